@@ -1,0 +1,104 @@
+"""How do files appear: whole, or not at all.
+
+A file is written under a temporary name in its own folder, flushed to the disk and renamed over its
+final name. Whoever reads the final name sees the old bytes or the new ones, never a mixture, also
+after ``kill -9``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from diffuscope.errors import RunError
+
+__all__ = ["atomic_write", "remove_abandoned", "write_bytes", "write_json", "write_text"]
+
+_TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it to ``path`` if the block ends well.
+
+    The temporary name keeps the suffix of ``path``, so that writers that look at it work.
+
+    Raises
+    ------
+    RunError
+        When the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _as_run_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path``, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
+    """Write ``value`` as indented JSON to ``path``, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_abandoned(folder: str | os.PathLike[str]) -> None:
+    """Remove temporary files that a killed process left in ``folder`` and below."""
+    for path in Path(folder).rglob(".diffuscope-*"):
+        match = _TEMPORARY.match(path.name)
+        if match and path.is_file() and not _alive(int(match[1])):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _as_run_error(error: OSError, path: Path) -> RunError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return RunError(
+            f"No space left for {path}.", "Free some space or choose another place; nothing was overwritten."
+        )
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return RunError(f"No permission to write {path}.", "Choose a folder that you may write to.")
+    return RunError(f"Could not write {path}: {error.strerror or error}.", "Nothing was overwritten.")

@@ -1,0 +1,152 @@
+r"""What does training minimise, and at which times?
+
+.. math::  L = E_{t, x_0, \epsilon}\; w(t)\; d\bigl(F(c_{in} x_t, t),\; F^*(x_0, \epsilon, t)\bigr)
+
+d is the square, the absolute value or Huber's mixture of both, averaged over coordinates; F and its
+target F* are those of the denoiser's prediction type. A weighting is named after what it does to the
+square error of the *data* estimate; dividing by :math:`c_{out}^{-2}` turns it into w(t):
+
+* ``none``: w = 1, the plain loss of F (for noise prediction Ho et al. 2020, Eq. 14);
+* ``min_snr``: min(SNR, γ) on the data error (Hang et al. 2023, Eq. 8);
+* ``edm``: :math:`(\sigma^2 + \alpha^2 s^2)/(\sigma s)^2` on the data error (Karras et al. 2022, Table 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffuscope.denoiser import Denoiser, input_scale, output_coefficients, training_target
+from diffuscope.forward import coefficient, q_sample
+from diffuscope.schedules import NoiseLevel, Schedule
+
+__all__ = ["Distance", "Examples", "Loss", "Times", "Weighting"]
+
+Distance = Literal["l2", "l1", "huber"]
+Weighting = Literal["none", "min_snr", "edm"]
+
+
+class Examples(NamedTuple):
+    """What a network is trained on.
+
+    Attributes
+    ----------
+    inputs, target : Tensor of shape (n, ...)
+        Scaled noisy data, and what the network should say of it.
+    condition : Tensor of shape (n,)
+        What it is told of the noise level.
+    weight : Tensor of shape (n, 1, ...), or None where all are 1
+    """
+
+    inputs: Tensor
+    condition: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+    def at(self, index: slice) -> Examples:
+        """Return the examples at ``index``."""
+        weight = None if self.weight is None else self.weight[index]
+        return Examples(self.inputs[index], self.condition[index], self.target[index], weight)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A distance with a weighting.
+
+    Parameters
+    ----------
+    distance : {"l2", "l1", "huber"}
+    weighting : {"none", "min_snr", "edm"}
+    gamma : float
+        The bound of ``min_snr``.
+    delta : float
+        Where ``huber`` turns from square to linear.
+    """
+
+    distance: Distance = "l2"
+    weighting: Weighting = "none"
+    gamma: float = 5.0
+    delta: float = 1.0
+
+    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
+        """Noise ``x_0`` (n, ...) with ``eps`` to ``level`` (n,) and say what the network should answer."""
+        prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
+        c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
+        weight = self._weight(denoiser, level)
+        return Examples(
+            inputs=c_in * q_sample(x_0, level, eps),
+            condition=denoiser.condition(level, x_0),
+            target=training_target(prediction, x_0, eps, level, sigma_data),
+            weight=None if weight is None else coefficient(weight, x_0),
+        )
+
+    def _weight(self, denoiser: Denoiser, level: NoiseLevel) -> Tensor | None:
+        if self.weighting == "none" or (self.weighting == "edm" and denoiser.prediction == "edm"):
+            return None
+        _, out = output_coefficients(denoiser.prediction, level, denoiser.sigma_data)
+        if self.weighting == "min_snr":
+            return level.snr.clamp_max(self.gamma) * out.square()
+        _, edm_out = output_coefficients("edm", level, denoiser.sigma_data)
+        return (out / edm_out).square()
+
+    def value(self, output: Tensor, examples: Examples) -> Tensor:
+        """Return the mean loss, shape (), of a network's ``output`` (n, ...)."""
+        error = output - examples.target
+        if self.distance == "l2":
+            each = error.square()
+        elif self.distance == "l1":
+            each = error.abs()
+        else:
+            each = torch.nn.functional.huber_loss(output, examples.target, reduction="none", delta=self.delta)
+        return (each if examples.weight is None else examples.weight * each).mean()
+
+    def __call__(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
+        """Return the loss, shape (), on data (n, ...) at ``level`` (n,) with noise ``eps`` (n, ...)."""
+        examples = self.examples(denoiser, x_0, level, eps)
+        return self.value(denoiser.network(examples.inputs, examples.condition), examples)
+
+
+@dataclass(frozen=True)
+class Times:
+    r"""How the times of training are drawn.
+
+    Parameters
+    ----------
+    kind : {"uniform", "antithetic", "log_normal"}
+        ``uniform``: over all times. ``antithetic``: t for the first half of a batch and its mirror
+        image T - 1 - t (or t_min + t_max - t) for the second. ``log_normal``:
+        :math:`\log(\sigma/\alpha) \sim N(mean, std^2)` (Karras et al. 2022, Table 1).
+    mean, std : float
+        Of ``log_normal``.
+    stratified : bool
+        For ``log_normal``: one draw in each of n equally likely strata, which takes most of the
+        variance out of a batch (Kingma et al. 2021, appendix I.1).
+    """
+
+    kind: Literal["uniform", "antithetic", "log_normal"] = "uniform"
+    mean: float = -1.2
+    std: float = 1.2
+    stratified: bool = False
+
+    def draw(self, schedule: Schedule, batches: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw times for ``batches`` batches of ``n`` examples; shape (batches, n), on the CPU."""
+        if self.kind == "antithetic":
+            half = self._uniform(schedule, (batches, (n + 1) // 2), generator)
+            return torch.cat([half, schedule.t_min + schedule.t_max - half], dim=1)[:, :n]
+        if self.kind == "uniform":
+            return self._uniform(schedule, (batches, n), generator)
+        u = torch.rand((batches, n), generator=generator, dtype=torch.float64)
+        if self.stratified:
+            u = (torch.arange(n) + u) / n
+        normal = torch.special.ndtri(u.clamp(1e-12, 1 - 1e-12))
+        return schedule.time_at_ratio((self.mean + self.std * normal).exp())
+
+    @staticmethod
+    def _uniform(schedule: Schedule, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        if schedule.discrete:
+            return torch.randint(0, int(schedule.t_max) + 1, shape, generator=generator)
+        u = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return schedule.t_min + (schedule.t_max - schedule.t_min) * u

@@ -1,0 +1,48 @@
+r"""The article's "small U-Net": three hidden layers, each told the step by a table of its own.
+
+.. math::  h_{i+1} = \mathrm{relu}(W_i h_i + b_i + E_i[t]), \qquad F = W_3 h_3 + b_3
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["ArticleMLP"]
+
+
+class ArticleMLP(nn.Module):
+    """The article's network; modules and parameters bear its names, so its state dicts load.
+
+    Parameters
+    ----------
+    dimension : int
+        Coordinates of a point.
+    n_steps : int
+        T of the discrete schedule: rows of the embedding tables.
+    width : int
+        Units of a hidden layer.
+    """
+
+    conditioning = "time"
+
+    def __init__(self, dimension: int = 2, n_steps: int = 100, width: int = 128) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(
+            [
+                nn.Linear(dimension, width),
+                nn.ReLU(),
+                nn.Linear(width, width),
+                nn.ReLU(),
+                nn.Linear(width, width),
+                nn.ReLU(),
+                nn.Linear(width, dimension),
+            ]
+        )
+        self.step_embeddings = nn.ModuleList([nn.Embedding(n_steps, width) for _ in range(3)])
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Map points (n, d) and integer steps (n,) to a prediction (n, d)."""
+        for i, embedding in enumerate(self.step_embeddings):
+            x = self.linears[2 * i](x) + embedding(t)
+            x = self.linears[2 * i + 1](x)
+        return self.linears[-1](x)  # type: ignore[no-any-return]
