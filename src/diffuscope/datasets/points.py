@@ -59,7 +59,7 @@ def make_points(name: str, n: int, noise: float, seed: int) -> Points:
 
 
 def draw_points(name: str, noise: float, n: int, seed: int) -> Points:
-    """n fresh points of ``name``, shape (n, 2), independent of every training set, equal seeds included."""
+    """Fresh points of ``name``, shape (n, 2), independent of every training set, equal seeds included."""
     sequence = np.random.SeedSequence(seed, spawn_key=(FRESH_DRAWS,))
     return POINT_SETS[name].function(n, noise, np.random.RandomState(np.random.MT19937(sequence)))
 

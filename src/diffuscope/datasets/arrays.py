@@ -1,0 +1,226 @@
+"""What is a usable table of numbers, and how does one come out of an array, a tensor or a DataFrame.
+
+A table is x of shape (n, d), float64, n >= 2 rows, d >= 1 columns, every value finite and no column
+constant. Whatever does not fit is named: where it came from, the column, the first bad rows, what to do.
+"""
+
+from __future__ import annotations
+
+import numbers
+import sys
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from diffuscope.errors import FormatError, InputError
+
+__all__ = ["Columns", "Table", "as_table", "is_frame"]
+
+Columns = tuple[str, ...] | None
+Table = npt.NDArray[np.float64]
+
+# The square of a larger value overflows float64, and with it the variance of its column.
+_LARGEST = 1e150
+
+
+def as_table(values: Any, where: str, columns: Columns = None) -> tuple[Table, Columns]:
+    """Check ``values`` and turn them into x of shape (n, d) and the names of its columns.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,) or (n, d), tensor or DataFrame
+        Numbers; booleans count as 0 and 1. A structured array gives its fields as columns.
+    where : str
+        What the error messages call the values: a file or "the array".
+    columns : tuple of str, optional
+        Names of the columns; without them those of a DataFrame or a structured array are taken.
+
+    Returns
+    -------
+    x : ndarray of shape (n, d), float64, C-contiguous
+        Never shares memory with ``values``.
+    columns : tuple of str or None
+
+    Raises
+    ------
+    InputError
+        When the values are not such a table: see the module's docstring.
+    """
+    if is_frame(values):
+        x, columns = _from_frame(values, where, columns)
+    else:
+        x, columns = _from_array(_to_numpy(values, where), where, columns)
+    _check_names(columns, x.shape[1], where)
+    _check_values(x, columns, where)
+    return x, columns
+
+
+def is_frame(values: Any) -> bool:
+    """Whether ``values`` is a pandas DataFrame or Series; does not import pandas."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(values, pandas.DataFrame | pandas.Series)
+
+
+# --- from memory -------------------------------------------------------------------------------------------
+
+
+def _to_numpy(values: Any, where: str) -> npt.NDArray[Any]:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        # numpy has no bfloat16
+        values = values.double().numpy() if values.is_floating_point() else values.numpy()
+    if isinstance(values, np.ma.MaskedArray):  # asarray would show what lies under the mask
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"The rows of {where} do not have the same length: {str(error).rstrip('.')}.",
+            "Give every row the same number of values: shape (n, d).",
+        ) from error
+
+
+def _from_array(array: npt.NDArray[Any], where: str, columns: Columns) -> tuple[Table, Columns]:
+    if array.dtype.names is not None and array.ndim == 1:
+        import pandas as pd
+
+        return _from_frame(pd.DataFrame({name: array[name] for name in array.dtype.names}), where, columns)
+    if array.ndim not in (1, 2):
+        raise InputError(
+            f"{where} has {array.ndim} dimensions (shape {array.shape}), not the two of a table.",
+            "Give an array of shape (n, d): one row per observation, one column per variable.",
+        )
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):  # a long double may become inf, which is then reported as such
+            return np.array(array, dtype=np.float64, order="C"), columns
+    if array.dtype.kind == "c":
+        raise InputError(f"{where} holds complex numbers.", "Give real and imaginary parts as two columns.")
+    import pandas as pd
+
+    return _from_frame(pd.DataFrame(array), where, columns)  # pandas tells which objects are numbers
+
+
+def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Columns]:
+    import pandas as pd
+
+    if isinstance(frame, pd.Series):
+        frame = frame.to_frame()
+    # A frame made without names numbers its columns; those numbers are no names.
+    numbered = isinstance(frame.columns, pd.RangeIndex) or list(frame.columns) == list(range(frame.shape[1]))
+    if columns is None and not numbered:
+        columns = tuple(map(str, frame.columns))
+    _check_names(columns, frame.shape[1], where)
+    x = np.empty(frame.shape, dtype=np.float64)
+    text = []
+    for j in range(frame.shape[1]):
+        series = frame.iloc[:, j]
+        kind = series.dtype
+        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
+            x[:, j] = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif (bad := _first_not_a_number(series)) is None:
+            x[:, j] = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            value = series.iloc[bad]
+            shown = repr(value) if isinstance(value, str) else value
+            text.append(f"{_label(columns, j)}, e.g. {shown} in row {bad}")
+    if text and len(frame):
+        raise InputError(
+            f"{where} holds values that are not numbers (rows counted from 0): {_some(text, '; ')}.",
+            "Drop these columns or encode them as numbers (one 0/1 column per category, a date as days).",
+        )
+    return x, columns
+
+
+def _first_not_a_number(series: Any) -> int | None:
+    """The row to show of a column that is not numeric; None if it holds plain numbers and gaps only."""
+    import pandas as pd
+
+    present = series.notna().to_numpy()
+    if not present.any():
+        return None
+    if series.dtype == object:
+        real = np.array([isinstance(value, numbers.Real | Decimal) for value in series], dtype=bool)
+        if not np.any(present & ~real):
+            return None
+        return int(np.argmax(present & ~real))
+    if isinstance(series.dtype, pd.StringDtype):
+        # In a column of numbers with one stray word, the word is what the user must find.
+        stray = present & pd.to_numeric(series, errors="coerce").isna().to_numpy()
+        present = stray if stray.any() else present
+    return int(np.argmax(present))
+
+
+# --- checks ------------------------------------------------------------------------------------------------
+
+
+def _check_names(columns: Columns, width: int, where: str) -> None:
+    if columns is None:
+        return
+    if len(columns) != width:
+        raise FormatError(
+            f"{where} names {len(columns)} columns, but its rows have {width} values.",
+            "Give every column one name, and every row one value per column.",
+        )
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{where} has several columns named {_some(map(repr, twice))}.", "Rename or drop one of them."
+        )
+
+
+def _check_values(x: Table, columns: Columns, where: str) -> None:
+    n, d = x.shape
+    if n == 0 or d == 0:
+        raise InputError(f"{where} is empty: {n} rows, {d} columns.", "Give at least two rows of numbers.")
+    if n == 1:
+        raise InputError(
+            f"{where} has one row only.", "Give at least two rows; a model of one point needs no training."
+        )
+    low, high = x.min(axis=0), x.max(axis=0)  # NaN comes through both
+    if not (np.all(low >= -_LARGEST) and np.all(high <= _LARGEST)):
+        for bad, what, hint in (
+            (np.isnan(x), "missing (NaN)", "Drop these rows or columns, or fill the gaps first."),
+            (np.isinf(x), "infinite", "Drop these rows, or replace the values by finite ones."),
+            (
+                np.abs(x) > _LARGEST,
+                f"larger than {_LARGEST:.0e}",
+                "Their squares overflow: rescale these columns.",
+            ),
+        ):
+            if bad.any():
+                raise InputError(
+                    f"{where} has {int(bad.sum())} {what} value(s) (rows counted from 0): "
+                    f"{_some(_places(bad, columns), '; ')}.",
+                    hint,
+                )
+    constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
+    if constant:
+        raise InputError(
+            f"{where} has the same value in every row of {_some(constant)}.",
+            "Drop it: a constant needs no model.",
+        )
+
+
+def _places(bad: npt.NDArray[np.bool_], columns: Columns) -> list[str]:
+    """For each column with bad values: its name, their number, and their first rows."""
+    places = []
+    for j in np.flatnonzero(bad.any(axis=0)).tolist():
+        rows = np.flatnonzero(bad[:, j])
+        noun = "row" if len(rows) == 1 else "rows"
+        places.append(f"{len(rows)} in {_label(columns, j)}, {noun} {_some(map(str, rows), most=3)}")
+    return places
+
+
+def _label(columns: Columns, j: int) -> str:
+    return f"column {j} (counted from 0)" if columns is None else f"column {columns[j]!r}"
+
+
+def _some(items: Iterable[str], separator: str = ", ", most: int = 5) -> str:
+    items = list(items)
+    return separator.join(items[:most] + (["…"] if len(items) > most else []))
