@@ -1,0 +1,21 @@
+"""What there is to learn from: built-in point sets and tables of one's own, read, checked and written."""
+
+from __future__ import annotations
+
+from diffuscope.datasets.loading import Dataset, load_dataset
+from diffuscope.datasets.points import POINT_SETS, PointSet
+from diffuscope.datasets.tables import READABLE, read_table
+from diffuscope.datasets.writing import WRITABLE, TableWriter, check_writable, write_table
+
+__all__ = [
+    "POINT_SETS",
+    "READABLE",
+    "WRITABLE",
+    "Dataset",
+    "PointSet",
+    "TableWriter",
+    "check_writable",
+    "load_dataset",
+    "read_table",
+    "write_table",
+]
