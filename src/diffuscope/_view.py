@@ -1,0 +1,235 @@
+"""From where does one look at a cloud of points: which axes, and how far do they reach?
+
+Points of one or two dimensions are seen as they are, others on the first two principal axes of a
+reference set. All clouds of one picture or one animation are seen from the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffuscope._ink import Limits, histogram
+from diffuscope.errors import InputError
+
+__all__ = ["BINS", "Projection", "State", "View", "as_points", "axis_limits", "density_top", "view_of"]
+
+BINS = 80
+_DIVERGED = 1e100  # no axis reaches so far
+
+Points = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class State:
+    r"""All points at one moment of a walk between data and noise.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d)
+        The points.
+    label : str
+        What the panel is called; mathtext such as ``r"$q(\mathbf{x}_{7})$"`` is typeset.
+    progress : float
+        How much of the walk is done, in [0, 1].
+    """
+
+    x: Points
+    label: str
+    progress: float
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The view of a d-dimensional space: principal axes where d > 2, the space itself otherwise.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (d,)
+        Centre of the reference set; zero where d <= 2.
+    axes : ndarray of shape (d, k)
+        Orthonormal directions, k = min(d, 2).
+    explained : ndarray of shape (k,)
+        Share of the variance of the reference set along each, in [0, 1].
+    """
+
+    mean: Points
+    axes: Points
+    explained: Points
+
+    @classmethod
+    def fit(cls, x: ArrayLike) -> Projection:
+        """Find the view of ``x`` (n, d). Rows that are not finite do not count."""
+        points = as_points(x)
+        d = points.shape[1]
+        if d <= 2:
+            return cls(np.zeros(d), np.eye(d), np.full(d, np.nan))
+        points = points[np.isfinite(points).all(axis=1)]
+        if not len(points):  # all lost: any view shows as much
+            return cls(np.zeros(d), np.eye(d, 2), np.zeros(2))
+        mean = points.mean(axis=0)
+        away = points - mean
+        away = away / max(float(np.abs(away).max()), 1e-300)  # squares of diverged points would overflow
+        variance, axes = np.linalg.eigh(away.T @ away)
+        axes = axes[:, :-3:-1]
+        axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)  # a fixed sign
+        total = variance.sum()
+        return cls(mean, axes, variance[:-3:-1] / (total if total > 0 else 1.0))
+
+    def transform(self, x: ArrayLike) -> Points:
+        """Project ``x`` (n, d) to (n, k)."""
+        points = as_points(x)
+        if points.shape[1] != len(self.mean):
+            raise InputError(
+                f"Points of {points.shape[1]} and of {len(self.mean)} dimensions cannot share a picture."
+            )
+        if self.is_identity:
+            return points
+        with np.errstate(over="ignore", invalid="ignore"):  # what has diverged may do so here as well
+            return np.asarray((points - self.mean) @ self.axes)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the points are drawn as they are."""
+        return len(self.mean) <= 2
+
+    def names(self, columns: Sequence[str] | None = None) -> list[str]:
+        """Axis labels: the columns (or nothing) where d <= 2, else the axes and what they explain."""
+        if not self.is_identity:
+            return [
+                f"principal axis {k + 1} ({share:.0%} of variance)" for k, share in enumerate(self.explained)
+            ]
+        if columns is None:
+            return [""] * len(self.mean)
+        if len(columns) != len(self.mean):
+            raise InputError(f"There are {len(columns)} names for {len(self.mean)} columns.")
+        return [str(name).replace("$", r"\$") for name in columns]
+
+
+def axis_limits(
+    clouds: Sequence[ArrayLike], *, focus: ArrayLike | None = None, quantile: float = 0.999, zoom: float = 1.7
+) -> Limits:
+    """Fixed axes for clouds that are drawn together: square, unless the columns differ in scale.
+
+    Parameters
+    ----------
+    clouds : sequence of array_like of shape (n, k)
+        The points, k = 1 or 2; points that are not finite do not count.
+    focus : array_like of shape (n, k), optional
+        The cloud that has to be recognisable. By default the one of least extent.
+    quantile : float, default 0.999
+        Share of each cloud's values, per side, that the axes have to hold.
+    zoom : float, default 1.7
+        The axes are at most this many times as wide as the focus.
+
+    Returns
+    -------
+    tuple of (float, float)
+        ``(low, high)`` for each column.
+
+    Raises
+    ------
+    InputError
+        Where no cloud has a finite point.
+    """
+    boxes = [box for cloud in clouds if (box := _box(as_points(cloud), quantile)) is not None]
+    if not boxes:
+        raise InputError("There is nothing to draw: no point is finite.", "Look for a loss that diverged.")
+    inner = _box(as_points(focus), quantile) if focus is not None else None
+    if inner is None:
+        # A cloud that has collapsed to a point has no shape to recognise.
+        inner = min(boxes, key=lambda box: float((box[1] - box[0]).max()) or np.inf)
+    everything = np.stack([inner, *boxes])
+    low, high = everything[:, 0].min(axis=0), everything[:, 1].max(axis=0)
+    centre, half = (inner[0] + inner[1]) / 2, (inner[1] - inner[0]) / 2
+    room = zoom * _square(_never_zero(half, centre))
+    low, high = np.maximum(low, centre - room), np.minimum(high, centre + room)
+    centre = (low + high) / 2
+    half = 1.06 * _square(_never_zero((high - low) / 2, centre))  # a margin, so that no disc is cut
+    return tuple((float(c - h), float(c + h)) for c, h in zip(centre, half, strict=True))
+
+
+@dataclass(frozen=True)
+class View:
+    """One place from which several clouds are seen.
+
+    Parameters
+    ----------
+    projection : Projection
+    limits : tuple of (float, float)
+        The axes, for the one or two projected dimensions.
+    top : float
+        Upper end of the density axis; only d = 1 has one.
+    """
+
+    projection: Projection
+    limits: Limits
+    top: float
+
+
+def view_of(states: Sequence[State], reference: ArrayLike | None = None) -> View:
+    """Find the place from which all ``states`` are seen, and the ``reference`` (n, d) best."""
+    if not len(states):
+        raise InputError("There is nothing to draw: no states were given.", "Give at least one state.")
+    if reference is None:
+        # Noise has no principal axes: of the two ends, look along those of the one that has.
+        ends = [Projection.fit(states[k].x) for k in (0, -1)]
+        projection = max(ends, key=lambda view: float(view.explained.sum()))
+    else:
+        projection = Projection.fit(reference)
+    clouds = [projection.transform(state.x) for state in states]
+    focus = None if reference is None else projection.transform(reference)
+    limits = axis_limits(clouds, focus=focus)
+    return View(projection, limits, density_top(clouds, limits))
+
+
+def density_top(clouds: Sequence[Points], limits: Limits) -> float:
+    """Upper end of a density axis that holds the histograms of all ``clouds``; 1 where they have none."""
+    if len(limits) == 2:
+        return 1.0
+    highest = max(float(histogram(cloud, limits, BINS).max()) for cloud in clouds)
+    return 1.08 * highest if highest > 0 else 1.0
+
+
+def as_points(x: ArrayLike) -> Points:
+    """Return ``x`` as floats of shape (n, d); a flat array is one column.
+
+    Raises
+    ------
+    InputError
+        Where there are no points, or more than two dimensions.
+    """
+    points = np.asarray(x)
+    if points.dtype.kind not in "fiub":
+        raise InputError(f"Points to draw have to be numbers, not {points.dtype}.")
+    points = points.astype(np.float64, copy=False)
+    points = points[:, None] if points.ndim == 1 else points
+    if points.ndim != 2 or 0 in points.shape:
+        raise InputError(f"Points to draw have the shape (n, d), n and d at least 1, not {points.shape}.")
+    return points
+
+
+def _box(points: Points, quantile: float) -> Points | None:
+    """Low and high corner (2, k) that hold ``quantile`` of the points on either side."""
+    points = points[(np.abs(points) < _DIVERGED).all(axis=1)]
+    if not len(points):
+        return None
+    points = points[:: max(1, len(points) // 20_000)]  # the outline of more does not differ
+    box: Points = np.quantile(points, [1 - quantile, quantile], axis=0)
+    return box
+
+
+def _never_zero(half: Points, centre: Points) -> Points:
+    """Give room to a column that is constant."""
+    least = 1e-6 * np.abs(centre)
+    room = half.max() if (half > least).any() else max(0.5, 0.5 * float(np.abs(centre).max()))
+    return np.where(half > least, half, np.maximum(room, least))
+
+
+def _square(half: Points) -> Points:
+    """Give all columns the widest one's extent, so that shapes are true, unless scales are too far apart."""
+    return np.full_like(half, half.max()) if half.max() <= 4 * half.min() else half
