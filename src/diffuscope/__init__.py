@@ -1,3 +1,41 @@
-"""Train, watch and diagnose diffusion models."""
+"""Train, watch and diagnose diffusion models.
+
+The public names are imported when they are first used, so that ``import diffuscope`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffuscope.datasets import Dataset, load_dataset
+    from diffuscope.errors import DiffuscopeError
+    from diffuscope.experiment import train
+    from diffuscope.recipes import Recipe, load_recipe
+    from diffuscope.run import Run, load
 
 __version__ = "0.1.0"
+
+__all__ = ["Dataset", "DiffuscopeError", "Recipe", "Run", "load", "load_dataset", "load_recipe", "train"]
+
+_HOMES = {
+    "Dataset": "diffuscope.datasets",
+    "DiffuscopeError": "diffuscope.errors",
+    "Recipe": "diffuscope.recipes",
+    "Run": "diffuscope.run",
+    "load": "diffuscope.run",
+    "load_dataset": "diffuscope.datasets",
+    "load_recipe": "diffuscope.recipes",
+    "train": "diffuscope.experiment",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

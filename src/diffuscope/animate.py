@@ -28,7 +28,7 @@ from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
 from diffuscope.plots import NOISE
 
-__all__ = ["State", "find_ffmpeg", "save_animation"]
+__all__ = ["State", "check_animation", "find_ffmpeg", "save_animation"]
 
 _SUFFIXES = (".gif", ".html", ".mp4")
 _SHORTEST_GIF_FRAME = 20  # viewers show a shorter one for 100 ms instead
@@ -79,11 +79,7 @@ def save_animation(
     RunError
         No ffmpeg for an MP4, or a file that cannot be written.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InputError(
-            f"Cannot write an animation as {Path(path).name!r}.", f"Known: {', '.join(_SUFFIXES)}."
-        )
+    suffix = check_animation(path)
     if len(states) == 0:
         raise InputError("There is nothing to animate: no states were given.", "Give at least one state.")
     if not 0 < frame_ms < float("inf") or not 0 <= hold_ms < float("inf"):
@@ -110,6 +106,26 @@ def save_animation(
             _write_html(frames, stage.palette, temporary, times, loop, title or Path(path).stem)
         else:
             _write_mp4(frames, stage.palette, temporary, times, ffmpeg)
+
+
+def check_animation(path: str | os.PathLike[str]) -> str:
+    """Return the suffix of ``path`` if an animation can be written there; say at once if it cannot.
+
+    Raises
+    ------
+    InputError
+        For an unknown suffix.
+    RunError
+        For an MP4 where there is no ffmpeg.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InputError(
+            f"Cannot write an animation as {Path(path).name!r}.", f"Known: {', '.join(_SUFFIXES)}."
+        )
+    if suffix == ".mp4":
+        find_ffmpeg()
+    return suffix
 
 
 def find_ffmpeg() -> str:

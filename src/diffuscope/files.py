@@ -18,7 +18,7 @@ from typing import Any
 
 from diffuscope.errors import RunError
 
-__all__ = ["atomic_write", "remove_abandoned", "write_bytes", "write_json", "write_text"]
+__all__ = ["append_text", "atomic_write", "remove_abandoned", "write_bytes", "write_json", "write_text"]
 
 _TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
 
@@ -63,6 +63,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:
     """Write ``value`` as indented JSON to ``path``, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_text(path: str | os.PathLike[str], text: str) -> None:
+    """Add ``text`` to the end of ``path``, for logs: a kill may cut the last line short, no other."""
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _as_run_error(error, Path(path)) from error
 
 
 def remove_abandoned(folder: str | os.PathLike[str]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -36,16 +37,16 @@ __all__ = [
     "Heun",
     "PredictorCorrector",
     "Sampler",
-    "State",
     "UniPC",
     "Walk",
+    "WalkState",
     "make_sampler",
     "prior",
     "walk",
 ]
 
 
-class State(NamedTuple):
+class WalkState(NamedTuple):
     """Where a walk is.
 
     Attributes
@@ -125,20 +126,20 @@ def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 @torch.no_grad()
 def walk(
     denoiser: DenoiserLike, x: Tensor, grid: Grid, sampler: Sampler, generator: torch.Generator
-) -> Iterator[State]:
+) -> Iterator[WalkState]:
     """Walk from ``x`` (n, ...) at the first level of ``grid`` to its last, without gradients.
 
     Yields
     ------
-    State
+    WalkState
         The start and the state after each step: ``grid.n_steps + 1`` of them.
     """
     way = Walk(denoiser, grid, generator)
-    yield State(0, x, grid.levels.at(0))
+    yield WalkState(0, x, grid.levels.at(0))
     for step in range(grid.n_steps):
         way.step = step
         x = sampler(way, x)
-        yield State(step + 1, x, grid.levels.at(step + 1))
+        yield WalkState(step + 1, x, grid.levels.at(step + 1))
 
 
 def _combine(x_0: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
@@ -431,7 +432,7 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "euler": Euler,
     "heun": Heun,
     "dpmpp_2m": DPMSolver,
-    "dpmpp_2m_sde": lambda: DPMSolver(stochastic=True),
+    "dpmpp_2m_sde": partial(DPMSolver, stochastic=True),
     "unipc": UniPC,
     "predictor_corrector": PredictorCorrector,
 }

@@ -1,0 +1,64 @@
+r"""In which units does the model see the data? :math:`x_{model} = (x - shift) / scale`, per column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.errors import InputError
+
+__all__ = ["Scaling"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An affine map per column, in float64.
+
+    Attributes
+    ----------
+    shift, scale : ndarray of shape (d,)
+        In the units of the data.
+    """
+
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls,
+        x: NDArray[np.float64],
+        kind: Literal["standard", "divide", "none"] = "standard",
+        divisor: float = 1.0,
+    ) -> Scaling:
+        """Find the scaling of data (n, d).
+
+        Raises
+        ------
+        InputError
+            When a column is constant up to rounding, so that ``standard`` has nothing to divide by.
+        """
+        d = x.shape[1]
+        if kind != "standard":
+            return cls(np.zeros(d), np.full(d, divisor if kind == "divide" else 1.0))
+        shift, scale = x.mean(axis=0), x.std(axis=0)
+        flat = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(shift), np.finfo(float).tiny))
+        if flat.size:
+            raise InputError(
+                f"Column {flat[0]} does not vary (its value is {shift[flat[0]]:g} in every row).",
+                "Leave it out: a constant needs no model.",
+            )
+        return cls(shift, scale)
+
+    def to_model(self, x: NDArray[np.float64]) -> Tensor:
+        """Bring data (n, d) to the model's units, as a float32 tensor."""
+        return torch.from_numpy(((x - self.shift) / self.scale).astype(np.float32))
+
+    def to_data(self, x: Tensor) -> NDArray[np.float32]:
+        """Bring points (n, d) of the model back to the units of the data, as float32."""
+        data: NDArray[np.float32] = (x.double().cpu().numpy() * self.scale + self.shift).astype(np.float32)
+        return data

@@ -1,0 +1,417 @@
+"""From data to a finished run directory: train, keep, measure, draw.
+
+The order is such that nothing is lost: the model is written before anything is measured or drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import diffuscope
+from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.errors import InputError, RunError
+from diffuscope.files import append_text, remove_abandoned, write_json, write_text
+from diffuscope.model import Model, pick_device
+from diffuscope.progress import Bar, Reporter
+from diffuscope.quality import measure_quality
+from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
+from diffuscope.run import Run, load
+from diffuscope.samplers import Sampler
+from diffuscope.schedules import Schedule
+from diffuscope.seeds import stream_seed
+from diffuscope.training import Batches, Checkpoints, LossLike, Progress, Trainer, World, join_world
+
+__all__ = ["train"]
+
+
+def train(
+    data: Any,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    pictures: bool = True,
+    progress: bool | None = None,
+    network: nn.Module | None = None,
+    schedule: Schedule | None = None,
+    loss: LossLike | None = None,
+    sampler: Sampler | None = None,
+) -> Run:
+    """Train a diffusion model and keep everything in a run directory.
+
+    Parameters
+    ----------
+    data : str, path, array, DataFrame, Dataset or callable
+        A built-in name (``diffuscope list datasets``), a .csv, .tsv, .parquet, .npy or .npz file,
+        points (n, d), or a function ``(n, rng) -> (n, d)`` that draws fresh ones.
+    recipe : str, path or Recipe
+        A name (``diffuscope list recipes``) or a TOML file; ``fast`` by default.
+    out : str or path, optional
+        The run directory; by default the first free one of runs/NAME, runs/NAME-2, ...
+    seed : int, optional
+        Of everything; the recipe's by default.
+    epochs, steps : int, optional
+        Length of the training; the recipe's by default.
+    changes : mapping, optional
+        Further changes to the recipe, such as ``{"training.batch_size": 512}``.
+    device : str
+        auto, cpu, cuda or mps.
+    resume : bool
+        Go on with the run in ``out`` from its last checkpoint.
+    pictures : bool
+        Whether to draw figures and GIFs.
+    progress : bool, optional
+        Whether to show progress; by default where standard error is a terminal.
+    network : nn.Module, optional
+        A module ``(x, t) -> same shape`` in place of the recipe's network.
+    schedule : Schedule, optional
+        In place of the recipe's.
+    loss : LossLike, optional
+        In place of the recipe's.
+    sampler : Sampler, optional
+        A function ``(walk, x) -> x`` in place of the recipe's.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    InputError
+        When the data or a setting cannot be used, or ``out`` exists already.
+    RunError
+        When training fails: the loss is not finite, no space is left.
+    Interrupted
+        On Ctrl-C, after a checkpoint was written.
+    """
+    given = {"network": network, "schedule": schedule, "loss": loss, "sampler": sampler}
+    wanted = _changes(seed, epochs, steps, changes, given)
+    reporter = Reporter(progress)
+    if resume:
+        if out is None:
+            raise InputError("Nothing says which run to resume.", "Give its directory: out (--out).")
+        plan, dataset = _resumed(Path(out), data, recipe, wanted)
+    else:
+        plan = load_recipe(recipe or "fast").changed(wanted)
+        dataset = _load(data, plan)
+        plan = plan.changed(_source(dataset, data))
+    world = join_world(pick_device(device))
+    experiment = _Experiment(plan, dataset, Path(), pick_device(device), world, reporter, given)
+    experiment.prepare()  # whatever does not fit shows before a directory is made
+    folder = Path(out) if out is not None else _free_folder(dataset.name)
+    experiment.folder = folder
+    if resume and (folder / "summary.json").is_file():
+        return _reopened(folder, dataset, given, device)
+    if world.is_main:
+        _claim(folder, resume)
+    world.wait()
+    return experiment.run(pictures)
+
+
+def _reopened(folder: Path, dataset: Dataset, given: Mapping[str, Any], device: str) -> Run:
+    parts = {name: given[name] for name in ("network", "schedule", "sampler")}
+    return load(folder, device=device, data=dataset, **parts)
+
+
+def _changes(
+    seed: int | None,
+    epochs: int | None,
+    steps: int | None,
+    changes: Mapping[str, Any] | None,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    if epochs is not None and steps is not None:
+        raise InputError("Both epochs and steps are given.", "Give one of them.")
+    wanted: dict[str, Any] = dict(changes or {})
+    for key, value in (("seed", seed), ("training.epochs", epochs), ("training.steps", steps)):
+        if value is not None:
+            wanted[key] = value
+    for part, key in (
+        ("network", "network.name"),
+        ("schedule", "schedule.name"),
+        ("loss", "loss.distance"),
+        ("sampler", "sampling.name"),
+    ):
+        if given[part] is not None:
+            wanted[key] = CUSTOM
+    return wanted
+
+
+def _load(data: Any, recipe: Recipe) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    section = recipe.data
+    if data is None:
+        data = section.source
+    if data is None:
+        raise InputError("Nothing says what data to train on.", "Name a data set, a file or give an array.")
+    if isinstance(data, str) and data in POINT_SETS:  # these alone have a size and a noise to choose
+        return load_dataset(data, size=section.size, noise=section.noise, seed=recipe.seed)
+    return load_dataset(data, seed=recipe.seed)
+
+
+def _source(dataset: Dataset, data: Any) -> dict[str, Any]:
+    """Say in the recipe what can be said of the data: name or path, size, noise."""
+    kind = dataset.source["kind"]
+    if kind == "builtin":
+        return {
+            "data.source": dataset.source["name"],
+            "data.size": dataset.source["size"],
+            "data.noise": dataset.source["noise"],
+        }
+    source = str(Path(dataset.source["path"]).resolve()) if kind == "file" else None
+    return {"data.source": source, "data.size": None, "data.noise": None}
+
+
+def _resumed(
+    folder: Path, data: Any, recipe: str | Path | Recipe | None, wanted: Mapping[str, Any]
+) -> tuple[Recipe, Dataset]:
+    """Read the recipe of a run that is gone on with, and make sure that nothing else is asked for."""
+    file = folder / "recipe.toml"
+    if not file.is_file():
+        raise InputError(
+            f"There is no run to resume in {folder}.", "Check the directory, or leave out --resume."
+        )
+    plan = read_recipe(file)
+    asked = plan.changed(wanted)
+    if recipe is not None:
+        other = load_recipe(recipe).changed(
+            {
+                **wanted,
+                **{
+                    f"data.{k}": v
+                    for k, v in plan.data.model_dump().items()
+                    if k in ("source", "size", "noise")
+                },
+            }
+        )
+        asked = other.changed({"seed": plan.seed}) if "seed" not in wanted else other
+    if asked != plan:
+        raise InputError(
+            f"{folder} was started with other settings than are asked for now.",
+            "Resume without them, or start a new run in another folder.",
+        )
+    return plan, _load(data, plan)
+
+
+def _free_folder(name: str) -> Path:
+    taken = 1
+    folder = Path("runs") / name
+    while folder.exists():
+        taken += 1
+        folder = Path("runs") / f"{name}-{taken}"
+    return folder
+
+
+def _claim(folder: Path, resume: bool) -> None:
+    """Make the run directory; an existing one is only entered to resume."""
+    if resume:
+        remove_abandoned(folder)
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder} exists already; nothing there was touched.",
+            "Choose another --out, remove it, or go on with an unfinished run with --resume.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"Cannot make the run directory {folder}: {error.strerror}.", "Choose another --out."
+        ) from error
+
+
+@dataclass
+class _Experiment:
+    """One run on its way from data to a directory."""
+
+    recipe: Recipe
+    data: Dataset
+    folder: Path
+    device: torch.device
+    world: World
+    reporter: Reporter
+    given: Mapping[str, Any]
+
+    def prepare(self) -> None:
+        """Scale the data and make the untrained model."""
+        section = self.recipe.data
+        seed = self.recipe.seed
+        scaling = Scaling.fit(self.data.x, section.scaling, section.divisor)
+        with torch.random.fork_rng():
+            torch.manual_seed(stream_seed(seed, "weights"))
+            denoiser = self.recipe.make_denoiser(
+                self.data.x.shape[1], network=self.given["network"], schedule=self.given["schedule"]
+            )
+        denoiser.to(self.device)
+        self.model = Model(self.recipe, denoiser, scaling, self.data.columns, self.given["sampler"])
+        self.model.plan()  # the sampling must be possible as well
+        self.x = scaling.to_model(self.data.x).to(self.device)
+        self.loss: LossLike = self.given["loss"] or self.recipe.loss.make()
+
+    def run(self, pictures: bool) -> Run:
+        """Train, keep, measure, draw."""
+        started = time.perf_counter()
+        main = self.world.is_main
+        if main:
+            write_text(self.folder / "recipe.toml", self.recipe.to_toml())
+        trainer = self._trainer()
+        trainer.on_epoch = self._draw_row if pictures and main else None
+        train_seconds = self._train(trainer)
+        run = Run(self.folder, self.model, self.data)
+        if not main:
+            return run
+        self.model.save(self.folder / "model.safetensors")
+        with self.reporter.stage("measuring the samples"):
+            quality = {
+                k: m.to_json() for k, m in measure_quality(self.model, self.data, self.recipe.seed).items()
+            }
+        if pictures:
+            with self.reporter.stage("drawing"):
+                self._draw(run, quality["sliced_wasserstein"])
+        write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
+        return run
+
+    def _trainer(self) -> Trainer:
+        settings, seed = self.recipe.training, self.recipe.seed
+        batches = Batches(
+            self.x,
+            self.model.denoiser.schedule,
+            self.recipe.times.make(),
+            settings.batch_size,
+            settings.batches,
+            seed,
+            self.world.rank,
+            self.world.size,
+        )
+        checkpoints = Checkpoints(self.folder / "checkpoints", self._fingerprint())
+        return Trainer(self.model.denoiser, batches, self.loss, settings, checkpoints, self.world)
+
+    def _fingerprint(self) -> str:
+        """Of all that the weights depend on: data, recipe and the shape of the network."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.data.x).tobytes())
+        digest.update(self.recipe.to_toml().encode())
+        for name, tensor in self.model.denoiser.network.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        return digest.hexdigest()
+
+    def _train(self, trainer: Trainer) -> float:
+        """Train to the end; return the seconds that the steps took, those of pictures not counted."""
+        start = trainer.resume()
+        log = self.folder / "metrics.jsonl"
+        seconds_before = _keep_metrics(log, start) if self.world.is_main else 0.0
+        self._drawing_seconds = 0.0
+        begun = time.perf_counter()
+
+        def seconds() -> float:
+            return seconds_before + time.perf_counter() - begun - self._drawing_seconds
+
+        with self.reporter.bar("training", trainer.total_steps, "steps", start) as bar:
+            trainer.on_progress = self._follow(log, bar, seconds) if self.world.is_main else None
+            trainer.run()
+        took = seconds()
+        trainer.finish()
+        return took
+
+    def _follow(self, log: Path, bar: Bar, seconds: Any) -> Any:
+        def follow(now: Progress) -> None:
+            line = {
+                "step": now.step,
+                "epoch": round(now.epoch, 4),
+                "loss": now.loss,
+                "learning_rate": now.learning_rate,
+                "seconds": round(seconds(), 3),
+            }
+            append_text(log, json.dumps(line) + "\n")
+            bar.update(now.step, f"loss {now.loss:.4f}")
+
+        return follow
+
+    def _draw_row(self, epoch: int, trainer: Trainer) -> None:
+        """Draw a row of the reverse walk after the first and every so-many-th epoch, and the last."""
+        every = self.recipe.pictures.row_every
+        last = trainer.step == trainer.total_steps
+        if every is None or not (last or (epoch - 1) % every == 0):
+            return
+        from diffuscope import pictures
+
+        begun = time.perf_counter()
+        with trainer.averaged():
+            run = Run(self.folder, self.model, self.data)
+            walk = run.walk(seed=self.recipe.seed)
+            path = self.folder / "figures" / f"epoch_{epoch:05d}.png"
+            pictures.save_rows(self.model, self.data.x, walk, f"epoch {epoch}", path)
+        self._drawing_seconds += time.perf_counter() - begun
+
+    def _draw(self, run: Run, quality: Mapping[str, float]) -> None:
+        from diffuscope import pictures
+        from diffuscope.plots import plot_loss, plot_samples, save_figure
+
+        figures = self.folder / "figures"
+        walk = run.walk(seed=self.recipe.seed)
+        pictures.save_walks(self.model, self.data.x, walk, self.folder, self.recipe.seed)
+        pictures.save_rows(self.model, self.data.x, walk, "", figures / "reverse.png")
+        samples = self.model.scaling.to_data(walk[-1].x)
+        caption = f"sliced Wasserstein distance {quality['ratio']:.2f} × floor"
+        shown = self.data.x[: len(samples)]
+        save_figure(plot_samples(shown, samples, self.data.columns, caption), figures / "samples.png")
+        lines = run.metrics
+        save_figure(
+            plot_loss([line["step"] for line in lines], [line["loss"] for line in lines]),
+            figures / "loss.png",
+        )
+
+    def _summary(
+        self, trainer: Trainer, train_seconds: float, quality: Mapping[str, Any], started: float
+    ) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe.name,
+            "data": self.data.source,
+            "seed": self.recipe.seed,
+            "steps": trainer.step,
+            "parameters": trainer.flat.vector.numel(),
+            "train_seconds": round(train_seconds, 3),
+            "total_seconds": round(time.perf_counter() - started, 3),
+            "device": str(self.device),
+            "processes": self.world.size,
+            "quality": quality,
+            "versions": {
+                "diffuscope": diffuscope.__version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+
+def _keep_metrics(log: Path, step: int) -> float:
+    """Keep the lines of ``log`` up to ``step``; return the seconds of training until there."""
+    kept, seconds = [], 0.0
+    if log.is_file():
+        for line in log.read_text("utf-8", errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
+                if entry["step"] <= step:
+                    kept.append(line)
+                    seconds = float(entry["seconds"])
+            except (ValueError, KeyError, TypeError):  # the line that a kill cut short
+                break
+    write_text(log, "".join(line + "\n" for line in kept))
+    return seconds

@@ -1,0 +1,271 @@
+"""What is a trained model? A denoiser with the units of its data and a recipe; it samples.
+
+``model.safetensors`` holds the network's weights and the scaling; its metadata hold the recipe (TOML)
+and the names of the columns (JSON). A file is checked against the shapes that its recipe asks for
+before any memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.denoiser import Denoiser
+from diffuscope.errors import FormatError, InputError
+from diffuscope.recipes import CUSTOM, Recipe
+from diffuscope.recipes.schema import parse_recipe
+from diffuscope.samplers import Sampler, WalkState, make_sampler, prior, walk
+from diffuscope.schedules import Grid, Schedule, Spacing
+from diffuscope.seeds import stream
+from diffuscope.tensors import load_tensors, save_tensors
+
+__all__ = ["Model", "pick_device"]
+
+_FORMAT = "diffuscope-model-1"
+_POINTS_PER_BATCH = 2**14
+_NUMBERS_PER_BATCH = 2**20
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device called ``name``; ``auto``: CUDA, else Apple's, else the CPU.
+
+    Raises
+    ------
+    InputError
+        When there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"There is no device {name!r} here.", "Use auto, cpu, cuda or mps; auto takes what there is."
+        ) from error
+    return device
+
+
+@dataclass
+class Model:
+    """A denoiser in the units of its data.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        How it was made, and how it samples if nothing else is asked for.
+    denoiser : Denoiser
+    scaling : Scaling
+    columns : tuple of str or None
+        Names of the data's columns, where it had some.
+    sampler : Sampler or None
+        A sampler handed over from Python, where the recipe's is one.
+    """
+
+    recipe: Recipe
+    denoiser: Denoiser
+    scaling: Scaling
+    columns: tuple[str, ...] | None = None
+    sampler: Sampler | None = None
+
+    @property
+    def dimension(self) -> int:
+        """Coordinates of a point."""
+        return len(self.scaling.shift)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.denoiser.network.parameters()).device
+
+    def plan(
+        self,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        spacing: Spacing | None = None,
+        **settings: Any,
+    ) -> tuple[Grid, Sampler]:
+        """Turn what :meth:`sample` takes into a grid of noise levels and a sampler."""
+        section = self.recipe.sampling
+        if sampler is None and section.name == CUSTOM:
+            sampler = self.sampler
+            if sampler is None:
+                raise InputError(
+                    "This run's sampler was handed over from Python.",
+                    "Name one, or hand it over: sampler=...",
+                )
+        if sampler is None or isinstance(sampler, str):
+            own = section.settings if sampler in (None, section.name) else {}
+            sampler = make_sampler(sampler or section.name, **{**own, **settings})
+        elif settings:
+            raise InputError(
+                f"A sampler that is handed over has its settings already; got {', '.join(settings)} besides."
+            )
+        grid = self.denoiser.schedule.grid(
+            section.steps if steps is None else steps, spacing or section.spacing, section.rho
+        )
+        return grid, sampler
+
+    def states(
+        self, n: int, *, seed: int = 0, grid: Grid | None = None, sampler: Sampler | None = None
+    ) -> Iterator[WalkState]:
+        """Walk ``n`` points from noise to data in one batch, in the units of the model.
+
+        Yields
+        ------
+        WalkState
+            With x of shape (n, d); ``grid.n_steps + 1`` of them.
+        """
+        if grid is None or sampler is None:
+            grid, sampler = self.plan()
+        generator = stream(seed, "sample", 0)
+        x = prior(grid, (n, self.dimension), generator).to(self.device)
+        yield from walk(self.denoiser, x, grid, sampler, generator)
+
+    def batches(
+        self,
+        n: int,
+        *,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        spacing: Spacing | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> Iterator[NDArray[np.float32]]:
+        """Sample as :meth:`sample` does, and hand out the points in pieces: memory stays flat for any ``n``.
+
+        Yields
+        ------
+        ndarray of shape (m, d), float32
+            In the units of the data; the m add up to ``n``.
+        """
+        if n < 1:
+            raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
+        grid, way = self.plan(sampler, steps, spacing, **settings)
+        size = max(1, min(_POINTS_PER_BATCH, _NUMBERS_PER_BATCH // self.dimension))
+        for batch, start in enumerate(range(0, n, size)):
+            generator = stream(seed, "sample", batch)
+            x = prior(grid, (min(size, n - start), self.dimension), generator).to(self.device)
+            for state in walk(self.denoiser, x, grid, way, generator):
+                x = state.x
+            yield self.scaling.to_data(x)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        spacing: Spacing | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> NDArray[np.float32]:
+        """Draw points.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        sampler : str or Sampler, optional
+            A name (``diffuscope list samplers``) or a function ``(walk, x) -> x``; the recipe's by default.
+        steps : int, optional
+            Steps of the walk, at most T for a discrete schedule; the recipe's by default.
+        spacing : {"uniform", "trailing", "karras"}, optional
+            The recipe's by default.
+        seed : int
+            The same seed gives the same bytes.
+        **settings
+            The sampler's own, such as ``eta=0.5`` for ``ddim``.
+
+        Returns
+        -------
+        ndarray of shape (n, d), float32
+            In the units of the data.
+
+        Raises
+        ------
+        InputError
+            When the sampler, its settings or the number of steps cannot be had.
+        """
+        wanted = {"sampler": sampler, "steps": steps, "spacing": spacing, "seed": seed, **settings}
+        return np.concatenate(list(self.batches(n, **wanted)))
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a .safetensors file, whole or not at all."""
+        tensors = {f"network.{name}": t for name, t in self.denoiser.network.state_dict().items()}
+        tensors["scaling.shift"] = torch.from_numpy(self.scaling.shift)
+        tensors["scaling.scale"] = torch.from_numpy(self.scaling.scale)
+        metadata = {"recipe": self.recipe.to_toml(), "columns": json.dumps(self.columns)}
+        save_tensors(path, tensors, _FORMAT, metadata)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        network: nn.Module | None = None,
+        schedule: Schedule | None = None,
+    ) -> Model:
+        """Read a model file. Nothing in it is ever run as code.
+
+        Parameters
+        ----------
+        path : str or Path
+        device : str
+        network, schedule : optional
+            The parts that were handed over from Python when it was made.
+
+        Raises
+        ------
+        InputError, FormatError
+            When there is no such file, or it is not a whole model of this version.
+        """
+        tensors, metadata = load_tensors(path, _FORMAT)
+        try:
+            recipe = parse_recipe(metadata.get("recipe", ""), str(path))
+            columns = _columns(json.loads(metadata.get("columns", "null")))
+            scaling = Scaling(tensors.pop("scaling.shift").numpy(), tensors.pop("scaling.scale").numpy())
+        except (KeyError, ValueError) as error:
+            raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
+        weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
+        if scaling.shift.ndim != 1 or scaling.shift.shape != scaling.scale.shape:
+            raise FormatError(f"{path} has a scaling of shapes that do not fit.", "Make it again.")
+        denoiser = recipe.make_denoiser(len(scaling.shift), network=network, schedule=schedule, empty=True)
+        _fill(denoiser.network, weights, path)
+        denoiser.to(pick_device(device)).eval()
+        return cls(recipe, denoiser, scaling, columns)
+
+
+def _columns(value: Any) -> tuple[str, ...] | None:
+    if value is not None and not (isinstance(value, list) and all(isinstance(c, str) for c in value)):
+        raise ValueError("the names of its columns are not names")
+    return None if value is None else tuple(value)
+
+
+def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+    """Put ``weights`` in the place of the network's, once names, shapes and types are the same."""
+    expected = network.state_dict()
+    wrong: Sequence[str] = sorted(set(expected) ^ set(weights)) or [
+        name
+        for name, tensor in expected.items()
+        if tensor.shape != weights[name].shape or tensor.dtype != weights[name].dtype
+    ]
+    if wrong:
+        raise FormatError(
+            f"{path} does not hold the weights that its recipe asks for (first difference: {wrong[0]!r}).",
+            "Give the network that it was made with, or make it again.",
+        )
+    network.load_state_dict(dict(weights), assign=True)

@@ -1,0 +1,29 @@
+"""Named, complete settings, as TOML files beside this one; ``load_recipe`` takes a name or a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffuscope.errors import unknown_name
+from diffuscope.recipes.schema import CUSTOM, Recipe, read_recipe
+
+__all__ = ["CUSTOM", "RECIPES", "Recipe", "load_recipe", "read_recipe"]
+
+RECIPES: dict[str, Path] = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
+
+
+def load_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return a recipe from a name, a TOML file or a recipe.
+
+    Raises
+    ------
+    InputError, FormatError
+        When there is no such recipe, or the file is not a valid one.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if str(recipe) in RECIPES:
+        return read_recipe(RECIPES[str(recipe)])
+    if Path(recipe).suffix == ".toml" or Path(recipe).exists():
+        return read_recipe(recipe)
+    raise unknown_name("recipe", str(recipe), RECIPES)

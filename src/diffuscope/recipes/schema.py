@@ -1,0 +1,363 @@
+"""What is a complete set of choices? A recipe: everything that a run depends on besides its data."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
+
+from diffuscope.denoiser import Conditioning, Denoiser, Prediction
+from diffuscope.errors import FormatError, InputError, unknown_name
+from diffuscope.losses import Distance, Loss, Times, Weighting
+from diffuscope.networks import NETWORKS
+from diffuscope.samplers import SAMPLERS, make_sampler
+from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
+
+__all__ = ["CUSTOM", "Recipe", "parse_recipe", "read_recipe"]
+
+CUSTOM = "custom"
+"""The name of a part that was handed over from Python: a recipe alone cannot make it again."""
+
+_Positive = Annotated[int, Field(ge=1)]
+_PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Named(_Section):
+    """A section with the name of a part; further keys are that part's own settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+    def _complete(
+        self, kind: str, registry: Mapping[str, Callable[..., Any]], fixed: tuple[str, ...] = ()
+    ) -> None:
+        """Fill in the defaults of the part's own settings; refuse names that it does not know."""
+        if self.name == CUSTOM:
+            return
+        if self.name not in registry:
+            raise unknown_name(kind, self.name, registry)
+        parameters = inspect.signature(registry[self.name]).parameters
+        free = {key: p.default for key, p in parameters.items() if key not in fixed}
+        extra = self.__pydantic_extra__
+        assert extra is not None
+        for key in extra:
+            if key not in free:
+                raise unknown_name(f"setting of the {kind} {self.name!r}", key, free)
+        for key, default in free.items():
+            if default is not inspect.Parameter.empty:
+                extra.setdefault(key, default)
+
+
+class DataSection(_Section):
+    """The data: where from, and how it is scaled before the model sees it."""
+
+    source: str | None = None
+    """Name of a built-in set or path; None: data handed over from Python."""
+    size: _Positive | None = None
+    """Points of a built-in set; None: its own default."""
+    noise: float | None = None
+    """Noise of a built-in set, in its units; None: its own default."""
+    scaling: Literal["standard", "divide", "none"] = "standard"
+    """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is."""
+    divisor: _PositiveFloat = 1.0
+
+
+class ScheduleSection(_Named):
+    """The schedule's name and its settings (start, end, T; sigma_min, ...)."""
+
+    zero_terminal_snr: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> ScheduleSection:
+        self._complete("schedule", SCHEDULES)
+        if self.name != CUSTOM:
+            self.make()
+        return self
+
+    def make(self) -> Schedule:
+        """Make the schedule."""
+        return make_schedule(self.name, zero_terminal_snr=self.zero_terminal_snr, **self.settings)
+
+
+class NetworkSection(_Named):
+    """The network's name and its settings (width, depth, ...)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> NetworkSection:
+        self._complete("network", NETWORKS, fixed=("dimension", "n_steps"))
+        for key, value in self.settings.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
+                raise InputError(f"{key} = {value:g} of the network is negative.")
+        return self
+
+
+class DenoiserSection(_Section):
+    """How the network's output is read."""
+
+    prediction: Prediction = "noise"
+    sigma_data: _PositiveFloat = 1.0
+    conditioning: Conditioning | None = None
+
+
+class LossSection(_Section):
+    """Distance and weighting of the loss."""
+
+    distance: Distance | Literal["custom"] = "l2"
+    weighting: Weighting = "none"
+    gamma: _PositiveFloat = 5.0
+    delta: _PositiveFloat = 1.0
+
+    def make(self) -> Loss:
+        """Make the loss."""
+        if self.distance == "custom":
+            raise InputError(
+                "This recipe's loss was handed over from Python.", "Hand it over again: loss=..."
+            )
+        return Loss(self.distance, self.weighting, self.gamma, self.delta)
+
+
+class TimesSection(_Section):
+    """How the times of training are drawn."""
+
+    kind: Literal["uniform", "antithetic", "log_normal"] = "uniform"
+    mean: float = -1.2
+    std: _PositiveFloat = 1.2
+    stratified: bool = False
+
+    def make(self) -> Times:
+        """Make the drawing of times."""
+        return Times(self.kind, self.mean, self.std, self.stratified)
+
+
+class TrainingSection(_Section):
+    """Length, batches and optimiser. Exactly one of ``epochs`` and ``steps`` is set."""
+
+    epochs: _Positive | None = None
+    steps: _Positive | None = None
+    batch_size: _Positive = 128
+    batches: Literal["shuffled", "random"] = "shuffled"
+    """``shuffled``: each point once an epoch, the last batch may be smaller; ``random``: with replacement."""
+    learning_rate: _PositiveFloat = 1e-3
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the steps over which the learning rate rises from 0."""
+    decay: Literal["none", "linear"] = "none"
+    """Whether the learning rate then falls to 0 at the end."""
+    clip_norm: _PositiveFloat | None = None
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the average of weights; 0: none. It warms up, so that short runs are not spoilt."""
+    checkpoint_every: _Positive = 5000
+    """Steps between checkpoints."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainingSection:
+        if (self.epochs is None) == (self.steps is None):
+            raise InputError("A recipe sets either epochs or steps in [training], one of the two.")
+        return self
+
+
+class SamplingSection(_Named):
+    """The sampler (``name``), its number of steps, their spacing, and its own settings."""
+
+    name: str = "ddpm"
+    steps: _Positive = 100
+    spacing: Spacing = "uniform"
+    rho: _PositiveFloat = 7.0
+
+    @model_validator(mode="after")
+    def _check(self) -> SamplingSection:
+        self._complete("sampler", SAMPLERS)
+        if self.name != CUSTOM:
+            make_sampler(self.name, **self.settings)
+        return self
+
+
+class PicturesSection(_Section):
+    """What a finished run draws."""
+
+    forward: Literal["first_steps", "whole"] = "whole"
+    """The forward picture and GIF: the first steps of the schedule, or levels from data to noise."""
+    forward_frames: _Positive = 30
+    forward_ms: _Positive = 60
+    reverse_every: _Positive = 1
+    """The reverse GIF shows every so many steps of the walk."""
+    reverse_ms: _Positive = 60
+    row_every: _Positive | None = None
+    """Epochs between rows of the reverse walk during training."""
+    joined: bool = False
+    """One GIF of the forward walk followed by the reverse walk besides the two."""
+
+
+class Recipe(_Section):
+    """Everything that a run depends on besides its data; :func:`read_recipe` reads one from TOML."""
+
+    name: str
+    description: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: DataSection = DataSection()
+    schedule: ScheduleSection
+    network: NetworkSection
+    denoiser: DenoiserSection = DenoiserSection()
+    loss: LossSection = LossSection()
+    times: TimesSection = TimesSection()
+    training: TrainingSection
+    sampling: SamplingSection = SamplingSection()
+    pictures: PicturesSection = PicturesSection()
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if self.schedule.name == CUSTOM or self.sampling.name == CUSTOM:
+            return self
+        schedule = self.schedule.make()
+        schedule.grid(self.sampling.steps, self.sampling.spacing, self.sampling.rho)
+        if self.network.name == "article_mlp" and not isinstance(schedule, DiscreteSchedule):
+            raise InputError(
+                f"The network 'article_mlp' has a row per step; {self.schedule.name!r} has no steps.",
+                "Use a discrete schedule (linear, quadratic, sigmoid, cosine) or the network 'resmlp'.",
+            )
+        return self
+
+    def make_denoiser(
+        self,
+        dimension: int,
+        *,
+        network: nn.Module | None = None,
+        schedule: Schedule | None = None,
+        empty: bool = False,
+    ) -> Denoiser:
+        """Make the untrained denoiser for points of ``dimension`` coordinates.
+
+        Parameters
+        ----------
+        dimension : int
+        network, schedule : optional
+            The parts that the recipe calls "custom".
+        empty : bool
+            Make the network without memory for its weights, to be filled.
+        """
+        for part, section, given in (
+            ("network", self.network, network),
+            ("schedule", self.schedule, schedule),
+        ):
+            if section.name == CUSTOM and given is None:
+                raise InputError(
+                    f"The {part} of this recipe was handed over from Python; the recipe cannot make it.",
+                    f"Hand it over again: {part}=...",
+                )
+        schedule = schedule or self.schedule.make()
+        if network is None:
+            factory = NETWORKS[self.network.name]
+            takes_steps = "n_steps" in inspect.signature(factory).parameters
+            steps = {"n_steps": schedule.T} if takes_steps and isinstance(schedule, DiscreteSchedule) else {}
+            with torch.device("meta" if empty else "cpu"):
+                network = factory(dimension=dimension, **steps, **self.network.settings)
+        reading = self.denoiser
+        return Denoiser(network, schedule, reading.prediction, reading.sigma_data, reading.conditioning)
+
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """Return a copy with ``changes``, keys such as ``"training.epochs"``, validated anew.
+
+        Changing the name of a schedule, network or sampler drops the settings of the old one; setting
+        epochs unsets steps and the other way round.
+        """
+        tree = self.model_dump()
+        for path, value in changes.items():
+            *sections, key = path.split(".")
+            node = tree
+            for section in sections:
+                node = node.setdefault(section, {})
+            if key == "name" and sections and node.get("name") != value:
+                keep = type(getattr(self, sections[0])).model_fields
+                for old in [k for k in node if k not in keep]:
+                    del node[old]
+            if sections == ["training"] and key in ("epochs", "steps"):
+                node["epochs"] = node["steps"] = None
+            node[key] = value
+        return _validated(tree, f"recipe {self.name!r}")
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML, complete: every setting is there, except those without a value."""
+        return tomli_w.dumps(_without_none(self.model_dump()))
+
+
+def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if value is not None
+    }
+
+
+def _validated(tree: Any, where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(str(part) for part in first["loc"])
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InputError):
+            raise InputError(f"{where}: {cause.what}", cause.hint) from error
+        raise InputError(f"{where}: {at or 'the whole'}: {first['msg']}.", _advice(first, at)) from error
+
+
+def _advice(error: Any, at: str) -> str | None:
+    if error["type"] == "extra_forbidden":
+        section, _, key = at.rpartition(".")
+        model = Recipe.model_fields[section].annotation if section else Recipe
+        return unknown_name("setting", key, getattr(model, "model_fields", {})).hint
+    if error["type"] == "missing":
+        return "Start from a complete one: the file recipe.toml of any run directory."
+    return None
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read and validate a recipe file.
+
+    Raises
+    ------
+    InputError
+        When a setting is unknown, missing or out of its range.
+    FormatError
+        When the file is not TOML.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise InputError(f"There is no recipe file {path}.", "Check the path.") from None
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not a text file.", "Give a recipe in TOML.") from error
+    except OSError as error:
+        raise InputError(f"Cannot read the recipe file {path}: {error.strerror}.") from error
+    return parse_recipe(text, str(path))
+
+
+def parse_recipe(text: str, where: str) -> Recipe:
+    """Validate a recipe given as TOML; ``where`` it comes from is what errors say.
+
+    Raises
+    ------
+    InputError, FormatError
+        As :func:`read_recipe`.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError(f"{where} is not TOML: {error}.", "Mend that line, or start anew.") from error
+    return _validated(tree, where)

@@ -1,0 +1,257 @@
+"""What is left of a training? A run directory: recipe, model, metrics, summary, pictures.
+
+    recipe.toml  model.safetensors  metrics.jsonl  summary.json  checkpoints/  figures/  *.gif
+
+Nothing in it is code; opening someone else's run is safe.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from diffuscope.datasets import Dataset, TableWriter, check_writable, load_dataset
+from diffuscope.errors import FormatError, InputError
+from diffuscope.model import Model
+from diffuscope.progress import Reporter
+from diffuscope.recipes import Recipe
+from diffuscope.samplers import Sampler, WalkState
+from diffuscope.schedules import Schedule
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Run", "load"]
+
+_WALKERS = 10_000
+
+
+@dataclass
+class Run:
+    """A finished training run.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory.
+    model : Model
+    """
+
+    path: Path
+    model: Model
+    given_data: Dataset | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that made the run."""
+        return self.model.recipe
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the data's columns, where it had some."""
+        return self.model.columns
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What ``summary.json`` says: seconds, steps, seed, versions, quality."""
+        return _read_json(self.path / "summary.json")
+
+    @property
+    def metrics(self) -> list[dict[str, float]]:
+        """The lines of ``metrics.jsonl``: step, epoch, loss, learning rate."""
+        path = self.path / "metrics.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise FormatError(
+                f"{path} cannot be read: {error}.", "Train the run again, or remove it."
+            ) from error
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The data that the run was trained on.
+
+        Raises
+        ------
+        InputError
+            When it was handed over from Python, and this run was read from its directory.
+        """
+        if self.given_data is not None:
+            return self.given_data
+        section = self.recipe.data
+        if section.source is None:
+            raise InputError(
+                f"The data of {self.path} was handed over from Python and is not kept in the run.",
+                "Hand it over again: diffuscope.load(path, data=...).",
+            )
+        return load_dataset(section.source, size=section.size, noise=section.noise, seed=self.recipe.seed)
+
+    def sample(self, n: int, **wanted: Any) -> NDArray[np.float32]:
+        """Draw points, (n, d), in the units of the data; see :meth:`diffuscope.model.Model.sample`."""
+        return self.model.sample(n, **wanted)
+
+    def sample_frame(self, n: int, **wanted: Any) -> pd.DataFrame:
+        """Draw points as a DataFrame with the columns of the data."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            self.sample(n, **wanted), columns=None if self.columns is None else list(self.columns)
+        )
+
+    def sample_to(self, path: str | Path, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Path:
+        """Write ``n`` points to .npy, .npz, .csv, .tsv or .parquet; memory stays flat for any ``n``.
+
+        Raises
+        ------
+        InputError
+            When the format is not known, or the sampling cannot be had.
+        """
+        path = Path(path)
+        check_writable(path)
+        batches = self.model.batches(n, **wanted)
+        first = next(batches)  # whatever is wrong with the request shows before the file is begun
+        with (
+            (reporter or Reporter(False)).bar("sampling", n, "points") as bar,
+            TableWriter(path, n, self.model.dimension, self.columns) as writer,
+        ):
+            writer.append(first)
+            done = len(first)
+            bar.update(done)
+            for points in batches:
+                writer.append(points)
+                done += len(points)
+                bar.update(done)
+        return path
+
+    def walk(
+        self,
+        n: int = _WALKERS,
+        *,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> list[WalkState]:
+        """Walk ``n`` points from noise to data and return all states, in the units of the model."""
+        grid, way = self.model.plan(sampler, steps, **settings)
+        return list(self.model.states(n, seed=seed, grid=grid, sampler=way))
+
+    def animate(
+        self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
+    ) -> Path:
+        """Write a .gif, .mp4 or .html of the forward walk, the reverse walk, or one after the other."""
+        from diffuscope import pictures
+        from diffuscope.animate import save_animation
+        from diffuscope.plots import GENERATED, NOISE
+
+        section = self.recipe.pictures
+        states = []
+        if forward:
+            states += pictures.forward_states(self.model, self.data.x, section, section.forward_frames, seed)
+        if reverse:
+            walk = pictures.reverse_states(self.model, self.walk(seed=seed))
+            states += [s for i, s in enumerate(walk) if i % section.reverse_every == 0 or i == len(walk) - 1]
+        ms = section.reverse_ms if reverse else section.forward_ms
+        color = GENERATED if reverse and not forward else NOISE
+        save_animation(states, path, frame_ms=ms, color=color, reference=self._reference())
+        return Path(path)
+
+    def _reference(self) -> NDArray[np.float64] | None:
+        """The data that set the axes of a picture, where they can be had."""
+        try:
+            return self.data.x[:_WALKERS]
+        except InputError:
+            return None
+
+    def plot_data(self) -> Figure:
+        """Show the data."""
+        from diffuscope.plots import plot_dataset
+
+        return plot_dataset(self.data.x[:_WALKERS], self.columns)
+
+    def plot_forward(self, seed: int = 0) -> Figure:
+        """Show ten steps of the noising."""
+        from diffuscope import pictures
+        from diffuscope.plots import plot_forward_grid
+
+        states = pictures.forward_states(self.model, self.data.x, self.recipe.pictures, 10, seed)
+        return plot_forward_grid(states, reference=self._reference())
+
+    def plot_walk(self, seed: int = 0) -> Figure:
+        """Show ten moments of the reverse walk."""
+        from diffuscope import pictures
+        from diffuscope.plots import plot_walk_rows
+
+        states = pictures.reverse_states(self.model, self.walk(seed=seed))
+        panels = [states[round(i * (len(states) - 1) / 10)] for i in range(1, 11)]
+        return plot_walk_rows([("", panels)], reference=self._reference())
+
+    def plot_samples(self, n: int = _WALKERS, **wanted: Any) -> Figure:
+        """Show samples beside the data."""
+        from diffuscope.plots import plot_samples
+
+        return plot_samples(self.data.x[:n], self.sample(n, **wanted), self.columns)
+
+    def plot_loss(self) -> Figure:
+        """Show the loss over the steps."""
+        from diffuscope.plots import plot_loss
+
+        lines = self.metrics
+        return plot_loss([line["step"] for line in lines], [line["loss"] for line in lines])
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    data: Any = None,
+    network: nn.Module | None = None,
+    schedule: Schedule | None = None,
+    sampler: Sampler | None = None,
+) -> Run:
+    """Open a run directory.
+
+    Parameters
+    ----------
+    path : str or Path
+    device : str
+        auto, cpu, cuda or mps.
+    data, network, schedule, sampler : optional
+        What was handed over from Python when the run was made.
+
+    Raises
+    ------
+    InputError, FormatError
+        When there is no run, or its files are damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"There is no run directory {path}.", "Train one: diffuscope train s_curve.")
+    file = path / "model.safetensors"
+    if not file.is_file():
+        unfinished = (path / "recipe.toml").is_file()
+        raise InputError(
+            f"{path} holds no model: {'its training has not finished' if unfinished else 'it is not a run'}.",
+            "Go on with diffuscope train DATA --out DIR --resume." if unfinished else "Give a run directory.",
+        )
+    model = Model.load(file, device=device, network=network, schedule=schedule)
+    model.sampler = sampler
+    return Run(path, model, None if data is None else load_dataset(data))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path} cannot be read: {error}.", "Train the run again, or remove it.") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} does not hold an object.", "Train the run again, or remove it.")
+    return value

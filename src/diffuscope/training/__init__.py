@@ -1,0 +1,19 @@
+"""The training loop and what it stands on: flat weights, batches, averages, checkpoints, processes."""
+
+from __future__ import annotations
+
+from diffuscope.training.batches import Batches
+from diffuscope.training.checkpoints import Checkpoints
+from diffuscope.training.distributed import World, join_world
+from diffuscope.training.loop import Interrupted, LossLike, Progress, Trainer
+
+__all__ = [
+    "Batches",
+    "Checkpoints",
+    "Interrupted",
+    "LossLike",
+    "Progress",
+    "Trainer",
+    "World",
+    "join_world",
+]

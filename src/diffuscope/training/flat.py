@@ -1,0 +1,74 @@
+"""How does one optimiser step stay cheap? All weights of a network live in one row of numbers.
+
+The parameters become views into one vector, and so do their gradients. Clipping, Adam, averaging and
+the exchange between processes are then one operation each, however many layers there are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diffuscope.errors import InputError
+
+__all__ = ["FlatParameters"]
+
+
+class FlatParameters:
+    """The trainable parameters of a network as one vector.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its trainable parameters become views of ``vector``; keep no other references to their data.
+
+    Attributes
+    ----------
+    vector : nn.Parameter of shape (n_weights,)
+        All weights; ``vector.grad`` holds all gradients.
+
+    Raises
+    ------
+    InputError
+        When the network has nothing to train, or its parameters differ in type or device.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise InputError(
+                "The network has no parameters to train.", "Give a module whose parameters require gradients."
+            )
+        kinds = {(p.dtype, p.device) for p in self.parameters}
+        if len(kinds) > 1 or not self.parameters[0].is_floating_point():
+            raise InputError(
+                "The network's parameters are not all of one floating type on one device.",
+                "Bring it to float32 on one device: network.float().to(device).",
+            )
+        vector = torch.cat([p.detach().flatten() for p in self.parameters])
+        grad = torch.zeros_like(vector)
+        self._grads = []
+        start = 0
+        for p in self.parameters:
+            stop = start + p.numel()
+            p.data = vector[start:stop].view_as(p)
+            self._grads.append(grad[start:stop].view_as(p))
+            start = stop
+        self.vector = nn.Parameter(vector)
+        self.vector.grad = grad
+
+    @property
+    def grad(self) -> Tensor:
+        """All gradients, shape (n_weights,)."""
+        assert self.vector.grad is not None
+        return self.vector.grad
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Write the gradients of ``loss`` into ``grad``; zero for parameters that it does not touch."""
+        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
+        torch._foreach_copy_(self._grads, grads)
+
+    def clip(self, norm: float) -> None:
+        """Scale the gradients down to ``norm``, as ``torch.nn.utils.clip_grad_norm_`` does."""
+        total = torch.linalg.vector_norm(self.grad)
+        self.grad.mul_((norm / (total + 1e-6)).clamp_(max=1.0))

@@ -1,0 +1,316 @@
+"""How does a network learn to denoise? One step after the other, with as little around it as possible.
+
+The data stays on the device, batches come in chunks (:mod:`~diffuscope.training.batches`), all weights
+are one vector (:mod:`~diffuscope.training.flat`). Everything that may stop a run (an interrupt, a loss
+that is not finite, a checkpoint) is looked after between chunks, so that a run stopped and resumed
+takes the same steps as one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from diffuscope.denoiser import Denoiser
+from diffuscope.errors import InputError, RunError
+from diffuscope.losses import Examples
+from diffuscope.recipes.schema import TrainingSection
+from diffuscope.schedules import NoiseLevel
+from diffuscope.seeds import stream_seed
+from diffuscope.training.batches import Batches, Chunk
+from diffuscope.training.checkpoints import Checkpoints
+from diffuscope.training.distributed import World
+from diffuscope.training.ema import WeightAverage
+from diffuscope.training.flat import FlatParameters
+
+__all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training, after the checkpoint was written."""
+
+
+class LossLike(Protocol):
+    """A loss in two halves: what the network is trained on, and the distance of its answer from it."""
+
+    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples:
+        """Noise data (n, ...) to ``level`` (n,); called once for many batches."""
+        ...
+
+    def value(self, output: Tensor, examples: Examples, /) -> Tensor:
+        """Return the mean loss, shape (), of a network's output (n, ...)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, after a chunk.
+
+    Attributes
+    ----------
+    step, total : int
+        Steps done and to do.
+    epoch : float
+        The same in epochs.
+    loss : float
+        Mean loss over the chunk.
+    learning_rate : float
+        Of the last step.
+    """
+
+    step: int
+    total: int
+    epoch: float
+    loss: float
+    learning_rate: float
+
+
+@dataclass
+class Trainer:
+    """Trains a denoiser in place.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        On the device of the batches' data.
+    batches : Batches
+    loss : LossLike
+    settings : TrainingSection
+    checkpoints : Checkpoints, optional
+        Where to write checkpoints; none are written without.
+    world : World
+    on_progress : callable, optional
+        Called after each chunk.
+    on_epoch : callable, optional
+        Called after each epoch of shuffled batches with its number (1, 2, ...) and the trainer.
+    """
+
+    denoiser: Denoiser
+    batches: Batches
+    loss: LossLike
+    settings: TrainingSection
+    checkpoints: Checkpoints | None = None
+    world: World = field(default_factory=World)
+    on_progress: Callable[[Progress], None] | None = None
+    on_epoch: Callable[[int, Trainer], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.flat = FlatParameters(self.denoiser.network)
+        vector = self.flat.vector
+        self.average = WeightAverage(vector, self.settings.ema_decay)
+        self.optimizer = torch.optim.Adam(
+            [vector],
+            lr=self.settings.learning_rate,
+            betas=self.settings.betas,
+            fused=vector.device.type in ("cpu", "cuda"),
+        )
+        self.step = 0
+        self._saved_step = -1
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        if self.settings.steps is not None:
+            return self.settings.steps
+        assert self.settings.epochs is not None
+        return self.settings.epochs * self.batches.steps_per_epoch
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of step 0, 1, ...: rising over the warm-up, then falling if asked."""
+        warmup = self.settings.warmup * self.total_steps
+        rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        fall = 1 - step / self.total_steps if self.settings.decay == "linear" else 1.0
+        return self.settings.learning_rate * rise * fall
+
+    def resume(self) -> int:
+        """Take up the last checkpoint, if there is one; return the step to go on from."""
+        found = self.checkpoints.load_last() if self.checkpoints else None
+        if found:
+            self.step, tensors = found
+            self._load(tensors)
+            self._saved_step = self.step
+        return self.step
+
+    def run(self) -> None:
+        """Train up to the last step.
+
+        Raises
+        ------
+        RunError
+            When the loss is not finite.
+        Interrupted
+            On Ctrl-C, once the checkpoint is written.
+        """
+        # The user's own random state is left alone; a network's (dropout) comes from the chunk's stream.
+        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
+            for chunk in self.batches.chunks(self.step, self.total_steps):
+                torch.manual_seed(
+                    stream_seed(self.batches.seed, "network", chunk.first_step, self.world.rank)
+                )
+                losses = self._train_on(chunk)
+                self._check_finite(losses, chunk.first_step)
+                self._report(losses)
+                if self.on_epoch and self.batches.order == "shuffled":
+                    epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
+                    if rest == 0:
+                        self.on_epoch(epoch, self)
+                stop = self.world.any(interrupted())
+                if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
+                    self.save_checkpoint()
+                if stop:
+                    raise Interrupted
+
+    def _train_on(self, chunk: Chunk) -> Tensor:
+        """Take a step for each batch of the chunk; return their losses."""
+        examples = self.loss.examples(self.denoiser, chunk.x_0, chunk.level, chunk.eps)
+        losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
+        network, flat, settings = self.denoiser.network, self.flat, self.settings
+        for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
+            batch = examples.at(slice(start, stop))
+            if stop > start:
+                loss = self.loss.value(network(batch.inputs, batch.condition), batch)
+                flat.differentiate(loss)
+                losses[i] = loss.detach()
+            if self.world.size > 1:
+                self._exchange(losses[i], stop - start)
+            if settings.clip_norm is not None:
+                flat.clip(settings.clip_norm)
+            self.optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
+            self.optimizer.step()
+            self.step += 1
+            if settings.ema_decay:
+                self.average.update(flat.vector, self.step)
+        return losses
+
+    def _exchange(self, loss: Tensor, examples: int) -> None:
+        """Average gradient and loss over all processes' examples, in place."""
+        both = torch.cat([self.flat.grad, loss[None], torch.ones_like(loss[None])]) * examples
+        self.world.sum_(both)
+        both = both / both[-1]
+        self.flat.grad.copy_(both[:-2])
+        loss.copy_(both[-2])
+
+    def _check_finite(self, losses: Tensor, first_step: int) -> None:
+        good = torch.isfinite(losses)
+        if good.all():
+            return
+        at = int((~good).nonzero()[0])
+        before = losses[:at][-1].item() if at else float("nan")
+        kept = self.checkpoints.paths() if self.checkpoints else {}
+        last = f"the checkpoint of step {max(kept)} is kept" if kept else "there is no checkpoint before it"
+        scale = self.batches.x.abs().max().item()
+        causes = [f"a learning rate of {self.learning_rate(first_step + at):.3g} that is too high"]
+        if self.settings.clip_norm is None:
+            causes.append("gradients that are not clipped (clip_norm = 1.0 in [training])")
+        if scale > 20:
+            causes.append(
+                f'data that is not scaled (values up to {scale:.3g}; scaling = "standard" in [data])'
+            )
+        raise RunError(
+            f"The loss of step {first_step + at} is {losses[at].item()} (before: {before:.3g}); {last}.",
+            f"Likely: {'; or '.join(causes)}.",
+        )
+
+    def _report(self, losses: Tensor) -> None:
+        if self.on_progress:
+            epoch = self.step / self.batches.steps_per_epoch
+            rate = self.learning_rate(self.step - 1)
+            self.on_progress(Progress(self.step, self.total_steps, epoch, losses.mean().item(), rate))
+
+    @contextlib.contextmanager
+    def _training_mode(self) -> Iterator[None]:
+        self.denoiser.train()
+        try:
+            yield
+        finally:
+            self.denoiser.eval()
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[Denoiser]:
+        """Give the denoiser with its averaged weights, in evaluation mode; training goes on afterwards."""
+        own = self.flat.vector.detach().clone()
+        was_training = self.denoiser.training
+        self.denoiser.eval()
+        try:
+            with torch.no_grad():
+                if self.settings.ema_decay:
+                    self.flat.vector.copy_(self.average.weights)
+                yield self.denoiser
+        finally:
+            with torch.no_grad():
+                self.flat.vector.copy_(own)
+            self.denoiser.train(was_training)
+
+    def finish(self) -> None:
+        """Leave the averaged weights in the denoiser, for good."""
+        with torch.no_grad():
+            if self.settings.ema_decay:
+                self.flat.vector.copy_(self.average.weights)
+        self.denoiser.eval()
+
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint of the present step, if there is a place for it."""
+        if self.checkpoints and self.world.is_main and self.step != self._saved_step:
+            self.checkpoints.save(self.step, self._tensors())
+        self._saved_step = self.step
+
+    def _tensors(self) -> dict[str, Tensor]:
+        moments = self.optimizer.state[self.flat.vector]
+        return {
+            "weights": self.flat.vector,
+            "averaged": self.average.weights,
+            "adam.exp_avg": moments["exp_avg"],
+            "adam.exp_avg_sq": moments["exp_avg_sq"],
+            "adam.step": moments["step"],
+            **{f"buffers.{name}": b for name, b in self.denoiser.network.named_buffers()},
+        }
+
+    def _load(self, tensors: dict[str, Tensor]) -> None:
+        vector = self.flat.vector
+        buffers = dict(self.denoiser.network.named_buffers())
+        expected = {"weights", "averaged", "adam.exp_avg", "adam.exp_avg_sq", "adam.step"}
+        if set(tensors) != expected | {f"buffers.{name}" for name in buffers} or (
+            tensors["weights"].shape != vector.shape
+        ):
+            raise InputError(
+                "The checkpoint is of another network.",
+                "Resume with the network that the run was started with.",
+            )
+        with torch.no_grad():
+            vector.copy_(tensors["weights"])
+            self.average.weights.copy_(tensors["averaged"])
+            for name, buffer in buffers.items():
+                buffer.copy_(tensors[f"buffers.{name}"])
+        keep = {"exp_avg", "exp_avg_sq"}
+        self.optimizer.state[vector] = {
+            key: tensors[f"adam.{key}"].to(vector.device if key in keep else "cpu") for key in (*keep, "step")
+        }
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a flag that is looked at between chunks; the second one is itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, previous)
