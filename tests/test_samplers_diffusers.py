@@ -30,6 +30,8 @@ from diffuscope.schedules import (
     rescale_zero_terminal_snr,
 )
 
+# What numpy says of diffusers' own code, which is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 TOLERANCE = 1e-4
 ROUNDED_TABLE = 1e-3  # for the walks of the cosine schedule and of 1000 steps, see above
