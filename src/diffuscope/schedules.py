@@ -139,10 +139,12 @@ class Schedule:
 
     def _karras_times(self, n_steps: int, rho: float) -> Tensor:
         ends = torch.tensor([self.t_max, self.t_min], dtype=torch.float64)
-        most, least = self(ends).ratio.tolist()
+        levels = self(ends)
+        most, least = levels.ratio.tolist()
         # Without any signal the ratio is infinite: that level comes first, the spacing starts after it.
         silent = 1 if math.isinf(most) and n_steps > 1 else 0
-        most = min(most, 80.0)
+        if levels.alpha[0] < 1:  # beyond a ratio of 80 there is only noise; EDM's sigma_max is as asked
+            most = min(most, 80.0)
         i = torch.linspace(0, 1, n_steps - silent, dtype=torch.float64)
         ratio = (most ** (1 / rho) + i * (least ** (1 / rho) - most ** (1 / rho))) ** rho
         times = self.time_at_ratio(ratio).to(torch.float64)
@@ -245,7 +247,7 @@ class DiscreteSchedule(Schedule):
         """Return the integer time whose sigma / alpha is nearest on a log scale, any shape."""
         table = (self.sqrt_one_minus_alpha_bar / self.sqrt_alpha_bar).log()
         between = (table[1:] + table[:-1]) / 2
-        return torch.bucketize(ratio.to(torch.float64).log(), between)
+        return torch.bucketize(ratio.to(torch.float64).log(), between, right=True)  # ∞ finds the silent end
 
     def _times(self, n_steps: int, spacing: Spacing, rho: float) -> Tensor:
         if n_steps > self.T:
@@ -256,7 +258,8 @@ class DiscreteSchedule(Schedule):
         if spacing == "uniform":
             times = torch.linspace(self.T - 1, 0, n_steps, dtype=torch.float64).round()
         elif spacing == "trailing":
-            times = (self.T - torch.arange(n_steps) * (self.T / n_steps)).round() - 1
+            i = torch.arange(n_steps, dtype=torch.float64)
+            times = (self.T - i * (self.T / n_steps)).round() - 1
         else:
             times = self._karras_times(n_steps, rho)
         # Rounding may have made neighbours equal: push them apart, inside 0 ... T - 1.
@@ -292,13 +295,16 @@ def cosine(T: int = 1000, start: float = 0.0, end: float = 0.999, offset: float 
     with s = ``offset``.
     """
     t = torch.arange(_checked(T) + 1, dtype=torch.float64) / T
-    f = torch.cos((t + offset) / (1 + offset) * math.pi / 2).square()
+    angle = (t + offset) / (1 + offset) * (math.pi / 2)
     if not 0 <= start < end < 1:
         raise InputError(
             f"start = {start:g} and end = {end:g} do not bound beta inside (0, 1).",
             "Choose 0 <= start < end < 1.",
         )
-    return DiscreteSchedule((1 - f[1:] / f[:-1]).clamp(start, end))
+    # 1 - cos²b / cos²a, written so that nothing cancels where both are near 1
+    turn = math.pi / 2 / (1 + offset) / T
+    beta = math.sin(turn) * (angle[1:] + angle[:-1]).sin() / angle[:-1].cos().square()
+    return DiscreteSchedule(beta.clamp(start, end))
 
 
 def rescale_zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
@@ -345,12 +351,16 @@ class VP(Schedule):
     def __call__(self, t: Tensor) -> NoiseLevel:
         """Return the noise level at times ``t`` (any shape) in [0, 1]."""
         t = t.to(torch.float64)
-        integral = t * self.beta_min + 0.5 * t.square() * (self.beta_max - self.beta_min)
+        integral = self._integral(t)
         return NoiseLevel(t, (-0.5 * integral).exp(), (-torch.expm1(-integral)).sqrt())
+
+    def _integral(self, t: Tensor) -> Tensor:
+        return t * self.beta_min + 0.5 * t.square() * (self.beta_max - self.beta_min)
 
     def time_at_ratio(self, ratio: Tensor) -> Tensor:
         r"""Solve :math:`\int_0^t \beta = \log(1 + ratio^2)` for t, any shape."""
-        integral = torch.log1p(ratio.to(torch.float64).square())
+        most = self._integral(torch.tensor(self.t_max, dtype=torch.float64))
+        integral = torch.log1p(ratio.to(torch.float64).square()).clamp_max(most.item())  # ∞ is t_max
         slope = self.beta_max - self.beta_min
         root = (self.beta_min**2 + 2 * slope * integral).sqrt()
         return (2 * integral / (self.beta_min + root)).clamp(self.t_min, self.t_max)
