@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from diffuscope import __version__
 from diffuscope.errors import DiffuscopeError, InputError, unknown_name
@@ -17,8 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """The commands. On Ctrl-C they say how to go on, which typer leaves out."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            _say(str(stop) or "Interrupted.")
+            raise typer.Exit(130) from stop
+
+
+def _say(text: str) -> None:
+    """Write to standard error; of several processes under torchrun, one speaks."""
+    if _IS_MAIN:
+        typer.echo(text, err=True)
+
+
+_IS_MAIN = os.environ.get("RANK", "0") == "0"
+
 app = typer.Typer(
     name="diffuscope",
+    cls=_Commands,
     help="Train, watch and diagnose diffusion models.",
     no_args_is_help=True,
     add_completion=False,
@@ -113,7 +135,7 @@ def train(
         resume=resume,
         pictures=pictures,
     )
-    if os.environ.get("RANK", "0") == "0":  # of several processes under torchrun, one speaks
+    if _IS_MAIN:
         _tell(run, time.perf_counter() - begun)
 
 
@@ -310,15 +332,15 @@ def main(arguments: list[str] | None = None) -> None:
     except DiffuscopeError as error:
         if debug:
             raise
-        typer.echo(f"Error: {error.what}", err=True)
-        if error.hint:
-            typer.echo(error.hint, err=True)
+        _say(f"Error: {error.what}" + (f"\n{error.hint}" if error.hint else ""))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except Exception as error:
         if debug:
             raise
-        typer.echo("Interrupted.", err=True)
-        sys.exit(130)
+        _say(
+            f"Error: {type(error).__name__}: {error}\nThis was not foreseen; --debug shows where it happened."
+        )
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,12 @@ The order is such that nothing is lost: the model is written before anything is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
+import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from torch import nn
 import diffuscope
 from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
 from diffuscope.datasets.scaling import Scaling
+from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, remove_abandoned, write_json, write_text
 from diffuscope.model import Model, pick_device
@@ -31,7 +35,16 @@ from diffuscope.run import Run, load
 from diffuscope.samplers import Sampler
 from diffuscope.schedules import Schedule
 from diffuscope.seeds import stream_seed
-from diffuscope.training import Batches, Checkpoints, LossLike, Progress, Trainer, World, join_world
+from diffuscope.training import (
+    Batches,
+    Checkpoints,
+    Interrupted,
+    LossLike,
+    Progress,
+    Trainer,
+    World,
+    join_world,
+)
 
 __all__ = ["train"]
 
@@ -111,23 +124,27 @@ def train(
     else:
         plan = load_recipe(recipe or "fast").changed(wanted)
         dataset = _load(data, plan)
-        plan = plan.changed(_source(dataset, data))
+        _check_applies(dataset, wanted)
+        plan = plan.changed(_source(dataset))
     world = join_world(pick_device(device))
-    experiment = _Experiment(plan, dataset, Path(), pick_device(device), world, reporter, given)
-    experiment.prepare()  # whatever does not fit shows before a directory is made
+    if not world.is_main:
+        reporter = Reporter(False)
     folder = Path(out) if out is not None else _free_folder(dataset.name)
-    experiment.folder = folder
+    experiment = _Experiment(plan, dataset, folder, pick_device(device), world, reporter, given)
+    experiment.prepare()  # whatever does not fit shows before a directory is made
     if resume and (folder / "summary.json").is_file():
-        return _reopened(folder, dataset, given, device)
+        return experiment.reopen()
+    world.wait()  # all have chosen the same free directory
     if world.is_main:
         _claim(folder, resume)
     world.wait()
-    return experiment.run(pictures)
-
-
-def _reopened(folder: Path, dataset: Dataset, given: Mapping[str, Any], device: str) -> Run:
-    parts = {name: given[name] for name in ("network", "schedule", "sampler")}
-    return load(folder, device=device, data=dataset, **parts)
+    try:
+        return experiment.run(pictures)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {experiment.way_on()}") from stop
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where not even the recipe could be written, and so nothing is in it
 
 
 def _changes(
@@ -162,12 +179,22 @@ def _load(data: Any, recipe: Recipe) -> Dataset:
         data = section.source
     if data is None:
         raise InputError("Nothing says what data to train on.", "Name a data set, a file or give an array.")
-    if isinstance(data, str) and data in POINT_SETS:  # these alone have a size and a noise to choose
+    if isinstance(data, str) and data in POINT_SETS:  # these alone have a noise to choose
         return load_dataset(data, size=section.size, noise=section.noise, seed=recipe.seed)
-    return load_dataset(data, seed=recipe.seed)
+    return load_dataset(data, size=section.size if callable(data) else None, seed=recipe.seed)
 
 
-def _source(dataset: Dataset, data: Any) -> dict[str, Any]:
+def _check_applies(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
+    """Refuse a size or a noise for data that has its own."""
+    kind = dataset.source["kind"]
+    for key, kinds in (("data.size", ("builtin", "callable")), ("data.noise", ("builtin",))):
+        if wanted.get(key) is not None and kind not in kinds:
+            raise InputError(
+                f"{key} = {wanted[key]} applies to built-in sets, not to data of your own.", "Leave it out."
+            )
+
+
+def _source(dataset: Dataset) -> dict[str, Any]:
     """Say in the recipe what can be said of the data: name or path, size, noise."""
     kind = dataset.source["kind"]
     if kind == "builtin":
@@ -177,7 +204,8 @@ def _source(dataset: Dataset, data: Any) -> dict[str, Any]:
             "data.noise": dataset.source["noise"],
         }
     source = str(Path(dataset.source["path"]).resolve()) if kind == "file" else None
-    return {"data.source": source, "data.size": None, "data.noise": None}
+    size = dataset.source["size"] if kind == "callable" else None
+    return {"data.source": source, "data.size": size, "data.noise": None}
 
 
 def _resumed(
@@ -203,15 +231,18 @@ def _resumed(
             }
         )
         asked = other.changed({"seed": plan.seed}) if "seed" not in wanted else other
-    if asked != plan:
+    dataset = _load(data, plan)
+    if asked != plan or plan.changed(_source(dataset)) != plan:
+        what = "settings" if asked != plan else "data"
         raise InputError(
-            f"{folder} was started with other settings than are asked for now.",
-            "Resume without them, or start a new run in another folder.",
+            f"{folder} was started with other {what} than asked for now.",
+            "Resume without naming any, or start a new run in another folder.",
         )
-    return plan, _load(data, plan)
+    return plan, dataset
 
 
 def _free_folder(name: str) -> Path:
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
     taken = 1
     folder = Path("runs") / name
     while folder.exists():
@@ -225,6 +256,8 @@ def _claim(folder: Path, resume: bool) -> None:
     if resume:
         remove_abandoned(folder)
         return
+    if folder.is_dir():
+        remove_abandoned(folder, below=False)  # all that is left of a run killed at its very start
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder} exists already; nothing there was touched.",
@@ -261,10 +294,29 @@ class _Experiment:
                 self.data.x.shape[1], network=self.given["network"], schedule=self.given["schedule"]
             )
         denoiser.to(self.device)
+        if self.given["network"] is not None or self.given["schedule"] is not None:
+            _try(denoiser, self.data.x.shape[1], self.device)
         self.model = Model(self.recipe, denoiser, scaling, self.data.columns, self.given["sampler"])
         self.model.plan()  # the sampling must be possible as well
         self.x = scaling.to_model(self.data.x).to(self.device)
         self.loss: LossLike = self.given["loss"] or self.recipe.loss.make()
+
+    def reopen(self) -> Run:
+        """Return a run that is finished already, if it is this one."""
+        parts = {name: self.given[name] for name in ("network", "schedule", "sampler")}
+        run = load(self.folder, device=str(self.device), data=self.data, **parts)
+        if run.summary.get("fingerprint") != self._fingerprint():
+            raise RunError(
+                f"{self.folder} was made with other data, another recipe or another seed.",
+                "Start a new run in another folder.",
+            )
+        return run
+
+    def way_on(self) -> str:
+        """Say how an interrupted run is gone on with."""
+        if self.recipe.data.source is None or any(part is not None for part in self.given.values()):
+            return f"diffuscope.train(..., out={str(self.folder)!r}, resume=True)"
+        return f"diffuscope train --out {shlex.quote(str(self.folder))} --resume"
 
     def run(self, pictures: bool) -> Run:
         """Train, keep, measure, draw."""
@@ -391,6 +443,7 @@ class _Experiment:
             "total_seconds": round(time.perf_counter() - started, 3),
             "device": str(self.device),
             "processes": self.world.size,
+            "fingerprint": self._fingerprint(),
             "quality": quality,
             "versions": {
                 "diffuscope": diffuscope.__version__,
@@ -399,6 +452,27 @@ class _Experiment:
                 "python": platform.python_version(),
             },
         }
+
+
+def _try(denoiser: Denoiser, dimension: int, device: torch.device) -> None:
+    """Make sure that a network maps points and times to the shape of the points, before it is trained."""
+    x = torch.zeros(3, dimension, device=device)
+    hint = "Hand over a network (x, t) -> same shape as x, and a schedule whose times it takes."
+    was_training = denoiser.network.training
+    denoiser.network.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            level = denoiser.schedule(torch.tensor(denoiser.schedule.t_max))
+            shape = tuple(denoiser.network_output(x, level).shape)
+    except Exception as error:  # whatever the user's own parts may raise
+        raise InputError(
+            f"The network cannot take points of shape {tuple(x.shape)} and times of shape (3,): {error}",
+            hint,
+        ) from error
+    finally:
+        denoiser.network.train(was_training)
+    if shape != x.shape:
+        raise InputError(f"The network maps points of shape {tuple(x.shape)} to shape {shape}.", hint)
 
 
 def _keep_metrics(log: Path, step: int) -> float:

@@ -74,9 +74,9 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
         raise _as_run_error(error, Path(path)) from error
 
 
-def remove_abandoned(folder: str | os.PathLike[str]) -> None:
-    """Remove temporary files that a killed process left in ``folder`` and below."""
-    for path in Path(folder).rglob(".diffuscope-*"):
+def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None:
+    """Remove temporary files that a killed process left in ``folder`` and, unless told otherwise, below."""
+    for path in Path(folder).glob("**/.diffuscope-*" if below else ".diffuscope-*"):
         match = _TEMPORARY.match(path.name)
         if match and path.is_file() and not _alive(int(match[1])):
             with contextlib.suppress(OSError):

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.recipes import CUSTOM, Recipe
-from diffuscope.recipes.schema import parse_recipe
-from diffuscope.samplers import Sampler, WalkState, make_sampler, prior, walk
+from diffuscope.recipes.schema import MOST_STEPS, check_settings, parse_recipe
+from diffuscope.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prior, walk
 from diffuscope.schedules import Grid, Schedule, Spacing
 from diffuscope.seeds import stream
 from diffuscope.tensors import load_tensors, save_tensors
@@ -108,14 +108,19 @@ class Model:
                 )
         if sampler is None or isinstance(sampler, str):
             own = section.settings if sampler in (None, section.name) else {}
-            sampler = make_sampler(sampler or section.name, **{**own, **settings})
+            name = sampler or section.name
+            given = {**own, **settings}
+            if name in SAMPLERS:
+                given = check_settings("sampler", name, SAMPLERS[name], given)
+            sampler = make_sampler(name, **given)
         elif settings:
             raise InputError(
                 f"A sampler that is handed over has its settings already; got {', '.join(settings)} besides."
             )
-        grid = self.denoiser.schedule.grid(
-            section.steps if steps is None else steps, spacing or section.spacing, section.rho
-        )
+        steps = section.steps if steps is None else steps
+        if steps > MOST_STEPS:
+            raise InputError(f"A walk of {steps:,} steps is too long.", f"Ask for at most {MOST_STEPS:,}.")
+        grid = self.denoiser.schedule.grid(steps, spacing or section.spacing, section.rho)
         return grid, sampler
 
     def states(
@@ -235,24 +240,35 @@ class Model:
         """
         tensors, metadata = load_tensors(path, _FORMAT)
         try:
-            recipe = parse_recipe(metadata.get("recipe", ""), str(path))
-            columns = _columns(json.loads(metadata.get("columns", "null")))
-            scaling = Scaling(tensors.pop("scaling.shift").numpy(), tensors.pop("scaling.scale").numpy())
+            recipe = parse_recipe(metadata.get("recipe", ""), f"The recipe in {path}")
+            scaling = _scaling(tensors.pop("scaling.shift"), tensors.pop("scaling.scale"))
+            columns = _columns(json.loads(metadata.get("columns", "null")), len(scaling.shift))
         except (KeyError, ValueError) as error:
+            if isinstance(error, DiffuscopeError):
+                raise
             raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
-        if scaling.shift.ndim != 1 or scaling.shift.shape != scaling.scale.shape:
-            raise FormatError(f"{path} has a scaling of shapes that do not fit.", "Make it again.")
         denoiser = recipe.make_denoiser(len(scaling.shift), network=network, schedule=schedule, empty=True)
         _fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         return cls(recipe, denoiser, scaling, columns)
 
 
-def _columns(value: Any) -> tuple[str, ...] | None:
-    if value is not None and not (isinstance(value, list) and all(isinstance(c, str) for c in value)):
-        raise ValueError("the names of its columns are not names")
-    return None if value is None else tuple(value)
+def _scaling(shift: Tensor, scale: Tensor) -> Scaling:
+    for tensor in (shift, scale):
+        if tensor.dtype != torch.float64 or tensor.ndim != 1 or not tensor.isfinite().all():
+            raise ValueError("its scaling is not a row of numbers")
+    if shift.shape != scale.shape or not len(shift) or not (scale > 0).all():
+        raise ValueError("its scaling does not fit together")
+    return Scaling(shift.numpy(), scale.numpy())
+
+
+def _columns(value: Any, dimension: int) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(c, str) for c in value) or len(value) != dimension:
+        raise ValueError("the names of its columns are not names, one for each")
+    return tuple(value)
 
 
 def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:

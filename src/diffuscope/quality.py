@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.datasets import Dataset
+from diffuscope.errors import RunError
 from diffuscope.metrics import Measured, against_floor, sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.seeds import stream_seed
@@ -52,6 +53,11 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
         real = [first for first, _ in pairs[:_DRAWS]]
         unit = data.x.std(axis=0)
     samples = model.sample(_DRAWS * n, seed=_seed(seed, "generated", 0))
+    if not np.isfinite(samples).all():
+        raise RunError(
+            "The trained model's samples are not all finite, so nothing can be measured; the model is kept.",
+            "Sample it another way (diffuscope sample RUN --sampler NAME --steps N), or train longer.",
+        )
     generated = [np.asarray(part / unit) for part in np.split(samples, _DRAWS)]
     measured = against_floor(
         sliced_wasserstein,

@@ -244,7 +244,11 @@ def load(
         )
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler
-    return Run(path, model, None if data is None else load_dataset(data))
+    return Run(path, model, None if data is None else _handed_over(data, model.recipe))
+
+
+def _handed_over(data: Any, recipe: Recipe) -> Dataset:
+    return load_dataset(data, size=recipe.data.size if callable(data) else None, seed=recipe.seed)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

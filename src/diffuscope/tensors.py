@@ -1,11 +1,17 @@
-"""How do tensors come into a file and out of it? As safetensors: numbers and text, never code."""
+"""How do tensors come into a file and out of it? As safetensors: numbers and text, never code.
+
+The same content gives the same bytes, and a digest of the content shows a file that was damaged later.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -27,7 +33,8 @@ def save_tensors(
         Name and version of the format; :func:`load_tensors` asks for it.
     """
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(on_cpu, {"format": kind, **metadata}))
+    text = {"format": kind, **metadata}
+    write_bytes(path, _in_order(save(on_cpu, {**text, "sha256": _digest(on_cpu, text)})))
 
 
 def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -45,18 +52,45 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
         raise InputError(f"There is no file {path}.", "Check the path.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            found = metadata.pop("format", None)
-            if found != kind:
+            text = dict(file.metadata() or {})
+            if text.get("format") != kind:
                 raise FormatError(
-                    f"{path} is a safetensors file, but not of the kind {kind!r} (it says {found!r}).",
+                    f"{path} is a safetensors file, but not of the kind {kind!r} "
+                    f"(it says {text.get('format')!r}).",
                     "Give a file that this version of Diffuscope wrote.",
                 )
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(
-            f"{path} is damaged, cut short or not a model file: {error}.",
-            "Make it again, or take another copy; nothing was changed.",
-        ) from error
+        raise _damaged(path, str(error)) from error
+    digest = text.pop("sha256", None)
+    if digest != _digest(tensors, text):
+        raise _damaged(path, "its content is not what was written")
+    del text["format"]
+    return tensors, text
+
+
+def _damaged(path: Path, why: str) -> FormatError:
+    return FormatError(
+        f"{path} is damaged, cut short or not a model file: {why}.",
+        "Make it again, or take another copy; nothing was changed.",
+    )
+
+
+def _in_order(data: bytes) -> bytes:
+    """Sort the text in the header, which safetensors leaves in another order each time."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    sorted_header = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    sorted_header += b" " * (-len(sorted_header) % 8)  # tensors begin at a multiple of 8
+    return len(sorted_header).to_bytes(8, "little") + sorted_header + data[8 + length :]
+
+
+def _digest(tensors: Mapping[str, Tensor], text: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(text, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, list(tensor.shape), str(tensor.dtype)]).encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import math
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tomli_w
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from torch import nn
 
 from diffuscope.denoiser import Conditioning, Denoiser, Prediction
@@ -20,12 +22,19 @@ from diffuscope.networks import NETWORKS
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
 
-__all__ = ["CUSTOM", "Recipe", "parse_recipe", "read_recipe"]
+__all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "check_settings", "parse_recipe", "read_recipe"]
 
 CUSTOM = "custom"
 """The name of a part that was handed over from Python: a recipe alone cannot make it again."""
 
+MOST_STEPS = 100_000
+"""Of a schedule or a walk. Bounds keep a foreign recipe from asking for all memory there is."""
+
+_MOST_UNITS = 2**16
+_MOST_LAYERS = 1000
+
 _Positive = Annotated[int, Field(ge=1)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 _PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -47,21 +56,60 @@ class _Named(_Section):
     def _complete(
         self, kind: str, registry: Mapping[str, Callable[..., Any]], fixed: tuple[str, ...] = ()
     ) -> None:
-        """Fill in the defaults of the part's own settings; refuse names that it does not know."""
+        """Fill in the defaults of the part's own settings; refuse what it does not know."""
         if self.name == CUSTOM:
             return
         if self.name not in registry:
             raise unknown_name(kind, self.name, registry)
-        parameters = inspect.signature(registry[self.name]).parameters
-        free = {key: p.default for key, p in parameters.items() if key not in fixed}
         extra = self.__pydantic_extra__
         assert extra is not None
-        for key in extra:
-            if key not in free:
-                raise unknown_name(f"setting of the {kind} {self.name!r}", key, free)
-        for key, default in free.items():
+        extra.update(check_settings(kind, self.name, registry[self.name], extra, fixed))
+
+
+def check_settings(
+    kind: str, name: str, factory: Callable[..., Any], given: Mapping[str, Any], fixed: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return the settings of a part, complete: those given, in the types that it asks for, and its defaults.
+
+    Parameters
+    ----------
+    kind, name : str
+        What errors call the part.
+    factory : callable
+        Makes the part of its settings.
+    given : mapping
+    fixed : tuple of str
+        What is not the recipe's to set.
+
+    Raises
+    ------
+    InputError
+        When the part does not know a setting, or takes no such value.
+    """
+    free = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in fixed}
+    made = factory.func if isinstance(factory, partial) else factory
+    types = get_type_hints(vars(made)["__init__"] if inspect.isclass(made) else made)
+    settings = {}
+    for key, default in free.items():
+        if key not in given:
             if default is not inspect.Parameter.empty:
-                extra.setdefault(key, default)
+                settings[key] = default
+            continue
+        try:
+            settings[key] = TypeAdapter(types[key]).validate_python(given[key])
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise InputError(
+                f"{key} = {given[key]!r} does not suit the {kind} {name!r}: {problem}.",
+                None if default is inspect.Parameter.empty else f"Its default is {default!r}.",
+            ) from error
+        value = settings[key]
+        if isinstance(value, float) and not math.isfinite(value) and value != default:
+            raise InputError(f"{key} = {value} of the {kind} {name!r} is not finite.")
+    for key in given:
+        if key not in free:
+            raise unknown_name(f"setting of the {kind} {name!r}", key, free)
+    return settings
 
 
 class DataSection(_Section):
@@ -86,6 +134,11 @@ class ScheduleSection(_Named):
     @model_validator(mode="after")
     def _check(self) -> ScheduleSection:
         self._complete("schedule", SCHEDULES)
+        if self.settings.get("T", 1) > MOST_STEPS:
+            raise InputError(
+                f"A schedule of T = {self.settings['T']:,} steps is too long.",
+                f"Choose T of at most {MOST_STEPS:,}.",
+            )
         if self.name != CUSTOM:
             self.make()
         return self
@@ -102,8 +155,12 @@ class NetworkSection(_Named):
     def _check(self) -> NetworkSection:
         self._complete("network", NETWORKS, fixed=("dimension", "n_steps"))
         for key, value in self.settings.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
-                raise InputError(f"{key} = {value:g} of the network is negative.")
+            least, most = (0, _MOST_LAYERS) if key == "depth" else (1, _MOST_UNITS)
+            if type(value) is int and not least <= value <= most:
+                raise InputError(
+                    f"{key} = {value:,} of the network {self.name!r} is out of range.",
+                    f"Choose {least} to {most:,}.",
+                )
         return self
 
 
@@ -136,7 +193,7 @@ class TimesSection(_Section):
     """How the times of training are drawn."""
 
     kind: Literal["uniform", "antithetic", "log_normal"] = "uniform"
-    mean: float = -1.2
+    mean: _Finite = -1.2
     std: _PositiveFloat = 1.2
     stratified: bool = False
 
@@ -150,7 +207,7 @@ class TrainingSection(_Section):
 
     epochs: _Positive | None = None
     steps: _Positive | None = None
-    batch_size: _Positive = 128
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
     batches: Literal["shuffled", "random"] = "shuffled"
     """``shuffled``: each point once an epoch, the last batch may be smaller; ``random``: with replacement."""
     learning_rate: _PositiveFloat = 1e-3
@@ -176,7 +233,7 @@ class SamplingSection(_Named):
     """The sampler (``name``), its number of steps, their spacing, and its own settings."""
 
     name: str = "ddpm"
-    steps: _Positive = 100
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 100
     spacing: Spacing = "uniform"
     rho: _PositiveFloat = 7.0
 
@@ -282,8 +339,11 @@ class Recipe(_Section):
             node = tree
             for section in sections:
                 node = node.setdefault(section, {})
-            if key == "name" and sections and node.get("name") != value:
-                keep = type(getattr(self, sections[0])).model_fields
+                if not isinstance(node, dict):
+                    raise InputError(f"There is no setting {path!r}: {section} has no parts.")
+            named = getattr(self, sections[0], None) if len(sections) == 1 and key == "name" else None
+            if isinstance(named, _Named) and named.name != value:
+                keep = type(named).model_fields
                 for old in [k for k in node if k not in keep]:
                     del node[old]
             if sections == ["training"] and key in ("epochs", "steps"):

@@ -64,7 +64,10 @@ class Checkpoints:
         if not paths:
             return None
         step, path = list(paths.items())[-1]
-        tensors, metadata = load_tensors(path, _FORMAT)
+        try:
+            tensors, metadata = load_tensors(path, _FORMAT)
+        except FormatError as error:
+            raise FormatError(error.what, "Remove it, and the run goes on from the one before.") from error
         if metadata.get("fingerprint") != self.fingerprint:
             raise RunError(
                 f"{path} was made with other data, another recipe or another seed.",

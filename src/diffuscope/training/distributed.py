@@ -38,6 +38,11 @@ class World:
         if self.size > 1:
             dist.all_reduce(x)
 
+    def copy_first_(self, x: Tensor) -> None:
+        """Overwrite ``x`` with that of the first process, in place."""
+        if self.size > 1:
+            dist.broadcast(x.detach(), 0)
+
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is set in any process."""
         if self.size == 1:

@@ -36,7 +36,7 @@ __all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during training, after the checkpoint was written."""
+    """Ctrl-C during a run. What is lost is at most what came after the last checkpoint."""
 
 
 class LossLike(Protocol):
@@ -106,6 +106,8 @@ class Trainer:
     def __post_init__(self) -> None:
         self.flat = FlatParameters(self.denoiser.network)
         vector = self.flat.vector
+        for tensor in (vector, *self.denoiser.network.buffers()):
+            self.world.copy_first_(tensor)  # weights handed over may differ between processes
         self.average = WeightAverage(vector, self.settings.ema_decay)
         self.optimizer = torch.optim.Adam(
             [vector],
@@ -167,7 +169,7 @@ class Trainer:
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
                     self.save_checkpoint()
                 if stop:
-                    raise Interrupted
+                    raise Interrupted(f"Interrupted at step {self.step}")
 
     def _train_on(self, chunk: Chunk) -> Tensor:
         """Take a step for each batch of the chunk; return their losses."""
@@ -204,7 +206,7 @@ class Trainer:
         if good.all():
             return
         at = int((~good).nonzero()[0])
-        before = losses[:at][-1].item() if at else float("nan")
+        before = f" (before: {losses[at - 1].item():.3g})" if at else ""
         kept = self.checkpoints.paths() if self.checkpoints else {}
         last = f"the checkpoint of step {max(kept)} is kept" if kept else "there is no checkpoint before it"
         scale = self.batches.x.abs().max().item()
@@ -216,7 +218,7 @@ class Trainer:
                 f'data that is not scaled (values up to {scale:.3g}; scaling = "standard" in [data])'
             )
         raise RunError(
-            f"The loss of step {first_step + at} is {losses[at].item()} (before: {before:.3g}); {last}.",
+            f"The loss of step {first_step + at} is {losses[at].item()}{before}; {last}.",
             f"Likely: {'; or '.join(causes)}.",
         )
 
@@ -278,9 +280,9 @@ class Trainer:
         vector = self.flat.vector
         buffers = dict(self.denoiser.network.named_buffers())
         expected = {"weights", "averaged", "adam.exp_avg", "adam.exp_avg_sq", "adam.step"}
-        if set(tensors) != expected | {f"buffers.{name}" for name in buffers} or (
-            tensors["weights"].shape != vector.shape
-        ):
+        shapes = dict.fromkeys(expected, vector.shape) | {"adam.step": torch.Size([])}
+        shapes |= {f"buffers.{name}": b.shape for name, b in buffers.items()}
+        if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise InputError(
                 "The checkpoint is of another network.",
                 "Resume with the network that the run was started with.",
