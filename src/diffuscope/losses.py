@@ -14,12 +14,13 @@ square error of the *data* estimate; dividing by :math:`c_{out}^{-2}` turns it i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from diffuscope.denoiser import Denoiser, input_scale, output_coefficients, training_target
+from diffuscope.errors import unknown_name
 from diffuscope.forward import coefficient, q_sample
 from diffuscope.schedules import NoiseLevel, Schedule
 
@@ -27,6 +28,7 @@ __all__ = ["Distance", "Examples", "Loss", "Times", "Weighting"]
 
 Distance = Literal["l2", "l1", "huber"]
 Weighting = Literal["none", "min_snr", "edm"]
+Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
 class Examples(NamedTuple):
@@ -70,6 +72,12 @@ class Loss:
     weighting: Weighting = "none"
     gamma: float = 5.0
     delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.distance not in get_args(Distance):
+            raise unknown_name("distance", self.distance, get_args(Distance))
+        if self.weighting not in get_args(Weighting):
+            raise unknown_name("weighting", self.weighting, get_args(Weighting))
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
         """Noise ``x_0`` (n, ...) with ``eps`` to ``level`` (n,) and say what the network should answer."""
@@ -126,10 +134,14 @@ class Times:
         variance out of a batch (Kingma et al. 2021, appendix I.1).
     """
 
-    kind: Literal["uniform", "antithetic", "log_normal"] = "uniform"
+    kind: Kind = "uniform"
     mean: float = -1.2
     std: float = 1.2
     stratified: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown_name("kind of times", self.kind, get_args(Kind))
 
     def draw(self, schedule: Schedule, batches: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw times for ``batches`` batches of ``n`` examples; shape (batches, n), on the CPU."""

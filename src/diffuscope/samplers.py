@@ -162,6 +162,10 @@ class DDPM:
 
     variance: Literal["posterior", "beta"] = "posterior"
 
+    def __post_init__(self) -> None:
+        if self.variance not in ("posterior", "beta"):
+            raise unknown_name("variance", self.variance, ("posterior", "beta"))
+
     def __call__(self, walk: Walk, x: Tensor) -> Tensor:
         """Do one step."""
         mean, variance = q_posterior(walk.estimate(x), x, walk.now, walk.target)
