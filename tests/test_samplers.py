@@ -268,6 +268,32 @@ def test_history_keeps_the_last_estimates_with_their_points_and_levels() -> None
     assert [e.level.t for e in way.history] == [grid.levels.t[2], grid.levels.t[3]]
 
 
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_unipc_remembers_no_more_estimates_than_its_order(order: int) -> None:
+    kept = []
+
+    def watched(way: Walk, x: Tensor) -> Tensor:
+        x = UniPC(order)(way, x)
+        kept.append(len(way.history))
+        return x
+
+    for _ in walk(lambda x, _: 0.5 * x, torch.ones((2, 2)), VP().grid(6), watched, generator()):
+        pass
+    assert kept == [min(i + 1, order) for i in range(6)]
+
+
+def test_posterior_variance_draws_no_noise_in_the_step_to_clean_data() -> None:
+    """Beta does: the article's last step is noisy."""
+    for sampler, draws in ((DDPM(), 5), (DDIM(1.0), 5), (DDPM("beta"), 6)):
+        used = generator()
+        for _ in walk(lambda x, _: 0.5 * x, torch.ones((2, 2)), VP().grid(6), sampler, used):
+            pass
+        expected = generator()
+        for _ in range(draws):
+            torch.randn((2, 2), generator=expected)
+        assert torch.equal(used.get_state(), expected.get_state())
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_registered_name_makes_its_sampler(name: str) -> None:
     assert callable(make_sampler(name))

@@ -264,11 +264,9 @@ class Heun(Euler):
 
 
 def _half_log_snr(level: NoiseLevel) -> float:
-    """Return λ = log(α/σ) of a level of shape (): −∞ without signal, +∞ without noise."""
+    """Return λ = log(α/σ) of a level of shape () with noise: −∞ without signal."""
     alpha, sigma = level.alpha.item(), level.sigma.item()
-    if alpha == 0:
-        return -math.inf
-    return math.inf if sigma == 0 else math.log(alpha) - math.log(sigma)
+    return -math.inf if alpha == 0 else math.log(alpha) - math.log(sigma)
 
 
 @dataclass(frozen=True)
