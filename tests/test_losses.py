@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffuscope.denoiser import PREDICTIONS, Denoiser, Prediction
+from diffuscope.denoiser import PREDICTIONS, Denoiser, Prediction, convert
 from diffuscope.errors import InputError
 from diffuscope.forward import q_sample
 from diffuscope.losses import Loss, Times
@@ -179,6 +179,46 @@ def test_losses_are_finite_where_no_signal_is_left(prediction: Prediction, weigh
     assert torch.isfinite(Loss(weighting=weighting)(denoiser, x[0], level, x[1]))  # type: ignore[arg-type]
 
 
+def posterior_mean(x_0: Tensor, x_t: Tensor, alpha: float, sigma: float) -> Tensor:
+    """E[x_0 | x_t] if the data were the rows of ``x_0``, by Bayes' rule, for one noisy point."""
+    likelihood = (-(x_t - alpha * x_0).square().flatten(1).sum(1) / (2 * sigma**2)).softmax(0)
+    return (likelihood.reshape(-1, *[1] * (x_0.ndim - 1)) * x_0).sum(0)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("shape", [(7, 2), (7, 1, 2, 2)])
+def test_posterior_target_is_bayes_rule_within_each_group(
+    prediction: Prediction, shape: tuple[int, ...]
+) -> None:
+    """Groups of 3, 3 and 1: what the true E[x_0 | x_t] of the group is to the prediction."""
+    schedule = Flow(t_max=0.98)
+    denoiser = Denoiser(Waves(), schedule, prediction, 0.7)
+    x_0, eps = torch.randn((2, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    level = schedule(torch.linspace(0.1, 0.98, 7, dtype=torch.float64))
+    examples = Loss(target="posterior", group=3).examples(denoiser, x_0, level, eps)
+    plain = Loss().examples(denoiser, x_0, level, eps)
+    torch.testing.assert_close(examples.inputs, plain.inputs)  # what is noised is still the point
+    x_t = q_sample(x_0, level, eps)
+    for i in range(7):
+        group = x_0[3 * (i // 3) : 3 * (i // 3) + 3]
+        at = level.at(i)
+        mean = posterior_mean(group, x_t[i], at.alpha.item(), at.sigma.item())
+        expected = convert(mean, x_t[i], at, "data", prediction, 0.7)
+        torch.testing.assert_close(examples.target[i], expected, rtol=1e-8, atol=1e-8)
+
+
+def test_posterior_target_is_the_point_at_no_noise_and_the_mean_of_its_group_at_no_signal() -> None:
+    x_0, eps = torch.randn((2, 4, 2), generator=torch.Generator().manual_seed(0))
+    quiet, silent = (
+        Loss(target="posterior").examples(
+            Denoiser(Waves(), Flow(), "data"), x_0, Flow()(torch.full((4,), t)), eps
+        )
+        for t in (1e-3, 1.0)
+    )
+    torch.testing.assert_close(quiet.target, x_0)
+    torch.testing.assert_close(silent.target, x_0.mean(0).expand(4, 2))
+
+
 # Times
 
 
@@ -261,6 +301,7 @@ def test_same_seed_draws_the_same_times_and_another_seed_others(kind: str, name:
     [
         (lambda: Loss("l3"), "Known: huber, l1, l2"),  # type: ignore[arg-type]
         (lambda: Loss(weighting="minsnr"), "Did you mean 'min_snr'"),  # type: ignore[arg-type]
+        (lambda: Loss(target="posteriour"), "Did you mean 'posterior'"),  # type: ignore[arg-type]
         (lambda: Times("antithetik"), "Did you mean 'antithetic'"),  # type: ignore[arg-type]
     ],
 )

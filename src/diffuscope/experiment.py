@@ -350,8 +350,6 @@ class _Experiment:
             settings.batch_size,
             settings.batches,
             seed,
-            self.world.rank,
-            self.world.size,
         )
         checkpoints = Checkpoints(self.folder / "checkpoints", self._fingerprint())
         return Trainer(self.model.denoiser, batches, self.loss, settings, checkpoints, self.world)

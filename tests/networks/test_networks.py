@@ -51,13 +51,14 @@ def test_networks_leave_their_input_alone() -> None:
 
 def test_fourier_features_are_cosines_and_sines_of_fixed_frequencies() -> None:
     torch.manual_seed(0)
-    features = FourierFeatures(4, std=2.0)
-    c = torch.tensor([0.0, 0.3, -1.2])
-    f = features.frequencies
-    expected = [
-        [g(2 * math.pi * fi.item() * ci.item()) for g in (math.cos, math.sin) for fi in f] for ci in c
-    ]
-    torch.testing.assert_close(features(c), torch.tensor(expected), rtol=1e-4, atol=1e-5)
+    features = FourierFeatures(4, std=2.0, dimension=3)
+    c = points(5, 3)
+    f = features.frequencies.tolist()  # (3, 4)
+    expected = []
+    for row in c.tolist():
+        phases = [2 * math.pi * sum(row[i] * f[i][k] for i in range(3)) for k in range(4)]
+        expected.append([g(phase) for g in (math.cos, math.sin) for phase in phases])
+    torch.testing.assert_close(features(c), torch.tensor(expected), rtol=1e-4, atol=1e-4)
     assert not list(features.parameters())
     assert "frequencies" in features.state_dict()
 
@@ -76,24 +77,35 @@ def awake(network: ResMLP) -> ResMLP:
     return network
 
 
-def test_resmlp_is_the_formula_that_heads_its_file() -> None:
+@pytest.mark.parametrize("n_directions", [0, 6])
+def test_resmlp_is_the_formula_that_heads_its_file(n_directions: int) -> None:
     torch.manual_seed(0)
-    network = awake(ResMLP(3, width=8, depth=2, n_frequencies=4))
+    network = awake(ResMLP(3, width=8, depth=2, n_directions=n_directions, n_frequencies=4))
     x, ratio = points(5, 3), torch.tensor([0.01, 0.3, 1.0, 7.0, 80.0])
     w = network.state_dict()
-    c = ratio.log() / 4
-    phase = 2 * math.pi * c[:, None] * w["embedding.frequencies"]
-    h = x @ w["input.weight"].T + w["input.bias"]
-    h = h + torch.cat([phase.cos(), phase.sin()], 1) @ w["condition.weight"].T + w["condition.bias"]
+
+    def waves(c: Tensor, name: str) -> Tensor:
+        phase = 2 * math.pi * c @ w[f"{name}.frequencies"]
+        return torch.cat([phase.cos(), phase.sin()], 1)
 
     def silu(v: Tensor) -> Tensor:
         return v / (1 + (-v).exp())
 
+    level = waves(ratio.log()[:, None] / 4, "frequencies") @ w["condition.weight"].T + w["condition.bias"]
+    a, b = level[:, :8], level[:, 8:]
+    shown = torch.cat([x, waves(x, "directions")], 1)
+    h = (1 + a) * (shown @ w["input.weight"].T + w["input.bias"]) + b
     for i in range(2):
         h = h + silu(h) @ w[f"layers.{i}.weight"].T + w[f"layers.{i}.bias"]
     expected = silu(h) @ w["output.weight"].T + w["output.bias"]
-    log_snr = -2 * ratio.log()
-    torch.testing.assert_close(network(x, log_snr), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network(x, -2 * ratio.log()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_directions_of_resmlp_have_their_spread_in_radians() -> None:
+    torch.manual_seed(0)
+    network = ResMLP(2, n_directions=5_000, direction_std=1.5)
+    radians = 2 * math.pi * network.directions.frequencies
+    assert radians.std().item() == pytest.approx(1.5, abs=5 * 1.5 / math.sqrt(20_000))
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)

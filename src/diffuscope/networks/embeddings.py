@@ -1,4 +1,4 @@
-r"""How is a number shown to a network? As waves: :math:`[\cos 2\pi f c, \sin 2\pi f c]`."""
+r"""How are numbers shown to a network? As waves: :math:`[\cos(2\pi F c), \sin(2\pi F c)]`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ class FourierFeatures(nn.Module):
     Parameters
     ----------
     n_frequencies : int
+        Features come in pairs; 0 gives none.
     std : float
         Spread of the frequencies: the larger, the finer the differences that can be told.
+    dimension : int
+        Coordinates of what is shown.
     """
 
     frequencies: Tensor
 
-    def __init__(self, n_frequencies: int, std: float = 1.0) -> None:
+    def __init__(self, n_frequencies: int, std: float = 1.0, dimension: int = 1) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.randn(n_frequencies) * std)
+        self.register_buffer("frequencies", torch.randn(dimension, n_frequencies) * std)
 
     def forward(self, c: Tensor) -> Tensor:
-        """Map numbers (n,) to features (n, 2 * n_frequencies)."""
-        phase = c[:, None] * self.frequencies * (2 * math.pi)
+        """Map numbers (n, dimension) to features (n, 2 * n_frequencies)."""
+        phase = c @ self.frequencies * (2 * math.pi)
         return torch.cat([phase.cos(), phase.sin()], dim=1)

@@ -1,16 +1,21 @@
 r"""A residual perceptron for points and tables of any dimension.
 
-The noise level enters once, as Fourier features of :math:`\log(\sigma/\alpha)`:
+Both inputs are shown as waves too: the point along random directions B, the noise level at random
+frequencies f. The level scales and shifts the first layer.
 
 .. math::
-    h_0 &= W_{in} x + W_{emb} [\cos(2\pi f c), \sin(2\pi f c)], \quad c = \tfrac14 \log(\sigma/\alpha) \\
+    (a, b) &= W_c\, [\cos(2\pi f c), \sin(2\pi f c)], \qquad c = \tfrac14 \log(\sigma/\alpha) \\
+    h_0 &= (1 + a)\, W_{in} [x, \cos(Bx), \sin(Bx)] + b \\
     h_{i+1} &= h_i + W_i\, \mathrm{silu}(h_i), \qquad F = W_{out}\, \mathrm{silu}(h_{depth})
 
-with the output layer zero at the start, so that an untrained model is its preconditioning.
+The output layer is zero at the start, so that an untrained model is its preconditioning.
 """
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
@@ -20,7 +25,7 @@ __all__ = ["ResMLP"]
 
 
 class ResMLP(nn.Module):
-    """Residual MLP with Fourier features of the noise level.
+    """Residual MLP with Fourier features of the point and of the noise level.
 
     Parameters
     ----------
@@ -30,17 +35,31 @@ class ResMLP(nn.Module):
         Units of a hidden layer.
     depth : int
         Residual layers.
+    n_directions : int
+        Random directions along which the point is shown as waves; 0: none.
+    direction_std : float
+        Spread of the directions, in radians per unit of the network's input: the larger, the finer
+        the structure that is learned early.
     n_frequencies : int
-        Frequencies of the embedding.
+        Frequencies of the noise level's embedding.
     """
 
     conditioning = "log_snr"
 
-    def __init__(self, dimension: int, width: int = 128, depth: int = 3, n_frequencies: int = 16) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        width: int = 64,
+        depth: int = 3,
+        n_directions: int = 16,
+        direction_std: float = 1.0,
+        n_frequencies: int = 16,
+    ) -> None:
         super().__init__()
-        self.embedding = FourierFeatures(n_frequencies, std=0.5)
-        self.input = nn.Linear(dimension, width)
-        self.condition = nn.Linear(2 * n_frequencies, width)
+        self.directions = FourierFeatures(n_directions, direction_std / (2 * math.pi), dimension)
+        self.frequencies = FourierFeatures(n_frequencies, std=0.5)
+        self.input = nn.Linear(dimension + 2 * n_directions, width)
+        self.condition = nn.Linear(2 * n_frequencies, 2 * width)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.output = nn.Linear(width, dimension)
         nn.init.zeros_(self.output.weight)
@@ -48,7 +67,9 @@ class ResMLP(nn.Module):
 
     def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:
         """Map points (n, d) at log signal-to-noise ratios (n,) to a prediction (n, d)."""
-        h = self.input(x) + self.condition(self.embedding(log_snr / -8))  # log(σ/α) = -log_snr / 2
+        c = log_snr[:, None] / -8  # log(σ/α) = -log_snr / 2
+        scale, shift = self.condition(self.frequencies(c)).chunk(2, dim=1)
+        h = self.input(torch.cat([x, self.directions(x)], dim=1)) * (1 + scale) + shift
         for layer in self.layers:
             h = h + layer(silu(h))
         return self.output(silu(h))  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from torch import nn
 
 from diffuscope.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.errors import FormatError, InputError, unknown_name
-from diffuscope.losses import Distance, Loss, Times, Weighting
+from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
@@ -179,6 +179,8 @@ class LossSection(_Section):
     weighting: Weighting = "none"
     gamma: _PositiveFloat = 5.0
     delta: _PositiveFloat = 1.0
+    target: Target = "sample"
+    group: _Positive = 256
 
     def make(self) -> Loss:
         """Make the loss."""
@@ -186,7 +188,7 @@ class LossSection(_Section):
             raise InputError(
                 "This recipe's loss was handed over from Python.", "Hand it over again: loss=..."
             )
-        return Loss(self.distance, self.weighting, self.gamma, self.delta)
+        return Loss(self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
 
 
 class TimesSection(_Section):
@@ -208,8 +210,8 @@ class TrainingSection(_Section):
     epochs: _Positive | None = None
     steps: _Positive | None = None
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
-    batches: Literal["shuffled", "random"] = "shuffled"
-    """``shuffled``: each point once an epoch, the last batch may be smaller; ``random``: with replacement."""
+    batches: Literal["shuffled", "stream"] = "shuffled"
+    """``shuffled``: the last batch of an epoch may be smaller; ``stream``: all batches are full."""
     learning_rate: _PositiveFloat = 1e-3
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0

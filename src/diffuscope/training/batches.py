@@ -7,7 +7,6 @@ start of any chunk without carrying a generator's state along.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,22 +57,18 @@ class Batches:
     schedule, times
         Where noise levels come from.
     batch_size : int
-    order : {"shuffled", "random"}
-        Every point once an epoch (the last batch may be smaller), or draws with replacement.
+    order : {"shuffled", "stream"}
+        Both take each point once an epoch. ``shuffled``: the last batch of an epoch may be smaller;
+        ``stream``: every batch is full, and runs over into the next epoch.
     seed : int
-    rank, world : int
-        This process takes every ``world``-th example of each batch, from ``rank`` on: together the
-        processes train on what one process alone would.
     """
 
     x: Tensor
     schedule: Schedule
     times: Times
     batch_size: int
-    order: Literal["shuffled", "random"]
+    order: Literal["shuffled", "stream"]
     seed: int
-    rank: int = 0
-    world: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -94,14 +89,13 @@ class Batches:
         period = self.steps_per_epoch if self.order == "shuffled" else self.chunk_steps
         step = start
         while step < stop:
-            epoch, within = divmod(step, period)
-            steps = min(self.chunk_steps, period - within, stop - step)
-            yield self._chunk(step, epoch, within, steps)
+            steps = min(self.chunk_steps, period - step % period, stop - step)
+            yield self._chunk(step, steps)
             step += steps
 
-    def _chunk(self, step: int, epoch: int, within: int, steps: int) -> Chunk:
+    def _chunk(self, step: int, steps: int) -> Chunk:
         generator = stream(self.seed, "chunk", step)
-        index, sizes = self._indices(epoch, within, steps, generator)
+        index, sizes = self._indices(step, steps)
         # All batches of a chunk are full, but for the last of an epoch: draw that one's times apart.
         full = [size for size in sizes if size == self.batch_size]
         t = [self.times.draw(self.schedule, len(full), self.batch_size, generator).flatten()]
@@ -109,23 +103,20 @@ class Batches:
         eps = torch.randn((len(index), *self.x.shape[1:]), generator=generator)
         times = torch.cat(t)
         bounds = [0, *torch.tensor(sizes).cumsum(0).tolist()]
-        if self.world > 1:
-            mine = [torch.arange(a + self.rank, b, self.world) for a, b in itertools.pairwise(bounds)]
-            bounds = [0, *torch.tensor([len(m) for m in mine]).cumsum(0).tolist()]
-            keep = torch.cat(mine)
-            index, eps, times = index[keep], eps[keep], times[keep]
         device = self.x.device
         return Chunk(step, self.x[index.to(device)], eps.to(device), self.schedule(times), bounds)
 
-    def _indices(
-        self, epoch: int, within: int, steps: int, generator: torch.Generator
-    ) -> tuple[Tensor, list[int]]:
+    def _indices(self, step: int, steps: int) -> tuple[Tensor, list[int]]:
+        """Return which points the batches take, one after the other, and their sizes."""
         n, b = len(self.x), self.batch_size
-        if self.order == "random":
-            return torch.randint(0, n, (steps * b,), generator=generator), [b] * steps
-        first, last = within * b, min((within + steps) * b, n)
-        index = _permutation(n, self.seed, epoch)[first:last]
-        return index, [min(b, n - (within + i) * b) for i in range(steps)]
+        if self.order == "shuffled":
+            epoch, within = divmod(step, self.steps_per_epoch)
+            index = _permutation(n, self.seed, epoch)[within * b : (within + steps) * b]
+            return index, [min(b, n - (within + i) * b) for i in range(steps)]
+        first, last = step * b, (step + steps) * b
+        epochs = range(first // n, (last - 1) // n + 1)
+        index = torch.cat([_permutation(n, self.seed, epoch) for epoch in epochs])
+        return index[first - epochs[0] * n :][: last - first], [b] * steps
 
 
 @lru_cache(maxsize=2)

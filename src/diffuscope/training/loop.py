@@ -35,6 +35,9 @@ from diffuscope.training.flat import FlatParameters
 __all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
 
 
+_SMALL_STEP = 2**23  # examples times weights
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run. What is lost is at most what came after the last checkpoint."""
 
@@ -153,7 +156,7 @@ class Trainer:
             On Ctrl-C, once the checkpoint is written.
         """
         # The user's own random state is left alone; a network's (dropout) comes from the chunk's stream.
-        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
+        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode(), self._threads():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 torch.manual_seed(
                     stream_seed(self.batches.seed, "network", chunk.first_step, self.world.rank)
@@ -177,13 +180,15 @@ class Trainer:
         losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
         network, flat, settings = self.denoiser.network, self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
-            batch = examples.at(slice(start, stop))
-            if stop > start:
+            # Each process takes every so-many-th example: together they see what one alone would.
+            batch = examples.at(slice(start + self.world.rank, stop, self.world.size))
+            n = len(batch.inputs)
+            if n:
                 loss = self.loss.value(network(batch.inputs, batch.condition), batch)
                 flat.differentiate(loss)
                 losses[i] = loss.detach()
             if self.world.size > 1:
-                self._exchange(losses[i], stop - start)
+                self._exchange(losses[i], n)
             if settings.clip_norm is not None:
                 flat.clip(settings.clip_norm)
             self.optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
@@ -235,6 +240,18 @@ class Trainer:
             yield
         finally:
             self.denoiser.eval()
+
+    @contextlib.contextmanager
+    def _threads(self) -> Iterator[None]:
+        """Train small networks on one thread: sharing such short operations costs more than it saves."""
+        before = torch.get_num_threads()
+        small = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
+        if small and self.flat.vector.device.type == "cpu":
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[Denoiser]:
