@@ -1,0 +1,99 @@
+"""What do the tests share? A recipe that trains in a moment, and a run made with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import diffuscope
+from diffuscope.cli import main
+
+TINY: dict[str, Any] = {
+    "data.size": 300,
+    "network.width": 8,
+    "network.depth": 1,
+    "training.steps": 30,
+    "training.batch_size": 32,
+    "sampling.steps": 4,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tests run side by side: one thread each, also in the processes that they start."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
+    """Train the fast recipe in miniature: ``tiny(changes, out=..., data=..., **arguments of train)``."""
+
+    def train(changes=None, *, out="run", data="s_curve", **arguments) -> diffuscope.Run:
+        custom = {}
+        if arguments.get("network") is not None:  # it has no width and no depth
+            custom = {"network.width": None, "network.depth": None}
+        wanted = {**TINY, **(changes or {})}
+        wanted = {key: value for key, value in wanted.items() if key not in custom}
+        if not isinstance(data, str) and not callable(data):
+            wanted.pop("data.size", None)
+        arguments.setdefault("pictures", False)
+        return diffuscope.train(data, out=tmp_path / out, changes=wanted, **arguments)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory) -> Path:
+    """A finished run on a built-in set, without pictures. Nobody writes to it."""
+    path = tmp_path_factory.mktemp("runs") / "s_curve"
+    diffuscope.train("s_curve", out=path, changes=TINY, pictures=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_words() -> list[str]:
+    """Make the command line train in miniature."""
+    words = ["--no-pictures"]
+    for key, value in TINY.items():
+        words += ["--set", f"{key}={value}"]
+    return words
+
+
+@pytest.fixture
+def cli(capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: ``code, out, err = cli("list", "datasets")``."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err + captured.out
+        code = stop.value.code
+        return (0 if code is None else int(code)), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def shell() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command line in a process of its own."""
+
+    def call(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "diffuscope.cli", *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            **options,
+        )
+
+    return call

@@ -1,0 +1,149 @@
+"""Do files appear whole or not at all, whatever goes wrong while they are written?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffuscope import files
+from diffuscope.errors import RunError
+from diffuscope.files import append_text, atomic_write, remove_abandoned, write_bytes, write_json, write_text
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    return path
+
+
+def assert_untouched(path):
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_is_replaced_by_the_new_one(old):
+    write_text(old, "neu, groß")
+    assert old.read_bytes() == "neu, groß".encode()
+    assert list(old.parent.iterdir()) == [old]
+
+
+def test_folders_on_the_way_are_made(tmp_path):
+    write_bytes(tmp_path / "a" / "b" / "c.bin", b"x")
+    assert (tmp_path / "a" / "b" / "c.bin").read_bytes() == b"x"
+
+
+def test_until_the_end_the_old_file_is_there(old):
+    with atomic_write(old) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == old.parent
+        assert temporary.suffix == old.suffix
+        assert old.read_text() == "old"
+    assert old.read_text() == "new"
+
+
+def test_an_exception_leaves_the_old_file_and_nothing_else(old):
+    with pytest.raises(ZeroDivisionError), atomic_write(old) as temporary:
+        temporary.write_text("half" + str(1 / 0))
+    assert_untouched(old)
+
+
+def fail_half_way(path: Path, number: int) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left for"),
+        (errno.EDQUOT, "No space left for"),
+        (errno.EFBIG, "No space left for"),
+        (errno.EACCES, "No permission to write"),
+        (errno.EROFS, "No permission to write"),
+        (errno.EIO, "Could not write"),
+    ],
+)
+def test_a_failing_disk_is_said_and_leaves_the_old_file(old, number, words):
+    with pytest.raises(RunError, match=words) as failure:
+        fail_half_way(old, number)
+    assert str(old) in failure.value.what
+    assert failure.value.hint
+    assert failure.value.exit_code == 1
+    assert_untouched(old)
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace"])
+def test_a_failure_in_the_last_moment_leaves_the_old_file(old, monkeypatch, name):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, name, fail)
+    with pytest.raises(RunError, match="No space left"):
+        write_text(old, "new")
+    assert_untouched(old)
+
+
+def test_a_real_limit_on_the_size_of_files_leaves_the_old_file(old):
+    program = (
+        "import sys; from diffuscope.files import *; from diffuscope.errors import RunError\n"
+        "try: write_bytes(sys.argv[1], b'x' * 100_000)\n"
+        "except RunError as error: print(error.what)"
+    )
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(old)],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == f"No space left for {old}.\n", done.stderr
+    assert_untouched(old)
+
+
+def test_a_full_device_is_said():
+    with pytest.raises(RunError, match=r"No space left for .*full"):
+        append_text("/dev/full", "line\n")
+
+
+def test_a_file_where_a_folder_should_be_is_said(old):
+    with pytest.raises(RunError, match="Could not write"):
+        write_text(old / "below.txt", "x")
+    assert_untouched(old)
+
+
+def test_json_has_no_numbers_that_json_does_not_know(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_the_temporary_files_of_dead_processes_are_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "deep").mkdir()
+    abandoned = [tmp_path / f".diffuscope-{dead.pid}-x", tmp_path / "deep" / f".diffuscope-{dead.pid}-y"]
+    kept = [
+        tmp_path / f".diffuscope-{os.getpid()}-x",
+        tmp_path / f".diffuscope-{os.getppid()}-x",
+        tmp_path / ".diffuscope-notes",
+        tmp_path / f"diffuscope-{dead.pid}-x",
+    ]
+    for path in abandoned + kept:
+        path.touch()
+    remove_abandoned(tmp_path, below=False)
+    assert [path.exists() for path in abandoned] == [False, True]
+    remove_abandoned(tmp_path)
+    assert not any(path.exists() for path in abandoned)
+    assert all(path.exists() for path in kept)
