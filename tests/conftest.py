@@ -13,6 +13,7 @@ import pytest
 
 import diffuscope
 from diffuscope.cli import main
+from diffuscope.datasets import POINT_SETS
 
 TINY: dict[str, Any] = {
     "data.size": 300,
@@ -38,13 +39,11 @@ def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
     """Train the fast recipe in miniature: ``tiny(changes, out=..., data=..., **arguments of train)``."""
 
     def train(changes=None, *, out="run", data="s_curve", **arguments) -> diffuscope.Run:
-        custom = {}
-        if arguments.get("network") is not None:  # it has no width and no depth
-            custom = {"network.width": None, "network.depth": None}
         wanted = {**TINY, **(changes or {})}
-        wanted = {key: value for key, value in wanted.items() if key not in custom}
-        if not isinstance(data, str) and not callable(data):
-            wanted.pop("data.size", None)
+        if not callable(data) and not (isinstance(data, str) and data in POINT_SETS):
+            del wanted["data.size"]  # data of one's own has a size
+        if "network" in arguments:
+            del wanted["network.width"], wanted["network.depth"]
         arguments.setdefault("pictures", False)
         return diffuscope.train(data, out=tmp_path / out, changes=wanted, **arguments)
 

@@ -7,12 +7,15 @@ before any memory is taken for it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,8 +35,10 @@ from diffuscope.tensors import load_tensors, save_tensors
 __all__ = ["Model", "pick_device"]
 
 _FORMAT = "diffuscope-model-1"
-_POINTS_PER_BATCH = 2**14
-_NUMBERS_PER_BATCH = 2**20
+_POINTS_PER_PIECE = 2**12
+_NUMBERS_PER_PIECE = 2**20
+
+_T = TypeVar("_T")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -123,21 +128,30 @@ class Model:
         grid = self.denoiser.schedule.grid(steps, spacing or section.spacing, section.rho)
         return grid, sampler
 
-    def states(
-        self, n: int, *, seed: int = 0, grid: Grid | None = None, sampler: Sampler | None = None
-    ) -> Iterator[WalkState]:
-        """Walk ``n`` points from noise to data in one batch, in the units of the model.
+    def walk(
+        self,
+        n: int,
+        *,
+        sampler: str | Sampler | None = None,
+        steps: int | None = None,
+        spacing: Spacing | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> list[WalkState]:
+        """Sample as :meth:`sample` does, and return all states of the walk.
 
-        Yields
-        ------
-        WalkState
-            With x of shape (n, d); ``grid.n_steps + 1`` of them.
+        Returns
+        -------
+        list of WalkState
+            The start and the state after each step, with x of shape (n, d) in the units of the model;
+            the last is what :meth:`sample` returns for the same arguments.
         """
-        if grid is None or sampler is None:
-            grid, sampler = self.plan()
-        generator = stream(seed, "sample", 0)
-        x = prior(grid, (n, self.dimension), generator).to(self.device)
-        yield from walk(self.denoiser, x, grid, sampler, generator)
+        grid, way = self.plan(sampler, steps, spacing, **settings)
+        pieces = list(self._pieces(n, grid, way, seed, list))
+        return [
+            WalkState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
+            for states in zip(*pieces, strict=True)
+        ]
 
     def batches(
         self,
@@ -156,16 +170,42 @@ class Model:
         ndarray of shape (m, d), float32
             In the units of the data; the m add up to ``n``.
         """
+        grid, way = self.plan(sampler, steps, spacing, **settings)
+        for state in self._pieces(n, grid, way, seed, _last):
+            yield self.scaling.to_data(state.x)
+
+    def _pieces(
+        self, n: int, grid: Grid, sampler: Sampler, seed: int, keep: Callable[[Iterator[WalkState]], _T]
+    ) -> Iterator[_T]:
+        """Walk in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
+
+        On the CPU, pieces are worked on side by side, each on one thread: that wants no waiting for one
+        another within a step, and the bytes do not depend on the number of cores.
+        """
         if n < 1:
             raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
-        grid, way = self.plan(sampler, steps, spacing, **settings)
-        size = max(1, min(_POINTS_PER_BATCH, _NUMBERS_PER_BATCH // self.dimension))
-        for batch, start in enumerate(range(0, n, size)):
-            generator = stream(seed, "sample", batch)
-            x = prior(grid, (min(size, n - start), self.dimension), generator).to(self.device)
-            for state in walk(self.denoiser, x, grid, way, generator):
-                x = state.x
-            yield self.scaling.to_data(x)
+        size = max(1, min(_POINTS_PER_PIECE, _NUMBERS_PER_PIECE // self.dimension))
+        places = enumerate(min(size, n - start) for start in range(0, n, size))
+
+        def piece(place: tuple[int, int]) -> _T:
+            index, count = place
+            generator = stream(seed, "sample", index)
+            x = prior(grid, (count, self.dimension), generator).to(self.device)
+            return keep(walk(self.denoiser, x, grid, sampler, generator))
+
+        if self.device.type != "cpu":
+            yield from map(piece, places)
+            return
+        workers = torch.get_num_threads()
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            ahead = deque(pool.submit(piece, place) for place in itertools.islice(places, 2 * workers))
+            try:
+                while ahead:
+                    yield ahead.popleft().result()
+                    ahead.extend(pool.submit(piece, place) for place in itertools.islice(places, 1))
+            finally:
+                for future in ahead:
+                    future.cancel()
 
     def sample(
         self,
@@ -243,7 +283,7 @@ class Model:
             recipe = parse_recipe(metadata.get("recipe", ""), f"The recipe in {path}")
             scaling = _scaling(tensors.pop("scaling.shift"), tensors.pop("scaling.scale"))
             columns = _columns(json.loads(metadata.get("columns", "null")), len(scaling.shift))
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RecursionError) as error:
             if isinstance(error, DiffuscopeError):
                 raise
             raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
@@ -261,6 +301,10 @@ def _scaling(shift: Tensor, scale: Tensor) -> Scaling:
     if shift.shape != scale.shape or not len(shift) or not (scale > 0).all():
         raise ValueError("its scaling does not fit together")
     return Scaling(shift.numpy(), scale.numpy())
+
+
+def _last(states: Iterator[WalkState]) -> WalkState:
+    return deque(states, maxlen=1)[0]
 
 
 def _columns(value: Any, dimension: int) -> tuple[str, ...] | None:

@@ -142,8 +142,15 @@ def test_the_same_name_keeps_the_settings():
 
 
 def test_a_part_and_its_setting_can_be_changed_together():
-    changed = FAST.changed({"sampling.name": "ddim", "sampling.eta": 0.5})
-    assert changed.sampling.settings == {"eta": 0.5}
+    for changes in (("sampling.name", "sampling.eta"), ("sampling.eta", "sampling.name")):  # in any order
+        values = {"sampling.name": "ddim", "sampling.eta": 0.5}
+        changed = FAST.changed({key: values[key] for key in changes})
+        assert changed.sampling.settings == {"eta": 0.5}
+
+
+def test_a_part_handed_over_takes_no_settings():
+    with pytest.raises(InputError, match="width is no setting of a network that is handed over"):
+        FAST.changed({"network.name": "custom", "network.width": 8})
 
 
 WRONG = [

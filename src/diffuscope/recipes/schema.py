@@ -58,6 +58,11 @@ class _Named(_Section):
     ) -> None:
         """Fill in the defaults of the part's own settings; refuse what it does not know."""
         if self.name == CUSTOM:
+            if self.settings:
+                raise InputError(
+                    f"{next(iter(self.settings))} is no setting of a {kind} that is handed over from Python.",
+                    f"Set it where the {kind} is made.",
+                )
             return
         if self.name not in registry:
             raise unknown_name(kind, self.name, registry)
@@ -336,7 +341,8 @@ class Recipe(_Section):
         epochs unsets steps and the other way round.
         """
         tree = self.model_dump()
-        for path, value in changes.items():
+        # Names first: they bring the settings that the other changes are made to.
+        for path, value in sorted(changes.items(), key=lambda change: not change[0].endswith(".name")):
             *sections, key = path.split(".")
             node = tree
             for section in sections:
@@ -420,6 +426,6 @@ def parse_recipe(text: str, where: str) -> Recipe:
     """
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise FormatError(f"{where} is not TOML: {error}.", "Mend that line, or start anew.") from error
     return _validated(tree, where)

@@ -1,0 +1,76 @@
+"""Does the quality of a run say how its samples compare with real points?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diffuscope.datasets import load_dataset
+from diffuscope.errors import RunError
+from diffuscope.quality import measure_quality
+
+GAUSS = np.array([[2.0, 0.5], [0.5, 1.0]])
+
+
+class Perfect:
+    """A model whose samples are the data's own law, or a cloud shifted from it."""
+
+    def __init__(self, draw, shift=0.0):
+        self.draw, self.shift = draw, shift
+
+    def sample(self, n, seed=0):
+        return (self.draw(n, seed) + self.shift).astype(np.float32)
+
+
+def gauss(n, rng):
+    return rng.normal(size=(n, 2)) @ GAUSS
+
+
+def independent(n, seed):
+    return gauss(n, np.random.default_rng([seed, 77]))
+
+
+def test_perfect_samples_are_at_the_floor():
+    data = load_dataset(gauss, size=1000)
+    quality = measure_quality(Perfect(independent), data)["sliced_wasserstein"]
+    assert quality.low < 1 < quality.high
+    assert 0.7 < quality.ratio < 1.4
+    assert quality.floor > 0
+
+
+def test_wrong_samples_are_above_the_floor_by_what_is_wrong_in_the_datas_units():
+    data = load_dataset(gauss, size=1000)
+    quality = measure_quality(Perfect(independent, shift=3.0), data)["sliced_wasserstein"]
+    assert quality.value == pytest.approx(3.0, rel=0.05)  # a shift of (3, 3), over the root of 2
+    assert quality.low > 10
+
+
+def test_data_of_ones_own_meets_halves_of_itself_in_units_of_its_deviations():
+    x = load_dataset(gauss, size=2000).x * [1.0, 1000.0]
+    data = load_dataset(x)
+    sample = Perfect(lambda n, seed: independent(n, seed) * [1.0, 1000.0])
+    quality = measure_quality(sample, data)["sliced_wasserstein"]
+    assert 0.7 < quality.ratio < 1.4
+    assert quality.value < 0.2  # without the units the second column alone would count
+    wrong = Perfect(sample.draw, shift=np.array([10.0, 0.0]))
+    assert measure_quality(wrong, data)["sliced_wasserstein"].ratio > 20
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    data = load_dataset("s_curve", size=300)
+    model = Perfect(lambda n, seed: load_dataset("s_curve", size=n, seed=seed).x)
+    assert measure_quality(model, data, 3) == measure_quality(model, data, 3)
+    assert measure_quality(model, data, 3) != measure_quality(model, data, 4)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5])
+def test_a_handful_of_rows_is_measured_too(rows):
+    x = np.random.default_rng(0).normal(size=(rows, 3))
+    quality = measure_quality(Perfect(lambda n, seed: np.zeros((n, 3))), load_dataset(x))
+    assert np.isfinite(quality["sliced_wasserstein"].ratio)
+
+
+def test_samples_that_are_not_finite_are_a_failed_run_whose_model_is_kept():
+    data = load_dataset(gauss, size=100)
+    with pytest.raises(RunError, match="not all finite"):
+        measure_quality(Perfect(independent, shift=np.inf), data)

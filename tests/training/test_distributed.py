@@ -1,0 +1,78 @@
+"""Do several processes train the model that one would, and does only one of them write and speak?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import diffuscope
+from diffuscope.training import World, join_world
+
+
+def test_alone_the_world_does_nothing(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world = join_world(torch.device("cpu"))
+    assert world == World(0, 1)
+    assert world.is_main
+    x = torch.ones(2)
+    world.sum_(x)
+    world.copy_first_(x)
+    world.wait()
+    assert x.tolist() == [1.0, 1.0]
+    assert world.any(True)
+    assert not world.any(False)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory, tiny_words):
+    """Train with two processes; return what they said, and where they worked."""
+    folder = tmp_path_factory.mktemp("together")
+    words = [*tiny_words, "--set", "training.batches=shuffled", "--set", "training.batch_size=299"]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "diffuscope.cli", "train", "s_curve", "--device", "cpu", *words),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done, folder
+
+
+def test_two_processes_end_with_the_weights_of_one(together, tmp_path):
+    # Batches of 299 of 300 points: the second batch of an epoch has one point, and one process none.
+    _, folder = together
+    recipe = folder / "runs" / "s_curve" / "recipe.toml"
+    alone = diffuscope.train("s_curve", recipe=recipe, out=tmp_path / "alone", pictures=False, device="cpu")
+    weights = load_file(folder / "runs" / "s_curve" / "model.safetensors")
+    expected = load_file(alone.path / "model.safetensors")
+    assert weights.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-5, atol=1e-5)
+    losses = [line["loss"] for line in alone.metrics]
+    assert [line["loss"] for line in diffuscope.load(folder / "runs" / "s_curve").metrics] == pytest.approx(
+        losses, rel=1e-4
+    )
+
+
+def test_only_one_process_writes_and_speaks(together):
+    done, folder = together
+    assert [path.name for path in (folder / "runs").iterdir()] == ["s_curve"]
+    run = diffuscope.load(folder / "runs" / "s_curve")
+    assert run.summary["processes"] == 2
+    steps = [line["step"] for line in run.metrics]
+    assert len(steps) == len(set(steps))
+    assert done.stdout.count("quality ") == 1
+    assert done.stdout.count("\n") == 6
+    assert "Error" not in done.stderr
+    assert "Warning" not in done.stderr
+    assert "training" not in done.stderr
