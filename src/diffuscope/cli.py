@@ -325,10 +325,13 @@ def _settings_of(factory: Any) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    # Threads that wait for one another should sleep, not spin: on a busy machine spinning takes many
+    # times as long. The policy is read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words
     try:
-        app(args=words, standalone_mode=True)
+        app(args=words, prog_name="diffuscope")
     except DiffuscopeError as error:
         if debug:
             raise

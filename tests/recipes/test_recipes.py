@@ -225,7 +225,7 @@ def test_a_wrong_setting_is_named_with_its_place_and_the_nearest(changes, place,
 
 
 def test_a_missing_section_is_named():
-    with pytest.raises(InputError, match="schedule: Field required") as error:
+    with pytest.raises(InputError, match="schedule is missing") as error:
         parse_recipe('name = "x"', "some.toml")
     assert error.value.what.startswith("some.toml")
     assert "recipe.toml" in error.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import reprlib
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -348,7 +349,9 @@ class Recipe(_Section):
             for section in sections:
                 node = node.setdefault(section, {})
                 if not isinstance(node, dict):
-                    raise InputError(f"There is no setting {path!r}: {section} has no parts.")
+                    raise InputError(
+                        f"There is no setting {path!r}: {section} has no parts.", "Write SECTION.KEY."
+                    )
             named = getattr(self, sections[0], None) if len(sections) == 1 and key == "name" else None
             if isinstance(named, _Named) and named.name != value:
                 keep = type(named).model_fields
@@ -377,21 +380,25 @@ def _validated(tree: Any, where: str) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
+        at = ".".join(str(part) for part in first["loc"] if "[" not in str(part))  # not "literal[...]"
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InputError):
             raise InputError(f"{where}: {cause.what}", cause.hint) from error
-        raise InputError(f"{where}: {at or 'the whole'}: {first['msg']}.", _advice(first, at)) from error
+        what, hint = _explained(first, at)
+        raise InputError(f"{where}: {what}", hint) from error
 
 
-def _advice(error: Any, at: str) -> str | None:
+def _explained(error: Any, at: str) -> tuple[str, str | None]:
+    """Say in our words what pydantic found at a place, and what to do."""
     if error["type"] == "extra_forbidden":
         section, _, key = at.rpartition(".")
         model = Recipe.model_fields[section].annotation if section else Recipe
-        return unknown_name("setting", key, getattr(model, "model_fields", {})).hint
+        known = getattr(model, "model_fields", {})
+        return f"there is no setting {at}.", unknown_name("setting", key, known).hint
     if error["type"] == "missing":
-        return "Start from a complete one: the file recipe.toml of any run directory."
-    return None
+        return f"{at} is missing.", "Start from a complete one: the file recipe.toml of any run directory."
+    given = reprlib.repr(error["input"])
+    return f"{at} = {given} cannot be.", error["msg"].replace("Input should", "It should") + "."
 
 
 def read_recipe(path: str | Path) -> Recipe:
