@@ -131,18 +131,9 @@ class Run:
                 bar.update(done)
         return path
 
-    def walk(
-        self,
-        n: int = _WALKERS,
-        *,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        seed: int = 0,
-        **settings: Any,
-    ) -> list[WalkState]:
-        """Walk ``n`` points from noise to data and return all states, in the units of the model."""
-        grid, way = self.model.plan(sampler, steps, **settings)
-        return list(self.model.states(n, seed=seed, grid=grid, sampler=way))
+    def walk(self, n: int = _WALKERS, **wanted: Any) -> list[WalkState]:
+        """Return all states of a walk from noise to data; see :meth:`diffuscope.model.Model.walk`."""
+        return self.model.walk(n, **wanted)
 
     def animate(
         self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0

@@ -22,7 +22,7 @@ from diffuscope.seeds import stream
 
 __all__ = ["Batches", "Chunk"]
 
-_NUMBERS_PER_CHUNK = 2**17
+_NUMBERS_PER_CHUNK = 2**14
 
 
 class Chunk(NamedTuple):
