@@ -1,0 +1,48 @@
+# Two commands: `make demo` trains the S-curve and shows where its pictures are, `make test` runs every test.
+# Both set up what is missing in .venv; nothing but Python >= 3.11 and make has to be there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= auto
+
+.PHONY: demo test lint format bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/diffuscope train s_curve
+
+test: $(VENV)/.installed-for-tests
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-for-tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-for-tests
+	for file in training_step fast_recipe sampling rendering startup memory article_error_budget; do \
+	  $(BIN)/python benchmarks/$$file.py || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Diffuscope needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch comes first and pinned: resolved on its own, the newest one may bring gigabytes of GPU libraries.
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-for-tests: $(VENV)/.installed
+	$(PIP) install -q -c constraints.txt -e '.[mp4,test,lint]'
+	@touch $@
