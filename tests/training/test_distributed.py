@@ -28,6 +28,14 @@ def test_alone_the_world_does_nothing(monkeypatch):
     assert not world.any(False)
 
 
+def test_a_process_that_is_not_the_first_writes_and_says_nothing(tiny, monkeypatch, capfd, tmp_path):
+    monkeypatch.setattr("diffuscope.experiment.join_world", lambda device: World(rank=1, size=1))
+    run = tiny({"training.checkpoint_every": 1}, progress=True, pictures=True)
+    assert run.sample(5).shape == (5, 2)
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory, tiny_words):
     """Train with two processes; return what they said, and where they worked."""

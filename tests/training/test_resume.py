@@ -91,10 +91,13 @@ VARIANTS = {
 def test_a_run_stopped_and_resumed_has_the_bytes_of_one_that_was_not(tiny, tmp_path, stop_after, name):
     changes = VARIANTS[name]
     whole = tiny(changes, out="whole")
-    for n in (1, 1):
-        stop_after(n)
-        with pytest.raises(Interrupted, match="Interrupted at step"):
-            tiny(changes, out="stopped", resume=n != 1 or (tmp_path / "stopped").exists())
+    for resume in (False, True):
+        stop_after(1)
+        with pytest.raises(Interrupted) as stop:
+            tiny(changes, out="stopped", resume=resume)
+        step = log(tmp_path / "stopped")[-1][0]
+        assert str(stop.value).startswith(f"Interrupted at step {step}; go on with: ")
+        assert (tmp_path / "stopped" / "checkpoints" / f"step_{step:09d}.safetensors").is_file()
     resumed = tiny(changes, out="stopped", resume=True)
     assert_same_run(whole.path, resumed.path)
 
@@ -240,6 +243,15 @@ def test_a_run_killed_before_its_recipe_was_whole_can_be_started_again(tiny, tmp
     (folder / f".diffuscope-{dead.pid}-recipe.toml").write_text("half")
     assert tiny().path == folder
     assert not list(folder.rglob(".diffuscope-*"))
+
+
+def test_the_temporary_files_of_a_killed_process_go_when_the_run_goes_on(stopped, tiny):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for folder in (stopped, stopped / "checkpoints"):
+        (folder / f".diffuscope-{dead.pid}-x.safetensors").write_bytes(b"half")
+    tiny(SHUFFLED, out="stopped", resume=True)
+    assert not list(stopped.rglob(".diffuscope-*"))
 
 
 def test_a_log_cut_short_by_a_kill_is_mended(tiny, tmp_path, stop_after):
