@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_axes_are_fixed_over_all_frames(tmp_path, d):
         around.append(frame[header:-6])  # below the label, above the progress bar
     assert (around[0] < 240).any()  # there are ticks and a frame to compare
     assert all((other == around[0]).all() for other in around)
-    assert all((a[panel] != b[panel]).any() for a, b in zip(frames, frames[1:], strict=False))
+    assert all((a[panel] != b[panel]).any() for a, b in itertools.pairwise(frames))
 
 
 def test_points_are_drawn_where_they_are():
@@ -112,7 +113,7 @@ def test_a_histogram_has_the_area_of_its_points():
 
 def test_durations_are_honoured_and_the_last_frame_is_held(tmp_path):
     save_animation(walk(), tmp_path / "a.gif", frame_ms=300, hold_ms=2_000)
-    frames, times, info = read(tmp_path / "a.gif")
+    _, times, info = read(tmp_path / "a.gif")
     assert times == [300] * 5 + [2_000]
     assert info["loop"] == 0
 

@@ -336,8 +336,11 @@ class _Experiment:
                 k: m.to_json() for k, m in measure_quality(self.model, self.data, self.recipe.seed).items()
             }
         if pictures:
+            from diffuscope.pictures import save_pictures
+
             with self.reporter.stage("drawing"):
-                self._draw(run, quality["sliced_wasserstein"])
+                ratio = quality["sliced_wasserstein"]["ratio"]
+                save_pictures(self.model, self.data.x, self.folder, ratio, run.metrics)
         write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
         return run
 
@@ -395,38 +398,16 @@ class _Experiment:
         return follow
 
     def _draw_row(self, epoch: int, trainer: Trainer) -> None:
-        """Draw a row of the reverse walk after the first and every so-many-th epoch, and the last."""
+        """Draw a row of the reverse walk for every so-many-th epoch, counted from 0 as the article does."""
         every = self.recipe.pictures.row_every
-        last = trainer.step == trainer.total_steps
-        if every is None or not (last or (epoch - 1) % every == 0):
+        if every is None or (epoch - 1) % every:
             return
-        from diffuscope import pictures
+        from diffuscope.pictures import save_epoch
 
         begun = time.perf_counter()
         with trainer.averaged():
-            run = Run(self.folder, self.model, self.data)
-            walk = run.walk(seed=self.recipe.seed)
-            path = self.folder / "figures" / f"epoch_{epoch:05d}.png"
-            pictures.save_rows(self.model, self.data.x, walk, f"epoch {epoch}", path)
+            save_epoch(self.model, self.data.x, self.folder, epoch - 1)
         self._drawing_seconds += time.perf_counter() - begun
-
-    def _draw(self, run: Run, quality: Mapping[str, float]) -> None:
-        from diffuscope import pictures
-        from diffuscope.plots import plot_loss, plot_samples, save_figure
-
-        figures = self.folder / "figures"
-        walk = run.walk(seed=self.recipe.seed)
-        pictures.save_walks(self.model, self.data.x, walk, self.folder, self.recipe.seed)
-        pictures.save_rows(self.model, self.data.x, walk, "", figures / "reverse.png")
-        samples = self.model.scaling.to_data(walk[-1].x)
-        caption = f"sliced Wasserstein distance {quality['ratio']:.2f} × floor"
-        shown = self.data.x[: len(samples)]
-        save_figure(plot_samples(shown, samples, self.data.columns, caption), figures / "samples.png")
-        lines = run.metrics
-        save_figure(
-            plot_loss([line["step"] for line in lines], [line["loss"] for line in lines]),
-            figures / "loss.png",
-        )
 
     def _summary(
         self, trainer: Trainer, train_seconds: float, quality: Mapping[str, Any], started: float

@@ -7,14 +7,16 @@ this module says what.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from diffuscope.animate import save_animation
+from diffuscope.files import atomic_write
 from diffuscope.forward import q_sample
 from diffuscope.model import Model
 from diffuscope.plots import (
@@ -23,6 +25,8 @@ from diffuscope.plots import (
     State,
     plot_dataset,
     plot_forward_grid,
+    plot_loss,
+    plot_samples,
     plot_walk_rows,
     save_figure,
 )
@@ -31,7 +35,7 @@ from diffuscope.samplers import WalkState
 from diffuscope.schedules import NoiseLevel
 from diffuscope.seeds import stream
 
-__all__ = ["forward_states", "reverse_states", "save_rows", "save_walks"]
+__all__ = ["forward_states", "moving", "reverse_row", "reverse_states", "save_epoch", "save_pictures"]
 
 _SHOWN = 10_000
 Points = NDArray[np.float64]
@@ -99,36 +103,74 @@ def _shown(model: Model, x: torch.Tensor, level: NoiseLevel) -> NDArray[np.float
     return model.scaling.to_data(x / max(1.0, width))
 
 
-def save_walks(model: Model, x: Points, walk: Sequence[WalkState], folder: Path, seed: int) -> list[Path]:
-    """Write the data set, the forward grid and the GIFs of both walks; return what was written."""
-    pictures = model.recipe.pictures
-    figures = folder / "figures"
-    shown = x[:_SHOWN]
-    save_figure(plot_dataset(shown, model.columns), figures / "dataset.png")
-    grid = forward_states(model, x, pictures, 10, seed)
-    save_figure(plot_forward_grid(grid, reference=shown), figures / "forward.png")
-    reverse = reverse_states(model, walk)
-    every = pictures.reverse_every
-    # As the article: every second state from the noise on, here with the last one, the samples.
-    moving = [s for i, s in enumerate(reverse) if i % every == 0 or i == len(reverse) - 1]
-    forward = forward_states(model, x, pictures, pictures.forward_frames, seed)
-    written = [figures / "dataset.png", figures / "forward.png"]
-    for name, states, ms, color in (
-        ("forward.gif", forward, pictures.forward_ms, NOISE),
-        ("reverse.gif", moving, pictures.reverse_ms, GENERATED),
-    ):
-        save_animation(states, folder / name, frame_ms=ms, color=color, reference=shown)
-        written.append(folder / name)
-    if pictures.joined:
-        save_animation(
-            forward + moving, folder / "diffusion.gif", frame_ms=pictures.reverse_ms, reference=shown
-        )
-        written.append(folder / "diffusion.gif")
-    return written
-
-
-def save_rows(model: Model, x: Points, walk: Sequence[WalkState], name: str, path: Path) -> None:
-    """Write a row of ten panels of the reverse walk, the last of them the samples."""
+def reverse_row(model: Model, walk: Sequence[WalkState]) -> list[State]:
+    """Choose ten moments of a walk, equally many steps apart, the last of them the samples."""
     states = reverse_states(model, walk)
-    panels = [states[round(i * (len(states) - 1) / 10)] for i in range(1, 11)]
-    save_figure(plot_walk_rows([(name, panels)], reference=x[:_SHOWN]), path)
+    return [states[round(i * (len(states) - 1) / 10)] for i in range(1, 11)]
+
+
+def moving(model: Model, walk: Sequence[WalkState]) -> list[State]:
+    """Choose the states of the reverse GIF: every so-many-th from the noise on, and the samples."""
+    states = reverse_states(model, walk)
+    every = model.recipe.pictures.reverse_every
+    return [state for i, state in enumerate(states) if i % every == 0 or i == len(states) - 1]
+
+
+def save_epoch(model: Model, x: Points, folder: Path, epoch: int) -> None:
+    """Write the row of a model in training, ``figures/epoch_01000.png``."""
+    row = reverse_row(model, model.walk(_SHOWN, seed=model.recipe.seed))
+    figure = plot_walk_rows([(f"epoch {epoch}", row)], reference=x[:_SHOWN])
+    save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
+
+
+def save_pictures(
+    model: Model, x: Points, folder: Path, ratio: float, metrics: Sequence[Mapping[str, float]]
+) -> None:
+    """Write all pictures of a finished run.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray of shape (n, d)
+        The data that it was trained on.
+    folder : Path
+        The run directory: figures/*.png, forward.gif, reverse.gif, and diffusion.gif if ``joined``.
+    ratio : float
+        The quality of its samples, for the caption.
+    metrics : sequence of mappings
+        The lines of metrics.jsonl.
+    """
+    seed, pictures, figures, shown = model.recipe.seed, model.recipe.pictures, folder / "figures", x[:_SHOWN]
+    walk = model.walk(_SHOWN, seed=seed)
+    save_figure(plot_dataset(shown, model.columns), figures / "dataset.png")
+    first = forward_states(model, x, pictures, 10, seed)
+    save_figure(plot_forward_grid(first, reference=shown), figures / "forward.png")
+    save_figure(plot_walk_rows([("end", reverse_row(model, walk))], reference=shown), figures / "reverse.png")
+    _stack([*sorted(figures.glob("epoch_*.png")), figures / "reverse.png"], figures / "epochs.png")
+    samples = model.scaling.to_data(walk[-1].x)
+    caption = f"sliced Wasserstein distance {ratio:.2f} × floor"
+    save_figure(plot_samples(shown, samples, model.columns, caption), figures / "samples.png")
+    steps, losses = [line["step"] for line in metrics], [line["loss"] for line in metrics]
+    save_figure(plot_loss(steps, losses), figures / "loss.png")
+
+    forward = forward_states(model, x, pictures, pictures.forward_frames, seed)
+    reverse = moving(model, walk)
+    there, back = pictures.forward_ms, pictures.reverse_ms
+    save_animation(forward, folder / "forward.gif", frame_ms=there, color=NOISE, reference=shown)
+    save_animation(reverse, folder / "reverse.gif", frame_ms=back, color=GENERATED, reference=shown)
+    if pictures.joined:
+        save_animation(forward + reverse, folder / "diffusion.gif", frame_ms=back, reference=shown)
+
+
+def _stack(rows: Sequence[Path], path: Path) -> None:
+    """Put the rows of all epochs under one another, where there are several."""
+    if len(rows) < 2:
+        return
+    images = [Image.open(row).convert("RGB") for row in rows]
+    whole = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    with atomic_write(path) as temporary:
+        whole.save(temporary)

@@ -148,8 +148,7 @@ class Run:
         if forward:
             states += pictures.forward_states(self.model, self.data.x, section, section.forward_frames, seed)
         if reverse:
-            walk = pictures.reverse_states(self.model, self.walk(seed=seed))
-            states += [s for i, s in enumerate(walk) if i % section.reverse_every == 0 or i == len(walk) - 1]
+            states += pictures.moving(self.model, self.walk(seed=seed))
         ms = section.reverse_ms if reverse else section.forward_ms
         color = GENERATED if reverse and not forward else NOISE
         save_animation(states, path, frame_ms=ms, color=color, reference=self._reference())
@@ -181,9 +180,8 @@ class Run:
         from diffuscope import pictures
         from diffuscope.plots import plot_walk_rows
 
-        states = pictures.reverse_states(self.model, self.walk(seed=seed))
-        panels = [states[round(i * (len(states) - 1) / 10)] for i in range(1, 11)]
-        return plot_walk_rows([("", panels)], reference=self._reference())
+        row = pictures.reverse_row(self.model, self.walk(seed=seed))
+        return plot_walk_rows([("", row)], reference=self._reference())
 
     def plot_samples(self, n: int = _WALKERS, **wanted: Any) -> Figure:
         """Show samples beside the data."""
