@@ -79,6 +79,11 @@ def test_sampling_in_pieces_adds_up_to_sampling_at_once(n):
     np.testing.assert_array_equal(np.concatenate(pieces), model.sample(n, steps=1))
 
 
+def test_every_piece_has_noise_of_its_own():
+    pieces = list(make().batches(40_000, steps=1))
+    assert len(np.unique(np.concatenate(pieces)[:, 0])) > 39_000
+
+
 def test_the_first_points_are_the_same_however_many_follow_in_other_pieces():
     model = make()
     np.testing.assert_array_equal(
