@@ -56,6 +56,15 @@ def test_data_of_ones_own_meets_halves_of_itself_in_units_of_its_deviations():
     assert measure_quality(wrong, data)["sliced_wasserstein"].ratio > 20
 
 
+def test_data_far_from_zero_has_the_floor_of_the_same_data_near_it():
+    x = load_dataset(gauss, size=400).x
+    floors = [
+        measure_quality(Perfect(independent), load_dataset(x + shift))["sliced_wasserstein"].floor
+        for shift in (0.0, 1e9)
+    ]
+    assert floors[1] == pytest.approx(floors[0], rel=1e-3)
+
+
 def test_the_same_seed_gives_the_same_numbers():
     data = load_dataset("s_curve", size=300)
     model = Perfect(lambda n, seed: load_dataset("s_curve", size=n, seed=seed).x)
