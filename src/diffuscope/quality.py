@@ -52,7 +52,7 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
         pairs = [_halves(data.x, n, _seed(seed, "halves", i)) for i in range(_FLOOR_PAIRS)]
         real = [first for first, _ in pairs[:_DRAWS]]
         unit = data.x.std(axis=0)
-    samples = model.sample(_DRAWS * n, seed=_seed(seed, "generated", 0))
+    samples = model.sample(_DRAWS * n, seed=_seed(seed, "generated", 0)).astype(np.float64)
     if not np.isfinite(samples).all():
         raise RunError(
             "The trained model's samples are not all finite, so nothing can be measured; the model is kept.",
@@ -61,7 +61,7 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
     middle = data.x.mean(axis=0)  # far from 0 the metric's float32 would round the differences away
 
     def shown(x: Points) -> Points:
-        return np.asarray((x - middle) / unit)
+        return (x - middle) / unit
 
     measured = against_floor(
         sliced_wasserstein,
