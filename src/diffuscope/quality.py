@@ -61,7 +61,7 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
     middle = data.x.mean(axis=0)  # far from 0 the metric's float32 would round the differences away
 
     def shown(x: Points) -> Points:
-        return (x - middle) / unit
+        return np.asarray((x - middle) / unit)
 
     measured = against_floor(
         sliced_wasserstein,
