@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import platform
-import re
 import shlex
 import time
 from collections.abc import Mapping
@@ -22,15 +21,16 @@ import torch
 from torch import nn
 
 import diffuscope
-from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
+from diffuscope.datasets import Dataset
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import append_text, remove_abandoned, write_json, write_text
+from diffuscope.files import append_text, write_json, write_text
 from diffuscope.model import Model, pick_device
+from diffuscope.planning import changes_from, claim, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter
 from diffuscope.quality import measure_quality
-from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
+from diffuscope.recipes import Recipe
 from diffuscope.run import Run, load
 from diffuscope.samplers import Sampler
 from diffuscope.schedules import Schedule
@@ -115,28 +115,20 @@ def train(
         On Ctrl-C, after a checkpoint was written.
     """
     given = {"network": network, "schedule": schedule, "loss": loss, "sampler": sampler}
-    wanted = _changes(seed, epochs, steps, changes, given)
+    wanted = changes_from(seed, epochs, steps, changes, given)
     reporter = Reporter(progress)
-    if resume:
-        if out is None:
-            raise InputError("Nothing says which run to resume.", "Give its directory: out (--out).")
-        plan, dataset = _resumed(Path(out), data, recipe, wanted)
-    else:
-        plan = load_recipe(recipe or "fast").changed(wanted)
-        dataset = _load(data, plan)
-        _check_applies(dataset, wanted)
-        plan = plan.changed(_source(dataset))
+    plan = (plan_resumed if resume else plan_new)(data, recipe, wanted, out)
+    folder = plan.folder
     world = join_world(pick_device(device))
     if not world.is_main:
         reporter = Reporter(False)
-    folder = Path(out) if out is not None else _free_folder(dataset.name)
-    experiment = _Experiment(plan, dataset, folder, pick_device(device), world, reporter, given)
+    experiment = _Experiment(plan.recipe, plan.data, folder, pick_device(device), world, reporter, given)
     experiment.prepare()  # whatever does not fit shows before a directory is made
     if resume and (folder / "summary.json").is_file():
         return experiment.reopen()
     world.wait()  # all have chosen the same free directory
     if world.is_main:
-        _claim(folder, resume)
+        claim(folder, resume)
     world.wait()
     try:
         return experiment.run(pictures)
@@ -145,130 +137,6 @@ def train(
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # where not even the recipe could be written, and so nothing is in it
-
-
-def _changes(
-    seed: int | None,
-    epochs: int | None,
-    steps: int | None,
-    changes: Mapping[str, Any] | None,
-    given: Mapping[str, Any],
-) -> dict[str, Any]:
-    if epochs is not None and steps is not None:
-        raise InputError("Both epochs and steps are given.", "Give one of them.")
-    wanted: dict[str, Any] = dict(changes or {})
-    for key, value in (("seed", seed), ("training.epochs", epochs), ("training.steps", steps)):
-        if value is not None:
-            wanted[key] = value
-    for part, key in (
-        ("network", "network.name"),
-        ("schedule", "schedule.name"),
-        ("loss", "loss.distance"),
-        ("sampler", "sampling.name"),
-    ):
-        if given[part] is not None:
-            wanted[key] = CUSTOM
-    return wanted
-
-
-def _load(data: Any, recipe: Recipe) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    section = recipe.data
-    if data is None:
-        data = section.source
-    if data is None:
-        raise InputError("Nothing says what data to train on.", "Name a data set, a file or give an array.")
-    if isinstance(data, str) and data in POINT_SETS:  # these alone have a noise to choose
-        return load_dataset(data, size=section.size, noise=section.noise, seed=recipe.seed)
-    return load_dataset(data, size=section.size if callable(data) else None, seed=recipe.seed)
-
-
-def _check_applies(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
-    """Refuse a size or a noise for data that has its own."""
-    kind = dataset.source["kind"]
-    for key, kinds in (("data.size", ("builtin", "callable")), ("data.noise", ("builtin",))):
-        if wanted.get(key) is not None and kind not in kinds:
-            raise InputError(
-                f"{key} = {wanted[key]} applies to built-in sets, not to data of your own.", "Leave it out."
-            )
-
-
-def _source(dataset: Dataset) -> dict[str, Any]:
-    """Say in the recipe what can be said of the data: name or path, size, noise."""
-    kind = dataset.source["kind"]
-    if kind == "builtin":
-        return {
-            "data.source": dataset.source["name"],
-            "data.size": dataset.source["size"],
-            "data.noise": dataset.source["noise"],
-        }
-    source = str(Path(dataset.source["path"]).resolve()) if kind == "file" else None
-    size = dataset.source["size"] if kind == "callable" else None
-    return {"data.source": source, "data.size": size, "data.noise": None}
-
-
-def _resumed(
-    folder: Path, data: Any, recipe: str | Path | Recipe | None, wanted: Mapping[str, Any]
-) -> tuple[Recipe, Dataset]:
-    """Read the recipe of a run that is gone on with, and make sure that nothing else is asked for."""
-    file = folder / "recipe.toml"
-    if not file.is_file():
-        raise InputError(
-            f"There is no run to resume in {folder}.", "Check the directory, or leave out --resume."
-        )
-    plan = read_recipe(file)
-    asked = plan.changed(wanted)
-    if recipe is not None:
-        other = load_recipe(recipe).changed(
-            {
-                **wanted,
-                **{
-                    f"data.{k}": v
-                    for k, v in plan.data.model_dump().items()
-                    if k in ("source", "size", "noise")
-                },
-            }
-        )
-        asked = other.changed({"seed": plan.seed}) if "seed" not in wanted else other
-    dataset = _load(data, plan)
-    if asked != plan or plan.changed(_source(dataset)) != plan:
-        what = "settings" if asked != plan else "data"
-        raise InputError(
-            f"{folder} was started with other {what} than asked for now.",
-            "Resume without naming any, or start a new run in another folder.",
-        )
-    return plan, dataset
-
-
-def _free_folder(name: str) -> Path:
-    name = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
-    taken = 1
-    folder = Path("runs") / name
-    while folder.exists():
-        taken += 1
-        folder = Path("runs") / f"{name}-{taken}"
-    return folder
-
-
-def _claim(folder: Path, resume: bool) -> None:
-    """Make the run directory; an existing one is only entered to resume."""
-    if resume:
-        remove_abandoned(folder)
-        return
-    if folder.is_dir():
-        remove_abandoned(folder, below=False)  # all that is left of a run killed at its very start
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(
-            f"{folder} exists already; nothing there was touched.",
-            "Choose another --out, remove it, or go on with an unfinished run with --resume.",
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"Cannot make the run directory {folder}: {error.strerror}.", "Choose another --out."
-        ) from error
 
 
 @dataclass

@@ -26,7 +26,8 @@ from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.recipes import CUSTOM, Recipe
-from diffuscope.recipes.schema import MOST_STEPS, check_settings, parse_recipe
+from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
+from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prior, walk
 from diffuscope.schedules import Grid, Schedule, Spacing
 from diffuscope.seeds import stream
@@ -162,12 +163,12 @@ class Model:
         spacing: Spacing | None = None,
         seed: int = 0,
         **settings: Any,
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Iterator[NDArray[np.floating]]:
         """Sample as :meth:`sample` does, and hand out the points in pieces: memory stays flat for any ``n``.
 
         Yields
         ------
-        ndarray of shape (m, d), float32
+        ndarray of shape (m, d)
             In the units of the data; the m add up to ``n``.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
@@ -216,7 +217,7 @@ class Model:
         spacing: Spacing | None = None,
         seed: int = 0,
         **settings: Any,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.floating]:
         """Draw points.
 
         Parameters
@@ -236,7 +237,7 @@ class Model:
 
         Returns
         -------
-        ndarray of shape (n, d), float32
+        ndarray of shape (n, d), float32 (float64 where the data lie far from zero)
             In the units of the data.
 
         Raises

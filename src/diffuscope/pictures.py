@@ -97,7 +97,7 @@ def _reverse_name(level: NoiseLevel, discrete: bool) -> str:
     return rf"$\mathbf{{x}}_{{{int(t) + 1}}}$" if discrete else rf"$\mathbf{{x}}_{{t}},\ t = {t:.2g}$"
 
 
-def _shown(model: Model, x: torch.Tensor, level: NoiseLevel) -> NDArray[np.float32]:
+def _shown(model: Model, x: torch.Tensor, level: NoiseLevel) -> NDArray[np.floating]:
     """Bring points to the data's units, at most as wide as data of variance 1 (matters where α = 1)."""
     width = math.hypot(level.alpha.item(), level.sigma.item())
     return model.scaling.to_data(x / max(1.0, width))

@@ -94,7 +94,7 @@ class Run:
             )
         return load_dataset(section.source, size=section.size, noise=section.noise, seed=self.recipe.seed)
 
-    def sample(self, n: int, **wanted: Any) -> NDArray[np.float32]:
+    def sample(self, n: int, **wanted: Any) -> NDArray[np.floating]:
         """Draw points, (n, d), in the units of the data; see :meth:`diffuscope.model.Model.sample`."""
         return self.model.sample(n, **wanted)
 

@@ -31,7 +31,6 @@ def test_there_and_back_is_the_identity(shift, scale, kind):
     x = shift + scale * np.linspace(-1, 2, 50)[:, None]
     scaling = Scaling.fit(x, kind, 7.0)
     back = scaling.to_data(scaling.to_model(x))
-    assert back.dtype == np.float32
     np.testing.assert_allclose(back, x, rtol=1e-5, atol=1e-5 * scale)
 
 
@@ -40,3 +39,12 @@ def test_a_column_that_does_not_vary_is_refused_by_its_number(value):
     x = np.column_stack([np.arange(10.0), np.full(10, value)])
     with pytest.raises(InputError, match="Column 1 does not vary"):
         Scaling.fit(x)
+
+
+def test_columns_far_from_zero_keep_their_digits():
+    x = 1.7e9 + np.random.default_rng(0).standard_normal((100, 2))
+    scaling = Scaling.fit(x)
+    back = scaling.to_data(scaling.to_model(x))
+    assert back.dtype == np.float64
+    assert np.abs(back - x).max() < 1e-5
+    assert Scaling.fit(x - 1.7e9).to_data(torch.zeros(1, 2)).dtype == np.float32

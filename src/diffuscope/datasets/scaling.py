@@ -58,7 +58,12 @@ class Scaling:
         """Bring data (n, d) to the model's units, as a float32 tensor."""
         return torch.from_numpy(((x - self.shift) / self.scale).astype(np.float32))
 
-    def to_data(self, x: Tensor) -> NDArray[np.float32]:
-        """Bring points (n, d) of the model back to the units of the data, as float32."""
-        data: NDArray[np.float32] = (x.double().cpu().numpy() * self.scale + self.shift).astype(np.float32)
-        return data
+    def to_data(self, x: Tensor) -> NDArray[np.floating]:
+        """Bring points (n, d) of the model back to the units of the data.
+
+        As float32, or as float64 where columns lie so far from zero (times in seconds, say) that
+        float32 would round their spread away.
+        """
+        far = bool((np.abs(self.shift) > 1e3 * self.scale).any())
+        data = x.double().cpu().numpy() * self.scale + self.shift
+        return data.astype(np.float64 if far else np.float32)

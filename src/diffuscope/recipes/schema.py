@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import inspect
-import math
 import reprlib
 import tomllib
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tomli_w
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from diffuscope.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
+from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
 
-__all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "check_settings", "parse_recipe", "read_recipe"]
+__all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "parse_recipe", "read_recipe"]
 
 CUSTOM = "custom"
 """The name of a part that was handed over from Python: a recipe alone cannot make it again."""
@@ -70,52 +69,6 @@ class _Named(_Section):
         extra = self.__pydantic_extra__
         assert extra is not None
         extra.update(check_settings(kind, self.name, registry[self.name], extra, fixed))
-
-
-def check_settings(
-    kind: str, name: str, factory: Callable[..., Any], given: Mapping[str, Any], fixed: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Return the settings of a part, complete: those given, in the types that it asks for, and its defaults.
-
-    Parameters
-    ----------
-    kind, name : str
-        What errors call the part.
-    factory : callable
-        Makes the part of its settings.
-    given : mapping
-    fixed : tuple of str
-        What is not the recipe's to set.
-
-    Raises
-    ------
-    InputError
-        When the part does not know a setting, or takes no such value.
-    """
-    free = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in fixed}
-    made = factory.func if isinstance(factory, partial) else factory
-    types = get_type_hints(vars(made)["__init__"] if inspect.isclass(made) else made)
-    settings = {}
-    for key, default in free.items():
-        if key not in given:
-            if default is not inspect.Parameter.empty:
-                settings[key] = default
-            continue
-        try:
-            settings[key] = TypeAdapter(types[key]).validate_python(given[key])
-        except ValidationError as error:
-            problem = error.errors()[0]["msg"]
-            raise InputError(
-                f"{key} = {given[key]!r} does not suit the {kind} {name!r}: {problem}.",
-                None if default is inspect.Parameter.empty else f"Its default is {default!r}.",
-            ) from error
-        value = settings[key]
-        if isinstance(value, float) and not math.isfinite(value) and value != default:
-            raise InputError(f"{key} = {value} of the {kind} {name!r} is not finite.")
-    for key in given:
-        if key not in free:
-            raise unknown_name(f"setting of the {kind} {name!r}", key, free)
-    return settings
 
 
 class DataSection(_Section):
