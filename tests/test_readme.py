@@ -1,0 +1,95 @@
+"""Does everything that the READMEs tell a reader to type work, and do both say the same?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from diffuscope.cli import main
+
+ROOT = Path(__file__).parents[1]
+ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# What a machine is set up with. Running these inside a test would install the package that is being
+# tested, or run this test again.
+SETS_UP = ("make demo", "make test")
+
+
+def blocks(path: Path) -> list[tuple[str, str]]:
+    """Return language and text of every fenced block, in order."""
+    return BLOCK.findall(path.read_text("utf-8"))
+
+
+def prose(path: Path) -> str:
+    return BLOCK.sub("", path.read_text("utf-8"))
+
+
+def run_command(line: str) -> None:
+    """Run one line of a shell; ours in this process, which saves loading torch each time."""
+    words = shlex.split(line)
+    if words[0] != "diffuscope":
+        subprocess.run(words, check=True, timeout=20)
+        return
+    with pytest.raises(SystemExit) as stop:
+        main(words[1:])
+    assert stop.value.code in (None, 0), line
+
+
+def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for language, text in blocks(ENGLISH):
+        if language == "python":
+            exec(compile(text, "README.md", "exec"), names)
+        elif language == "bash":
+            for line in text.splitlines():
+                if line not in SETS_UP:
+                    run_command(line)
+    plt.close("all")
+    told = capsys.readouterr().out
+    output, listing = (text for language, text in blocks(ENGLISH) if language == "text")
+    without_figures = re.compile(r"[\d.,]+")  # seconds and quality are the machine's
+    for line in output.splitlines():
+        assert without_figures.sub("#", line) in without_figures.sub("#", told), line
+    named = set(re.findall(r"[\w.]+\.(?:toml|safetensors|jsonl|json|png|gif)", listing))
+    made = {p.name for p in (tmp_path / "runs" / "s_curve").rglob("*") if p.parent.name != "checkpoints"}
+    assert named == made - {"checkpoints", "figures"}
+
+
+def test_every_block_is_of_a_kind_that_is_looked_at():
+    assert {language for language, _ in blocks(ENGLISH)} == {"bash", "python", "text"}
+    assert prose(ENGLISH).count("```") == 0
+
+
+def test_both_readmes_have_the_same_blocks():
+    assert blocks(ENGLISH) == blocks(CHINESE)
+
+
+def test_both_readmes_have_the_same_headings():
+    levels = [re.findall(r"^(#+) ", prose(path), re.MULTILINE) for path in (ENGLISH, CHINESE)]
+    assert levels[0] == levels[1]
+
+
+def test_both_readmes_have_the_same_figures_in_their_tables():
+    figures = [
+        [re.findall(r"\d[\d.,]*", line) for line in prose(path).splitlines() if line.startswith("|")]
+        for path in (ENGLISH, CHINESE)
+    ]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#:]+)\)", prose(path)):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_no_figure_is_left_open(path):
+    assert "TO BE MEASURED" not in path.read_text("utf-8")
