@@ -306,7 +306,7 @@ def save_figure(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 160) 
     with atomic_write(path) as temporary:
         # Without a date the same figure gives the same bytes.
         undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-        fig.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=undated)
+        fig.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=undated, bbox_inches="tight")
 
 
 class _Picture(Figure):
