@@ -20,12 +20,13 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first = nn.Linear(3, 96)
+        self.first = nn.Linear(11, 96)
         self.inner = nn.ModuleList([nn.Linear(96, 96), nn.Linear(96, 96)])
         self.last = nn.Linear(96, 2)
 
     def forward(self, x, t):
-        h = self.first(torch.cat([x, t[:, None] / 8], dim=1))
+        waves = [wave(k * x) for k in (2, 4) for wave in (torch.sin, torch.cos)]
+        h = self.first(torch.cat([x, *waves, t[:, None] / 8], dim=1))
         for layer in self.inner:
             h = h + layer(nn.functional.silu(h))
         return self.last(h)
