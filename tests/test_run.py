@@ -22,6 +22,7 @@ def test_a_run_opens_as_it_was_left(tiny):
     again = diffuscope.load(run.path)
     assert again.recipe == run.recipe
     assert again.summary == run.summary
+    assert again.quality == run.summary["quality"]["sliced_wasserstein"]["ratio"]
     assert again.metrics == run.metrics
     np.testing.assert_array_equal(again.sample(100, seed=3), run.sample(100, seed=3))
     np.testing.assert_array_equal(again.data.x, run.data.x)

@@ -93,11 +93,13 @@ def train(
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
     network : nn.Module, optional
-        A module ``(x, t) -> same shape`` in place of the recipe's network.
+        A module ``(x, t) -> same shape`` in place of the recipe's network. It is trained in place. t is
+        the schedule's time, or log(α²/σ²) if the module says ``conditioning = "log_snr"``, which suits
+        networks better where times reach from 0.002 to 10 as they do under ``fast``.
     schedule : Schedule, optional
         In place of the recipe's.
     loss : LossLike, optional
-        In place of the recipe's.
+        In place of the recipe's, all its settings included.
     sampler : Sampler, optional
         A function ``(walk, x) -> x`` in place of the recipe's.
 

@@ -65,6 +65,11 @@ class Run:
         return _read_json(self.path / "summary.json")
 
     @property
+    def quality(self) -> float:
+        """How far its samples are from data, as a multiple of how far data is from data (1: as good)."""
+        return float(self.summary["quality"]["sliced_wasserstein"]["ratio"])
+
+    @property
     def metrics(self) -> list[dict[str, float]]:
         """The lines of ``metrics.jsonl``: step, epoch, loss, learning rate."""
         path = self.path / "metrics.jsonl"

@@ -103,7 +103,7 @@ class Grid:
 
 
 class Schedule:
-    """Signal and noise as functions of time.
+    r"""Signal and noise as functions of time; :math:`\sigma/\alpha` rises with it, from data at 0.
 
     Attributes
     ----------

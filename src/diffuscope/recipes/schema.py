@@ -77,7 +77,7 @@ class DataSection(_Section):
     source: str | None = None
     """Name of a built-in set or path; None: data handed over from Python."""
     size: _Positive | None = None
-    """Points of a built-in set; None: its own default."""
+    """Points of a built-in set or of a function that draws them; None: its own default."""
     noise: float | None = None
     """Noise of a built-in set, in its units; None: its own default."""
     scaling: Literal["standard", "divide", "none"] = "standard"

@@ -1,0 +1,29 @@
+"""What would a perfect model say? Exact denoisers, scores and densities of laws that are known.
+
+Under x_t = α x_0 + σ ε a law of x_0 has one perfect denoiser, E[x_0 | x_t], and one density at every
+level. An oracle computes both for a Gaussian mixture, uniform boxes, a curve under Gaussian noise or a
+finite training set, hence for every built-in point set. It takes a learned denoiser's place in
+every sampler, plot and metric: ``oracle(x_t, level)``.
+"""
+
+from __future__ import annotations
+
+from diffuscope.oracle.base import Entropy, Oracle
+from diffuscope.oracle.boxes import UniformBoxes
+from diffuscope.oracle.builtin import oracle_for, oracle_of
+from diffuscope.oracle.curve import CurveOracle, Piece
+from diffuscope.oracle.empirical import EmpiricalOracle, Memory
+from diffuscope.oracle.mixture import GaussianMixture
+
+__all__ = [
+    "CurveOracle",
+    "EmpiricalOracle",
+    "Entropy",
+    "GaussianMixture",
+    "Memory",
+    "Oracle",
+    "Piece",
+    "UniformBoxes",
+    "oracle_for",
+    "oracle_of",
+]

@@ -1,0 +1,274 @@
+r"""What does every oracle offer, whatever law it knows?
+
+From the posterior mean :math:`\hat x_0 = E[x_0 \mid x_t]` follow, as for a learned denoiser,
+
+.. math::
+    \hat\epsilon = \frac{x_t - \alpha \hat x_0}{\sigma}, \qquad
+    \nabla \log q(x_t) = -\frac{\hat\epsilon}{\sigma}, \qquad
+    v = \alpha \hat\epsilon - \sigma \hat x_0.
+
+A law gives its posterior mean and its log-density for a block of points; levels, types, shapes and
+memory are looked after here.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.denoiser import eps_from_data, score_from_data, velocity_from_data
+from diffuscope.errors import InputError
+from diffuscope.schedules import NoiseLevel
+
+__all__ = ["BLOCK", "Entropy", "Extent", "Oracle", "as_double"]
+
+# Numbers in a block of intermediate results: half a megabyte, which stays in a core's cache.
+BLOCK = 2**16
+# Grid points times components that a quadrature may cost: some seconds.
+_MOST_WORK = 3e8
+_MONTE_CARLO_DRAWS = 2**17
+
+Law = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Entropy(NamedTuple):
+    """A differential entropy.
+
+    Attributes
+    ----------
+    value : float
+        In nats.
+    error : float
+        Monte Carlo: the standard error. Quadrature: the difference from a grid of twice the spacing,
+        which bounds the error amply, as it falls faster than any power of the spacing. 0 if exact.
+    method : str
+        "exact", "quadrature" or "monte carlo".
+    """
+
+    value: float
+    error: float
+    method: str
+
+
+class Extent(NamedTuple):
+    """Where a density is, per coordinate (d,): its ends, and the width of its finest detail."""
+
+    low: Tensor
+    high: Tensor
+    width: Tensor
+
+
+def as_double(x: ArrayLike | Tensor) -> Tensor:
+    """Return numbers as a float64 tensor on the processor."""
+    if isinstance(x, Tensor):
+        return x.cpu().to(torch.float64)
+    return torch.from_numpy(np.array(x, dtype=np.float64))
+
+
+class Oracle(ABC):
+    """A law of x_0 that is known exactly, as a denoiser with a density.
+
+    It computes in float64 on the processor, whatever it is asked in.
+
+    Attributes
+    ----------
+    d : int
+        Dimension of the data.
+    """
+
+    d: int
+
+    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        r"""Return :math:`E[x_0 \mid x_t]`.
+
+        Parameters
+        ----------
+        x_t : Tensor of shape (n, ...)
+            With d numbers a row.
+        level : NoiseLevel of shape () or (n,)
+            Without signal (alpha = 0) the answer is the mean of the data, without noise (sigma = 0) it
+            is x_t / alpha.
+
+        Returns
+        -------
+        Tensor of shape (n, ...)
+            In the type and on the device of ``x_t``.
+
+        Raises
+        ------
+        InputError
+            When ``x_t`` does not have d numbers a row.
+        """
+        return self._estimate(self._rows(x_t), level).reshape(x_t.shape).to(x_t)
+
+    def eps(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        r"""Return :math:`E[\epsilon \mid x_t]`, shape (n, ...); it is not finite without noise."""
+        x = self._rows(x_t)
+        return eps_from_data(self._estimate(x, level), x, _plain(level)).reshape(x_t.shape).to(x_t)
+
+    def score(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        r"""Return :math:`\nabla \log q(x_t)`, shape (n, ...), in one over the units of ``x_t``.
+
+        Raises
+        ------
+        InputError
+            Without noise, where the law has no density.
+        """
+        x, level = self._rows(x_t), _plain(level)
+        if bool((level.sigma == 0).any()):  # Tweedie's formula is 0 / 0 there
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_()
+                (score,) = torch.autograd.grad(self.log_density(leaf, level).sum(), leaf)
+        else:
+            score = score_from_data(self._estimate(x, level), x, level)
+        return score.reshape(x_t.shape).to(x_t)
+
+    def velocity(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        r"""Return :math:`E[\alpha \epsilon - \sigma x_0 \mid x_t]`, shape (n, ...)."""
+        x = self._rows(x_t)
+        return velocity_from_data(self._estimate(x, level), x, _plain(level)).reshape(x_t.shape).to(x_t)
+
+    def log_density(self, x: Tensor | ArrayLike, level: NoiseLevel | None = None) -> Tensor:
+        """Return the log-density of the clean data, or of the noised data at ``level``.
+
+        Parameters
+        ----------
+        x : Tensor or array_like of shape (n, ...)
+        level : NoiseLevel of shape () or (n,), optional
+
+        Returns
+        -------
+        Tensor of shape (n,), float64
+            In nats, for x in the units of the data; differentiable in a tensor ``x``.
+
+        Raises
+        ------
+        InputError
+            When the law has no density: points or curves without any noise.
+        """
+        rows = self._rows(x if isinstance(x, Tensor) else as_double(x))
+        alpha, sigma = _columns(level)
+        self._check_density(sigma)
+        return self._in_blocks(self._log_density, rows, alpha, sigma)
+
+    @abstractmethod
+    def draw(self, n: int, seed: int) -> Tensor:
+        """Return n exact draws of the clean data, shape (n, d), float64; equal seeds give equal points."""
+
+    @abstractmethod
+    def scaled(self, scaling: Scaling) -> Oracle:
+        """Return the oracle of the data as a model sees it, (x - shift) / scale; it is exact as well.
+
+        Its density is that of the scaled data: the log-density in the data's own units plus the sum
+        of log scale.
+        """
+
+    def entropy(self, level: NoiseLevel | None = None) -> Entropy:
+        """Return the differential entropy of the clean data, or of the noised data at a level of shape ().
+
+        In one and two dimensions by the trapezoidal rule on a grid of half the finest standard
+        deviation; in more, or where that grid would be too large, the mean of -log p over 131,072 draws.
+
+        Raises
+        ------
+        InputError
+            When the law has no density.
+        """
+        alpha, sigma = _columns(level)
+        self._check_density(sigma)
+        if self.d <= 2:
+            low, high, width = self._extent(alpha[0], sigma[0])
+            counts = [2 * math.ceil(c) + 1 for c in ((high - low) / width).tolist()]
+            if math.prod(counts) * self._cost(alpha, sigma) <= _MOST_WORK:
+                return self._entropy_on_grid(low, high, counts, level)
+        x = self.draw(_MONTE_CARLO_DRAWS, seed=0)
+        if level is not None:
+            noise = np.random.default_rng([0, 1]).standard_normal(x.shape)
+            x = alpha * x + sigma * as_double(noise)
+        values = -self.log_density(x, level)
+        return Entropy(values.mean().item(), (values.std() / math.sqrt(len(x))).item(), "monte carlo")
+
+    def _entropy_on_grid(
+        self, low: Tensor, high: Tensor, counts: list[int], level: NoiseLevel | None
+    ) -> Entropy:
+        axes = [
+            torch.linspace(a, b, m, dtype=torch.float64)
+            for a, b, m in zip(low.tolist(), high.tolist(), counts, strict=True)
+        ]
+        cell = math.prod(float(axis[1] - axis[0]) for axis in axes)
+        log_p = self.log_density(torch.cartesian_prod(*axes).reshape(-1, self.d), level)
+        summand = torch.special.entr(log_p.exp()).reshape(counts)
+        coarse = summand[tuple(slice(None, None, 2) for _ in axes)]
+        value = summand.sum().item() * cell
+        return Entropy(value, abs(value - coarse.sum().item() * cell * 2**self.d), "quadrature")
+
+    @abstractmethod
+    def _mean(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """Posterior mean (b, d) of points (b, d) at alpha, sigma > 0 of shape (1, 1) or (b, 1)."""
+
+    @abstractmethod
+    def _log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """Log-density (b,) of points (b, d) at alpha, sigma of shape (1, 1) or (b, 1)."""
+
+    @abstractmethod
+    def _extent(self, alpha: Tensor, sigma: Tensor) -> Extent:
+        """Where the noised density is, up to what no float64 sees, for alpha, sigma of shape (1,)."""
+
+    @abstractmethod
+    def _cost(self, alpha: Tensor, sigma: Tensor) -> int:
+        """Numbers in a row of the intermediate results, at alpha, sigma of shape (1, 1) or (n, 1)."""
+
+    @abstractmethod
+    def _check_density(self, sigma: Tensor) -> None:
+        """Raise InputError if the noised law has no density at some sigma (n, 1)."""
+
+    def _block_rows(self, alpha: Tensor, sigma: Tensor) -> int:
+        return max(1, BLOCK // self._cost(alpha, sigma))
+
+    def _in_blocks(self, law: Law, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        rows = self._block_rows(alpha, sigma)
+        if len(x) <= rows:
+            return law(x, alpha, sigma)
+        parts = []
+        for i in range(0, len(x), rows):
+            here = slice(i, i + rows) if len(alpha) > 1 else slice(None)
+            parts.append(law(x[i : i + rows], alpha[here], sigma[here]))
+        return torch.cat(parts)
+
+    def _estimate(self, x: Tensor, level: NoiseLevel) -> Tensor:
+        alpha, sigma = _columns(level)
+        clean = sigma == 0
+        if bool(clean.all()):
+            return x / alpha
+        # Clean rows go through the law too, at a level that it can be asked at, and are replaced after.
+        mean = self._in_blocks(self._mean, x, alpha, torch.where(clean, 1.0, sigma))
+        return torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
+
+    def _rows(self, x: Tensor) -> Tensor:
+        rows = x.cpu().to(torch.float64).reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
+        if rows.shape[1] != self.d and len(x):
+            raise InputError(
+                f"Points of shape {tuple(x.shape)} do not fit a law in {self.d} dimensions.",
+                f"Give shape (n, {self.d}).",
+            )
+        return rows
+
+
+def _plain(level: NoiseLevel) -> NoiseLevel:
+    return NoiseLevel(level.t, as_double(level.alpha), as_double(level.sigma))
+
+
+def _columns(level: NoiseLevel | None) -> tuple[Tensor, Tensor]:
+    """Return alpha and sigma as columns (1, 1) or (n, 1); no level means clean data."""
+    if level is None:
+        one = torch.ones(1, 1, dtype=torch.float64)
+        return one, torch.zeros_like(one)
+    return as_double(level.alpha).reshape(-1, 1), as_double(level.sigma).reshape(-1, 1)

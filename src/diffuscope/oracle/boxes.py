@@ -1,0 +1,189 @@
+r"""What does a perfect model of uniform boxes say?
+
+Data :math:`x_0 = u + s \epsilon` with u uniform on a box is, noised, :math:`x_t = \alpha u + \tau \xi` with
+:math:`\tau^2 = \alpha^2 s^2 + \sigma^2`. Per coordinate, for :math:`u \in [a, b]`,
+
+.. math::
+    q(x) = \frac{\Phi(p) - \Phi(q)}{\alpha (b - a)}, \qquad
+    E[u \mid x] = \frac{x - \tau E[z]}{\alpha}, \qquad
+    E[z] = \frac{\varphi(q) - \varphi(p)}{\Phi(p) - \Phi(q)},
+
+with :math:`p = (x - \alpha a)/\tau`, :math:`q = (x - \alpha b)/\tau`: z is a normal variable cut off outside
+[q, p]. A box's density is the product over coordinates, the law a mixture of boxes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.errors import InputError
+from diffuscope.oracle.base import Entropy, Extent, Oracle, as_double
+from diffuscope.oracle.mixture import _as_weights
+from diffuscope.schedules import NoiseLevel
+
+__all__ = ["UniformBoxes"]
+
+_REACH = 9.0
+# Below this width of [q, p] the differences cancel, and the series in the width is exact to 1e-8.
+_NARROW = 1e-3
+_LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class UniformBoxes(Oracle):
+    """A mixture of uniform laws on k boxes that do not overlap, plus Gaussian noise.
+
+    Parameters
+    ----------
+    low, high : array_like of shape (k, d)
+        Opposite corners, in the units of the data.
+    noise : array_like of shape () or (d,)
+        Standard deviation of the noise, per coordinate; 0 leaves the edges sharp.
+    weights : array_like of shape (k,), optional
+        Brought to sum 1; proportional to the volumes by default.
+
+    Raises
+    ------
+    InputError
+        When shapes do not fit, boxes overlap or are empty, or the noise is negative.
+    """
+
+    def __init__(
+        self,
+        low: ArrayLike | Tensor,
+        high: ArrayLike | Tensor,
+        noise: ArrayLike | Tensor = 0.0,
+        weights: ArrayLike | Tensor | None = None,
+    ) -> None:
+        self.low, self.high = as_double(low), as_double(high)
+        if self.low.ndim != 2 or self.low.shape != self.high.shape or not bool((self.low < self.high).all()):
+            raise InputError("The corners do not make boxes.", "Give low < high, both of shape (k, d).")
+        k, self.d = self.low.shape
+        overlap = torch.minimum(self.high[:, None], self.high) - torch.maximum(self.low[:, None], self.low)
+        rounding = 1e-12 * (self.high - self.low).amin(0)
+        if int((overlap > rounding).all(2).sum()) > k:
+            raise InputError("The boxes overlap.", "Cut them into boxes that do not.")
+        self.noise = as_double(noise).expand(self.d)
+        if not bool(((self.noise >= 0) & self.noise.isfinite()).all()):
+            raise InputError("The noise is negative or not finite.", "Take 0 for none.")
+        self._volume = (self.high - self.low).prod(1)
+        self.weights = _as_weights(self._volume if weights is None else weights, k)
+
+    def draw(self, n: int, seed: int) -> Tensor:
+        """Return n draws, shape (n, d), float64."""
+        random = np.random.default_rng(seed)
+        p = self.weights.numpy()
+        chosen = torch.from_numpy(random.choice(len(p), n, p=p / p.sum()))
+        low, high = self.low[chosen], self.high[chosen]
+        u = low + (high - low) * as_double(random.random((n, self.d)))
+        return u + self.noise * as_double(random.standard_normal((n, self.d)))
+
+    def scaled(self, scaling: Scaling) -> UniformBoxes:
+        """Return the boxes of (x - shift) / scale."""
+        shift, scale = as_double(scaling.shift), as_double(scaling.scale)
+        return UniformBoxes(
+            (self.low - shift) / scale, (self.high - shift) / scale, self.noise / scale, self.weights
+        )
+
+    def entropy(self, level: NoiseLevel | None = None) -> Entropy:
+        """Return the differential entropy; exact for sharp boxes, otherwise as for every oracle."""
+        if level is None and bool((self.noise == 0).all()):
+            value = torch.special.entr(self.weights).sum() + self.weights @ self._volume.log()
+            return Entropy(value.item(), 0.0, "exact")
+        return super().entropy(level)
+
+    def _interval(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q, p (b, k, d) and τ (1 or b, 1, d); coordinates without noise are given some."""
+        tau = (alpha * self.noise).hypot(sigma)[:, None]  # (1 or b, 1, d)
+        tau = torch.where(tau == 0, 1.0, tau)
+        x, alpha = x[:, None], alpha[:, None]
+        return (x - alpha * self.high) / tau, (x - alpha * self.low) / tau, tau
+
+    def _log_joint(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """Return the logarithm of weight times density of each box at points (b, d), shape (b, k)."""
+        q, p, tau = self._interval(x, alpha, sigma)
+        log_q = log_mean_normal(q, p) - tau.log()
+        silent = (alpha * self.noise).hypot(sigma)[:, None] == 0
+        if bool(silent.any()):
+            x, alpha = x[:, None], alpha[:, None]
+            inside = (x >= alpha * self.low) & (x < alpha * self.high)
+            sharp = torch.where(inside, -(alpha * (self.high - self.low)).log(), -math.inf)
+            log_q = torch.where(silent, sharp, log_q)
+        return self.weights.log() + log_q.sum(2)
+
+    def _mean(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        r = torch.softmax(self._log_joint(x, alpha, sigma), 1)[:, :, None]
+        q, p, tau = self._interval(x, alpha, sigma)
+        u = self.low + (self.high - self.low) * (1 - truncated_normal_place(q, p))
+        # What of the distance from the box is the data's own noise
+        gain = alpha * self.noise.square() / tau[:, 0].square()
+        u = (r * u).sum(1)
+        return u + gain * (x - alpha * u)
+
+    def _log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return torch.logsumexp(self._log_joint(x, alpha, sigma), 1)
+
+    def _extent(self, alpha: Tensor, sigma: Tensor) -> Extent:
+        tau = (alpha * self.noise).hypot(sigma)
+        low, high = (alpha * self.low).amin(0), (alpha * self.high).amax(0)
+        return Extent(low - _REACH * tau, high + _REACH * tau, tau)
+
+    def _cost(self, alpha: Tensor, sigma: Tensor) -> int:
+        return self.low.numel()
+
+    def _check_density(self, sigma: Tensor) -> None:
+        pass  # uniform laws have densities, noised or not
+
+
+def log_mean_normal(q: Tensor, p: Tensor) -> Tensor:
+    r"""Return :math:`\log \frac{\Phi(p) - \Phi(q)}{p - q}`, the log of a normal density's mean over [q, p].
+
+    For q < p, any shape; down to p = q, where it is the density itself.
+    """
+    middle, w = (p + q) / 2, p - q
+    narrow = w < _NARROW
+    # At small w: φ(middle) times the mean of exp(-middle v - v²/2) over |v| < w/2
+    t = (middle * w / 2).abs()
+    safe = t.clamp_min(1e-2)
+    tilt = safe - (2 * safe).log() + torch.log1p(-(-2 * safe).exp())  # log(sinh t / t)
+    tilt = torch.where(t < 1e-2, t.square() / 6 - t**4 / 180, tilt)
+    series = -0.5 * middle.square() - _LOG_ROOT_2PI + tilt - w.square() / 24
+    # Otherwise the difference of the tails on the side on which they are small
+    near, far, w = _tails(q, p, narrow)
+    above = torch.special.log_ndtr(near)
+    gap = (torch.special.log_ndtr(far) - above).clamp_max(-1e-300)
+    difference = above + torch.log(-torch.expm1(gap)) - w.log()
+    return torch.where(narrow, series, difference)
+
+
+def truncated_normal_place(q: Tensor, p: Tensor) -> Tensor:
+    """Return where in [q, p] a normal variable cut off outside has its mean: 0 at q, 1 at p; any shape."""
+    middle, w = (p + q) / 2, p - q
+    narrow = w < _NARROW
+    # At small w the density is exp(-middle v): Langevin's function
+    t = middle * w / 2
+    safe = torch.where(t.abs() < 1e-2, 1.0, t)
+    langevin = torch.where(t.abs() < 1e-2, t / 3 - t**3 / 45, 1 / safe.tanh() - 1 / safe)
+    series = 0.5 - langevin / 2
+    q_wide, p_wide = torch.where(narrow, -1.0, q), torch.where(narrow, 1.0, p)
+    log_difference = log_mean_normal_wide(q_wide, p_wide)
+    ends = [(-0.5 * e.square() - _LOG_ROOT_2PI - log_difference).exp() for e in (q_wide, p_wide)]
+    mean = ends[0] - ends[1]
+    return torch.where(narrow, series, (mean - q_wide) / (p_wide - q_wide)).clamp(0.0, 1.0)
+
+
+def log_mean_normal_wide(q: Tensor, p: Tensor) -> Tensor:
+    r"""Return :math:`\log (\Phi(p) - \Phi(q))` for intervals that are not narrow."""
+    return log_mean_normal(q, p) + (p - q).log()
+
+
+def _tails(q: Tensor, p: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mirror [q, p] to the left: return its ends, the larger first, and its width; narrow ones replaced."""
+    q, p = torch.where(narrow, -1.0, q), torch.where(narrow, 1.0, p)
+    right = p + q > 0
+    return torch.where(right, -q, p), torch.where(right, -p, q), p - q
