@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,7 +33,7 @@ Array = NDArray[np.float64]
 # Largest distance of neighbouring nodes, in standard deviations of the Gaussian around them.
 _SPACING = 0.9
 # Gauss-Legendre nodes in a panel; in its middle they are pi/2 times as far apart as on average.
-_NODES = 32
+_NODES = 16
 
 
 @dataclass(frozen=True)

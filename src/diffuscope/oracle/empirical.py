@@ -29,7 +29,7 @@ __all__ = ["EmpiricalOracle", "Memory"]
 
 
 class Memory(NamedTuple):
-    """On how many training points an answer rests.
+    r"""On how many training points an answer rests.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Memory(NamedTuple):
     nearest_weight : Tensor of shape (n,), float64
         That weight, in (0, 1]; near 1 the answer is one training point.
     effective_points : Tensor of shape (n,), float64
-        :math:`1 / \\sum_i r_i^2`, from 1 to the number of training points.
+        :math:`1 / \sum_i r_i^2`, from 1 to the number of training points.
     """
 
     nearest: Tensor
@@ -76,7 +76,9 @@ class EmpiricalOracle(GaussianMixture):
             When ``level``, of shape () or (n,), has no noise.
         """
         if bool((level.sigma == 0).any()):
-            raise InputError("Without noise a point is what it is; no posterior is left.", "Ask at sigma > 0.")
+            raise InputError(
+                "Without noise a point is what it is; no posterior is left.", "Ask at sigma > 0."
+            )
         alpha, sigma = (as_double(c).reshape(-1, 1) for c in (level.alpha, level.sigma))
         found = self._in_blocks(self._concentration, self._rows(x_t), alpha, sigma)  # (n, 3)
         return Memory(found[:, 0].long(), found[:, 1], found[:, 2])

@@ -192,7 +192,7 @@ def _principal(covariance: Tensor, k: int, d: int) -> tuple[Tensor, Tensor | Non
             variance, axes = torch.linalg.eigh(full)
             rounding = 1e-12 * variance.abs().amax(1, keepdim=True)
             variance = torch.where((variance < 0) & (variance >= -rounding), 0.0, variance)
-    except (RuntimeError, torch.linalg.LinAlgError) as error:
+    except RuntimeError as error:
         raise InputError(
             f"A covariance of shape {tuple(covariance.shape)} does not fit {k} components in {d} dimensions.",
             "Give variances that broadcast to (k, d), or full covariances of shape (k, d, d).",
