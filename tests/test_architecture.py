@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"denoiser"},
     {"losses", "samplers"},
     {"networks", "datasets", "metrics"},
-    {"recipes"},
+    {"recipes", "oracle"},
     {"training", "model"},
     {"quality"},
     {"_ink"},
