@@ -54,7 +54,7 @@ class PerfectDenoiser:
         """Return E[x_0 | x_t], shape (n, 2), at a level of shape ()."""
         alpha, sigma = level.alpha.item(), level.sigma.item()
         v = (alpha * NOISE) ** 2 + sigma**2
-        # A 32nd of what the noise blurs apart, points make a curve: 4,000 move a noised point by 1e-5 at most.
+        # A 32nd of what the noise blurs apart, points make a curve: 4,000 change the answer by 2e-5 at most.
         c = curve(min(self.components, max(64, math.ceil(32 * LENGTH * alpha / math.sqrt(v)))))
         bias = c.square().sum(1) * (-(alpha**2) / (2 * v))
         blocks = [torch.softmax(torch.addmm(bias, x, c.T, alpha=alpha / v), 1) @ c for x in x_t.split(BLOCK)]
