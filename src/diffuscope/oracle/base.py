@@ -253,13 +253,12 @@ class Oracle(ABC):
         return torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
 
     def _rows(self, x: Tensor) -> Tensor:
-        rows = x.cpu().to(torch.float64).reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
-        if rows.shape[1] != self.d and len(x):
+        if not x.ndim or math.prod(x.shape[1:]) != self.d:
             raise InputError(
                 f"Points of shape {tuple(x.shape)} do not fit a law in {self.d} dimensions.",
                 f"Give shape (n, {self.d}).",
             )
-        return rows
+        return x.cpu().to(torch.float64).reshape(len(x), self.d)
 
 
 def _plain(level: NoiseLevel) -> NoiseLevel:

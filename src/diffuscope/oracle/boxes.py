@@ -104,10 +104,9 @@ class UniformBoxes(Oracle):
         x, alpha = x[:, None], alpha[:, None]
         return (x - alpha * self.high) / tau, (x - alpha * self.low) / tau, tau
 
-    def _log_joint(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def _log_joint(self, x: Tensor, alpha: Tensor, sigma: Tensor, log_mean: Tensor, tau: Tensor) -> Tensor:
         """Return the logarithm of weight times density of each box at points (b, d), shape (b, k)."""
-        q, p, tau = self._interval(x, alpha, sigma)
-        log_q = log_mean_normal(q, p) - tau.log()
+        log_q = log_mean - tau.log()
         silent = (alpha * self.noise).hypot(sigma)[:, None] == 0
         if bool(silent.any()):
             x, alpha = x[:, None], alpha[:, None]
@@ -117,16 +116,18 @@ class UniformBoxes(Oracle):
         return self.weights.log() + log_q.sum(2)
 
     def _mean(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        r = torch.softmax(self._log_joint(x, alpha, sigma), 1)[:, :, None]
         q, p, tau = self._interval(x, alpha, sigma)
-        u = self.low + (self.high - self.low) * (1 - truncated_normal_place(q, p))
-        # What of the distance from the box is the data's own noise
+        log_mean = log_mean_normal(q, p)
+        r = torch.softmax(self._log_joint(x, alpha, sigma, log_mean, tau), 1)
+        u = self.high - (self.high - self.low) * truncated_normal_place(q, p, log_mean)
+        u = (r[:, :, None] * u).sum(1)
+        # The data's own noise makes up this part of the distance from the box.
         gain = alpha * self.noise.square() / tau[:, 0].square()
-        u = (r * u).sum(1)
         return u + gain * (x - alpha * u)
 
     def _log_density(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        return torch.logsumexp(self._log_joint(x, alpha, sigma), 1)
+        q, p, tau = self._interval(x, alpha, sigma)
+        return torch.logsumexp(self._log_joint(x, alpha, sigma, log_mean_normal(q, p), tau), 1)
 
     def _extent(self, alpha: Tensor, sigma: Tensor) -> Extent:
         tau = (alpha * self.noise).hypot(sigma)
@@ -134,7 +135,7 @@ class UniformBoxes(Oracle):
         return Extent(low - _REACH * tau, high + _REACH * tau, tau)
 
     def _cost(self, alpha: Tensor, sigma: Tensor) -> int:
-        return self.low.numel()
+        return 4 * self.low.numel()  # some intermediate results live at a time
 
     def _check_density(self, sigma: Tensor) -> None:
         pass  # uniform laws have densities, noised or not
@@ -161,25 +162,21 @@ def log_mean_normal(q: Tensor, p: Tensor) -> Tensor:
     return torch.where(narrow, series, difference)
 
 
-def truncated_normal_place(q: Tensor, p: Tensor) -> Tensor:
-    """Return where in [q, p] a normal variable cut off outside has its mean: 0 at q, 1 at p; any shape."""
+def truncated_normal_place(q: Tensor, p: Tensor, log_mean: Tensor) -> Tensor:
+    """Return where in [q, p] a normal variable cut off outside has its mean: 0 at q, 1 at p; any shape.
+
+    ``log_mean`` is :func:`log_mean_normal` of the same interval.
+    """
     middle, w = (p + q) / 2, p - q
-    narrow = w < _NARROW
     # At small w the density is exp(-middle v): Langevin's function
     t = middle * w / 2
-    safe = torch.where(t.abs() < 1e-2, 1.0, t)
-    langevin = torch.where(t.abs() < 1e-2, t / 3 - t**3 / 45, 1 / safe.tanh() - 1 / safe)
-    series = 0.5 - langevin / 2
-    q_wide, p_wide = torch.where(narrow, -1.0, q), torch.where(narrow, 1.0, p)
-    log_difference = log_mean_normal_wide(q_wide, p_wide)
-    ends = [(-0.5 * e.square() - _LOG_ROOT_2PI - log_difference).exp() for e in (q_wide, p_wide)]
-    mean = ends[0] - ends[1]
-    return torch.where(narrow, series, (mean - q_wide) / (p_wide - q_wide)).clamp(0.0, 1.0)
-
-
-def log_mean_normal_wide(q: Tensor, p: Tensor) -> Tensor:
-    r"""Return :math:`\log (\Phi(p) - \Phi(q))` for intervals that are not narrow."""
-    return log_mean_normal(q, p) + (p - q).log()
+    flat = t.abs() < 1e-2
+    safe = torch.where(flat, 1.0, t)
+    langevin = torch.where(flat, t / 3 - t**3 / 45, 1 / safe.tanh() - 1 / safe)
+    # Otherwise E[z] = (φ(q) - φ(p)) / (Φ(p) - Φ(q)), with both in logarithms
+    at_q, at_p = ((-0.5 * e.square() - _LOG_ROOT_2PI - log_mean).exp() for e in (q, p))
+    wide = ((at_q - at_p) / w - q) / w
+    return torch.where(w < _NARROW, 0.5 - langevin / 2, wide).clamp(0.0, 1.0)
 
 
 def _tails(q: Tensor, p: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor, Tensor]:

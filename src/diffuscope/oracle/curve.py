@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 # Largest distance of neighbouring nodes, in standard deviations of the Gaussian around them.
 _SPACING = 0.9
 # Gauss-Legendre nodes in a panel; in its middle they are pi/2 times as far apart as on average.
-_NODES = 16
+_NODES = 32
 
 
 @dataclass(frozen=True)
