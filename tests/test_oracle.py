@@ -336,6 +336,27 @@ def test_a_curve_without_noise_has_a_denoiser_and_no_density(name):
     )
 
 
+def test_nodes_suffice_for_noise_that_is_small_in_the_units_of_the_data():
+    bare = oracle_for("moons", 0.0)
+    small = Scaling(np.zeros(2), np.array([0.05, 0.05]))
+    x = bare.draw(30, 3) + 0.02 * torch.from_numpy(np.random.default_rng(0).standard_normal((30, 2)))
+    scaled = bare.scaled(small).log_density(x / 0.05, level(1.0, 0.4))
+    expected = bare.log_density(x, level(1.0, 0.02)) + 2 * math.log(0.05)
+    torch.testing.assert_close(scaled, expected, rtol=0, atol=1e-5)
+
+
+def test_every_row_is_answered_at_its_own_level_across_blocks():
+    law = oracle_for("pinwheel")
+    random = np.random.default_rng(0)
+    each = level((0.1 + random.random(300)).tolist(), (0.1 + random.random(300)).tolist())
+    x = noised(law, each, 300)
+    together, density = law(x, each), law.log_density(x, each)
+    for i in range(0, 300, 13):
+        alone = law(x[i : i + 1], each.at(i))
+        torch.testing.assert_close(together[i], alone[0], rtol=0, atol=1e-9)
+        torch.testing.assert_close(density[i], law.log_density(x[i : i + 1], each.at(i))[0])
+
+
 def test_the_empirical_oracle_is_a_softmax_over_the_data():
     random = np.random.default_rng(0)
     data = torch.from_numpy(random.standard_normal((300, 5)))

@@ -72,6 +72,10 @@ class Piece:
 class CurveOracle(Oracle):
     """A curve under round Gaussian noise, exact up to quadrature.
 
+    In the log-density of the built-in sets the quadrature's error is below 1e-6 within some standard
+    deviations of the data. It grows further out, where the density hangs on
+    less of the curve: to 2e-3 at 40 standard deviations outside the S.
+
     Parameters
     ----------
     pieces : sequence of Piece
@@ -99,7 +103,7 @@ class CurveOracle(Oracle):
         self._draw = draw
         self.d = self.pieces[0].curve(np.array([self.pieces[0].start])).shape[1]
         self.scaling = scaling or Scaling(np.zeros(self.d), np.ones(self.d))
-        self._mixture_of_width = lru_cache(maxsize=8)(self._make_mixture)
+        self._mixture_of_width = lru_cache(maxsize=32)(self._make_mixture)
 
     def mixture(self, ratio: float = 0.0) -> GaussianMixture:
         """Return the mixture that stands for this law at noise levels of sigma / alpha from ``ratio`` up.

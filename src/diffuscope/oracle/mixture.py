@@ -70,19 +70,21 @@ class GaussianMixture(Oracle):
         self._variance, self._axes = _principal(self._covariance, k, self.d)
         self._shared = self._axes is None and bool((self._variance == self._variance[:1]).all())
         self._centre = self.weights @ m
-        m = m - self._centre
         if self._shared:
             self._variance = self._variance[:1].clone()  # (1, d)
             self._round = bool((self._variance == self._variance[0, 0]).all())
-            square = m.square().sum(1, keepdim=True) if self._round else m.square()
-            # One product then gives m_k · a + m_k² · b + 1 · c, see _log_joint.
-            self._features = torch.cat([m, square, torch.ones(k, 1, dtype=torch.float64)], 1)
-            m = self._features[:, : self.d]
-        elif self._axes is not None:
-            self._turned = torch.einsum("kd,kde->ke", m, self._axes)  # means in their own axes
+            # One product then gives m_k · a + m_k² · b + 1 · c, see _log_joint. The means live in there,
+            # once: a training set of images is large.
+            n_squares = 1 if self._round else self.d
+            self._features = torch.ones(k, self.d + n_squares + 1, dtype=torch.float64)
+            self._offsets = self._features[:, : self.d].copy_(m).sub_(self._centre)
+            sums = "kd,kd->k" if self._round else "kd,kd->kd"
+            squares = torch.einsum(sums, self._offsets, self._offsets)
+            self._features[:, self.d : -1] = squares.reshape(k, n_squares)
         else:
-            self._turned = m
-        self._offsets = m
+            self._offsets = m - self._centre
+            turned = self._offsets  # means in the components' own axes
+            self._turned = turned if self._axes is None else torch.einsum("kd,kde->ke", turned, self._axes)
 
     @property
     def k(self) -> int:
