@@ -89,6 +89,16 @@ def test_the_score_is_the_gradient_of_the_log_density(name):
         torch.testing.assert_close(ALL[name].score(x, at), slope, rtol=1e-6, atol=1e-6 / sigma)
 
 
+@pytest.mark.parametrize("name", ["full", "boxes, blurred", "s_curve", "s_curve, scaled"])
+def test_clean_data_has_a_score_too(name):
+    law = ALL[name]
+    x, clean, nearly = law.draw(40, 1), level(1.0, 0.0), level(1.0, 1e-5)
+    torch.testing.assert_close(law.score(x, clean), gradient(law, x, None))
+    torch.testing.assert_close(law.score(x, clean), law.score(x, nearly), rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="no density"):
+        ALL["points"].score(x, clean)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_noise_and_velocity_and_data_say_the_same(name):
     at = level(0.6, 0.8)
