@@ -92,8 +92,8 @@ def verdict(seconds: Sequence[float], worked: Sequence[float], quality: Sequence
     took = statistics.median(seconds)
     within = ", within that error" if abs(ratio - ASKED_RATIO) < 2 * error else ""
     return (
-        f"\n\nThe S-curve, asked to come to at most {ASKED_RATIO} × floor: {ratio:.2f} (standard error over "
-        f"seeds {error:.2f}) by this floor, the mean of many pairs: {_met(ratio <= ASKED_RATIO)}{within}; "
+        f"\n\nThe S-curve, asked to come to at most {ASKED_RATIO} × floor: {ratio:.2f} (standard error of "
+        f"that mean {error:.2f}) by this floor, from many pairs: {_met(ratio <= ASKED_RATIO)}{within}; "
         f"{older:.2f} by the floor of the first measurements, {OLD_FLOOR} from few pairs, which flatters: "
         f"{_met(older <= ASKED_RATIO)}. Training, asked to take at most {ASKED_SECONDS:g} s: {took:.2f} s in "
         f"the median, {min(seconds):.2f} s at best, {statistics.median(worked):.2f} s of a processor's work: "
