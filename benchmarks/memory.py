@@ -66,10 +66,15 @@ def main() -> None:
                 )
                 print(" | ".join(rows[-1]), flush=True)
     head = ["points", "format", "file", "peak memory of the process", "time"]
-    largest = max(peaks)
+    largest, rounds = max(peaks), len(options.n)
+    grown = ", ".join(
+        f"{max(part) - min(part):.0f} MiB for .{suffix}"
+        for i, suffix in enumerate(options.formats)
+        for part in [peaks[i * rounds : (i + 1) * rounds]]
+    )
     text = (
-        f"\n\nFrom the least to the largest peak: {largest - min(peaks):.0f} MiB more. Asked: flat, and at "
-        f"most 4 GiB: {'met' if largest <= 4096 else 'NOT met'} ({largest / 1024:.2f} GiB)."
+        f"\n\nFrom the least to the largest peak of a format: {grown}. Asked: flat, and at most 4 GiB: "
+        f"{'met' if largest <= 4096 else 'NOT met'} ({largest / 1024:.2f} GiB)."
     )
     publish("memory", table(head, rows) + text, options.write)
 
