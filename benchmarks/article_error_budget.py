@@ -1,24 +1,16 @@
 r"""What is the best that the tutorial's own settings can reach, and whose fault is the rest?
 
-A perfect denoiser takes the place of the network. The S-curve's law is a curve c(t), t uniform, plus
-Gaussian noise of deviation s, so that with c replaced by K points close together
-
-.. math::
-    E[x_0 \mid x_t] = m + \frac{\alpha s^2}{v} (x_t - \alpha m), \qquad
-    m = \sum_k \mathrm{softmax}_k\!\left(-\frac{|x_t - \alpha c_k|^2}{2 v}\right) c_k, \qquad
-    v = \alpha^2 s^2 + \sigma^2.
-
-Walks start from N(0, I), as in the tutorial, or from the q(x_T) that training ended with: fresh data, noised
-to the last level. The tutorial adds noise of variance beta in every step, the last one too; beside it stands
-the posterior's variance, with no noise in the last step. Distances are sliced Wasserstein distances between
-clouds of 10,000 points, over that of two real clouds (the floor).
+A perfect denoiser, the posterior mean under the S-curve's own law (:mod:`diffuscope.oracle`), takes the
+place of the network. Walks start from N(0, I), as in the tutorial, or from the q(x_T) that training ended
+with: fresh data, noised to the last level. The tutorial adds noise of variance beta in every step, the last
+one too; beside it stands the posterior's variance, with no noise in the last step. Distances are sliced
+Wasserstein distances between clouds of 10,000 points, over that of two real clouds (the floor).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,45 +20,19 @@ from torch import Tensor
 
 import diffuscope
 from diffuscope.datasets import load_dataset
+from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import DenoiserLike
 from diffuscope.forward import q_sample
 from diffuscope.metrics import against_floor, sliced_wasserstein
+from diffuscope.oracle import oracle_for
 from diffuscope.samplers import DDPM, Sampler, walk
-from diffuscope.schedules import Grid, NoiseLevel, Schedule
+from diffuscope.schedules import Grid, Schedule
 
 N = 10_000
 UNIT = 10.0
-NOISE = 0.1 / UNIT
-LENGTH = 3 * math.pi / UNIT
-BLOCK = 512
 OLD_FLOOR = 0.00266  # of the first measurements of the tutorial's script: one pair varies by 40%
 
 Start = Callable[[Grid, int], Tensor]
-
-
-class PerfectDenoiser:
-    """The posterior mean under the S-curve's own law, in the tutorial's units (divided by 10)."""
-
-    def __init__(self, components: int) -> None:
-        self.components = components
-
-    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return E[x_0 | x_t], shape (n, 2), at a level of shape ()."""
-        alpha, sigma = level.alpha.item(), level.sigma.item()
-        v = (alpha * NOISE) ** 2 + sigma**2
-        # A 32nd of what the noise blurs apart, points make a curve: 4,000 change the answer by 2e-5 at most.
-        c = curve(min(self.components, max(64, math.ceil(32 * LENGTH * alpha / math.sqrt(v)))))
-        bias = c.square().sum(1) * (-(alpha**2) / (2 * v))
-        blocks = [torch.softmax(torch.addmm(bias, x, c.T, alpha=alpha / v), 1) @ c for x in x_t.split(BLOCK)]
-        m = torch.cat(blocks)
-        return m + alpha * NOISE**2 / v * (x_t - alpha * m)
-
-
-@cache
-def curve(n: int) -> Tensor:
-    """Return n points evenly along the curve, (n, 2)."""
-    t = ((torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5) * 3 * math.pi
-    return (torch.stack([t.sin(), t.sign() * (t.cos() - 1)], dim=1) / UNIT).float()
 
 
 def from_pure_noise(grid: Grid, seed: int) -> Tensor:
@@ -103,24 +69,17 @@ def memory(seed: int) -> np.ndarray:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--run", type=Path, help="a finished run of the recipe 'article' (same data)")
-    arguments.add_argument("--clouds", type=int, default=8, help="clouds per row")
-    arguments.add_argument("--pairs", type=int, default=40, help="pairs of real clouds for the floor")
-    arguments.add_argument(
-        "--components",
-        type=int,
-        default=1000,
-        help="points along the curve; 4,000 change a mean by 2e-6 at most",
-    )
+    arguments.add_argument("--clouds", type=int, default=24, help="clouds per row")
+    arguments.add_argument("--pairs", type=int, default=120, help="pairs of real clouds for the floor")
     options = arguments.parse_args()
 
-    torch.set_flush_denormal(True)  # far components weigh next to nothing, which is slow to compute with
     schedule = diffuscope.load_recipe("article").schedule.make()
     beta, posterior = DDPM(variance="beta"), DDPM(variance="posterior")
     starts = {
         "N(0, I), as in the tutorial": from_pure_noise,
         "q(x_T), where training ended": from_noised_data,
     }
-    perfect = PerfectDenoiser(options.components)
+    perfect = oracle_for("s_curve").scaled(Scaling(np.zeros(2), np.full(2, UNIT)))
     kinds: list[tuple[str, DenoiserLike, str, Sampler]] = [
         ("perfect", perfect, "β, as in the tutorial", beta),
         ("perfect", perfect, "posterior", posterior),

@@ -21,8 +21,8 @@ __all__ = ["measure_quality"]
 Points = NDArray[np.float64]
 
 _MOST_POINTS = 10_000
-_DRAWS = 4
-_FLOOR_PAIRS = 24
+_DRAWS = 8
+_FLOOR_PAIRS = 32
 
 
 def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Measured]:
@@ -39,7 +39,7 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
     -------
     dict
         The one metric ``sliced_wasserstein``: clouds of as many points as the data has, at most 10,000
-        (half of the data's where no fresh draws can be had), means over 4 pairs; the floor over 24.
+        (half of the data's where no fresh draws can be had), means over 8 pairs; the floor over 32.
     """
     if data.draw is not None:
         n = min(len(data.x), _MOST_POINTS)

@@ -146,3 +146,12 @@ def test_every_network_learns_which_level_it_is_asked_at() -> None:
 def test_networks_are_known_by_their_names() -> None:
     assert NETWORKS["article_mlp"] is ArticleMLP
     assert NETWORKS["resmlp"] is ResMLP
+
+
+@pytest.mark.parametrize("network", [ArticleMLP(2, 10, 8), ResMLP(2, 8, 1)], ids=["article_mlp", "resmlp"])
+def test_one_level_for_all_points_is_the_same_as_that_level_for_each(network):
+    nn.init.normal_(list(network.parameters())[-2])
+    x, t = torch.randn(5, 2), torch.tensor(3)
+    torch.testing.assert_close(network(x, t.expand(5)), network(x, t.repeat(5)))
+    one = torch.tensor([3])
+    torch.testing.assert_close(network(x[:1], one), network(x, t.repeat(5))[:1])

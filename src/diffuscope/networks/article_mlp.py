@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from diffuscope.networks.embeddings import shared
+
 __all__ = ["ArticleMLP"]
 
 
@@ -42,6 +44,7 @@ class ArticleMLP(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Map points (n, d) and integer steps (n,) to a prediction (n, d)."""
+        t = shared(t)
         for i, embedding in enumerate(self.step_embeddings):
             x = self.linears[2 * i](x) + embedding(t)
             x = self.linears[2 * i + 1](x)

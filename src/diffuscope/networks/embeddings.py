@@ -7,7 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FourierFeatures"]
+__all__ = ["FourierFeatures", "shared"]
+
+
+def shared(condition: Tensor) -> Tensor:
+    """Return the one entry of a condition (n,) that was expanded from it, else the condition itself.
+
+    In sampling all points are at one level: what is made of it need not be made n times.
+    """
+    return condition[:1] if condition.stride(0) == 0 else condition
 
 
 class FourierFeatures(nn.Module):

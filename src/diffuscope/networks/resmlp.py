@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from diffuscope.networks.embeddings import FourierFeatures
+from diffuscope.networks.embeddings import FourierFeatures, shared
 
 __all__ = ["ResMLP"]
 
@@ -67,7 +67,7 @@ class ResMLP(nn.Module):
 
     def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:
         """Map points (n, d) at log signal-to-noise ratios (n,) to a prediction (n, d)."""
-        c = log_snr[:, None] / -8  # log(σ/α) = -log_snr / 2
+        c = shared(log_snr)[:, None] / -8  # log(σ/α) = -log_snr / 2
         scale, shift = self.condition(self.frequencies(c)).chunk(2, dim=1)
         h = self.input(torch.cat([x, self.directions(x)], dim=1)) * (1 + scale) + shift
         for layer in self.layers:
