@@ -329,4 +329,5 @@ def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -
             f"{path} does not hold the weights that its recipe asks for (first difference: {wrong[0]!r}).",
             "Give the network that it was made with, or make it again.",
         )
-    network.load_state_dict(dict(weights), assign=True)
+    # Copies: memory that is mapped from a file begins anywhere, fresh memory where products like it.
+    network.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)

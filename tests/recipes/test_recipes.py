@@ -94,7 +94,7 @@ def test_a_recipe_as_text_is_complete():
         "width",
         "betas",
         "checkpoint_every",
-        "churn",
+        "stochastic",
         "rho",
         "stratified",
         "forward_ms",

@@ -57,6 +57,15 @@ class FlatParameters:
         self.vector = nn.Parameter(vector)
         self.vector.grad = grad
 
+    def release(self) -> None:
+        """Give each parameter memory of its own again.
+
+        The last digits of a matrix product can depend on where a matrix begins: a trained network in
+        fresh memory gives the same bytes as one that was read from a file.
+        """
+        for p in self.parameters:
+            p.data = p.detach().clone()
+
     @property
     def grad(self) -> Tensor:
         """All gradients, shape (n_weights,)."""

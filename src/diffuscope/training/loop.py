@@ -270,10 +270,11 @@ class Trainer:
             self.denoiser.train(was_training)
 
     def finish(self) -> None:
-        """Leave the averaged weights in the denoiser, for good."""
+        """Leave the averaged weights in the denoiser, for good, in memory of their own."""
         with torch.no_grad():
             if self.settings.ema_decay:
                 self.flat.vector.copy_(self.average.weights)
+        self.flat.release()
         self.denoiser.eval()
 
     def save_checkpoint(self) -> None:
