@@ -35,7 +35,7 @@ from diffuscope.training.flat import FlatParameters
 __all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
 
 
-_SMALL_STEP = 2**23  # examples times weights
+_SMALL_STEP = 2**24  # examples times weights
 
 
 class Interrupted(KeyboardInterrupt):
