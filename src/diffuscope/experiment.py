@@ -121,10 +121,11 @@ def train(
     reporter = Reporter(progress)
     plan = (plan_resumed if resume else plan_new)(data, recipe, wanted, out)
     folder = plan.folder
-    world = join_world(pick_device(device))
+    place = pick_device(device)
+    world = join_world(place)
     if not world.is_main:
         reporter = Reporter(False)
-    experiment = _Experiment(plan.recipe, plan.data, folder, pick_device(device), world, reporter, given)
+    experiment = _Experiment(plan.recipe, plan.data, folder, place, world, reporter, given)
     experiment.prepare()  # whatever does not fit shows before a directory is made
     if resume and (folder / "summary.json").is_file():
         return experiment.reopen()
