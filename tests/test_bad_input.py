@@ -294,7 +294,7 @@ def test_a_fault_of_ours_is_said_without_a_traceback(cli, monkeypatch):
     def fault():
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("diffuscope.cli._recipes", fault)
+    monkeypatch.setattr("diffuscope.cli.listing._recipes", fault)
     code, out, err = cli("list", "recipes")
     assert_clean(code, out, err, expected=1)
     assert "ZeroDivisionError: by zero" in err

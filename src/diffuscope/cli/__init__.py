@@ -1,0 +1,42 @@
+"""The command line. It turns words into calls; whatever is heavy is imported inside a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from diffuscope.cli.animate import animate
+from diffuscope.cli.common import app, say
+from diffuscope.cli.listing import list_
+from diffuscope.cli.sample import sample
+from diffuscope.cli.train import train
+from diffuscope.errors import DiffuscopeError
+
+__all__ = ["app", "main"]
+
+for _command in (train, sample, animate):  # in the order of --help
+    app.command()(_command)
+app.command("list")(list_)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    # Threads that wait for one another should sleep, not spin: on a busy machine spinning takes many
+    # times as long. The policy is read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    try:
+        app(args=words, prog_name="diffuscope")
+    except DiffuscopeError as error:
+        if debug:
+            raise
+        say(f"Error: {error.what}" + (f"\n{error.hint}" if error.hint else ""))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        say(
+            f"Error: {type(error).__name__}: {error}\nThis was not foreseen; --debug shows where it happened."
+        )
+        sys.exit(1)

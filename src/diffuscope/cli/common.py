@@ -1,0 +1,90 @@
+"""What do all commands share? The application, the options that recur, and how words become settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from diffuscope import __version__
+from diffuscope.errors import InputError
+
+__all__ = ["Debug", "Device", "RunDir", "app", "free", "is_main", "read_settings", "say"]
+
+
+class _Commands(TyperGroup):
+    """The commands. On Ctrl-C they say how to go on, which typer leaves out."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            say(str(stop) or "Interrupted.")
+            raise typer.Exit(130) from stop
+
+
+def say(text: str) -> None:
+    """Write to standard error; of several processes under torchrun, one speaks."""
+    if is_main:
+        typer.echo(text, err=True)
+
+
+is_main = os.environ.get("RANK", "0") == "0"
+
+app = typer.Typer(
+    name="diffuscope",
+    cls=_Commands,
+    help="Train, watch and diagnose diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"diffuscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train, watch and diagnose diffusion models."""
+
+
+def read_settings(pairs: list[str]) -> dict[str, Any]:
+    """Read KEY=VALUE pairs; values are TOML, bare words are text."""
+    import tomllib
+
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.strip():
+            raise InputError(f"{pair!r} is not a setting.", "Write --set SECTION.KEY=VALUE.")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        changes[key.strip()] = value
+    return changes
+
+
+def free(path: Path, force: bool) -> None:
+    """Refuse to write over a file that nobody asked to replace."""
+    if path.exists() and not force:
+        raise InputError(
+            f"{path} exists already; it was not touched.", "Choose another name, or give --force."
+        )

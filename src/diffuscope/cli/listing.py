@@ -1,0 +1,71 @@
+"""``diffuscope list WHAT``: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from diffuscope.cli.common import Debug
+from diffuscope.errors import unknown_name
+
+
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="datasets|recipes|schedules|samplers|networks", show_default=False)
+    ],
+    debug: Debug = False,
+) -> None:
+    """List what there is to choose from."""
+    tables = {
+        "datasets": _datasets,
+        "recipes": _recipes,
+        "schedules": _schedules,
+        "samplers": _samplers,
+        "networks": _networks,
+    }
+    if what not in tables:
+        raise unknown_name("list", what, tables)
+    rows = tables[what]()
+    width = max(len(name) for name in rows)
+    for name, text in rows.items():
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+def _datasets() -> dict[str, str]:
+    from diffuscope.datasets import POINT_SETS
+
+    return {name: f"{points.description} (noise {points.noise:g})" for name, points in POINT_SETS.items()}
+
+
+def _recipes() -> dict[str, str]:
+    from diffuscope.recipes import RECIPES, load_recipe
+
+    return {name: load_recipe(name).description for name in RECIPES}
+
+
+def _schedules() -> dict[str, str]:
+    from diffuscope.schedules import SCHEDULES
+
+    return {name: _settings_of(factory) for name, factory in SCHEDULES.items()}
+
+
+def _samplers() -> dict[str, str]:
+    from diffuscope.samplers import SAMPLERS
+
+    return {name: _settings_of(factory) for name, factory in SAMPLERS.items()}
+
+
+def _networks() -> dict[str, str]:
+    from diffuscope.networks import NETWORKS
+
+    return {name: _settings_of(factory) for name, factory in NETWORKS.items()}
+
+
+def _settings_of(factory: Any) -> str:
+    """Say a part's settings and their defaults."""
+    import inspect
+
+    free = {k: p.default for k, p in inspect.signature(factory).parameters.items()}
+    free = {k: v for k, v in free.items() if v is not inspect.Parameter.empty}
+    return ", ".join(f"{key} = {value}" for key, value in free.items()) or "no settings"
