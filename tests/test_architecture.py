@@ -24,8 +24,6 @@ LAYERS: list[set[str]] = [
     {"recipes", "oracle"},
     {"training", "model"},
     {"quality"},
-    {"_ink"},
-    {"_view"},
     {"plots"},
     {"_frames"},
     {"animate"},

@@ -20,9 +20,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from diffuscope._ink import histogram, ink_level, ramp, rgb
-from diffuscope._view import BINS, State, view_of
 from diffuscope.plots import FAINT, INK, MUTED
+from diffuscope.plots.ink import histogram, ink_level, ramp, rgb
+from diffuscope.plots.view import BINS, State, view_of
 
 __all__ = ["SOLID", "Frame", "Stage"]
 

@@ -23,10 +23,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from diffuscope._frames import SOLID, Frame, Stage
-from diffuscope._view import State
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
 from diffuscope.plots import NOISE
+from diffuscope.plots.view import State
 
 __all__ = ["State", "check_animation", "find_ffmpeg", "save_animation"]
 

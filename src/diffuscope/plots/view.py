@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffuscope._ink import Limits, histogram
 from diffuscope.errors import InputError
+from diffuscope.plots.ink import Limits, histogram
 
 __all__ = ["BINS", "Projection", "State", "View", "as_points", "axis_limits", "density_top", "view_of"]
 

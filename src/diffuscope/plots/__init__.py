@@ -1,0 +1,32 @@
+"""What does one look at? Pictures from plain arrays, each a :class:`matplotlib.figure.Figure`."""
+
+from __future__ import annotations
+
+from diffuscope.plots.clouds import draw_points, plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
+from diffuscope.plots.curves import plot_loss, plot_schedule
+from diffuscope.plots.ink import Limits
+from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, save_figure
+from diffuscope.plots.view import Projection, State, View, axis_limits, view_of
+
+__all__ = [
+    "DATA",
+    "FAINT",
+    "GENERATED",
+    "INK",
+    "MUTED",
+    "NOISE",
+    "Limits",
+    "Projection",
+    "State",
+    "View",
+    "axis_limits",
+    "draw_points",
+    "plot_dataset",
+    "plot_forward_grid",
+    "plot_loss",
+    "plot_samples",
+    "plot_schedule",
+    "plot_walk_rows",
+    "save_figure",
+    "view_of",
+]

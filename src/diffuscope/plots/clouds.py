@@ -1,0 +1,223 @@
+r"""How do the data, the walk and the samples look?
+
+Pictures that one would put in a talk, from plain arrays of points (n, d), for any d:
+
+    d = 1  a histogram;     d = 2  the points;     d > 2  the points on the first two principal axes.
+
+Panels that belong together share fixed axes. They follow one rule (:func:`axis_limits`): everything is
+in view, unless that would make the data itself tiny, as noise of unit variance does to small data. Then
+the noise runs off the panel and the data keep more than half of its width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from diffuscope.errors import InputError
+from diffuscope.plots.ink import Limits, dot_radius, histogram, ink_level, ramp
+from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, heading, square_panels
+from diffuscope.plots.view import BINS, State, View, as_points, view_of
+
+__all__ = ["draw_points", "plot_dataset", "plot_forward_grid", "plot_samples", "plot_walk_rows"]
+
+Points = NDArray[np.floating[Any]]
+
+
+def draw_points(
+    ax: Axes,
+    x: ArrayLike,
+    *,
+    color: str = DATA,
+    view: View | None = None,
+) -> Artist:
+    """Draw points (n, d) into ``ax``: a histogram, a scatter or a projected scatter.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    x : array_like of shape (n, d)
+        Points that are not finite are left out, and counted in a corner of the panel.
+    color : str, default DATA
+        The hue; where points crowd they get darker.
+    view : View, optional
+        The axes, as :func:`view_of` finds them. By default those of the points themselves.
+
+    Returns
+    -------
+    matplotlib Artist
+        The points or the histogram.
+    """
+    view = view or view_of([State(as_points(x), "", 0.0)])
+    points = view.projection.transform(x)
+    finite = np.isfinite(points).all(axis=1)
+    lost = len(points) - int(finite.sum())
+    points = points[finite]
+    ax.set_xlim(*view.limits[0])
+    artist: Artist
+    if points.shape[1] == 1:
+        density = histogram(points, view.limits, BINS)
+        edges = np.linspace(*view.limits[0], BINS + 1)
+        artist = ax.stairs(density, edges, fill=True, color=color, alpha=0.85, linewidth=0)
+        ax.set_ylim(0, view.top)
+    else:
+        artist = _scatter(ax, points, view.limits, color)
+        ax.set_ylim(*view.limits[1])
+    ax.set_box_aspect(1)  # limits are square wherever the scales allow it, so this is the equal aspect
+    if lost:
+        ax.text(0.03, 0.03, f"{lost:,} not finite", transform=ax.transAxes, color=NOISE, fontsize=7)
+    return artist
+
+
+def plot_dataset(x: ArrayLike, columns: Sequence[str] | None = None, title: str | None = None) -> Figure:
+    """Show a data set (n, d), with the names of its columns where there are some."""
+    view = view_of([State(as_points(x), "", 0.0)])
+    figure, panels = square_panels(1, 1, 4.6, around=0.5 if title else 0.2)
+    draw_points(panels[0, 0], x, view=view)
+    _ticks(panels[0, 0], view.projection.names(columns))
+    heading(figure, title)
+    return figure
+
+
+def plot_forward_grid(
+    states: Sequence[State],
+    title: str | None = None,
+    *,
+    color: str = NOISE,
+    reference: ArrayLike | None = None,
+) -> Figure:
+    """Show the first steps of the noising, five to a row, all on the same axes.
+
+    Parameters
+    ----------
+    states : sequence of State
+        As many panels.
+    title : str, optional
+    color : str, default NOISE
+    reference : array_like of shape (n, d), optional
+        The data: they set the view and have to be recognisable. By default the sharpest state.
+    """
+    view = view_of(states, reference)
+    columns = min(5, len(states))
+    figure, panels = square_panels(-(-len(states) // columns), columns, 2.0, around=0.5 if title else 0.2)
+    _draw_states(panels.ravel(), states, color, view)
+    heading(figure, title)
+    return figure
+
+
+def plot_walk_rows(
+    rows: Sequence[tuple[str, Sequence[State]]],
+    title: str | None = None,
+    *,
+    color: str = GENERATED,
+    reference: ArrayLike | None = None,
+) -> Figure:
+    """Show one reverse walk a row, for example after 1000, 2000, ... epochs.
+
+    The axes are fixed along a row. With a ``reference``, every row has the same ones.
+
+    Parameters
+    ----------
+    rows : sequence of (str, sequence of State)
+        Row label, such as ``"epoch 1000"``, and its states from noise to data.
+    title : str, optional
+    color : str, default GENERATED
+    reference : array_like of shape (n, d), optional
+        The data, which then set the axes for all rows.
+    """
+    if not rows:
+        raise InputError("There is nothing to draw: no rows were given.", "Give at least one row of states.")
+    shared = None
+    if reference is not None:
+        shared = view_of([state for _, states in rows for state in states], reference)
+    figure, panels = square_panels(
+        len(rows), max(len(states) for _, states in rows), 1.45, around=0.5 if title else 0.2
+    )
+    for (name, states), line in zip(rows, panels, strict=True):
+        _draw_states(line, states, color, shared or view_of(states))
+        line[0].set_ylabel(name, color=INK, fontsize=10)
+    heading(figure, title)
+    return figure
+
+
+def plot_samples(
+    real: ArrayLike,
+    generated: ArrayLike,
+    columns: Sequence[str] | None = None,
+    caption: str | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Show data (n, d) beside generated samples (m, d) on the same axes, which the data set.
+
+    Parameters
+    ----------
+    real, generated : array_like of shape (n, d) and (m, d)
+    columns : sequence of str, optional
+        The names of the columns.
+    caption : str, optional
+        What a metric says, for example ``"sliced Wasserstein 1.14 × floor"``.
+    title : str, optional
+    """
+    view = view_of([State(as_points(real), "", 0.0), State(as_points(generated), "", 1.0)], real)
+    figure, panels = square_panels(1, 2, 3.9, around=0.45 + 0.3 * bool(title) + 0.2 * bool(caption))
+    for ax, x, color, name in zip(
+        panels[0], (real, generated), (DATA, GENERATED), ("data", "generated"), strict=True
+    ):
+        draw_points(ax, x, color=color, view=view)
+        ax.set_title(name, color=color, fontsize=12)
+        _ticks(ax, view.projection.names(columns))
+    panels[0, 1].set_ylabel("")
+    if caption:
+        figure.supxlabel(caption, color=INK, fontsize=10)
+    heading(figure, title)
+    return figure
+
+
+def _scatter(ax: Axes, points: Points, limits: Limits, color: str) -> Artist:
+    """Opaque discs, dark where they crowd, the crowded ones on top."""
+    box = ax.get_window_extent()
+    side = float(min(box.width, box.height))
+    grid = max(32, round(side))
+    level = ink_level(points, limits, (grid, grid))
+    (left, right), (low, high) = limits
+    column = np.clip((points[:, 0] - left) * (grid / (right - left)), 0, grid - 1).astype(np.intp)
+    row = np.clip((high - points[:, 1]) * (grid / (high - low)), 0, grid - 1).astype(np.intp)
+    at = level[row, column]
+    order = np.argsort(at, kind="stable")
+    diameter = 2 * dot_radius(len(points), side) * 72 / ax.figure.dpi
+    return ax.scatter(
+        points[order, 0],
+        points[order, 1],
+        s=diameter**2,
+        c=at[order],
+        cmap=ListedColormap(ramp(color, 256)),
+        vmin=0,
+        vmax=1,
+        linewidths=0,
+        rasterized=True,  # an SVG with 10,000 circles is slow to open
+    )
+
+
+def _draw_states(panels: NDArray[Any], states: Sequence[State], color: str, view: View) -> None:
+    for ax, state in zip(panels, states, strict=False):
+        draw_points(ax, state.x, color=color, view=view)
+        ax.set_title(state.label, color=INK, fontsize=11, pad=4)
+    for ax in panels[len(states) :]:
+        ax.set_visible(False)
+
+
+def _ticks(ax: Axes, names: Sequence[str]) -> None:
+    """A few quiet ticks and the names of the axes."""
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.tick_params(colors=MUTED, labelsize=8, length=3, color=FAINT)
+    ax.set_xlabel(names[0], color=INK, fontsize=9)
+    ax.set_ylabel(names[1] if len(names) > 1 else "density", color=INK, fontsize=9)
