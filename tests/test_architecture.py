@@ -31,6 +31,7 @@ LAYERS: list[set[str]] = [
     {"run"},
     {"planning"},
     {"experiment"},
+    {"comparison"},
     {"cli"},
 ]
 HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffuscope.comparison import Comparison, compare
     from diffuscope.datasets import Dataset, load_dataset
     from diffuscope.errors import DiffuscopeError
     from diffuscope.experiment import train
@@ -17,13 +18,26 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Dataset", "DiffuscopeError", "Recipe", "Run", "load", "load_dataset", "load_recipe", "train"]
+__all__ = [
+    "Comparison",
+    "Dataset",
+    "DiffuscopeError",
+    "Recipe",
+    "Run",
+    "compare",
+    "load",
+    "load_dataset",
+    "load_recipe",
+    "train",
+]
 
 _HOMES = {
+    "Comparison": "diffuscope.comparison",
     "Dataset": "diffuscope.datasets",
     "DiffuscopeError": "diffuscope.errors",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.run",
+    "compare": "diffuscope.comparison",
     "load": "diffuscope.run",
     "load_dataset": "diffuscope.datasets",
     "load_recipe": "diffuscope.recipes",

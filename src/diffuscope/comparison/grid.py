@@ -1,0 +1,309 @@
+"""What is compared with what? Every combination of the axes, each trained once and sampled in many ways.
+
+An axis is a field of a recipe with the values that it takes, such as ``{"schedule.name": ["linear",
+"cosine"], "sampling.steps": [5, 10]}``; the grid is their product. A combination splits in two:
+
+    training = recipe without its sampling, and a seed        trained once
+    sampling = the section ``[sampling]`` of the recipe       walked from that model
+
+So 2 schedules × 8 samplings × 5 seeds are 10 trainings and 80 cells. Trainings and cells are known by a
+digest of all their settings: by it a result that is there already is found again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
+from diffuscope.errors import InputError
+from diffuscope.planning import plan_new
+from diffuscope.recipes import CUSTOM, Recipe, load_recipe
+
+__all__ = ["FLAGS", "Cell", "Grid", "Training", "cell_digest", "lay_out", "read_axes", "settings_of"]
+
+FLAGS = {
+    "recipe": "--recipe",
+    "schedule.name": "--schedule",
+    "network.name": "--network",
+    "denoiser.prediction": "--prediction",
+    "sampling.name": "--sampler",
+    "sampling.steps": "--sampling-steps",
+}
+"""The axes that have an option of their own; all others are set by ``--set``."""
+
+_SILENT = {"name", "description", "pictures"}
+"""Sections of a recipe that nothing which is measured depends on."""
+
+_FORMAT = "diffuscope-comparison-1"
+
+Axes = dict[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained once.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        Complete, with data and seed. Its sampling is the shortest of those that are compared.
+    data : Dataset
+    """
+
+    recipe: Recipe
+    data: Dataset
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that the weights depend on."""
+        tree = self.recipe.model_dump(exclude={*_SILENT, "sampling"})
+        del tree["training"]["checkpoint_every"]
+        source = {**self.data.source, "path": None}  # the content counts, not where it lies
+        tree["data"]["source"] = None
+        content = None
+        if source["kind"] in ("array", "callable"):
+            content = hashlib.sha256(self.data.x.tobytes()).hexdigest()
+        return _digest({"settings": tree, "source": source, "content": content})
+
+    @property
+    def name(self) -> str:
+        """Name of its run directory: for people, and unlike that of any other training."""
+        recipe = self.recipe
+        parts = (recipe.schedule.name, recipe.network.name, recipe.denoiser.prediction)
+        return f"{'-'.join(parts)}-seed{recipe.seed}-{self.digest[:10]}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way of sampling from one training.
+
+    Attributes
+    ----------
+    point : int
+        Which combination of the axes, from 0; the cells of its seeds share it.
+    training : Training
+    recipe : Recipe
+        That of the training with the sampling of this cell.
+    """
+
+    point: int
+    training: Training
+    recipe: Recipe
+
+    @property
+    def seed(self) -> int:
+        """Seed of training, data and sampling."""
+        return self.recipe.seed
+
+
+class Grid(NamedTuple):
+    """A comparison, laid out.
+
+    Attributes
+    ----------
+    axes : dict of str to tuple
+    points : list of dict
+        For each combination the value on each axis; recipes by their names.
+    cells : list of Cell
+        Point by point, and for each the seeds.
+    left_out : list of str
+        Combinations that cannot be, where they were to be skipped, with the reason.
+    """
+
+    axes: Axes
+    points: list[dict[str, Any]]
+    cells: list[Cell]
+    left_out: list[str]
+
+    @property
+    def varied(self) -> list[str]:
+        """The axes on which there is more than one value."""
+        return [key for key, values in self.axes.items() if len(values) > 1]
+
+    @property
+    def trainings(self) -> list[Training]:
+        """What has to be trained, each once."""
+        return list({cell.training.digest: cell.training for cell in self.cells}.values())
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Return all settings that results depend on as one flat mapping, ``{"schedule.name": ...}``."""
+    flat: dict[str, Any] = {"recipe": recipe.name}
+    for section, values in recipe.model_dump(exclude=_SILENT).items():
+        if not isinstance(values, dict):
+            flat[section] = values
+            continue
+        for key, value in values.items():
+            flat[f"{section}.{key}"] = _plain(value)
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as JSON knows it: infinity is a word there."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def read_axes(axes: Mapping[str, Any]) -> Axes:
+    """Return the axes with their values as tuples; a value that is no list is a list of one.
+
+    Raises
+    ------
+    InputError
+        When an axis has no value, has one twice, or is none of those that can be compared.
+    """
+    read: Axes = {}
+    for key, given in axes.items():
+        values = tuple(given) if isinstance(given, list | tuple | range) else (given,)
+        flag = _flag(key)
+        if not values or any(isinstance(value, str) and not value.strip() for value in values):
+            raise InputError(f"The axis {key} has an empty value.", f"Write {flag} V1,V2,...")
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise InputError(f"The axis {key} has {value!r} twice.", f"Name each value of {flag} once.")
+        if key == "seed":
+            raise InputError("The seed is no axis: all cells have the same seeds.", "Use seeds (--seeds).")
+        if key == "data.source":
+            raise InputError("The data is no axis: one comparison is of one data set.", "Compare twice.")
+        if key.split(".")[0] in _SILENT or key == "training.checkpoint_every":
+            raise InputError(f"Nothing that is measured depends on {key}.", f"Leave out {flag}.")
+        if CUSTOM in values:
+            raise InputError(
+                f"{key} = {CUSTOM!r} is a part that is handed over from Python; it cannot be compared.",
+                "Add it to its registry under a name, such as diffuscope.samplers.SAMPLERS.",
+            )
+        read[key] = values
+    return read
+
+
+def lay_out(
+    data: Any,
+    recipe: str | Path | Recipe,
+    axes: Mapping[str, Any],
+    seeds: Sequence[int],
+    *,
+    skip_invalid: bool = False,
+) -> Grid:
+    """Lay out a comparison; whatever cannot be shows here, before anything is trained.
+
+    Parameters
+    ----------
+    data : str, path, array, DataFrame, Dataset or callable
+        As :func:`diffuscope.train` takes it.
+    recipe : str, path or Recipe
+        What all combinations have in common; an axis ``recipe`` takes its place.
+    axes : mapping
+        The fields and their values.
+    seeds : sequence of int
+    skip_invalid : bool
+        Leave out combinations that cannot be, instead of refusing them all.
+
+    Raises
+    ------
+    InputError
+        When a combination cannot be, which is named, or none can.
+    """
+    read = read_axes(axes)
+    bases = {_label("recipe", value): load_recipe(value) for value in read.get("recipe", (recipe,))}
+    given = _Given(data)
+    points: list[dict[str, Any]] = []
+    ways: list[list[tuple[Recipe, Dataset]]] = []
+    left_out: list[str] = []
+    refused: InputError | None = None
+    for point in _product(read):
+        base = bases[point["recipe"]] if "recipe" in point else next(iter(bases.values()))
+        changes = {key: value for key, value in point.items() if key != "recipe"}
+        try:
+            ways.append([given.plan(base, {**changes, "seed": seed}) for seed in seeds])
+        except InputError as error:
+            refused = _explained(error, point, read)
+            if not skip_invalid:
+                raise refused from error
+            left_out.append(refused.what)
+            continue
+        points.append(point)
+    if not points:
+        assert refused is not None  # the product of axes with values is never empty
+        raise InputError(f"No combination can be. {refused.what}", refused.hint)
+    return Grid(read, points, _cells(ways), left_out)
+
+
+class _Given:
+    """The data as it was handed over; what is the same for all seeds is read once."""
+
+    def __init__(self, data: Any) -> None:
+        drawn = callable(data) or (isinstance(data, str) and data in POINT_SETS)
+        self._data = data if drawn or isinstance(data, Dataset) else load_dataset(data)
+        self._seen: dict[str, Dataset] = {}
+
+    def plan(self, base: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
+        """Return a complete recipe and its data; make sure that the model can be made and sampled."""
+        recipe, data, _ = plan_new(self._data, base, changes, ".")
+        key = json.dumps([data.source, recipe.seed if callable(self._data) else None], sort_keys=True)
+        data = self._seen.setdefault(key, data)  # held once, however many combinations share it
+        recipe.make_denoiser(data.x.shape[1], empty=True)
+        return recipe, data
+
+
+def _cells(ways: Sequence[Sequence[tuple[Recipe, Dataset]]]) -> list[Cell]:
+    """Make cells of the recipes of each point; those that differ in their sampling only share a training."""
+    shortest: dict[str, Training] = {}
+    keys = []
+    for recipe, data in itertools.chain.from_iterable(ways):
+        training = Training(recipe, data)
+        keys.append(training.digest)
+        known = shortest.setdefault(training.digest, training)
+        if recipe.sampling.steps < known.recipe.sampling.steps:
+            shortest[training.digest] = training
+    rest = iter(keys)
+    return [
+        Cell(point, shortest[next(rest)], recipe) for point, seeds in enumerate(ways) for recipe, _ in seeds
+    ]
+
+
+def _product(axes: Axes) -> Iterator[dict[str, Any]]:
+    """Yield all combinations, the last axis fastest."""
+    labels = [[_label(key, value) for value in values] for key, values in axes.items()]
+    for combination in itertools.product(*labels):
+        yield dict(zip(axes, combination, strict=True))
+
+
+def _label(key: str, value: Any) -> Any:
+    """A recipe is known by its name, any other value by itself."""
+    if key != "recipe":
+        return value
+    return value.name if isinstance(value, Recipe) else str(value)
+
+
+def _explained(error: InputError, point: Mapping[str, Any], axes: Axes) -> InputError:
+    """Say which combination cannot be, by the axes and flags that it was asked for with."""
+    where = ", ".join(f"{key} = {value}" for key, value in point.items()) or "the recipe as it is"
+    asked = [_flag(key) for key in axes if len(axes[key]) > 1] or [_flag(key) for key in axes]
+    choice = f"It was asked for by {', '.join(asked)}" if asked else ""
+    skip = "; --skip-invalid (skip_invalid=True) leaves such combinations out." if len(asked) > 1 else "."
+    hint = f"{choice}{skip}" if asked else ""
+    return InputError(f"{where}: {error.what}", " ".join(filter(None, (error.hint, hint))) or None)
+
+
+def _flag(key: str) -> str:
+    return FLAGS.get(key, f"--set {key}")
+
+
+def cell_digest(cell: Cell, truth: str) -> str:
+    """Return what a cell's result is known by: its training, its sampling, and what it is held against."""
+    sampling = cell.recipe.sampling.model_dump()
+    return _digest({"training": cell.training.digest, "sampling": sampling, "truth": truth})
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    text = json.dumps({"format": _FORMAT, **value}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

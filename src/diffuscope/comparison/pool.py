@@ -1,0 +1,205 @@
+"""How do many orders run on several cores, where any of them may crash? A process for each core.
+
+A worker is a process of its own with one thread (:mod:`~diffuscope.comparison.worker`), spoken to in lines
+of JSON: nothing that goes between processes can be code, and the caller's script is not imported again.
+One that dies, by a signal or for want of memory, takes the order that it was at with it and no other; a new
+one takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import diffuscope
+from diffuscope.comparison.work import Order, write_order
+
+__all__ = ["OrderError", "Pool", "cores"]
+
+_GRACE = 60.0  # seconds that a worker has for its checkpoint
+
+T = TypeVar("T")
+
+
+class OrderError(Exception):
+    """An order that could not be obeyed, and why."""
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Worker:
+    """A process that obeys one order at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the worker
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, while there is one."""
+        return None if self._process is None else self._process.pid
+
+    def obey(self, order: Order) -> None:
+        """Have an order obeyed; wait until it is.
+
+        Raises
+        ------
+        OrderError
+            When it failed, or the process died of it.
+        """
+        process = self._process = self._process or self._start()
+        if self._closed:  # meanwhile
+            self.dismiss()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(OSError, ValueError):  # it is dead or dismissed, as its answer will show
+            process.stdin.write(write_order(order) + "\n")
+            process.stdin.flush()
+        line = process.stdout.readline()
+        if not line.endswith("\n"):
+            self._process = None
+            code = process.wait()
+            _close_pipes(process)
+            raise OrderError("interrupted" if self._closed else _cause_of_death(code, self._last_words()))
+        answer = json.loads(line)
+        if answer["what"] is not None:
+            raise OrderError(answer["what"])
+
+    def _start(self) -> subprocess.Popen[str]:
+        own = str(Path(diffuscope.__file__).parents[1])
+        paths = [own, *filter(None, [os.environ.get("PYTHONPATH")])]
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        return subprocess.Popen(
+            [sys.executable, "-m", "diffuscope.comparison.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+            # Ctrl-C at the terminal is for the comparison, which closes the workers' input in its turn.
+            start_new_session=True,
+        )
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        self._errors.seek(0)
+        self._errors.truncate()
+        return lines[-1] if lines else ""
+
+    def dismiss(self) -> None:
+        """Close the input: the process stops what it does, keeps what it has, and ends."""
+        self._closed = True
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+
+    def await_end(self) -> None:
+        """Wait for the end of the process; kill it if it does not come, or on Ctrl-C."""
+        process = self._process
+        if process is not None:
+            try:
+                process.wait(_GRACE)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+
+    def close(self) -> None:
+        """Close what is left once the process has ended."""
+        if self._process is not None:
+            _close_pipes(self._process)
+        self._errors.close()
+
+
+def _close_pipes(process: subprocess.Popen[str]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def _cause_of_death(code: int, last_words: str) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(-code).name
+            memory = ", as where memory runs out" if name == "SIGKILL" else ""
+            return f"the process was killed by {name}{memory}"
+    words = f": {last_words}" if last_words else ""
+    return f"the process ended with code {code}{words}"
+
+
+class Pool(Generic[T]):
+    """Workers, and the tasks that they are at.
+
+    Parameters
+    ----------
+    size : int
+        How many work side by side. Processes start with their first order.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._idle = [_Worker() for _ in range(size)]
+        self._all = list(self._idle)
+        self._threads = ThreadPoolExecutor(size)
+
+    def __enter__(self) -> Pool[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._all:
+            worker.dismiss()
+        for worker in self._all:
+            worker.await_end()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._all:
+            worker.close()
+
+    def run(
+        self, next_task: Callable[[], T | None], order_of: Callable[[T], Order]
+    ) -> Iterator[tuple[T, str | None]]:
+        """Run tasks as workers become free, and hand out each when it is over.
+
+        Parameters
+        ----------
+        next_task : callable
+            Gives the next task, or None while there is none before another one is over.
+        order_of : callable
+            Says what is to be done for a task.
+
+        Yields
+        ------
+        task, str or None
+            Why it failed, if it did.
+        """
+        at: dict[Future[None], tuple[T, _Worker]] = {}
+        while True:
+            while self._idle and (task := next_task()) is not None:
+                worker = self._idle.pop()
+                at[self._threads.submit(worker.obey, order_of(task))] = (task, worker)
+            if not at:
+                return
+            done, _ = wait(at, return_when=FIRST_COMPLETED)
+            for future in done:
+                task, worker = at.pop(future)
+                self._idle.append(worker)
+                error = future.exception()
+                if error is not None and not isinstance(error, OrderError):
+                    raise error
+                yield task, None if error is None else str(error)

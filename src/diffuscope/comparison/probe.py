@@ -1,0 +1,177 @@
+"""How long will a comparison take? A few steps of everything in it, measured, times how many there are.
+
+Training is timed by a few steps of each kind of network and batch, sampling by a short walk of each
+sampler, the distance by one of them, all on one thread as the workers compute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from diffuscope.comparison.grid import Cell, Training
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.metrics import sliced_wasserstein
+from diffuscope.model import Model
+from diffuscope.recipes import Recipe
+from diffuscope.training import Batches, Trainer
+
+__all__ = ["Estimate", "Probe"]
+
+_START_SECONDS = 3.0  # of a process that loads torch
+_PROBED_POINTS = 2048
+_PROBED_STEPS = 4
+_PROBED_SECONDS = 0.1
+_TRAINING_CLOUDS, _TRAINING_DISTANCES = 8, 40  # of a run's own measurement of its quality
+
+
+class Estimate(NamedTuple):
+    """What is to be done, and how long it should take.
+
+    Attributes
+    ----------
+    trainings, cells : int
+    seconds : float
+        Of the clock, on so many cores.
+    cores : int
+    """
+
+    trainings: int
+    cells: int
+    seconds: float
+    cores: int
+
+    def __str__(self) -> str:
+        return (
+            f"{_count(self.trainings, 'training')}, {_count(self.cells, 'cell')}, "
+            f"about {_duration(self.seconds)} on {_count(self.cores, 'core')}"
+        )
+
+
+class Probe:
+    """Measures how long things take, each kind of thing once.
+
+    Parameters
+    ----------
+    n, clouds : int
+        Points in a cloud, and clouds of a cell.
+    """
+
+    def __init__(self, n: int, clouds: int) -> None:
+        self._n, self._clouds = n, clouds
+        self._known: dict[str, float] = {}
+
+    def estimate(self, trainings: Sequence[Training], cells: Sequence[Cell], jobs: int) -> Estimate:
+        """Estimate what these trainings and cells will take on ``jobs`` cores."""
+        jobs = max(1, min(jobs, len(trainings) + len(cells)))
+        each = [self.training(t) for t in trainings] + [self.cell(c) for c in cells]
+        start = _START_SECONDS if each else 0.0
+        return Estimate(len(trainings), len(cells), start + max([sum(each) / jobs, *each, 0.0]), jobs)
+
+    def training(self, training: Training) -> float:
+        """Return the seconds of a training, with its own measurement of its quality."""
+        recipe, x = training.recipe, training.data.x
+        settings = recipe.training
+        steps = settings.steps or (settings.epochs or 0) * -(-len(x) // settings.batch_size)
+        kind = _kind(training, recipe.loss, recipe.denoiser, settings.batch_size, settings.batches)
+        each = self._once(f"step {kind}", lambda: _step_seconds(training))
+        measuring = self._walk(training, recipe, _TRAINING_CLOUDS * self._n)
+        return steps * each + measuring + _TRAINING_DISTANCES * self._distance(x.shape[1])
+
+    def cell(self, cell: Cell) -> float:
+        """Return the seconds of sampling and measuring a cell."""
+        walk = self._walk(cell.training, cell.recipe, self._clouds * self._n)
+        return walk + self._clouds * self._distance(cell.training.data.x.shape[1])
+
+    def _walk(self, training: Training, recipe: Recipe, points: int) -> float:
+        way = recipe.sampling.model_dump(exclude={"steps"})
+        per_step_and_point = self._once(
+            f"walk {_kind(training)} {way}", lambda: _walk_seconds(training, recipe)
+        )
+        return per_step_and_point * recipe.sampling.steps * points
+
+    def _distance(self, d: int) -> float:
+        x = np.random.default_rng(0).normal(size=(2, self._n, d))
+        return self._once(f"distance {d}", lambda: _seconds(lambda: sliced_wasserstein(*x)))
+
+    def _once(self, what: str, measure: Callable[[], float]) -> float:
+        if what not in self._known:
+            with _one_thread():
+                self._known[what] = measure()
+        return self._known[what]
+
+
+def _kind(training: Training, *sections: Any) -> str:
+    """Return what trainings or walks that take equally long for each step have in common."""
+    parts = [part.model_dump() if hasattr(part, "model_dump") else part for part in sections]
+    shape = training.data.x.shape[1]
+    return json.dumps([shape, training.recipe.network.model_dump(), *parts], default=str)
+
+
+def _model(training: Training) -> Model:
+    """Make the untrained model of a training."""
+    recipe, x = training.recipe, training.data.x
+    scaling = Scaling.fit(x, recipe.data.scaling, recipe.data.divisor)
+    return Model(recipe, recipe.make_denoiser(x.shape[1]).eval(), scaling)
+
+
+def _step_seconds(training: Training) -> float:
+    """Return the seconds of one step of training."""
+    model, recipe = _model(training), training.recipe
+    x = model.scaling.to_model(training.data.x)
+    schedule, settings = model.denoiser.schedule, recipe.training
+    batches = Batches(x, schedule, recipe.times.make(), settings.batch_size, settings.batches, recipe.seed)
+
+    def run(steps: int) -> float:
+        short = settings.model_copy(update={"steps": steps, "epochs": None})
+        trainer = Trainer(model.denoiser, batches, recipe.loss.make(), short)
+        seconds = _seconds(trainer.run) / steps
+        trainer.finish()
+        return seconds
+
+    run(1)  # what is only done once is not counted
+    first = run(2)
+    return run(max(2, min(64, int(_PROBED_SECONDS / first))))
+
+
+def _walk_seconds(training: Training, recipe: Recipe) -> float:
+    """Return the seconds of one step of a walk, for one point."""
+    model = _model(training)
+    model.recipe = recipe
+    steps = min(_PROBED_STEPS, recipe.sampling.steps)
+    model.sample(2, steps=steps)
+    return _seconds(lambda: model.sample(_PROBED_POINTS, steps=steps)) / (steps * _PROBED_POINTS)
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    do()
+    return time.perf_counter() - begun
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, and leave the caller's random state alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

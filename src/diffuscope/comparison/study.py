@@ -1,0 +1,310 @@
+"""How is a comparison carried out? Laid out, estimated, then done cell by cell, each kept as it comes.
+
+    DIR/comparison.csv  comparison.json  comparison.png    what came of it
+    DIR/runs/NAME/                                         the trained models, to be opened and sampled
+    DIR/cells/DIGEST.json                                  each cell's result
+    DIR/truth/DIGEST/  DIR/data/DIGEST.npy                 real clouds, and data handed over from Python
+
+Results are found again by the digest of their settings. So a comparison that was stopped goes on where it
+was, and one that has grown by a sampler or a schedule does only what is new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffuscope.comparison.grid import Cell, Grid, Training, cell_digest, lay_out
+from diffuscope.comparison.pool import Pool, cores
+from diffuscope.comparison.probe import Estimate, Probe
+from diffuscope.comparison.table import Comparison, Outcome
+from diffuscope.comparison.truth import Truth, cloud_size, law_of, prepare_truth, truth_digest
+from diffuscope.comparison.work import Order, SampleOrder, TrainOrder, trained
+from diffuscope.datasets import Dataset
+from diffuscope.errors import InputError, RunError
+from diffuscope.files import atomic_write, remove_abandoned
+from diffuscope.progress import Reporter
+from diffuscope.recipes import Recipe
+from diffuscope.training import Interrupted
+
+__all__ = ["Study", "compare"]
+
+_CLOUDS = 4
+
+Task = Training | tuple[Cell, Path]
+
+
+def compare(
+    data: Any,
+    axes: Mapping[str, Any] | None = None,
+    *,
+    recipe: str | Path | Recipe = "fast",
+    seeds: int | Sequence[int] = 5,
+    out: str | Path | None = None,
+    jobs: int | None = None,
+    skip_invalid: bool = False,
+    device: str = "cpu",
+    progress: bool | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Compare recipes and ways of sampling: every combination of the axes, over several seeds.
+
+    Parameters
+    ----------
+    data : str, path, array, DataFrame, Dataset or callable
+        As :func:`diffuscope.train` takes it.
+    axes : mapping
+        Fields of a recipe and their values, such as ``{"schedule.name": ["linear", "cosine"],
+        "sampling.steps": [5, 10]}``; the field ``recipe`` takes names and files.
+    recipe : str, path or Recipe
+        What all combinations have in common.
+    seeds : int or sequence of int
+        How many (0, 1, ...), or which. A seed is that of the data, the training and the sampling.
+    out : str or path, optional
+        The directory; comparisons/NAME by default. One that is there is gone on with: what it holds
+        already is not done again.
+    jobs : int, optional
+        Processes side by side, a thread each; as many as there are cores by default.
+    skip_invalid : bool
+        Leave out combinations that cannot be.
+    device : str
+        Of the processes: cpu, cuda or mps.
+    progress : bool, optional
+        Whether to show progress; by default where standard error is a terminal.
+    announce : callable, optional
+        Called with the estimate of what there is to do, in words, before it is begun.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        When an axis or a combination cannot be, before anything is trained.
+    Interrupted
+        On Ctrl-C; everything that was finished is kept.
+    """
+    if jobs is not None and jobs < 1:
+        raise InputError(f"Nothing gets done by {jobs} processes.", "Give jobs (--jobs) of at least 1.")
+    grid = lay_out(data, recipe, axes or {}, _seeds(seeds), skip_invalid=skip_invalid)
+    name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
+    study = Study(grid, Path("comparisons") / name if out is None else Path(out), device)
+    with study.claimed():
+        study.prepare(Reporter(progress))
+        estimate = study.estimate(jobs or cores())
+        if announce is not None:
+            announce(str(estimate))
+        return study.run(estimate.cores, Reporter(progress))
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise InputError(f"Seeds {seeds!r} are none, or not all different.", "Give at least 1 (--seeds).")
+    return chosen
+
+
+class Study:
+    """A comparison under way in its directory.
+
+    Parameters
+    ----------
+    grid : Grid
+    path : Path
+    device : str
+    """
+
+    def __init__(self, grid: Grid, path: Path, device: str = "cpu") -> None:
+        self.grid, self.path, self.device = grid, path, device
+        self._errors: dict[str, str] = {}  # by the digest of a training or the file of a cell
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Have the directory to oneself while the block runs.
+
+        Raises
+        ------
+        InputError
+            When it holds something else, or another process is at work in it.
+        """
+        path = self.path
+        foreign = path.exists() and not (path.is_dir() and (not any(path.iterdir()) or _is_comparison(path)))
+        if foreign:
+            raise InputError(
+                f"{path} exists and is no comparison; nothing there was touched.", "Choose another --out."
+            )
+        try:
+            (path / "cells").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot make {path}: {error.strerror}.", "Choose another --out.") from error
+        lock = path / ".lock"
+        holder = _holder(lock)
+        if holder is not None:
+            raise InputError(
+                f"{path} is being worked on by process {holder}.",
+                f"Wait for it, or remove {lock} if there is no such comparison.",
+            )
+        lock.write_text(str(os.getpid()))
+        try:
+            remove_abandoned(path)
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def prepare(self, reporter: Reporter) -> None:
+        """Draw real clouds, measure their floors, and keep data that was handed over from Python."""
+        trainings = self.grid.trainings
+        sets: dict[str, list[Dataset]] = {}
+        for training in trainings:
+            sets.setdefault(law_of(training.data), []).append(training.data)
+        seeds = sorted({cell.seed for cell in self.grid.cells})
+        self._truths: dict[str, tuple[str, Truth]] = {}
+        with reporter.stage("measuring the floor"):
+            for law, of_law in sets.items():
+                n = cloud_size(of_law)
+                digest = truth_digest(of_law[0], n, _CLOUDS)
+                folder = self.path / "truth" / digest[:16]
+                truth = prepare_truth(folder, of_law[0], n, _CLOUDS, seeds)
+                self._truths[law] = (digest, truth)
+        self._data = {training.digest: self._keep(training.data) for training in trainings}
+
+    def _keep(self, data: Dataset) -> dict[str, Any] | None:
+        """Write points that no name and no file brings back; say where they are."""
+        if data.source["kind"] not in ("array", "callable"):
+            return None
+        path = self.path / "data" / f"{hashlib.sha256(data.x.tobytes()).hexdigest()[:16]}.npy"
+        if not path.is_file():
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
+                np.save(file, data.x, allow_pickle=False)
+        return {"path": str(path), "name": data.name, "columns": data.columns, "source": data.source}
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        """The result files of the grid's cells."""
+        digests = [cell_digest(c, self._truths[law_of(c.training.data)][0]) for c in self.grid.cells]
+        return [self.path / "cells" / f"{digest[:24]}.json" for digest in digests]
+
+    def missing(self) -> tuple[list[Training], list[tuple[Cell, Path]]]:
+        """Return the trainings and the cells that are still to be done."""
+        cells = [
+            (cell, file)
+            for cell, file in zip(self.grid.cells, self._files, strict=True)
+            if _read_result(file) is None
+        ]
+        needed = {cell.training.digest: cell.training for cell, _ in cells}
+        return [t for t in needed.values() if not trained(self._folder(t))], cells
+
+    def estimate(self, jobs: int) -> Estimate:
+        """Estimate what is missing, by a short probe."""
+        trainings, cells = self.missing()
+        n = max(truth.n for _, truth in self._truths.values())
+        self._probe = Probe(n, _CLOUDS)
+        return self._probe.estimate(trainings, [cell for cell, _ in cells], jobs)
+
+    def run(self, jobs: int, reporter: Reporter) -> Comparison:
+        """Do what is missing; write the tables and the picture."""
+        trainings, cells = self.missing()
+        total = len(trainings) + len(cells)
+        try:
+            with reporter.bar("comparing", total, "tasks") as bar:
+                for done in self._work(trainings, cells, jobs):
+                    failed = f"{len(self._errors)} failed" if self._errors else ""
+                    bar.update(done, failed)
+        except KeyboardInterrupt as stop:
+            left = len(self.missing()[1])
+            kept = len(self.grid.cells) - left
+            raise Interrupted(
+                f"Interrupted; {kept} of {len(self.grid.cells)} cells and the trained models are kept in "
+                f"{self.path}. Start the same comparison again, and it goes on."
+            ) from stop
+        comparison = Comparison(self.path, self.grid, self._outcomes())
+        comparison.save()
+        return comparison
+
+    def _work(
+        self, trainings: Sequence[Training], cells: Sequence[tuple[Cell, Path]], jobs: int
+    ) -> Iterator[int]:
+        """Have trainings and cells done, a cell once its training is; count what is over."""
+        to_train = sorted(trainings, key=self._probe.training)
+        waiting: dict[str, list[tuple[Cell, Path]]] = {}
+        for cell, file in cells:
+            waiting.setdefault(cell.training.digest, []).append((cell, file))
+        unready = {training.digest for training in trainings}
+        ready = [entry for digest, entries in waiting.items() if digest not in unready for entry in entries]
+
+        def next_task() -> Task | None:
+            if to_train:
+                return to_train.pop()
+            if ready:  # the longest first, so that the cores come to their end together
+                return ready.pop(max(range(len(ready)), key=lambda i: self._probe.cell(ready[i][0])))
+            return None
+
+        done = 0
+        with Pool[Task](jobs) as pool:
+            for task, error in pool.run(next_task, self._order):
+                done += 1
+                if isinstance(task, Training):
+                    freed = waiting.pop(task.digest)
+                    if error is None:
+                        ready += freed
+                    else:
+                        done += len(freed)
+                        self._errors |= {str(file): f"training failed: {error}" for _, file in freed}
+                elif error is not None:
+                    self._errors[str(task[1])] = error
+                yield done
+
+    def _order(self, task: Task) -> Order:
+        if isinstance(task, Training):
+            folder = str(self._folder(task))
+            return TrainOrder(task.recipe.to_toml(), folder, self._data[task.digest], self.device)
+        cell, file = task
+        _, truth = self._truths[law_of(cell.training.data)]
+        folder = str(self._folder(cell.training))
+        return SampleOrder(folder, cell.recipe.to_toml(), str(truth.folder), str(file), self.device)
+
+    def _folder(self, training: Training) -> Path:
+        return self.path / "runs" / training.name
+
+    def _outcomes(self) -> list[Outcome]:
+        outcomes = []
+        for cell, file in zip(self.grid.cells, self._files, strict=True):
+            result = _read_result(file)
+            error = None if result is not None else self._errors.get(str(file), "its result is gone")
+            outcomes.append(Outcome(cell, self._truths[law_of(cell.training.data)][1], result, error))
+        return outcomes
+
+
+def _is_comparison(path: Path) -> bool:
+    return (path / "cells").is_dir()
+
+
+def _holder(lock: Path) -> int | None:
+    """Return the process that holds a lock, if it is still there."""
+    try:
+        pid = int(lock.read_text())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return None if pid == os.getpid() else pid
+
+
+def _read_result(file: Path) -> dict[str, Any] | None:
+    """Return a cell's result; None where there is none that is whole."""
+    try:
+        result = json.loads(file.read_text("utf-8"))
+        numbers = [result[key] for key in ("evaluations", "points", "seconds", "train_seconds")]
+        good = all(isinstance(v, int | float) for v in [*numbers, *result["distances"]])
+        return result if good and len(result["distances"]) > 1 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

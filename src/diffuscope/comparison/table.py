@@ -1,0 +1,257 @@
+r"""What came of a comparison? For each cell its quality with an interval, as a table, a file, a picture.
+
+Quality is the mean distance of samples from real clouds over the floor. Over several seeds its interval
+is that of their mean, of Student's t with n - 1 degrees of freedom,
+
+.. math::  \bar r \pm t_{0.975,\,n-1}\, s / \sqrt n ;
+
+of one seed alone it is the interval of the measurement, over the clouds and the floor's pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import diffuscope
+from diffuscope.comparison.grid import Cell, Grid, settings_of
+from diffuscope.comparison.truth import Truth
+from diffuscope.errors import RunError
+from diffuscope.files import write_json, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Comparison", "Interval", "Outcome", "mean_interval", "ratio_interval"]
+
+_MEASURED = ("evaluations", "ratio", "low", "high", "distance", "floor", "points", "seconds", "train_seconds")
+
+
+class Interval(NamedTuple):
+    """A value and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Return the mean of at least two values with its 95% interval, Student's t; not below 0."""
+    from scipy.special import stdtrit
+
+    n, mean = len(values), float(np.mean(values))
+    half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    return Interval(mean, max(0.0, mean - half), mean + half)
+
+
+def ratio_interval(values: Sequence[float], floors: Sequence[float]) -> Interval:
+    """Return mean over mean of two lists of distances, with its 95% interval by the delta method."""
+    (value, _, high), (floor, _, floor_high) = mean_interval(values), mean_interval(floors)
+    ratio = value / floor
+    half = ratio * math.hypot(high / value - 1, floor_high / floor - 1)
+    return Interval(ratio, max(0.0, ratio - half), ratio + half)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one cell.
+
+    Attributes
+    ----------
+    cell : Cell
+    truth : Truth
+    result : dict or None
+        What :mod:`diffuscope.comparison.work` has written.
+    error : str or None
+        Why there is none.
+    """
+
+    cell: Cell
+    truth: Truth
+    result: dict[str, Any] | None
+    error: str | None
+
+    @property
+    def ratio(self) -> Interval:
+        """Quality as a multiple of the floor, with the interval of the measurement."""
+        assert self.result is not None
+        return ratio_interval(self.result["distances"], self.truth.floors)
+
+    def row(self) -> dict[str, Any]:
+        """Return complete settings and what was measured, or the error."""
+        row = settings_of(self.cell.recipe)
+        if self.result is None:
+            return {**row, **dict.fromkeys(_MEASURED), "error": self.error}
+        ratio = self.ratio
+        result = self.result
+        return {
+            **row,
+            "evaluations": result["evaluations"],
+            "ratio": ratio.value,
+            "low": ratio.low,
+            "high": ratio.high,
+            "distance": float(np.mean(result["distances"])),
+            "floor": float(np.mean(self.truth.floors)),
+            "points": result["points"],
+            "seconds": result["seconds"],
+            "train_seconds": result["train_seconds"],
+            "error": None,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Attributes
+    ----------
+    path : Path
+        Its directory: ``comparison.csv``, ``.json`` and ``.png``, and the trained models in ``runs/``.
+    grid : Grid
+    outcomes : list of Outcome
+        One for each cell of the grid, in its order.
+    """
+
+    path: Path
+    grid: Grid
+    outcomes: list[Outcome]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """The cells that failed."""
+        return [outcome for outcome in self.outcomes if outcome.result is None]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one line for each cell and seed: complete settings, quality, evaluations, seconds.
+
+        Lists among the settings are JSON. A setting that a cell's parts do not have is empty.
+        """
+        import pandas as pd
+
+        rows = [outcome.row() for outcome in self.outcomes]
+        settings = dict.fromkeys(key for row in rows for key in row if key not in (*_MEASURED, "error"))
+        ordered = sorted(settings, key=lambda key: _section(key, list(settings)))
+        table = pd.DataFrame(rows, columns=[*ordered, *_MEASURED, "error"])
+        lists = [key for key in ordered if table[key].map(lambda value: isinstance(value, list)).any()]
+        for key in lists:
+            table[key] = table[key].map(json.dumps)
+        return table
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return for each combination the axes that vary, and what was measured over the seeds."""
+        shown = self.grid.varied or list(self.grid.axes)
+        lines = []
+        for number, point in enumerate(self.grid.points):
+            outcomes = [outcome for outcome in self.outcomes if outcome.cell.point == number]
+            good = [outcome for outcome in outcomes if outcome.result is not None]
+            failed = [{"seed": o.cell.seed, "error": o.error} for o in outcomes if o.result is None]
+            line = {key: point[key] for key in shown} | {"evaluations": _mean(good, "evaluations")}
+            line |= dict(zip(("ratio", "low", "high"), _over_seeds(good), strict=True))
+            line |= {"seeds": len(good)} | {key: _mean(good, key) for key in ("seconds", "train_seconds")}
+            lines.append({**line, "failed": failed})
+        return lines
+
+    def summary(self) -> pd.DataFrame:
+        """Return :meth:`lines` as a table, with the number of failures in place of the errors."""
+        import pandas as pd
+
+        return pd.DataFrame([{**line, "failed": len(line["failed"])} for line in self.lines()])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain JSON: data, axes, floors, and for each combination its quality."""
+        floors = {}
+        for truth in {o.truth.folder: o.truth for o in self.outcomes}.values():
+            floors[truth.folder.name] = {"points": truth.n, **mean_interval(truth.floors)._asdict()}
+        source = self.grid.cells[0].training.data.source
+        return {
+            "data": {key: value for key, value in source.items() if key != "seed"},
+            "axes": {key: _distinct(point[key] for point in self.grid.points) for key in self.grid.axes},
+            "seeds": sorted({cell.seed for cell in self.grid.cells}),
+            "metric": "sliced_wasserstein",
+            "floors": list(floors.values()),
+            "points": self.lines(),
+            "left_out": self.grid.left_out,
+            "versions": {"diffuscope": diffuscope.__version__},
+        }
+
+    def plot(self) -> Figure:
+        """Show quality against evaluations of the network.
+
+        Raises
+        ------
+        RunError
+            When every cell failed.
+        """
+        from diffuscope.plots.comparison import Line, plot_comparison
+
+        of_line: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for number, (point, line) in enumerate(zip(self.grid.points, self.lines(), strict=True)):
+            if line["seeds"]:
+                seeds = [o.ratio.value for o in self.outcomes if o.cell.point == number and o.result]
+                of_line.setdefault(self._names(point), []).append({**line, "seeds": seeds})
+        if not of_line:
+            raise RunError("There is nothing to draw: every cell failed.", "Look at the errors in the table.")
+        lines = []
+        for (training, sampling), entries in of_line.items():
+            entries.sort(key=lambda entry: float(entry["evaluations"]))
+            measured = {key: [entry[key] for entry in entries] for key in Line._fields[2:]}
+            lines.append(Line(training, sampling, **measured))
+        return plot_comparison(lines, self.grid.cells[0].training.data.name)
+
+    def _names(self, point: dict[str, Any]) -> tuple[str, str]:
+        """Return what a line is of: the training, and the sampling but for its number of steps."""
+        keys = [key for key in self.grid.varied if key != "sampling.steps"]
+        training = [_word(key, point[key]) for key in keys if not key.startswith("sampling.")]
+        sampling = [_word(key, point[key]) for key in keys if key.startswith("sampling.")]
+        return ", ".join(training), ", ".join(sampling)
+
+    def save(self) -> None:
+        """Write ``comparison.csv``, ``comparison.json`` and ``comparison.png``, each whole or not at all."""
+        from diffuscope.plots import save_figure
+
+        write_text(self.path / "comparison.csv", self.frame().to_csv(index=False, lineterminator="\n"))
+        write_json(self.path / "comparison.json", self.to_json())
+        picture = self.path / "comparison.png"
+        if len(self.failed) < len(self.outcomes):
+            save_figure(self.plot(), picture)
+        else:
+            picture.unlink(missing_ok=True)  # an older one would be taken for this one's
+
+
+def _over_seeds(outcomes: Sequence[Outcome]) -> Interval | tuple[None, None, None]:
+    ratios = [outcome.ratio for outcome in outcomes]
+    if not ratios:
+        return None, None, None
+    return ratios[0] if len(ratios) == 1 else mean_interval([ratio.value for ratio in ratios])
+
+
+def _mean(outcomes: Sequence[Outcome], key: str) -> float | None:
+    values = [outcome.result[key] for outcome in outcomes if outcome.result is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    distinct: list[Any] = []
+    for value in values:
+        if value not in distinct:
+            distinct.append(value)
+    return distinct
+
+
+def _section(key: str, keys: list[str]) -> int:
+    """Return where the section of a setting first occurs, so that its settings stand together."""
+    section = key.split(".")[0]
+    return next(i for i, other in enumerate(keys) if other.split(".")[0] == section)
+
+
+def _word(key: str, value: Any) -> str:
+    """Name a value on an axis: names by themselves, numbers with what they are of."""
+    *_, last = key.split(".")
+    return str(value) if isinstance(value, str) else f"{last} {value}"

@@ -1,0 +1,68 @@
+"""How does a process work for a comparison? It reads orders, a line of JSON each, and answers every one.
+
+``python -m diffuscope.comparison.worker`` is started by :mod:`~diffuscope.comparison.pool`, for nobody to
+type. It computes on one thread. When its input closes, because the comparison is being stopped or was
+killed, it interrupts itself: a training writes its checkpoint, and the process ends.
+
+    > {"order": "TrainOrder", ...}
+    < {"what": null}                              done
+    < {"what": "The loss ...", "hint": "..."}     failed; the next order can come
+"""
+
+from __future__ import annotations
+
+import _thread
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import TextIO
+
+from diffuscope.errors import DiffuscopeError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Obey the orders on standard input until it closes."""
+    # Only answers go to the standard output that was inherited; what others print goes to the errors.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell had it ignored
+    orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=_listen, args=(sys.stdin, orders, busy), daemon=True).start()
+    try:
+        import torch
+
+        from diffuscope.comparison.work import obey, read_order
+
+        torch.set_num_threads(1)
+        while (line := orders.get()) is not None:
+            answer: dict[str, str | None] = {"what": None}
+            busy.set()
+            try:
+                obey(read_order(line))
+            except DiffuscopeError as error:
+                answer = {"what": error.what, "hint": error.hint}
+            except Exception as error:  # whatever a cell may raise: the others go on
+                answer = {"what": f"{type(error).__name__}: {error}", "hint": None}
+            busy.clear()
+            answers.write(json.dumps(answer) + "\n")
+    except (KeyboardInterrupt, BrokenPipeError):
+        pass
+
+
+def _listen(lines: TextIO, orders: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
+    """Hand on the orders; once there can be no more, stop what is being done."""
+    for line in lines:
+        orders.put(line)
+    orders.put(None)
+    if busy.is_set():
+        _thread.interrupt_main()
+
+
+if __name__ == "__main__":
+    main()
