@@ -29,9 +29,9 @@ from diffuscope.datasets.scaling import Scaling
 from diffuscope.model import Model
 from diffuscope.training import Batches, Trainer
 
-__all__ = ["ARTICLE", "FAST", "PEERS", "PLAIN", "Azula", "Contestant", "Recipe", "SmallDiffusion", "TorchCFM"]
+__all__ = ["ARTICLE", "FAST", "MEMORY", "PEERS", "PLAIN", "Contestant", "Recipe"]
 
-PLAIN, ARTICLE, FAST = "the tutorial's loop", "article", "fast"
+PLAIN, ARTICLE, FAST, MEMORY = "the tutorial's loop", "article", "fast", "perfect memory"
 
 Points = np.ndarray
 

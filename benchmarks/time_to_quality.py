@@ -10,7 +10,8 @@ the end of its run; so it is trained anew for each length, and its times are tho
 A seed sets the training points, the weights and the noise; every contestant runs once with each, seed by
 seed, in a process of its own, after some steps that are thrown away. The tutorial's loop as printed
 (``training_step.py``) is measured step by step, and multiplied; the ``article`` recipe, which trains the same
-network in the same way, is trained to its end.
+network in the same way, is trained to its end. Beside them stands what perfect memory would give: the
+training points drawn again, with replacement.
 
 Results go to ``--results`` as they come, a line of JSON for each run: what stands there is not measured
 again, so that an interrupted benchmark goes on, and ``--write`` makes table and figure from a finished one.
@@ -27,16 +28,17 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from contestants import ARTICLE, FAST, PEERS, PLAIN, Contestant, Recipe
+from contestants import ARTICLE, FAST, MEMORY, PEERS, PLAIN, Contestant, Recipe
 from fast_recipe import N, distances, fresh
 from quality_over_time import Record, draw, outcomes_of, write_up
 from report import parser, publish
@@ -48,10 +50,10 @@ from diffuscope.metrics import sliced_wasserstein
 from diffuscope.plots import save_figure
 
 RESULTS = Path(__file__).with_name("results") / "time_to_quality.jsonl"
-FIGURE = Path(__file__).parents[1] / "docs" / "images" / "time_to_quality.png"
+PICTURE = "../docs/images/time_to_quality.png"
 
 DATA = "s_curve"
-CONTESTANTS = (PLAIN, ARTICLE, *PEERS, FAST)
+CONTESTANTS = (PLAIN, ARTICLE, *PEERS, FAST, MEMORY)
 STEPS_PER_EPOCH = 79
 
 
@@ -80,7 +82,7 @@ class Plan:
     lengths: tuple[int, ...] = (100, 200, 300, 450, 650, 950, 1_500, 3_000)
     clouds: int = 4
     real: int = 8
-    pairs: int = 80
+    pairs: int = 400
     plain_steps: int = 20 * STEPS_PER_EPOCH
 
     def to_json(self) -> dict[str, Any]:
@@ -129,6 +131,9 @@ def measure(name: str, seed: int, plan: Plan) -> Record:
     try:
         if name == PLAIN:
             points = time_plain_loop(x, plan)
+        elif name == MEMORY:
+            again = partial(np.random.default_rng(seed).choice, x)
+            points = [Clock().read(0, distance(again, seed, plan))]
         elif name == FAST:
             points = train_lengths(x, seed, plan)
         else:
@@ -156,7 +161,7 @@ def train_lengths(x: np.ndarray, seed: int, plan: Plan) -> list[Record]:
         one, clock = Recipe(x, seed, FAST, steps), Clock()
         with clock.running():
             one.train_whole()
-        points.append(clock.read(steps, distance(one, seed, plan)))
+        points.append(clock.read(steps, distance(one.sample, seed, plan)))
     return points
 
 
@@ -176,18 +181,18 @@ def train_through(name: str, x: np.ndarray, seed: int, plan: Plan) -> list[Recor
             while clock.worked() < goal and steps < most:
                 one.train(one.burst)
                 steps += one.burst
-        points.append(clock.read(steps, distance(one, seed, plan)))
+        points.append(clock.read(steps, distance(one.sample, seed, plan)))
         goal *= 1.5
     return points
 
 
-def distance(one: Contestant, seed: int, plan: Plan) -> float:
-    """Return the mean distance of its clouds from fresh real ones."""
-    samples = np.split(one.sample(plan.clouds * N), plan.clouds)
-    if not np.isfinite(samples).all():
+def distance(sample: Callable[[int], np.ndarray], seed: int, plan: Plan) -> float:
+    """Return the mean distance from fresh real clouds of what ``sample`` draws."""
+    clouds = np.split(sample(plan.clouds * N), plan.clouds)
+    if not np.isfinite(clouds).all():
         return math.inf
     real = fresh(load_dataset(DATA), plan.real, 50_000 + 1000 * seed)
-    return statistics.mean(sliced_wasserstein(cloud, other) for cloud in samples for other in real)
+    return statistics.mean(sliced_wasserstein(cloud, other) for cloud in clouds for other in real)
 
 
 def measure_floor(plan: Plan) -> Record:
@@ -261,11 +266,12 @@ def main() -> None:
         if options.quick:
             plan, seeds, results = QUICK, 1, Path(scratch) / "quick.jsonl"
         records, missing = collect(plan, seeds, options.jobs, results)
-    publish("time_to_quality", write_up(records, missing, options.jobs), options.write)
+    text = f"{write_up(records, missing, options.jobs)}\n\n![Distance over seconds]({PICTURE})"
+    publish("time_to_quality", text, options.write)
     outcomes, plain, _ = outcomes_of(records, options.jobs)
     figure = draw(outcomes, plain)
     if options.write:
-        save_figure(figure, FIGURE)
+        save_figure(figure, Path(__file__).parent / PICTURE)
 
 
 if __name__ == "__main__":
