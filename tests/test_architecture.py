@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"animate"},
     {"pictures"},
     {"run"},
-    {"planning"},
+    {"planning", "diagnosis"},
     {"experiment"},
     {"comparison"},
     {"cli"},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison, compare
     from diffuscope.datasets import Dataset, load_dataset
+    from diffuscope.diagnosis import Diagnosis, diagnose
     from diffuscope.errors import DiffuscopeError
     from diffuscope.experiment import train
     from diffuscope.recipes import Recipe, load_recipe
@@ -21,10 +22,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "Dataset",
+    "Diagnosis",
     "DiffuscopeError",
     "Recipe",
     "Run",
     "compare",
+    "diagnose",
     "load",
     "load_dataset",
     "load_recipe",
@@ -34,10 +37,12 @@ __all__ = [
 _HOMES = {
     "Comparison": "diffuscope.comparison",
     "Dataset": "diffuscope.datasets",
+    "Diagnosis": "diffuscope.diagnosis",
     "DiffuscopeError": "diffuscope.errors",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.run",
     "compare": "diffuscope.comparison",
+    "diagnose": "diffuscope.diagnosis",
     "load": "diffuscope.run",
     "load_dataset": "diffuscope.datasets",
     "load_recipe": "diffuscope.recipes",

@@ -135,6 +135,11 @@ def train(
     world.wait()
     try:
         return experiment.run(pictures)
+    except RunError as error:
+        if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
+            with contextlib.suppress(OSError, RunError):
+                write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
+        raise
     except KeyboardInterrupt as stop:
         raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {experiment.way_on()}") from stop
     finally:
@@ -195,6 +200,7 @@ class _Experiment:
         main = self.world.is_main
         if main:
             write_text(self.folder / "recipe.toml", self.recipe.to_toml())
+            (self.folder / "failure.json").unlink(missing_ok=True)
         trainer = self._trainer()
         trainer.on_epoch = self._draw_row if pictures and main else None
         train_seconds = self._train(trainer)

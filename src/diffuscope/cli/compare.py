@@ -128,25 +128,23 @@ def _tell(comparison: Comparison) -> None:
 
     lines = comparison.lines()
     axes = comparison.grid.varied or list(comparison.grid.axes)
-    good = [line for line in lines if line["seeds"]]
-    best = min(good, key=lambda line: float(line["ratio"]), default=None)
+    found = comparison.best()
+    best, near = found or (None, [])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key in axes:
         table.add_column(key)
     for name in ("evaluations", "× floor", "95% interval", "seeds", "training", "sampling"):
         table.add_column(name, justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(
-            *(str(line[key]) for key in axes), *_measured(line), style="bold green" if line is best else ""
-        )
+    for i, line in enumerate(lines):
+        style = "bold green" if i == best else "green" if i in near else ""
+        table.add_row(*(str(line[key]) for key in axes), *_measured(line), style=style)
     console = Console()
     Console(width=None if console.is_terminal else 200).print(table)
     told = []
     if best is not None:
-        others = sum(line["low"] <= best["high"] for line in good) - 1
-        reached = f"; of the other {len(good) - 1}, {others} have an interval that reaches into its own"
-        where = ", ".join(f"{key} = {best[key]}" for key in axes) or "the recipe"
-        told.append(("best", f"{where}: {best['ratio']:.2f} × floor{reached if len(good) > 1 else ''}"))
+        line = lines[best]
+        where = ", ".join(f"{key} = {line[key]}" for key in axes) or "the recipe"
+        told.append(("best", f"{where}: {line['ratio']:.2f} × floor{_near(len(near), len(lines) - 1)}"))
     causes: dict[str, list[str]] = {}
     for outcome in comparison.failed:
         point = comparison.grid.points[outcome.cell.point]
@@ -163,6 +161,13 @@ def _tell(comparison: Comparison) -> None:
     typer.echo("")
     for name, text in told:
         typer.echo(f"{name:<11} {text}")
+
+
+def _near(near: int, others: int) -> str:
+    """Say how many others the seeds do not tell from the best."""
+    if not others:
+        return ""
+    return "; the seeds tell all others from it" + (f" but {near}" if near else "")
 
 
 def _measured(line: dict[str, Any]) -> list[str]:

@@ -1,0 +1,23 @@
+"""Why are samples bad? Exact parts take the place of learned or chosen ones, and tell."""
+
+from __future__ import annotations
+
+from diffuscope.diagnosis.budget import Budget, Row
+from diffuscope.diagnosis.clouds import Share
+from diffuscope.diagnosis.entry import diagnose
+from diffuscope.diagnosis.examination import Diagnosis, examine
+from diffuscope.diagnosis.findings import CODES, Finding
+from diffuscope.diagnosis.levels import Band, LevelErrors
+
+__all__ = [
+    "CODES",
+    "Band",
+    "Budget",
+    "Diagnosis",
+    "Finding",
+    "LevelErrors",
+    "Row",
+    "Share",
+    "diagnose",
+    "examine",
+]

@@ -1,0 +1,331 @@
+"""How does whatever a user wants diagnosed become a subject?
+
+A run directory knows everything about itself. A denoiser or a torch network of one's own comes with its
+schedule and its data, and with whatever else its owner cares to tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from diffuscope.datasets import Dataset, load_dataset
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.denoiser import Denoiser, DenoiserLike, Prediction
+from diffuscope.diagnosis.examination import Diagnosis, examine
+from diffuscope.diagnosis.findings import Finding
+from diffuscope.diagnosis.subject import Subject, Training
+from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.losses import Loss, Times
+from diffuscope.progress import Reporter
+from diffuscope.run import Run, load
+from diffuscope.samplers import Sampler, make_sampler
+from diffuscope.schedules import DiscreteSchedule, Grid, Schedule, Spacing
+from diffuscope.tensors import load_tensors
+
+__all__ = ["diagnose"]
+
+_LEAST_POINTS = 20
+
+
+def diagnose(
+    subject: Run | str | Path | nn.Module | DenoiserLike,
+    schedule: Schedule | ArrayLike | Tensor | None = None,
+    data: Any = None,
+    *,
+    prediction: Prediction | None = None,
+    scaling: tuple[ArrayLike, ArrayLike] | None = None,
+    sampler: str | Sampler | None = None,
+    steps: int | None = None,
+    spacing: Spacing | None = None,
+    start_std: float | None = None,
+    samples: ArrayLike | None = None,
+    held_out: ArrayLike | None = None,
+    losses: Sequence[float] | None = None,
+    learning_rate: float | None = None,
+    trained_steps: int | None = None,
+    raw: nn.Module | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Diagnosis:
+    """Find out why samples are bad, or that they are not.
+
+    Parameters
+    ----------
+    subject : Run, path, nn.Module or callable
+        A run or its directory; a torch network ``(x, t) -> ε`` of shapes (n, d), (n,) -> (n, d); or a
+        denoiser ``(x_t, level) -> x_0`` with ``level.t``, ``level.alpha`` and ``level.sigma``.
+    schedule : Schedule or array_like of shape (T,)
+        The schedule, or β_1 ... β_T, of a network or denoiser of one's own.
+    data : str, path, array, DataFrame, Dataset or callable
+        Its training data; for a run only where that was handed over from Python. A name of a built-in
+        set brings the exact law, a function ``(n, rng) -> (n, d)`` fresh draws.
+    prediction : {"noise", "data", "velocity", "flow"}, optional
+        What a network predicts; "noise" by default.
+    scaling : (shift, scale), optional
+        The network sees (data - shift) / scale, per column; by default the data as it is.
+    sampler, steps, spacing : optional
+        How samples are drawn: a name (``diffuscope list samplers``) or a step ``(walk, x) -> x``. By
+        default as the run does; otherwise DDPM in all steps of a discrete schedule, 40 steps of
+        DPM-Solver++ under a continuous one.
+    start_std : float, optional
+        Deviation of the noise from which samples start.
+    samples : array_like of shape (m, d), optional
+        What one's own sampling code made, in the units of ``data``: then that code is on trial as well.
+    held_out : array_like of shape (m, d), optional
+        Real data that the network never saw. Without a known law, learning by heart can hardly be told
+        without it.
+    losses : sequence of float, optional
+        Loss of each step of the training.
+    learning_rate, trained_steps : optional
+        Of the training; a run knows its own.
+    raw : nn.Module, optional
+        The network with its last weights, where ``subject`` has averaged ones.
+    device : str
+        For a run given by its directory: auto, cpu, cuda or mps. A network stays where it is.
+    seed : int
+    progress : bool, optional
+        By default where standard error is a terminal.
+
+    Returns
+    -------
+    Diagnosis
+        Print it; ``.findings`` and ``.budget`` hold the same as data.
+
+    Raises
+    ------
+    InputError
+        When something that is needed is missing or does not fit.
+    """
+    if isinstance(subject, str | Path):
+        failed = _failed(Path(subject))
+        if failed is not None:
+            return failed
+        subject = load(subject, device=device, data=data)
+    told: dict[str, Any] = {"held_out": _table(held_out, "held_out"), "samples": _table(samples, "samples")}
+    if isinstance(subject, Run):
+        _refuse(schedule=schedule, prediction=prediction, scaling=scaling)
+        made = _of_run(subject, sampler, steps, spacing, start_std, seed)
+    else:
+        if schedule is None or data is None:
+            raise InputError(
+                "A network or denoiser comes with its schedule and its data.",
+                "Write diffuscope.diagnose(network, betas, data).",
+            )
+        reading = _Reading(prediction, scaling, sampler, steps, spacing, start_std)
+        made = _of_parts(subject, _as_schedule(schedule), load_dataset(data), reading, seed)
+    training = made.training
+    told["training"] = dataclasses.replace(
+        training,
+        learning_rate=learning_rate or training.learning_rate,
+        steps=trained_steps or training.steps,
+        losses=training.losses if losses is None else list(enumerate(losses)),
+        raw=raw or training.raw,
+    )
+    made = dataclasses.replace(made, **told)
+    _check(made)
+    with _evaluation_mode(made):
+        return examine(made, Reporter(progress))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """What a user said of a denoiser of their own."""
+
+    prediction: Prediction | None
+    scaling: tuple[ArrayLike, ArrayLike] | None
+    sampler: str | Sampler | None
+    steps: int | None
+    spacing: Spacing | None
+    start_std: float | None
+
+
+def _of_run(
+    run: Run,
+    sampler: str | Sampler | None,
+    steps: int | None,
+    spacing: Spacing | None,
+    start_std: float | None,
+    seed: int,
+) -> Subject:
+    model, recipe = run.model, run.recipe
+    grid, way = model.plan(sampler, steps, spacing)
+    training = Training(
+        loss=Loss() if recipe.loss.distance == "custom" else recipe.loss.make(),
+        times=recipe.times.make(),
+        learning_rate=recipe.training.learning_rate,
+        batch_size=recipe.training.batch_size,
+        steps=run.summary.get("steps"),
+        losses=[(int(line["step"]), float(line["loss"])) for line in run.metrics],
+        raw=_last_weights(run),
+        recipe=recipe,
+    )
+    return Subject(
+        denoiser=model.denoiser,
+        schedule=model.denoiser.schedule,
+        grid=grid,
+        sampler=way,
+        start_std=start_std or grid.prior_std,
+        data=run.data,
+        scaling=model.scaling,
+        training=training,
+        device=model.device,
+        seed=seed,
+    )
+
+
+def _of_parts(
+    given: nn.Module | DenoiserLike, schedule: Schedule, data: Dataset, reading: _Reading, seed: int
+) -> Subject:
+    d = data.x.shape[1]
+    scaling = Scaling(np.zeros(d), np.ones(d))
+    if reading.scaling is not None:
+        shift, scale = (np.broadcast_to(np.asarray(v, dtype=float), d).copy() for v in reading.scaling)
+        scaling = Scaling(shift, scale)
+    device = torch.device("cpu")
+    denoiser: DenoiserLike = given
+    if isinstance(given, nn.Module):
+        if not isinstance(given, Denoiser):
+            denoiser = Denoiser(given, schedule, reading.prediction or "noise")
+        device = next((p.device for p in given.parameters()), device)
+    elif not callable(given):
+        raise InputError(
+            f"A {type(given).__name__} cannot be diagnosed.",
+            "Give a run directory, a torch network (x, t) -> ε, or a function (x_t, level) -> x_0.",
+        )
+    grid, sampler = _walk(schedule, reading)
+    return Subject(
+        denoiser=denoiser,
+        schedule=schedule,
+        grid=grid,
+        sampler=sampler,
+        start_std=reading.start_std or grid.prior_std,
+        data=data,
+        scaling=scaling,
+        training=Training(Loss(), Times()),
+        device=device,
+        seed=seed,
+    )
+
+
+def _walk(schedule: Schedule, reading: _Reading) -> tuple[Grid, Sampler]:
+    discrete = isinstance(schedule, DiscreteSchedule)
+    sampler = reading.sampler or ("ddpm" if discrete else "dpmpp_2m")
+    steps = reading.steps or (schedule.T if isinstance(schedule, DiscreteSchedule) else 40)
+    grid = schedule.grid(steps, reading.spacing or ("uniform" if discrete else "karras"))
+    return grid, make_sampler(sampler) if isinstance(sampler, str) else sampler
+
+
+def _as_schedule(schedule: Schedule | ArrayLike | Tensor) -> Schedule:
+    if isinstance(schedule, Schedule):
+        return schedule
+    try:
+        beta = torch.as_tensor(np.asarray(schedule, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"A schedule cannot be made of a {type(schedule).__name__}.",
+            "Give the betas, shape (T,), or a schedule of diffuscope.schedules.",
+        ) from None
+    return DiscreteSchedule(beta)
+
+
+def _table(values: ArrayLike | None, name: str) -> NDArray[np.float64] | None:
+    if values is None:
+        return None
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or len(table) < 2:
+        raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d).")
+    return table
+
+
+def _refuse(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"A run knows its own {name}.", f"Leave {name} out.")
+
+
+def _check(subject: Subject) -> None:
+    """Make sure that everything fits together before anything is measured."""
+    n, d = subject.data.x.shape
+    if n < _LEAST_POINTS:
+        raise InputError(f"{n} points are too few for a diagnosis.", f"Give at least {_LEAST_POINTS}.")
+    for name in ("samples", "held_out"):
+        table = getattr(subject, name)
+        if table is not None and table.shape[1] != d:
+            raise InputError(f"{name} has {table.shape[1]} columns, the data {d}.", "Give the same columns.")
+    if subject.held_out is not None and not np.isfinite(subject.held_out).all():
+        raise InputError("The held-out data has values that are not finite.", "Remove those rows.")
+    level = subject.grid.levels.at(0)
+    x = torch.zeros(3, d)
+    try:
+        shape = tuple(subject.ask(subject.denoiser, x, level).shape)
+    except DiffuscopeError:
+        raise
+    except Exception as error:  # whatever the user's own parts may raise
+        raise InputError(
+            f"The denoiser cannot take points of shape (3, {d}) at t = {level.t.item():g}: {error}",
+            "Give a network (x, t) -> the shape of x, t of shape (n,), or a function (x_t, level) -> x_0.",
+        ) from error
+    if shape != (3, d):
+        raise InputError(
+            f"The denoiser turns points of shape (3, {d}) into {shape}.", "It has to keep the shape of x."
+        )
+
+
+@contextlib.contextmanager
+def _evaluation_mode(subject: Subject) -> Iterator[None]:
+    """Switch dropout and the like off while the diagnosis runs."""
+    modules = [m for m in (subject.denoiser, subject.training.raw) if isinstance(m, nn.Module)]
+    before = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in zip(modules, before, strict=True):
+            module.train(was_training)
+
+
+def _last_weights(run: Run) -> nn.Module | None:
+    """Return the network before averaging, where a checkpoint of the last step has it."""
+    if not run.recipe.training.ema_decay:
+        return None
+    path = run.path / "checkpoints" / f"step_{run.summary.get('steps', 0):09d}.safetensors"
+    if not path.is_file():  # the last checkpoint may be an older one
+        return None
+    import copy
+
+    network = copy.deepcopy(run.model.denoiser.network)
+    try:
+        tensors, _ = load_tensors(path, "diffuscope-checkpoint-1")
+        torch.nn.utils.vector_to_parameters(tensors["weights"].to(run.model.device), network.parameters())
+    except (FormatError, KeyError, RuntimeError):
+        return None
+    return network
+
+
+def _failed(path: Path) -> Diagnosis | None:
+    """Tell why a training failed, of a run directory that holds no model."""
+    note = path / "failure.json"
+    if not note.is_file() or (path / "model.safetensors").is_file():
+        return None
+    import json
+
+    try:
+        failure = json.loads(note.read_text("utf-8"))
+        what, hint = str(failure["what"]), str(failure["hint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{note} cannot be read: {error}.", "Train the run again.") from error
+    from diffuscope.diagnosis.budget import Budget
+
+    finding = Finding("not_finite", "Training failed before there was a model", what, None, hint)
+    return Diagnosis(Budget(()), (finding,), None, (), None, "Nothing was measured: there is no model.")

@@ -1,0 +1,177 @@
+"""Does the network mean what its owner thinks it means?
+
+Two mistakes make a good network look hopeless, and leave a trace that can be read. An output that is taken
+for the wrong quantity (noise, data, velocity, flow) becomes right when it is read as another. And a
+network that was trained under another schedule answers a time as if it meant another noise level: for
+each time there is a level at which its answers are right, only not the one that the schedule says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.denoiser import Denoiser, DenoiserLike, Prediction, output_coefficients
+from diffuscope.diagnosis.levels import LevelErrors, level_errors, level_scale
+from diffuscope.diagnosis.subject import Subject
+from diffuscope.forward import coefficient
+from diffuscope.schedules import NoiseLevel
+
+__all__ = ["Labels", "Reading", "better_labels", "better_reading", "reread"]
+
+_READINGS: tuple[Prediction, ...] = ("noise", "data", "velocity", "flow")
+_MUCH_BETTER = 0.25
+_FITS = 0.1  # a trained network's excess error, rightly read, is far below; knowing nothing is 1
+_TIMES = 7
+_RATIOS = 49
+_REACH = 30.0
+_POINTS = 1_024
+_SAME = 1.25
+
+
+def reread(denoiser: DenoiserLike, assumed: Prediction, meant: Prediction) -> DenoiserLike:
+    """Take the output of which ``denoiser`` made x_0 as ``assumed`` for what is ``meant``."""
+
+    def read(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        skip, out = (coefficient(c, x_t) for c in output_coefficients(assumed, level))
+        output = (denoiser(x_t, level) - skip * x_t) / out
+        skip, out = (coefficient(c, x_t) for c in output_coefficients(meant, level))
+        return skip * x_t + out * output
+
+    return read
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A reading of the network's output that fits much better than the assumed one.
+
+    Attributes
+    ----------
+    assumed, meant : str
+    denoiser : DenoiserLike
+        The network, read as it is meant.
+    errors : LevelErrors
+        Of that.
+    """
+
+    assumed: Prediction
+    meant: Prediction
+    denoiser: DenoiserLike
+    errors: LevelErrors
+
+
+def better_reading(subject: Subject, now: LevelErrors) -> Reading | None:
+    """Look for a reading with a quarter of the present error or less."""
+    denoiser = subject.denoiser
+    if isinstance(denoiser, Denoiser):
+        if denoiser.prediction not in _READINGS:
+            return None
+        pairs = [(denoiser.prediction, meant) for meant in _READINGS if meant != denoiser.prediction]
+    else:
+        pairs = [(a, b) for a, b in product(_READINGS, _READINGS) if a != b]
+    found = []
+    for assumed, meant in pairs:
+        read = reread(denoiser, assumed, meant)
+        errors = level_errors(subject, read)
+        if np.isfinite(errors.mean_excess):
+            found.append(Reading(assumed, meant, read, errors))
+    best = min(found, key=lambda reading: reading.errors.mean_excess, default=None)
+    if best is None or best.errors.mean_excess > min(_FITS, _MUCH_BETTER * now.mean_excess):
+        return None
+    return best
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What noise levels the network takes its times for.
+
+    Attributes
+    ----------
+    t, claimed, believed : ndarray of shape (k,)
+        Times, their σ/α under the schedule, and the σ/α at which the network's answers fit best.
+    denoiser : DenoiserLike
+        The network, asked at the times that it would itself give the levels.
+    """
+
+    t: NDArray[np.float64]
+    claimed: NDArray[np.float64]
+    believed: NDArray[np.float64]
+    denoiser: DenoiserLike
+
+
+def better_labels(subject: Subject) -> Labels | None:
+    """Look for the noise levels that the network's answers fit; None if they are those of the schedule."""
+    denoiser = subject.denoiser
+    if isinstance(denoiser, Denoiser):
+        if denoiser.conditioning == "log_snr":
+            return None  # it is told the level itself
+        return _labels(subject, denoiser.prediction)
+    return _labels(subject, "noise") or _labels(subject, "data")
+
+
+def _labels(subject: Subject, prediction: Prediction) -> Labels | None:
+    grid = subject.grid
+    picked = np.unique(np.linspace(0, grid.n_steps - 1, _TIMES).round().astype(int)).tolist()
+    rows = []
+    for i in picked:
+        level = grid.levels.at(i)
+        claimed = level.ratio.item()
+        if not np.isfinite(claimed):
+            continue
+        ratios = np.geomspace(max(claimed / _REACH, 1e-3), min(claimed * _REACH, 1e3), _RATIOS)
+        errors = [_error_at(subject, prediction, level, r, k) for k, r in enumerate(ratios)]
+        own = _error_at(subject, prediction, level, claimed, 0)
+        best = int(np.argmin(errors))
+        rows.append((level.t.item(), claimed, ratios[best], errors[best], own))
+    t, claimed, believed, best_error, own_error = np.array(rows).T
+    off = np.exp(np.abs(np.log(believed / claimed)))
+    if np.median(off) < _SAME or best_error.mean() > min(_FITS, _MUCH_BETTER * own_error.mean()):
+        return None
+    return Labels(t, claimed, believed, _relabelled(subject, t, believed))
+
+
+def _error_at(subject: Subject, prediction: Prediction, level: NoiseLevel, ratio: float, k: int) -> float:
+    """Return the network's error when it is told ``level`` and shown points at another ratio."""
+    shown = _level_like(level, ratio)
+    _, x_t = subject.noised(shown, k=2000 + k, n=_POINTS)
+    answer = subject.ask(subject.denoiser, x_t, level)
+    # Undo the affine map of the claimed level, do that of the level shown: the bare output stays.
+    skip, out = output_coefficients(prediction, level)
+    output = (answer.double() - skip * x_t) / out
+    skip, out = output_coefficients(prediction, shown)
+    exact = subject.oracle(x_t, shown)
+    error = (skip * x_t + out * output - exact).square().mean().item()
+    return level_scale(shown.ratio, subject.spread) * error
+
+
+def _level_like(level: NoiseLevel, ratio: float) -> NoiseLevel:
+    """Return the level of a ratio in the family of ``level``: α = 1, α + σ = 1, or α² + σ² = 1."""
+    alpha, sigma = level.alpha.item(), level.sigma.item()
+    if abs(alpha - 1) < 1e-9:
+        a = 1.0
+    elif abs(alpha + sigma - 1) < 1e-9:
+        a = 1 / (1 + ratio)
+    else:
+        a = (1 + ratio**2) ** -0.5
+    as_tensor = torch.tensor([a, a * ratio], dtype=torch.float64)
+    return NoiseLevel(level.t, as_tensor[0], as_tensor[1])
+
+
+def _relabelled(subject: Subject, t: NDArray[np.float64], believed: NDArray[np.float64]) -> DenoiserLike:
+    order = np.argsort(believed)
+    at, times = np.log(believed[order]), t[order]
+
+    def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        time = np.interp(np.log(level.ratio.item()), at, times)
+        dtype = level.t.dtype
+        own = torch.tensor(time, dtype=torch.float64)
+        return subject.denoiser(
+            x_t, level._replace(t=own if dtype.is_floating_point else own.round().to(dtype))
+        )
+
+    return denoiser

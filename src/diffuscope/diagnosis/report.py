@@ -1,0 +1,67 @@
+"""How does a diagnosis read on a terminal?"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from diffuscope.diagnosis.examination import Diagnosis
+
+__all__ = ["as_text"]
+
+_WIDTH = 100
+_BAR = 24
+
+
+def as_text(diagnosis: Diagnosis) -> str:
+    """Return the budget as a table with bars, and the findings in plain words."""
+    return "\n".join([*_budget(diagnosis), "", *_network(diagnosis), *_findings(diagnosis)])
+
+
+def _budget(diagnosis: Diagnosis) -> list[str]:
+    rows = diagnosis.budget.rows
+    lines = ["Error budget, in multiples of the floor (sliced Wasserstein distance; 95% intervals)", ""]
+    longest = max(len(row.title) for row in rows)
+    most = max([abs(row.share.ratio) for row in rows] + [1e-9])
+    for row in rows:
+        share = row.share
+        sign = "" if row.part in ("floor", "total") else "+" if share.ratio >= 0 else "−"
+        bar = ("█" if share.ratio >= 0 else "░") * round(_BAR * abs(share.ratio) / most)
+        if row.part == "total":
+            lines.append("  " + "─" * (longest + 36))
+        lines.append(
+            f"  {row.title:<{longest}}  {sign + f'{abs(share.ratio):.2f}':>7}   "
+            f"({share.low:.2f} to {share.high:.2f})".ljust(longest + 34)
+            + f"  {bar}"
+        )
+    return [*lines, "", *_wrapped(diagnosis.certainty)]
+
+
+def _network(diagnosis: Diagnosis) -> list[str]:
+    lines = []
+    if diagnosis.bands:
+        worst = max(diagnosis.bands, key=lambda band: band.share.ratio)
+        lines += _wrapped(
+            f"Of the network's errors, those at σ/α from {worst.low:.2g} to {worst.high:.2g} do most to "
+            f"the samples: {worst.share.ratio:.2f} × floor ({worst.share.low:.2f} to {worst.share.high:.2f})."
+        )
+    if diagnosis.perfect_loss is not None:
+        lines += _wrapped(f"The training loss of a perfect denoiser is {diagnosis.perfect_loss:.4g}, not 0.")
+    return [*lines, ""] if lines else lines
+
+
+def _findings(diagnosis: Diagnosis) -> list[str]:
+    if not diagnosis.findings:
+        return ["No findings: nothing here costs enough to be worth mending."]
+    lines = ["Findings, worst first"]
+    for number, finding in enumerate(diagnosis.findings, 1):
+        gain = "" if finding.gain is None else f"  (gain: {finding.gain:.2f} × floor)"
+        lines += ["", f"{number}. {finding.title}{gain}"]
+        lines += _wrapped(finding.evidence, 3)
+        lines += _wrapped(f"To mend it: {finding.fix}", 3)
+    return lines
+
+
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)

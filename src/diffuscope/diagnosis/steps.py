@@ -1,0 +1,113 @@
+r"""Does a step of the sampler do what a step must?
+
+Any sampler whose answer is affine in the point and in the data estimate makes
+
+.. math::  x_s = A\, x_t + B\, \hat x_0 + \sqrt{v}\, z,
+
+and A, B, v can be read off by handing it chosen points and a denoiser that says what we want it to say. To
+keep the noised distribution, :math:`x_s \sim N(\alpha_s x_0, \sigma_s^2)`, they have to satisfy
+
+.. math::  B = \alpha_s - A \alpha_t, \qquad v = \sigma_s^2 - A^2 \sigma_t^2
+
+(Song et al. 2021, Lemma 1). A step that adds less noise than its own A asks for, noise in the step to clean
+data, an answer that stops growing with :math:`\hat x_0`: each has its sign here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffuscope.forward import transition
+from diffuscope.samplers import Sampler, Walk
+from diffuscope.schedules import Grid, NoiseLevel
+
+__all__ = ["Step", "probe_step", "probe_steps"]
+
+_POINTS = 4_096
+_PROBED = 6
+_SWEEP = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of a sampler does.
+
+    Attributes
+    ----------
+    now, target : NoiseLevel of shape ()
+    signal, data : float
+        A and B.
+    noise : float
+        Standard deviation of the noise that it adds, √v.
+    clipped_at : float or None
+        Where its answer stops growing with the data estimate, in the model's units.
+    """
+
+    now: NoiseLevel
+    target: NoiseLevel
+    signal: float
+    data: float
+    noise: float
+    clipped_at: float | None
+
+    @property
+    def wanted_noise(self) -> float:
+        """The noise that goes with A: none in a deterministic step."""
+        kept = (self.signal * self.now.sigma.item()) ** 2
+        rest = self.target.sigma.item() ** 2 - kept
+        # what rounding leaves of a difference of nearly equal numbers is no noise
+        return math.sqrt(rest) if rest > 1e-5 * kept else 0.0
+
+    @property
+    def most_noise(self) -> float:
+        """The most that a published sampler adds: the variance of the forward step."""
+        added = transition(self.target, self.now).variance.sqrt().item() if self.now.alpha > 0 else math.inf
+        return max(self.wanted_noise, added)
+
+    @property
+    def wanted_data(self) -> float:
+        """The weight of the data estimate that goes with A."""
+        return self.target.alpha.item() - self.signal * self.now.alpha.item()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it leads to clean data."""
+        return self.target.sigma.item() == 0
+
+
+def probe_steps(sampler: Sampler, grid: Grid, spread: float) -> list[Step]:
+    """Probe some steps of a walk, from the noisiest on, the last one among them."""
+    picked = torch.linspace(0, grid.n_steps - 1, min(_PROBED, grid.n_steps)).round().int().tolist()
+    return [probe_step(sampler, grid, i, spread) for i in picked]
+
+
+def probe_step(sampler: Sampler, grid: Grid, step: int, spread: float) -> Step:
+    """Read off what ``sampler`` does in step 0, 1, ... of the walk over ``grid``."""
+    zero = torch.zeros(_POINTS, 1)
+
+    def respond(x: float, x_0: float) -> Tensor:
+        def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:
+            return torch.full_like(x_t, x_0)
+
+        way = Walk(answer, grid, torch.Generator().manual_seed(0), step=step)
+        with torch.no_grad():
+            return sampler(way, zero + x).double()
+
+    still = respond(0.0, 0.0)
+    sweep = [(respond(0.0, c * spread) - still).mean().item() / (c * spread) for c in _SWEEP]
+    first = sweep[0]
+    clipped = None
+    if abs(first) > 1e-6 and sweep[-1] / first < 0.75:
+        clipped = sweep[-1] * _SWEEP[-1] * spread / first
+    return Step(
+        now=grid.levels.at(step),
+        target=grid.levels.at(step + 1),
+        signal=(respond(spread, 0.0) - still).mean().item() / spread,
+        data=first,
+        noise=still.std().item(),
+        clipped_at=clipped,
+    )
