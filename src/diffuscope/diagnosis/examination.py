@@ -70,9 +70,20 @@ class Diagnosis:
 
     def plot(self) -> Figure:
         """Draw the waterfall of the budget, and the network's error by noise level."""
-        from diffuscope.plots.diagnosis import plot_diagnosis
+        from diffuscope.plots import plot_diagnosis
 
-        return plot_diagnosis(self)
+        errors = self.errors
+        first = (
+            self.findings[0].title
+            if self.findings
+            else "No findings: nothing costs enough to be worth mending"
+        )
+        return plot_diagnosis(
+            self.budget.rows,
+            levels=None if errors is None else (errors.ratio, errors.excess, errors.irreducible),
+            bands=self.bands,
+            finding=first,
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write ``diagnosis.json`` and ``figures/diagnosis.png`` into a folder."""

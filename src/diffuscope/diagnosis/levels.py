@@ -33,6 +33,7 @@ __all__ = ["Band", "LevelErrors", "banded", "level_errors", "measure_bands", "pe
 
 _LEVELS = 16
 _POINTS = 4_096
+_DROWNED = 20.0
 _BANDS = 4
 _BAND_CLOUDS = 6
 _LOSS_BATCHES = 8
@@ -62,9 +63,15 @@ class LevelErrors:
 
 
 def level_errors(subject: Subject, denoiser: DenoiserLike) -> LevelErrors:
-    """Compare a denoiser with the exact one, along the levels of the walk."""
+    """Compare a denoiser with the exact one, along the levels of the walk.
+
+    Levels with more than 20 times as much noise as data are left out: there is nothing left to know there but
+    the mean, while reading it off a prediction of noise multiplies every error by σ/α.
+    """
     grid = subject.grid
-    picked = np.unique(np.linspace(0, grid.n_steps - 1, _LEVELS).round().astype(int))
+    ratio = grid.levels.ratio[:-1]
+    first = min(int((ratio > _DROWNED * subject.spread).sum()), grid.n_steps - 1)
+    picked = np.unique(np.linspace(first, grid.n_steps - 1, _LEVELS).round().astype(int))
     rows = []
     for i in picked.tolist():
         level = grid.levels.at(i)

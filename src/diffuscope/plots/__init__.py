@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diffuscope.plots.clouds import draw_points, plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
 from diffuscope.plots.curves import plot_loss, plot_schedule
+from diffuscope.plots.diagnosis import plot_diagnosis
 from diffuscope.plots.ink import Limits
 from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, save_figure
 from diffuscope.plots.view import Projection, State, View, axis_limits, view_of
@@ -22,6 +23,7 @@ __all__ = [
     "axis_limits",
     "draw_points",
     "plot_dataset",
+    "plot_diagnosis",
     "plot_forward_grid",
     "plot_loss",
     "plot_samples",
