@@ -244,13 +244,17 @@ class _Given:
         drawn = callable(data) or (isinstance(data, str) and data in POINT_SETS)
         self._data = data if drawn or isinstance(data, Dataset) else load_dataset(data)
         self._seen: dict[str, Dataset] = {}
+        self._made: set[str] = set()
 
     def plan(self, base: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
         """Return a complete recipe and its data; make sure that the model can be made and sampled."""
         recipe, data, _ = plan_new(self._data, base, changes, ".")
         key = json.dumps([data.source, recipe.seed if callable(self._data) else None], sort_keys=True)
         data = self._seen.setdefault(key, data)  # held once, however many combinations share it
-        recipe.make_denoiser(data.x.shape[1], empty=True)
+        denoiser = recipe.model_dump_json(include={"schedule", "network", "denoiser"})
+        if denoiser not in self._made:
+            recipe.make_denoiser(data.x.shape[1], empty=True)
+            self._made.add(denoiser)
         return recipe, data
 
 

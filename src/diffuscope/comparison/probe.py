@@ -37,6 +37,9 @@ class Estimate(NamedTuple):
     Attributes
     ----------
     trainings, cells : int
+        To be done.
+    kept : int
+        Cells that are there already.
     seconds : float
         Of the clock, on so many cores.
     cores : int
@@ -44,12 +47,16 @@ class Estimate(NamedTuple):
 
     trainings: int
     cells: int
+    kept: int
     seconds: float
     cores: int
 
     def __str__(self) -> str:
+        if not self.cells:
+            return f"all {_count(self.kept, 'cell')} are there already"
+        kept = f" ({self.kept:,} more are there already)" if self.kept else ""
         return (
-            f"{_count(self.trainings, 'training')}, {_count(self.cells, 'cell')}, "
+            f"{_count(self.trainings, 'training')}, {_count(self.cells, 'cell')}{kept}, "
             f"about {_duration(self.seconds)} on {_count(self.cores, 'core')}"
         )
 
@@ -67,12 +74,15 @@ class Probe:
         self._n, self._clouds = n, clouds
         self._known: dict[str, float] = {}
 
-    def estimate(self, trainings: Sequence[Training], cells: Sequence[Cell], jobs: int) -> Estimate:
-        """Estimate what these trainings and cells will take on ``jobs`` cores."""
+    def estimate(
+        self, trainings: Sequence[Training], cells: Sequence[Cell], kept: int, jobs: int
+    ) -> Estimate:
+        """Estimate what these trainings and cells will take on ``jobs`` cores, where ``kept`` are done."""
         jobs = max(1, min(jobs, len(trainings) + len(cells)))
         each = [self.training(t) for t in trainings] + [self.cell(c) for c in cells]
         start = _START_SECONDS if each else 0.0
-        return Estimate(len(trainings), len(cells), start + max([sum(each) / jobs, *each, 0.0]), jobs)
+        seconds = start + max([sum(each) / jobs, *each, 0.0])
+        return Estimate(len(trainings), len(cells), kept, seconds, jobs)
 
     def training(self, training: Training) -> float:
         """Return the seconds of a training, with its own measurement of its quality."""

@@ -209,7 +209,8 @@ class Study:
         trainings, cells = self.missing()
         n = max(truth.n for _, truth in self._truths.values())
         self._probe = Probe(n, _CLOUDS)
-        return self._probe.estimate(trainings, [cell for cell, _ in cells], jobs)
+        kept = len(self.grid.cells) - len(cells)
+        return self._probe.estimate(trainings, [cell for cell, _ in cells], kept, jobs)
 
     def run(self, jobs: int, reporter: Reporter) -> Comparison:
         """Do what is missing; write the tables and the picture."""

@@ -5,14 +5,16 @@ is that of their mean, of Student's t with n - 1 degrees of freedom,
 
 .. math::  \bar r \pm t_{0.975,\,n-1}\, s / \sqrt n ;
 
-of one seed alone it is the interval of the measurement, over the clouds and the floor's pairs.
+of one seed alone it is the interval of the measurement, over the clouds and the floor's pairs. Which
+combinations the seeds tell from the best one is asked of the differences, seed by seed: what a seed does
+to all of them, as to its data and its training, falls out.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,12 +45,12 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of at least two values with its 95% interval, Student's t; not below 0."""
+    """Return the mean of at least two values with its 95% interval, Student's t."""
     from scipy.special import stdtrit
 
     n, mean = len(values), float(np.mean(values))
     half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Interval(mean, max(0.0, mean - half), mean + half)
+    return Interval(mean, mean - half, mean + half)
 
 
 def ratio_interval(values: Sequence[float], floors: Sequence[float]) -> Interval:
@@ -158,6 +160,23 @@ class Comparison:
             lines.append({**line, "failed": failed})
         return lines
 
+    def best(self) -> tuple[int, list[int]] | None:
+        """Return the number of the best combination, and of those that are not told from it.
+
+        A combination is told from the best one where the 95% interval of their mean difference over the
+        seeds, each against the same seed, is above 0; of one seed, where their intervals do not meet.
+        None where every cell failed.
+        """
+        measured = [
+            {o.cell.seed: o.ratio for o in self.outcomes if o.cell.point == number and o.result is not None}
+            for number in range(len(self.grid.points))
+        ]
+        means = {i: np.mean([r.value for r in of.values()]) for i, of in enumerate(measured) if of}
+        if not means:
+            return None
+        best = min(means, key=lambda i: float(means[i]))
+        return best, [i for i in means if i != best and not _worse(measured[i], measured[best])]
+
     def summary(self) -> pd.DataFrame:
         """Return :meth:`lines` as a table, with the number of failures in place of the errors."""
         import pandas as pd
@@ -170,6 +189,7 @@ class Comparison:
         for truth in {o.truth.folder: o.truth for o in self.outcomes}.values():
             floors[truth.folder.name] = {"points": truth.n, **mean_interval(truth.floors)._asdict()}
         source = self.grid.cells[0].training.data.source
+        best = self.best()
         return {
             "data": {key: value for key, value in source.items() if key != "seed"},
             "axes": {key: _distinct(point[key] for point in self.grid.points) for key in self.grid.axes},
@@ -177,6 +197,7 @@ class Comparison:
             "metric": "sliced_wasserstein",
             "floors": list(floors.values()),
             "points": self.lines(),
+            "best": None if best is None else {"point": best[0], "not_told_from_it": best[1]},
             "left_out": self.grid.left_out,
             "versions": {"diffuscope": diffuscope.__version__},
         }
@@ -229,7 +250,18 @@ def _over_seeds(outcomes: Sequence[Outcome]) -> Interval | tuple[None, None, Non
     ratios = [outcome.ratio for outcome in outcomes]
     if not ratios:
         return None, None, None
-    return ratios[0] if len(ratios) == 1 else mean_interval([ratio.value for ratio in ratios])
+    if len(ratios) == 1:
+        return ratios[0]
+    mean, low, high = mean_interval([ratio.value for ratio in ratios])
+    return Interval(mean, max(0.0, low), high)  # a distance is not negative
+
+
+def _worse(one: Mapping[int, Interval], other: Mapping[int, Interval]) -> bool:
+    """Whether the seeds tell ``one`` to be worse than ``other``."""
+    shared = sorted(one.keys() & other.keys())
+    if len(shared) > 1:
+        return mean_interval([one[seed].value - other[seed].value for seed in shared]).low > 0
+    return bool(shared) and one[shared[0]].low > other[shared[0]].high
 
 
 def _mean(outcomes: Sequence[Outcome], key: str) -> float | None:
