@@ -29,7 +29,7 @@ from diffuscope.diagnosis.subject import Subject
 from diffuscope.forward import coefficient, q_sample
 from diffuscope.schedules import NoiseLevel
 
-__all__ = ["Band", "LevelErrors", "banded", "level_errors", "measure_bands", "perfect_loss"]
+__all__ = ["Band", "LevelErrors", "banded", "level_errors", "measure_bands", "perfect_loss", "telling_levels"]
 
 _LEVELS = 16
 _POINTS = 4_096
@@ -63,24 +63,29 @@ class LevelErrors:
 
 
 def level_errors(subject: Subject, denoiser: DenoiserLike) -> LevelErrors:
-    """Compare a denoiser with the exact one, along the levels of the walk.
-
-    Levels with more than 20 times as much noise as data are left out: there is nothing left to know there but
-    the mean, while reading it off a prediction of noise multiplies every error by σ/α.
-    """
-    grid = subject.grid
-    ratio = grid.levels.ratio[:-1]
-    first = min(int((ratio > _DROWNED * subject.spread).sum()), grid.n_steps - 1)
-    picked = np.unique(np.linspace(first, grid.n_steps - 1, _LEVELS).round().astype(int))
+    """Compare a denoiser with the exact one, along the levels of the walk that tell something."""
     rows = []
-    for i in picked.tolist():
-        level = grid.levels.at(i)
+    for i in telling_levels(subject, _LEVELS):
+        level = subject.grid.levels.at(i)
         x_0, x_t = subject.noised(level, k=1000 + i, n=_POINTS)
         exact = subject.ask(subject.perfect, x_t, level)
         answer = subject.ask(denoiser, x_t, level)
         scale = level_scale(level.ratio, subject.spread)
         rows.append([level.ratio.item(), scale * _mean(answer - exact), scale * _mean(x_0 - exact)])
     return LevelErrors(*np.array(rows).T)
+
+
+def telling_levels(subject: Subject, count: int) -> list[int]:
+    """Return the numbers of up to ``count`` levels of the walk, evenly spaced.
+
+    Levels with more than 20 times as much noise as data are left out: there is nothing left to know there but
+    the mean, while reading it off a prediction of noise multiplies every error by σ/α.
+    """
+    grid = subject.grid
+    drowned = int((grid.levels.ratio[:-1] > _DROWNED * subject.spread).sum())
+    last = grid.n_steps - 1
+    picked: list[int] = np.unique(np.linspace(min(drowned, last), last, count).round().astype(int)).tolist()
+    return picked
 
 
 def level_scale(ratio: Tensor, spread: float) -> float:

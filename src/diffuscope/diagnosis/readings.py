@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.denoiser import Denoiser, DenoiserLike, Prediction, output_coefficients
-from diffuscope.diagnosis.levels import LevelErrors, level_errors, level_scale
+from diffuscope.diagnosis.levels import LevelErrors, level_errors, level_scale, telling_levels
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.forward import coefficient
 from diffuscope.schedules import NoiseLevel
@@ -115,14 +115,10 @@ def better_labels(subject: Subject) -> Labels | None:
 
 
 def _labels(subject: Subject, prediction: Prediction) -> Labels | None:
-    grid = subject.grid
-    picked = np.unique(np.linspace(0, grid.n_steps - 1, _TIMES).round().astype(int)).tolist()
     rows = []
-    for i in picked:
-        level = grid.levels.at(i)
+    for i in telling_levels(subject, _TIMES):
+        level = subject.grid.levels.at(i)
         claimed = level.ratio.item()
-        if not np.isfinite(claimed):
-            continue
         ratios = np.geomspace(max(claimed / _REACH, 1e-3), min(claimed * _REACH, 1e3), _RATIOS)
         errors = [_error_at(subject, prediction, level, r, k) for k, r in enumerate(ratios)]
         own = _error_at(subject, prediction, level, claimed, 0)

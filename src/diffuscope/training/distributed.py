@@ -5,6 +5,7 @@ Under ``torchrun`` the environment says who one is; alone, everything here does 
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -64,4 +65,11 @@ def join_world(device: torch.device) -> World:
         return World()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_leave)
     return World(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    """Part from the others; a process that ends while its group's threads run may be aborted."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
