@@ -1,0 +1,45 @@
+"""How far are samples from data, and how far would perfect samples be? One concept a file."""
+
+from diffuscope.metrics.likelihood import (
+    LikelihoodGap,
+    entropy,
+    excess_divergence,
+    kl_divergence,
+    log_likelihood_gap,
+)
+from diffuscope.metrics.measured import Measured, against_floor, relate
+from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
+from diffuscope.metrics.table import METRICS, Measurements, Metric, measure_all
+from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
+from diffuscope.metrics.two_sample import (
+    TwoSampleTest,
+    classifier_two_sample,
+    energy_distance,
+    median_distance,
+    mmd,
+)
+
+__all__ = [
+    "METRICS",
+    "LikelihoodGap",
+    "Measured",
+    "Measurements",
+    "Metric",
+    "Neighbourhoods",
+    "TwoSampleTest",
+    "against_floor",
+    "classifier_two_sample",
+    "energy_distance",
+    "entropy",
+    "excess_divergence",
+    "kl_divergence",
+    "log_likelihood_gap",
+    "measure_all",
+    "median_distance",
+    "memorisation",
+    "mmd",
+    "neighbourhoods",
+    "relate",
+    "sliced_wasserstein",
+    "wasserstein",
+]

@@ -1,0 +1,60 @@
+"""What is a cloud that can be measured? Checks, parts of it, and directions through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffuscope.errors import InputError
+
+__all__ = ["Points", "checked_pair", "directions", "subsample"]
+
+Points = NDArray[np.floating[Any]]
+
+
+def checked_pair(
+    x: ArrayLike, y: ArrayLike, least: int = 1, dtype: type[np.floating[Any]] = np.float64
+) -> tuple[Points, Points]:
+    """Return two clouds as arrays of ``dtype``.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n, d) and (m, d)
+    least : int
+        Points that each must have.
+    dtype : type
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have fewer points.
+    """
+    a, b = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
+        raise InputError(
+            f"Clouds of shapes {a.shape} and {b.shape} cannot be compared.",
+            "Give two arrays of shape (n, d) with the same d.",
+        )
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise InputError("A cloud has values that are not finite.", "Remove them, or mend what made them.")
+    if min(len(a), len(b)) < least:
+        raise InputError(
+            f"Clouds of {len(a)} and {len(b)} points are too small for this metric.",
+            f"Give at least {least} points each.",
+        )
+    return a, b
+
+
+def subsample(x: Points, most: int, *seed: int) -> Points:
+    """Return ``most`` rows of ``x`` (n, d) in random order, or ``x`` itself where it has no more."""
+    if len(x) <= most:
+        return x
+    return np.asarray(x[np.random.default_rng(seed).permutation(len(x))[:most]])
+
+
+def directions(d: int, n: int, seed: int) -> NDArray[np.float64]:
+    """Return ``n`` independent directions, uniform on the sphere of R^d, shape (n, d); for d = 1 one."""
+    drawn = np.random.default_rng(seed).standard_normal((1 if d == 1 else n, d))
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))

@@ -1,0 +1,126 @@
+r"""How far are samples from data, and how far would perfect samples be?
+
+A distance between finite samples is never zero: two independent draws of the same law differ too. That
+is the **floor**. A metric is reported as value, floor and their ratio. There are two kinds.
+
+Ideal ``"floor"``: the metric of perfect samples is positive (a distance, an accuracy, a share). The floor
+is its mean over independent pairs of real clouds; **a ratio of 1 cannot be told from the truth**.
+
+Ideal ``"zero"``: the metric is an unbiased estimate of something that is 0 for the truth, so the mean over
+real pairs is 0 as well and is of no use as a unit. The floor is the root mean square over real pairs,
+which is how far chance alone takes one comparison from 0; **a ratio of 0 is the truth**. That of D
+perfect draws together is :math:`0 \pm 1/\sqrt D`, and may well be negative.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+
+from diffuscope.errors import InputError
+from diffuscope.metrics.clouds import Points
+
+__all__ = ["Ideal", "Measured", "against_floor", "relate"]
+
+Ideal = Literal["floor", "zero"]
+
+_T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric with its floor.
+
+    Attributes
+    ----------
+    value, floor : float
+        Mean distance generated to real, and real to real (for an ideal of zero its root mean square),
+        in the units of the metric.
+    ratio : float
+        ``value / floor``.
+    low, high : float
+        95% interval of the ratio, over fresh generated and real draws (Student's t, delta method).
+    """
+
+    value: float
+    floor: float
+    ratio: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """Return the numbers by name."""
+        return asdict(self)
+
+
+def against_floor(
+    distance: Callable[[Points, Points], float],
+    generated: Sequence[Points],
+    real: Sequence[Points],
+    floor_pairs: Sequence[tuple[Points, Points]],
+    ideal: Ideal = "floor",
+) -> Measured:
+    """Measure a distance and its floor.
+
+    Parameters
+    ----------
+    distance : callable
+        Maps two clouds to a number.
+    generated, real : sequence of arrays
+        Independent draws, compared one with one.
+    floor_pairs : sequence of pairs of arrays
+        Pairs of independent real draws of the same sizes.
+    ideal : {"floor", "zero"}
+        What perfect samples have.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting lets go of Python's lock
+        values = list(pool.map(lambda pair: distance(*pair), zip(generated, real, strict=True)))
+        floors = list(pool.map(lambda pair: distance(*pair), floor_pairs))
+    return relate(values, floors, ideal)
+
+
+def relate(values: Sequence[float], floors: Sequence[float], ideal: Ideal = "floor") -> Measured:
+    """Relate the metric's values over draws to those over real pairs.
+
+    Raises
+    ------
+    InputError
+        When the floor is 0: real clouds that are all the same tell nothing.
+    """
+    value = float(np.mean(values))
+    if ideal == "zero":
+        squares = np.square(floors)
+        floor = math.sqrt(float(squares.mean()))
+        floor_error = _half_interval(squares) / 2  # of the root: half of that of the square, relative
+    else:
+        floor = float(np.mean(floors))
+        floor_error = _half_interval(floors)
+    if not floor > 0:
+        raise InputError(
+            "The floor is 0: real points compared with real points do not differ at all.",
+            "Give more data, or data that varies.",
+        )
+    ratio = value / floor
+    spread = math.hypot(_half_interval(values) / floor, ratio * floor_error / _scale(floor, ideal))
+    low = ratio - spread if ideal == "zero" else max(0.0, ratio - spread)
+    return Measured(value, floor, ratio, low, ratio + spread)
+
+
+def _scale(floor: float, ideal: Ideal) -> float:
+    """Return what the floor's error is relative to: the mean square for a root of it."""
+    return floor**2 if ideal == "zero" else floor
+
+
+def _half_interval(values: Sequence[float] | Points) -> float:
+    """Return half the 95% interval of the mean of ``values``; of a single one it is infinite."""
+    n = len(values)
+    if n < 2:
+        return math.inf
+    t = _T_975.get(n - 1, 1.96 + 2.4 / (n - 1))
+    return float(t * np.std(values, ddof=1) / math.sqrt(n))

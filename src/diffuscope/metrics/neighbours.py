@@ -1,0 +1,154 @@
+r"""Do samples lie where data lies, everywhere where it lies, and not on the training points?
+
+With :math:`B_k(z)` the ball around z that reaches to its k-th neighbour in its own cloud, for samples X
+and real points Y (n and m of them):
+
+* **precision**, the share of samples in the ball of any real point: samples that look real;
+* **recall**, the share of real points in the ball of any sample: data that the model can make
+  (both Kynkäänniemi et al. 2019, Eq. 1 and 2);
+* **density**, :math:`\frac1{kn} \sum_{x, y} 1[x \in B_k(y)]`: as precision, but an outlier among the real
+  points, whose ball is wide, does not count for much; it may exceed 1;
+* **coverage**, the share of real points with a sample in their ball (both Naeem et al. 2020, Eq. 3, 4).
+
+**Memorisation**: the share of samples that are nearer to a training point than all but a tenth of
+held-out real points are. Of perfect samples it is a tenth, so **a ratio above 1 means copying** and 10 is
+nothing but copies. A share is used rather than a mean distance, in which a few wild samples would hide
+many copies (the reasoning of Meehan et al. 2020, who compare ranks).
+
+Up to ten dimensions neighbours come from k-d trees, above by brute force in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffuscope.errors import InputError
+from diffuscope.metrics.clouds import Points, checked_pair
+
+__all__ = ["Neighbourhoods", "memorisation", "neighbour_distances", "neighbourhoods"]
+
+Counts = NDArray[np.int_]
+
+_TREE_DIMENSIONS = 10
+_TREE_BLOCK = 1000  # balls looked into at once: repeated points may have all points in theirs
+_BLOCK_MIB = 64
+
+
+class Neighbourhoods(NamedTuple):
+    """What the balls say, each 0 for the worst; density and no other may exceed 1."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def neighbourhoods(generated: ArrayLike, real: ArrayLike, k: int = 5) -> Neighbourhoods:
+    """Return precision, recall, density and coverage of samples.
+
+    Parameters
+    ----------
+    generated, real : array_like of shape (n, d) and (m, d)
+    k : int
+        Which neighbour a ball reaches to; 5 as in Naeem et al. 2020.
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have no more than ``k`` points.
+    """
+    x, y = checked_pair(generated, real, least=k + 1)
+    around_real, in_real = _occupancy(y, neighbour_distances(y, y, k, itself=True), x)
+    _, in_generated = _occupancy(x, neighbour_distances(x, x, k, itself=True), y)
+    return Neighbourhoods(
+        precision=float((in_real > 0).mean()),
+        recall=float((in_generated > 0).mean()),
+        density=float(in_real.mean() / k),
+        coverage=float((around_real > 0).mean()),
+    )
+
+
+def _occupancy(centres: Points, radii: Points, points: Points) -> tuple[Counts, Counts]:
+    """Return how many points each ball holds, shape (m,), and in how many balls each point is, (n,)."""
+    held: list[Counts] = []
+    within: Counts = np.zeros(len(points), dtype=np.int_)
+    for counts, inside in _balls(centres, radii, points):
+        held.append(counts)
+        within += inside
+    return np.concatenate(held), within
+
+
+def _balls(centres: Points, radii: Points, points: Points) -> Iterator[tuple[Counts, Counts]]:
+    """Yield the two counts of :func:`_occupancy` for some balls at a time."""
+    if centres.shape[1] <= _TREE_DIMENSIONS:
+        from scipy.spatial import KDTree
+
+        tree = KDTree(points)
+        for start in range(0, len(centres), _TREE_BLOCK):
+            part = slice(start, start + _TREE_BLOCK)
+            found = tree.query_ball_point(centres[part], radii[part], return_sorted=False)
+            counts = np.array([len(inside) for inside in found])
+            members = np.concatenate([np.asarray(inside, dtype=np.int_) for inside in found])
+            yield counts, np.bincount(members, minlength=len(points))
+        return
+    from sklearn.metrics import pairwise_distances_chunked
+
+    start = 0
+    for distances in pairwise_distances_chunked(centres, points, working_memory=_BLOCK_MIB):
+        inside = distances <= radii[start : start + len(distances), None]
+        start += len(distances)
+        yield inside.sum(axis=1), inside.sum(axis=0)
+
+
+def neighbour_distances(points: Points, cloud: Points, k: int = 1, itself: bool = False) -> Points:
+    """Return the distance of each point (n, d) to its k-th neighbour in a cloud (m, d), shape (n,).
+
+    Parameters
+    ----------
+    points, cloud : ndarray
+    k : int
+    itself : bool
+        Whether ``points`` is ``cloud``, where each point is its own nearest and does not count.
+    """
+    rank = k + 1 if itself else k
+    if cloud.shape[1] <= _TREE_DIMENSIONS:
+        from scipy.spatial import KDTree
+
+        return np.asarray(KDTree(cloud).query(points, [rank])[0][:, 0])
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=rank, algorithm="brute").fit(cloud)
+    return np.asarray(search.kneighbors(points)[0][:, -1])
+
+
+def memorisation(generated: ArrayLike, held_out: ArrayLike, training: ArrayLike, share: float = 0.1) -> float:
+    """Return the share of samples that are as near to the training set as few held-out points are.
+
+    Parameters
+    ----------
+    generated, held_out : array_like of shape (n, d) and (m, d)
+        Samples, and real points that the model was not trained on.
+    training : array_like of shape (l, d)
+        All of what it was trained on: copies of a point that is missing here are not seen.
+    share : float
+        Of the held-out points, those that count as near; what perfect samples have.
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have fewer than 20 points, or when more
+        than ``share`` of the held-out points are training points.
+    """
+    x, y = checked_pair(generated, held_out, least=20)
+    y, z = checked_pair(y, training)
+    near = float(np.quantile(neighbour_distances(y, z), share))
+    if near == 0:
+        raise InputError(
+            "Held-out points lie on points of the training set, so nearness to it says nothing.",
+            "Keep real points out of training, or give data that does not repeat itself.",
+        )
+    return float((neighbour_distances(x, z) <= near).mean())

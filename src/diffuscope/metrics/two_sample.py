@@ -1,0 +1,203 @@
+r"""Could chance alone have made two clouds so different? Two-sample statistics.
+
+Energy distance (Székely and Rizzo 2013, Eq. 2.1) and squared maximum mean discrepancy (Gretton et al.
+2012, Eq. 3), with independent copies X' and Y':
+
+.. math::  D(X, Y) = 2 E|X - Y| - E|X - X'| - E|Y - Y'|
+
+.. math::  M(X, Y) = E k(X, X') + E k(Y, Y') - 2 E k(X, Y)
+
+Both are 0 where the laws agree and positive elsewhere. They are estimated without bias, by means over
+pairs of *different* points; so of equal laws half of the estimates, or so, are negative.
+
+The energy distance is computed by sorting: for v in R^d :math:`|v| = c_d E_\theta |\theta^T v|` over
+directions θ, with :math:`c_d = \sqrt\pi\, \Gamma(\frac{d+1}2) / \Gamma(\frac d2)`, hence
+:math:`D(X, Y) = c_d E_\theta D(\theta^T X, \theta^T Y)`, and in one dimension the sum of all distances is
+:math:`\sum_{i<j} |x_i - x_j| = \sum_i (2i - n + 1) x_{(i)}`, i from 0.
+
+The discrepancy's kernel is the mean of five Gaussians, of bandwidths 2, 1, 1/2, 1/4, 1/8 times a median
+distance. The estimate is the mean over blocks of B points (Zaremba et al. 2013, Eq. 4): of equal laws its
+standard deviation is that of a full statistic on :math:`\sqrt{nB}` points at the same cost, of different
+laws it is smaller, for all points take part.
+
+Classifier two-sample test (Lopez-Paz and Oquab 2017, Section 3): a classifier that tells the clouds apart
+on points that it has not seen shows that they differ, and its accuracy says how plainly; 1/2 is chance.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from diffuscope.metrics.clouds import Points, checked_pair, directions, subsample
+
+__all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_distance", "mmd"]
+
+_BANDWIDTHS = 5
+_LARGEST = 2.0
+_BLOCK_RATIO = 4  # points of the larger cloud in a block, at most, for one of the smaller
+
+
+def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: int = 0) -> float:
+    """Return an unbiased estimate of the (squared) energy distance, in the units of the clouds.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n, d) and (m, d)
+    n_projections : int
+        Directions; with d = 1 there is only one. 256 give the statistic over all directions within
+        about 4% (root mean square, for a shift in the plane).
+    seed : int
+        Of the directions.
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have fewer than two points.
+    """
+    a, b = checked_pair(x, y, least=2)
+    middle = b.mean(axis=0)
+    a, b = a - middle, b - middle
+    n, m, d = len(a), len(b), a.shape[1]
+    across = directions(d, n_projections, seed)
+    total = 0.0
+    for block in np.array_split(across, math.ceil(len(across) / 32)):
+        one, other = block @ a.T, block @ b.T
+        within, beyond = _sum_of_distances(one), _sum_of_distances(other)
+        between = _sum_of_distances(np.concatenate([one, other], axis=1)) - within - beyond
+        each = 2 * between / (n * m) - within / math.comb(n, 2) - beyond / math.comb(m, 2)
+        total += float(each.sum())
+    scale = math.sqrt(math.pi) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
+    return scale * total / len(across)
+
+
+def _sum_of_distances(rows: Points) -> Points:
+    """Return the sum of the distances of all pairs in each row (k, n), shape (k,)."""
+    n = rows.shape[1]
+    return np.asarray(np.sort(rows, axis=1) @ (2.0 * np.arange(n) - n + 1))
+
+
+def median_distance(x: ArrayLike, y: ArrayLike, most_points: int = 500, seed: int = 0) -> float:
+    """Return the median distance between two points of the clouds together (of a subsample).
+
+    This is the usual bandwidth of a Gaussian kernel (Gretton et al. 2012, Section 8). It is the mean
+    distance where the median is 0.
+    """
+    from scipy.spatial.distance import pdist
+
+    a, b = checked_pair(x, y)
+    both = np.concatenate([subsample(a, most_points, seed, 0), subsample(b, most_points, seed, 1)])
+    distances = pdist(both)
+    return float(np.median(distances) or distances.mean())
+
+
+def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float | None = None, block: int = 500, seed: int = 0) -> float:
+    """Return an unbiased estimate of the squared maximum mean discrepancy, a pure number.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n, d) and (m, d)
+    bandwidth : float, optional
+        The middle scale of the kernel, in the units of the clouds; the median distance of the two clouds
+        by default. Clouds to be compared with each other need a common one. It is without bias where the
+        bandwidth does not depend on the clouds.
+    block : int
+        Points of the smaller cloud in a block; time and memory of a block grow with its square.
+    seed : int
+        Of the order of the points.
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have fewer than two points.
+    """
+    a, b = checked_pair(x, y, least=2)
+    if bandwidth is None:
+        bandwidth = median_distance(a, b)
+    unit = _LARGEST * (bandwidth or 1.0)
+    middle = b.mean(axis=0)
+    random = np.random.default_rng((seed, 2))
+    blocks = math.ceil(min(len(a), len(b)) / block)
+    parts = [
+        np.array_split(((cloud - middle) / unit)[random.permutation(len(cloud))], blocks) for cloud in (a, b)
+    ]
+    most = _BLOCK_RATIO * block
+    return float(np.mean([_mmd_of_block(p[:most], q[:most]) for p, q in zip(*parts, strict=True)]))
+
+
+def _mmd_of_block(x: Points, y: Points) -> float:
+    """Return the U-statistic (Gretton et al. 2012, Eq. 3) of clouds in units of the largest bandwidth."""
+    n, m = len(x), len(y)
+    within = (_kernel_sum(x, x) - n) / (n * (n - 1))  # less the pairs of a point with itself
+    beyond = (_kernel_sum(y, y) - m) / (m * (m - 1))
+    return within + beyond - 2 * _kernel_sum(x, y) / (n * m)
+
+
+def _kernel_sum(x: Points, y: Points) -> float:
+    """Return the sum of the kernel over all pairs: half the bandwidth is the fourth power."""
+    from scipy.spatial.distance import cdist
+
+    kernel = np.exp(cdist(x, y, "sqeuclidean") / -2)
+    total = float(kernel.sum())
+    for _ in range(_BANDWIDTHS - 1):
+        np.square(kernel, out=kernel)
+        np.square(kernel, out=kernel)
+        total += float(kernel.sum())
+    return total / _BANDWIDTHS
+
+
+class TwoSampleTest(NamedTuple):
+    """How well a classifier tells two clouds apart.
+
+    Attributes
+    ----------
+    accuracy : float
+        Share of points whose cloud it guesses, none of them seen before.
+    low, high : float
+        95% interval of the accuracy (Wilson).
+    p_value : float
+        How probable as many right guesses are by chance, one-sided.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    p_value: float
+
+
+def classifier_two_sample(x: ArrayLike, y: ArrayLike, folds: int = 3, seed: int = 0) -> TwoSampleTest:
+    """Test with gradient-boosted trees, cross-fitted, whether two clouds have the same law.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n, d) and (m, d)
+        The larger one is cut to the size of the smaller, so that chance is 1/2.
+    folds : int
+        Each point is judged by trees that saw the other folds.
+    seed : int
+        Of the subsample and the folds.
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have fewer than 50 points.
+    """
+    from scipy.stats import binomtest
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    a, b = checked_pair(x, y, least=50)
+    n = min(len(a), len(b))
+    points = np.concatenate([subsample(a, n, seed, 0), subsample(b, n, seed, 1)])
+    cloud = np.repeat([0, 1], n)
+    trees = HistGradientBoostingClassifier(
+        max_iter=30, max_leaf_nodes=15, early_stopping=False, random_state=seed
+    )
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    right = int((cross_val_predict(trees, points, cloud, cv=parts) == cloud).sum())
+    test = binomtest(right, 2 * n, alternative="greater")
+    low, high = binomtest(right, 2 * n).proportion_ci(method="wilson")
+    return TwoSampleTest(right / (2 * n), float(low), float(high), float(test.pvalue))
