@@ -199,7 +199,7 @@ def diverging() -> Diagnosis:
         diffuscope.train(
             "s_curve",
             out=out,
-            changes={"training.learning_rate": 1e6, "data.scaling": "divide", "data.divisor": 1e-12},
+            changes={"training.learning_rate": 1e4},
             pictures=False,
             progress=False,
         )
@@ -255,7 +255,7 @@ PIPELINES: list[tuple[str, str | None, Callable[[], Diagnosis]]] = [
     ("own loop without noise, only its samples seen", "noise_missing", lambda: own().diagnose(
         samples=loop(own(), 20_000, keep_noise=False))),
     ("NaN in the network's last time", "not_finite", lambda: own().diagnose(LogOfTime(own().network))),
-    ("training that blew up", "not_finite", diverging),
+    ("training that blew up: a learning rate of 10,000", "not_finite", diverging),
     ("sound: fast on the S-curve", None, lambda: found(of_run())),
     ("sound: fast on eight Gaussians", None, lambda: found(of_run("eight_gaussians"))),
     ("sound: a table of one's own, its law not known", None, lambda: of_table(

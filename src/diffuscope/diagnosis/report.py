@@ -21,6 +21,8 @@ def as_text(diagnosis: Diagnosis) -> str:
 
 def _budget(diagnosis: Diagnosis) -> list[str]:
     rows = diagnosis.budget.rows
+    if not rows:
+        return _wrapped(diagnosis.certainty)
     lines = ["Error budget, in multiples of the floor (sliced Wasserstein distance; 95% intervals)", ""]
     longest = max(len(row.title) for row in rows)
     most = max([abs(row.share.ratio) for row in rows] + [1e-9])
