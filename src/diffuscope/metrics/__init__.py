@@ -9,7 +9,7 @@ from diffuscope.metrics.likelihood import (
 )
 from diffuscope.metrics.measured import Measured, against_floor, relate
 from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
-from diffuscope.metrics.table import METRICS, Measurements, Metric, measure_all
+from diffuscope.metrics.table import METRICS, Measurements, Metric, Yardstick, measure_all
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import (
     TwoSampleTest,
@@ -27,6 +27,7 @@ __all__ = [
     "Metric",
     "Neighbourhoods",
     "TwoSampleTest",
+    "Yardstick",
     "against_floor",
     "classifier_two_sample",
     "energy_distance",

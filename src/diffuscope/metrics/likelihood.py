@@ -38,7 +38,8 @@ LogDensity = Callable[[Points], Points]
 def entropy(x: ArrayLike, k: int = 5) -> float:
     """Return the differential entropy of the law of ``x`` (n, d), in nats.
 
-    For 2,000 points of a standard Gaussian in d = 1, 2, 8 the bias is below 0.01, 0.01 and 0.25.
+    For 2,000 points of a standard Gaussian the bias is below 0.02 nats for d = 1 and 2, below 0.05 for
+    d = 3 and 8 (where two biases meet), and 0.64 for d = 16; for a uniform square it is 0.02.
 
     Raises
     ------

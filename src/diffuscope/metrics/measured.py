@@ -85,7 +85,9 @@ def against_floor(
     return relate(values, floors, ideal)
 
 
-def relate(values: Sequence[float], floors: Sequence[float], ideal: Ideal = "floor") -> Measured:
+def relate(
+    values: Sequence[float] | Points, floors: Sequence[float] | Points, ideal: Ideal = "floor"
+) -> Measured:
     """Relate the metric's values over draws to those over real pairs.
 
     Raises

@@ -15,6 +15,8 @@ metrics                             points, most  draws real pairs
 ``memorisation``                    5,000         8     16
 ``kl``                              5,000         8     32
 =================================== ============= ===== ==========
+
+Above ten dimensions, where neighbours are found by brute force, the last three use 2,000, 1,000 and 2,000.
 """
 
 from __future__ import annotations
@@ -23,19 +25,20 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.metrics.clouds import Points, checked_pair, subsample
 from diffuscope.metrics.likelihood import LogDensity, excess_divergence
 from diffuscope.metrics.measured import Ideal, Measured, relate
-from diffuscope.metrics.neighbours import memorisation, neighbourhoods
+from diffuscope.metrics.neighbours import TREE_DIMENSIONS, memorisation, neighbourhoods
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import classifier_two_sample, energy_distance, median_distance, mmd
 
-__all__ = ["METRICS", "Measurements", "Metric", "measure_all"]
+__all__ = ["METRICS", "Measurements", "Metric", "Yardstick", "measure_all"]
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,16 @@ class Metric:
         Whether the ratio of perfect samples is 1 or 0, see :mod:`diffuscope.metrics.measured`.
     better : {"low", "high"}
         Which way from there is better, or less bad.
-    needs : {"real", "training", "density"}
-        What it takes besides samples and real draws.
+    needs : {"real", "training", "density", "likelihood"}
+        What it takes besides samples and real draws. One that needs the model's own likelihood is not
+        measured here: see :func:`~diffuscope.metrics.likelihood.log_likelihood_gap`.
     """
 
     name: str
     title: str
     ideal: Ideal
     better: Literal["low", "high"]
-    needs: Literal["real", "training", "density"] = "real"
+    needs: Literal["real", "training", "density", "likelihood"] = "real"
 
 
 METRICS: dict[str, Metric] = {
@@ -75,6 +79,7 @@ METRICS: dict[str, Metric] = {
         Metric("coverage", "Coverage", "floor", "high"),
         Metric("memorisation", "Copies of training points", "floor", "low", "training"),
         Metric("kl", "Divergence from the truth (nats)", "zero", "low", "density"),
+        Metric("log_likelihood_gap", "Log-likelihood gap (nats)", "zero", "low", "likelihood"),
     )
 }
 
@@ -110,9 +115,14 @@ class _Family:
     names: tuple[str, ...]
     measure: Callable[[Points, Points, _Facts], tuple[float, ...]] = field(repr=False)
     points: int = 5_000
+    points_above: int | None = None  # in more dimensions than k-d trees are good for
     draws: int | None = 8
     pairs: int | None = 16
     least: int = 2
+
+    def most(self, d: int) -> int:
+        """Return how many points of a cloud are used."""
+        return self.points_above if self.points_above and d > TREE_DIMENSIONS else self.points
 
 
 def _memorisation(x: Points, y: Points, facts: _Facts) -> tuple[float]:
@@ -129,43 +139,40 @@ _FAMILIES = (
     _Family(
         ("sliced_wasserstein",),
         lambda x, y, f: (sliced_wasserstein(x, y, seed=f.seed),),
-        10_000,
-        None,
-        None,
-        1,
+        points=10_000,
+        draws=None,
+        pairs=None,
+        least=1,
     ),
-    _Family(("wasserstein",), lambda x, y, f: (wasserstein(x, y, seed=f.seed),), 1_000, least=1),
-    _Family(("energy_distance",), lambda x, y, f: (energy_distance(x, y, seed=f.seed),), 10_000, 8, 32),
-    _Family(("mmd",), lambda x, y, f: (mmd(x, y, f.bandwidth, seed=f.seed),), 10_000, 8, 32),
+    _Family(("wasserstein",), lambda x, y, f: (wasserstein(x, y, seed=f.seed),), points=1_000, least=1),
+    _Family(
+        ("energy_distance",), lambda x, y, f: (energy_distance(x, y, seed=f.seed),), points=10_000, pairs=32
+    ),
+    _Family(("mmd",), lambda x, y, f: (mmd(x, y, f.bandwidth, seed=f.seed),), points=10_000, pairs=32),
     _Family(
         ("classifier_accuracy",),
         lambda x, y, f: (classifier_two_sample(x, y, seed=f.seed).accuracy,),
-        2_000,
+        points=2_000,
         least=50,
     ),
-    _Family(("precision", "recall", "density", "coverage"), lambda x, y, f: neighbourhoods(x, y), least=20),
-    _Family(("memorisation",), _memorisation, least=50),
-    _Family(("kl",), _kl, pairs=32, least=20),
+    _Family(
+        ("precision", "recall", "density", "coverage"),
+        lambda x, y, f: neighbourhoods(x, y),
+        points_above=2_000,
+        least=20,
+    ),
+    _Family(("memorisation",), _memorisation, points_above=1_000, least=50),
+    _Family(("kl",), _kl, points_above=2_000, pairs=32, least=20),
 )
 
 
-def measure_all(
-    generated: Sequence[Points],
-    real: Sequence[Points],
-    floor_pairs: Sequence[tuple[Points, Points]],
-    *,
-    training: Points | None = None,
-    log_density: LogDensity | None = None,
-    seed: int = 0,
-    only: Sequence[str] | None = None,
-) -> Measurements:
-    """Measure all metrics, or some, on the same draws.
+class Yardstick:
+    """Real draws and what they score against each other, measured once for any number of models.
 
     Parameters
     ----------
-    generated, real : sequence of arrays of shape (n, d)
-        Independent draws in units in which all columns count alike; ``generated[i]`` meets ``real[i]``.
-        Two at least, or the intervals are infinite.
+    real : sequence of arrays of shape (n, d)
+        Independent draws in units in which all columns count alike.
     floor_pairs : sequence of pairs of arrays of shape (n, d)
         Independent real pairs. All clouds are cut to the size of the smallest (and to the most that a
         metric uses, see the table above), so that the floor is that of equal sizes.
@@ -178,6 +185,118 @@ def measure_all(
     only : sequence of str, optional
         Names from ``METRICS``.
 
+    Raises
+    ------
+    InputError
+        When a name is unknown, there are no draws, or a cloud is empty, of another dimension or not finite.
+    """
+
+    def __init__(
+        self,
+        real: Sequence[Points],
+        floor_pairs: Sequence[tuple[Points, Points]],
+        *,
+        training: Points | None = None,
+        log_density: LogDensity | None = None,
+        seed: int = 0,
+        only: Sequence[str] | None = None,
+    ) -> None:
+        for name in only or ():
+            if name not in METRICS:
+                raise unknown_name("metric", name, METRICS)
+        if not real or not floor_pairs:
+            raise InputError(
+                f"{len(real)} real draws and {len(floor_pairs)} real pairs are not enough to measure by.",
+                "Give at least one of each; two, for an interval.",
+            )
+        self.real = [checked_pair(cloud, real[0][:1])[0] for cloud in real]
+        self.pairs = [(checked_pair(x, real[0][:1])[0], checked_pair(x, y)[1]) for x, y in floor_pairs]
+        self.wanted = set(METRICS if only is None else only)
+        self._facts = _Facts(training, log_density, median_distance(*self.pairs[0], seed=seed), seed)
+        self._floors: dict[tuple[tuple[str, ...], int], NDArray[np.float64]] = {}
+
+    def measure(self, generated: Sequence[Points]) -> Measurements:
+        """Measure samples.
+
+        Parameters
+        ----------
+        generated : sequence of arrays of shape (n, d)
+            Independent draws; ``generated[i]`` meets ``real[i]``. Two at least, or the intervals are
+            infinite.
+
+        Raises
+        ------
+        InputError
+            When there is not one for each real draw, or it is empty, of another dimension or not finite.
+        """
+        if len(generated) != len(self.real):
+            raise InputError(
+                f"{len(generated)} generated draws cannot meet {len(self.real)} real ones.",
+                "Give as many of the one as of the other.",
+            )
+        draws = [checked_pair(x, y) for x, y in zip(generated, self.real, strict=True)]
+        made = Measurements()
+        for family in _FAMILIES:
+            if not self.wanted.isdisjoint(family.names):
+                self._add(family, draws, made)
+        return made
+
+    def _add(self, family: _Family, draws: Sequence[tuple[Points, Points]], made: Measurements) -> None:
+        """Add a family's metrics to ``made``, or say there why they cannot be had."""
+        names = [name for name in family.names if name in self.wanted]
+        smallest = min(len(cloud) for pair in [*draws, *self.pairs] for cloud in pair)
+        n = min(family.most(draws[0][0].shape[1]), smallest)
+        why = _missing(family, self._facts, n)
+        if why is not None:
+            made.left_out.update(dict.fromkeys(names, why))
+            return
+        try:
+            if (family.names, n) not in self._floors:
+                self._floors[family.names, n] = _values(family, self.pairs[: family.pairs], n, self._facts)
+            values = _values(family, draws[: family.draws], n, self._facts)
+        except InputError as error:
+            made.left_out.update(dict.fromkeys(names, error.what))
+            return
+        floors = self._floors[family.names, n]
+        for name in names:
+            value, floor = values[:, family.names.index(name)], floors[:, family.names.index(name)]
+            if not (np.isfinite(value).all() and np.isfinite(floor).all()):
+                made.left_out[name] = "It is infinite: points lie where the true density is 0."
+                continue
+            try:
+                made[name] = relate(value, floor, METRICS[name].ideal)
+            except InputError as error:
+                made.left_out[name] = error.what
+
+
+def _values(
+    family: _Family, pairs: Sequence[tuple[Points, Points]], n: int, facts: _Facts
+) -> NDArray[np.float64]:
+    """Return the family's metrics between ``n`` points of each cloud, shape (pairs, metrics)."""
+
+    def measure(place: int) -> tuple[float, ...]:
+        x, y = (subsample(cloud, n, facts.seed, place, i) for i, cloud in enumerate(pairs[place]))
+        return family.measure(x, y, facts)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # what takes long lets go of Python's lock
+        return np.array(list(pool.map(measure, range(len(pairs)))))
+
+
+def measure_all(
+    generated: Sequence[Points],
+    real: Sequence[Points],
+    floor_pairs: Sequence[tuple[Points, Points]],
+    **facts: Any,
+) -> Measurements:
+    """Measure all metrics, or some, on the same draws: ``Yardstick(real, floor_pairs, **facts)``, used once.
+
+    Parameters
+    ----------
+    generated, real : sequence of arrays of shape (n, d)
+        Independent draws; ``generated[i]`` meets ``real[i]``.
+    floor_pairs, **facts
+        As :class:`Yardstick` takes them.
+
     Returns
     -------
     Measurements
@@ -188,67 +307,7 @@ def measure_all(
     InputError
         When a name is unknown, a draw is missing, or a cloud is empty, of another dimension or not finite.
     """
-    for name in only or ():
-        if name not in METRICS:
-            raise unknown_name("metric", name, METRICS)
-    if not generated or len(generated) != len(real) or not floor_pairs:
-        raise InputError(
-            f"{len(generated)} generated and {len(real)} real draws with {len(floor_pairs)} real pairs.",
-            "Give as many real draws as generated ones, and at least one pair.",
-        )
-    pairs = [checked_pair(x, y) for x, y in zip(generated, real, strict=True)]
-    floors = [checked_pair(x, y) for x, y in floor_pairs]
-    for _, y in [*pairs[1:], *floors]:
-        checked_pair(pairs[0][1][:1], y[:1])  # of one dimension all of them
-    facts = _Facts(training, log_density, median_distance(*floors[0], seed=seed), seed)
-    wanted = set(METRICS if only is None else only)
-    found: dict[str, Measured] = {}
-    made = Measurements()
-    for family in _FAMILIES:
-        if not wanted.isdisjoint(family.names):
-            _measure_family(family, pairs, floors, facts, found, made.left_out)
-    made.update((name, found[name]) for name in METRICS if name in found and name in wanted)
-    made.left_out = {name: why for name, why in made.left_out.items() if name in wanted}
-    return made
-
-
-def _measure_family(
-    family: _Family,
-    pairs: Sequence[tuple[Points, Points]],
-    floors: Sequence[tuple[Points, Points]],
-    facts: _Facts,
-    found: dict[str, Measured],
-    left_out: dict[str, str],
-) -> None:
-    """Add a family's metrics to ``found``, or why they cannot be had to ``left_out``."""
-    n = min(family.points, *(len(cloud) for pair in [*pairs, *floors] for cloud in pair))
-    why = _missing(family, facts, n)
-    if why is not None:
-        left_out.update(dict.fromkeys(family.names, why))
-        return
-    both = [*pairs[: family.draws], *floors[: family.pairs]]
-
-    def measure(place: int) -> tuple[float, ...]:
-        x, y = both[place]
-        return family.measure(
-            subsample(x, n, facts.seed, place, 0), subsample(y, n, facts.seed, place, 1), facts
-        )
-
-    try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # what takes long lets go of Python's lock
-            table = np.array(list(pool.map(measure, range(len(both)))))
-    except InputError as error:
-        left_out.update(dict.fromkeys(family.names, error.what))
-        return
-    draws = len(pairs[: family.draws])
-    for name, column in zip(family.names, table.T, strict=True):
-        if not np.isfinite(column).all():
-            left_out[name] = "It is infinite: points lie where the true density is 0."
-            continue
-        try:
-            found[name] = relate(column[:draws].tolist(), column[draws:].tolist(), METRICS[name].ideal)
-        except InputError as error:
-            left_out[name] = error.what
+    return Yardstick(real, floor_pairs, **facts).measure(generated)
 
 
 def _missing(family: _Family, facts: _Facts, n: int) -> str | None:

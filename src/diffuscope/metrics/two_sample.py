@@ -32,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from diffuscope.metrics.clouds import Points, checked_pair, directions, subsample
+from diffuscope.metrics.clouds import Points, checked_pair, orthogonal_directions, subsample
 
 __all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_distance", "mmd"]
 
@@ -48,8 +48,8 @@ def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: 
     ----------
     x, y : array_like of shape (n, d) and (m, d)
     n_projections : int
-        Directions; with d = 1 there is only one. 256 give the statistic over all directions within
-        about 4% (root mean square, for a shift in the plane).
+        Directions; with d = 1 there is only one. For a shift by one deviation,
+        256 give the mean over all directions within 0.2% for d = 2 and 2% for d = 30.
     seed : int
         Of the directions.
 
@@ -62,7 +62,7 @@ def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: 
     middle = b.mean(axis=0)
     a, b = a - middle, b - middle
     n, m, d = len(a), len(b), a.shape[1]
-    across = directions(d, n_projections, seed)
+    across = orthogonal_directions(d, n_projections, seed)
     total = 0.0
     for block in np.array_split(across, math.ceil(len(across) / 32)):
         one, other = block @ a.T, block @ b.T
@@ -168,15 +168,17 @@ class TwoSampleTest(NamedTuple):
     p_value: float
 
 
-def classifier_two_sample(x: ArrayLike, y: ArrayLike, folds: int = 3, seed: int = 0) -> TwoSampleTest:
+def classifier_two_sample(x: ArrayLike, y: ArrayLike, seed: int = 0) -> TwoSampleTest:
     """Test with gradient-boosted trees, cross-fitted, whether two clouds have the same law.
+
+    Trees fitted to one half judge the other, and the other way round. The two halves' guesses depend on
+    each other, so that interval and p-value count one half of the points only: guesses on one half vary
+    as a binomial, and the mean of both no more than that.
 
     Parameters
     ----------
     x, y : array_like of shape (n, d) and (m, d)
         The larger one is cut to the size of the smaller, so that chance is 1/2.
-    folds : int
-        Each point is judged by trees that saw the other folds.
     seed : int
         Of the subsample and the folds.
 
@@ -196,8 +198,9 @@ def classifier_two_sample(x: ArrayLike, y: ArrayLike, folds: int = 3, seed: int 
     trees = HistGradientBoostingClassifier(
         max_iter=30, max_leaf_nodes=15, early_stopping=False, random_state=seed
     )
-    parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    right = int((cross_val_predict(trees, points, cloud, cv=parts) == cloud).sum())
-    test = binomtest(right, 2 * n, alternative="greater")
-    low, high = binomtest(right, 2 * n).proportion_ci(method="wilson")
-    return TwoSampleTest(right / (2 * n), float(low), float(high), float(test.pvalue))
+    halves = StratifiedKFold(2, shuffle=True, random_state=seed)
+    accuracy = float((cross_val_predict(trees, points, cloud, cv=halves) == cloud).mean())
+    right = round(accuracy * n)
+    low, high = binomtest(right, n).proportion_ci(method="wilson")
+    p_value = binomtest(right, n, alternative="greater").pvalue
+    return TwoSampleTest(accuracy, float(low), float(high), float(p_value))
