@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"animate"},
     {"pictures"},
     {"run"},
-    {"planning", "diagnosis"},
+    {"planning", "diagnosis", "evaluation"},
     {"experiment"},
     {"comparison"},
     {"cli"},

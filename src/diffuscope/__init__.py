@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diffuscope.datasets import Dataset, load_dataset
     from diffuscope.diagnosis import Diagnosis, diagnose
     from diffuscope.errors import DiffuscopeError
+    from diffuscope.evaluation import Evaluation, evaluate
     from diffuscope.experiment import train
     from diffuscope.recipes import Recipe, load_recipe
     from diffuscope.run import Run, load
@@ -24,10 +25,12 @@ __all__ = [
     "Dataset",
     "Diagnosis",
     "DiffuscopeError",
+    "Evaluation",
     "Recipe",
     "Run",
     "compare",
     "diagnose",
+    "evaluate",
     "load",
     "load_dataset",
     "load_recipe",
@@ -39,10 +42,12 @@ _HOMES = {
     "Dataset": "diffuscope.datasets",
     "Diagnosis": "diffuscope.diagnosis",
     "DiffuscopeError": "diffuscope.errors",
+    "Evaluation": "diffuscope.evaluation",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.run",
     "compare": "diffuscope.comparison",
     "diagnose": "diffuscope.diagnosis",
+    "evaluate": "diffuscope.evaluation",
     "load": "diffuscope.run",
     "load_dataset": "diffuscope.datasets",
     "load_recipe": "diffuscope.recipes",

@@ -1,28 +1,122 @@
 """How good are a run's samples? Their sliced Wasserstein distance from real data, as a multiple of its floor.
 
 Where the data's law is known (built-in sets, one's own generator) samples meet fresh real draws, in the
-data's units. Otherwise they meet halves of the data, each column over its standard deviation, and the
+data's units. Otherwise they meet halves of real data, each column over its standard deviation, and the
 floor is the distance of one half from the other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.datasets import Dataset
-from diffuscope.errors import RunError
+from diffuscope.errors import InputError, RunError
 from diffuscope.metrics import Measured, against_floor, sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.seeds import stream_seed
 
-__all__ = ["measure_quality"]
+__all__ = ["RealClouds", "generated_clouds", "measure_quality", "real_clouds"]
 
 Points = NDArray[np.float64]
 
 _MOST_POINTS = 10_000
 _DRAWS = 8
 _FLOOR_PAIRS = 32
+
+
+@dataclass(frozen=True)
+class RealClouds:
+    """Real points to hold samples against.
+
+    Attributes
+    ----------
+    real : list of arrays of shape (n, d)
+        What samples are compared with, in the units of :meth:`shown`.
+    pairs : list of pairs of arrays of shape (n, d)
+        Independent of each other; what real data scores against real data.
+    n : int
+        Points of a cloud.
+    middle, unit : ndarray of shape (d,)
+        Points are shown as ``(x - middle) / unit``: far from 0 a float32 would round differences away, and
+        columns of unlike units would not count alike.
+    """
+
+    real: list[Points]
+    pairs: list[tuple[Points, Points]]
+    n: int
+    middle: Points
+    unit: Points
+
+    def shown(self, x: NDArray[np.floating]) -> Points:
+        """Bring points from the units of the data to those of the clouds."""
+        return np.asarray((x.astype(np.float64) - self.middle) / self.unit)
+
+
+def real_clouds(
+    data: Dataset,
+    held_out: Points | None = None,
+    seed: int = 0,
+    draws: int = _DRAWS,
+    pairs: int = _FLOOR_PAIRS,
+) -> RealClouds:
+    """Draw clouds of at most 10,000 real points.
+
+    Parameters
+    ----------
+    data : Dataset
+        Where its law is known, clouds are fresh and as large as it is; otherwise they are halves of it.
+    held_out : ndarray of shape (m, d), optional
+        Real points that nothing was trained on; then the clouds are halves of these.
+    seed, draws, pairs : int
+
+    Raises
+    ------
+    InputError
+        When ``held_out`` has other columns.
+    """
+    x = data.x if held_out is None else np.asarray(held_out, dtype=np.float64)
+    if x.ndim != 2 or x.shape[1] != data.x.shape[1] or len(x) < 2:
+        raise InputError(
+            f"Held-out data of shape {x.shape} does not go with data of {data.x.shape[1]} columns.",
+            "Give at least 2 rows with the columns of the training data.",
+        )
+    middle = data.x.mean(axis=0)
+    if data.draw is not None and held_out is None:
+        n = min(len(x), _MOST_POINTS)
+        drawn = [data.draw(n, _seed(seed, "real", i)) for i in range(draws + 2 * pairs)]
+        real, rest = drawn[:draws], drawn[draws:]
+        both = list(zip(rest[::2], rest[1::2], strict=True))
+        unit = np.ones(x.shape[1])
+    else:
+        n = min(len(x) // 2, _MOST_POINTS)
+        both = [_halves(x, n, _seed(seed, "halves", i)) for i in range(max(pairs, draws))]
+        real = [first for first, _ in both[:draws]]
+        unit = data.x.std(axis=0)
+    clouds = RealClouds([], [], n, middle, np.where(unit > 0, unit, 1.0))
+    clouds.real.extend(clouds.shown(cloud) for cloud in real)
+    clouds.pairs.extend((clouds.shown(a), clouds.shown(b)) for a, b in both[:pairs])
+    return clouds
+
+
+def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Points]:
+    """Sample a cloud for each real one, in their units.
+
+    Raises
+    ------
+    RunError
+        When a sample is not finite.
+    """
+    count = len(clouds.real)
+    samples = model.sample(count * clouds.n, seed=_seed(seed, "generated", 0))
+    if not np.isfinite(samples).all():
+        raise RunError(
+            "The trained model's samples are not all finite, so nothing can be measured; the model is kept.",
+            "Sample it another way (diffuscope sample RUN --sampler NAME --steps N), or train longer.",
+        )
+    return [clouds.shown(part) for part in np.split(samples, count)]
 
 
 def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Measured]:
@@ -41,34 +135,9 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
         The one metric ``sliced_wasserstein``: clouds of as many points as the data has, at most 10,000
         (half of the data's where no fresh draws can be had), means over 8 pairs; the floor over 32.
     """
-    if data.draw is not None:
-        n = min(len(data.x), _MOST_POINTS)
-        draws = [data.draw(n, _seed(seed, "real", i)) for i in range(_DRAWS + 2 * _FLOOR_PAIRS)]
-        real, rest = draws[:_DRAWS], draws[_DRAWS:]
-        pairs = list(zip(rest[::2], rest[1::2], strict=True))
-        unit = np.ones(data.x.shape[1])
-    else:
-        n = min(len(data.x) // 2, _MOST_POINTS)
-        pairs = [_halves(data.x, n, _seed(seed, "halves", i)) for i in range(_FLOOR_PAIRS)]
-        real = [first for first, _ in pairs[:_DRAWS]]
-        unit = data.x.std(axis=0)
-    samples = model.sample(_DRAWS * n, seed=_seed(seed, "generated", 0)).astype(np.float64)
-    if not np.isfinite(samples).all():
-        raise RunError(
-            "The trained model's samples are not all finite, so nothing can be measured; the model is kept.",
-            "Sample it another way (diffuscope sample RUN --sampler NAME --steps N), or train longer.",
-        )
-    middle = data.x.mean(axis=0)  # far from 0 the metric's float32 would round the differences away
-
-    def shown(x: Points) -> Points:
-        return np.asarray((x - middle) / unit)
-
-    measured = against_floor(
-        sliced_wasserstein,
-        [shown(part) for part in np.split(samples, _DRAWS)],
-        [shown(x) for x in real],
-        [(shown(a), shown(b)) for a, b in pairs],
-    )
+    clouds = real_clouds(data, seed=seed)
+    generated = generated_clouds(model, clouds, seed)
+    measured = against_floor(sliced_wasserstein, generated, clouds.real, clouds.pairs)
     return {"sliced_wasserstein": measured}
 
 
