@@ -63,7 +63,7 @@ def test_the_discrepancy_of_shifted_gaussians_is_the_closed_form(gauss):
     # E exp(-|Z|^2 / 2h^2) of Z ~ N(m, 2 I_d) is (h^2 / (h^2 + 2))^(d/2) exp(-|m|^2 / 2(h^2 + 2))
     squares = np.array([2, 1, 1 / 2, 1 / 4, 1 / 8]) ** 2
     expected = np.mean(2 * squares / (squares + 2) * (1 - np.exp(-1 / (2 * (squares + 2)))))
-    values = [mmd(gauss(600) + [1, 0], gauss(600), 1.0, block=200) for _ in range(30)]
+    values = [mmd(gauss(600) + np.array([1, 0]), gauss(600), 1.0, block=200) for _ in range(30)]
     mean, error = mean_and_error(values)
     assert mean == pytest.approx(expected, abs=4 * error)
     assert error < 0.03 * expected
