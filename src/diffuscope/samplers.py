@@ -42,6 +42,7 @@ __all__ = [
     "WalkState",
     "make_sampler",
     "prior",
+    "sampler_name",
     "walk",
 ]
 
@@ -438,6 +439,16 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "unipc": UniPC,
     "predictor_corrector": PredictorCorrector,
 }
+
+
+def sampler_name(sampler: Sampler) -> str:
+    """Return the name under which a sampler is registered; of one's own, the name of its class or function."""
+    if isinstance(sampler, DPMSolver):
+        return "dpmpp_2m_sde" if sampler.stochastic else "dpmpp_2m"
+    for name, make in SAMPLERS.items():
+        if make is type(sampler):
+            return name
+    return str(getattr(sampler, "__name__", type(sampler).__name__))
 
 
 def make_sampler(name: str, **settings: float | str) -> Sampler:

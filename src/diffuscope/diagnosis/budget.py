@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
 from diffuscope.diagnosis.subject import Subject
+from diffuscope.samplers import sampler_name
 
 __all__ = ["Budget", "Row", "Walks", "measure_budget", "measure_walks"]
 
@@ -159,5 +160,5 @@ def measure_budget(subject: Subject, clouds: Clouds, walks: Walks) -> Budget:
 
 
 def _walk_of(subject: Subject) -> str:
-    name = type(subject.sampler).__name__
+    name = sampler_name(subject.sampler)
     return f"discretisation: {subject.grid.n_steps} steps of {name}"

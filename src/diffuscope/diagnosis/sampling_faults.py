@@ -23,7 +23,7 @@ from diffuscope.diagnosis.subject import Subject
 from diffuscope.errors import DiffuscopeError
 from diffuscope.forward import q_posterior
 from diffuscope.metrics import sliced_wasserstein
-from diffuscope.samplers import DDIM, DDPM, DPMSolver, Sampler, Walk
+from diffuscope.samplers import DDIM, DDPM, DPMSolver, Sampler, Walk, sampler_name
 from diffuscope.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, linear
 
 __all__ = ["clipped_answers", "own_code", "sampling_faults", "start_divergence"]
@@ -144,7 +144,7 @@ def _broken_step(subject: Subject, clouds: Clouds, walks: Walks) -> Finding | No
         code,
         title,
         f"{evidence} With a perfect denoiser, "
-        f"{type(sound).__name__} on the same levels ends {nearer} × floor nearer.",
+        f"{sampler_name(sound)} on the same levels ends {nearer} × floor nearer.",
         gain.ratio,
         fix,
     )
@@ -203,15 +203,15 @@ def _fault_of(
 
 
 def _few_steps(subject: Subject, clouds: Clouds, cost: float) -> Finding:
-    n, name = subject.grid.n_steps, type(subject.sampler).__name__
+    n, name = subject.grid.n_steps, sampler_name(subject.sampler)
     share = f"{n} steps of {name} cost {cost:.2f} × floor even with a perfect denoiser."
     tried = []
     most = subject.schedule.T if isinstance(subject.schedule, DiscreteSchedule) else 1000
     ways: list[tuple[str, Sampler, int]] = [
-        (f"--sampler dpmpp_2m --sampling-steps {n}", DPMSolver(), n),
-        (f"--sampling-steps {min(4 * n, most)}", subject.sampler, min(4 * n, most)),
+        (f"--sampler dpmpp_2m --steps {n}", DPMSolver(), n),
+        (f"--steps {min(4 * n, most)}", subject.sampler, min(4 * n, most)),
         (
-            f"--sampler dpmpp_2m --sampling-steps {min(max(40, 2 * n), most)}",
+            f"--sampler dpmpp_2m --steps {min(max(40, 2 * n), most)}",
             DPMSolver(),
             min(max(40, 2 * n), most),
         ),
