@@ -442,7 +442,7 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
 
 
 def sampler_name(sampler: Sampler) -> str:
-    """Return the name under which a sampler is registered; of one's own, the name of its class or function."""
+    """Return the name under which a sampler is registered; of one's own, that of its class or function."""
     if isinstance(sampler, DPMSolver):
         return "dpmpp_2m_sde" if sampler.stochastic else "dpmpp_2m"
     for name, make in SAMPLERS.items():
