@@ -113,6 +113,14 @@ def test_the_sliced_distance_is_the_one_that_training_reports():
     assert measured(clouds(5), only=["sliced_wasserstein"]) == {"sliced_wasserstein": alone}
 
 
+def test_draws_may_come_as_one_array():
+    options = {"only": ["sliced_wasserstein"]}
+    stacked = measure_all(
+        np.stack(clouds(5)), np.stack(clouds(1)), np.stack([np.stack(p) for p in pairs(2)]), **options
+    )
+    assert stacked == measured(clouds(5), **options)
+
+
 def test_only_what_is_asked_for_is_measured_and_it_is_what_the_whole_table_says(perfect):
     found = measured(clouds(5), only=["recall", "energy_distance"])
     assert found == {name: perfect[name] for name in ("energy_distance", "recall")}

@@ -204,7 +204,7 @@ class Yardstick:
         for name in only or ():
             if name not in METRICS:
                 raise unknown_name("metric", name, METRICS)
-        if not real or not floor_pairs:
+        if not len(real) or not len(floor_pairs):
             raise InputError(
                 f"{len(real)} real draws and {len(floor_pairs)} real pairs are not enough to measure by.",
                 "Give at least one of each; two, for an interval.",
