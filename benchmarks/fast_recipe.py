@@ -112,7 +112,7 @@ def main() -> None:
     arguments.add_argument("--datasets", nargs="+", default=list(POINT_SETS), choices=list(POINT_SETS))
     arguments.add_argument("--seeds", type=int, default=5)
     arguments.add_argument("--clouds", type=int, default=3, help="clouds of samples per seed")
-    arguments.add_argument("--pairs", type=int, default=40, help="pairs of real clouds for the floor")
+    arguments.add_argument("--pairs", type=int, default=400, help="pairs of real clouds for the floor")
     options = arguments.parse_args()
 
     rows = []

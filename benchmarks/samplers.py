@@ -26,7 +26,7 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, nargs="+", default=[5, 10, 20, 40])
     arguments.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
     arguments.add_argument("--clouds", type=int, default=3)
-    arguments.add_argument("--pairs", type=int, default=40, help="pairs of real clouds for the floor")
+    arguments.add_argument("--pairs", type=int, default=400, help="pairs of real clouds for the floor")
     options = arguments.parse_args()
 
     if options.run:
