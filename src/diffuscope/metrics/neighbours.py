@@ -29,11 +29,11 @@ from numpy.typing import ArrayLike, NDArray
 from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points, checked_pair
 
-__all__ = ["TREE_DIMENSIONS", "Neighbourhoods", "memorisation", "neighbour_distances", "neighbourhoods"]
+__all__ = ["Neighbourhoods", "memorisation", "neighbour_distances", "neighbourhoods"]
 
 Counts = NDArray[np.int_]
 
-TREE_DIMENSIONS = 10
+_TREE_DIMENSIONS = 10
 _TREE_BLOCK = 1000  # balls looked into at once: repeated points may have all points in theirs
 _BLOCK_MIB = 64
 
@@ -84,7 +84,7 @@ def _occupancy(centres: Points, radii: Points, points: Points) -> tuple[Counts, 
 
 def _balls(centres: Points, radii: Points, points: Points) -> Iterator[tuple[Counts, Counts]]:
     """Yield the two counts of :func:`_occupancy` for some balls at a time."""
-    if centres.shape[1] <= TREE_DIMENSIONS:
+    if centres.shape[1] <= _TREE_DIMENSIONS:
         from scipy.spatial import KDTree
 
         tree = KDTree(points)
@@ -115,7 +115,7 @@ def neighbour_distances(points: Points, cloud: Points, k: int = 1, itself: bool 
         Whether ``points`` is ``cloud``, where each point is its own nearest and does not count.
     """
     rank = k + 1 if itself else k
-    if cloud.shape[1] <= TREE_DIMENSIONS:
+    if cloud.shape[1] <= _TREE_DIMENSIONS:
         from scipy.spatial import KDTree
 
         return np.asarray(KDTree(cloud).query(points, [rank])[0][:, 0])

@@ -16,7 +16,7 @@ metrics                             points, most  draws real pairs
 ``kl``                              5,000         8     32
 =================================== ============= ===== ==========
 
-Above ten dimensions, where neighbours are found by brute force, the last three use 2,000, 1,000 and 2,000.
+Above four columns, where neighbours take long to find, the last three use 2,000, 500 and 2,000 points.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ from diffuscope.errors import InputError, unknown_name
 from diffuscope.metrics.clouds import Points, checked_pair, subsample
 from diffuscope.metrics.likelihood import LogDensity, excess_divergence
 from diffuscope.metrics.measured import Ideal, Measured, relate
-from diffuscope.metrics.neighbours import TREE_DIMENSIONS, memorisation, neighbourhoods
+from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import classifier_two_sample, energy_distance, median_distance, mmd
 
 __all__ = ["METRICS", "Measurements", "Metric", "Yardstick", "measure_all"]
+
+_FEW_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,14 @@ class _Family:
     names: tuple[str, ...]
     measure: Callable[[Points, Points, _Facts], tuple[float, ...]] = field(repr=False)
     points: int = 5_000
-    points_above: int | None = None  # in more dimensions than k-d trees are good for
+    points_above: int | None = None  # in more than a few columns
     draws: int | None = 8
     pairs: int | None = 16
     least: int = 2
 
     def most(self, d: int) -> int:
         """Return how many points of a cloud are used."""
-        return self.points_above if self.points_above and d > TREE_DIMENSIONS else self.points
+        return self.points_above if self.points_above and d > _FEW_COLUMNS else self.points
 
 
 def _memorisation(x: Points, y: Points, facts: _Facts) -> tuple[float]:
@@ -161,7 +163,7 @@ _FAMILIES = (
         points_above=2_000,
         least=20,
     ),
-    _Family(("memorisation",), _memorisation, points_above=1_000, least=50),
+    _Family(("memorisation",), _memorisation, points_above=500, least=50),
     _Family(("kl",), _kl, points_above=2_000, pairs=32, least=20),
 )
 
