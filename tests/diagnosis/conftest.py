@@ -1,0 +1,123 @@
+"""What do the tests of the diagnosis share? An exact denoiser in the place of a network, and small clouds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import diffuscope
+from diffuscope.datasets import Dataset, load_dataset
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.diagnosis import clouds, levels, sampling_faults, subject
+from diffuscope.oracle import Oracle, oracle_of
+from diffuscope.schedules import DiscreteSchedule, NoiseLevel, cosine
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Measure with a few small clouds."""
+    for module, name, value in (
+        (subject, "_CLOUD", 1_500),
+        (subject, "_EMPIRICAL_CLOUD", 1_000),
+        (clouds, "_MOST_CLOUDS", 5),
+        (clouds, "_LEAST_CLOUDS", 5),
+        (clouds, "_FLOOR_PAIRS", 12),
+        (levels, "_BAND_CLOUDS", 3),
+        (sampling_faults, "_FEW_CLOUDS", 5),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+@dataclass
+class Perfect:
+    """A pipeline whose denoiser is the exact one of eight Gaussians, T = 40."""
+
+    data: Dataset = field(default_factory=lambda: load_dataset("eight_gaussians", size=2_000))
+    schedule: DiscreteSchedule = field(default_factory=lambda: cosine(40))
+
+    @property
+    def scaling(self) -> Scaling:
+        return Scaling.fit(self.data.x)
+
+    @property
+    def oracle(self) -> Oracle:
+        return oracle_of(self.data).scaled(self.scaling)
+
+    def denoiser(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        return self.oracle(x_t, level)
+
+    def diagnose(self, given=None, schedule=None, **told) -> diffuscope.Diagnosis:
+        told.setdefault("scaling", (self.scaling.shift, self.scaling.scale))
+        return diffuscope.diagnose(
+            self.denoiser if given is None else given,
+            self.schedule if schedule is None else schedule,
+            self.data,
+            progress=False,
+            **told,
+        )
+
+
+class ExactNetwork(nn.Module):
+    """A torch network (x, t) -> ε, v or x_0 that answers exactly, under the schedule that it is given."""
+
+    def __init__(self, oracle: Oracle, schedule: DiscreteSchedule, predicts: str = "eps") -> None:
+        super().__init__()
+        self.oracle, self.schedule, self.predicts = oracle, schedule, predicts
+        self.off = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        level = self.schedule(t)
+        if self.predicts == "data":
+            return self.oracle(x, level) + self.off
+        return getattr(self.oracle, self.predicts)(x, level) + self.off
+
+
+@pytest.fixture
+def pipeline(quick) -> type[Perfect]:
+    return Perfect
+
+
+@pytest.fixture
+def perfect(pipeline) -> Perfect:
+    return pipeline()
+
+
+@pytest.fixture
+def large_clouds(quick, monkeypatch):
+    """Measure with as many points as ever, where a fault is small beside the floor of fewer."""
+    monkeypatch.setattr(subject, "_CLOUD", 10_000)
+
+
+@pytest.fixture
+def network(perfect):
+    """Make an exact network: ``network(predicts)``."""
+
+    def make(predicts: str = "eps", schedule: DiscreteSchedule | None = None) -> ExactNetwork:
+        return ExactNetwork(perfect.oracle, schedule or perfect.schedule, predicts)
+
+    return make
+
+
+@pytest.fixture
+def own_loop(perfect):
+    """Sample with an exact network as a loop of one's own does: ``own_loop(n, keep_noise)``."""
+
+    def sample(n: int, keep_noise: bool = True) -> np.ndarray:
+        generator = torch.Generator().manual_seed(5)
+        beta = perfect.schedule.beta
+        alpha_bar = (1 - beta).cumprod(0)
+        x = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+        oracle = perfect.oracle
+        for t in range(len(beta) - 1, -1, -1):
+            eps = oracle.eps(x, perfect.schedule(torch.tensor(t)))
+            x = (x - beta[t] / (1 - alpha_bar[t]).sqrt() * eps) / (1 - beta[t]).sqrt()
+            if keep_noise and t:
+                variance = beta[t] * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])
+                x = x + variance.sqrt() * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+        return x.numpy() * perfect.scaling.scale + perfect.scaling.shift
+
+    return sample
