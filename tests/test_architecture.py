@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"losses", "samplers"},
     {"networks", "datasets", "metrics"},
     {"recipes", "oracle"},
+    {"likelihood"},
     {"training", "model"},
     {"quality"},
     {"plots"},

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.likelihood import log_density
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
@@ -247,6 +248,40 @@ class Model:
         """
         wanted = {"sampler": sampler, "steps": steps, "spacing": spacing, "seed": seed, **settings}
         return np.concatenate(list(self.batches(n, **wanted)))
+
+    def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
+        """Return the log-density of the model at points, through its probability-flow ODE.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n, d)
+            In the units of the data.
+        **options
+            ``tolerance``, ``probes``, ``seed``, ``batch``, ``prior`` of
+            :func:`diffuscope.likelihood.log_density`; its docstring says which density this is.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            In nats, in the units of the data.
+
+        Raises
+        ------
+        InputError
+            When the points do not fit the model or are not finite.
+        RunError
+            When the model's flow cannot be followed.
+        """
+        points = np.asarray(x, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.dimension or not np.isfinite(points).all():
+            raise InputError(
+                f"Points of shape {points.shape} do not fit a model of {self.dimension} dimensions, "
+                "or are not finite.",
+                f"Give finite numbers of shape (n, {self.dimension}).",
+            )
+        rows = self.scaling.to_model(points).to(self.device)
+        value = log_density(self.denoiser, self.denoiser.schedule, rows, **options).value
+        return value.numpy() - np.log(self.scaling.scale).sum()  # type: ignore[no-any-return]
 
     def save(self, path: str | Path) -> None:
         """Write the model to a .safetensors file, whole or not at all."""

@@ -103,6 +103,13 @@ class Run:
         """Draw points, (n, d), in the units of the data; see :meth:`diffuscope.model.Model.sample`."""
         return self.model.sample(n, **wanted)
 
+    def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
+        """Return log-densities (n,) in nats at points (n, d), in the units of the data.
+
+        See :meth:`diffuscope.model.Model.log_density`.
+        """
+        return self.model.log_density(x, **options)
+
     def sample_frame(self, n: int, **wanted: Any) -> pd.DataFrame:
         """Draw points as a DataFrame with the columns of the data."""
         import pandas as pd
