@@ -23,6 +23,7 @@ __all__ = ["Flow", "Slope", "State", "follow", "follow_nodes"]
 
 _FIRST_STEP = 0.1
 _MOST_STEPS = 3_000
+_ROUNDINGS = 4
 _SAFETY, _LEAST_FACTOR, _MOST_FACTOR = 0.9, 0.2, 5.0
 _MULTISTEP_ORDER = 3
 
@@ -79,8 +80,8 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
     start, stop : float
         start < stop.
     tolerance : float
-        Largest error of a step: in nats as a multiple of 1 + ε²/2, where ε is the noise that the points
-        have in them, in place as one of 1 + ``|z|``.
+        Largest error of a step: in nats, as a multiple of 1 + ε²/2 where ε is the noise that a point has
+        in it, and in place, as a multiple of the noise's standard deviation in z, 1 / cosh s.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
         wrong = _sum(_ERROR, slopes, h)
         score = flow.score(s + h, z, slopes[-1])
         nats = _nats(score, wrong)
-        excess = _excess(z, wrong, nats, score / math.cosh(s + h), tolerance)
+        excess = _excess(z, score, wrong, nats, 1 / math.cosh(s + h), tolerance)
         if excess <= 1:
             state = State(z, state.volume + step.volume, state.error + nats.abs())
             s, slope = stop if last else s + h, slopes[-1]
@@ -157,11 +158,13 @@ def _nats(score: Tensor, wrong: Slope) -> Tensor:
     return wrong.volume.mean(1) + (score * wrong.z).flatten(1).sum(1)
 
 
-def _excess(z: Tensor, wrong: Slope, nats: Tensor, eps: Tensor, tolerance: float) -> float:
-    """How many times the tolerance the worst point's error is; ``eps`` is the noise in z."""
-    in_nats = nats.abs() / (1 + eps.flatten(1).square().sum(1) / 2)
-    in_place = (wrong.z.abs() / (1 + z.abs())).flatten(1).amax(1)
-    return torch.maximum(in_nats, in_place).max().item() / tolerance
+def _excess(z: Tensor, score: Tensor, wrong: Slope, nats: Tensor, noise: float, tolerance: float) -> float:
+    """How many times what is allowed the worst point's error is; nobody can do better than rounding."""
+    rounding = _ROUNDINGS * torch.finfo(z.dtype).eps * z.flatten(1).norm(dim=1)
+    size = score.flatten(1).norm(dim=1)
+    in_nats = nats.abs() / (tolerance * (1 + (noise * size).square() / 2) + size * rounding)
+    in_place = wrong.z.flatten(1).norm(dim=1) / (tolerance * noise + rounding)
+    return torch.maximum(in_nats, in_place).max().item()
 
 
 def _adams_step(
