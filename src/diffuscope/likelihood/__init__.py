@@ -1,5 +1,6 @@
 """How likely is a point under a model? By its flow, or by the variational bound."""
 
+from diffuscope.likelihood.bound import Bins, VariationalBound, variational_bound
 from diffuscope.likelihood.flow import LogDensity, log_density
 
-__all__ = ["LogDensity", "log_density"]
+__all__ = ["Bins", "LogDensity", "VariationalBound", "log_density", "variational_bound"]

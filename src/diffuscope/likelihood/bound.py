@@ -1,0 +1,222 @@
+r"""How many nats does a model with T discrete steps need for a point, at most, and which step needs them?
+
+The variational bound (Ho et al. 2020, Eq. 5) on the density that ancestral sampling has:
+
+.. math::
+    -\log p(x_0) \le L = E_q \Big[
+        \underbrace{KL(q(x_T \mid x_0) \,\|\, p(x_T))}_{L_T}
+        + \sum_{t=1}^{T-1} \underbrace{KL(q(x_{t-1} \mid x_t, x_0) \,\|\, p(x_{t-1} \mid x_t))}_{L_t}
+        \underbrace{- \log p(x_0 \mid x_{t=0})}_{L_0} \Big]
+
+Times are the schedule's 0 ... T - 1, one less than the paper's. The noisiest x_t is that at T - 1,
+where :math:`p(x_T) = N(0, I)`. Steps are :math:`p(x_{t-1} \mid x_t) = N(\mu_q(x_t, \hat x_0), v_t I)`, with
+:math:`\mu_q, \tilde\beta_t` the mean and variance of :math:`q(x_{t-1} \mid x_t, x_0)`, so that
+
+.. math::
+    L_t = E\left[\frac{|\mu_q(x_t, x_0) - \mu_q(x_t, \hat x_0)|^2}{2 v_t}\right]
+        + \frac d2 \left(\frac{\tilde\beta_t}{v_t} - 1 - \log \frac{\tilde\beta_t}{v_t}\right).
+
+The last step, to data, is :math:`N(\hat x_0(x_{t=0}), \beta_0 I)` for either choice of :math:`v_t`: the
+posterior's variance is 0 there, and :math:`\beta_0` is right for data that are smooth at that scale. It is a
+density for continuous data; for data in bins, such as the grey values of an image, the probability
+of the bin (Ho et al. 2020, Eq. 13; Nichol & Dhariwal 2021, section 2.1).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffuscope.denoiser import DenoiserLike
+from diffuscope.errors import InputError, unknown_name
+from diffuscope.forward import coefficient, q_posterior, q_sample, transition
+from diffuscope.oracle.boxes import log_mean_normal
+from diffuscope.schedules import DiscreteSchedule, Schedule
+from diffuscope.seeds import stream
+
+__all__ = ["Bins", "VariationalBound", "variational_bound"]
+
+Variance = Literal["posterior", "beta"]
+
+_ROWS = 2**14
+_NUMBERS = 2**20
+
+
+class Bins(NamedTuple):
+    """Values that data can take: the middles of bins, in the units of the model.
+
+    Attributes
+    ----------
+    width : float
+        Of a bin: 2/255 for grey values 0 ... 255 as numbers from -1 to 1.
+    low, high : float
+        The least and the largest value. All that lies beyond belongs to them.
+    """
+
+    width: float
+    low: float = -1.0
+    high: float = 1.0
+
+
+class VariationalBound(NamedTuple):
+    r"""The bound, point by point and term by term. All tensors are float64.
+
+    Attributes
+    ----------
+    value : Tensor of shape (n,)
+        In nats; at least minus the point's log-density (log-probability with bins), on average over the
+        noise.
+    error : Tensor of shape (n,)
+        Its standard error, over the draws of noise.
+    terms : Tensor of shape (T + 1,)
+        :math:`L_0, L_1, \dots, L_{T-1}, L_T`, means over the points, in nats. Their sum is the mean of
+        ``value``.
+    terms_error : Tensor of shape (T + 1,)
+        Their standard errors, over the draws of noise, for these very points; that of L_T is 0.
+    dimension : int
+        Numbers in a point.
+    """
+
+    value: Tensor
+    error: Tensor
+    terms: Tensor
+    terms_error: Tensor
+    dimension: int
+
+    @property
+    def bits_per_dimension(self) -> Tensor:
+        """The points' bounds in bits a number, (n,)."""
+        return self.value / (self.dimension * math.log(2))
+
+    @property
+    def terms_in_bits(self) -> Tensor:
+        """The terms in bits a number, (T + 1,)."""
+        return self.terms / (self.dimension * math.log(2))
+
+
+@torch.no_grad()
+def variational_bound(
+    denoiser: DenoiserLike,
+    schedule: Schedule,
+    x: Tensor,
+    *,
+    variance: Variance = "posterior",
+    bins: Bins | None = None,
+    draws: int = 4,
+    seed: int = 0,
+) -> VariationalBound:
+    r"""Return the variational bound of a model at points, all terms.
+
+    Parameters
+    ----------
+    denoiser : DenoiserLike
+    schedule : DiscreteSchedule
+        Of T steps, each of which is asked ``draws`` times for every point.
+    x : Tensor of shape (n, ...)
+        Clean points in the units of the model; a density in the data's own units is larger by the sum of
+        log scale. The work is done in their type and on their device.
+    variance : {"posterior", "beta"}
+        The steps' :math:`v_t`, as for :class:`~diffuscope.samplers.DDPM`: :math:`\tilde\beta_t` or
+        :math:`\beta_t`.
+    bins : Bins, optional
+        For data that lie in bins; without them the data are continuous.
+    draws : int
+        Draws of the noise for each term and point, at least 2.
+    seed : int
+        Of the noise, which does not depend on the model: differences between models are less
+        uncertain than either.
+
+    Returns
+    -------
+    VariationalBound
+
+    Raises
+    ------
+    InputError
+        When the schedule is continuous, the variance unknown, or ``draws`` or the bins do not fit.
+    """
+    if not isinstance(schedule, DiscreteSchedule):
+        raise InputError(
+            "The variational bound is one of discrete steps, and this schedule is continuous.",
+            "Take log_density, which is exact.",
+        )
+    if variance not in ("posterior", "beta"):
+        raise unknown_name("variance", variance, ("posterior", "beta"))
+    if draws < 2 or not len(x) or (bins is not None and not (bins.width > 0 and bins.low < bins.high)):
+        raise InputError(
+            f"A bound cannot be had with draws = {draws}, {len(x)} points and bins = {bins}.",
+            "Take 2 draws or more, a point or more, and bins of width > 0 between low < high.",
+        )
+    n, d, T = len(x), math.prod(x.shape[1:]), schedule.T
+    value, uncertain = torch.zeros(2, n, dtype=torch.float64)  # uncertain: variance of the value
+    terms, terms_variance = torch.zeros(2, T + 1, dtype=torch.float64)
+    rows = max(1, min(_ROWS, _NUMBERS // d) // draws)
+    for piece, start in enumerate(range(0, n, rows)):
+        here = slice(start, start + rows)
+        points = x[here].repeat_interleave(draws, 0)
+        generator = stream(seed, "bound", piece)
+        for t in range(T):
+            eps = torch.randn(points.shape, generator=generator, dtype=x.dtype).to(x.device)
+            drawn = _term(denoiser, schedule, t, points, eps, variance, bins).double().cpu().view(-1, draws)
+            mean, squared_error = drawn.mean(1), drawn.var(1) / draws
+            value[here] += mean
+            uncertain[here] += squared_error
+            terms[t] += mean.sum() / n
+            terms_variance[t] += squared_error.sum() / n**2
+    last = _prior_term(schedule, x).double().cpu()
+    value += last
+    terms[T] = last.mean()
+    return VariationalBound(value, uncertain.sqrt(), terms, terms_variance.sqrt(), d)
+
+
+def _term(
+    denoiser: DenoiserLike,
+    schedule: DiscreteSchedule,
+    t: int,
+    x: Tensor,
+    eps: Tensor,
+    variance: Variance,
+    bins: Bins | None,
+) -> Tensor:
+    """Return L_t (n,) for one draw of the noise."""
+    now = schedule(torch.tensor(t))
+    x_t = q_sample(x, now, eps)
+    x_0 = denoiser(x_t, now)
+    if t == 0:
+        return _to_data(x, x_0, schedule.beta[0].item(), bins)
+    earlier = schedule(torch.tensor(t - 1))
+    wanted, posterior = q_posterior(x, x_t, now, earlier)
+    had, _ = q_posterior(x_0, x_t, now, earlier)
+    v = posterior if variance == "posterior" else transition(earlier, now).variance
+    excess = posterior / v
+    d = math.prod(x.shape[1:])
+    constant = d / 2 * (excess - 1 - excess.log())
+    return (wanted - had).flatten(1).square().sum(1) / (2 * v.item()) + constant.item()
+
+
+def _to_data(x: Tensor, mean: Tensor, variance: float, bins: Bins | None) -> Tensor:
+    """Return minus the log-density, or log-probability, (n,) of x after the step to data."""
+    std = math.sqrt(variance)
+    away = (x - mean) / std
+    if bins is None:
+        each = -0.5 * away.square() - 0.5 * math.log(2 * math.pi * variance)
+        return -each.flatten(1).sum(1)
+    half = bins.width / (2 * std)
+    away = away.double()
+    inside = log_mean_normal(away - half, away + half) + math.log(2 * half)
+    lowest, highest = x < bins.low + bins.width / 2, x > bins.high - bins.width / 2
+    each = torch.where(lowest, torch.special.log_ndtr(away + half), inside)
+    each = torch.where(highest, torch.special.log_ndtr(half - away), each)
+    return -each.flatten(1).sum(1)
+
+
+def _prior_term(schedule: DiscreteSchedule, x: Tensor) -> Tensor:
+    """Return L_T (n,): KL of q(x_t | x_0) at the noisiest time from N(0, I)."""
+    level = schedule(torch.tensor(schedule.T - 1))
+    alpha, variance = level.alpha, level.sigma.square()
+    signal = (coefficient(alpha, x) * x).flatten(1).square().sum(1)
+    d = math.prod(x.shape[1:])
+    return (signal + d * (variance - 1 - variance.log()).item()) / 2
