@@ -22,6 +22,7 @@ from diffuscope.errors import RunError
 __all__ = ["Flow", "Slope", "State", "follow", "follow_nodes"]
 
 _FIRST_STEP = 0.1
+_LEAST_STEP = 1e-10
 _MOST_STEPS = 3_000
 _ROUNDINGS = 4
 _SAFETY, _LEAST_FACTOR, _MOST_FACTOR = 0.9, 0.2, 5.0
@@ -107,9 +108,11 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
         # An excess that is not finite makes the step smaller, as a large one does.
         factor = _SAFETY * max(excess, 1e-9) ** -0.2 if math.isfinite(excess) else 0.0
         h *= min(max(factor, _LEAST_FACTOR), _MOST_FACTOR)
+        if h < _LEAST_STEP:
+            break
     raise RunError(
-        f"The flow could not be followed beyond a noise of {1 / math.sinh(-s):.3g} times the data's unit in "
-        f"{_MOST_STEPS:,} steps: the denoiser is not finite there, or jumps near one of the points.",
+        f"The flow could not be followed beyond a noise of {1 / math.sinh(-s):.3g} times the data's unit: "
+        "the denoiser is not finite there, or jumps near one of the points.",
         "Look for weights and points that are not finite or far from all data; or allow a larger tolerance.",
     )
 
