@@ -99,9 +99,9 @@ def _mend_start(subject: Subject, clouds: Clouds, cost: float) -> str:
         return "Train with --schedule cosine, or with --zero-terminal-snr and the prediction velocity."
     return (
         f"Raise the last β to {end:g} (--set schedule.end={end:g}) and train again: a perfect denoiser then "
-        f"loses {max(after, 0):.2f} × floor to start and steps together, but the network has "
-        "more noise levels to learn: diagnose the new run as well. Or --schedule cosine, or --zero-terminal-snr "
-        "with --set denoiser.prediction=velocity."
+        f"loses {max(after, 0):.2f} × floor to start and steps together, but the network has more noise "
+        "levels to learn: diagnose the new run as well. Or --schedule cosine, or --zero-terminal-snr with "
+        "--set denoiser.prediction=velocity."
     )
 
 

@@ -280,7 +280,10 @@ def _values(
         x, y = (subsample(cloud, n, facts.seed, place, i) for i, cloud in enumerate(pairs[place]))
         return family.measure(x, y, facts)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # what takes long lets go of Python's lock
+    from threadpoolctl import threadpool_limits
+
+    # What takes long lets go of Python's lock. Threads within these threads would wait for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.array(list(pool.map(measure, range(len(pairs)))))
 
 
