@@ -42,7 +42,7 @@ from diffuscope.oracle import Oracle
 from diffuscope.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
 
-__all__ = ["LogDensity", "log_density"]
+__all__ = ["LogDensity", "ModelFlow", "log_density"]
 
 _POINTS = 2**10
 _NUMBERS = 2**20
@@ -100,7 +100,7 @@ def log_density(
     x : Tensor of shape (n, ...)
         Clean points in the units of the model. The work is done in their type and on their device.
     prior : Oracle, optional
-        The law whose noised density stands at the noisy end. By default that is
+        The law, in the units of the model, whose noised density stands at the noisy end. By default that is
         :math:`N(0, (\alpha^2 + \sigma^2) I)`, from which samplers start.
     tolerance : float
         Largest error of a step at any point, in nats, as a multiple of :math:`1 + |\hat\epsilon|^2/2`:
@@ -139,7 +139,7 @@ def log_density(
     pieces = []
     for i, points in enumerate(torch.split(x, batch or max(1, min(_POINTS, _NUMBERS // d)))):
         if len(points):
-            flow = _ModelFlow(denoiser, schedule, _probes(points, probes, seed, i))
+            flow = ModelFlow(denoiser, schedule, _probes(points, probes, seed, i))
             pieces.append(_piece(flow, points, prior, tolerance))
     if not pieces:
         none = torch.zeros(0, dtype=torch.float64)
@@ -156,7 +156,7 @@ def _probes(x: Tensor, probes: int, seed: int, piece: int) -> Tensor | None:
     return (2 * bits - 1).to(x.dtype).to(x.device)
 
 
-def _piece(flow: _ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float) -> LogDensity:
+def _piece(flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float) -> LogDensity:
     d = math.prod(x.shape[1:])
     start, stop, nodes = flow.way()
     shrink = -math.tanh(start)  # z = x cos φ
@@ -184,8 +184,18 @@ def _log_end(z: Tensor, level: NoiseLevel, prior: Oracle | None) -> Tensor:
 
 
 @dataclass
-class _ModelFlow:
-    """The probability flow of a model in z and s, with its divergence; it counts its evaluations."""
+class ModelFlow:
+    """The probability flow of a model in z and s, with its divergence; it counts its evaluations.
+
+    Attributes
+    ----------
+    denoiser : DenoiserLike
+    schedule : Schedule
+    probes : Tensor of shape (k, n, ...) or None
+        The vectors of Hutchinson's estimate; without them the divergence is exact.
+    evaluations : int
+        Calls of the denoiser so far.
+    """
 
     denoiser: DenoiserLike
     schedule: Schedule
@@ -218,6 +228,7 @@ class _ModelFlow:
         return level
 
     def __call__(self, s: float, z: Tensor) -> Slope:
+        """Return the slope at points (n, ...), and its divergence: (n, 1) or (n, k)."""
         self.evaluations += 1
         level = self.level(s)
         cos = -math.tanh(s)
