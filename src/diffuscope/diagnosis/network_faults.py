@@ -243,7 +243,10 @@ def _training_fault(
             "The network's answers are off, and nothing that was tried for a second mends them",
             f"The network costs {share.ratio:.2f} × floor, with a mean excess error of {now:.3g}.{where}",
             share.ratio,
-            "Train longer, with a learning rate that falls to 0 at the end, or a larger network.",
+            "Train longer, or with a larger network."
+            if _falls(subject)
+            else "Let the learning rate fall to 0 at the end (--set training.decay=linear), train longer, or "
+            "with a larger network.",
         )
     finding, best = verdict
     gain = _gain(clouds, walks, best.denoiser)
@@ -287,11 +290,15 @@ def _same(probe: Probe, own: float | None) -> bool:
     return own is None or probe.learning_rate == own
 
 
-def _lower(subject: Subject, flag: str) -> str:
+def _falls(subject: Subject) -> bool:
+    """Whether the learning rate is known to fall in the course of the training."""
     recipe = subject.training.recipe
-    falls = recipe is not None and recipe.training.decay != "none"
+    return recipe is not None and recipe.training.decay != "none"
+
+
+def _lower(subject: Subject, flag: str) -> str:
     return f"Lower it: {flag}" + (
-        "." if falls else ", and let it fall to 0 at the end: --set training.decay=linear."
+        "." if _falls(subject) else ", and let it fall to 0 at the end: --set training.decay=linear."
     )
 
 
