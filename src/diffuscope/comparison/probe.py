@@ -40,25 +40,30 @@ class Estimate(NamedTuple):
         To be done.
     kept : int
         Cells that are there already.
+    training_seconds, cell_seconds : float
+        Of one training and of one cell, on a core, in the mean.
     seconds : float
-        Of the clock, on so many cores.
+        Of the clock for all, on so many cores.
     cores : int
     """
 
     trainings: int
     cells: int
     kept: int
+    training_seconds: float
+    cell_seconds: float
     seconds: float
     cores: int
 
     def __str__(self) -> str:
         if not self.cells:
             return f"all {_count(self.kept, 'cell')} are there already"
-        kept = f" ({self.kept:,} more are there already)" if self.kept else ""
-        return (
-            f"{_count(self.trainings, 'training')}, {_count(self.cells, 'cell')}{kept}, "
-            f"about {_duration(self.seconds)} on {_count(self.cores, 'core')}"
-        )
+        are = "is" if self.kept == 1 else "are"
+        kept = f" ({self.kept:,} more {are} there already)" if self.kept else ""
+        parts = [f"{_count(self.cells, 'cell')}{kept} of {_duration(self.cell_seconds)}"]
+        if self.trainings:
+            parts.insert(0, f"{_count(self.trainings, 'training')} of {_duration(self.training_seconds)}")
+        return f"{', '.join(parts)}: about {_duration(self.seconds)} on {_count(self.cores, 'core')}"
 
 
 class Probe:
@@ -79,10 +84,13 @@ class Probe:
     ) -> Estimate:
         """Estimate what these trainings and cells will take on ``jobs`` cores, where ``kept`` are done."""
         jobs = max(1, min(jobs, len(trainings) + len(cells)))
-        each = [self.training(t) for t in trainings] + [self.cell(c) for c in cells]
+        of_training = [self.training(t) for t in trainings]
+        of_cell = [self.cell(c) for c in cells]
+        each = of_training + of_cell
         start = _START_SECONDS if each else 0.0
         seconds = start + max([sum(each) / jobs, *each, 0.0])
-        return Estimate(len(trainings), len(cells), kept, seconds, jobs)
+        means = [sum(values) / max(1, len(values)) for values in (of_training, of_cell)]
+        return Estimate(len(trainings), len(cells), kept, *means, seconds, jobs)
 
     def training(self, training: Training) -> float:
         """Return the seconds of a training, with its own measurement of its quality."""
@@ -182,6 +190,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

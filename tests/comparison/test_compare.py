@@ -1,0 +1,244 @@
+"""Is each model trained once, each result kept, and does one that fails take no other with it?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import diffuscope
+from diffuscope.comparison.grid import lay_out
+from diffuscope.comparison.pool import Pool
+from diffuscope.comparison.work import TrainOrder, trained
+from diffuscope.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, points, small):
+    """Two samplers, two numbers of steps and two seeds, compared once; nobody changes it."""
+    said = []
+    axes = {**small, "sampling.name": ["ddim", "heun"], "sampling.steps": [3, 5]}
+    out = tmp_path_factory.mktemp("comparison") / "out"
+    return diffuscope.compare(points, axes, seeds=2, out=out, jobs=1, announce=said.append), axes, said
+
+
+def times_of(folder, pattern):
+    return {path: path.stat().st_mtime_ns for path in folder.glob(pattern)}
+
+
+def test_each_model_is_trained_once_and_sampled_in_every_way(done):
+    comparison, _, said = done
+    assert len(list(comparison.path.glob("runs/*/model.safetensors"))) == 2
+    assert len(list(comparison.path.glob("cells/*.json"))) == 8
+    assert not comparison.failed
+    frame = comparison.frame()
+    assert frame["evaluations"].tolist() == [3, 3, 5, 5, 5, 5, 9, 9]  # DDIM: n; Heun: 2n - 1
+    assert (frame["ratio"] > 0).all()
+    assert frame["points"].eq(4 * 200).all()  # clouds of half of one's own data
+    assert len(said) == 1
+    assert said[0].startswith("2 trainings of ")
+    assert "8 cells of " in said[0]
+
+
+def test_cells_differ_by_the_sampling_alone(done):
+    comparison, _, _ = done
+    by_seed = comparison.frame().groupby("seed")
+    assert by_seed["train_seconds"].nunique().eq(1).all()
+    assert comparison.frame()["floor"].nunique() == 1
+
+
+def test_the_models_can_be_opened(done):
+    run = diffuscope.load(next(iter(done[0].path.glob("runs/*"))))
+    assert run.sample(10, seed=0).shape == (10, 2)
+
+
+def test_files_hold_what_python_returns(done):
+    comparison, axes, _ = done
+    table = pd.read_csv(comparison.path / "comparison.csv")
+    assert table["ratio"].to_numpy() == pytest.approx(comparison.frame()["ratio"].to_numpy())
+    told = json.loads((comparison.path / "comparison.json").read_text())
+    assert told == json.loads(json.dumps(comparison.to_json()))
+    assert [point["sampling.steps"] for point in told["points"]] == [3, 5, 3, 5]
+    assert told["seeds"] == [0, 1]
+    assert told["axes"]["sampling.steps"] == axes["sampling.steps"]
+    assert (comparison.path / "comparison.png").stat().st_size > 5000
+
+
+def test_again_does_nothing_again(done, points):
+    comparison, axes, _ = done
+    before = times_of(comparison.path, "cells/*") | times_of(comparison.path, "runs/*/*")
+    said = []
+    again = diffuscope.compare(points, axes, seeds=2, out=comparison.path, jobs=1, announce=said.append)
+    assert said == ["all 8 cells are there already"]
+    assert again.to_json() == comparison.to_json()
+    assert times_of(comparison.path, "cells/*") | times_of(comparison.path, "runs/*/*") == before
+
+
+def test_a_grown_comparison_does_only_what_is_new_and_a_damaged_result_anew(tmp_path, points, small):
+    axes = {**small, "sampling.steps": [3]}
+    diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1)
+    (kept,) = (tmp_path / "out" / "cells").iterdir()
+    models = times_of(tmp_path / "out", "runs/*/*")
+    before, said = kept.read_text(), []
+    axes["sampling.steps"] = [3, 4]
+    diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1, announce=said.append)
+    assert said[0].startswith("1 cell (1 more is there already) of ")
+    assert kept.read_text() == before
+    kept.write_text(before[:-20])
+    grown = diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1)
+    assert not grown.failed
+    assert json.loads(kept.read_text())["distances"] == json.loads(before)["distances"]
+    assert times_of(tmp_path / "out", "runs/*/*") == models
+
+
+def test_a_training_that_fails_takes_no_other_with_it(tmp_path, points, small):
+    axes = {**small, "training.learning_rate": [0.01, 1e30], "sampling.steps": [3, 4]}
+    comparison = diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=2)
+    assert [outcome.cell.recipe.training.learning_rate for outcome in comparison.failed] == [1e30] * 2
+    assert all("training failed" in str(outcome.error) for outcome in comparison.failed)
+    assert comparison.lines()[0]["seeds"] == 1
+    assert comparison.frame()["error"].notna().sum() == 2
+
+
+def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, small):
+    endless = lay_out(points, "fast", {**small, "training.steps": 10_000_000}, [0]).trainings[0]
+    short = lay_out(points, "fast", small, [0]).trainings[0]
+    np.save(tmp_path / "points.npy", points)
+    data = {"path": str(tmp_path / "points.npy"), "name": "p", "columns": None, "source": endless.data.source}
+    tasks = [(short, "short"), (endless, "endless")]
+
+    def order(task):
+        return TrainOrder(task[0].recipe.to_toml(), str(tmp_path / task[1]), data, "cpu")
+
+    def kill_once_it_trains(pool):
+        while not (tmp_path / "endless" / "metrics.jsonl").is_file():
+            time.sleep(0.05)
+        os.kill(pool._all[0].pid, signal.SIGKILL)
+
+    with Pool(1) as pool:
+        threading.Thread(target=kill_once_it_trains, args=(pool,), daemon=True).start()
+        results = {task[1]: error for task, error in pool.run(lambda: tasks.pop() if tasks else None, order)}
+    assert "SIGKILL" in results["endless"]
+    assert results["short"] is None
+    assert trained(tmp_path / "short")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, points, small_words):
+    np.save(tmp_path / "points.npy", points)
+    words = [w.replace("training.steps=20", "training.steps=6000") for w in small_words]
+    command = [
+        sys.executable,
+        "-m",
+        "diffuscope.cli",
+        "compare",
+        "points.npy",
+        "--sampling-steps",
+        "3,4",
+        "--seeds",
+        "2",
+    ]
+    command += [*words, "--jobs", "1", "--out", "out"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        while process.poll() is None and not list(tmp_path.glob("out/runs/*/checkpoints/*")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "goes on" in err
+    assert not (tmp_path / "out" / ".lock").exists()
+    (metrics,) = tmp_path.glob("out/runs/*/metrics.jsonl")
+    before = metrics.read_text()
+    assert before
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert metrics.read_text().startswith(before)  # gone on with, not begun again
+    assert len(list(tmp_path.glob("out/cells/*.json"))) == 4
+    assert not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_the_command_prints_a_table_and_where_everything_is(cli, tmp_path, points, small_words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("points.npy", points)
+    words = [
+        "compare",
+        "points.npy",
+        "--sampler",
+        "ddim,heun",
+        "--sampling-steps",
+        "3",
+        "--seeds",
+        "2",
+        *small_words,
+    ]
+    code, out, err = cli(*words)
+    assert code == 0, err
+    assert "2 trainings of" in err
+    for word in (
+        "sampling.name",
+        "× floor",
+        "best",
+        "comparisons/points/comparison.csv",
+        "comparisons/points/runs/",
+    ):
+        assert word in out
+    code, out, _ = cli(*words, "--json")
+    told = json.loads(out)
+    assert [point["sampling.name"] for point in told["points"]] == ["ddim", "heun"]
+
+
+def test_a_failed_cell_is_told_and_seen_in_the_exit_status(cli, tmp_path, points, small_words, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("points.npy", points)
+    words = [w for w in small_words if "learning" not in w]
+    code, out, _ = cli(
+        "compare", "points.npy", "--seeds", "1", "--set", "training.learning_rate=0.01,1e30", *words
+    )
+    assert code == 1
+    assert "failed" in out
+    assert "training failed" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--sampler", "ddim,nope"], "no sampler named 'nope'"),
+        (["--sampling-steps", ","], "empty value"),
+        (["--sampling-steps", "3", "--set", "sampling.steps=4"], "given twice"),
+        (["--set", "training.steps"], "is not a setting"),
+        (["--seeds", "0"], "at least 1"),
+        (["--jobs", "0"], "at least 1"),
+    ],
+)
+def test_bad_words_leave_nothing_behind(cli, tmp_path, words, complaint):
+    code, _, err = cli("compare", "moons", *words, "--out", tmp_path / "out")
+    assert code == 2
+    assert complaint in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_directory_of_something_else_is_not_touched(tmp_path, points):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="no comparison"):
+        diffuscope.compare(points, {}, seeds=1, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_processes_do_not_share_a_directory(tmp_path, points):
+    (tmp_path / "out" / "cells").mkdir(parents=True)
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        (tmp_path / "out" / ".lock").write_text(str(other.pid))
+        with pytest.raises(InputError, match=f"process {other.pid}"):
+            diffuscope.compare(points, {}, seeds=1, out=tmp_path / "out")
+    finally:
+        other.communicate(b"\n")
