@@ -134,7 +134,7 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, points, small_words):
     np.save(tmp_path / "points.npy", points)
-    words = [w.replace("training.steps=20", "training.steps=6000") for w in small_words]
+    words = [w.replace("training.steps=20", "training.steps=2500") for w in small_words]
     command = [
         sys.executable,
         "-m",

@@ -89,8 +89,7 @@ class Probe:
         each = of_training + of_cell
         start = _START_SECONDS if each else 0.0
         seconds = start + max([sum(each) / jobs, *each, 0.0])
-        means = [sum(values) / max(1, len(values)) for values in (of_training, of_cell)]
-        return Estimate(len(trainings), len(cells), kept, *means, seconds, jobs)
+        return Estimate(len(trainings), len(cells), kept, _mean(of_training), _mean(of_cell), seconds, jobs)
 
     def training(self, training: Training) -> float:
         """Return the seconds of a training, with its own measurement of its quality."""
@@ -183,6 +182,10 @@ def _one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(1, len(values))
 
 
 def _count(number: int, what: str) -> str:
