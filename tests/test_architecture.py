@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 # other. A package stands for all of its modules.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"files", "seeds", "progress"},
+    {"files", "seeds", "progress", "threads"},
     {"tensors", "schedules"},
     {"forward"},
     {"denoiser"},

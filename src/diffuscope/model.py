@@ -7,12 +7,10 @@ before any memory is taken for it.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +31,7 @@ from diffuscope.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prio
 from diffuscope.schedules import Grid, Schedule, Spacing
 from diffuscope.seeds import stream
 from diffuscope.tensors import load_tensors, save_tensors
+from diffuscope.threads import side_by_side
 
 __all__ = ["Model", "pick_device"]
 
@@ -181,8 +180,7 @@ class Model:
     ) -> Iterator[_T]:
         """Walk in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
 
-        On the CPU, pieces are worked on side by side, each on one thread: that wants no waiting for one
-        another within a step, and the bytes do not depend on the number of cores.
+        The bytes do not depend on the number of cores.
         """
         if n < 1:
             raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
@@ -195,19 +193,7 @@ class Model:
             x = prior(grid, (count, self.dimension), generator).to(self.device)
             return keep(walk(self.denoiser, x, grid, sampler, generator))
 
-        if self.device.type != "cpu":
-            yield from map(piece, places)
-            return
-        workers = torch.get_num_threads()
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            ahead = deque(pool.submit(piece, place) for place in itertools.islice(places, 2 * workers))
-            try:
-                while ahead:
-                    yield ahead.popleft().result()
-                    ahead.extend(pool.submit(piece, place) for place in itertools.islice(places, 1))
-            finally:
-                for future in ahead:
-                    future.cancel()
+        return side_by_side(piece, places, self.device)
 
     def sample(
         self,

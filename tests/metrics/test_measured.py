@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured, against_floor, energy_distance, relate
@@ -27,7 +28,7 @@ def test_the_ratio_is_that_of_the_means():
 def test_the_interval_is_students_for_values_without_a_spread_in_the_floor():
     values = [2.0, 4.0, 3.0, 3.0]
     measured = given_distances(values, [1.5] * 10)
-    half = 3.182 * np.std(values, ddof=1) / 2 / 1.5
+    half = stats.t.ppf(0.975, 3) * np.std(values, ddof=1) / 2 / 1.5
     assert measured.high - measured.ratio == pytest.approx(half)
     assert measured.ratio - measured.low == pytest.approx(half)
 
@@ -63,14 +64,14 @@ def test_the_numbers_go_to_json_by_name():
 def test_where_the_ideal_is_zero_the_floor_is_the_root_mean_square():
     measured = relate([3.0, 5.0, 4.0], [1.0, -1.0, 1.0, -1.0], "zero")
     assert (measured.value, measured.floor, measured.ratio) == (4.0, 1.0, 4.0)
-    half = 4.303 * 1.0 / math.sqrt(3)  # the floor has no spread
+    half = stats.t.ppf(0.975, 2) / math.sqrt(3)  # the floor has no spread
     assert (measured.low, measured.high) == pytest.approx((4 - half, 4 + half))
 
 
 def test_where_the_ideal_is_zero_the_floors_own_error_counts_by_half_of_its_squares():
     floors = np.sqrt([1.0, 3.0, 2.0])
     measured = relate([8.0, 8.0], floors, "zero")
-    relative = 4.303 * 1.0 / math.sqrt(3) / 2.0  # of the mean square, which is 2
+    relative = stats.t.ppf(0.975, 2) / math.sqrt(3) / 2.0  # of the mean square, which is 2
     assert measured.high - measured.ratio == pytest.approx(measured.ratio * relative / 2)
 
 

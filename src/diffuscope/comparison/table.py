@@ -26,6 +26,7 @@ from diffuscope.comparison.grid import Cell, Grid, settings_of
 from diffuscope.comparison.truth import Truth
 from diffuscope.errors import RunError
 from diffuscope.files import write_json, write_text
+from diffuscope.metrics import half_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,11 +46,8 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of at least two values with its 95% interval, Student's t."""
-    from scipy.special import stdtrit
-
-    n, mean = len(values), float(np.mean(values))
-    half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    """Return the mean of at least two values with its 95% interval."""
+    mean, half = float(np.mean(values)), half_interval(values)
     return Interval(mean, mean - half, mean + half)
 
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from diffuscope.datasets import Dataset
@@ -24,12 +22,12 @@ from diffuscope.errors import FormatError
 from diffuscope.files import atomic_write, write_json
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.seeds import stream_seed
+from diffuscope.threads import side_by_side
 
 __all__ = ["Truth", "cloud_size", "law_of", "prepare_truth", "truth_digest"]
 
 _MOST_POINTS = 10_000
 _FLOOR_PAIRS = 64
-_PAIRS_AT_ONCE = 8
 
 Points = NDArray[np.float64]
 
@@ -129,13 +127,11 @@ def prepare_truth(folder: Path, data: Dataset, n: int, clouds: int, seeds: Seque
 
 
 def _measure_floors(truth: Truth, data: Dataset) -> list[float]:
-    floors: list[float] = []
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # sorting lets go of Python's lock
-        while len(floors) < _FLOOR_PAIRS:
-            places = range(len(floors), len(floors) + _PAIRS_AT_ONCE)
-            pairs = [_pair(data, truth.n, 0, f"floor {i}") for i in places]
-            floors += pool.map(lambda p: sliced_wasserstein(truth.shown(p[0]), truth.shown(p[1])), pairs)
-    return floors
+    def measure(pair: int) -> float:
+        a, b = _pair(data, truth.n, 0, f"floor {pair}")
+        return sliced_wasserstein(truth.shown(a), truth.shown(b))
+
+    return list(side_by_side(measure, range(_FLOOR_PAIRS)))
 
 
 def _pair(data: Dataset, n: int, seed: int, place: str) -> tuple[Points, Points]:

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from diffuscope.denoiser import DenoiserLike
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.forward import q_sample
-from diffuscope.metrics import sliced_wasserstein
+from diffuscope.metrics import half_interval, sliced_wasserstein
 from diffuscope.samplers import Sampler, walk
 from diffuscope.schedules import Grid
+from diffuscope.threads import side_by_side
 
 __all__ = ["Clouds", "Configuration", "Share"]
 
@@ -142,9 +141,9 @@ class Clouds:
         """Return the mean of ``values`` less that of ``below``, pair by pair, over the floor."""
         difference = values if below is None else values - below
         mean = float(difference.mean())
-        half = _half_interval(difference)
+        half = half_interval(difference)
         ratio = mean / self.floor
-        relative = _half_interval(self.floors) / self.floor
+        relative = half_interval(self.floors) / self.floor
         spread = math.hypot(half / self.floor, ratio * relative)
         return Share(mean, ratio, ratio - spread, ratio + spread)
 
@@ -184,14 +183,5 @@ class Clouds:
         return sliced_wasserstein(a, b, _PROJECTIONS, self.subject.seed)
 
     def _each(self, measure: Callable[[int], float], count: int) -> Points:
-        """Measure clouds 0, 1, ... side by side, each on one thread."""
-        on_device = self.subject.device.type != "cpu"
-        workers = 1 if on_device else torch.get_num_threads()
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return np.array(list(pool.map(measure, range(count))))
-
-
-def _half_interval(values: Points) -> float:
-    """Return half the 95% interval of a mean."""
-    n = len(values)
-    return float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+        """Measure clouds 0, 1, ... side by side."""
+        return np.array(list(side_by_side(measure, range(count), self.subject.device)))

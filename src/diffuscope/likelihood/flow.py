@@ -41,6 +41,7 @@ from diffuscope.likelihood.ode import Slope, follow, follow_nodes
 from diffuscope.oracle import Oracle
 from diffuscope.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
+from diffuscope.threads import side_by_side
 
 __all__ = ["LogDensity", "ModelFlow", "log_density"]
 
@@ -136,11 +137,15 @@ def log_density(
             "Leave them out for 1e-5, 16 and 1,024.",
         )
     d = math.prod(x.shape[1:])
-    pieces = []
-    for i, points in enumerate(torch.split(x, batch or max(1, min(_POINTS, _NUMBERS // d)))):
-        if len(points):
-            flow = ModelFlow(denoiser, schedule, _probes(points, probes, seed, i))
-            pieces.append(_piece(flow, points, prior, tolerance))
+    splits = enumerate(torch.split(x, batch or max(1, min(_POINTS, _NUMBERS // d))))
+
+    def piece(numbered: tuple[int, Tensor]) -> LogDensity:
+        i, points = numbered
+        return _piece(
+            ModelFlow(denoiser, schedule, _probes(points, probes, seed, i)), points, prior, tolerance
+        )
+
+    pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
     if not pieces:
         none = torch.zeros(0, dtype=torch.float64)
         return LogDensity(none, none, none, 0)

@@ -7,7 +7,7 @@ from diffuscope.metrics.likelihood import (
     kl_divergence,
     log_likelihood_gap,
 )
-from diffuscope.metrics.measured import Measured, against_floor, relate
+from diffuscope.metrics.measured import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
 from diffuscope.metrics.table import METRICS, Measurements, Metric, Yardstick, measure_all
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
@@ -33,6 +33,7 @@ __all__ = [
     "energy_distance",
     "entropy",
     "excess_divergence",
+    "half_interval",
     "kl_divergence",
     "log_likelihood_gap",
     "measure_all",

@@ -15,9 +15,7 @@ perfect draws together is :math:`0 \pm 1/\sqrt D`, and may well be negative.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -25,12 +23,11 @@ import numpy as np
 
 from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points
+from diffuscope.threads import side_by_side
 
-__all__ = ["Ideal", "Measured", "against_floor", "relate"]
+__all__ = ["Ideal", "Measured", "against_floor", "half_interval", "relate"]
 
 Ideal = Literal["floor", "zero"]
-
-_T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,12 @@ def against_floor(
     ideal : {"floor", "zero"}
         What perfect samples have.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # sorting lets go of Python's lock
-        values = list(pool.map(lambda pair: distance(*pair), zip(generated, real, strict=True)))
-        floors = list(pool.map(lambda pair: distance(*pair), floor_pairs))
-    return relate(values, floors, ideal)
+
+    def measure(pair: tuple[Points, Points]) -> float:
+        return distance(*pair)
+
+    values = list(side_by_side(measure, zip(generated, real, strict=True)))
+    return relate(values, list(side_by_side(measure, floor_pairs)), ideal)
 
 
 def relate(
@@ -99,17 +98,17 @@ def relate(
     if ideal == "zero":
         squares = np.square(floors)
         floor = math.sqrt(float(squares.mean()))
-        floor_error = _half_interval(squares) / 2  # of the root: half of that of the square, relative
+        floor_error = half_interval(squares) / 2  # of the root: half of that of the square, relative
     else:
         floor = float(np.mean(floors))
-        floor_error = _half_interval(floors)
+        floor_error = half_interval(floors)
     if not floor > 0:
         raise InputError(
             "The floor is 0: real points compared with real points do not differ at all.",
             "Give more data, or data that varies.",
         )
     ratio = value / floor
-    spread = math.hypot(_half_interval(values) / floor, ratio * floor_error / _scale(floor, ideal))
+    spread = math.hypot(half_interval(values) / floor, ratio * floor_error / _scale(floor, ideal))
     low = ratio - spread if ideal == "zero" else max(0.0, ratio - spread)
     return Measured(value, floor, ratio, low, ratio + spread)
 
@@ -119,10 +118,12 @@ def _scale(floor: float, ideal: Ideal) -> float:
     return floor**2 if ideal == "zero" else floor
 
 
-def _half_interval(values: Sequence[float] | Points) -> float:
-    """Return half the 95% interval of the mean of ``values``; of a single one it is infinite."""
+def half_interval(values: Sequence[float] | Points) -> float:
+    r"""Return half the 95% interval of a mean, :math:`t_{0.975,\,n-1}\, s / \sqrt n` (Student).
+
+    Of a single value it is infinite.
+    """
+    from scipy.special import stdtrit
+
     n = len(values)
-    if n < 2:
-        return math.inf
-    t = _T_975.get(n - 1, 1.96 + 2.4 / (n - 1))
-    return float(t * np.std(values, ddof=1) / math.sqrt(n))
+    return float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.inf
