@@ -51,9 +51,19 @@ def test_a_poor_model_is_told_from_better_baselines(found):
     assert "kernel density is better by" in found.verdict()
 
 
+def test_a_classifier_tells_them_apart_and_not_by_chance(found, run_dir):
+    assert found.told_apart.low > 0.5
+    assert found.told_apart.p_value < 1e-3
+    assert "A classifier that is shown" in found.notes()
+    assert found.to_json()["classifier_two_sample"] == found.told_apart._asdict()
+    only = diffuscope.evaluate(run_dir, only=["energy_distance"], baselines=False, progress=False)
+    assert only.told_apart is None
+    assert "A classifier" not in only.notes()
+
+
 def test_json_holds_metrics_and_baselines_and_nothing_else(found):
     plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert set(plain) == {"metrics", "baselines"}
+    assert set(plain) == {"metrics", "classifier_two_sample", "baselines"}
     assert set(plain["baselines"]) == set(BASELINES)
     for table in (plain["metrics"], *plain["baselines"].values()):
         for measured in table.values():

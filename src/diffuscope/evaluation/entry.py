@@ -12,7 +12,7 @@ from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError
 from diffuscope.evaluation.baselines import Baseline, fit_baselines
 from diffuscope.evaluation.result import Evaluation
-from diffuscope.metrics import Measured, Yardstick, relate
+from diffuscope.metrics import Measured, Yardstick, classifier_two_sample, relate
 from diffuscope.metrics.clouds import Points
 from diffuscope.metrics.likelihood import LogDensity
 from diffuscope.oracle import oracle_of
@@ -85,8 +85,12 @@ def evaluate(
             only=only,
         )
     with reporter.stage("measuring samples"):
-        measured = yardstick.measure(generated_clouds(run.model, clouds, seed))
+        generated = generated_clouds(run.model, clouds, seed)
+        measured = yardstick.measure(generated)
         metrics, left_out = dict(measured), dict(measured.left_out)
+        told_apart = None
+        if "classifier_accuracy" in metrics:
+            told_apart = classifier_two_sample(generated[0], clouds.real[0], seed)
     likelihood = _Likelihood(run.data, truth, seed) if _wanted("log_likelihood_gap", only) else None
     if likelihood is not None:
         with reporter.stage("integrating the model's log-density"):
@@ -103,7 +107,7 @@ def evaluate(
                     _add(found, {}, likelihood.gap(baseline.log_density))
                 rivals[baseline.name] = found
                 titles[baseline.name] = baseline.title
-    return Evaluation(metrics, rivals, titles, left_out, _certainty(known, unseen, clouds))
+    return Evaluation(metrics, rivals, titles, left_out, _certainty(known, unseen, clouds), told_apart)
 
 
 class _Likelihood:

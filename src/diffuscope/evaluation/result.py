@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffuscope.metrics import METRICS, Measured
+from diffuscope.metrics import METRICS, Measured, TwoSampleTest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,6 +35,8 @@ class Evaluation:
         Metrics that could not be had, with the reason.
     certainty : str
         What stood for real data, and what that costs in certainty.
+    told_apart : TwoSampleTest, optional
+        How well a classifier tells one cloud of samples from a real one, with interval and p-value.
     """
 
     metrics: dict[str, Measured]
@@ -42,11 +44,14 @@ class Evaluation:
     titles: dict[str, str]
     left_out: dict[str, str]
     certainty: str
+    told_apart: TwoSampleTest | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, "baselines": {name: ...}}``."""
+        """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, "baselines": {name: ...}, ...}``."""
+        test = self.told_apart
         return {
             "metrics": _plain(self.metrics),
+            "classifier_two_sample": None if test is None else test._asdict(),
             "baselines": {name: _plain(measured) for name, measured in self.baselines.items()},
         }
 
@@ -108,6 +113,11 @@ class Evaluation:
     def notes(self) -> str:
         """Return what stands under the table."""
         notes = [_READ, self.verdict(), self.certainty]
+        if (test := self.told_apart) is not None:
+            notes.append(
+                f"A classifier that is shown samples and real points is right in {test.accuracy:.1%} of all "
+                f"(95%: {test.low:.1%} to {test.high:.1%}; by chance alone so often: p = {test.p_value:.2g})."
+            )
         if self.titles:
             notes.append("Fitted to the same data: " + "; ".join(self.titles.values()) + ".")
         notes += [f"{METRICS[name].title}: {why}" for name, why in self.left_out.items()]
