@@ -25,7 +25,8 @@ format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-for-tests
-	for file in training_step fast_recipe sampling rendering startup memory article_error_budget; do \
+	for file in training_step fast_recipe sampling samplers rendering startup memory article_error_budget \
+	    oracles likelihood metrics diagnose; do \
 	  $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 clean:
