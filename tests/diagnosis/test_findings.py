@@ -6,6 +6,7 @@ Exact denoisers stand in the place of networks, so that nothing has to be traine
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -84,7 +85,8 @@ def test_a_schedule_that_ends_in_signal_is_named_with_a_last_beta_that_mends_it(
     assert "training never saw noise above 0.47" in first.evidence
     assert "terminal SNR 3.5" in first.evidence
     assert first.gain == found.budget["prior"].ratio
-    mended = float(first.fix.split("schedule.end=")[1].split(")")[0])
+    mended = float(first.fix.split("Raise the last β to ")[1].split()[0])
+    assert "--" not in first.fix  # a denoiser of one's own has no such options
     moons.schedule = linear(40, 2.5e-5, mended)
     assert moons.diagnose().budget["prior"].ratio < first.gain / 4
 
@@ -93,10 +95,10 @@ def test_a_start_that_is_too_narrow_is_named(perfect):
     assert codes(perfect.diagnose(start_std=0.4, sampler="ddim"))[:1] == ["terminal_snr"]
 
 
-def test_too_few_steps_are_named_with_a_flag_that_needs_no_training(perfect):
+def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     found = perfect.diagnose(sampler="ddim", steps=4)
     assert codes(found) == ["few_steps"]
-    assert "--steps" in found.findings[0].fix
+    assert re.match(r"Sample with \w+ in \d+ steps: 0\.\d\d × floor is left", found.findings[0].fix)
     assert 0 < found.findings[0].gain <= found.budget["discretisation"].ratio
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -54,6 +55,20 @@ def test_the_picture_and_the_numbers_are_kept(broken, tmp_path):
         [row.share.ratio for row in broken.budget.rows]
     )
     assert levels.get_xscale() == levels.get_yscale() == "log"
+
+
+def test_the_bars_begin_in_one_column_however_large_a_row_is(broken):
+    lines = [line for line in str(broken).splitlines() if "█" in line]
+    assert len(lines) > 2
+    assert len({line.index("█") for line in lines}) == 1
+
+
+def test_findings_on_a_run_name_options_that_exist(run_dir, cli, tmp_path):
+    found = diffuscope.diagnose(run_dir, progress=False)
+    fix = next(finding.fix for finding in found.findings if finding.code == "few_steps")
+    (options,) = re.findall(r"\((--sampler \w+ --steps \d+)\)", fix)
+    code, _, err = cli("sample", run_dir, "-n", 10, "-o", tmp_path / "x.npy", *options.split())
+    assert code == 0, err
 
 
 def test_the_same_seed_gives_the_same_numbers(perfect):

@@ -113,6 +113,10 @@ class Band:
     low: float
     share: Share
 
+    def __str__(self) -> str:
+        low, high = f"{self.low:.2g}", f"{self.high:.2g}"
+        return f"σ/α from {low} to {high}" if low != high else f"σ/α = {low}"
+
 
 def banded(
     subject: Subject, inside: DenoiserLike, outside: DenoiserLike, first: float, last: float

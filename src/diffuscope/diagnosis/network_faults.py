@@ -25,6 +25,7 @@ __all__ = ["few_data", "first_not_finite", "network_faults"]
 
 _WORTH_NETWORK = 0.5  # the share of a network that is as good as one may expect scatters up to here
 _MUCH = 0.5
+_DECAY = "--set training.decay=linear"
 _FEW_CLOUDS = 6
 _FEW_DATA = 0.7
 _MOST_TO_REMEMBER = 20_000
@@ -139,10 +140,7 @@ def _worst(bands: Sequence[Band]) -> str:
     if not bands:
         return ""
     worst = max(bands, key=lambda band: band.share.ratio)
-    return (
-        f" Its errors at σ/α from {worst.low:.2g} to {worst.high:.2g} do most of the harm "
-        f"({worst.share.ratio:.2f} × floor)."
-    )
+    return f" Its errors at {worst} do most of the harm ({worst.share.ratio:.2f} × floor)."
 
 
 def _gain(clouds: Clouds, walks: Walks, better: DenoiserLike) -> Share:
@@ -238,15 +236,13 @@ def _training_fault(
         if yardstick is not None and yardstick.excess < _MUCH * min(reach, now):
             verdict = _small(subject, yardstick, now, reach, bool(probes))
     if verdict is None:
+        falling = "" if _falls(subject) else f"a rate that falls to 0{subject.training.flag(_DECAY)}, "
         return Finding(
             "network_error",
             "The network's answers are off, and nothing that was tried for a second mends them",
             f"The network costs {share.ratio:.2f} × floor, with a mean excess error of {now:.3g}.{where}",
             share.ratio,
-            "Train longer, or with a larger network."
-            if _falls(subject)
-            else "Let the learning rate fall to 0 at the end (--set training.decay=linear), train longer, or "
-            "with a larger network.",
+            f"Train with {falling}with more steps, or with a larger network.",
         )
     finding, best = verdict
     gain = _gain(clouds, walks, best.denoiser)
@@ -270,20 +266,22 @@ def _verdict(subject: Subject, probes: Sequence[Probe], now: float) -> tuple[Fin
     said += f"bring the mean excess error from {now:.3g} to {best.excess:.3g}"
     if own is not None and (on is None or best.excess < _MUCH * on.excess):
         reach = "" if on is None else f"; at its own rate of {own:.3g} they bring it to {on.excess:.3g}"
-        flag = f"--set training.learning_rate={best.learning_rate:.1g}"
+        to = f"to {best.learning_rate:.1g}"
+        to += subject.training.flag(f"--set training.learning_rate={best.learning_rate:.1g}")
         if best.learning_rate < own / 2:
             title = f"A learning rate of {own:.3g} is too high"
-            return Finding("learning_rate_high", title, f"{said}{reach}.", 0.0, _lower(subject, flag)), best
+            return Finding("learning_rate_high", title, f"{said}{reach}.", 0.0, _lower(subject, to)), best
         if best.learning_rate > 2 * own:
             title = f"A learning rate of {own:.3g} is too low"
-            return Finding("learning_rate_low", title, f"{said}{reach}.", 0.0, f"Raise it: {flag}."), best
+            return Finding("learning_rate_low", title, f"{said}{reach}.", 0.0, f"Raise it {to}."), best
     steps = subject.training.steps
     after = f" after {steps:,} steps" if steps else ""
-    longer = (
-        f"--steps {3 * max(steps, best.steps):,}".replace(",", "") if steps else "several times as many steps"
-    )
+    longer = "several times as many steps"
+    if steps:
+        enough = 3 * max(steps, best.steps)
+        longer = f"{enough:,} steps{subject.training.flag(f'--steps {enough}')}"
     title = f"Training ended too early{after}"
-    return Finding("undertrained", title, f"{said}.", 0.0, f"Train longer: {longer}."), best
+    return Finding("undertrained", title, f"{said}.", 0.0, f"Train longer, for {longer}."), best
 
 
 def _same(probe: Probe, own: float | None) -> bool:
@@ -296,10 +294,9 @@ def _falls(subject: Subject) -> bool:
     return recipe is not None and recipe.training.decay != "none"
 
 
-def _lower(subject: Subject, flag: str) -> str:
-    return f"Lower it: {flag}" + (
-        "." if _falls(subject) else ", and let it fall to 0 at the end: --set training.decay=linear."
-    )
+def _lower(subject: Subject, to: str) -> str:
+    fall = "" if _falls(subject) else f", and let it fall to 0 at the end{subject.training.flag(_DECAY)}"
+    return f"Lower it {to}{fall}."
 
 
 def _small(
@@ -314,5 +311,6 @@ def _small(
         f"{yardstick.excess:.3g} in {yardstick.steps} steps; this network stands at {now:.3g}"
     )
     evidence += f" and does not come below {reach:.3g} at any learning rate." if tried else "."
-    fix = "Give it more units or layers (--set network.width=64 --set network.depth=3), and train again."
+    flag = subject.training.flag("--set network.width=64 --set network.depth=3")
+    fix = f"Give it more units or layers{flag}, and train again."
     return Finding("small_network", "The network is too small", evidence + own, 0.0, fix), yardstick

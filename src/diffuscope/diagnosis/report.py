@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diffuscope.diagnosis.budget import Row
     from diffuscope.diagnosis.examination import Diagnosis
 
 __all__ = ["as_text"]
@@ -24,29 +25,32 @@ def _budget(diagnosis: Diagnosis) -> list[str]:
     if not rows:
         return _wrapped(diagnosis.certainty)
     lines = ["Error budget, in multiples of the floor (sliced Wasserstein distance; 95% intervals)", ""]
-    longest = max(len(row.title) for row in rows)
     most = max([abs(row.share.ratio) for row in rows] + [1e-9])
-    for row in rows:
-        share = row.share
-        sign = "" if row.part in ("floor", "total") else "+" if share.ratio >= 0 else "−"
-        bar = ("█" if share.ratio >= 0 else "░") * round(_BAR * abs(share.ratio) / most)
+    titles = [row.title for row in rows]
+    ratios = [_signed(row) for row in rows]
+    intervals = [f"({row.share.low:.2f} to {row.share.high:.2f})".replace("-", "−") for row in rows]
+    title, ratio, interval = (max(map(len, column)) for column in (titles, ratios, intervals))
+    for row, value, between in zip(rows, ratios, intervals, strict=True):
         if row.part == "total":
-            lines.append("  " + "─" * (longest + 36))
-        lines.append(
-            f"  {row.title:<{longest}}  {sign + f'{abs(share.ratio):.2f}':>7}   "
-            f"({share.low:.2f} to {share.high:.2f})".ljust(longest + 34)
-            + f"  {bar}"
-        )
+            lines.append("  " + "─" * (title + ratio + interval + 4))
+        bar = ("█" if row.share.ratio >= 0 else "░") * round(_BAR * abs(row.share.ratio) / most)
+        lines.append(f"  {row.title:<{title}}  {value:>{ratio}}  {between:<{interval}}  {bar}".rstrip())
     return [*lines, "", *_wrapped(diagnosis.certainty)]
+
+
+def _signed(row: Row) -> str:
+    sign = "" if row.part in ("floor", "total") else "+" if row.share.ratio >= 0 else "−"
+    return f"{sign}{abs(row.share.ratio):.2f}"
 
 
 def _network(diagnosis: Diagnosis) -> list[str]:
     lines = []
     if diagnosis.bands:
         worst = max(diagnosis.bands, key=lambda band: band.share.ratio)
+        share = worst.share
         lines += _wrapped(
-            f"Of the network's errors, those at σ/α from {worst.low:.2g} to {worst.high:.2g} do most to "
-            f"the samples: {worst.share.ratio:.2f} × floor ({worst.share.low:.2f} to {worst.share.high:.2f})."
+            f"Of the network's errors, those at {worst} do most to the samples: {share.ratio:.2f} × floor "
+            f"({share.low:.2f} to {share.high:.2f})."
         )
     if diagnosis.perfect_loss is not None:
         lines += _wrapped(f"The training loss of a perfect denoiser is {diagnosis.perfect_loss:.4g}, not 0.")

@@ -95,13 +95,17 @@ def _mend_start(subject: Subject, clouds: Clouds, cost: float) -> str:
                 if after < WORTH / 2:
                     break
     after, end = min(tried, default=(cost, 0.0))
+    flag = subject.training.flag
+    others = (
+        f"a cosine schedule{flag('--schedule cosine')}, or a last step without any signal, with the velocity "
+        f"as prediction{flag('--zero-terminal-snr --set denoiser.prediction=velocity')}."
+    )
     if after > cost / 2:
-        return "Train with --schedule cosine, or with --zero-terminal-snr and the prediction velocity."
+        return f"Train with {others}"
     return (
-        f"Raise the last β to {end:g} (--set schedule.end={end:g}) and train again: a perfect denoiser then "
-        f"loses {max(after, 0):.2f} × floor to start and steps together, but the network has more noise "
-        "levels to learn: diagnose the new run as well. Or --schedule cosine, or --zero-terminal-snr with "
-        "--set denoiser.prediction=velocity."
+        f"Raise the last β to {end:g}{flag(f'--set schedule.end={end:g}')} and train again: a perfect "
+        f"denoiser then loses {max(after, 0):.2f} × floor to start and steps together, but the network has "
+        f"more noise levels to learn: diagnose the new run as well. Or take {others}"
     )
 
 
@@ -208,23 +212,17 @@ def _few_steps(subject: Subject, clouds: Clouds, cost: float) -> Finding:
     share = f"{n} steps of {name} cost {cost:.2f} × floor even with a perfect denoiser."
     tried = []
     most = subject.schedule.T if isinstance(subject.schedule, DiscreteSchedule) else 1000
-    ways: list[tuple[str, Sampler, int]] = [
-        (f"--sampler dpmpp_2m --steps {n}", DPMSolver(), n),
-        (f"--steps {min(4 * n, most)}", subject.sampler, min(4 * n, most)),
-        (
-            f"--sampler dpmpp_2m --steps {min(max(40, 2 * n), most)}",
-            DPMSolver(),
-            min(max(40, 2 * n), most),
-        ),
-    ]
-    for flag, sampler, steps in ways:
+    solver, longer = DPMSolver(), min(max(40, 2 * n), most)
+    ways: list[tuple[Sampler, int]] = [(solver, n), (subject.sampler, min(4 * n, most)), (solver, longer)]
+    for sampler, steps in ways:
         after = _exact_cost(subject, clouds, subject.schedule, sampler, steps)
         if after is not None:
-            tried.append((after, flag))
+            flag = subject.training.flag(f"--sampler {sampler_name(sampler)} --steps {steps}")
+            tried.append((after, f"{sampler_name(sampler)} in {steps} steps{flag}"))
             if after < WORTH:
                 break
-    after, flag = min(tried, default=(cost, "more steps"))
-    fix = f"Sample with {flag}: {max(after, 0):.2f} × floor is left of it. No new training is needed."
+    after, way = min(tried, default=(cost, "more steps"))
+    fix = f"Sample with {way}: {max(after, 0):.2f} × floor is left of it. No new training is needed."
     return Finding("few_steps", f"{n} steps are too few for this sampler", share, cost - max(after, 0), fix)
 
 
@@ -253,7 +251,7 @@ def _data_scale(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) 
         evidence += (
             f", and of the network's own {counted - gain.ratio:.2f} × floor most can be expected to go too"
         )
-    fix = "Standardise each column (--set data.scaling=standard), and train again."
+    fix = f"Standardise each column{subject.training.flag('--set data.scaling=standard')}, and train again."
     return Finding("data_scale", "The data is not scaled", evidence + ".", counted, fix)
 
 

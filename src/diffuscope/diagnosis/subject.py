@@ -66,6 +66,10 @@ class Training:
     raw: nn.Module | None = None
     recipe: Recipe | None = None
 
+    def flag(self, words: str) -> str:
+        """Return ``" (words)"`` for a run of this package; a network of one's own has no such option."""
+        return "" if self.recipe is None else f" ({words})"
+
 
 @dataclass
 class Subject:
