@@ -1,0 +1,159 @@
+r"""How noisy is a point, when, and which levels does a walk back visit?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffuscope.errors import InputError, unknown_name
+
+__all__ = ["Grid", "NoiseLevel", "Schedule", "Spacing"]
+
+Spacing = Literal["uniform", "trailing", "karras"]
+
+
+class NoiseLevel(NamedTuple):
+    r"""The coefficients of :math:`x_t = \alpha x_0 + \sigma \epsilon` at one time or at many.
+
+    Attributes
+    ----------
+    t : Tensor
+        Time, as the schedule counts it; any shape.
+    alpha, sigma : Tensor
+        Signal and noise coefficients, float64, the shape of ``t``.
+    """
+
+    t: Tensor
+    alpha: Tensor
+    sigma: Tensor
+
+    @property
+    def ratio(self) -> Tensor:
+        r""":math:`\sigma / \alpha`: the noise in units of the data; infinite where no signal is left."""
+        return self.sigma / self.alpha
+
+    @property
+    def snr(self) -> Tensor:
+        r"""Signal-to-noise ratio :math:`\alpha^2 / \sigma^2`."""
+        return (self.alpha / self.sigma).square()
+
+    def at(self, index: int | slice | Tensor) -> NoiseLevel:
+        """Return the levels at ``index``."""
+        return NoiseLevel(self.t[index], self.alpha[index], self.sigma[index])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The noise levels that a walk visits, from the noisiest to clean data.
+
+    Attributes
+    ----------
+    levels : NoiseLevel
+        Tensors of shape (n_steps + 1,); the noise falls strictly. The last level is where the walk
+        ends, as a rule clean data: alpha = 1, sigma = 0.
+    at_ratio : callable
+        Maps sigma / alpha, shape (), to the nearest level that the model can be asked at.
+    """
+
+    levels: NoiseLevel
+    at_ratio: Callable[[Tensor], NoiseLevel]
+
+    @property
+    def prior_std(self) -> float:
+        """Standard deviation of the noise from which a walk starts: that of x_t for data of variance 1."""
+        return math.hypot(self.levels.alpha[0].item(), self.levels.sigma[0].item())
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps between the levels."""
+        return self.levels.t.numel() - 1
+
+
+class Schedule:
+    r"""Signal and noise as functions of time; :math:`\sigma/\alpha` rises with it, from data at 0.
+
+    Attributes
+    ----------
+    t_min, t_max : float
+        The least and the noisiest time at which a model is trained and asked.
+    discrete : bool
+        Whether times are the integers 0 ... T - 1.
+    """
+
+    t_min: float
+    t_max: float
+    discrete: bool = False
+
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at times ``t`` (any shape)."""
+        raise NotImplementedError
+
+    def time_at_ratio(self, ratio: Tensor) -> Tensor:
+        """Return the time whose sigma / alpha is ``ratio`` (any shape); the nearest one if discrete."""
+        raise NotImplementedError
+
+    def at_ratio(self, ratio: Tensor) -> NoiseLevel:
+        """Return the level whose sigma / alpha is (nearest to) ``ratio``, any shape."""
+        return self(self.time_at_ratio(ratio))
+
+    def _times(self, n_steps: int, spacing: Spacing, rho: float) -> Tensor:
+        """Return ``n_steps`` falling times, float64; the walk goes from the last of them to clean data."""
+        if spacing == "uniform":
+            return torch.linspace(self.t_max, self.t_min, n_steps, dtype=torch.float64)
+        if spacing == "trailing":
+            return torch.linspace(self.t_max, 0.0, n_steps + 1, dtype=torch.float64)[:-1]
+        return self._karras_times(n_steps, rho)
+
+    def _karras_times(self, n_steps: int, rho: float) -> Tensor:
+        ends = torch.tensor([self.t_max, self.t_min], dtype=torch.float64)
+        levels = self(ends)
+        most, least = levels.ratio.tolist()
+        # Without any signal the ratio is infinite: that level comes first, the spacing starts after it.
+        silent = 1 if math.isinf(most) and n_steps > 1 else 0
+        if levels.alpha[0] < 1:  # beyond a ratio of 80 there is only noise; EDM's sigma_max is as asked
+            most = min(most, 80.0)
+        i = torch.linspace(0, 1, n_steps - silent, dtype=torch.float64)
+        ratio = (most ** (1 / rho) + i * (least ** (1 / rho) - most ** (1 / rho))) ** rho
+        times = self.time_at_ratio(ratio).to(torch.float64)
+        if silent:
+            return torch.cat([ends[:1], times])
+        times[0] = self.t_max  # not its round trip through the ratio
+        return times
+
+    def grid(self, n_steps: int, spacing: Spacing = "uniform", rho: float = 7.0) -> Grid:
+        r"""Choose the levels of a walk of ``n_steps`` steps.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of steps, at least 1; at most T for a discrete schedule.
+        spacing : {"uniform", "trailing", "karras"}
+            ``uniform``: equal steps in t between both ends, then one to clean data.
+            ``trailing``: equal steps in t from the noisy end to clean data (Lin et al. 2023, Table 2).
+            ``karras``: equal steps in :math:`(\sigma/\alpha)^{1/\rho}` (Karras et al. 2022, Eq. 5).
+        rho : float
+            Exponent of ``karras``.
+
+        Raises
+        ------
+        InputError
+            When ``n_steps`` or ``spacing`` cannot be had.
+        """
+        if spacing not in ("uniform", "trailing", "karras"):
+            raise unknown_name("spacing", spacing, ("uniform", "trailing", "karras"))
+        if n_steps < 1:
+            raise InputError(f"Cannot sample in {n_steps} steps.", "Ask for at least 1 step.")
+        times = self._times(n_steps, spacing, rho)
+        levels = self(times)
+        clean = torch.tensor([0.0], dtype=torch.float64)
+        levels = NoiseLevel(
+            torch.cat([levels.t.to(torch.float64), clean]),
+            torch.cat([levels.alpha, clean + 1]),
+            torch.cat([levels.sigma, clean]),
+        )
+        return Grid(levels, self.at_ratio)
