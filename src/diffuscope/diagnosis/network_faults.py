@@ -127,12 +127,13 @@ def network_faults(
     if not matters(share, _WORTH_NETWORK):
         return
     where = _worst(bands)
-    swaps = (_prediction_type, _schedule_mismatch, _ema_slow)
-    for look in swaps:
-        found = look(subject, clouds, walks, errors)
-        if found is not None:
-            yield found
-            return
+    # One fault may look like another: averaged weights that lag also answer as if at other times. What
+    # brings samples nearest is the reason.
+    looks = (_prediction_type, _schedule_mismatch, _ema_slow)
+    swaps = [found for look in looks if (found := look(subject, clouds, walks, errors)) is not None]
+    if swaps:
+        yield max(swaps, key=lambda found: found.gain or 0.0)
+        return
     yield _training_fault(subject, clouds, walks, errors, share, where)
 
 
