@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -127,14 +128,21 @@ def network_faults(
     if not matters(share, _WORTH_NETWORK):
         return
     where = _worst(bands)
-    # One fault may look like another: averaged weights that lag also answer as if at other times. What
-    # brings samples nearest is the reason.
+    # One fault may look like another: averaged weights that lag also answer as if at other times. The reason
+    # is what leaves the least error.
     looks = (_prediction_type, _schedule_mismatch, _ema_slow)
     swaps = [found for look in looks if (found := look(subject, clouds, walks, errors)) is not None]
     if swaps:
-        yield max(swaps, key=lambda found: found.gain or 0.0)
+        yield min(swaps, key=lambda swap: swap.left).finding
         return
     yield _training_fault(subject, clouds, walks, errors, share, where)
+
+
+class _Swap(NamedTuple):
+    """A finding, and the error that is left once it is mended."""
+
+    finding: Finding
+    left: float
 
 
 def _worst(bands: Sequence[Band]) -> str:
@@ -150,7 +158,7 @@ def _gain(clouds: Clouds, walks: Walks, better: DenoiserLike) -> Share:
     return clouds.share(walks.network[:count], clouds.distances(Configuration(better), count))
 
 
-def _prediction_type(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> Finding | None:
+def _prediction_type(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> _Swap | None:
     reading = better_reading(subject, errors)
     if reading is None:
         return None
@@ -162,16 +170,17 @@ def _prediction_type(subject: Subject, clouds: Clouds, walks: Walks, errors: Lev
         f"output read as {_NAMES[reading.meant]} is off by {reading.errors.mean_excess:.3g}, and samples end "
         f"{gain.ratio:.2f} × floor nearer."
     )
-    return Finding(
+    finding = Finding(
         "prediction_type",
         f"The network predicts {_NAMES[reading.meant]}, and is read as {_NAMES[reading.assumed]}",
         evidence,
         gain.ratio,
         f'Read it as prediction="{reading.meant}".',
     )
+    return _Swap(finding, reading.errors.mean_excess)
 
 
-def _schedule_mismatch(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> Finding | None:
+def _schedule_mismatch(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> _Swap | None:
     labels = better_labels(subject)
     if labels is None:
         return None
@@ -190,10 +199,10 @@ def _schedule_mismatch(subject: Subject, clouds: Clouds, walks: Walks, errors: L
         fix = "Sample with the betas of the training, and with its t; or train with those of the sampling."
     if matters(gain):
         evidence += f" Asked at the times that it means, samples end {gain.ratio:.2f} × floor nearer."
-    return Finding("schedule_mismatch", title, evidence, max(gain.ratio, WORTH), fix)
+    return _Swap(Finding("schedule_mismatch", title, evidence, max(gain.ratio, WORTH), fix), labels.error)
 
 
-def _ema_slow(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> Finding | None:
+def _ema_slow(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> _Swap | None:
     raw, denoiser = subject.training.raw, subject.denoiser
     if raw is None or not isinstance(denoiser, Denoiser):
         return None
@@ -204,7 +213,7 @@ def _ema_slow(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelError
     gain = _gain(clouds, walks, last)
     if not matters(gain):
         return None
-    return Finding(
+    finding = Finding(
         "ema_slow",
         "The averaged weights lag behind: the average is too slow for so short a run",
         f"The last weights have a mean excess error of {last_errors.mean_excess:.3g}, their average one "
@@ -212,6 +221,7 @@ def _ema_slow(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelError
         gain.ratio,
         f"Lower the decay: 1 / (1 − decay) at most a tenth of the steps{_of_steps(subject)}; or warm it up.",
     )
+    return _Swap(finding, last_errors.mean_excess)
 
 
 def _with_network(denoiser: Denoiser, network: torch.nn.Module) -> Denoiser:

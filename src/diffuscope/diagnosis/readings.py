@@ -26,7 +26,8 @@ __all__ = ["Labels", "Reading", "better_labels", "better_reading", "reread"]
 
 _READINGS: tuple[Prediction, ...] = ("noise", "data", "velocity", "flow")
 _MUCH_BETTER = 0.25
-_FITS = 0.1  # a trained network's excess error, rightly read, is far below; knowing nothing is 1
+_FITS = 0.3  # a trained network, rightly read, is far below; knowing nothing is 1, a wrong reading near it
+_FITS_WELL = 0.1  # so many ratios are tried that one always fits by half
 _TIMES = 7
 _RATIOS = 49
 _REACH = 30.0
@@ -94,6 +95,8 @@ class Labels:
     ----------
     t, claimed, believed : ndarray of shape (k,)
         Times, their σ/α under the schedule, and the σ/α at which the network's answers fit best.
+    error : float
+        Mean error of the answers for those levels.
     denoiser : DenoiserLike
         The network, asked at the times that it would itself give the levels.
     """
@@ -101,6 +104,7 @@ class Labels:
     t: NDArray[np.float64]
     claimed: NDArray[np.float64]
     believed: NDArray[np.float64]
+    error: float
     denoiser: DenoiserLike
 
 
@@ -126,9 +130,9 @@ def _labels(subject: Subject, prediction: Prediction) -> Labels | None:
         rows.append((level.t.item(), claimed, ratios[best], errors[best], own))
     t, claimed, believed, best_error, own_error = np.array(rows).T
     off = np.exp(np.abs(np.log(believed / claimed)))
-    if np.median(off) < _SAME or best_error.mean() > min(_FITS, _MUCH_BETTER * own_error.mean()):
+    if np.median(off) < _SAME or best_error.mean() > min(_FITS_WELL, _MUCH_BETTER * own_error.mean()):
         return None
-    return Labels(t, claimed, believed, _relabelled(subject, t, believed))
+    return Labels(t, claimed, believed, float(best_error.mean()), _relabelled(subject, t, believed))
 
 
 def _error_at(subject: Subject, prediction: Prediction, level: NoiseLevel, ratio: float, k: int) -> float:
