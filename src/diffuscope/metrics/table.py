@@ -10,7 +10,7 @@ metrics                             points, most  draws real pairs
 ``wasserstein``                     1,000         8     16
 ``energy_distance``                 10,000        8     32
 ``mmd``                             10,000        8     32
-``classifier_accuracy``             2,000         8     16
+``classifier_accuracy``             2,000         8     8
 ``precision`` to ``coverage``       5,000         8     16
 ``memorisation``                    5,000         8     16
 ``kl``                              5,000         8     32
@@ -155,6 +155,7 @@ _FAMILIES = (
         ("classifier_accuracy",),
         lambda x, y, f: (classifier_two_sample(x, y, seed=f.seed).accuracy,),
         points=2_000,
+        pairs=8,
         least=50,
     ),
     _Family(
