@@ -27,6 +27,7 @@ __all__ = ["Labels", "Reading", "better_labels", "better_reading", "reread"]
 _READINGS: tuple[Prediction, ...] = ("noise", "data", "velocity", "flow")
 _MUCH_BETTER = 0.25
 _FITS = 0.3  # a trained network, rightly read, is far below; knowing nothing is 1, a wrong reading near it
+_A_SAY = 0.5
 _FITS_WELL = 0.1  # so many ratios are tried that one always fits by half
 _TIMES = 7
 _RATIOS = 49
@@ -67,7 +68,10 @@ class Reading:
 
 
 def better_reading(subject: Subject, now: LevelErrors) -> Reading | None:
-    """Look for a reading with a quarter of the present error or less."""
+    """Look for a reading with a quarter of the present error or less, in which the network has a say.
+
+    An output of 0 says nothing, and is a fair guess in some readings: the error must be half of its or less.
+    """
     denoiser = subject.denoiser
     if isinstance(denoiser, Denoiser):
         if denoiser.prediction not in _READINGS:
@@ -84,7 +88,18 @@ def better_reading(subject: Subject, now: LevelErrors) -> Reading | None:
     best = min(found, key=lambda reading: reading.errors.mean_excess, default=None)
     if best is None or best.errors.mean_excess > min(_FITS, _MUCH_BETTER * now.mean_excess):
         return None
-    return best
+    silence = level_errors(subject, _silent(best.meant))
+    return best if best.errors.mean_excess < _A_SAY * silence.mean_excess else None
+
+
+def _silent(prediction: Prediction) -> DenoiserLike:
+    """Return the denoiser of a network whose output is 0."""
+
+    def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        skip, _ = output_coefficients(prediction, level)
+        return coefficient(skip, x_t) * x_t
+
+    return denoiser
 
 
 @dataclass(frozen=True)
