@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"forward"},
     {"denoiser"},
     {"losses", "samplers"},
+    {"partial"},
     {"networks", "datasets", "metrics"},
     {"recipes", "oracle"},
     {"likelihood"},

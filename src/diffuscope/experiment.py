@@ -38,11 +38,13 @@ from diffuscope.seeds import stream_seed
 from diffuscope.training import (
     Batches,
     Checkpoints,
+    HeldOut,
     Interrupted,
     LossLike,
     Progress,
     Trainer,
     World,
+    hold_out,
     join_world,
 )
 
@@ -174,8 +176,10 @@ class _Experiment:
             _try(denoiser, self.data.x.shape[1], self.device)
         self.model = Model(self.recipe, denoiser, scaling, self.data.columns, self.given["sampler"])
         self.model.plan()  # the sampling must be possible as well
-        self.x = scaling.to_model(self.data.x).to(self.device)
-        self.loss: LossLike = self.given["loss"] or self.recipe.loss.make()
+        x = scaling.to_model(self.data.x).to(self.device)
+        share = self.recipe.training.hold_out
+        self.x, self.held = hold_out(x, share, seed) if share else (x, x[:0])
+        self.loss: LossLike = self.given["loss"] or self.recipe.make_loss()
 
     def reopen(self) -> Run:
         """Return a run that is finished already, if it is this one."""
@@ -232,7 +236,9 @@ class _Experiment:
             seed,
         )
         checkpoints = Checkpoints(self.folder / "checkpoints", self._fingerprint())
-        return Trainer(self.model.denoiser, batches, self.loss, settings, checkpoints, self.world)
+        denoiser, loss = self.model.denoiser, self.loss
+        held = HeldOut(denoiser, loss, batches.times, self.held, seed) if len(self.held) else None
+        return Trainer(denoiser, batches, loss, settings, checkpoints, self.world, held)
 
     def _fingerprint(self) -> str:
         """Of all that the weights depend on: data, recipe and the shape of the network."""

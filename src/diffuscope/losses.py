@@ -24,7 +24,7 @@ from diffuscope.errors import unknown_name
 from diffuscope.forward import coefficient, q_sample
 from diffuscope.schedules import NoiseLevel, Schedule
 
-__all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting"]
+__all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "posterior_means"]
 
 Distance = Literal["l2", "l1", "huber"]
 Weighting = Literal["none", "min_snr", "edm"]
@@ -98,7 +98,7 @@ class Loss:
         weight = self._weight(denoiser, level)
         inputs = c_in * q_sample(x_0, level, eps)
         if self.target == "posterior":
-            x_0, eps = _posterior_means(x_0, level, eps, self.group)
+            x_0, eps = posterior_means(x_0, level, eps, self.group)
         return Examples(
             inputs=inputs,
             condition=denoiser.condition(level, x_0),
@@ -132,7 +132,7 @@ class Loss:
         return self.value(denoiser.network(examples.inputs, examples.condition), examples)
 
 
-def _posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> tuple[Tensor, Tensor]:
+def posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> tuple[Tensor, Tensor]:
     r"""Return :math:`E[x_0 \mid x_t]` and :math:`E[\epsilon \mid x_t]` if the data were each point's group.
 
     With :math:`r = \alpha/\sigma` the weight of point j for the noisy point i is

@@ -325,3 +325,16 @@ def test_following_to_a_tolerance_keeps_to_it():
     turned = math.sin(-0.1) - math.sin(-2.0)
     assert state.z[0, 0].item() == pytest.approx(math.exp(turned), abs=1e-8)
     assert state.volume.item() == pytest.approx(2 * turned, abs=1e-8)
+
+
+def test_in_steps_of_an_earlier_call_a_point_depends_on_no_other():
+    law = oracle_for("moons")
+    x = law.draw(200, 1)
+    first = log_density(law, EDM(), x, prior=law)
+    assert len(first.nodes) > 10
+    again = log_density(law, EDM(), x, prior=law, nodes=first.nodes)
+    assert (again.value - first.value).abs().max() < 1e-9
+    alone = log_density(law, EDM(), x[7:8], prior=law, nodes=first.nodes)
+    assert abs(alone.value[0] - again.value[7]) < 1e-12
+    own_steps = log_density(law, EDM(), x[7:8], prior=law)
+    assert own_steps.nodes != first.nodes

@@ -147,7 +147,7 @@ def _step_seconds(training: Training) -> float:
 
     def run(steps: int) -> float:
         short = settings.model_copy(update={"steps": steps, "epochs": None})
-        trainer = Trainer(model.denoiser, batches, recipe.loss.make(), short)
+        trainer = Trainer(model.denoiser, batches, recipe.make_loss(), short)
         seconds = _seconds(trainer.run) / steps
         trainer.finish()
         return seconds

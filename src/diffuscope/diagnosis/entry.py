@@ -160,7 +160,7 @@ def _of_run(
     model, recipe = run.model, run.recipe
     grid, way = model.plan(sampler, steps, spacing)
     training = Training(
-        loss=Loss() if recipe.loss.distance == "custom" else recipe.loss.make(),
+        loss=Loss() if recipe.loss.distance == "custom" else recipe.make_loss(),
         times=recipe.times.make(),
         learning_rate=recipe.training.learning_rate,
         batch_size=recipe.training.batch_size,

@@ -28,6 +28,7 @@ their own.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ from torch import Tensor
 from diffuscope.denoiser import DenoiserLike
 from diffuscope.errors import InputError
 from diffuscope.forward import coefficient
-from diffuscope.likelihood.ode import Slope, follow, follow_nodes
+from diffuscope.likelihood.ode import Slope, follow, follow_nodes, follow_steps
 from diffuscope.oracle import Oracle
 from diffuscope.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
@@ -66,12 +67,15 @@ class LogDensity(NamedTuple):
         Of Hutchinson's estimate, over its probes; 0 where the divergence is exact.
     evaluations : int
         How often a point was shown to the denoiser.
+    nodes : tuple of float
+        Where the steps ended; of the piece with most of them.
     """
 
     value: Tensor
     error: Tensor
     standard_error: Tensor
     evaluations: int
+    nodes: tuple[float, ...]
 
 
 def log_density(
@@ -84,6 +88,7 @@ def log_density(
     probes: int = 16,
     seed: int = 0,
     batch: int | None = None,
+    nodes: Sequence[float] | None = None,
 ) -> LogDensity:
     r"""Return the log-density of a model at points, through its probability-flow ODE.
 
@@ -115,6 +120,9 @@ def log_density(
     batch : int, optional
         Points that are worked on together: 1,024 by default, or fewer in high dimension. The steps are
         common to them, so that it changes values within the error.
+    nodes : sequence of float, optional
+        Take the steps that an earlier call took, its ``nodes``, whatever the tolerance: then a point's value
+        depends on no other point. Only where the steps are chosen.
 
     Returns
     -------
@@ -141,16 +149,16 @@ def log_density(
 
     def piece(numbered: tuple[int, Tensor]) -> LogDensity:
         i, points = numbered
-        return _piece(
-            ModelFlow(denoiser, schedule, _probes(points, probes, seed, i)), points, prior, tolerance
-        )
+        flow = ModelFlow(denoiser, schedule, _probes(points, probes, seed, i))
+        return _piece(flow, points, prior, tolerance, nodes)
 
     pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
     if not pieces:
         none = torch.zeros(0, dtype=torch.float64)
-        return LogDensity(none, none, none, 0)
-    value, error, standard_error, evaluations = zip(*pieces, strict=True)
-    return LogDensity(torch.cat(value), torch.cat(error), torch.cat(standard_error), max(evaluations))
+        return LogDensity(none, none, none, 0, ())
+    value, error, standard_error, evaluations, ways = zip(*pieces, strict=True)
+    whole = (torch.cat(value), torch.cat(error), torch.cat(standard_error))
+    return LogDensity(*whole, max(evaluations), max(ways, key=len))
 
 
 def _probes(x: Tensor, probes: int, seed: int, piece: int) -> Tensor | None:
@@ -161,13 +169,20 @@ def _probes(x: Tensor, probes: int, seed: int, piece: int) -> Tensor | None:
     return (2 * bits - 1).to(x.dtype).to(x.device)
 
 
-def _piece(flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float) -> LogDensity:
+def _piece(
+    flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float, steps: Sequence[float] | None
+) -> LogDensity:
     d = math.prod(x.shape[1:])
     start, stop, nodes = flow.way()
     shrink = -math.tanh(start)  # z = x cos φ
     with torch.no_grad():
         z = x.detach() * shrink
-        state = follow_nodes(flow, z, nodes) if nodes else follow(flow, z, start, stop, tolerance)
+        if nodes:
+            state = follow_nodes(flow, z, nodes)
+        elif steps is not None:
+            state = follow_steps(flow, z, steps)
+        else:
+            state = follow(flow, z, start, stop, tolerance)
         volumes = state.volume.double().cpu()
         end = _log_end(state.z, flow.level(stop), prior)
     value = end + volumes.mean(1) + d * math.log(shrink)
@@ -175,7 +190,7 @@ def _piece(flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float) -
     spread = volumes.std(1) / math.sqrt(k) if k > 1 else torch.full_like(value, math.nan)
     known = flow.probes is None
     standard_error = torch.zeros_like(value) if known else spread
-    return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations)
+    return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
 
 def _log_end(z: Tensor, level: NoiseLevel, prior: Oracle | None) -> Tensor:

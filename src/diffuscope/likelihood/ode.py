@@ -10,6 +10,7 @@ whatever comes after it: errors are counted in nats, as they arise.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from diffuscope.errors import RunError
 
-__all__ = ["Flow", "Slope", "State", "follow", "follow_nodes"]
+__all__ = ["Flow", "Slope", "State", "follow", "follow_nodes", "follow_steps"]
 
 _FIRST_STEP = 0.1
 _LEAST_STEP = 1e-10
@@ -50,11 +51,12 @@ class Slope(NamedTuple):
 
 
 class State(NamedTuple):
-    """Points (n, ...), the volume made so far (n, k), the error so far in nats (n,)."""
+    """Points (n, ...), volume made (n, k) and error in nats (n,) so far, and the places of all steps."""
 
     z: Tensor
     volume: Tensor
     error: Tensor
+    nodes: tuple[float, ...]
 
 
 class Flow(Protocol):
@@ -90,7 +92,7 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
         When the flow is not finite, or too rough for steps that make headway.
     """
     s, h, slope = start, _FIRST_STEP, flow(start, z)
-    state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)))
+    state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), (start,))
     for _ in range(_MOST_STEPS):
         last = s + h >= stop
         h = stop - s if last else h
@@ -101,8 +103,8 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
         nats = _nats(score, wrong)
         excess = _excess(z, score, wrong, nats, 1 / math.cosh(s + h), tolerance)
         if excess <= 1:
-            state = State(z, state.volume + step.volume, state.error + nats.abs())
             s, slope = stop if last else s + h, slopes[-1]
+            state = State(z, state.volume + step.volume, state.error + nats.abs(), (*state.nodes, s))
             if last:
                 return state
         # An excess that is not finite makes the step smaller, as a large one does.
@@ -117,6 +119,20 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
     )
 
 
+def follow_steps(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
+    """Follow a flow as :func:`follow` does, in given steps: no point's way depends on another's."""
+    slope = flow(nodes[0], z)
+    state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), tuple(nodes))
+    for s, stop in itertools.pairwise(nodes):
+        h = stop - s
+        slopes, z = _stages(flow, s, h, state.z, slope)
+        step, wrong = _sum(_ROWS[-1], slopes, h), _sum(_ERROR, slopes, h)
+        nats = _nats(flow.score(stop, z, slopes[-1]), wrong)
+        state = State(z, state.volume + step.volume, state.error + nats.abs(), state.nodes)
+        slope = slopes[-1]
+    return state
+
+
 def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
     """Follow a flow that has answers at some places only, from each to the next.
 
@@ -125,7 +141,7 @@ def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
     """
     slope = flow(nodes[0], z)
     past = [slope]
-    state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)))
+    state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), tuple(nodes))
     for i in range(1, len(nodes)):
         s, known = nodes[i], list(nodes[max(0, i - _MULTISTEP_ORDER) : i])
         guess = state.z + _sum(_adams(known, nodes[i - 1], s), past, 1.0).z
@@ -136,7 +152,7 @@ def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
         wrong = Slope(step.z - coarse.z, step.volume - coarse.volume)
         z = state.z + step.z
         nats = _nats(flow.score(s, z, past[-1]), wrong)
-        state = State(z, state.volume + step.volume, state.error + nats.abs())
+        state = State(z, state.volume + step.volume, state.error + nats.abs(), state.nodes)
         past = past[-_MULTISTEP_ORDER:]
     return state
 

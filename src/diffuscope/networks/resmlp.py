@@ -42,6 +42,8 @@ class ResMLP(nn.Module):
         the structure that is learned early.
     n_frequencies : int
         Frequencies of the noise level's embedding.
+    flags : int
+        Further inputs behind the point's coordinates, not shown as waves.
     """
 
     conditioning = "log_snr"
@@ -54,11 +56,13 @@ class ResMLP(nn.Module):
         n_directions: int = 16,
         direction_std: float = 1.0,
         n_frequencies: int = 16,
+        flags: int = 0,
     ) -> None:
         super().__init__()
+        self.dimension = dimension
         self.directions = FourierFeatures(n_directions, direction_std / (2 * math.pi), dimension)
         self.frequencies = FourierFeatures(n_frequencies, std=0.5)
-        self.input = nn.Linear(dimension + 2 * n_directions, width)
+        self.input = nn.Linear(dimension + flags + 2 * n_directions, width)
         self.condition = nn.Linear(2 * n_frequencies, 2 * width)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.output = nn.Linear(width, dimension)
@@ -66,10 +70,11 @@ class ResMLP(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:
-        """Map points (n, d) at log signal-to-noise ratios (n,) to a prediction (n, d)."""
+        """Map points (n, d + flags) at log signal-to-noise ratios (n,) to a prediction (n, d)."""
         c = shared(log_snr)[:, None] / -8  # log(σ/α) = -log_snr / 2
         scale, shift = self.condition(self.frequencies(c)).chunk(2, dim=1)
-        h = self.input(torch.cat([x, self.directions(x)], dim=1)) * (1 + scale) + shift
+        waves = self.directions(x[:, : self.dimension])
+        h = self.input(torch.cat([x, waves], dim=1)) * (1 + scale) + shift
         for layer in self.layers:
             h = h + layer(silu(h))
         return self.output(silu(h))  # type: ignore[no-any-return]

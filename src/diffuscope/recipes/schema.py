@@ -18,6 +18,7 @@ from diffuscope.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
+from diffuscope.partial import FLAGS, PartialDenoiser, PartialLoss
 from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
@@ -112,7 +113,7 @@ class NetworkSection(_Named):
 
     @model_validator(mode="after")
     def _check(self) -> NetworkSection:
-        self._complete("network", NETWORKS, fixed=("dimension", "n_steps"))
+        self._complete("network", NETWORKS, fixed=("dimension", "n_steps", "flags"))
         for key, value in self.settings.items():
             least, most = (0, _MOST_LAYERS) if key == "depth" else (1, _MOST_UNITS)
             if type(value) is int and not least <= value <= most:
@@ -129,6 +130,9 @@ class DenoiserSection(_Section):
     prediction: Prediction = "noise"
     sigma_data: _PositiveFloat = 1.0
     conditioning: Conditioning | None = None
+    partial: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the rows in training of which some coordinates are known or absent; 0: a network that is
+    only ever asked for whole points."""
 
 
 class LossSection(_Section):
@@ -141,13 +145,14 @@ class LossSection(_Section):
     target: Target = "sample"
     group: _Positive = 256
 
-    def make(self) -> Loss:
-        """Make the loss."""
+    def make(self, partial: float = 0.0) -> Loss:
+        """Make the loss, of points of which a share is partly known or absent."""
         if self.distance == "custom":
             raise InputError(
                 "This recipe's loss was handed over from Python.", "Hand it over again: loss=..."
             )
-        return Loss(self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
+        settings = (self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
+        return PartialLoss(*settings, partial) if partial else Loss(*settings)
 
 
 class TimesSection(_Section):
@@ -180,6 +185,9 @@ class TrainingSection(_Section):
     clip_norm: _PositiveFloat | None = None
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the average of weights; 0: none. It warms up, so that short runs are not spoilt."""
+    hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the rows that are not trained on; their loss decides which weights are kept, and when it
+    is enough. 0: none are held out."""
     checkpoint_every: _Positive = 5000
     """Steps between checkpoints."""
 
@@ -244,6 +252,12 @@ class Recipe(_Section):
             return self
         schedule = self.schedule.make()
         schedule.grid(self.sampling.steps, self.sampling.spacing, self.sampling.rho)
+        factory = NETWORKS.get(self.network.name)
+        if self.denoiser.partial and factory and "flags" not in inspect.signature(factory).parameters:
+            raise InputError(
+                f"The network {self.network.name!r} cannot be told which coordinates are known.",
+                "Use the network 'resmlp', or leave denoiser.partial at 0.",
+            )
         if self.network.name == "article_mlp" and not isinstance(schedule, DiscreteSchedule):
             raise InputError(
                 f"The network 'article_mlp' has a row per step; {self.schedule.name!r} has no steps.",
@@ -280,13 +294,25 @@ class Recipe(_Section):
                 )
         schedule = schedule or self.schedule.make()
         if network is None:
-            factory = NETWORKS[self.network.name]
-            takes_steps = "n_steps" in inspect.signature(factory).parameters
-            steps = {"n_steps": schedule.T} if takes_steps and isinstance(schedule, DiscreteSchedule) else {}
-            with torch.device("meta" if empty else "cpu"):
-                network = factory(dimension=dimension, **steps, **self.network.settings)
+            network = self._make_network(dimension, schedule, empty)
         reading = self.denoiser
-        return Denoiser(network, schedule, reading.prediction, reading.sigma_data, reading.conditioning)
+        kind = PartialDenoiser if reading.partial else Denoiser
+        return kind(network, schedule, reading.prediction, reading.sigma_data, reading.conditioning)
+
+    def _make_network(self, dimension: int, schedule: Schedule, empty: bool) -> nn.Module:
+        factory = NETWORKS[self.network.name]
+        takes = inspect.signature(factory).parameters
+        told: dict[str, int] = {}
+        if "n_steps" in takes and isinstance(schedule, DiscreteSchedule):
+            told["n_steps"] = schedule.T
+        if self.denoiser.partial:
+            told["flags"] = FLAGS * dimension
+        with torch.device("meta" if empty else "cpu"):
+            return factory(dimension=dimension, **told, **self.network.settings)
+
+    def make_loss(self) -> Loss:
+        """Make the loss that goes with the denoiser."""
+        return self.loss.make(self.denoiser.partial)
 
     def changed(self, changes: Mapping[str, Any]) -> Recipe:
         """Return a copy with ``changes``, keys such as ``"training.epochs"``, validated anew.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from diffuscope.training.batches import Batches
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
+from diffuscope.training.held_out import HeldOut, hold_out
 from diffuscope.training.loop import Interrupted, LossLike, Progress, Trainer
 
 __all__ = [
     "Batches",
     "Checkpoints",
+    "HeldOut",
     "Interrupted",
     "LossLike",
     "Progress",
     "Trainer",
     "World",
+    "hold_out",
     "join_world",
 ]

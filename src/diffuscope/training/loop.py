@@ -31,6 +31,7 @@ from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
 from diffuscope.training.ema import WeightAverage
 from diffuscope.training.flat import FlatParameters
+from diffuscope.training.held_out import HeldOut
 
 __all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
 
@@ -91,6 +92,8 @@ class Trainer:
     checkpoints : Checkpoints, optional
         Where to write checkpoints; none are written without.
     world : World
+    held_out : HeldOut, optional
+        Decides which weights are kept, and when it is enough; the last ones and the end without.
     on_progress : callable, optional
         Called after each chunk.
     on_epoch : callable, optional
@@ -103,6 +106,7 @@ class Trainer:
     settings: TrainingSection
     checkpoints: Checkpoints | None = None
     world: World = field(default_factory=World)
+    held_out: HeldOut | None = None
     on_progress: Callable[[Progress], None] | None = None
     on_epoch: Callable[[int, Trainer], None] | None = None
 
@@ -168,11 +172,21 @@ class Trainer:
                     epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
                     if rest == 0:
                         self.on_epoch(epoch, self)
+                enough = self._look()
                 stop = self.world.any(interrupted())
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
                     self.save_checkpoint()
                 if stop:
                     raise Interrupted(f"Interrupted at step {self.step}")
+                if enough:
+                    return
+
+    def _look(self) -> bool:
+        """Ask the held-out rows whether it is enough; all processes have the same answer."""
+        if self.held_out is None:
+            return False
+        weights = self.average.weights if self.settings.ema_decay else self.flat.vector
+        return self.held_out.look(self.step, self.total_steps, self.flat.vector, weights)
 
     def _train_on(self, chunk: Chunk) -> Tensor:
         """Take a step for each batch of the chunk; return their losses."""
@@ -270,9 +284,11 @@ class Trainer:
             self.denoiser.train(was_training)
 
     def finish(self) -> None:
-        """Leave the averaged weights in the denoiser, for good, in memory of their own."""
+        """Leave the averaged weights, or the best of them, in the denoiser, in memory of their own."""
         with torch.no_grad():
-            if self.settings.ema_decay:
+            if self.held_out is not None and self.held_out.weights is not None:
+                self.flat.vector.copy_(self.held_out.weights)
+            elif self.settings.ema_decay:
                 self.flat.vector.copy_(self.average.weights)
         self.flat.release()
         self.denoiser.eval()
@@ -292,6 +308,7 @@ class Trainer:
             "adam.exp_avg_sq": moments["exp_avg_sq"],
             "adam.step": moments["step"],
             **{f"buffers.{name}": b for name, b in self.denoiser.network.named_buffers()},
+            **(self.held_out.tensors() if self.held_out else {}),
         }
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
@@ -300,6 +317,8 @@ class Trainer:
         expected = {"weights", "averaged", "adam.exp_avg", "adam.exp_avg_sq", "adam.step"}
         shapes = dict.fromkeys(expected, vector.shape) | {"adam.step": torch.Size([])}
         shapes |= {f"buffers.{name}": b.shape for name, b in buffers.items()}
+        if self.held_out:
+            shapes |= {"held_out.weights": vector.shape, "held_out.best": torch.Size([3])}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise InputError(
                 "The checkpoint is of another network.",
@@ -310,6 +329,8 @@ class Trainer:
             self.average.weights.copy_(tensors["averaged"])
             for name, buffer in buffers.items():
                 buffer.copy_(tensors[f"buffers.{name}"])
+        if self.held_out:
+            self.held_out.load(tensors)
         keep = {"exp_avg", "exp_avg_sq"}
         self.optimizer.state[vector] = {
             key: tensors[f"adam.{key}"].to(vector.device if key in keep else "cpu") for key in (*keep, "step")

@@ -1,0 +1,117 @@
+r"""When has a network learned what it can? Rows that it is not trained on decide.
+
+They are noised once, to levels and (where coordinates may be known or absent) in states that stay. The loss
+of the averaged weights on them falls as long as the network learns of the law, and rises once it learns the
+training rows by heart, as it soon does where there are few. The weights with the least of it are kept, and
+training ends where it has not fallen for a quarter of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from diffuscope.denoiser import Denoiser
+from diffuscope.losses import Examples, Times
+from diffuscope.schedules import NoiseLevel
+from diffuscope.seeds import stream, stream_seed
+
+__all__ = ["HeldOut", "hold_out"]
+
+_ROWS = 4096  # noised rows, the held-out ones again and again: a loss of few of them is mostly luck
+_LOOKS = 40
+_PATIENCE = 0.25  # of the run
+
+
+class _LossLike(Protocol):
+    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples: ...
+
+    def value(self, output: Tensor, examples: Examples, /) -> Tensor: ...
+
+
+def hold_out(x: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Part rows (n, d) at random into those for training and the held-out ones, at least one of each."""
+    n = len(x)
+    held = min(max(1, round(share * n)), n - 1)
+    order = torch.randperm(n, generator=stream(seed, "held out")).to(x.device)
+    return x[order[held:]], x[order[:held]]
+
+
+class HeldOut:
+    """The loss on held-out rows, and the weights with the least of it.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+    loss : LossLike
+    times : Times
+    x : Tensor of shape (n, d)
+        The rows.
+    seed : int
+
+    Attributes
+    ----------
+    best : tuple of (float, int)
+        The least loss so far, and its step.
+    weights : Tensor or None
+        Those that had it.
+    """
+
+    def __init__(self, denoiser: Denoiser, loss: _LossLike, times: Times, x: Tensor, seed: int) -> None:
+        self.denoiser, self.loss = denoiser, loss
+        rows = x.repeat(math.ceil(_ROWS / len(x)), *[1] * (x.ndim - 1))[: max(_ROWS, min(len(x), 4 * _ROWS))]
+        generator = stream(seed, "held out", 1)
+        level = denoiser.schedule(times.draw(denoiser.schedule, 1, len(rows), generator)[0])
+        eps = torch.randn(rows.shape, generator=generator).to(x.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(stream_seed(seed, "held out", 2))
+            self._examples = loss.examples(denoiser, rows, level, eps)
+        self.best = (math.inf, 0)
+        self.weights: Tensor | None = None
+        self._next = 0
+
+    @torch.no_grad()
+    def look(self, step: int, total: int, vector: nn.Parameter, averaged: Tensor) -> bool:
+        """Measure the loss if it is time to; return whether to stop.
+
+        Parameters
+        ----------
+        step, total : int
+        vector : Parameter
+            The weights of the network, as one row of numbers; afterwards what they were.
+        averaged : Tensor
+            The weights that are asked.
+        """
+        if step < self._next and step < total:
+            return False
+        self._next = step + max(1, total // _LOOKS)
+        own = vector.detach().clone()
+        was_training = self.denoiser.training
+        self.denoiser.eval()
+        vector.copy_(averaged)
+        output = self.denoiser.network(self._examples.inputs, self._examples.condition)
+        loss = self.loss.value(output, self._examples).item()
+        vector.copy_(own)
+        self.denoiser.train(was_training)
+        if loss < self.best[0] or self.weights is None:
+            self.best, self.weights = (loss, step), averaged.clone()
+        return step - self.best[1] > _PATIENCE * total
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint has to hold."""
+        assert self.weights is not None  # the first look comes before the first checkpoint
+        loss, step = self.best
+        return {
+            "held_out.weights": self.weights,
+            "held_out.best": torch.tensor([loss, step, self._next], dtype=torch.float64),
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what a checkpoint holds."""
+        loss, step, following = tensors["held_out.best"].tolist()
+        self.best, self._next = (loss, int(step)), int(following)
+        self.weights = tensors["held_out.weights"].to(self._examples.inputs.device)
