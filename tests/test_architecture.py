@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"losses", "samplers"},
     {"partial"},
     {"networks", "datasets", "metrics"},
+    {"tabular"},
     {"recipes", "oracle"},
     {"likelihood"},
     {"training", "model"},
