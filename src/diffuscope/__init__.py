@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from diffuscope.datasets import Dataset, load_dataset
     from diffuscope.diagnosis import Diagnosis, diagnose
     from diffuscope.errors import DiffuscopeError
+    from diffuscope.estimator import DiffusionImputer, DiffusionModel
     from diffuscope.evaluation import Evaluation, evaluate
     from diffuscope.experiment import train
     from diffuscope.recipes import Recipe, load_recipe
@@ -25,6 +26,8 @@ __all__ = [
     "Dataset",
     "Diagnosis",
     "DiffuscopeError",
+    "DiffusionImputer",
+    "DiffusionModel",
     "Evaluation",
     "Recipe",
     "Run",
@@ -42,6 +45,8 @@ _HOMES = {
     "Dataset": "diffuscope.datasets",
     "Diagnosis": "diffuscope.diagnosis",
     "DiffuscopeError": "diffuscope.errors",
+    "DiffusionImputer": "diffuscope.estimator",
+    "DiffusionModel": "diffuscope.estimator",
     "Evaluation": "diffuscope.evaluation",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.run",

@@ -6,7 +6,6 @@ The order is such that nothing is lost: the model is written before anything is 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import platform
 import shlex
@@ -22,11 +21,10 @@ from torch import nn
 
 import diffuscope
 from diffuscope.datasets import Dataset
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import Denoiser
-from diffuscope.errors import InputError, RunError
+from diffuscope.errors import RunError
 from diffuscope.files import append_text, write_json, write_text
-from diffuscope.model import Model, pick_device
+from diffuscope.fitting import Fitting
+from diffuscope.model import pick_device
 from diffuscope.planning import changes_from, claim, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter
 from diffuscope.quality import measure_quality
@@ -34,17 +32,13 @@ from diffuscope.recipes import Recipe
 from diffuscope.run import Run, load
 from diffuscope.samplers import Sampler
 from diffuscope.schedules import Schedule
-from diffuscope.seeds import stream_seed
 from diffuscope.training import (
-    Batches,
     Checkpoints,
-    HeldOut,
     Interrupted,
     LossLike,
     Progress,
     Trainer,
     World,
-    hold_out,
     join_world,
 )
 
@@ -163,29 +157,14 @@ class _Experiment:
 
     def prepare(self) -> None:
         """Scale the data and make the untrained model."""
-        section = self.recipe.data
-        seed = self.recipe.seed
-        scaling = Scaling.fit(self.data.x, section.scaling, section.divisor)
-        with torch.random.fork_rng():
-            torch.manual_seed(stream_seed(seed, "weights"))
-            denoiser = self.recipe.make_denoiser(
-                self.data.x.shape[1], network=self.given["network"], schedule=self.given["schedule"]
-            )
-        denoiser.to(self.device)
-        if self.given["network"] is not None or self.given["schedule"] is not None:
-            _try(denoiser, self.data.x.shape[1], self.device)
-        self.model = Model(self.recipe, denoiser, scaling, self.data.columns, self.given["sampler"])
-        self.model.plan()  # the sampling must be possible as well
-        x = scaling.to_model(self.data.x).to(self.device)
-        share = self.recipe.training.hold_out
-        self.x, self.held = hold_out(x, share, seed) if share else (x, x[:0])
-        self.loss: LossLike = self.given["loss"] or self.recipe.make_loss()
+        self.fitting = Fitting(self.recipe, self.data, self.device, **self.given)
+        self.model = self.fitting.model
 
     def reopen(self) -> Run:
         """Return a run that is finished already, if it is this one."""
         parts = {name: self.given[name] for name in ("network", "schedule", "sampler")}
         run = load(self.folder, device=str(self.device), data=self.data, **parts)
-        if run.summary.get("fingerprint") != self._fingerprint():
+        if run.summary.get("fingerprint") != self.fitting.fingerprint():
             raise RunError(
                 f"{self.folder} was made with other data, another recipe or another seed.",
                 "Start a new run in another folder.",
@@ -205,7 +184,8 @@ class _Experiment:
         if main:
             write_text(self.folder / "recipe.toml", self.recipe.to_toml())
             (self.folder / "failure.json").unlink(missing_ok=True)
-        trainer = self._trainer()
+        checkpoints = Checkpoints(self.folder / "checkpoints", self.fitting.fingerprint())
+        trainer = self.fitting.trainer(checkpoints, self.world)
         trainer.on_epoch = self._draw_row if pictures and main else None
         train_seconds = self._train(trainer)
         run = Run(self.folder, self.model, self.data)
@@ -224,29 +204,6 @@ class _Experiment:
                 save_pictures(self.model, self.data.x, self.folder, ratio, run.metrics)
         write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
         return run
-
-    def _trainer(self) -> Trainer:
-        settings, seed = self.recipe.training, self.recipe.seed
-        batches = Batches(
-            self.x,
-            self.model.denoiser.schedule,
-            self.recipe.times.make(),
-            settings.batch_size,
-            settings.batches,
-            seed,
-        )
-        checkpoints = Checkpoints(self.folder / "checkpoints", self._fingerprint())
-        denoiser, loss = self.model.denoiser, self.loss
-        held = HeldOut(denoiser, loss, batches.times, self.held, seed) if len(self.held) else None
-        return Trainer(denoiser, batches, loss, settings, checkpoints, self.world, held)
-
-    def _fingerprint(self) -> str:
-        """Of all that the weights depend on: data, recipe and the shape of the network."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.data.x).tobytes())
-        digest.update(self.recipe.to_toml().encode())
-        for name, tensor in self.model.denoiser.network.state_dict().items():
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        return digest.hexdigest()
 
     def _train(self, trainer: Trainer) -> float:
         """Train to the end; return the seconds that the steps took, those of pictures not counted."""
@@ -305,7 +262,7 @@ class _Experiment:
             "total_seconds": round(time.perf_counter() - started, 3),
             "device": str(self.device),
             "processes": self.world.size,
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self.fitting.fingerprint(),
             "quality": quality,
             "versions": {
                 "diffuscope": diffuscope.__version__,
@@ -314,27 +271,6 @@ class _Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-def _try(denoiser: Denoiser, dimension: int, device: torch.device) -> None:
-    """Make sure that a network maps points and times to the shape of the points, before it is trained."""
-    x = torch.zeros(3, dimension, device=device)
-    hint = "Hand over a network (x, t) -> same shape as x, and a schedule whose times it takes."
-    was_training = denoiser.network.training
-    denoiser.network.eval()
-    try:
-        with torch.random.fork_rng(), torch.no_grad():
-            level = denoiser.schedule(torch.tensor(denoiser.schedule.t_max))
-            shape = tuple(denoiser.network_output(x, level).shape)
-    except Exception as error:  # whatever the user's own parts may raise
-        raise InputError(
-            f"The network cannot take points of shape {tuple(x.shape)} and times of shape (3,): {error}",
-            hint,
-        ) from error
-    finally:
-        denoiser.network.train(was_training)
-    if shape != x.shape:
-        raise InputError(f"The network maps points of shape {tuple(x.shape)} to shape {shape}.", hint)
 
 
 def _keep_metrics(log: Path, step: int) -> float:

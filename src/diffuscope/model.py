@@ -11,7 +11,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import Denoiser
+from diffuscope.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.likelihood import log_density
 from diffuscope.recipes import CUSTOM, Recipe
@@ -30,6 +30,7 @@ from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prior, walk
 from diffuscope.schedules import Grid, Schedule, Spacing
 from diffuscope.seeds import stream
+from diffuscope.tabular import RowCodec
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
@@ -40,6 +41,7 @@ _POINTS_PER_PIECE = 2**12
 _NUMBERS_PER_PIECE = 2**20
 
 _T = TypeVar("_T")
+Told = Callable[[int, int], DenoiserLike]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -78,6 +80,10 @@ class Model:
         Names of the data's columns, where it had some.
     sampler : Sampler or None
         A sampler handed over from Python, where the recipe's is one.
+    rows : RowCodec or None
+        What the coordinates of a table's rows mean; the "data" of all methods here are these coordinates.
+    notes : mapping of str to str
+        Text that is kept beside the model.
     """
 
     recipe: Recipe
@@ -85,6 +91,8 @@ class Model:
     scaling: Scaling
     columns: tuple[str, ...] | None = None
     sampler: Sampler | None = None
+    rows: RowCodec | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -162,9 +170,16 @@ class Model:
         steps: int | None = None,
         spacing: Spacing | None = None,
         seed: int = 0,
+        told: Told | None = None,
         **settings: Any,
     ) -> Iterator[NDArray[np.floating]]:
         """Sample as :meth:`sample` does, and hand out the points in pieces: memory stays flat for any ``n``.
+
+        Parameters
+        ----------
+        told : callable, optional
+            ``told(start, stop)`` gives the denoiser of these points, such as one that is told what is known
+            of each; the model's own by default.
 
         Yields
         ------
@@ -172,11 +187,17 @@ class Model:
             In the units of the data; the m add up to ``n``.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
-        for state in self._pieces(n, grid, way, seed, _last):
+        for state in self._pieces(n, grid, way, seed, _last, told):
             yield self.scaling.to_data(state.x)
 
     def _pieces(
-        self, n: int, grid: Grid, sampler: Sampler, seed: int, keep: Callable[[Iterator[WalkState]], _T]
+        self,
+        n: int,
+        grid: Grid,
+        sampler: Sampler,
+        seed: int,
+        keep: Callable[[Iterator[WalkState]], _T],
+        told: Told | None = None,
     ) -> Iterator[_T]:
         """Walk in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
 
@@ -185,15 +206,15 @@ class Model:
         if n < 1:
             raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
         size = max(1, min(_POINTS_PER_PIECE, _NUMBERS_PER_PIECE // self.dimension))
-        places = enumerate(min(size, n - start) for start in range(0, n, size))
 
-        def piece(place: tuple[int, int]) -> _T:
-            index, count = place
-            generator = stream(seed, "sample", index)
-            x = prior(grid, (count, self.dimension), generator).to(self.device)
-            return keep(walk(self.denoiser, x, grid, sampler, generator))
+        def piece(start: int) -> _T:
+            generator = stream(seed, "sample", start // size)
+            stop = min(start + size, n)
+            denoiser = self.denoiser if told is None else told(start, stop)
+            x = prior(grid, (stop - start, self.dimension), generator).to(self.device)
+            return keep(walk(denoiser, x, grid, sampler, generator))
 
-        return side_by_side(piece, places, self.device)
+        return side_by_side(piece, range(0, n, size), self.device)
 
     def sample(
         self,
@@ -274,7 +295,9 @@ class Model:
         tensors = {f"network.{name}": t for name, t in self.denoiser.network.state_dict().items()}
         tensors["scaling.shift"] = torch.from_numpy(self.scaling.shift)
         tensors["scaling.scale"] = torch.from_numpy(self.scaling.scale)
-        metadata = {"recipe": self.recipe.to_toml(), "columns": json.dumps(self.columns)}
+        metadata = {**self.notes, "recipe": self.recipe.to_toml(), "columns": json.dumps(self.columns)}
+        if self.rows is not None:
+            metadata["rows"] = json.dumps(self.rows.to_json(), separators=(",", ":"))
         save_tensors(path, tensors, _FORMAT, metadata)
 
     @classmethod
@@ -305,6 +328,7 @@ class Model:
             recipe = parse_recipe(metadata.get("recipe", ""), f"The recipe in {path}")
             scaling = _scaling(tensors.pop("scaling.shift"), tensors.pop("scaling.scale"))
             columns = _columns(json.loads(metadata.get("columns", "null")), len(scaling.shift))
+            rows = _rows(metadata.get("rows"), len(scaling.shift))
         except (KeyError, ValueError, RecursionError) as error:
             if isinstance(error, DiffuscopeError):
                 raise
@@ -313,7 +337,8 @@ class Model:
         denoiser = recipe.make_denoiser(len(scaling.shift), network=network, schedule=schedule, empty=True)
         _fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
-        return cls(recipe, denoiser, scaling, columns)
+        notes = {key: text for key, text in metadata.items() if key not in ("recipe", "columns", "rows")}
+        return cls(recipe, denoiser, scaling, columns, rows=rows, notes=notes)
 
 
 def _scaling(shift: Tensor, scale: Tensor) -> Scaling:
@@ -323,6 +348,15 @@ def _scaling(shift: Tensor, scale: Tensor) -> Scaling:
     if shift.shape != scale.shape or not len(shift) or not (scale > 0).all():
         raise ValueError("its scaling does not fit together")
     return Scaling(shift.numpy(), scale.numpy())
+
+
+def _rows(text: str | None, dimension: int) -> RowCodec | None:
+    if text is None:
+        return None
+    rows = RowCodec.from_json(json.loads(text))
+    if rows.width != dimension:
+        raise ValueError("its table has another number of coordinates")
+    return rows
 
 
 def _last(states: Iterator[WalkState]) -> WalkState:

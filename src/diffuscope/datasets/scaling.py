@@ -32,10 +32,10 @@ class Scaling:
     def fit(
         cls,
         x: NDArray[np.float64],
-        kind: Literal["standard", "divide", "none"] = "standard",
+        kind: Literal["standard", "divide", "none", "table"] = "standard",
         divisor: float = 1.0,
     ) -> Scaling:
-        """Find the scaling of data (n, d).
+        """Find the scaling of data (n, d); the coordinates of a "table" are in the model's units as they are.
 
         Raises
         ------

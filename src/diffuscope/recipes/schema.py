@@ -81,9 +81,23 @@ class DataSection(_Section):
     """Points of a built-in set or of a function that draws them; None: its own default."""
     noise: float | None = None
     """Noise of a built-in set, in its units; None: its own default."""
-    scaling: Literal["standard", "divide", "none"] = "standard"
-    """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is."""
+    scaling: Literal["standard", "divide", "none", "table"] = "standard"
+    """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is. ``table``:
+    columns of any kind, with holes, become coordinates as :mod:`diffuscope.tabular` makes them."""
     divisor: _PositiveFloat = 1.0
+    target: str | None = None
+    """Column of a table that rows can be asked for by; the last in what a model says."""
+    categories: Literal["onehot", "bits"] = "onehot"
+    """How the categories of a table become coordinates."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DataSection:
+        if self.target is not None and self.scaling != "table":
+            raise InputError(
+                f"A target ({self.target!r}) belongs to a table, and scaling is {self.scaling!r}.",
+                "Use the recipe 'table', or set data.scaling to 'table'.",
+            )
+        return self
 
 
 class ScheduleSection(_Named):
@@ -115,7 +129,8 @@ class NetworkSection(_Named):
     def _check(self) -> NetworkSection:
         self._complete("network", NETWORKS, fixed=("dimension", "n_steps", "flags"))
         for key, value in self.settings.items():
-            least, most = (0, _MOST_LAYERS) if key == "depth" else (1, _MOST_UNITS)
+            least = 0 if key in ("depth", "n_directions") else 1
+            most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
             if type(value) is int and not least <= value <= most:
                 raise InputError(
                     f"{key} = {value:,} of the network {self.name!r} is out of range.",

@@ -2,6 +2,8 @@
 
 from diffuscope.tabular.codec import TableCodec
 from diffuscope.tabular.columns import AnyColumn, fit_column
+from diffuscope.tabular.dataset import TableData
 from diffuscope.tabular.frames import Frame, read_frame
+from diffuscope.tabular.rows import RowCodec
 
-__all__ = ["AnyColumn", "Frame", "TableCodec", "fit_column", "read_frame"]
+__all__ = ["AnyColumn", "Frame", "RowCodec", "TableCodec", "TableData", "fit_column", "read_frame"]

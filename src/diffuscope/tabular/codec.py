@@ -121,7 +121,7 @@ class TableCodec(Plain):
         InputError
             When columns are missing, new or of other types, or a value cannot be encoded.
         """
-        frame = self._aligned(X)
+        frame = self.aligned(X)
         points = np.empty((frame.n, self.width))
         for j, (column, where) in enumerate(zip(self.columns, self.slices.values(), strict=True)):
             within = None
@@ -148,7 +148,7 @@ class TableCodec(Plain):
             When the points are not of this shape or not finite.
         """
         points = self._as_points(points)
-        frame = None if like is None else self._aligned(like, len(points))
+        frame = None if like is None else self.aligned(like, len(points))
         columns = [
             column.decode(points[:, where])
             for column, where in zip(self.columns, self.slices.values(), strict=True)
@@ -169,7 +169,7 @@ class TableCodec(Plain):
             When X does not have the columns that were fitted, or the points are not of its shape.
         """
         points = self._as_points(points)
-        frame = self._aligned(X, len(points))
+        frame = self.aligned(X, len(points))
         filled = []
         for j, (column, where) in enumerate(zip(self.columns, self.slices.values(), strict=True)):
             given = frame.column(j).reset_index(drop=True)
@@ -186,7 +186,7 @@ class TableCodec(Plain):
         Added to a log-density of coordinates it gives that of rows: per unit of numbers, and as a
         probability for integers and times. Categories add nothing.
         """
-        frame = self._aligned(X)
+        frame = self.aligned(X)
         total = np.zeros(frame.n)
         for j, column in enumerate(self.columns):
             total += column.log_volume(frame.column(j))
@@ -211,7 +211,7 @@ class TableCodec(Plain):
             index = frame.index if index is None else index
         return container.assemble(columns, index)
 
-    def _aligned(self, X: Any, n: int | None = None) -> Frame:
+    def aligned(self, X: Any, n: int | None = None) -> Frame:
         """Read a table and bring its columns into the order that was fitted."""
         frame = read_frame(X)
         if n is not None and frame.n != n:

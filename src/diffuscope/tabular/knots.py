@@ -23,6 +23,8 @@ _KNOTS = 65
 _ROWS_PER_KNOT = 16  # fewer rows would make the map follow chance
 _FEWEST_KNOTS = 9
 _ATOM = 0.05  # share of rows at one value that makes it an atom
+_TOWERS = 10.0  # an atom of a lattice over the values near it
+_NEAR = 3
 _END = 6.0  # how far an atom at the end of a column reaches
 _GAP = 1e-3  # width in z of a gap in which there is no data
 
@@ -30,8 +32,9 @@ _GAP = 1e-3  # width in z of a gap in which there is no data
 def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
     r"""Choose the map for a column with values x.
 
-    ``Quantiles`` is taken where a value is an atom (5% of the rows, and 3 of them), or where, with q the
-    quantiles of at least 20 values,
+    ``Quantiles`` is taken where a value is an atom (5% of the rows, and 3 of them; on a lattice also 10 times
+    as many as the three points to either side have on average), or where, with q the quantiles of at least
+    20 values,
 
     - the tails are heavy: :math:`q_{0.995} - q_{0.005} > 6\,(q_{0.75} - q_{0.25})` (3.8 for a normal law,
       6.6 for a Laplace law), or the range is over 20 times the distance of the quartiles, or
@@ -47,6 +50,8 @@ def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
     """
     values, counts = np.unique(x, return_counts=True)
     atoms = (counts >= _ATOM * len(x)) & (counts >= 3)
+    if step and atoms.any():
+        atoms &= counts > _TOWERS * _around(values, counts, step)
     if atoms.any() or _is_irregular(x, len(values)):
         line = _through_quantiles(values, counts, atoms, step)
         if line is not None:
@@ -55,6 +60,14 @@ def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
     reach = float(np.abs(values - middle).max())
     unit = (x - middle) / reach  # neither its square nor its sum overflows
     return Standard(shift=middle + reach * float(unit.mean()), scale=reach * float(unit.std()))
+
+
+def _around(values: Floats, counts: NDArray[np.intp], step: float) -> Floats:
+    """Return how often the three points of the lattice to either side of each value were seen, on average."""
+    total = np.concatenate([[0], np.cumsum(counts)])
+    reach = (_NEAR + 0.5) * step
+    first, last = np.searchsorted(values, values - reach), np.searchsorted(values, values + reach)
+    return np.asarray((total[last] - total[first] - counts) / (2 * _NEAR))
 
 
 def _is_irregular(x: Floats, distinct: int) -> bool:

@@ -1,0 +1,154 @@
+"""What does a training need? An untrained model in the units of its data, batches, a loss, held-out rows."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from diffuscope.datasets import Dataset
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.denoiser import Denoiser
+from diffuscope.errors import InputError
+from diffuscope.model import Model
+from diffuscope.partial import PartialLoss
+from diffuscope.recipes import Recipe
+from diffuscope.samplers import Sampler
+from diffuscope.schedules import Schedule
+from diffuscope.seeds import stream_seed
+from diffuscope.tabular import TableData
+from diffuscope.training import Batches, Checkpoints, HeldOut, LossLike, Trainer, World, hold_out
+
+__all__ = ["Fitting"]
+
+_PROBED_STEPS = 20
+
+
+class Fitting:
+    """A recipe and data, ready to be trained.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : Dataset
+        A :class:`~diffuscope.tabular.TableData` where the recipe's scaling is "table", and only there.
+    device : torch.device
+    network, schedule, loss, sampler : optional
+        The parts that the recipe calls "custom".
+    start : Model, optional
+        Go on with its weights, in its units.
+
+    Attributes
+    ----------
+    model : Model
+        Trained in place.
+    loss : LossLike
+
+    Raises
+    ------
+    InputError
+        When data and parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        device: torch.device,
+        *,
+        network: nn.Module | None = None,
+        schedule: Schedule | None = None,
+        loss: LossLike | None = None,
+        sampler: Sampler | None = None,
+        start: Model | None = None,
+    ) -> None:
+        self.recipe, self.data, self.device = recipe, data, device
+        seed, d = recipe.seed, data.x.shape[1]
+        rows = data.rows if isinstance(data, TableData) else None
+        if start is None:
+            section = recipe.data
+            if (rows is not None) != (section.scaling == "table"):
+                raise InputError(
+                    f"A recipe with scaling = {section.scaling!r} is not for "
+                    f"{'plain points' if rows is None else 'the rows of a table'}.",
+                    "Take the recipe 'table' for tables, another for points.",
+                )
+            scaling = Scaling.fit(data.x, section.scaling, section.divisor)
+            with torch.random.fork_rng():
+                torch.manual_seed(stream_seed(seed, "weights"))
+                denoiser = recipe.make_denoiser(d, network=network, schedule=schedule)
+        else:
+            scaling, denoiser = start.scaling, start.denoiser
+        denoiser.to(device)
+        if network is not None or schedule is not None:
+            _try(denoiser, d, device)
+        self.model = Model(recipe, denoiser, scaling, data.columns, sampler, rows)
+        self.model.plan()  # the sampling must be possible as well
+        x = scaling.to_model(data.x).to(device)
+        share = recipe.training.hold_out
+        self.x, self.held = hold_out(x, share, seed) if share else (x, x[:0])
+        self.loss: LossLike = loss or recipe.make_loss()
+        if rows is not None and isinstance(self.loss, PartialLoss):
+            self.loss = self.loss.of_columns(rows.groups)
+
+    def trainer(self, checkpoints: Checkpoints | None = None, world: World | None = None) -> Trainer:
+        """Make what trains the model."""
+        denoiser, batches = self.model.denoiser, self._batches()
+        held = None
+        if len(self.held):
+            held = HeldOut(denoiser, self.loss, batches.times, self.held, self.recipe.seed)
+        return Trainer(
+            denoiser, batches, self.loss, self.recipe.training, checkpoints, world or World(), held
+        )
+
+    def steps_within(self, seconds: float) -> int:
+        """Return how many steps can be taken in that time, by how long a few take; at most the recipe's."""
+        settings, batches = self.recipe.training, self._batches()
+        epochs = settings.epochs or 0
+        most = settings.steps or epochs * batches.steps_per_epoch
+        short = settings.model_copy(update={"steps": _PROBED_STEPS, "epochs": None})
+        trainer = Trainer(copy.deepcopy(self.model.denoiser), batches, self.loss, short)
+        trainer.run()
+        begun = time.perf_counter()
+        trainer.step = 0
+        trainer.run()
+        each = (time.perf_counter() - begun) / _PROBED_STEPS
+        return max(1, min(most, int(seconds / each) - 2 * _PROBED_STEPS))
+
+    def fingerprint(self) -> str:
+        """Of all that the weights depend on: data, recipe and the shape of the network."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.data.x).tobytes())
+        digest.update(self.recipe.to_toml().encode())
+        for name, tensor in self.model.denoiser.network.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        return digest.hexdigest()
+
+    def _batches(self) -> Batches:
+        settings, recipe = self.recipe.training, self.recipe
+        schedule, times = self.model.denoiser.schedule, recipe.times.make()
+        return Batches(self.x, schedule, times, settings.batch_size, settings.batches, recipe.seed)
+
+
+def _try(denoiser: Denoiser, dimension: int, device: torch.device) -> None:
+    """Make sure that a network maps points and times to the shape of the points, before it is trained."""
+    x = torch.zeros(3, dimension, device=device)
+    hint = "Hand over a network (x, t) -> same shape as x, and a schedule whose times it takes."
+    was_training = denoiser.network.training
+    denoiser.network.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            level = denoiser.schedule(torch.tensor(denoiser.schedule.t_max))
+            shape = tuple(denoiser.network_output(x, level).shape)
+    except Exception as error:  # whatever the user's own parts may raise
+        raise InputError(
+            f"The network cannot take points of shape {tuple(x.shape)} and times of shape (3,): {error}",
+            hint,
+        ) from error
+    finally:
+        denoiser.network.train(was_training)
+    if shape != x.shape:
+        raise InputError(f"The network maps points of shape {tuple(x.shape)} to shape {shape}.", hint)
