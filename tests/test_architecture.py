@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"recipes", "oracle"},
     {"likelihood"},
     {"training", "model"},
-    {"fitting", "quality"},
+    {"fitting", "quality", "asking"},
     {"plots"},
     {"_frames"},
     {"animate"},

@@ -21,10 +21,8 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from diffuscope.asking import RowModel
 from diffuscope.errors import FormatError, InputError
-from diffuscope.estimator.asking import draw_rows
-from diffuscope.estimator.denoising import denoise_table
-from diffuscope.estimator.density import Density
 from diffuscope.fitting import Fitting
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
@@ -196,7 +194,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             changed = recipe.changed({"training.steps": fitting.steps_within(self.max_seconds)})
             fitting = Fitting(changed, data, fitting.device, start=start)
         self._train(fitting)
-        self._density = Density(self.model_)
+        self._asked = RowModel(self.model_)
         self._shown, _ = _at_most(_SHOWN_ROWS, X, None, read_frame(X).n, seed)
         return self
 
@@ -289,30 +287,20 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             When a column, a category or a class is not known, or the model has no y.
         """
-        model, rows = self._fitted()
-        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise InputError(
-                f"Invalid value for 'n_samples': {n_samples!r} rows cannot be drawn.", "Ask for at least 1."
-            )
-        n = int(n_samples)
-        known = np.full((n, rows.width), np.nan)
-        columns = rows.columns_given(given or {}, n)
-        for name, values in columns.items():
-            known[:, rows.place(name)] = rows.features[name].encode(values)
-        if y is not None or (return_y and rows.target is None):
-            known[:, rows.is_target] = rows.encode_target(y, n)
-        points = draw_rows(
-            model,
-            known,
-            rows.is_target & (not return_y),
-            seed=_draw_seed(self.random_state if random_state is None else random_state),
-            guiding=rows.is_target,
+        asked = self._fitted()
+        X, points = asked.sample(
+            n_samples,
+            y=y,
+            given=given,
+            with_target=return_y,
             guidance=self.guidance if guidance is None else guidance,
-            reporter=Reporter(bool(self.verbose)),
-            **self._way(),
+            **self._way(random_state),
         )
-        X = rows.decode(points, columns)
-        return (X, rows.decode_target(points)) if return_y else X
+        if not return_y:
+            return X
+        if asked.rows.target is None:
+            raise InputError("This model was fitted without y.", "Fit it with y, or leave return_y out.")
+        return X, asked.rows.decode_target(points)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
         """Return the log-density of rows, given their y if there is one.
@@ -333,15 +321,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             When X does not fit, a category was not seen in ``fit``, or categories are coded as bits.
         """
-        _, rows = self._fitted()
-        self._check_features(X, rows, reset=False)
-        points = rows.encode(X, y)
-        condition = None if y is None else rows.is_target
-        return self._density(points, condition) + rows.log_volume(X)
+        asked = self._fitted()
+        self._check_features(X, asked.rows, reset=False)
+        return asked.log_density(X, y)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density of rows, given their y if there is one; see :meth:`score_samples`."""
-        if y is not None and self._fitted()[1].target is None:
+        if self._fitted().rows.target is None:
             y = None  # of a y that was not fitted nothing is known
         return float(self.score_samples(X, y).mean())
 
@@ -375,23 +361,12 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             Of the kind of X, with its index; values that are not missing are handed back unchanged. A list
             where ``n_draws`` is above 1 and they are not averaged.
         """
-        model, rows = self._fitted()
-        if n_draws < 1:
-            raise InputError(f"n_draws = {n_draws!r} is not above 0.", "Ask for at least one draw.")
-        self._check_features(X, rows, reset=False)
-        known = rows.encode(X, y)
-        holes = np.isnan(known[:, ~rows.is_target]).any(axis=1)
-        seed = _draw_seed(self.random_state if random_state is None else random_state)
-        draws = [np.nan_to_num(known) for _ in range(n_draws)]
-        if holes.any():
-            many = np.tile(known[holes], (n_draws, 1))
-            reporter = Reporter(bool(self.verbose))
-            filled = draw_rows(model, many, rows.is_target, seed=seed, reporter=reporter, **self._way())
-            for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
-                draw[holes] = part
+        asked = self._fitted()
+        self._check_features(X, asked.rows, reset=False)
+        draws = asked.fill(X, y, n_draws=n_draws, **self._way(random_state))
         if average or n_draws == 1:
-            return rows.fill(X, draws)
-        return [rows.fill(X, [draw]) for draw in draws]
+            return asked.rows.fill(X, draws)
+        return [asked.rows.fill(X, [draw]) for draw in draws]
 
     def denoise(self, X: Any, noise_std: ArrayLike, *, random_state: Any = None) -> Any:
         """Return what rows are most likely to have been before Gaussian noise was added to their numbers.
@@ -409,12 +384,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         -------
         table of shape (n, d)
             Of the kind of X: the means of the clean values given the noisy ones, see
-            :mod:`diffuscope.estimator.denoising`.
+            :mod:`diffuscope.asking.denoising`.
         """
-        model, rows = self._fitted()
-        self._check_features(X, rows, reset=False)
-        seed = _draw_seed(self.random_state if random_state is None else random_state)
-        return denoise_table(model, X, noise_std, seed)
+        asked = self._fitted()
+        self._check_features(X, asked.rows, reset=False)
+        return asked.denoise(X, noise_std, self._way(random_state)["seed"])
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns, shape (d,); x0, x1, ... where they have none."""
@@ -446,7 +420,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         from diffuscope.plots import plot_pairs
 
-        _, rows = self._fitted()
+        rows = self._fitted().rows
         X = getattr(self, "_shown", None) if X is None else X
         if X is None:
             raise InputError("This model no longer has rows it was fitted to.", "Hand some over: plot(X).")
@@ -465,7 +439,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         RunError
             When it cannot be written; nothing is overwritten then.
         """
-        model, _ = self._fitted()
+        model = self._fitted().model
         settings = {key: value for key, value in self.get_params(deep=False).items() if _is_plain(value)}
         path = Path(path)
         path = path if path.suffix else path.with_suffix(".safetensors")
@@ -500,7 +474,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 f"{path} does not hold the settings of a model: {error}.", "Take another copy of it."
             ) from error
         own.model_ = model
-        own._density = Density(model)
+        own._asked = RowModel(model)
         own._check_features(None, model.rows, reset=True)
         return own
 
@@ -510,14 +484,18 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         state.pop("_shown", None)
         return state
 
-    def _fitted(self) -> tuple[Model, RowCodec]:
+    def _fitted(self) -> RowModel:
         check_is_fitted(self)
-        model: Model = self.model_
-        assert model.rows is not None
-        return model, model.rows
+        return self._asked
 
-    def _way(self) -> dict[str, Any]:
-        return {"sampler": self.sampler, "steps": self.sampling_steps}
+    def _way(self, random_state: Any) -> dict[str, Any]:
+        """Return how rows are drawn."""
+        return {
+            "sampler": self.sampler,
+            "steps": self.sampling_steps,
+            "seed": _draw_seed(self.random_state if random_state is None else random_state),
+            "reporter": Reporter(bool(self.verbose)),
+        }
 
     def __sklearn_tags__(self) -> Any:
         """Say what scikit-learn may expect: missing values, categories, text."""

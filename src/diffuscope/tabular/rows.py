@@ -125,9 +125,9 @@ class RowCodec(Plain):
             raise InputError(f"There is no column but the target {target!r}.", "Give further columns.")
         return table.drop(columns=target), table[target], names.index(target)
 
-    def join(self, points: Floats) -> Any:
+    def join(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
         """Return the rows that points (n, D) mean, the target among them where it came from the table."""
-        rows = self.decode(points)
+        rows = self.decode(points, given)
         if self.target_at is not None:
             y = self.decode_target(points)
             rows.insert(self.target_at, y.name, y)

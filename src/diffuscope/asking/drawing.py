@@ -6,6 +6,7 @@ thrown away.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,34 +17,30 @@ from diffuscope.denoiser import DenoiserLike
 from diffuscope.errors import InputError
 from diffuscope.model import Model
 from diffuscope.partial import Given, Guided, PartialDenoiser
-from diffuscope.progress import Reporter
 
-__all__ = ["Known", "draw_rows"]
+__all__ = ["drawn"]
 
 Floats = NDArray[np.float64]
-Known = Floats
-"""Coordinates (n, D), NaN where nothing is known."""
 
 
-def draw_rows(
+def drawn(
     model: Model,
-    known: Known,
+    known: Floats,
     absent: NDArray[np.bool_],
     *,
     seed: int,
     guiding: NDArray[np.bool_] | None = None,
     guidance: float = 1.0,
-    reporter: Reporter | None = None,
     **wanted: Any,
-) -> Floats:
-    """Draw the coordinates of rows that are not known from their law given the others.
+) -> Iterator[Floats]:
+    """Draw the coordinates of rows that are not known from their law given the others, piece by piece.
 
     Parameters
     ----------
     model : Model
         Of a table, told which coordinates are known.
     known : ndarray of shape (n, D)
-        NaN where nothing is known.
+        NaN where nothing is known. May be one row that is shown as n of them: memory stays flat.
     absent : ndarray of shape (D,), bool
         Coordinates that have no say where they are not known; what comes back there means nothing.
     seed : int
@@ -51,14 +48,13 @@ def draw_rows(
         The known coordinates that classifier-free guidance amplifies.
     guidance : float
         Its scale; 1: none.
-    reporter : Reporter, optional
     **wanted
-        ``sampler`` and ``steps`` of :meth:`Model.sample`.
+        ``sampler`` and others of :meth:`Model.sample`.
 
-    Returns
-    -------
-    ndarray of shape (n, D), float64
-        With what is known as it was.
+    Yields
+    ------
+    ndarray of shape (m, D), float64
+        With what is known as it was; the m add up to n.
 
     Raises
     ------
@@ -66,29 +62,28 @@ def draw_rows(
         When the model's network cannot be told what is known.
     """
     denoiser, n = model.denoiser, len(known)
-    is_known = ~np.isnan(known)
-    plain = not is_known.any() and not absent.any()
+    # What n rows share is looked at once.
+    everywhere = ~np.isnan(known[:1] if known.strides[0] == 0 else known)
+    plain = not everywhere.any() and not absent.any()
     if not isinstance(denoiser, PartialDenoiser) and not plain:
         raise InputError(
             "This model's network was not trained for rows of which something is known or missing.",
             "Fit it with partial above 0 (the recipe 'table').",
         )
-    guides = None if guiding is None or guidance == 1 else torch.from_numpy(guiding & is_known.all(axis=0))
+    guides = None if guiding is None or guidance == 1 else torch.from_numpy(guiding & everywhere.all(axis=0))
 
     def told(start: int, stop: int) -> DenoiserLike:
         assert isinstance(denoiser, PartialDenoiser)
-        value = torch.from_numpy(np.nan_to_num(known[start:stop])).float()
-        some = torch.from_numpy(is_known[start:stop])
-        given = Given(value, some, torch.from_numpy(absent) & ~some)
+        here = known[start:stop]
+        some = torch.from_numpy(~np.isnan(here))
+        given = Given(torch.from_numpy(np.nan_to_num(here)).float(), some, torch.from_numpy(absent) & ~some)
         given = Given(*(part.to(model.device) for part in given))
         if guides is None or not guides.any():
             return denoiser.told(given)
         return Guided(denoiser, given, guides.to(model.device), guidance)
 
-    pieces, done = [], 0
-    with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
-        for piece in model.batches(n, seed=seed, told=None if plain else told, **wanted):
-            pieces.append(piece)
-            done += len(piece)
-            bar.update(done)
-    return np.where(is_known, known, np.concatenate(pieces))
+    start = 0
+    for piece in model.batches(n, seed=seed, told=None if plain else told, **wanted):
+        here = known[start : start + len(piece)]
+        yield np.where(np.isnan(here), piece, here)
+        start += len(piece)

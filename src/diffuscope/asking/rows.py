@@ -1,0 +1,205 @@
+"""What can be asked of a model of rows, in the words of its table?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffuscope.asking.denoising import denoise_table
+from diffuscope.asking.density import Density
+from diffuscope.asking.drawing import drawn
+from diffuscope.errors import InputError
+from diffuscope.model import Model
+from diffuscope.progress import Reporter
+from diffuscope.tabular import RowCodec
+
+__all__ = ["Draws", "RowModel"]
+
+Floats = NDArray[np.float64]
+
+
+class Draws(NamedTuple):
+    """Rows that are being drawn.
+
+    Attributes
+    ----------
+    pieces : iterator of ndarray of shape (m, D)
+        Their coordinates.
+    given : dict
+        Names of columns to the values (n,) that were given for them.
+    """
+
+    pieces: Iterator[Floats]
+    given: dict[Any, Any]
+
+
+class RowModel:
+    """A model whose points are rows of a table.
+
+    Parameters
+    ----------
+    model : Model
+
+    Attributes
+    ----------
+    model : Model
+    rows : RowCodec
+        What its coordinates mean.
+
+    Raises
+    ------
+    InputError
+        When its points are no rows.
+    """
+
+    def __init__(self, model: Model) -> None:
+        if model.rows is None:
+            raise InputError(
+                "This is a model of points, not of a table's rows.", "Train it with the recipe 'table'."
+            )
+        self.model = model
+        self.rows: RowCodec = model.rows
+
+    @cached_property
+    def density(self) -> Density:
+        """The density of its rows."""
+        return Density(self.model)
+
+    def draws(
+        self,
+        n: int,
+        *,
+        y: Any = None,
+        given: Mapping[Any, Any] | None = None,
+        with_target: bool = False,
+        guidance: float = 1.0,
+        seed: int = 0,
+        **wanted: Any,
+    ) -> Draws:
+        """Draw rows, see :meth:`diffuscope.DiffusionModel.sample`; memory stays flat where values are shared.
+
+        Parameters
+        ----------
+        with_target : bool
+            Whether the target is drawn where it is not given; otherwise it has no say.
+        **wanted
+            ``sampler``, ``steps`` and others of :meth:`Model.sample`.
+        """
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+            raise InputError(
+                f"Invalid value for 'n_samples': {n!r} rows cannot be drawn.", "Ask for at least 1."
+            )
+        rows = self.rows
+        shared = (y is None or _is_one(y)) and all(map(_is_one, (given or {}).values()))
+        count = 1 if shared else int(n)
+        columns = rows.columns_given(given or {}, count)
+        known = np.full((count, rows.width), np.nan)
+        for name, values in columns.items():
+            known[:, rows.place(name)] = rows.features[name].encode(values)
+        if y is not None:
+            known[:, rows.is_target] = rows.encode_target(y, count)
+        absent = rows.is_target & (not with_target)
+        pieces = drawn(
+            self.model,
+            np.broadcast_to(known, (int(n), rows.width)),
+            absent,
+            seed=seed,
+            guiding=rows.is_target,
+            guidance=guidance,
+            **wanted,
+        )
+        return Draws(pieces, columns)
+
+    def sample(self, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> tuple[Any, Floats]:
+        """Draw rows as :meth:`draws` does; return them as a table, and their coordinates (n, D)."""
+        pieces, given = self.draws(n, **wanted)
+        with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
+            points = np.concatenate(list(_counted(pieces, bar)))
+        return self.rows.decode(points, _repeated(given, n)), points
+
+    def tables(self, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Iterator[Any]:
+        """Draw rows with their target, as tables of some of them each; memory stays flat for any n."""
+        pieces, given = self.draws(n, with_target=True, **wanted)
+        start = 0
+        with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
+            for points in _counted(pieces, bar):
+                stop = start + len(points)
+                here = {
+                    name: _repeated({name: values}, len(points))[name]
+                    if len(values) == 1
+                    else values.iloc[start:stop].reset_index(drop=True)
+                    for name, values in given.items()
+                }
+                yield self.rows.join(points, here)
+                start = stop
+
+    def fill(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_draws: int = 1,
+        with_target: bool = False,
+        seed: int = 0,
+        reporter: Reporter | None = None,
+        **wanted: Any,
+    ) -> list[Floats]:
+        """Draw what is missing of rows given the rest; return the coordinates of each draw, (n, D).
+
+        Parameters
+        ----------
+        X, y
+            y may be missing for some rows.
+        n_draws : int
+        with_target : bool
+            Whether a y that is missing is drawn too; otherwise it has no say.
+        """
+        if n_draws < 1:
+            raise InputError(f"n_draws = {n_draws!r} is not above 0.", "Ask for at least one draw.")
+        rows = self.rows
+        known = rows.encode(X, y)
+        absent = rows.is_target & (not with_target)
+        holes = np.isnan(known[:, ~absent]).any(axis=1)
+        draws = [np.nan_to_num(known) for _ in range(n_draws)]
+        if holes.any():
+            many = np.tile(known[holes], (n_draws, 1))
+            pieces = drawn(self.model, many, absent, seed=seed, **wanted)
+            with (reporter or Reporter(False)).bar("filling", len(many), "rows") as bar:
+                filled = np.concatenate(list(_counted(pieces, bar)))
+            for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
+                draw[holes] = part
+        return draws
+
+    def log_density(self, X: Any, y: Any = None) -> Floats:
+        """Return log-densities (n,) of rows in nats, given their y if there is one."""
+        rows = self.rows
+        condition = None if y is None else rows.is_target
+        return self.density(rows.encode(X, y), condition) + rows.log_volume(X)
+
+    def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
+        """Return rows without the noise of their numbers, see :mod:`diffuscope.asking.denoising`."""
+        return denoise_table(self.model, X, noise_std, seed)
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, str | bytes) or np.ndim(value) == 0
+
+
+def _repeated(given: Mapping[Any, Any], n: int) -> dict[Any, Any]:
+    """Return given columns of one value as columns of n."""
+    return {
+        name: values.iloc[np.zeros(n, dtype=int)].reset_index(drop=True) if len(values) == 1 else values
+        for name, values in given.items()
+    }
+
+
+def _counted(pieces: Iterator[Floats], bar: Any) -> Iterator[Floats]:
+    done = 0
+    for piece in pieces:
+        done += len(piece)
+        bar.update(done)
+        yield piece
