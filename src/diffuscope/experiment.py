@@ -201,7 +201,7 @@ class _Experiment:
 
             with self.reporter.stage("drawing"):
                 ratio = quality["sliced_wasserstein"]["ratio"]
-                save_pictures(self.model, self.data.x, self.folder, ratio, run.metrics)
+                save_pictures(self.model, self.data.filled, self.folder, ratio, run.metrics)
         write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
         return run
 
@@ -246,7 +246,7 @@ class _Experiment:
 
         begun = time.perf_counter()
         with trainer.averaged():
-            save_epoch(self.model, self.data.x, self.folder, epoch - 1)
+            save_epoch(self.model, self.data.filled, self.folder, epoch - 1)
         self._drawing_seconds += time.perf_counter() - begun
 
     def _summary(

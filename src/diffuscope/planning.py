@@ -6,15 +6,18 @@ from the run that is there, with the certainty that nothing else is asked for no
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
+from diffuscope.datasets import POINT_SETS, TABLES, Dataset, load_dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
+from diffuscope.recipes.sizing import sizes_for
+from diffuscope.tabular import TableData, load_table
 
 __all__ = ["Plan", "changes_from", "claim", "plan_new", "plan_resumed"]
 
@@ -57,10 +60,18 @@ def changes_from(
 def plan_new(
     data: Any, recipe: str | Path | Recipe | None, wanted: Mapping[str, Any], out: str | Path | None
 ) -> Plan:
-    """Plan a run from nothing; the recipe is ``fast`` and the directory the first free one by default."""
-    asked = load_recipe(recipe or "fast").changed(wanted)
+    """Plan a run from nothing.
+
+    By default the recipe is ``table`` for tables, ``fast`` for points, and the directory the first free one.
+    The recipe called ``table`` is made to suit the size of the table.
+    """
+    recipe = recipe or ("table" if _is_table(data) else "fast")
+    asked = load_recipe(recipe).changed(wanted)
     dataset = _load(data, asked)
     _check_applies(dataset, wanted)
+    if recipe == "table" and isinstance(dataset, TableData):
+        sizes = sizes_for(len(dataset.x), dataset.rows.width, dataset.rows.whole)
+        asked = load_recipe(recipe).changed({**sizes, **wanted})
     folder = Path(out) if out is not None else _free_folder(dataset.name)
     return Plan(asked.changed(_description(dataset)), dataset, folder)
 
@@ -99,14 +110,30 @@ def plan_resumed(
     return Plan(started, dataset, folder)
 
 
+def _is_table(data: Any) -> bool:
+    """Whether data has columns, and so is a table rather than points."""
+    if isinstance(data, str | os.PathLike):
+        return str(data) not in POINT_SETS and Path(data).suffix.lower() in TABLES
+    return isinstance(data, TableData) or hasattr(data, "columns")
+
+
 def _load(data: Any, recipe: Recipe) -> Dataset:
-    if isinstance(data, Dataset):
+    if isinstance(data, Dataset) and isinstance(data, TableData) == (recipe.data.scaling == "table"):
         return data
     section = recipe.data
     if data is None:
         data = section.source
     if data is None:
         raise InputError("Nothing says what data to train on.", "Name a data set, a file or give an array.")
+    if section.scaling == "table":
+        return load_table(
+            data,
+            target=section.target,
+            categories=section.categories,
+            size=section.size,
+            noise=section.noise,
+            seed=recipe.seed,
+        )
     if isinstance(data, str) and data in POINT_SETS:  # these alone have a noise to choose
         return load_dataset(data, size=section.size, noise=section.noise, seed=recipe.seed)
     return load_dataset(data, size=section.size if callable(data) else None, seed=recipe.seed)

@@ -42,6 +42,8 @@ class RealClouds:
     middle, unit : ndarray of shape (d,)
         Points are shown as ``(x - middle) / unit``: far from 0 a float32 would round differences away, and
         columns of unlike units would not count alike.
+    holes : ndarray of shape (m, d), bool
+        Where training rows are missing. Real ones hold 0 there, and so have samples to, row by row.
     """
 
     real: list[Points]
@@ -49,6 +51,7 @@ class RealClouds:
     n: int
     middle: Points
     unit: Points
+    holes: NDArray[np.bool_]
 
     def shown(self, x: NDArray[np.floating]) -> Points:
         """Bring points from the units of the data to those of the clouds."""
@@ -77,13 +80,13 @@ def real_clouds(
     InputError
         When ``held_out`` has other columns.
     """
-    x = data.x if held_out is None else np.asarray(held_out, dtype=np.float64)
+    x = data.filled if held_out is None else np.asarray(held_out, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] != data.x.shape[1] or len(x) < 2:
         raise InputError(
             f"Held-out data of shape {x.shape} does not go with data of {data.x.shape[1]} columns.",
             "Give at least 2 rows with the columns of the training data.",
         )
-    middle = data.x.mean(axis=0)
+    middle = data.filled.mean(axis=0)
     if data.draw is not None and held_out is None:
         n = min(len(x), _MOST_POINTS)
         drawn = [data.draw(n, _seed(seed, "real", i)) for i in range(draws + 2 * pairs)]
@@ -94,8 +97,8 @@ def real_clouds(
         n = min(len(x) // 2, _MOST_POINTS)
         both = [_halves(x, n, _seed(seed, "halves", i)) for i in range(max(pairs, draws))]
         real = [first for first, _ in both[:draws]]
-        unit = data.x.std(axis=0)
-    clouds = RealClouds([], [], n, middle, np.where(unit > 0, unit, 1.0))
+        unit = data.filled.std(axis=0)
+    clouds = RealClouds([], [], n, middle, np.where(unit > 0, unit, 1.0), np.isnan(data.x))
     clouds.real.extend(clouds.shown(cloud) for cloud in real)
     clouds.pairs.extend((clouds.shown(a), clouds.shown(b)) for a, b in both[:pairs])
     return clouds
@@ -111,6 +114,9 @@ def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Po
     """
     count = len(clouds.real)
     samples = model.sample(count * clouds.n, seed=_seed(seed, "generated", 0))
+    if clouds.holes.any():
+        rows = np.random.default_rng(_seed(seed, "holes", 0)).integers(len(clouds.holes), size=len(samples))
+        samples = np.where(clouds.holes[rows], 0.0, samples)
     if not np.isfinite(samples).all():
         raise RunError(
             "The trained model's samples are not all finite, so nothing can be measured; the model is kept.",

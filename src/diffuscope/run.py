@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from diffuscope.datasets import Dataset, TableWriter, check_writable, load_dataset
+from diffuscope.asking import RowModel
+from diffuscope.datasets import POINT_SETS, Dataset, TableWriter, check_writable, load_dataset
 from diffuscope.errors import FormatError, InputError
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.samplers import Sampler, WalkState
 from diffuscope.schedules import Schedule
+from diffuscope.tabular import load_table, read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,16 +99,41 @@ class Run:
                 f"The data of {self.path} was handed over from Python and is not kept in the run.",
                 "Hand it over again: diffuscope.load(path, data=...).",
             )
-        return load_dataset(section.source, size=section.size, noise=section.noise, seed=self.recipe.seed)
+        return _load_data(section.source, self.model)
 
-    def sample(self, n: int, **wanted: Any) -> NDArray[np.floating]:
-        """Draw points, (n, d), in the units of the data; see :meth:`diffuscope.model.Model.sample`."""
-        return self.model.sample(n, **wanted)
+    @property
+    def table(self) -> RowModel:
+        """What can be asked of a model of a table: samples of a class, holes, densities.
+
+        Raises
+        ------
+        InputError
+            When the run is one of points.
+        """
+        return RowModel(self.model)
+
+    def sample(self, n: int, **wanted: Any) -> Any:
+        """Draw points, or rows of a table.
+
+        Parameters
+        ----------
+        n : int
+        **wanted
+            Of :meth:`diffuscope.model.Model.sample`; for tables also ``y``, ``given`` and ``guidance`` of
+            :meth:`diffuscope.DiffusionModel.sample`.
+
+        Returns
+        -------
+        ndarray of shape (n, d) in the units of the data, or a table with the columns that it was trained on
+        """
+        if self.model.rows is None:
+            return self.model.sample(n, **wanted)
+        return self.model.rows.join(*self.table.sample(n, with_target=True, **wanted))
 
     def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats at points (n, d), in the units of the data.
 
-        See :meth:`diffuscope.model.Model.log_density`.
+        See :meth:`diffuscope.model.Model.log_density`; of rows ask :attr:`table`.
         """
         return self.model.log_density(x, **options)
 
@@ -114,6 +141,8 @@ class Run:
         """Draw points as a DataFrame with the columns of the data."""
         import pandas as pd
 
+        if self.model.rows is not None:
+            return read_frame(self.sample(n, **wanted)).data
         return pd.DataFrame(
             self.sample(n, **wanted), columns=None if self.columns is None else list(self.columns)
         )
@@ -158,7 +187,8 @@ class Run:
         section = self.recipe.pictures
         states = []
         if forward:
-            states += pictures.forward_states(self.model, self.data.x, section, section.forward_frames, seed)
+            frames = section.forward_frames
+            states += pictures.forward_states(self.model, self.data.filled, section, frames, seed)
         if reverse:
             states += pictures.moving(self.model, self.walk(seed=seed))
         ms = section.reverse_ms if reverse else section.forward_ms
@@ -169,7 +199,7 @@ class Run:
     def _reference(self) -> NDArray[np.float64] | None:
         """The data that set the axes of a picture, where they can be had."""
         try:
-            return self.data.x[:_WALKERS]
+            return self.data.filled[:_WALKERS]
         except InputError:
             return None
 
@@ -177,14 +207,14 @@ class Run:
         """Show the data."""
         from diffuscope.plots import plot_dataset
 
-        return plot_dataset(self.data.x[:_WALKERS], self.columns)
+        return plot_dataset(self.data.filled[:_WALKERS], self.columns)
 
     def plot_forward(self, seed: int = 0) -> Figure:
         """Show ten steps of the noising."""
         from diffuscope import pictures
         from diffuscope.plots import plot_forward_grid
 
-        states = pictures.forward_states(self.model, self.data.x, self.recipe.pictures, 10, seed)
+        states = pictures.forward_states(self.model, self.data.filled, self.recipe.pictures, 10, seed)
         return plot_forward_grid(states, reference=self._reference())
 
     def plot_walk(self, seed: int = 0) -> Figure:
@@ -199,7 +229,7 @@ class Run:
         """Show samples beside the data."""
         from diffuscope.plots import plot_samples
 
-        return plot_samples(self.data.x[:n], self.sample(n, **wanted), self.columns)
+        return plot_samples(self.data.filled[:n], self.model.sample(n, **wanted), self.columns)
 
     def plot_loss(self) -> Figure:
         """Show the loss over the steps."""
@@ -245,11 +275,27 @@ def load(
         )
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler
-    return Run(path, model, None if data is None else _handed_over(data, model.recipe))
+    return Run(path, model, None if data is None else _load_data(data, model))
 
 
-def _handed_over(data: Any, recipe: Recipe) -> Dataset:
-    return load_dataset(data, size=recipe.data.size if callable(data) else None, seed=recipe.seed)
+def _load_data(source: Any, model: Model) -> Dataset:
+    section, seed = model.recipe.data, model.recipe.seed
+    if model.rows is not None:
+        return load_table(
+            source,
+            target=section.target,
+            size=section.size,
+            noise=section.noise,
+            seed=seed,
+            rows=model.rows,
+        )
+    is_named = isinstance(source, str) and source in POINT_SETS
+    return load_dataset(
+        source,
+        size=section.size if is_named or callable(source) else None,
+        noise=section.noise if is_named else None,
+        seed=seed,
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

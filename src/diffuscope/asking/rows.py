@@ -114,12 +114,14 @@ class RowModel:
         )
         return Draws(pieces, columns)
 
-    def sample(self, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> tuple[Any, Floats]:
-        """Draw rows as :meth:`draws` does; return them as a table, and their coordinates (n, D)."""
+    def sample(
+        self, n: int, *, reporter: Reporter | None = None, **wanted: Any
+    ) -> tuple[Floats, dict[Any, Any]]:
+        """Draw rows as :meth:`draws` does; return their coordinates (n, D), and the given columns (n,)."""
         pieces, given = self.draws(n, **wanted)
         with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
             points = np.concatenate(list(_counted(pieces, bar)))
-        return self.rows.decode(points, _repeated(given, n)), points
+        return points, _repeated(given, n)
 
     def tables(self, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Iterator[Any]:
         """Draw rows with their target, as tables of some of them each; memory stays flat for any n."""
@@ -128,13 +130,9 @@ class RowModel:
         with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
             for points in _counted(pieces, bar):
                 stop = start + len(points)
-                here = {
-                    name: _repeated({name: values}, len(points))[name]
-                    if len(values) == 1
-                    else values.iloc[start:stop].reset_index(drop=True)
-                    for name, values in given.items()
-                }
-                yield self.rows.join(points, here)
+                here = {name: values.iloc[start:stop] for name, values in given.items() if len(values) > 1}
+                shared = {name: values for name, values in given.items() if len(values) == 1}
+                yield self.rows.join(points, {**here, **_repeated(shared, len(points))})
                 start = stop
 
     def fill(
@@ -191,10 +189,8 @@ def _is_one(value: Any) -> bool:
 
 def _repeated(given: Mapping[Any, Any], n: int) -> dict[Any, Any]:
     """Return given columns of one value as columns of n."""
-    return {
-        name: values.iloc[np.zeros(n, dtype=int)].reset_index(drop=True) if len(values) == 1 else values
-        for name, values in given.items()
-    }
+    first = np.zeros(n, dtype=int)
+    return {name: values.iloc[first] if len(values) == 1 else values for name, values in given.items()}
 
 
 def _counted(pieces: Iterator[Floats], bar: Any) -> Iterator[Floats]:

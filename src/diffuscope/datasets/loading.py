@@ -25,7 +25,7 @@ from diffuscope.datasets.points import FRESH_DRAWS, POINT_SETS, draw_points, mak
 from diffuscope.datasets.tables import read_table
 from diffuscope.errors import InputError, unknown_name
 
-__all__ = ["Dataset", "load_dataset"]
+__all__ = ["Dataset", "describe_file", "load_dataset"]
 
 Generate = Callable[[int, np.random.Generator], npt.ArrayLike]
 
@@ -58,6 +58,11 @@ class Dataset:
     columns: Columns
     draw: Callable[[int, int], Table] | None
     source: dict[str, Any]
+
+    @property
+    def filled(self) -> Table:
+        """The points to be measured and shown: ``x``, with 0 where a coordinate of a table is missing."""
+        return np.nan_to_num(self.x) if np.isnan(self.x).any() else self.x
 
 
 def load_dataset(
@@ -134,11 +139,16 @@ def _load_file(source: str | os.PathLike[str], size: int | None, seed: int) -> D
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
     x, columns = read_table(path)
+    chosen = {} if size is None else {"size": size, "seed": seed}
+    description = {**describe_file(path), **chosen}
+    return Dataset(path.stem, _subset(x, columns, size, seed, str(path)), columns, None, description)
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return the ``source`` of a :class:`Dataset` that was read from a file."""
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    chosen = {} if size is None else {"size": size, "seed": seed}
-    description = {"kind": "file", "path": str(path), "sha256": digest, **chosen}
-    return Dataset(path.stem, _subset(x, columns, size, seed, str(path)), columns, None, description)
+    return {"kind": "file", "path": str(path), "sha256": digest}
 
 
 def _load_callable(generate: Generate, size: int, seed: int) -> Dataset:

@@ -20,9 +20,11 @@ import numpy as np
 from diffuscope.datasets.arrays import Columns, Table, as_table
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["READABLE", "check_suffix", "read_table"]
+__all__ = ["READABLE", "TABLES", "check_suffix", "read_rows", "read_table"]
 
 READABLE = (".csv", ".tsv", ".parquet", ".npy", ".npz")
+TABLES = (".csv", ".tsv", ".parquet")
+"""Those whose columns may be of any kind."""
 
 # How well-known files begin, to say what a misnamed one is.
 _MAGIC = {
@@ -61,6 +63,22 @@ def read_table(path: str | os.PathLike[str]) -> tuple[Table, Columns]:
         When the file is corrupt, truncated or not what its suffix says.
     """
     path = Path(path)
+    values, columns = _read_values(path)
+    return as_table(values, str(path), columns)
+
+
+def read_rows(path: str | os.PathLike[str]) -> Any:
+    """Read a table whose columns may be of any kind, as a pandas DataFrame; see :func:`read_table`."""
+    import pandas as pd
+
+    values, columns = _read_values(Path(path))
+    frame = pd.DataFrame(values)
+    if columns is not None:
+        frame.columns = pd.Index(columns)
+    return frame
+
+
+def _read_values(path: Path) -> tuple[Any, Columns]:
     suffix = check_suffix(path, READABLE, "read")
     if path.is_dir():
         raise InputError(
@@ -77,8 +95,7 @@ def read_table(path: str | os.PathLike[str]) -> tuple[Table, Columns]:
         ) from error
     if not start:
         raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
-    values, columns = _READERS[suffix](path)
-    return as_table(values, str(path), columns)
+    return _READERS[suffix](path)
 
 
 def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:

@@ -288,7 +288,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             When a column, a category or a class is not known, or the model has no y.
         """
         asked = self._fitted()
-        X, points = asked.sample(
+        points, columns = asked.sample(
             n_samples,
             y=y,
             given=given,
@@ -296,6 +296,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             guidance=self.guidance if guidance is None else guidance,
             **self._way(random_state),
         )
+        X = asked.rows.decode(points, columns)
         if not return_y:
             return X
         if asked.rows.target is None:

@@ -2,8 +2,17 @@
 
 from diffuscope.tabular.codec import TableCodec
 from diffuscope.tabular.columns import AnyColumn, fit_column
-from diffuscope.tabular.dataset import TableData
+from diffuscope.tabular.dataset import TableData, load_table
 from diffuscope.tabular.frames import Frame, read_frame
 from diffuscope.tabular.rows import RowCodec
 
-__all__ = ["AnyColumn", "Frame", "RowCodec", "TableCodec", "TableData", "fit_column", "read_frame"]
+__all__ = [
+    "AnyColumn",
+    "Frame",
+    "RowCodec",
+    "TableCodec",
+    "TableData",
+    "fit_column",
+    "load_table",
+    "read_frame",
+]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from diffuscope.datasets import Dataset
+import numpy as np
+
+from diffuscope.datasets import POINT_SETS, Dataset, load_dataset, read_rows
+from diffuscope.datasets.loading import describe_file
+from diffuscope.errors import InputError
 from diffuscope.tabular.categories import Coding
+from diffuscope.tabular.containers import Name
+from diffuscope.tabular.frames import read_frame
 from diffuscope.tabular.rows import RowCodec
 
-__all__ = ["TableData"]
+__all__ = ["TableData", "load_table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +48,7 @@ class TableData(Dataset):
         categories: Coding = "onehot",
         seed: int = 0,
         rows: RowCodec | None = None,
+        target_at: int | None = None,
     ) -> TableData:
         """Make one of a table and a target.
 
@@ -53,13 +63,72 @@ class TableData(Dataset):
             Of the dequantisation, and of what ``rows`` are fitted to.
         rows : RowCodec, optional
             What coordinates mean, where that is decided already.
+        target_at : int, optional
+            Where y stood in the table that it comes from.
 
         Raises
         ------
         InputError
             When they cannot be modelled.
         """
-        rows = RowCodec.fit(X, y, categories=categories, seed=seed) if rows is None else rows
+        if rows is None:
+            rows = RowCodec.fit(X, y, categories=categories, seed=seed, target_at=target_at)
         x = rows.encode(X, y, dequantise=True, seed=seed)
         source = {"kind": "array", "shape": list(x.shape)} if source is None else source
         return cls(name, x, None, None, source, rows, X, y)
+
+
+def load_table(
+    source: Any,
+    *,
+    target: Name | None = None,
+    categories: Coding = "onehot",
+    size: int | None = None,
+    noise: float | None = None,
+    seed: int = 0,
+    rows: RowCodec | None = None,
+) -> TableData:
+    """Turn ``source`` into rows of a table.
+
+    Parameters
+    ----------
+    source : str, path, table or callable
+        A .csv, .tsv, .parquet, .npy or .npz file; a DataFrame or whatever else
+        :func:`~diffuscope.tabular.frames.read_frame` reads; or what
+        :func:`~diffuscope.datasets.load_dataset` makes points of.
+    target : str or int, optional
+        The column that is y.
+    categories, rows
+        See :meth:`TableData.of`.
+    size, noise
+        Of a built-in set or a function that draws points.
+    seed : int
+
+    Raises
+    ------
+    InputError, FormatError
+        When there is no such file or column, or the table cannot be modelled.
+    """
+    is_path = isinstance(source, str | os.PathLike) and source not in POINT_SETS
+    settings: dict[str, Any] = {"categories": categories, "seed": seed, "rows": rows}
+    if is_path and Path(source).suffix:
+        path = Path(source)
+        table, name, described = read_rows(path), path.stem, describe_file(path)
+    elif is_path or isinstance(source, str | Dataset) or callable(source):
+        points = load_dataset(source, size=size, noise=noise, seed=seed)
+        if target is not None:
+            raise InputError("Points have no column to be the target.", "Leave the target out.")
+        made = TableData.of(points.x, name=points.name, source=points.source, **settings)
+        return made if points.draw is None else replace(made, draw=_in_coordinates(points.draw, made.rows))
+    else:
+        frame = read_frame(source)
+        table = frame.data if target is not None else source
+        name, described = "table", {"kind": "array", "shape": [frame.n, len(frame.container.names)]}
+    y = at = None
+    if target is not None:
+        table, y, at = RowCodec.split(table, target)
+    return TableData.of(table, y, name=name, source=described, target_at=at, **settings)
+
+
+def _in_coordinates(draw: Callable[[int, int], Any], rows: RowCodec) -> Callable[[int, int], Any]:
+    return lambda n, seed: np.ascontiguousarray(rows.encode(draw(n, seed)))

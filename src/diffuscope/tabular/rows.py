@@ -243,7 +243,9 @@ class RowCodec(Plain):
         """
         codec, given = self.features, given or {}
         columns = [
-            given[column.name] if column.name in given else column.decode(points[:, where])
+            given[column.name].reset_index(drop=True)
+            if column.name in given
+            else column.decode(points[:, where])
             for column, where in zip(codec.columns, codec.slices.values(), strict=True)
         ]
         return codec.container.assemble(columns)
