@@ -31,7 +31,7 @@ from diffuscope.tabular.base import Column, Floats, Plain
 from diffuscope.tabular.containers import Name
 from diffuscope.tabular.dtypes import dtype_name
 from diffuscope.tabular.labels import Labels
-from diffuscope.tabular.values import as_truths, is_present, label, restore, shown
+from diffuscope.tabular.values import as_truths, is_present, kind_of, label, restore, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -244,7 +244,11 @@ class Category(Column):
         if isinstance(values.dtype, pd.CategoricalDtype):
             raw, uniques = values.cat.codes.to_numpy(), values.cat.categories
         else:
-            raw, uniques = pd.factorize(values)
+            try:
+                raw, uniques = pd.factorize(values)
+            except TypeError:  # lists and other things without a hash
+                kind_of(values, self.name)
+                raise
         found = self.labels.find(uniques)
         numbers = np.append(found, -1)[raw]
         unseen = np.flatnonzero((numbers < 0) & is_present(values))

@@ -43,6 +43,15 @@ class TableCodec(Plain):
             raise ValueError("the columns must have the table's names")
         if len(set(self.container.names)) != len(self.container.names):
             raise ValueError("names must be distinct")
+        typed = {column.name for column in self.columns if column.dtype == "category"}
+        if not set(self.container.enums) <= typed:
+            raise ValueError("enums must be categories")
+        one = [column.decode(np.zeros((1, column.width))) for column in self.columns]
+        kind = "arrow" if self.container.kind == "polars" else self.container.kind  # without polars
+        try:
+            self.container.model_copy(update={"kind": kind}).assemble(one)
+        except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
+            raise ValueError(f"the columns do not suit the table: {error}") from error
         return self
 
     @classmethod
@@ -166,7 +175,8 @@ class TableCodec(Plain):
         Raises
         ------
         InputError
-            When X does not have the columns that were fitted, or the points are not of its shape.
+            When X does not have the columns that were fitted, a value in a column with holes cannot be one of
+            that column's, or the points are not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
@@ -175,8 +185,8 @@ class TableCodec(Plain):
             given = frame.column(j).reset_index(drop=True)
             gaps = given.isna().to_numpy()
             if gaps.any():
-                made = column.decode(points[gaps][:, where])
-                given = _filled(given, gaps, made)
+                column.encode(given)  # what is given must be one of this column's values to share its type
+                given = _filled(given, gaps, column.decode(points[gaps][:, where]))
             filled.append(given)
         return self._assemble(filled, frame, None)
 
@@ -227,9 +237,10 @@ class TableCodec(Plain):
             return frame
         if names == known:
             return frame
+        here, there = set(names), set(known)
         lost, new = (
-            [name for name in known if name not in names],
-            [name for name in names if name not in known],
+            [name for name in known if name not in here],
+            [name for name in names if name not in there],
         )
         if lost or new:
             parts = [f"missing: {_some(lost)}"] * bool(lost) + [f"new: {_some(new)}"] * bool(new)
@@ -237,7 +248,8 @@ class TableCodec(Plain):
                 f"The table's columns are not those that were fitted: {'; '.join(parts)}.",
                 "Give the columns that the table had when it was fitted.",
             )
-        order = [names.index(name) for name in known]
+        place = {name: j for j, name in enumerate(names)}
+        order = [place[name] for name in known]
         return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
 
 

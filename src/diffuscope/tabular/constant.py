@@ -59,7 +59,10 @@ class Constant(Column):
             raise ValueError("a constant has one value")
         if (self.all_labels is None) == (self.dtype == "category"):
             raise ValueError("a categorical, and nothing else, has all_labels")
-        if (self.value is not None and self.value.kind == "time") and self.value.dtype != self.dtype:
+        if self.value is not None and self.all_labels is not None:
+            if self.all_labels.find(self.value.index)[0] < 0:
+                raise ValueError("all_labels must hold the value")
+        elif self.value is not None and self.value.kind == "time" and self.value.dtype != self.dtype:
             raise ValueError("the value must be of the column's type")
         try:
             self.decode(np.empty((1, 0)))
@@ -164,4 +167,6 @@ def _label_of(values: pd.Series[Any], name: Name, kind: Kind) -> Labels:
         return Labels(kind="boolean", dtype="object", values=tuple(map(bool, as_truths(values, name))))
     if kind == "datetime":
         return Labels.of(pd.Index(values), name)
-    return Labels.of(pd.Index(values.tolist(), dtype=None if values.dtype == "category" else object), name)
+    if values.dtype == "category":
+        return Labels.of(values.cat.categories[values.cat.codes.to_numpy()], name)
+    return Labels.of(pd.Index(values.tolist(), dtype=object), name)

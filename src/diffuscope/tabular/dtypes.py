@@ -72,7 +72,7 @@ def named_dtype(name: str) -> Any:
     if kind_of_dtype(name) is None:
         raise _unknown(name)
     if match := re.fullmatch(r"(str|string)\[(\w+)\]", name):
-        return pd.StringDtype(match[2], na_value=np.nan if match[1] == "str" else pd.NA)
+        return pd.StringDtype(match[2], **({"na_value": np.nan} if match[1] == "str" else {}))
     try:
         if not name.startswith("arrow:"):
             return pd.api.types.pandas_dtype(name)

@@ -11,6 +11,7 @@ foreign byte orders are copied once.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from diffuscope.errors import InputError
-from diffuscope.tabular.containers import Container
+from diffuscope.tabular.containers import LABELS, Container
+from diffuscope.tabular.dtypes import dtype_name, kind_of_dtype
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +53,12 @@ class Frame:
         return len(self.data)
 
     def column(self, j: int) -> pd.Series[Any]:
-        """Return column j, counted from 0."""
-        return self.data.iloc[:, j]
+        """Return column j, counted from 0; a NaN that is not marked as missing is, in a copy."""
+        column = self.data.iloc[:, j]
+        if isinstance(column.dtype, np.dtype) or kind_of_dtype(dtype_name(column.dtype)) != "number":
+            return column
+        unmarked = np.isnan(column.to_numpy(dtype=np.float64, na_value=0.0))
+        return column.mask(unmarked) if unmarked.any() else column
 
 
 def read_frame(table: Any) -> Frame:
@@ -103,8 +109,6 @@ def _read(table: Any) -> Frame:
 
 
 def _from_pandas(table: pd.DataFrame) -> Frame:
-    import pandas as pd
-
     columns = table.columns
     numbered = columns.dtype.kind in "iu" and bool((columns == np.arange(len(columns))).all())
     if numbered or not len(columns):
@@ -112,29 +116,31 @@ def _from_pandas(table: pd.DataFrame) -> Frame:
         labels = "range"
     else:
         names = tuple(int(name) if isinstance(name, np.integer) else name for name in columns)
-        labels = str(columns.dtype)
-    odd = next((name for name in names if isinstance(name, bool) or not isinstance(name, str | int)), None)
-    if (
-        odd is not None
-        or isinstance(columns, pd.MultiIndex)
-        or labels not in ("range", "str", "string", "object", "int64")
-    ):
+        labels = str(columns.dtype) if str(columns.dtype) in LABELS else "object"
+    odd = [name for name in names if isinstance(name, bool) or not isinstance(name, str | int)]
+    if odd:
         raise InputError(
-            f"The columns' names must be text or integers, and {odd!r} is neither.",
+            f"The columns' names must be text or integers, and {odd[0]!r} is neither.",
             "Rename them: table.columns = table.columns.map(str).",
         )
-    _check_once(names)
+    _check_names(names)
     container = Container.model_construct(kind="pandas", names=names, labels=labels)
     return Frame(table, container, table.index)
 
 
-def _check_once(names: Sequence[Any]) -> None:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+def _check_names(names: Sequence[Any]) -> None:
+    twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise InputError(
             f"The table has several columns named {', '.join(map(repr, twice[:5]))}.",
             "Rename or drop one of them.",
         )
+    for name in names:
+        if isinstance(name, str) and not name.isascii():
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise InputError(f"The column's name {name!r} is no text.", "Rename the column.") from None
 
 
 def _from_arrow(table: Any) -> Frame:
@@ -162,7 +168,7 @@ def _from_arrow(table: Any) -> Frame:
     except (TypeError, ValueError, NotImplementedError, RuntimeError, pa.ArrowException) as error:
         raise InputError(f"A table cannot be read from {type(table).__name__!r}: {error}.", _HINT) from error
     names = tuple(arrow.column_names)
-    _check_once(names)
+    _check_names(names)
     plain = pa.schema([_plain(field) for field in arrow.schema])
     frame = arrow.cast(plain).to_pandas(
         types_mapper=lambda t: None if pa.types.is_dictionary(t) else pd.ArrowDtype(t)
@@ -192,7 +198,9 @@ def _from_array(table: Any) -> Frame:
     if array.dtype.names is not None and array.ndim == 1:
         return _from_structured(array)
     _check_two_dimensions(array.shape)
-    return _of_block(array, Container.model_construct(kind="numpy", names=(), types=(array.dtype.str,)))
+    named = array.dtype.kind != "T"  # text of any length has a type without a name
+    types = (array.dtype.str,) if named else ("O",)
+    return _of_block(array, Container.model_construct(kind="numpy", names=(), types=types))
 
 
 def _check_two_dimensions(shape: tuple[int, ...]) -> None:
@@ -227,7 +235,7 @@ def _for_pandas(array: Any) -> Any:
     elif kind == "f" and array.dtype.itemsize > 8:
         with np.errstate(over="ignore"):  # what becomes infinite is refused as such
             array = array.astype(np.float64)
-    elif kind in "USO":
+    elif kind in "USTO":
         array = array.astype(object, copy=False)
     elif not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -270,7 +278,13 @@ def _from_list(rows: Sequence[Any]) -> Frame:
     if not rows:
         raise InputError("The table has no rows: 0 sample(s) while a minimum of 1 is required.", _HINT)
     odd = next(
-        (row for row in rows if not hasattr(row, "__len__") or isinstance(row, str | bytes | dict | set)),
+        (
+            row
+            for row in rows
+            if not hasattr(row, "__len__")
+            or isinstance(row, str | bytes | dict | set)
+            or getattr(row, "ndim", 1) == 0
+        ),
         None,
     )
     if odd is not None:

@@ -95,16 +95,14 @@ class Quantiles(Plain):
     def _check(self) -> Quantiles:
         if len(self.z) != len(self.x):
             raise ValueError("as many z as x are needed")
-        atom = np.diff(self.x) == 0
-        if (
-            not (np.diff(self.z) > 0).all()
-            or not (np.diff(self.x) >= 0).all()
-            or (atom[1:] & atom[:-1]).any()
-        ):
-            raise ValueError("knots must rise")
         if not math.isfinite(self.x[-1] - self.x[0]) or self.x[-1] == self.x[0]:
             raise ValueError("the knots' range must be a number above 0")
-        if not (np.diff(self._x)[~atom] > 0).all():
+        if not (np.sort(self.x) == self.x).all() or not (np.diff(self.z) > 0).all():
+            raise ValueError("knots must rise")
+        atom = np.diff(self.x) == 0
+        if (atom[1:] & atom[:-1]).any():
+            raise ValueError("knots must rise")
+        if not (np.diff(self._x)[~atom] > 1e-300).all() or not (np.diff(self.z) > 1e-6).all():
             raise ValueError("knots are too close")
         return self
 

@@ -77,7 +77,14 @@ class Lattice(Column):
         present = ~np.isnan(steps)
         z = np.full(len(steps), np.nan)
         moved = steps if within is None else steps + _inside(within, self.span)
-        z[present] = self.line.forward(moved[present])
+        with np.errstate(over="ignore"):
+            z[present] = self.line.forward(moved[present])
+        if np.isinf(z).any():
+            raise InputError(
+                f"{label(self.name)} has a value {steps[np.isinf(z)][0]:g} steps from the least that it was "
+                f"fitted to, which spanned {self.span}.",
+                "Check the units.",
+            )
         return z[:, None]
 
     def _decode_steps(self, coordinates: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

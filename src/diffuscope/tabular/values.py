@@ -95,6 +95,8 @@ def kind_of(column: pd.Series[Any], name: Name) -> Kind:
 
 def _refused(what: str, name: Name) -> InputError:
     known = next((hint for word, hint in _HINTS.items() if word in what.lower()), None)
+    if what.startswith("datetime64["):
+        known = "Give it a zone that has a name: column.dt.tz_convert('Europe/Berlin'), or 'UTC'."
     return InputError(
         f"{label(name)} is of the type {what}, which cannot be modelled.",
         known or "Give numbers, truth values, text, categories or times, or leave the column out.",
