@@ -70,5 +70,7 @@ def _is_constant(values: pd.Series[Any], name: Name, kind: str) -> bool:
         x = as_floats(values, name)
         return bool(np.fmin.reduce(x) == np.fmax.reduce(x))
     present = values[values.notna()]
+    if kind == "integer":  # Arrow compares no integer beyond int64
+        return bool(present.min() == present.max())
     first = present.iloc[:1]
     return bool((present == first.iloc[0]).all())
