@@ -127,7 +127,7 @@ class Constant(Column):
             return np.asarray(as_truths(values, self.name) == value)
         if self.value.kind == "time" and self.all_labels is None:
             return np.asarray(as_ticks(values, self.name, self.dtype, local=False) == value)
-        return np.asarray(values.isin(self.value.index.tolist()), dtype=bool)
+        return np.asarray(values.astype(object).isin(self.value.index.tolist()), dtype=bool)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the value once for each row of coordinates (n, 0)."""
