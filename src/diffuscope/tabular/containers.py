@@ -162,7 +162,10 @@ def _type_for(columns: Sequence[pd.Series[Any]], dtype: np.dtype[Any]) -> np.dty
     kinds = {kind_of(column, 0) for column in columns}
     anything = np.dtype(object)
     if dtype.kind in "US":
-        return dtype if kinds <= {"category", "empty"} else anything
+        if not kinds <= {"category", "empty"}:
+            return anything
+        longest = max((len(text) for column in columns for text in column.dropna().unique()), default=1)
+        return np.promote_types(dtype, f"{dtype.kind}{longest}")
     if dtype.kind == "M":
         return dtype if all(column.dtype.kind == "M" for column in columns) else anything
     if dtype.kind == "O" or not kinds <= {"number", "integer", "boolean", "empty"}:
