@@ -20,6 +20,7 @@ from diffuscope.tabular.columns import AnyColumn, fit_column
 from diffuscope.tabular.containers import Container, Name
 from diffuscope.tabular.dtypes import dtype_name, kind_of_dtype
 from diffuscope.tabular.frames import Frame, read_frame
+from diffuscope.tabular.numeric import precision_of
 
 __all__ = ["TableCodec"]
 
@@ -260,6 +261,9 @@ def _filled(given: Any, gaps: Any, made: Any) -> Any:
     """
     own, fitted = dtype_name(given.dtype), dtype_name(made.dtype)
     same = given.dtype == made.dtype or kind_of_dtype(own) == kind_of_dtype(fitted) == "number"
+    if same and own != fitted:
+        most = float(np.finfo(precision_of(own)).max)
+        made = made.clip(-most, most).astype(given.dtype)
     filled = given.copy() if same else given.astype(object)
     filled[gaps] = made.to_numpy(dtype=None if same else object)
     return filled if same else filled.astype(made.dtype)

@@ -27,7 +27,7 @@ from diffuscope.tabular.values import as_floats, as_whole, label, restore
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "sample_of"]
+__all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "precision_of", "sample_of"]
 
 _MOST_DECIMALS = 6
 _MOST_ROWS = 200_000  # that a map is fitted to
@@ -124,7 +124,7 @@ class Integer(Lattice):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.dtype != "object":
-            limits = np.iinfo(_precision(self.dtype))
+            limits = np.iinfo(precision_of(self.dtype))
             if self.low < limits.min or self.low + self.span > limits.max:
                 raise ValueError(f"the range is beyond that of {self.dtype}")
         return self
@@ -250,7 +250,7 @@ class Number(Column):
                 "Divide the column by a power of ten." if wide else "Multiply the column by a power of ten.",
             )
         dtype = dtype_name(values.dtype)
-        decimals = _decimals(x, _precision(dtype))
+        decimals = _decimals(x, precision_of(dtype))
         line = fit_line(sample_of(x, seed), 0.0 if decimals is None else 10.0**-decimals)
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
@@ -288,7 +288,7 @@ class Number(Column):
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the floats of coordinates (n, 1)."""
-        most = float(np.finfo(_precision(self.dtype)).max)
+        most = float(np.finfo(precision_of(self.dtype)).max)
         z = coordinates[:, 0]
         present = ~np.isnan(z)
         x = np.full(len(z), np.nan)
@@ -334,7 +334,7 @@ def as_finite(values: pd.Series[Any], name: Name) -> Floats:
     return x
 
 
-def _precision(dtype: str) -> Any:
+def precision_of(dtype: str) -> Any:
     """Return the type of numpy that is as precise as a type; float64 for objects."""
     if dtype == "object":
         return np.float64
