@@ -345,7 +345,8 @@ def precision_of(dtype: str) -> Any:
 
 def _decimals(x: Floats, precision: type[np.floating[Any]]) -> int | None:
     """Return how many decimals values have at most; None where more than 6, or where floats end there."""
-    fine = 64 * float(np.spacing(precision(np.abs(x).max())))
+    with np.errstate(over="ignore"):  # at the end of the floats there is no next one
+        fine = 64 * float(np.spacing(precision(np.abs(x).max())))
     rounded = x.astype(precision)
     for decimals in range(_MOST_DECIMALS + 1):
         if 10.0**-decimals <= fine:
