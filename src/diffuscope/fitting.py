@@ -15,7 +15,7 @@ from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError
 from diffuscope.model import Model
-from diffuscope.partial import PartialLoss
+from diffuscope.partial import PartialDenoiser, PartialLoss
 from diffuscope.recipes import Recipe
 from diffuscope.samplers import Sampler
 from diffuscope.schedules import Schedule
@@ -91,6 +91,8 @@ class Fitting:
         x = scaling.to_model(data.x).to(device)
         share = recipe.training.hold_out
         self.x, self.held = hold_out(x, share, seed) if share else (x, x[:0])
+        if start is None and isinstance(denoiser, PartialDenoiser) and denoiser.factors is not None:
+            denoiser.factors.fit(self.x)
         self.loss: LossLike = loss or recipe.make_loss()
         if rows is not None and isinstance(self.loss, PartialLoss):
             self.loss = self.loss.of_columns(rows.groups)

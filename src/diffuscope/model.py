@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.forward import coefficient
 from diffuscope.likelihood import log_density
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
@@ -212,6 +213,8 @@ class Model:
             stop = min(start + size, n)
             denoiser = self.denoiser if told is None else told(start, stop)
             x = prior(grid, (stop - start, self.dimension), generator).to(self.device)
+            if told is not None:
+                x = _around_mean(denoiser, x, grid)
             return keep(walk(denoiser, x, grid, sampler, generator))
 
         return side_by_side(piece, range(0, n, size), self.device)
@@ -357,6 +360,16 @@ def _rows(text: str | None, dimension: int) -> RowCodec | None:
     if rows.width != dimension:
         raise ValueError("its table has another number of coordinates")
     return rows
+
+
+@torch.no_grad()
+def _around_mean(denoiser: DenoiserLike, x: Tensor, grid: Grid) -> Tensor:
+    """Move noise to where it lies around the mean of points of which something is known.
+
+    The mean of all data is about 0, and lost in the noise; that of some may be far enough to be missed.
+    """
+    level = grid.levels.at(0)
+    return x + coefficient(level.alpha, x) * denoiser(x, level)
 
 
 def _last(states: Iterator[WalkState]) -> WalkState:

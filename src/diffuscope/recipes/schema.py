@@ -18,7 +18,7 @@ from diffuscope.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
-from diffuscope.partial import FLAGS, PartialDenoiser, PartialLoss
+from diffuscope.partial import FLAGS, Factors, PartialDenoiser, PartialLoss
 from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
@@ -148,6 +148,17 @@ class DenoiserSection(_Section):
     partial: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the rows in training of which some coordinates are known or absent; 0: a network that is
     only ever asked for whole points."""
+    factors: Annotated[int, Field(ge=0, le=256)] = 0
+    """Common factors of a normal law that the answer of such a network is added to; 0: none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DenoiserSection:
+        if self.factors and (self.prediction != "edm" or not self.partial):
+            raise InputError(
+                "Factors go with the prediction 'edm' and a share of partial rows above 0.",
+                "Set denoiser.prediction and denoiser.partial so, or denoiser.factors to 0.",
+            )
+        return self
 
 
 class LossSection(_Section):
@@ -323,7 +334,10 @@ class Recipe(_Section):
         if self.denoiser.partial:
             told["flags"] = FLAGS * dimension
         with torch.device("meta" if empty else "cpu"):
-            return factory(dimension=dimension, **told, **self.network.settings)
+            network = factory(dimension=dimension, **told, **self.network.settings)
+            if self.denoiser.factors:
+                network.factors = Factors(dimension, self.denoiser.factors)
+        return network
 
     def make_loss(self) -> Loss:
         """Make the loss that goes with the denoiser."""

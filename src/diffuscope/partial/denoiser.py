@@ -1,0 +1,101 @@
+"""How does a network see what is known, what is absent and what is noisy, and what is made of its answer?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffuscope.denoiser import Denoiser, DenoiserLike, input_scale, output_coefficients
+from diffuscope.forward import coefficient
+from diffuscope.partial.factors import Factors
+from diffuscope.partial.given import Given
+from diffuscope.schedules import NoiseLevel
+
+__all__ = ["FLAGS", "Guided", "PartialDenoiser"]
+
+FLAGS = 2
+"""Numbers that a network is told of each coordinate besides its value: whether it is known, or absent."""
+
+
+class PartialDenoiser(Denoiser):
+    """A denoiser whose network maps (n, 3d), (n,) to (n, d): coordinates, and which are known and absent."""
+
+    def network_inputs(self, x_t: Tensor, level: NoiseLevel, given: Given) -> Tensor:
+        """Return what the network sees, shape (n, 3d)."""
+        c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
+        point = torch.where(given.known, given.value, c_in * x_t).masked_fill(given.absent, 0.0)
+        return torch.cat([point, given.known.to(point.dtype), given.absent.to(point.dtype)], 1)
+
+    def forward(self, x_t: Tensor, level: NoiseLevel, given: Given | None = None) -> Tensor:
+        """Return the estimate of x_0 (n, d); known values as they are."""
+        given = Given.nothing(x_t) if given is None else given
+        inputs = self.network_inputs(x_t, level, given)
+        output = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
+        skip, out = output_coefficients(self.prediction, level, self.sigma_data)
+        if self.factors is not None:
+            output = output - self.foreseen(x_t, level, given)
+        x_0 = coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
+        return torch.where(given.known, given.value, x_0)
+
+    @property
+    def factors(self) -> Factors | None:
+        """The normal law that the network's answer is added to, where it has one."""
+        return getattr(self.network, "factors", None)
+
+    def foreseen(self, x_t: Tensor, level: NoiseLevel, given: Given) -> Tensor:
+        r"""Return what a normal law of the data takes from the network's answer, shape (n, d).
+
+        :math:`(c_{skip} x_t - E_{normal}[x_0 \mid x_t]) / c_{out}`, written so that nothing cancels where
+        there is little noise. Of the prediction "edm".
+        """
+        assert self.factors is not None
+        ratio, s = coefficient(level.ratio, x_t), self.sigma_data
+        y = x_t / coefficient(level.alpha, x_t)
+        noise = self.factors.noise(y, level.ratio.square(), given)
+        width = (ratio.square() + s**2).sqrt()
+        return ratio * width / s * (noise - y / width.square())
+
+    def told(self, given: Given) -> DenoiserLike:
+        """Return the denoiser of the points of which that is given, row by row."""
+
+        def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+            return self.forward(x_t, level, given)
+
+        return denoise
+
+
+@dataclass(frozen=True)
+class Guided:
+    r"""Classifier-free guidance: :math:`D = D_{absent} + w\,(D_{known} - D_{absent})` (Ho & Salimans 2022).
+
+    Parameters
+    ----------
+    denoiser : PartialDenoiser
+    given : Given
+        With the guiding coordinates known.
+    guiding : Tensor of shape (d,), bool
+        Which they are.
+    scale : float
+        w; 1 is the plain conditional model.
+    low, high : float
+        Noise-to-signal ratios between which it is done; elsewhere w = 1 (Kynkäänniemi et al. 2024).
+    """
+
+    denoiser: PartialDenoiser
+    given: Given
+    guiding: Tensor
+    scale: float
+    low: float = 0.0
+    high: float = float("inf")
+
+    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the guided estimate of x_0."""
+        known = self.denoiser.forward(x_t, level, self.given)
+        if self.scale == 1 or not self.low <= level.ratio <= self.high:
+            return known
+        value, was_known, absent = self.given
+        without = Given(value, was_known & ~self.guiding, absent | self.guiding)
+        free = self.denoiser.forward(x_t, level, without)
+        return torch.where(self.given.known, known, free + self.scale * (known - free))
