@@ -142,6 +142,8 @@ def test_any_table_comes_back_from_its_points(table: pd.DataFrame, coding: str, 
     ).filter(lambda a: a.dtype.kind != "f" or np.nanmax(np.abs(a.astype(float)), initial=0) < 1e300)
 )
 def test_any_array_comes_back_from_its_points(array: np.ndarray) -> None:
+    if array.dtype.kind == "f":
+        array[np.abs(array) < 1e-290] = 0  # a range as small is refused
     codec = TableCodec.fit(array)
     back = codec.decode(codec.encode(array))
     assert back.dtype == (np.float64 if array.dtype.kind == "f" else array.dtype)

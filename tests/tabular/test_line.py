@@ -117,6 +117,13 @@ def test_a_normal_column_is_only_standardised(name: str) -> None:
     assert z.std() == pytest.approx(1, abs=1e-6)
 
 
+def test_the_slope_beside_an_end_that_is_flatter_by_decades_is_not_lost() -> None:
+    line = fit_line(np.array([0.0] * 9 + [-1.0, -2.0, -4.498177e42]))
+    slopes = line.log_slope(np.array([-1e42, -1e30, -1e10, -3.0, -2.0, -1.0]))
+    assert np.isfinite(slopes).all()
+    assert (np.diff(slopes) >= 0).all()  # dz/dx rises towards the flat end
+
+
 @pytest.mark.parametrize(
     ("name", "atom"), [("zero-inflated", 0.0), ("atom in the middle", 0.0), ("atoms at both ends", 1.0)]
 )

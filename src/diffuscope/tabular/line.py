@@ -171,16 +171,20 @@ class Quantiles(Plain):
             default.
         """
         u = np.ldexp(x, -self._exponent)
+        k, late, s = self._place(u)
+        way = np.diff(self._z)[k] * s
+        z = np.where(late, self._z[k + 1] - way, self._z[k] + way)
+        z += np.minimum(u - self._x[0], 0) / self._outer[0] + np.maximum(u - self._x[-1], 0) / self._outer[1]
+        return self._at_atoms(u, z, within)
+
+    def _place(self, u: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_], Floats]:
+        """Return each value's segment, whether its end is nearer, and how far from that it is, 0 to 1."""
         k = self._segment(self._x, u)
         rise = np.diff(self._x)[k]
         late = u - self._x[k] > 0.5 * rise
         way = np.where(late, self._x[k + 1] - u, u - self._x[k])
-        flat = rise == 0
-        share = np.clip(way / np.where(flat, 1.0, rise), 0.0, 1.0)
-        s = np.diff(self._z)[k] * _solve(share, *self._seen_from(late, k))
-        z = np.where(late, self._z[k + 1] - s, self._z[k] + s)
-        z += np.minimum(u - self._x[0], 0) / self._outer[0] + np.maximum(u - self._x[-1], 0) / self._outer[1]
-        return self._at_atoms(u, z, within)
+        share = np.clip(way / np.where(rise == 0, 1.0, rise), 0.0, 1.0)
+        return k, late, _solve(share, *self._seen_from(late, k))
 
     def _seen_from(self, late: NDArray[np.bool_], k: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Return the slopes at the near and the far end of segments k."""
@@ -214,19 +218,15 @@ class Quantiles(Plain):
         a model whose density within the atom's interval goes as the normal one.
         """
         u = np.ldexp(x, -self._exponent)
-        k = self._segment(self._x, u)
+        k, late, s = self._place(u)
         step, rise = np.diff(self._z)[k], np.diff(self._x)[k]
-        begin, end = self._ends
-        flat = rise == 0
-        z = self.forward(x)
-        s = np.clip((z - self._z[k]) / step, 0.0, 1.0)
-        slope = np.where(flat, 1.0, rise) / step * _hermite_slope(s, begin[k], end[k])
+        slope = np.where(rise == 0, 1.0, rise) / step * _hermite_slope(s, *self._seen_from(late, k))
         slope = np.where(u < self._x[0], self._outer[0], np.where(u > self._x[-1], self._outer[1], slope))
         logs = -np.log(slope) - self._exponent * _LOG_2
         atom = self._atom_of(u)
         here = atom >= 0
         low, high = self._z[atom[here]], self._z[atom[here] + 1]
-        logs[here] = _log_mass(low, high) - _log_normal(z[here])
+        logs[here] = _log_mass(low, high) - _log_normal(self.forward(x[here]))
         return logs
 
     def log_cell(self, x: Floats, low: Floats, high: Floats) -> Floats:
