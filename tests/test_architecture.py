@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [
     {"animate"},
     {"pictures"},
     {"run"},
-    {"planning", "diagnosis", "evaluation", "estimator"},
+    {"planning", "diagnosis", "evaluation", "estimator", "fidelity"},
     {"experiment"},
     {"comparison"},
     {"cli"},
