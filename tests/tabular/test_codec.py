@@ -434,6 +434,34 @@ def test_plain_data_of_another_form_is_a_format_error(data: Any) -> None:
         TableCodec.from_json(data)
 
 
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("pandas", ("container", "enums"), ["note"]),
+        ("polars", ("container", "enums"), ["b"]),
+        ("polars", ("container", "enums"), ["c"]),
+        ("pandas", ("container", "labels"), "int64"),
+        ("array", ("container", "names"), [1, 0]),
+        ("array", ("container", "types"), ["<f8", "<f8"]),
+        ("structured", ("container", "types"), ["<i2"]),
+        ("pandas", ("columns", 8, "labels", "values"), ["x", "x", "y"]),
+        ("pandas", ("columns", 8, "codes", "shares"), [0.5, 0.5]),
+        ("pandas", ("columns", 8, "codes", "shares"), [0.5, 0.4, 0.3]),
+        ("pandas", ("columns", 6, "all_labels", "values"), ["b", "x"]),
+        ("pandas", ("columns", 9, "low"), 2**63 - 10),
+        ("pandas", ("columns", 4, "low"), 2**15 - 1),
+        ("pandas", ("columns", 0, "low"), 1e9),
+        ("pandas", ("columns", 1, "line", "z"), [0.0] * 9),
+        ("pandas", ("columns", 11, "value", "values"), ["a", "b"]),
+    ],
+)
+def test_what_contradicts_itself_is_a_format_error(kind: str, path: tuple, value: object) -> None:
+    data = FITTED[kind]().to_json()
+    assert changed(data, path, value) != data
+    with pytest.raises(FormatError):
+        TableCodec.from_json(changed(data, path, value))
+
+
 def test_a_field_more_or_less_is_a_format_error() -> None:
     data = FITTED["pandas"]().to_json()
     for path in places(data):

@@ -117,6 +117,16 @@ def test_a_normal_column_is_only_standardised(name: str) -> None:
     assert z.std() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["log-normal", "Cauchy", "exponential", "two clusters and an outlier"])
+def test_between_two_knots_no_slope_is_below_half_the_least_of_secant_and_ends(name: str) -> None:
+    line = fit_line(COLUMNS[name](np.random.default_rng(0)))
+    z, x = np.array(line.z), np.array(line.x)
+    inner = z[:-1] + np.diff(z) * np.linspace(0, 1, 101)[:, None]  # (101, segments)
+    slopes = np.exp(-line.log_slope(line.backward(inner.ravel()))).reshape(inner.shape)
+    least = np.minimum(np.diff(x) / np.diff(z), np.minimum(slopes[0], slopes[-1]))
+    assert (slopes.min(0) >= 0.499 * least).all()
+
+
 def test_the_slope_beside_an_end_that_is_flatter_by_decades_is_not_lost() -> None:
     line = fit_line(np.array([0.0] * 9 + [-1.0, -2.0, -4.498177e42]))
     slopes = line.log_slope(np.array([-1e42, -1e30, -1e10, -3.0, -2.0, -1.0]))
