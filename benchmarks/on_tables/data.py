@@ -23,6 +23,7 @@ __all__ = ["TABLES", "Table"]
 
 Floats = NDArray[np.float64]
 _TRAIN, _HELD_OUT = 8_000, 2_000
+_MANY = 1_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Table:
         ``split(seed) -> (train, held_out)``.
     log_density : callable or None
         The law's own, frame of n rows to (n,), where it is known.
+    seeds : int
+        How many are enough.
     reused : bool
         Whether the rows of different seeds are the same ones in another order.
     """
@@ -46,6 +49,7 @@ class Table:
     target: str | None
     split: Callable[[int], tuple[pd.DataFrame, pd.DataFrame]]
     log_density: Callable[[pd.DataFrame], Floats] | None = None
+    seeds: int = 3
 
     @property
     def reused(self) -> bool:
@@ -79,7 +83,12 @@ def _shipped(name: str, is_class: bool) -> Table:
         held = len(frame) // 5
         return tuple(frame.iloc[part].reset_index(drop=True) for part in (order[held:], order[:held]))
 
-    return Table(f"{name}: {len(frame):,} rows, {frame.shape[1]} columns", "target", split)
+    return Table(
+        f"{name}: {len(frame):,} rows, {frame.shape[1]} columns",
+        "target",
+        split,
+        seeds=5 if len(frame) < _MANY else 3,
+    )
 
 
 # --- simulated -------------------------------------------------------------------------------------------

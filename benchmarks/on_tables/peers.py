@@ -36,6 +36,7 @@ __all__ = ["GaussianCopula", "GaussianMixtures", "KernelDensity", "TrainingRows"
 
 _SEARCHED = 4_000
 _SPREADINGS = 16
+_STARTS = 3
 _COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 _RIDGES = (1e-6, 1e-3, 1e-2, 3e-2, 0.1, 0.3)
 
@@ -104,15 +105,13 @@ class GaussianMixtures(ByMixture):
         if len(sizes) == 0 or (len(sizes) == 1 and x.shape[1]):
             return self._in_classes(x, c[:, 0] if sizes else np.zeros(len(x), dtype=int), sizes, seed)
 
-        def fit(rows: NDArray[np.intp], components: int, ridge: float) -> Mixture:
-            return fit_product_mixture(x[rows], c[rows], sizes, components, ridge, seed)
+        def fit(rows: NDArray[np.intp], components: int, kind: str, ridge: float, start: int = 0) -> Mixture:
+            return fit_product_mixture(x[rows], c[rows], sizes, components, ridge, seed + start)
 
         def value(fitted: Mixture, rows: NDArray[np.intp]) -> float:
             return float(fitted.log_density(x[rows], c[rows]).mean())
 
-        kinds = {"full": ("full", (1e-4, 1e-2) if x.shape[1] else (1e-4,))}
-        made, *_ = self._search(len(x), kinds, lambda rows, k, _, ridge: fit(rows, k, ridge), value, seed)
-        return made
+        return self._search(len(x), ("full",), (1e-4, 1e-2) if x.shape[1] else (1e-4,), fit, value, seed)
 
     def _in_classes(self, x: Floats, y: Codes, sizes: list[int], seed: int) -> Mixture:
         """Fit scikit-learn's mixture to the rows of each class."""
@@ -125,20 +124,24 @@ class GaussianMixtures(ByMixture):
             own = x[y == k]
 
             def fit(
-                rows: NDArray[np.intp], components: int, kind: str, ridge: float, own: Floats = own
+                rows: NDArray[np.intp],
+                components: int,
+                kind: str,
+                ridge: float,
+                start: int = 0,
+                own: Floats = own,
             ) -> GaussianMixture:
-                model = GaussianMixture(components, covariance_type=kind, reg_covar=ridge, random_state=seed)
+                model = GaussianMixture(
+                    components, covariance_type=kind, reg_covar=ridge, random_state=seed + start
+                )
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # not converged: its likelihood counts all the same
                     return model.fit(own[rows])
 
-            model, _ = self._search(
-                len(own),
-                {kind: (kind, ridges) for kind in kinds},
-                fit,
-                lambda model, rows, own=own: model.score(own[rows]),
-                seed,
-            )
+            def value(fitted: Any, rows: NDArray[np.intp], own: Floats = own) -> float:
+                return float(fitted.score(own[rows]))
+
+            model = self._search(len(own), kinds, ridges, fit, value, seed)
             share = (len(own) + 0.5) / (len(x) + 0.5 * max(sizes or [1]))
             logs.append(np.log(model.weights_) + np.log(share))
             means.append(model.means_)
@@ -151,14 +154,15 @@ class GaussianMixtures(ByMixture):
     def _search(
         self,
         n: int,
-        kinds: dict[str, tuple[str, tuple[float, ...]]],
+        kinds: tuple[str, ...],
+        ridges: tuple[float, ...],
         fit: Callable[..., Any],
         value: Callable[[Any, NDArray[np.intp]], float],
         seed: int,
-    ) -> tuple[Any, str]:
-        """Return the fit to all rows of what is best for rows left out, and what that is."""
+    ) -> Any:
+        """Return the fit to all rows of what is best for rows left out."""
         folds, best, chosen = folds_of(n, seed), -np.inf, None
-        for kind, ridges in kinds.values():
+        for kind in kinds:
             for ridge in ridges:
                 worse, own = 0, -np.inf
                 for components in _COMPONENTS:
@@ -170,7 +174,8 @@ class GaussianMixtures(ByMixture):
                         best, chosen = score, (components, kind, ridge)
         assert chosen is not None
         self.chosen.append(f"{chosen[0]} {chosen[1]} {chosen[2]:g}")
-        return fit(np.arange(n), *chosen), self.chosen[-1]
+        fits = (fit(np.arange(n), *chosen, start) for start in range(_STARTS))
+        return max(fits, key=lambda made: value(made, np.arange(n)))
 
     def settings(self) -> str:
         return "; ".join(self.chosen)
