@@ -14,7 +14,7 @@ from diffuscope.fidelity.privacy import Privacy, measure_privacy
 from diffuscope.fidelity.result import TABLE_METRICS, ColumnQuality, TableQuality
 from diffuscope.fidelity.splits import Splits, relate_parts
 from diffuscope.fidelity.tables import Floats, Table, read_tables, some_rows
-from diffuscope.fidelity.trees import LEAST_ROWS, tell_apart, train_on_synthetic
+from diffuscope.fidelity.trees import LEAST_ROWS, predicts_classes, tell_apart, train_on_synthetic
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.tabular.containers import Name
 
@@ -22,7 +22,6 @@ __all__ = ["measure_table"]
 
 _LEAST = 20
 _SHOWN = 20_000
-_TARGETS = ("target_accuracy", "target_auc", "target_r2")
 _PRIVATE = ("closer_to_training", "distance_to_training")
 
 
@@ -158,7 +157,8 @@ def _trained(
     else:
         found = train_on_synthetic(splits, place)
     if isinstance(found, str):
-        left_out["target_auc"] = found
+        classes = predicts_classes(splits.train, place)
+        _leave_out(("target_accuracy", "target_auc") if classes else ("target_r2",), found, left_out)
     else:
         metrics.update(found)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from diffuscope.fidelity.associations import Associations
 from diffuscope.fidelity.privacy import Privacy
+from diffuscope.fidelity.splits import stricter
 from diffuscope.fidelity.tables import ColumnKind
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.tabular.containers import Name
@@ -156,11 +157,15 @@ class TableQuality:
         }
 
     def worst_columns(self, most: int = _WORST) -> list[Name]:
-        """Return the columns that differ from real ones by more than chance, worst first."""
+        """Return the columns that differ from real ones by more than chance, worst first.
+
+        More than chance would do for one of all columns in a table of twenty (Bonferroni's bound).
+        """
+        strict = stricter(len(self.columns))
         off = {
-            name: column.distance.value - column.distance.floor
-            for name, column in self.columns.items()
-            if column.distance.low > 1
+            name: m.value - m.floor
+            for name, m in ((name, column.distance) for name, column in self.columns.items())
+            if m.ratio - strict * (m.high - m.ratio if math.isfinite(m.ratio) else 0) > 1
         }
         return sorted(off, key=lambda name: -off[name])[:most]
 
