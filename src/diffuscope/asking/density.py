@@ -15,6 +15,8 @@ depends on no other row.
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -40,6 +42,8 @@ _EXACT = 64  # coordinates up to which the divergence is exact
 _TOLERANCE = 1e-3
 _ROWS = 64  # that steps are chosen by
 _PIECE = 256
+_COARSE = 0.2  # nats: a row whose error may be as large is followed again, in half the steps
+_ROUNDS = 6
 _NOISES = 8  # draws of noise alone that probabilities are averaged over
 _LEAST = 1e-6  # probability of a category
 
@@ -115,8 +119,7 @@ class Density:
     @cached_property
     def _nodes(self) -> tuple[float, ...]:
         """The steps in which the flow is followed, chosen once by rows that the model makes itself."""
-        sample = self.model.sample(_ROWS).astype(np.float64)
-        rows = torch.from_numpy(sample)
+        rows = torch.from_numpy(self.model.sample(_ROWS).astype(np.float64))
         everything = torch.ones(rows.shape[1], dtype=torch.bool)
         return self._follow(rows, everything, self.is_number, None).nodes
 
@@ -170,11 +173,25 @@ class Density:
         if not asked.any():
             return torch.zeros(len(rows), dtype=torch.float64)
 
-        def piece(some: Tensor) -> Tensor:
-            return self._follow(some, present, asked, self._nodes).value.cpu()
+        nodes = self._nodes
 
-        self._nodes  # noqa: B018 - chosen before threads ask for them
+        def piece(some: Tensor) -> Tensor:
+            return self._refined(some, present, asked, nodes)
+
         return torch.cat(list(side_by_side(piece, torch.split(rows, _PIECE), self.model.device)))
+
+    def _refined(self, rows: Tensor, present: Tensor, asked: Tensor, nodes: Sequence[float]) -> Tensor:
+        """Return densities of rows; those that the steps are too coarse for are followed in finer ones."""
+        value = torch.full((len(rows),), -math.inf, dtype=torch.float64)
+        left = torch.arange(len(rows))
+        for _ in range(_ROUNDS):
+            found = self._follow(rows[left], present, asked, nodes)
+            value[left] = found.value.cpu().nan_to_num(-math.inf)
+            left = left[~(found.error.cpu() < _COARSE)]
+            if not len(left):
+                break
+            nodes = sorted({*nodes, *((a + b) / 2 for a, b in itertools.pairwise(nodes))})
+        return value
 
     def _follow(
         self, rows: Tensor, present: Tensor, asked: Tensor, nodes: Sequence[float] | None

@@ -22,8 +22,8 @@ def sizes_for(n: int, d: int, whole: bool) -> dict[str, Any]:
     n, d : int
         Rows, and coordinates of a row.
     whole : bool
-        Whether all rows are whole and all coordinates are numbers: in few dimensions the network is then
-        trained towards posterior means, and shown waves, which makes it sharp.
+        Whether all rows are whole and all coordinates are numbers: in few dimensions, with many rows, the
+        network is then trained towards posterior means, and shown waves, which makes it sharp.
     """
     few = d <= _FEW_COORDINATES
     changes: dict[str, Any] = {
@@ -31,6 +31,6 @@ def sizes_for(n: int, d: int, whole: bool) -> dict[str, Any]:
         "training.batch_size": max(_LEAST_BATCH, min(_BATCH, n // 2)),
         "training.steps": 2000 if n < _MANY_ROWS else 3000,
     }
-    if few and whole:
+    if few and whole and n >= _MANY_ROWS:
         changes |= {"network.n_directions": 16, "loss.target": "posterior", "training.learning_rate": 1e-2}
     return changes
