@@ -49,6 +49,13 @@ def test_missing_values_do_not_make_up_for_values_at_either_end(end):
     assert distances({"x": gone}, {"x": shifted})[0] == pytest.approx(0.3)
 
 
+def test_low_values_are_not_taken_for_missing_ones():
+    lacking = [np.nan] * 3 + [9.0] * 7
+    low = [1.0] * 5 + [9.0] * 5
+    assert distances({"x": lacking}, {"x": low})[0] == pytest.approx(0.5)  # P(X <= 1)
+    assert distances({"x": low}, {"x": lacking})[0] == pytest.approx(0.5)
+
+
 def test_units_and_scales_do_not_matter(patients):
     one, other = patients(200, 1)[["pressure", "lab"]], patients(200, 4)[["pressure", "lab"]]
     np.testing.assert_allclose(distances(np.log(one), np.log(other)), distances(one, other))

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from diffuscope.fidelity.splits import Splits
 from diffuscope.fidelity.tables import read_tables
-from diffuscope.fidelity.trees import area_under_roc, tell_apart, train_on_synthetic
+from diffuscope.fidelity.trees import area_of_classes, area_under_roc, tell_apart, train_on_synthetic
 
 
 def splits(train, unseen, synthetic):
@@ -61,6 +61,18 @@ def test_the_area_is_that_of_scikit_learn(levels):
     positive = random.random(300) < 0.3
     score = np.round((random.random(300) + 0.3 * positive) * levels)
     assert area_under_roc(score, positive) == pytest.approx(roc_auc_score(positive, score))
+
+
+def test_the_area_of_several_classes_is_that_of_scikit_learn():
+    random = np.random.default_rng(0)
+    truth = random.choice(4, 400, p=[0.5, 0.3, 0.15, 0.05])
+    chances = random.dirichlet(np.ones(4), 400) + 0.3 * np.eye(4)[truth]
+    chances /= chances.sum(axis=1, keepdims=True)
+    expected = roc_auc_score(truth, chances, multi_class="ovr", average="weighted")
+    assert area_of_classes(chances, np.arange(4), truth) == pytest.approx(expected)
+    unlearned = area_of_classes(chances[:, :3], np.arange(3), truth)
+    own = roc_auc_score(truth == 3, chances[:, 3])
+    assert unlearned == pytest.approx(expected + (0.5 - own) * (truth == 3).mean())
 
 
 def test_learning_from_perfect_rows_is_as_good_as_from_real_ones(three):

@@ -126,6 +126,25 @@ def area_under_roc(score: Floats, positive: NDArray[np.bool_]) -> float:
     return float((rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def area_of_classes(chances: Floats, known: NDArray[np.intp], truth: NDArray[np.intp]) -> float:
+    """Return the areas of each class against the rest, weighted by the classes' shares.
+
+    Parameters
+    ----------
+    chances : ndarray of shape (n, k)
+        Of each class that was learned; a class that was not has none.
+    known : ndarray of shape (k,)
+        Those classes.
+    truth : ndarray of shape (n,)
+    """
+    areas, weights = [], []
+    for label in np.unique(truth):
+        at = np.flatnonzero(known == label)
+        areas.append(area_under_roc(chances[:, at[0]] if len(at) else np.zeros(len(truth)), truth == label))
+        weights.append(float((truth == label).mean()))
+    return float(np.average(areas, weights=weights)) if len(areas) > 1 else 0.5
+
+
 def _area_error(area: float, n: int) -> float:
     """Return the standard error of an area from n/2 rows of each kind (Hanley and McNeil 1982, Eq. 1)."""
     m = max(n / 2, 1.0)
@@ -205,15 +224,7 @@ def _score_classes(fitted: Table, judged: Table, place: int, seed: int) -> tuple
         )
         chances = trees.fit(x, y).predict_proba(_features(judged, place)[0])
     accuracy = float((known[chances.argmax(axis=1)] == truth).mean())
-    areas, weights = [], []
-    for label in np.unique(truth):
-        at = np.flatnonzero(known == label)
-        score = chances[:, at[0]] if len(at) else np.zeros(len(truth))
-        area = area_under_roc(score, truth == label)
-        if not math.isnan(area):
-            areas.append(area)
-            weights.append(float((truth == label).mean()))
-    return accuracy, float(np.average(areas, weights=weights)) if areas else 0.5
+    return accuracy, area_of_classes(chances, known, truth)
 
 
 def _score_numbers(fitted: Table, judged: Table, place: int, seed: int) -> tuple[float]:
