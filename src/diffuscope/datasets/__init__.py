@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from diffuscope.datasets.loading import Dataset, load_dataset
 from diffuscope.datasets.points import POINT_SETS, PointSet
-from diffuscope.datasets.tables import READABLE, TABLES, read_rows, read_table
-from diffuscope.datasets.writing import WRITABLE, TableWriter, check_writable, write_table
+from diffuscope.datasets.rows import read_rows
+from diffuscope.datasets.tables import READABLE, TABLES, read_table
+from diffuscope.datasets.writing import WRITABLE, TableWriter, check_writable, write_rows, write_table
 
 __all__ = [
     "POINT_SETS",
@@ -19,5 +20,6 @@ __all__ = [
     "load_dataset",
     "read_rows",
     "read_table",
+    "write_rows",
     "write_table",
 ]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["Columns", "Table", "as_table", "is_frame"]
+__all__ = ["Columns", "Table", "as_table", "check_names", "is_frame", "names_of"]
 
 Columns = tuple[str, ...] | None
 Table = npt.NDArray[np.float64]
@@ -53,7 +53,7 @@ def as_table(values: Any, where: str, columns: Columns = None) -> tuple[Table, C
         x, columns = _from_frame(values, where, columns)
     else:
         x, columns = _from_array(_to_numpy(values, where), where, columns)
-    _check_names(columns, x.shape[1], where)
+    check_names(columns, x.shape[1], where)
     _check_values(x, columns, where)
     return x, columns
 
@@ -62,6 +62,13 @@ def is_frame(values: Any) -> bool:
     """Whether ``values`` is a pandas DataFrame or Series; does not import pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(values, pandas.DataFrame | pandas.Series)
+
+
+def names_of(frame: Any) -> Columns:
+    """Return the names of a DataFrame's columns; None where it numbers them, for those are no names."""
+    if list(frame.columns) == list(range(frame.shape[1])):
+        return None
+    return tuple(map(str, frame.columns))
 
 
 # --- from memory -------------------------------------------------------------------------------------------
@@ -111,11 +118,8 @@ def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Column
 
     if isinstance(frame, pd.Series):
         frame = frame.to_frame()
-    # A frame made without names numbers its columns; those numbers are no names.
-    numbered = isinstance(frame.columns, pd.RangeIndex) or list(frame.columns) == list(range(frame.shape[1]))
-    if columns is None and not numbered:
-        columns = tuple(map(str, frame.columns))
-    _check_names(columns, frame.shape[1], where)
+    columns = names_of(frame) if columns is None else columns
+    check_names(columns, frame.shape[1], where)
     x = np.empty(frame.shape, dtype=np.float64)
     text = []
     for j in range(frame.shape[1]):
@@ -159,7 +163,8 @@ def _first_not_a_number(series: Any) -> int | None:
 # --- checks ------------------------------------------------------------------------------------------------
 
 
-def _check_names(columns: Columns, width: int, where: str) -> None:
+def check_names(columns: Columns, width: int, where: str) -> None:
+    """Raise an error unless there are ``width`` names, all distinct, or none at all."""
     if columns is None:
         return
     if len(columns) != width:

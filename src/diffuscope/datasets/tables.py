@@ -1,7 +1,8 @@
-"""How does a table of numbers come out of a file.
+"""How does a table come out of a file.
 
-One reader per format turns bytes into values and names; :func:`as_table` checks them. Files are foreign:
-nothing here ever unpickles, and a parser's complaint becomes a :class:`FormatError` that names the file.
+One reader per format turns bytes into values and names; :func:`as_table` checks that they are numbers,
+:mod:`~diffuscope.datasets.rows` takes them as they are. Files are foreign: nothing here ever unpickles, and
+a parser's complaint becomes a :class:`FormatError` that names the file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from diffuscope.datasets.arrays import Columns, Table, as_table
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["READABLE", "TABLES", "check_suffix", "read_rows", "read_table"]
+__all__ = ["READABLE", "TABLES", "check_suffix", "other_separators", "read_raw", "read_table"]
 
 READABLE = (".csv", ".tsv", ".parquet", ".npy", ".npz")
 TABLES = (".csv", ".tsv", ".parquet")
@@ -62,23 +63,25 @@ def read_table(path: str | os.PathLike[str]) -> tuple[Table, Columns]:
     FormatError
         When the file is corrupt, truncated or not what its suffix says.
     """
-    path = Path(path)
-    values, columns = _read_values(path)
+    values, columns = read_raw(Path(path), typed=False)
     return as_table(values, str(path), columns)
 
 
-def read_rows(path: str | os.PathLike[str]) -> Any:
-    """Read a table whose columns may be of any kind, as a pandas DataFrame; see :func:`read_table`."""
-    import pandas as pd
+def read_raw(path: Path, typed: bool) -> tuple[Any, Columns]:
+    """Read what a file holds, as an array or a DataFrame, and the names beside it.
 
-    values, columns = _read_values(Path(path))
-    frame = pd.DataFrame(values)
-    if columns is not None:
-        frame.columns = pd.Index(columns)
-    return frame
+    Parameters
+    ----------
+    path : Path
+    typed : bool
+        Whether integers and truth values with holes are to be such, in pandas' nullable types, and words
+        like "NA" in columns of text to be text; else they are floats, objects and holes.
 
-
-def _read_values(path: Path) -> tuple[Any, Columns]:
+    Raises
+    ------
+    InputError, FormatError
+        See :func:`read_table`.
+    """
     suffix = check_suffix(path, READABLE, "read")
     if path.is_dir():
         raise InputError(
@@ -95,7 +98,7 @@ def _read_values(path: Path) -> tuple[Any, Columns]:
         ) from error
     if not start:
         raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
-    return _READERS[suffix](path)
+    return _READERS[suffix](path, typed)
 
 
 def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
@@ -124,19 +127,26 @@ def _neighbour_hint(path: Path) -> str:
 # --- readers -----------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path) -> tuple[Any, Columns]:
-    return _read_text(path, ",")
+def _read_csv(path: Path, typed: bool) -> tuple[Any, Columns]:
+    return _read_text(path, ",", typed)
 
 
-def _read_tsv(path: Path) -> tuple[Any, Columns]:
-    return _read_text(path, "\t")
+def _read_tsv(path: Path, typed: bool) -> tuple[Any, Columns]:
+    return _read_text(path, "\t", typed)
 
 
-def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
+def _read_text(path: Path, separator: str, typed: bool) -> tuple[Any, Columns]:
     import pandas as pd
 
-    # From 3.1 on pandas reads every float exactly and asks not to be told to; before, it has to be told.
-    exact: dict[str, Any] = {} if _version(pd) >= (3, 1) else {"float_precision": "round_trip"}
+    # The header is read below, so that pandas neither renames doubles nor makes an index of a column.
+    options: dict[str, Any] = {
+        "header": None,
+        "sep": separator,
+        "skipinitialspace": True,
+        "low_memory": False,
+    }
+    if _version(pd) < (3, 1):  # from then on it reads every float exactly and asks not to be told to
+        options["float_precision"] = "round_trip"
     skipped = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
@@ -151,15 +161,17 @@ def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
             else:
                 columns = _header(path, first)
                 skipped = records.line_num
-            # The header is read above, so that pandas neither renames doubles nor makes an index of a column.
-            frame = pd.read_csv(
-                handle,
-                header=None,
-                sep=separator,
-                skipinitialspace=True,
-                low_memory=False,
-                **exact,
-            )
+            if not typed:
+                frame = pd.read_csv(handle, **options)
+            else:
+                frame = pd.read_csv(handle, dtype_backend="numpy_nullable", **options)
+                words: list[Any] = [j for j in frame if pd.api.types.is_string_dtype(frame[j].dtype)]
+                if words:  # once more, for in text "NA" is a word
+                    handle.seek(0)
+                    for _ in range(skipped):
+                        handle.readline()
+                    as_it_is: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
+                    frame[words] = pd.read_csv(handle, usecols=words, **as_it_is, **options)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.") from None
     except pd.errors.ParserError as error:
@@ -186,17 +198,22 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _check_separator(path: Path, first: list[str], separator: str) -> None:
-    """Say so when the first line is one cell only because it is separated by something else."""
+_SEPARATORS = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
+
+
+def other_separators(first: Sequence[str], separator: str) -> list[str]:
+    """Return what seems to separate the first line of a text file, one cell to a reader, if anything does."""
     if len(first) != 1:
-        return
-    others = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
-    found = [name for other, name in others.items() if other != separator and other in first[0]]
+        return []
+    found = [name for other, name in _SEPARATORS.items() if other != separator and other in first[0]]
     words = first[0].split()
-    if not found and len(words) > 1 and all(map(_is_number, words)):
-        found = ["spaces"]
+    return found or ["spaces"] * (len(words) > 1 and all(map(_is_number, words)))
+
+
+def _check_separator(path: Path, first: list[str], separator: str) -> None:
+    found = other_separators(first, separator)
     if found:
-        wanted = others[separator]
+        wanted = _SEPARATORS[separator]
         raise FormatError(
             f"{path} looks separated by {found[0]}, not by {wanted}.",
             f"Save it with {wanted} between the values and a point as the decimal sign.",
@@ -221,7 +238,7 @@ def _ragged(message: str, skipped: int) -> str:
     return f"line {int(match[2]) + skipped} has {match[3]} values where {match[1]} are expected"
 
 
-def _read_parquet(path: Path) -> tuple[Any, Columns]:
+def _read_parquet(path: Path, typed: bool) -> tuple[Any, Columns]:
     import pyarrow.parquet as pq
 
     _check_magic(path, "a Parquet table", b"PAR1")
@@ -229,7 +246,7 @@ def _read_parquet(path: Path) -> tuple[Any, Columns]:
         with pq.ParquetFile(path) as file:
             # pandas would read two columns of one name, but nobody could tell them apart.
             names = file.schema_arrow.names
-            frame = file.read().to_pandas() if len(set(names)) == len(names) else None
+            frame = _to_pandas(file.read(), typed) if len(set(names)) == len(names) else None
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise _foreign(path, "a readable Parquet table", "Write the file again.", error) from error
     if frame is None:
@@ -240,7 +257,29 @@ def _read_parquet(path: Path) -> tuple[Any, Columns]:
     return frame, None
 
 
-def _read_npy(path: Path) -> tuple[Any, Columns]:
+def _to_pandas(table: Any, typed: bool) -> Any:
+    """Return an Arrow table as a DataFrame; ``typed``: integers and truth values with holes as such."""
+    import pandas as pd
+    import pyarrow as pa
+
+    frame = table.to_pandas()
+    for field in table.schema if typed else ():
+        if field.name not in frame:  # an index
+            continue
+        column, kind = table[field.name], field.type
+        if pa.types.is_date(kind):
+            column = column.cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
+            frame[field.name] = column.to_pandas().set_axis(frame.index)
+        elif pa.types.is_decimal(kind):
+            frame[field.name] = column.cast(pa.float64()).to_pandas().set_axis(frame.index)
+        elif column.null_count and (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            name = "boolean" if pa.types.is_boolean(kind) else str(kind).replace("int", "Int")
+            made: Any = pd.api.types.pandas_dtype(name.replace("uI", "UI"))
+            frame[field.name] = pd.Series(made.__from_arrow__(column), index=frame.index)
+    return frame
+
+
+def _read_npy(path: Path, typed: bool) -> tuple[Any, Columns]:
     _check_magic(path, "a .npy array", b"\x93NUMPY")
     try:
         return np.load(path, allow_pickle=False), None
@@ -248,7 +287,7 @@ def _read_npy(path: Path) -> tuple[Any, Columns]:
         raise _unreadable_array(path, str(path), error) from error
 
 
-def _read_npz(path: Path) -> tuple[Any, Columns]:
+def _read_npz(path: Path, typed: bool) -> tuple[Any, Columns]:
     _check_magic(path, "a .npz archive", b"PK\x03\x04", b"PK\x05\x06")  # the second: no entry
     try:
         # np.load leaves a file that it opens itself open when the archive is damaged.
@@ -307,7 +346,7 @@ def _foreign(path: Path, wanted: str, hint: str, error: Exception | None = None)
     return FormatError(f"{path} is not {wanted}{reason}.", hint)
 
 
-_READERS: dict[str, Callable[[Path], tuple[Any, Columns]]] = {
+_READERS: dict[str, Callable[[Path, bool], tuple[Any, Columns]]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".parquet": _read_parquet,

@@ -1,36 +1,34 @@
-"""How does a table of numbers go into a file, in memory that does not grow with the number of rows.
+"""How does a table go into a file, in memory that does not grow with the number of rows.
 
-:class:`TableWriter` takes the rows in chunks and passes each on to the disk. The file appears under its
-name when the last row is in, or not at all.
+:class:`TableWriter` takes the rows in chunks, numbers or a DataFrame's columns of any kind, and passes each
+on to the disk. The file appears under its name when the last row is in, or not at all.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from diffuscope.datasets.arrays import Columns
-from diffuscope.datasets.tables import check_suffix
+from diffuscope.datasets.arrays import is_frame, names_of
+from diffuscope.datasets.sinks import CHUNK_ROWS, SINKS, Sink, all_numbers
+from diffuscope.datasets.tables import check_suffix, other_separators
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 
-__all__ = ["WRITABLE", "TableWriter", "check_writable", "write_table"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["WRITABLE", "TableWriter", "check_writable", "write_rows", "write_table"]
 
 WRITABLE = (".csv", ".tsv", ".parquet", ".npy", ".npz")
-
-_CHUNK_ROWS = 1 << 18  # 4 MiB of float64 pairs: large enough for speed, small enough for any machine
-
-Chunk = npt.NDArray[Any]
+_TEXT = (".csv", ".tsv")
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -65,8 +63,38 @@ def write_table(path: str | os.PathLike[str], x: npt.ArrayLike, columns: Sequenc
     if x.ndim != 2:
         raise InputError(f"Cannot write an array of shape {x.shape} as a table.", "Give shape (n, d).")
     with TableWriter(path, x.shape[0], x.shape[1], columns) as writer:
-        for start in range(0, len(x), _CHUNK_ROWS):
-            writer.append(x[start : start + _CHUNK_ROWS])
+        for start in range(0, len(x), CHUNK_ROWS):
+            writer.append(x[start : start + CHUNK_ROWS])
+
+
+def write_rows(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    """Write a table whose columns may be of any kind, whole or not at all.
+
+    :func:`~diffuscope.datasets.read_rows` reads the same values in the same types, as far as the format
+    tells types apart: Parquet does; a text file has numbers of one size, no categories, times to the
+    microsecond in UTC, no empty text, and text that looks like something else is that.
+
+    Parameters
+    ----------
+    path : str or path
+        Its suffix chooses the format, one of :data:`WRITABLE`; .npy and .npz take numbers only.
+    frame : DataFrame of shape (n, d)
+        Its index is not written. Columns without names get x0, x1, … where a format needs names: .parquet,
+        and .csv and .tsv unless all columns are numbers.
+
+    Raises
+    ------
+    InputError, RunError
+        See :class:`TableWriter`.
+    """
+    check_writable(path)
+    columns = names_of(frame)
+    if columns is None and Path(path).suffix.lower() in _TEXT and not all_numbers(frame):
+        columns = tuple(f"x{j}" for j in range(frame.shape[1]))
+        frame = frame.set_axis(list(columns), axis=1)
+    with TableWriter(path, *frame.shape, columns) as writer:
+        for start in range(0, len(frame), CHUNK_ROWS):
+            writer.append(frame.iloc[start : start + CHUNK_ROWS])
 
 
 class TableWriter:
@@ -74,7 +102,9 @@ class TableWriter:
 
     ``with TableWriter("samples.npy", n_rows=10_000_000, n_columns=2) as w: w.append(chunk)``
 
-    Values are written in the type of the first chunk and read back exactly in that type.
+    Values are written in the type of the first chunk, or the types of its columns, and read back exactly in
+    these (of text files see :func:`write_rows`). A missing value is an empty cell, but "nan" in a text file
+    without a header.
 
     Parameters
     ----------
@@ -112,43 +142,62 @@ class TableWriter:
         self.columns = None if columns is None else tuple(columns)
         self._check_names()
         self._written = 0
-        self._dtype: np.dtype[Any] | None = None
-        self._sink: _Sink | None = None
+        self._dtype: Any = None  # of the first chunk, or those of its columns
+        self._sink: Sink | None = None
 
     def __enter__(self) -> TableWriter:
         self._file = self._open()
         self._file.__enter__()
         return self
 
-    def append(self, chunk: npt.ArrayLike) -> None:
-        """Write the next rows, shape (m, n_columns)."""
+    def append(self, chunk: npt.ArrayLike | pd.DataFrame) -> None:
+        """Write the next rows, shape (m, n_columns): numbers, or a DataFrame with the names as announced."""
         if self._sink is None:
             raise InputError(
                 f"The writer of {self.path} is not open.", "Use it as `with TableWriter(...) as w`."
             )
-        chunk = np.asarray(chunk)
-        if chunk.ndim != 2 or chunk.shape[1] != self.n_columns:
+        rows: Any = chunk if is_frame(chunk) else np.asarray(chunk)
+        if rows.ndim != 2 or rows.shape[1] != self.n_columns:
             raise InputError(
-                f"A chunk of shape {chunk.shape} does not fit {self.path}.",
+                f"A chunk of shape {rows.shape} does not fit {self.path}.",
                 f"Give shape (m, {self.n_columns}).",
             )
-        if self._written + len(chunk) > self.n_rows:
+        if self._written + len(rows) > self.n_rows:
             raise InputError(
                 f"More rows than the {self.n_rows} announced for {self.path}.",
                 "Announce the number of all rows.",
             )
-        if chunk.dtype.kind not in "biuf":
+        dtype: Any = self._types_of(rows) if is_frame(rows) else rows.dtype
+        if not is_frame(rows) and dtype.kind not in "biuf":
+            raise InputError(f"Cannot write values of type {dtype} to {self.path}.", "Give real numbers.")
+        if self._dtype is not None and dtype != self._dtype:
             raise InputError(
-                f"Cannot write values of type {chunk.dtype} to {self.path}.", "Give real numbers."
-            )
-        if self._dtype is not None and chunk.dtype != self._dtype:
-            raise InputError(
-                f"A chunk of type {chunk.dtype} does not fit {self.path}, which has {self._dtype}.",
+                f"A chunk of type {dtype} does not fit {self.path}, which has {self._dtype}.",
                 "Give all chunks the same type.",
             )
-        self._dtype = chunk.dtype
-        self._sink.append(chunk)
-        self._written += len(chunk)
+        self._dtype = dtype
+        self._sink.append(rows)
+        self._written += len(rows)
+
+    def _types_of(self, frame: pd.DataFrame) -> list[Any]:
+        """Return the types of the columns of a chunk that fits."""
+        if names_of(frame) != self.columns:
+            raise InputError(
+                f"A chunk with the columns {list(frame.columns)} does not fit {self.path}.",
+                "Announce the names of the columns, and give every chunk these.",
+            )
+        suffix = self.path.suffix.lower()
+        if not all_numbers(frame):
+            if suffix in (".npy", ".npz"):
+                raise InputError(
+                    f"Cannot write columns that are no numbers to {self.path}.", "Write .csv or .parquet."
+                )
+            if suffix in _TEXT and self.columns is None:
+                raise InputError(
+                    f"Cannot write columns that are no numbers to {self.path} without names.",
+                    "Announce names of the columns.",
+                )
+        return list(frame.dtypes)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -159,7 +208,7 @@ class TableWriter:
     def _open(self) -> Iterator[None]:
         # atomic_write renames after the handle is closed, and removes the temporary file on any error.
         with atomic_write(self.path) as temporary, temporary.open("wb") as handle:
-            self._sink = _SINKS[self.path.suffix.lower()](handle, self.n_rows, self.n_columns, self.columns)
+            self._sink = SINKS[self.path.suffix.lower()](handle, self.n_rows, self.n_columns, self.columns)
             try:
                 yield
                 if self._written != self.n_rows:
@@ -189,6 +238,13 @@ class TableWriter:
                 f"A header of numbers, {self.columns}, would be read back as data from {self.path}.",
                 "Rename the columns, or write .parquet or .npz.",
             )
+        separators = {".csv": ",", ".tsv": "\t"}
+        suffix = self.path.suffix.lower()
+        if suffix in separators and other_separators(self.columns, separators[suffix]):
+            raise InputError(
+                f"A header {self.columns[0]!r} would be read back as several columns from {self.path}.",
+                "Rename the column, or write .parquet or .npz.",
+            )
 
 
 def _is_number(name: str) -> bool:
@@ -197,143 +253,3 @@ def _is_number(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-# --- one sink per format ---------------------------------------------------------------------------------
-
-
-class _Sink(Protocol):
-    def __init__(self, handle: IO[bytes], n_rows: int, n_columns: int, columns: Columns) -> None: ...
-
-    def append(self, chunk: Chunk) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _NpySink:
-    """The header of the whole array, then the rows as they come."""
-
-    def __init__(self, handle: IO[bytes], n_rows: int, n_columns: int, columns: Columns) -> None:
-        self._handle = handle
-        self._shape = (n_rows, n_columns)
-        self._started = False
-
-    def append(self, chunk: Chunk) -> None:
-        if not self._started:
-            self._started = True
-            descr = np.lib.format.dtype_to_descr(chunk.dtype)
-            header = {"descr": descr, "fortran_order": False, "shape": self._shape}
-            np.lib.format.write_array_header_1_0(self._handle, header)
-        self._handle.write(np.ascontiguousarray(chunk).data)
-
-    def close(self) -> None:
-        pass  # the handle is its owner's
-
-
-class _NpzSink:
-    """A .npy stream ``x`` inside an uncompressed zip archive, and the names as the array ``columns``."""
-
-    def __init__(self, handle: IO[bytes], n_rows: int, n_columns: int, columns: Columns) -> None:
-        self._archive = zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED)
-        if columns is not None:
-            names = io.BytesIO()
-            np.lib.format.write_array(names, np.array(columns, dtype=np.str_), allow_pickle=False)
-            # An entry opened by name has the archive's epoch as its date, so equal tables are equal bytes.
-            with self._archive.open("columns.npy", "w") as entry:
-                entry.write(names.getvalue())
-        self._entry: Any = self._archive.open("x.npy", "w", force_zip64=True)
-        self._sink = _NpySink(self._entry, n_rows, n_columns, columns)
-
-    def append(self, chunk: Chunk) -> None:
-        self._sink.append(chunk)
-
-    def close(self) -> None:
-        self._entry.close()
-        self._archive.close()
-
-
-class _CsvSink:
-    """Rows of text; pyarrow prints the shortest digits that give the same float again."""
-
-    separator = ","
-
-    def __init__(self, handle: IO[bytes], n_rows: int, n_columns: int, columns: Columns) -> None:
-        self._handle = handle
-        self._writer: Any = None
-        if columns is not None:
-            header = io.StringIO()
-            csv.writer(header, delimiter=self.separator, lineterminator="\n").writerow(columns)
-            handle.write(header.getvalue().encode("utf-8"))
-
-    def append(self, chunk: Chunk) -> None:
-        from pyarrow import csv as arrow_csv
-
-        batch = _batch(chunk.astype(np.int8) if chunk.dtype == bool else chunk, None)
-        if self._writer is None:
-            options = arrow_csv.WriteOptions(include_header=False, delimiter=self.separator)
-            self._writer = arrow_csv.CSVWriter(self._handle, batch.schema, write_options=options)
-        self._writer.write_batch(batch)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class _TsvSink(_CsvSink):
-    separator = "\t"
-
-
-class _ParquetSink:
-    """Row groups of at least a chunk's size, however small the chunks that come in."""
-
-    def __init__(self, handle: IO[bytes], n_rows: int, n_columns: int, columns: Columns) -> None:
-        self._handle = handle
-        self._columns = columns
-        self._writer: Any = None
-        self._waiting: list[Any] = []
-
-    def append(self, chunk: Chunk) -> None:
-        self._waiting.append(_batch(chunk, self._columns))
-        if sum(batch.num_rows for batch in self._waiting) >= _CHUNK_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if not self._waiting:
-            return
-        table = pa.Table.from_batches(self._waiting)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._handle, table.schema)
-        self._writer.write_table(table)
-        self._waiting = []
-
-    def close(self) -> None:
-        try:
-            self._flush()
-        finally:
-            if self._writer is not None:
-                self._writer.close()
-
-
-def _batch(chunk: Chunk, columns: Columns) -> Any:
-    """The columns of ``chunk`` as an Arrow record batch; half and long floats widen to what Arrow prints."""
-    import pyarrow as pa
-
-    if chunk.dtype.kind == "f" and chunk.dtype.itemsize not in (4, 8):
-        chunk = chunk.astype(np.float32 if chunk.dtype.itemsize < 4 else np.float64)
-    chunk = np.asfortranarray(
-        chunk, dtype=chunk.dtype.newbyteorder("=")
-    )  # makes every column contiguous at once
-    names = columns or [f"x{j}" for j in range(chunk.shape[1])]
-    return pa.RecordBatch.from_arrays([pa.array(column) for column in chunk.T], names=list(names))
-
-
-_SINKS: dict[str, type[_Sink]] = {
-    ".csv": _CsvSink,
-    ".tsv": _TsvSink,
-    ".parquet": _ParquetSink,
-    ".npy": _NpySink,
-    ".npz": _NpzSink,
-}
