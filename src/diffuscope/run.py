@@ -7,7 +7,9 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,7 @@ from torch import nn
 
 from diffuscope.asking import RowModel
 from diffuscope.datasets import POINT_SETS, Dataset, TableWriter, check_writable, load_dataset
+from diffuscope.datasets.arrays import names_of
 from diffuscope.errors import FormatError, InputError
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -148,7 +151,7 @@ class Run:
         )
 
     def sample_to(self, path: str | Path, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Path:
-        """Write ``n`` points to .npy, .npz, .csv, .tsv or .parquet; memory stays flat for any ``n``.
+        """Write ``n`` points or rows to .npy, .npz, .csv, .tsv or .parquet; memory stays flat for any ``n``.
 
         Raises
         ------
@@ -157,6 +160,8 @@ class Run:
         """
         path = Path(path)
         check_writable(path)
+        if self.model.rows is not None:
+            return self._rows_to(path, n, reporter, wanted)
         batches = self.model.batches(n, **wanted)
         first = next(batches)  # whatever is wrong with the request shows before the file is begun
         with (
@@ -170,6 +175,14 @@ class Run:
                 writer.append(points)
                 done += len(points)
                 bar.update(done)
+        return path
+
+    def _rows_to(self, path: Path, n: int, reporter: Reporter | None, wanted: Mapping[str, Any]) -> Path:
+        tables = (read_frame(table).data for table in self.table.tables(n, reporter=reporter, **wanted))
+        first = next(tables)
+        with TableWriter(path, n, first.shape[1], names_of(first)) as writer:
+            for table in itertools.chain([first], tables):
+                writer.append(table)
         return path
 
     def walk(self, n: int = _WALKERS, **wanted: Any) -> list[WalkState]:

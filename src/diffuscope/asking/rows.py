@@ -84,6 +84,8 @@ class RowModel:
 
         Parameters
         ----------
+        given : mapping, optional
+            The target may be among them.
         with_target : bool
             Whether the target is drawn where it is not given; otherwise it has no say.
         **wanted
@@ -93,10 +95,13 @@ class RowModel:
             raise InputError(
                 f"Invalid value for 'n_samples': {n!r} rows cannot be drawn.", "Ask for at least 1."
             )
-        rows = self.rows
-        shared = (y is None or _is_one(y)) and all(map(_is_one, (given or {}).values()))
+        rows, given = self.rows, dict(given or {})
+        target = None if rows.target is None else rows.target.names[0]
+        if y is None and target in given and target not in rows.features.slices:
+            y = given.pop(target)
+        shared = (y is None or _is_one(y)) and all(map(_is_one, given.values()))
         count = 1 if shared else int(n)
-        columns = rows.columns_given(given or {}, count)
+        columns = rows.columns_given(given, count)
         known = np.full((count, rows.width), np.nan)
         for name, values in columns.items():
             known[:, rows.place(name)] = rows.features[name].encode(values)
@@ -171,6 +176,36 @@ class RowModel:
             for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
                 draw[holes] = part
         return draws
+
+    def impute(self, frame: Any, *, n_draws: int = 1, average: bool = False, **wanted: Any) -> list[Any]:
+        """Fill the holes of a pandas table that may have the target among its columns, which is filled too.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame of shape (n, d) or (n, d + 1)
+            In any order of columns, which is kept.
+        n_draws, average
+            See :meth:`diffuscope.DiffusionModel.impute`.
+        **wanted
+            Of :meth:`fill`.
+
+        Returns
+        -------
+        list of DataFrame
+            One of each draw, or one of their average.
+        """
+        rows, y, X = self.rows, None, frame
+        target = None if rows.target is None or rows.target_at is None else rows.target.names[0]
+        if target is not None and target in frame.columns:
+            X, y = frame.drop(columns=target), frame[target]
+        draws = self.fill(X, y, n_draws=n_draws, with_target=y is not None, **wanted)
+        filled = []
+        for some in [draws] if average else [[draw] for draw in draws]:
+            table = rows.fill(X, some)
+            if y is not None:
+                table[target] = rows.fill_target(y, np.mean(some, axis=0))
+            filled.append(table[list(frame.columns)])
+        return filled
 
     def log_density(self, X: Any, y: Any = None) -> Floats:
         """Return log-densities (n,) of rows in nats, given their y if there is one."""

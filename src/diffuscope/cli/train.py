@@ -24,10 +24,17 @@ def train(
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Settings: a name or a TOML file. [default: fast]")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Settings: a name or a TOML file. [default: table for tables, else fast]",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory. [default: runs/NAME]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything. [default: the recipe's, 0]")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column that rows are asked for by.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Length in passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps.")] = None,
     size: Annotated[int | None, typer.Option(help="Points of a built-in set.")] = None,
@@ -55,6 +62,7 @@ def train(
     begun = time.perf_counter()
     changes = read_settings(set_ or [])
     for key, value in (
+        ("data.target", target),
         ("data.size", size),
         ("data.noise", noise),
         ("schedule.name", schedule),

@@ -269,6 +269,45 @@ class RowCodec(Plain):
                 points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
         return self.features.fill(X, points[:, : self.features.width])
 
+    def fill_target(self, y: Any, points: Floats) -> Any:
+        """Return a pandas target with its missing values taken from points (n, D)."""
+        gaps = y.isna().to_numpy()
+        if not gaps.any():
+            return y
+        made = self.decode_target(points)
+        filled = y.astype(object)
+        filled[gaps] = made[gaps].to_numpy(dtype=object)
+        return filled.astype(made.dtype)
+
+    def read_value(self, name: Name, text: str) -> Any:
+        """Return the value of a column, the target's included, that a word on a command line means.
+
+        Raises
+        ------
+        InputError
+            When there is no such column, or the word is no value of it.
+        """
+        import pandas as pd
+
+        known = {str(column.name): column for column in self.columns}
+        if name not in known:
+            raise InputError(f"There is no column {name!r}.", f"The columns are: {', '.join(known)}.")
+        column = known[str(name)]
+        try:
+            if isinstance(column, Category):
+                return {str(label): label for label in column.labels.index}[text]
+            if isinstance(column, Boolean):
+                return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+            if isinstance(column, Integer):
+                return int(text)
+            return float(text) if isinstance(column, Number) else pd.Timestamp(text)
+        except (KeyError, ValueError) as error:
+            few = [str(label) for label in column.labels.index[:10]] if isinstance(column, Category) else []
+            raise InputError(
+                f"{text!r} is no value of the column {name!r}.",
+                f"It has: {', '.join(few)}." if few else f"It is {column!r}.",
+            ) from error
+
     def decode_target(self, points: Floats) -> Any:
         """Return the targets that points (n, D) mean, of the kind that was fitted, shape (n,)."""
         assert self.target is not None

@@ -1,0 +1,57 @@
+"""``diffuscope impute RUN HOLES -o FILE``: a table without its holes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from diffuscope.cli.common import Debug, Device, RunDir, free
+
+
+def impute(
+    run: RunDir,
+    holes: Annotated[
+        Path,
+        typer.Argument(
+            metavar="HOLES", help="A table with the columns that RUN was trained on.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
+    draws: Annotated[
+        int,
+        typer.Option(help="Filled tables to make, FILE-1, FILE-2, ...: their spread shows how sure each is."),
+    ] = 1,
+    average: Annotated[
+        bool, typer.Option("--average", help="Fill with the average of the draws (16 if not said otherwise).")
+    ] = False,
+    steps: Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")] = None,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    device: Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Fill the missing values of a table by draws from their law given the rest of the row."""
+    if average and draws == 1:
+        draws = _AVERAGED
+    many = draws > 1 and not average
+    files = [out.with_stem(f"{out.stem}-{i + 1}") for i in range(draws)] if many else [out]
+    for file in files:
+        free(file, force)
+    from diffuscope.datasets import check_writable, read_rows, write_rows
+    from diffuscope.progress import Reporter
+    from diffuscope.run import load
+
+    check_writable(out)
+    table = load(run, device=device).table
+    frame = read_rows(holes)
+    missing = int(frame.isna().to_numpy().sum())
+    filled = table.impute(frame, n_draws=draws, average=average, steps=steps, seed=seed, reporter=Reporter())
+    for file, made in zip(files, filled, strict=True):
+        write_rows(file, made)
+    rows = int(frame.isna().any(axis=1).sum())
+    typer.echo(f"{missing:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")
+
+
+_AVERAGED = 16
