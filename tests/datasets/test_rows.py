@@ -134,6 +134,17 @@ def test_parquet_keeps_every_type(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_rows(tmp_path / "t.parquet"), frame)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_objects_that_are_missing_at_first_are_text_all_the_same(tmp_path: Path, suffix: str) -> None:
+    frame = pd.DataFrame({"note": pd.Series([None, None, "x"], dtype=object), "n": [1, 2, 3]})
+    with TableWriter(tmp_path / f"t{suffix}", 3, 2, ["note", "n"]) as writer:
+        writer.append(frame[:2])
+        writer.append(frame[2:])
+    back = read_rows(tmp_path / f"t{suffix}")
+    assert back["note"].isna().tolist() == [True, True, False]
+    assert back["note"][2] == "x"
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 @pytest.mark.parametrize(
     ("types", "wanted"),
