@@ -64,7 +64,7 @@ def difference(ours: Values, other: Values, reused: bool) -> tuple[float, float,
     """Return the mean of ``other - ours`` over the seeds of both, and its 95% interval."""
     seeds = sorted(ours.keys() & other.keys())
     if len(seeds) < 2:
-        return float("nan"), -np.inf, np.inf
+        return float("nan"), np.nan, np.nan
     values = np.array([other[seed] - ours[seed] for seed in seeds])
     factor = 1 / len(values) + (_RATIO if reused else 0.0)
     half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) * factor**0.5

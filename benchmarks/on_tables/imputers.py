@@ -103,7 +103,7 @@ class IterativeTrees(Iterative):
     def _fitted(self, hot: Floats, **options: Any) -> Any:
         from sklearn.ensemble import ExtraTreesRegressor
 
-        trees = ExtraTreesRegressor(20, min_samples_leaf=2, max_features=0.5, random_state=self.seed)
+        trees = ExtraTreesRegressor(10, min_samples_leaf=2, max_features=0.3, random_state=self.seed)
         return super()._fitted(hot, estimator=trees, max_iter=3)
 
     def draws(self, frame: pd.DataFrame, n: int, seed: int) -> None:
