@@ -6,6 +6,7 @@ from diffuscope.plots.clouds import draw_points, plot_dataset, plot_forward_grid
 from diffuscope.plots.curves import plot_loss, plot_schedule
 from diffuscope.plots.diagnosis import plot_diagnosis
 from diffuscope.plots.ink import Limits
+from diffuscope.plots.pairs import plot_pairs
 from diffuscope.plots.quality import plot_quality
 from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, save_figure
 from diffuscope.plots.view import Projection, State, View, axis_limits, view_of
@@ -27,6 +28,7 @@ __all__ = [
     "plot_diagnosis",
     "plot_forward_grid",
     "plot_loss",
+    "plot_pairs",
     "plot_quality",
     "plot_samples",
     "plot_schedule",

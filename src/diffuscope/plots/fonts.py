@@ -1,0 +1,46 @@
+"""Which characters can be drawn, whatever people call their columns?
+
+Matplotlib's own font has Latin, Greek, Cyrillic, Arabic and many signs, but no Chinese, Japanese or Korean.
+Where a font with those is installed it is used for what the first one lacks; a character that none has is
+drawn as an empty box. Signs of mathtext are escaped: a column named ``$`` is one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+__all__ = ["families", "plain"]
+
+_OWN = "DejaVu Sans"
+_OTHERS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR"),
+    *("Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Arial Unicode MS"),
+)
+_BOX = "□"
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """Return matplotlib's own font and those installed that have what it lacks."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return (_OWN, *(name for name in _OTHERS if name in installed))
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Return the code points that can be drawn."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in families()))
+
+
+def plain(text: object, most: int = 18) -> str:
+    """Return a text as it can be drawn, in one line, cut to ``most`` characters in its middle."""
+    said = " ".join(str(text).split())
+    if len(said) > most:
+        said = said[: most - most // 3 - 1] + "…" + said[-(most // 3) :]
+    said = "".join(c if ord(c) in _glyphs() else _BOX for c in said)
+    return said.replace("$", r"\$")
