@@ -70,6 +70,11 @@ class Facet:
         """Whether the axis has places for categories."""
         return bool(self.labels)
 
+    @property
+    def drawn_labels(self) -> list[str]:
+        """The labels as they are drawn, cut to 14 characters."""
+        return [plain(text, 14) for text in self.labels]
+
     def n(self, which: int) -> int:
         """Return how many rows there are."""
         return len(self.values[which])
@@ -118,25 +123,35 @@ class Facet:
         unit = min(float(x.std()), float(high - low) / 1.34) or float(x.std())
         return float(0.9 * unit * max(n, 2) ** (-1 / 5) / (self.limits[1] - self.limits[0]))
 
-    def tick(self, axis: Axis, inches: float) -> None:
+    def tick(self, axis: Axis, few: int) -> None:
         """Put a few ticks on an axis."""
+        if self.named:
+            axis.set_ticks(range(len(self.labels)), self.drawn_labels)
+            return
+        locator, formatter = self._ticking(few)
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(formatter)
+
+    def ticks(self, few: int) -> list[tuple[float, str]]:
+        """Return where a few ticks are, within the limits, and what they say."""
+        from matplotlib import dates
+
+        low, high = self.limits
+        locator, formatter = self._ticking(few)
+        ends = dates.num2date(self.limits) if self.kind == "datetime" else self.limits
+        at = [float(v) for v in locator.tick_values(*ends) if low <= v <= high]
+        return list(zip(at, formatter.format_ticks(at), strict=True))
+
+    def _ticking(self, few: int) -> tuple[Any, Any]:
         from matplotlib import dates, ticker
 
-        few = max(3, round(1.7 * inches))
-        if self.named:
-            axis.set_ticks(range(len(self.labels)), self.labels)
-        elif self.kind == "datetime":
+        if self.kind == "datetime":
             # With fewer than five there are ranges for which it finds no interval.
-            locator = dates.AutoDateLocator(minticks=2, maxticks=max(few, 5))  # type: ignore[no-untyped-call]
-            axis.set_major_locator(locator)
-            formatter = dates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
-            axis.set_major_formatter(formatter)
-        elif self.log:
-            axis.set_major_locator(ticker.MaxNLocator(few, integer=True))
-            axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: _power(v)))
-        else:
-            axis.set_major_locator(ticker.MaxNLocator(few, integer=self.kind == "integer"))
-            axis.set_major_formatter(ticker.FuncFormatter(lambda v, _: _short(v)))
+            found = dates.AutoDateLocator(minticks=2, maxticks=max(few, 5))  # type: ignore[no-untyped-call]
+            return found, dates.ConciseDateFormatter(found, show_offset=False)  # type: ignore[no-untyped-call]
+        whole = self.log or self.kind == "integer"
+        says = _power if self.log else _short
+        return ticker.MaxNLocator(few, integer=whole), ticker.FuncFormatter(lambda v, _: says(v))
 
 
 def _power(exponent: float) -> str:
@@ -261,7 +276,7 @@ def _named(name: str | int, kind: str, parts: tuple[pd.Series[Any], pd.Series[An
     place = np.full(len(levels) + 1, len(shown), dtype=np.float64)
     place[shown] = np.arange(len(shown))
     place[-1] = np.nan  # missing
-    labels = [plain(levels[k], 14) for k in shown]
+    labels = [str(levels[k]) for k in shown]
     if len(shown) < len(levels):
         labels.append(f"({len(levels) - len(shown):,} others)")
     labels = labels or [""]

@@ -235,16 +235,17 @@ def _label(panels: NDArray[Any], i: int, facet: Facet, inches: float) -> tuple[f
     """Name column i below its column of panels and beside its row; return the inches that this takes."""
     room = max(10, round(inches * 11))
     below, beside = panels[-1, i], panels[i, 0]
-    facet.tick(below.xaxis, inches)
+    few = max(3, round(1.7 * inches))
+    facet.tick(below.xaxis, few)
     below.tick_params(axis="x", colors=MUTED, color=FAINT, labelsize=7, length=2)
-    longest = max(map(len, facet.labels)) if facet.named else 5
+    longest = max(map(len, facet.drawn_labels)) if facet.named else 5
     upright = facet.named and longest * len(facet.labels) > 12 * inches
     if upright:
         below.tick_params(axis="x", rotation=90)
     below.set_xlabel(plain(facet.name, room), color=INK, fontsize=9)
     beside.set_ylabel(plain(facet.name, room), color=INK, fontsize=9)
     if i > 0:
-        facet.tick(beside.yaxis, inches)
+        facet.tick(beside.yaxis, few)
         beside.tick_params(axis="y", colors=MUTED, color=FAINT, labelsize=7, length=2)
     wide = 0.06 * longest
     return 0.35 + (wide if i > 0 else 0.0), 0.35 + (wide if upright else 0.12)
