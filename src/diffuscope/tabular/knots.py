@@ -25,6 +25,8 @@ _FEWEST_KNOTS = 9
 _ATOM = 0.05  # share of rows at one value that makes it an atom
 _TOWERS = 10.0  # an atom of a lattice over the values near it
 _NEAR = 3
+_EDGE = 0.02
+_ENOUGH = 500  # rows that show whether there is an edge
 _END = 6.0  # how far an atom at the end of a column reaches
 _GAP = 1e-3  # width in z of a gap in which there is no data
 
@@ -39,7 +41,9 @@ def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
     - the tails are heavy: :math:`q_{0.995} - q_{0.005} > 6\,(q_{0.75} - q_{0.25})` (3.8 for a normal law,
       6.6 for a Laplace law), or the range is over 20 times the distance of the quartiles, or
     - the column is skewed: :math:`|q_{0.99} - 2 q_{0.5} + q_{0.01}| > 0.3\,(q_{0.99} - q_{0.01})` (0 for
-      symmetric laws, 0.70 for the exponential one).
+      symmetric laws, 0.70 for the exponential one), or
+    - it has an edge: 1% of at least 500 rows lie in the first or last 2% of its range (2% of a uniform law,
+      less than 0.1% of a normal one), which a smooth model would blur.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
     atoms = (counts >= _ATOM * len(x)) & (counts >= 3)
     if step and atoms.any():
         atoms &= counts > _TOWERS * _around(values, counts, step)
-    if atoms.any() or _is_irregular(x, len(values)):
+    if atoms.any() or _is_irregular(x, len(values)) or _has_edges(x, step):
         line = _through_quantiles(values, counts, atoms, step)
         if line is not None:
             return line
@@ -68,6 +72,16 @@ def _around(values: Floats, counts: NDArray[np.intp], step: float) -> Floats:
     reach = (_NEAR + 0.5) * step
     first, last = np.searchsorted(values, values - reach), np.searchsorted(values, values + reach)
     return np.asarray((total[last] - total[first] - counts) / (2 * _NEAR))
+
+
+def _has_edges(x: Floats, step: float) -> bool:
+    if len(x) < _ENOUGH:
+        return False
+    low, reach = x.min(), _EDGE * np.ptp(x)
+    if step > reach:  # cells at the ends are wide, and open
+        return False
+    share = max(np.mean(x < low + reach), np.mean(x > low + np.ptp(x) - reach))
+    return bool(share > _EDGE / 2)
 
 
 def _is_irregular(x: Floats, distinct: int) -> bool:
