@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from diffuscope.cli.common import Debug, Device, RunDir
+from diffuscope.errors import InputError
 
 
 def evaluate(
@@ -19,22 +20,32 @@ def evaluate(
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Measure simpler methods beside it.")] = True,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    html: Annotated[
+        bool, typer.Option("--html", help="Of a table: a report in one file, RUN/report.html.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Measure a run's samples by every metric, beside simpler methods fitted to the same data."""
+    """Measure a run's samples by every metric, beside simpler methods or, of a table, real rows."""
+    from diffuscope.evaluation import Evaluation
     from diffuscope.evaluation import evaluate as measure
+    from diffuscope.run import load
 
+    opened = load(run, device=device)
+    is_table = opened.model.rows is not None
+    if html and not is_table:
+        raise InputError("A report is made of a table's run, and this is one of points.", "Leave --html out.")
     unseen = None
     if held_out is not None:
-        from diffuscope.datasets import load_dataset
+        from diffuscope.datasets import load_dataset, read_rows
 
-        unseen = load_dataset(held_out).x
-    found = measure(run, held_out=unseen, baselines=baselines, seed=seed, device=device)
-    found.save(run)
+        unseen = read_rows(held_out) if is_table else load_dataset(held_out).x
+    found = measure(opened, held_out=unseen, baselines=baselines, seed=seed)
+    files = found.save(run) if isinstance(found, Evaluation) else found.save(run, report=html)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
         return
-    typer.echo(str(found))
-    typer.echo(f"\npicture  {run / 'figures' / 'quality.png'}")
+    typer.echo(f"{found}\n")
+    for kind, file in zip(("picture", "report"), files, strict=False):
+        typer.echo(f"{kind:<8} {file}")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError
 from diffuscope.evaluation.baselines import Baseline, fit_baselines
 from diffuscope.evaluation.result import Evaluation
+from diffuscope.evaluation.rows import TableEvaluation, evaluate_rows
 from diffuscope.metrics import Measured, Yardstick, classifier_two_sample, relate
 from diffuscope.metrics.clouds import Points
 from diffuscope.metrics.likelihood import LogDensity
@@ -33,23 +34,27 @@ def evaluate(
     run: Run | str | Path,
     *,
     data: object = None,
-    held_out: ArrayLike | None = None,
+    held_out: Any = None,
     baselines: bool = True,
     only: Sequence[str] | None = None,
     device: str = "auto",
     seed: int = 0,
     progress: bool | None = None,
-) -> Evaluation:
+) -> Evaluation | TableEvaluation:
     """Measure a run's samples by all metrics, beside three simpler methods fitted to the same data.
+
+    Rows of a table meet real rows by metrics of their own, see
+    :func:`diffuscope.evaluation.rows.evaluate_rows`.
 
     Parameters
     ----------
     run : Run or path
     data : optional
         Its training data, where that was handed over from Python.
-    held_out : array_like of shape (m, d), optional
-        Real points that the run never saw, in the units of the data. Samples meet them where the law of the
-        data is not known; without them, they meet the training data.
+    held_out : array_like of shape (m, d), or table, optional
+        Real points or rows that the run never saw, in the units of the data. Samples meet them where the law
+        of the data is not known; without them, points meet the training data, and rows of a table those that
+        training held out.
     baselines : bool
         Whether to fit and measure the simpler methods.
     only : sequence of str, optional
@@ -58,7 +63,7 @@ def evaluate(
 
     Returns
     -------
-    Evaluation
+    Evaluation, or TableEvaluation for a table
         It prints as a table; ``to_json()``, ``plot()`` and ``save(folder)`` do what they say.
 
     Raises
@@ -70,6 +75,8 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else load(run, device=device, data=data)
     reporter = Reporter(progress)
+    if run.model.rows is not None:
+        return evaluate_rows(run, held_out, seed, reporter)
     known = run.data.draw is not None
     unseen = None if held_out is None or known else np.asarray(held_out, dtype=np.float64)
     with reporter.stage("drawing real points"):

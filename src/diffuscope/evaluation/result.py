@@ -134,14 +134,16 @@ class Evaluation:
         }
         return plot_quality(rows, ratios)
 
-    def save(self, folder: str | Path) -> None:
-        """Write ``evaluation.json`` and ``figures/quality.png`` into a folder."""
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write ``evaluation.json`` and ``figures/quality.png`` into a folder; return the picture's path."""
         from diffuscope.files import write_json
         from diffuscope.plots import save_figure
 
         folder = Path(folder)
         write_json(folder / "evaluation.json", self.to_json())
-        save_figure(self.plot(), folder / "figures" / "quality.png")
+        picture = folder / "figures" / "quality.png"
+        save_figure(self.plot(), picture)
+        return [picture]
 
 
 _READ = (

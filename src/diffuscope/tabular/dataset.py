@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from diffuscope.tabular.categories import Coding
 from diffuscope.tabular.containers import Name
 from diffuscope.tabular.frames import read_frame
 from diffuscope.tabular.rows import RowCodec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["TableData", "load_table"]
 
@@ -36,6 +39,14 @@ class TableData(Dataset):
     rows: RowCodec
     features: Any
     target: Any = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The whole table, the target in its place, as a pandas frame with an index of its own."""
+        frame = read_frame(self.features).data.reset_index(drop=True)
+        if self.rows.target_at is not None:
+            frame.insert(self.rows.target_at, self.target.name, self.target.reset_index(drop=True))
+        return frame
 
     @classmethod
     def of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from diffuscope.training.batches import Batches
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
-from diffuscope.training.held_out import HeldOut, hold_out
+from diffuscope.training.held_out import HeldOut, held_out_rows, hold_out
 from diffuscope.training.loop import Interrupted, LossLike, Progress, Trainer
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Progress",
     "Trainer",
     "World",
+    "held_out_rows",
     "hold_out",
     "join_world",
 ]
