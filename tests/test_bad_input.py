@@ -48,7 +48,27 @@ def test_data_that_cannot_be_modelled_is_said_and_nothing_is_made(cli, tmp_path,
     monkeypatch.chdir(tmp_path)
     content, words = DATA[name]
     (tmp_path / name).write_bytes(content)
-    code, out, err = cli("train", f"./{name}", "--no-pictures")
+    code, out, err = cli("train", f"./{name}", "--recipe", "fast", "--no-pictures")
+    assert_clean(code, out, err)
+    assert name in err
+    assert re.search(words, err), err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+TABLES = {
+    **{name: DATA[name] for name in DATA if name not in ("missing.csv", "constant.csv", "one_row.csv")},
+    "one_row.csv": (b"a,b\n1,2\n", "nothing to learn"),
+    "constants.csv": (b"a,b\n" + b"1,x\n" * 9, "nothing to learn"),
+    "identifier.csv": (b"a,b\n" + b"".join(b"%d,id-%d\n" % (i, i) for i in range(2000)), "'b'.*1,?000"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_cannot_be_modelled_is_said_and_nothing_is_made(cli, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    content, words = TABLES[name]
+    (tmp_path / name).write_bytes(content)
+    code, out, err = cli("train", f"./{name}", "--no-pictures", "--steps", 5)
     assert_clean(code, out, err)
     assert name in err
     assert re.search(words, err), err
@@ -329,9 +349,9 @@ def test_an_excel_table_by_another_name_is_said(cli, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_frame_with_dates_is_refused(tmp_path, cli):
+def test_a_frame_with_dates_is_no_set_of_points(tmp_path, cli):
     frame = pd.DataFrame({"when": pd.date_range("2020-01-01", periods=9), "x": range(9)})
     frame.to_parquet(tmp_path / "x.parquet")
-    code, out, err = cli("train", tmp_path / "x.parquet", "--out", tmp_path / "run")
+    code, out, err = cli("train", tmp_path / "x.parquet", "--recipe", "fast", "--out", tmp_path / "run")
     assert_clean(code, out, err)
     assert "when" in err

@@ -103,7 +103,7 @@ def test_train_says_where_everything_is_and_how_good(table_run):
 def test_sampled_tables_have_the_columns_of_the_data(table_run, cli, tmp_path, suffix):
     path, _ = table_run
     out = tmp_path / f"new.{suffix}"
-    assert cli("sample", path, "-n", 50, "-o", out) == (0, f"50 points in {out}\n", "")
+    assert cli("sample", path, "-n", 50, "-o", out) == (0, f"50 rows in {out}\n", "")
     if suffix == "parquet":
         table = pd.read_parquet(out)
     else:

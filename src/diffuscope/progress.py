@@ -35,6 +35,10 @@ class Reporter:
         self.show = sys.stderr.isatty() if show is None else show
         self._console = Console(stderr=True, quiet=not self.show)
 
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        self._console.print(text, highlight=False)
+
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""

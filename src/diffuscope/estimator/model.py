@@ -11,6 +11,7 @@ trained on them that can be told which are known and which absent (:mod:`diffusc
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -219,9 +220,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return load_recipe("table").changed({**own, **{k: v for k, v in asked.items() if v is not None}})
 
     def _train(self, fitting: Fitting) -> None:
-        trainer = fitting.trainer()
+        trainer, reporter, begun = fitting.trainer(), Reporter(bool(self.verbose)), time.perf_counter()
         self.loss_curve_: list[tuple[int, float]] = []
-        with Reporter(bool(self.verbose)).bar("training", trainer.total_steps, "steps") as bar:
+        with reporter.bar("training", trainer.total_steps, "steps") as bar:
 
             def follow(now: Progress) -> None:
                 self.loss_curve_.append((now.step, now.loss))
@@ -235,6 +236,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.best_iter_ = trainer.step if held is None else held.best[1]
         self.n_iter_ = trainer.step
         self.model_ = fitting.model
+        reporter.say(
+            f"trained on {len(fitting.x):,} rows in {time.perf_counter() - begun:.1f} s: "
+            f"the weights of step {self.best_iter_:,} of {self.n_iter_:,}"
+            + ("" if held is None else f", validation loss {self.validation_loss_:.4f}")
+        )
 
     def _check_features(self, X: Any, rows: RowCodec, reset: bool) -> None:
         """Remember number and names of columns as scikit-learn does, or compare them."""

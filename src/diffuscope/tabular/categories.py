@@ -41,6 +41,7 @@ __all__ = ["MOST_CATEGORIES", "Boolean", "Category", "Codes", "Coding"]
 MOST_CATEGORIES = 1000
 Coding = Literal["onehot", "bits"]
 _LARGEST_SCALE = 4.0
+_STRAY = 0.2  # share of text below which a column was meant to hold numbers
 _BLOCK = 2**22  # products at a time
 
 
@@ -199,7 +200,8 @@ class Category(Column):
         Raises
         ------
         InputError
-            When there are more than 1,000 categories, or categories are no plain values.
+            When there are more than 1,000 categories, categories are no plain values, or the column holds
+            numbers but for a few stray words.
         """
         import pandas as pd
 
@@ -213,6 +215,7 @@ class Category(Column):
             numbers, ordered = np.where(raw >= 0, np.searchsorted(seen, raw), -1), bool(values.cat.ordered)
         else:
             numbers, uniques = pd.factorize(values, sort=False)
+            _check_no_numbers(numbers, uniques, name)
             _check_few(len(uniques), len(values), name)
             order = np.argsort(np.asarray(uniques, dtype=object), kind="stable")
             index, all_labels, ordered = pd.Index(uniques)[order], None, False
@@ -277,6 +280,21 @@ class Category(Column):
 
     def _about(self) -> str:
         return f"{len(self.labels.index)} categories, {self.codes.coding}"
+
+
+def _check_no_numbers(numbers: NDArray[np.intp], uniques: Any, name: Name) -> None:
+    """Refuse text that is numbers but for a few words: these are what the user must see."""
+    import pandas as pd
+
+    strays = pd.to_numeric(pd.Series(uniques, dtype=object), errors="coerce").isna().to_numpy()
+    rows = strays[numbers[numbers >= 0]]
+    if 0 < rows.mean() < _STRAY:
+        row = int(np.flatnonzero((numbers >= 0) & strays[numbers])[0])
+        raise InputError(
+            f"{label(name)} holds numbers but for {int(rows.sum())} value(s) that are text, the first "
+            f"{shown(uniques[numbers[row]])} in row {row} (counted from 0).",
+            "Make them numbers, or empty where the value is missing.",
+        )
 
 
 def _check_few(k: int, n: int, name: Name) -> None:

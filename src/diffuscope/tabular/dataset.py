@@ -136,9 +136,13 @@ def load_table(
         table = frame.data if target is not None else source
         name, described = "table", {"kind": "array", "shape": [frame.n, len(frame.container.names)]}
     y = at = None
-    if target is not None:
-        table, y, at = RowCodec.split(table, target)
-    return TableData.of(table, y, name=name, source=described, target_at=at, **settings)
+    try:
+        if target is not None:
+            table, y, at = RowCodec.split(table, target)
+        return TableData.of(table, y, name=name, source=described, target_at=at, **settings)
+    except InputError as error:
+        where = str(source) if is_path else "The table"
+        raise InputError(f"{where} cannot be learned from: {error.what}", error.hint) from error
 
 
 def _in_coordinates(draw: Callable[[int, int], Any], rows: RowCodec) -> Callable[[int, int], Any]:
