@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from diffuscope.fidelity.marginals import column_distances
+from diffuscope.fidelity.marginals import column_distances, column_p_values
 from diffuscope.fidelity.tables import read_tables
 
 
@@ -59,3 +59,26 @@ def test_low_values_are_not_taken_for_missing_ones():
 def test_units_and_scales_do_not_matter(patients):
     one, other = patients(200, 1)[["pressure", "lab"]], patients(200, 4)[["pressure", "lab"]]
     np.testing.assert_allclose(distances(np.log(one), np.log(other)), distances(one, other))
+
+
+def test_p_values_are_as_small_as_they_say(patients):
+    """Of equal laws, rarely small; of columns one value of which is a little too common, always."""
+    small, missed = np.zeros(7), 0
+    for seed in range(60):
+        one, other = patients(300, 200 + 2 * seed), patients(200, 201 + 2 * seed)
+        small += column_p_values(*read_tables({"training": one, "synthetic": other})) < 0.1
+        wrong = other.assign(age=other["age"] + 8, ward=other["ward"].replace("cardiology", "surgery"))
+        p = column_p_values(*read_tables({"training": one, "synthetic": wrong}))
+        missed += (p[0] > 0.05) + (p[4] > 0.05)
+    assert (small <= 13).all()  # of 60, where 6 are expected at most
+    assert small[[1, 2, 4]].sum() >= 8  # categories, whose p-values are not cautious: 18 are expected
+    assert missed <= 6
+
+
+def test_categories_that_are_all_rare_are_compared_as_one():
+    one = {"c": [f"a{k}" for k in range(50)] + ["common"] * 50}
+    other = {"c": [f"b{k}" for k in range(50)] + ["common"] * 50}
+    assert (
+        column_p_values(*read_tables({"training": pd.DataFrame(one), "synthetic": pd.DataFrame(other)}))[0]
+        == 1
+    )

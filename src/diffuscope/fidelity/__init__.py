@@ -3,6 +3,7 @@
 from diffuscope.fidelity.associations import Associations
 from diffuscope.fidelity.measure import measure_table
 from diffuscope.fidelity.privacy import Privacy
+from diffuscope.fidelity.report import write_report
 from diffuscope.fidelity.result import TABLE_METRICS, ColumnQuality, TableMetric, TableQuality
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "TableMetric",
     "TableQuality",
     "measure_table",
+    "write_report",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from diffuscope.errors import InputError
 from diffuscope.fidelity.associations import Associations, Associator
-from diffuscope.fidelity.marginals import column_distances, missing_share
+from diffuscope.fidelity.marginals import column_distances, column_p_values, missing_share
 from diffuscope.fidelity.privacy import Privacy, measure_privacy
 from diffuscope.fidelity.result import TABLE_METRICS, ColumnQuality, TableQuality
 from diffuscope.fidelity.splits import Splits, relate_parts
@@ -106,6 +106,7 @@ def _columns(
     real, synthetic = tables["training"], tables["synthetic"]
     missing, synthetic_missing = missing_share(real).tolist(), missing_share(synthetic).tolist()
     seen = np.concatenate([table.codes for said, table in tables.items() if said != "synthetic"])
+    p_values = column_p_values(Table(real.columns, seen), synthetic).tolist()
     found = {}
     for j, column in enumerate(real.columns):
         new = np.setdiff1d(synthetic.codes[:, j], np.append(seen[:, j], -1)).size
@@ -114,6 +115,7 @@ def _columns(
             relate_parts(values[:, j], floors[:, j], factor),
             missing[j],
             synthetic_missing[j],
+            p_values[j],
             0 if column.ordered else int(new),
         )
     return found

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from diffuscope.fidelity.associations import Associations
 from diffuscope.fidelity.privacy import Privacy
-from diffuscope.fidelity.splits import stricter
 from diffuscope.fidelity.tables import ColumnKind
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.tabular.containers import Name
@@ -19,6 +18,8 @@ __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
 
 _WIDTH = 100
 _WORST = 5
+_PRIVATE = ("closer_to_training", "distance_to_training")
+_GRAVE = 1.68  # from 95% to 99.9%, of a normal law
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class ColumnQuality:
         Kolmogorov's distance or total variation, see :mod:`diffuscope.fidelity.marginals`.
     missing, synthetic_missing : float
         Share of missing values in the training rows and in the synthetic ones.
+    p_value : float
+        How probable all synthetic rows would be to differ as much from all real ones, were they of their law.
     new_values : int
         Distinct synthetic values of a category that no real row has.
     """
@@ -96,6 +99,7 @@ class ColumnQuality:
     distance: Measured
     missing: float
     synthetic_missing: float
+    p_value: float
     new_values: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +109,7 @@ class ColumnQuality:
             "distance": _plain(self.distance),
             "missing": self.missing,
             "synthetic_missing": self.synthetic_missing,
+            "p_value": self.p_value,
             "new_values": self.new_values,
         }
 
@@ -159,13 +164,13 @@ class TableQuality:
     def worst_columns(self, most: int = _WORST) -> list[Name]:
         """Return the columns that differ from real ones by more than chance, worst first.
 
-        More than chance would do for one of all columns in a table of twenty (Bonferroni's bound).
+        That is by a p-value of which, by chance, any column has one in a table of twenty (Bonferroni's
+        bound), and by a distance more than a tenth above its floor: of very many rows all is significant.
         """
-        strict = stricter(len(self.columns))
         off = {
-            name: m.value - m.floor
-            for name, m in ((name, column.distance) for name, column in self.columns.items())
-            if m.ratio - strict * (m.high - m.ratio if math.isfinite(m.ratio) else 0) > 1
+            name: column.distance.value - column.distance.floor
+            for name, column in self.columns.items()
+            if column.p_value * len(self.columns) < 0.05 and column.distance.ratio > 1.1
         }
         return sorted(off, key=lambda name: -off[name])[:most]
 
@@ -173,14 +178,17 @@ class TableQuality:
         """Say how a metric compares with real rows.
 
         "as real" where its interval reaches the floor or is beyond it, "nearly" where it is within a tenth of
-        it, else "worse"; "copied" where rows are nearer to training rows than real ones are.
+        it, else "worse"; "copied" where rows are nearer to training rows than real ones are, in an interval
+        of 99.9%, for that is a grave thing to say.
         """
-        m, metric = self.metrics[name], TABLE_METRICS[name]
-        reach, gap = (m.low, m.ratio - 1) if metric.better == "low" else (2 - m.high, 1 - m.ratio)
-        if reach <= 1 or gap <= 0:
+        m = self.metrics[name]
+        gap, room = m.ratio - 1, m.ratio - m.low
+        if TABLE_METRICS[name].better == "high":
+            gap, room = 1 - m.ratio, m.high - m.ratio
+        if name in _PRIVATE:
+            return "copied" if gap > _GRAVE * room else "as real"
+        if gap <= room:
             return "as real"
-        if name in ("closer_to_training", "distance_to_training"):
-            return "copied"
         return "nearly" if gap <= 0.1 else "worse"
 
     def verdict(self) -> list[str]:
@@ -188,11 +196,11 @@ class TableQuality:
         said = [self._verdict_on_apart()] if self.told_apart is not None else []
         if "marginals" in self.metrics:
             worst = self.worst_columns(3)
-            said.append(
-                f"Furthest from their real values are the columns {_listed(worst)}."
-                if worst
-                else "Every column for itself is like the real one, as far as so many rows can tell."
-            )
+            far = f"Furthest from their real values are the columns {_listed(worst)}."
+            if len(worst) == 1:
+                far = f"Furthest from its real values is the column {_listed(worst)}."
+            alike = "Every column for itself is like the real one, as far as so many rows can tell."
+            said.append(far if worst else alike)
         if self.associations is not None:
             said.append(self._verdict_on_pairs())
         learned = [n for n in ("target_auc", "target_r2") if n in self.metrics]
@@ -208,11 +216,9 @@ class TableQuality:
     def _verdict_on_apart(self) -> str:
         test = self.told_apart
         assert test is not None  # asked before
-        found = (
-            f"Trees that are shown a row guess in {test.accuracy:.0%} of all cases whether it is synthetic"
-        )
+        found = f"Trees tell synthetic rows from real ones in {test.accuracy:.0%} of all cases"
         if test.low <= 0.5 or self.off("classifier_auc") == "as real":
-            return f"{found}; that is no better than chance."
+            return f"{found}: no better than chance."
         much = "a little" if test.accuracy < 0.6 else "clearly" if test.accuracy < 0.8 else "far"
         return f"{found}, {much} better than chance (50%)."
 
@@ -237,7 +243,7 @@ class TableQuality:
                 f"{p.copies:.1%} of the rows are copies of training rows (of real rows "
                 f"{p.unseen_copies:.1%}): do not hand them out as if they were nobody's."
             )
-        states = [self.off(n) for n in ("closer_to_training", "distance_to_training") if n in self.metrics]
+        states = [self.off(n) for n in _PRIVATE if n in self.metrics]
         if "copied" in states:
             return "Rows lie nearer to training rows than real ones do: training rows shine through."
         return "No sign that training rows were copied."
@@ -318,5 +324,7 @@ def _plain(m: Measured) -> dict[str, float | None]:
 
 
 def _listed(names: Sequence[Name]) -> str:
+    if not names:
+        return ""
     words = [repr(str(name)) for name in names]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

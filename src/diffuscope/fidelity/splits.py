@@ -32,7 +32,7 @@ import numpy as np
 from diffuscope.fidelity.tables import Floats, Table, some_rows
 from diffuscope.metrics import Measured
 
-__all__ = ["Splits", "measured", "relate_parts", "stricter"]
+__all__ = ["Splits", "measured", "relate_parts"]
 
 _PARTS = 8
 _MOST = 5_000
@@ -110,10 +110,3 @@ def measured(value: float, floor: float, error: float, freedom: float, least: fl
 
     ratio, half = value / floor, float(stdtrit(freedom, 0.975)) * error / abs(floor)
     return Measured(value, floor, ratio, max(ratio - half, least), ratio + half)
-
-
-def stricter(tests: int) -> float:
-    """Return by how much wider the interval of a metric over parts is where any of so many may fail."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(_PARTS - 1, 1 - 0.025 / tests) / stdtrit(_PARTS - 1, 0.975))

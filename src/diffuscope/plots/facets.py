@@ -138,7 +138,9 @@ class Facet:
 
         low, high = self.limits
         locator, formatter = self._ticking(few)
-        ends = dates.num2date(self.limits) if self.kind == "datetime" else self.limits
+        ends: Any = self.limits
+        if self.kind == "datetime":
+            ends = dates.num2date(self.limits)  # type: ignore[no-untyped-call]
         at = [float(v) for v in locator.tick_values(*ends) if low <= v <= high]
         return list(zip(at, formatter.format_ticks(at), strict=True))
 
