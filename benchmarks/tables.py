@@ -12,8 +12,8 @@ differences (``on_tables/comparing.py``), is in bold. ``training rows`` are perf
 show what real rows reach, and do not compete.
 
 Results go to ``--results`` as they come, a line of JSON for each method, table and seed: what stands there is
-not measured again, and ``--write`` makes the tables of all of it. ``forest`` is slow and not among those that
-are measured unless it is named in ``--methods``.
+not measured again, unless ``--again`` says so, and ``--write`` makes the tables of all of it. ``forest`` is
+slow and not among those that are measured unless it is named in ``--methods``.
 """
 
 from __future__ import annotations
@@ -79,12 +79,18 @@ def measured(method: str, name: str, seed: int, plan: Plan) -> Record:
 
 
 def collect(
-    methods: list[str], tables: list[str], seeds: int | None, results: Path, plan: Plan
+    methods: list[str], tables: list[str], seeds: int | None, results: Path, plan: Plan, again: bool
 ) -> list[Record]:
-    """Measure what the file does not hold yet, and add it there; return all that it holds."""
+    """Measure what the file does not hold yet, and add it there; return all that it holds.
+
+    With ``again`` what it holds of these methods on these tables is dropped first.
+    """
     results.parent.mkdir(parents=True, exist_ok=True)
     lines = results.read_text("utf-8").splitlines() if results.is_file() else []
     records = [json.loads(line) for line in lines]
+    if again:
+        records = [one for one in records if one["method"] not in methods or one["table"] not in tables]
+        results.write_text("".join(json.dumps(one) + "\n" for one in records), "utf-8")
     done = {(one["method"], one["table"], one["seed"]) for one in records}
     wanted = [
         (method, name, seed)
@@ -140,9 +146,10 @@ def main() -> None:
     arguments.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES), metavar="TABLE")
     standard = [name for name in METHODS if name != "forest"]
     arguments.add_argument("--methods", nargs="*", choices=list(METHODS), default=standard, metavar="METHOD")
+    arguments.add_argument("--again", action="store_true", help="forget results of these methods and tables")
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    records = collect(options.methods, options.only, options.seeds, options.results, Plan())
+    records = collect(options.methods, options.only, options.seeds, options.results, Plan(), options.again)
     publish("tables", write_up(records, options.only), options.write)
 
 
