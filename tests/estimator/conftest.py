@@ -19,7 +19,9 @@ def draw_people(n: int, seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
     ill = random.random(n) < 1 / (1 + np.exp(-(age - 50) / 6))
     people = pd.DataFrame(
         {
-            "sex": pd.Categorical(np.where(is_male, "male", "female"), categories=["male", "female", "other"]),
+            "sex": pd.Categorical(
+                np.where(is_male, "male", "female"), categories=["male", "female", "other"]
+            ),
             "height": height,
             "weight": weight.astype(np.float32),
             "age": age.astype(np.int16),

@@ -73,7 +73,9 @@ def test_holes_are_filled_from_the_conditional_law(normal_model, normal_rows, co
     noise = np.sqrt(covariance[1, 1] - gain @ covariance[[0, 2], 1])
     averaged = normal_model.impute(holes, n_draws=16, average=True, random_state=0)
     assert np.array_equal(averaged[:, [0, 2]], rows[:, [0, 2]])
-    assert np.sqrt(np.mean((averaged[:, 1] - rows[:, 1]) ** 2)) < 1.1 * np.sqrt(np.mean((best - rows[:, 1]) ** 2))
+    assert np.sqrt(np.mean((averaged[:, 1] - rows[:, 1]) ** 2)) < 1.1 * np.sqrt(
+        np.mean((best - rows[:, 1]) ** 2)
+    )
     first, second = normal_model.impute(holes, n_draws=2, random_state=0)
     assert np.std(first[:, 1] - best) == pytest.approx(noise, rel=0.12)
     assert abs(np.corrcoef(first[:, 1] - best, second[:, 1] - best)[0, 1]) < 0.1  # draws are independent
@@ -97,7 +99,9 @@ def test_probabilities_of_categories_sum_to_one_and_are_right():
     big = random.random(4000) < np.where(colour == "red", 0.9, 0.2)
     table = pd.DataFrame({"colour": colour, "big": big})
     model = DiffusionModel(steps=2000, width=64, random_state=0).fit(table)
-    cells = pd.DataFrame(itertools.product(["red", "green", "blue"], [False, True]), columns=["colour", "big"])
+    cells = pd.DataFrame(
+        itertools.product(["red", "green", "blue"], [False, True]), columns=["colour", "big"]
+    )
     probability = np.exp(model.score_samples(cells))
     assert probability.sum() == pytest.approx(1.0)
     true = table.groupby(["colour", "big"]).size() / 4000
@@ -121,7 +125,9 @@ def test_densities_are_per_unit_of_the_columns():
     x = np.random.default_rng(0).normal(size=(4000, 1))
     metres, millimetres = (DiffusionModel(steps=500, width=32, random_state=0).fit(k * x) for k in (1, 1000))
     at = np.array([[-1.0], [0.0], [2.0]])
-    assert metres.score_samples(at) - millimetres.score_samples(1000 * at) == pytest.approx(np.log(1000), abs=1e-4)
+    assert metres.score_samples(at) - millimetres.score_samples(1000 * at) == pytest.approx(
+        np.log(1000), abs=1e-4
+    )
     assert np.abs(metres.score_samples(at) - norm.logpdf(at[:, 0])).max() < 0.25
 
 
@@ -137,7 +143,9 @@ def test_rows_of_a_class_are_like_the_rows_of_that_class(people, people_model):
 
 
 def test_guidance_makes_rows_more_typical_of_their_class(people_model):
-    ages = [people_model.sample(3000, y="ill", guidance=w, random_state=5)["age"].mean() for w in (0.0, 1.0, 3.0)]
+    ages = [
+        people_model.sample(3000, y="ill", guidance=w, random_state=5)["age"].mean() for w in (0.0, 1.0, 3.0)
+    ]
     assert ages[0] + 3 < ages[1] < ages[2] - 1
 
 

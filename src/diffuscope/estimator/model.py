@@ -216,6 +216,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             "sampling.steps": self.sampling_steps,
             "seed": seed,
         }
+        if not self.partial:
+            asked["denoiser.factors"] = 0
         own = sizes_for(n, rows.width, rows.whole)
         return load_recipe("table").changed({**own, **{k: v for k, v in asked.items() if v is not None}})
 

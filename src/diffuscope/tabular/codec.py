@@ -263,7 +263,9 @@ def _filled(given: Any, gaps: Any, made: Any) -> Any:
     same = given.dtype == made.dtype or kind_of_dtype(own) == kind_of_dtype(fitted) == "number"
     if same and own != fitted:
         most = float(np.finfo(precision_of(own)).max)
-        made = made.clip(-most, most).astype(given.dtype)
+        if most < float(np.finfo(precision_of(fitted)).max):
+            made = made.clip(-most, most)
+        made = made.astype(given.dtype)
     filled = given.copy() if same else given.astype(object)
     filled[gaps] = made.to_numpy(dtype=None if same else object)
     return filled if same else filled.astype(made.dtype)
