@@ -39,7 +39,16 @@ def test_copies_are_counted(patients):
     metrics, privacy = measure_privacy(splits(train, unseen, made))
     assert privacy.copies == 0.25
     assert privacy.rows == 400
+    assert privacy.too_many_copies
     assert metrics["closer_to_training"].low > 1
+
+
+def test_more_copies_than_chance_makes_are_too_many_also_where_real_rows_agree_often(patients):
+    train, unseen, made = (patients(n, k)[["age", "sex", "ward"]] for n, k in ((600, 1), (400, 2), (600, 3)))
+    _, honest = measure_privacy(splits(train, unseen, made))
+    assert 0.2 < honest.unseen_copies < 0.9
+    assert not honest.too_many_copies
+    assert measure_privacy(splits(train, unseen, pd.concat([made, train])))[1].too_many_copies
 
 
 def test_rounding_errors_do_not_hide_copies(patients):
@@ -78,6 +87,7 @@ def test_in_a_table_of_few_categories_agreement_is_no_copying():
     assert set(metrics) == {"closer_to_training"}
     assert privacy.closer == 0.5
     assert privacy.copies == privacy.unseen_copies == 1
+    assert not privacy.too_many_copies
 
 
 def test_categories_and_gaps_are_at_a_distance_of_one():

@@ -49,10 +49,10 @@ def test_a_single_fault_is_enough(three, what):
 
 def test_the_p_value_is_not_small_more_often_than_it_says(patients):
     small = 0
-    for seed in range(20):
+    for seed in range(12):
         rows = [patients(100, 3 * seed + k)[["age", "pressure", "ward"]] for k in range(3)]
         small += tell_apart(splits(*rows))[1].p_value < 0.1
-    assert small <= 5  # of 20, where 2 are expected
+    assert small <= 4  # of 12, where 1 is expected
 
 
 @pytest.mark.parametrize("levels", [2, 30, 1000])

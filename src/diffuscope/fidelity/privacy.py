@@ -66,6 +66,15 @@ class Privacy:
     distances: Floats
     unseen_distances: Floats
 
+    @property
+    def too_many_copies(self) -> bool:
+        """Whether more synthetic rows are training rows than unseen ones, by Fisher's exact test at 0.001."""
+        from scipy.stats import fisher_exact
+
+        made, real = round(self.copies * self.rows), round(self.unseen_copies * self.unseen_rows)
+        counts = [[made, self.rows - made], [real, self.unseen_rows - real]]
+        return bool(fisher_exact(counts, alternative="greater").pvalue < 0.001)
+
     def to_json(self) -> dict[str, Any]:
         """Return the numbers by name, without the distances."""
         return {name: value for name, value in asdict(self).items() if not isinstance(value, np.ndarray)}

@@ -238,7 +238,7 @@ class TableQuality:
         if self.privacy is None:
             return "Whether rows are copies cannot be said without real rows that the model never saw."
         p = self.privacy
-        if p.copies > max(2 * p.unseen_copies, p.unseen_copies + 0.01):
+        if p.too_many_copies:
             return (
                 f"{p.copies:.1%} of the rows are copies of training rows (of real rows "
                 f"{p.unseen_copies:.1%}): do not hand them out as if they were nobody's."
