@@ -32,6 +32,7 @@ from diffuscope.recipes import Recipe
 from diffuscope.run import Run, load
 from diffuscope.samplers import Sampler
 from diffuscope.schedules import Schedule
+from diffuscope.tabular import TableData
 from diffuscope.training import (
     Checkpoints,
     Interrupted,
@@ -43,6 +44,8 @@ from diffuscope.training import (
 )
 
 __all__ = ["train"]
+
+_SHOWN_ROWS = 20_000
 
 
 def train(
@@ -202,6 +205,8 @@ class _Experiment:
             with self.reporter.stage("drawing"):
                 ratio = quality["sliced_wasserstein"]["ratio"]
                 save_pictures(self.model, self.data.filled, self.folder, ratio, run.metrics)
+                if isinstance(self.data, TableData):
+                    _save_pairs(run, self.data)
         write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
         return run
 
@@ -271,6 +276,15 @@ class _Experiment:
                 "python": platform.python_version(),
             },
         }
+
+
+def _save_pairs(run: Run, data: TableData) -> None:
+    """Draw real and synthetic rows in the words of their table."""
+    from diffuscope.plots import plot_pairs, save_figure
+
+    real = data.frame
+    figure = plot_pairs(real, run.sample_frame(min(len(real), _SHOWN_ROWS), seed=run.recipe.seed))
+    save_figure(figure, run.path / "figures" / "pairs.png")
 
 
 def _keep_metrics(log: Path, step: int) -> float:

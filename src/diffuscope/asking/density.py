@@ -42,8 +42,9 @@ _EXACT = 64  # coordinates up to which the divergence is exact
 _TOLERANCE = 1e-3
 _ROWS = 64  # that steps are chosen by
 _PIECE = 256
-_COARSE = 0.2  # nats: a row whose error may be as large is followed again, in half the steps
-_ROUNDS = 6
+# A row whose error may be larger, in nats and as a share of its density, is followed again in half the steps.
+_COARSE, _COARSE_SHARE = 0.2, 0.002
+_ROUNDS = 5
 _NOISES = 8  # draws of noise alone that probabilities are averaged over
 _LEAST = 1e-6  # probability of a category
 
@@ -187,7 +188,8 @@ class Density:
         for _ in range(_ROUNDS):
             found = self._follow(rows[left], present, asked, nodes)
             value[left] = found.value.cpu().nan_to_num(-math.inf)
-            left = left[~(found.error.cpu() < _COARSE)]
+            fine = found.error.cpu() < _COARSE + _COARSE_SHARE * value[left].abs()
+            left = left[~fine]
             if not len(left):
                 break
             nodes = sorted({*nodes, *((a + b) / 2 for a, b in itertools.pairwise(nodes))})
