@@ -40,6 +40,7 @@ __all__ = ["Model", "pick_device"]
 _FORMAT = "diffuscope-model-1"
 _POINTS_PER_PIECE = 2**12
 _NUMBERS_PER_PIECE = 2**20
+_LARGEST = 1e6  # weight of a model that says anything
 
 _T = TypeVar("_T")
 Told = Callable[[int, int], DenoiserLike]
@@ -397,5 +398,10 @@ def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -
             f"{path} does not hold the weights that its recipe asks for (first difference: {wrong[0]!r}).",
             "Give the network that it was made with, or make it again.",
         )
+    for name, tensor in weights.items():
+        if not (tensor.abs() <= _LARGEST).all():
+            raise FormatError(
+                f"{path} holds weights that are not finite, or too large ({name!r}).", "Make it again."
+            )
     # Copies: memory that is mapped from a file begins anywhere, fresh memory where products like it.
     network.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)

@@ -72,7 +72,13 @@ class Run:
     @property
     def quality(self) -> float:
         """How far its samples are from data, as a multiple of how far data is from data (1: as good)."""
-        return float(self.summary["quality"]["sliced_wasserstein"]["ratio"])
+        try:
+            return float(self.summary["quality"]["sliced_wasserstein"]["ratio"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"{self.path / 'summary.json'} does not say how good the samples are.",
+                f"Measure them: diffuscope evaluate {self.path}.",
+            ) from error
 
     @property
     def metrics(self) -> list[dict[str, float]]:
@@ -80,7 +86,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         try:
             return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise FormatError(
                 f"{path} cannot be read: {error}.", "Train the run again, or remove it."
             ) from error
@@ -314,7 +320,7 @@ def _load_data(source: Any, model: Model) -> Dataset:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Train the run again, or remove it.") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} does not hold an object.", "Train the run again, or remove it.")

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from diffuscope.denoiser import DenoiserLike
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, RunError
 from diffuscope.model import Model
 from diffuscope.partial import Given, Guided, PartialDenoiser
 
@@ -85,5 +85,9 @@ def drawn(
     start = 0
     for piece in model.batches(n, seed=seed, told=None if plain else told, **wanted):
         here = known[start : start + len(piece)]
+        if not np.isfinite(piece).all():
+            raise RunError(
+                "The model's rows are not finite.", "Try another sampler or more steps, or train it again."
+            )
         yield np.where(np.isnan(here), piece, here)
         start += len(piece)

@@ -84,7 +84,8 @@ class Factors(nn.Module):
             identity = torch.eye(k, dtype=y.dtype, device=y.device)
             system = (precision @ products.flatten(1)).view(-1, k, k) + identity
             right = (precision * value) @ self.loadings
-            factors = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(system))[:, :, 0]
+            root = torch.linalg.cholesky_ex(system).L  # where it fails, what comes out is not finite
+            factors = torch.cholesky_solve(right[:, :, None], root)[:, :, 0]
             value = value - factors @ self.loadings.T
         return value / (self.unique + variance)
 

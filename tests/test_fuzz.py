@@ -1,0 +1,24 @@
+"""Does anything but a clean refusal come of files that are damaged, or meant to harm?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
+
+
+def test_changed_files_are_read_or_refused_and_nothing_else():
+    # In a process of its own, whose memory is limited.
+    found = subprocess.run(
+        [sys.executable, str(FUZZ), "--mutations", "1000", "--seed", "1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    rows = [line.split() for line in found.stdout.splitlines()[1:11]]
+    assert all(row[-1] == "0" for row in rows)
+    assert all(int(row[-3]) > 10 for row in rows)  # of every kind some are refused
+    assert "written elsewhere: 0" in found.stdout
