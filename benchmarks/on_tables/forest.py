@@ -3,7 +3,7 @@
 It is the peer that can be installed. It has the settings of its README as far as its time allows: fewer
 copies of the rows, then fewer levels of noise, until a fit is expected to take at most ``SECONDS`` on one
 core; where none of that is enough it is left out. It samples by its flow. Filling holes would need a second
-model, by its other process, and takes rows of numbers only; that is not asked of it::
+model, by its other process; that is not asked of it::
 
     pip install --no-deps ForestDiffusion==1.0.6 xgboost-cpu lightgbm catboost six
 """
