@@ -22,7 +22,7 @@ from torch import nn
 import diffuscope
 from diffuscope.datasets import Dataset
 from diffuscope.errors import RunError
-from diffuscope.files import append_text, write_json, write_text
+from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.fitting import Fitting
 from diffuscope.model import pick_device
 from diffuscope.planning import changes_from, claim, plan_new, plan_resumed
@@ -129,13 +129,21 @@ def train(
     if resume and (folder / "summary.json").is_file():
         return experiment.reopen()
     world.wait()  # all have chosen the same free directory
-    if world.is_main:
-        claim(folder, resume)
-    world.wait()
+    with contextlib.ExitStack() as held:
+        if world.is_main:
+            claim(folder, resume)
+            held.enter_context(sole_writer(folder))
+        world.wait()
+        return _run(experiment, pictures)
+
+
+def _run(experiment: _Experiment, pictures: bool) -> Run:
+    """Run an experiment in its directory, and leave a sensible one behind whatever happens."""
+    folder = experiment.folder
     try:
         return experiment.run(pictures)
     except RunError as error:
-        if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
+        if experiment.world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
             with contextlib.suppress(OSError, RunError):
                 write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
         raise

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from diffuscope.errors import RunError
 
-__all__ = ["append_text", "atomic_write", "remove_abandoned", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "append_text",
+    "atomic_write",
+    "remove_abandoned",
+    "sole_writer",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 _TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
 
@@ -38,6 +47,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(path.name)}"))
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
@@ -76,11 +86,49 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
 
 def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None:
     """Remove temporary files that a killed process left in ``folder`` and, unless told otherwise, below."""
-    for path in Path(folder).glob("**/.diffuscope-*" if below else ".diffuscope-*"):
+    _remove_dead(Path(folder).glob("**/.diffuscope-*" if below else ".diffuscope-*"))
+
+
+def _remove_dead(paths: Iterable[Path]) -> None:
+    """Remove those of the temporary files whose process is no more."""
+    for path in paths:
         match = _TEMPORARY.match(path.name)
         if match and path.is_file() and not _alive(int(match[1])):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+@contextlib.contextmanager
+def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes from writing to ``folder`` while the block runs.
+
+    The folder itself is locked, by the kernel: nothing is left behind by a process that is killed. Where
+    folders cannot be locked (Windows, some network drives) nothing is kept off.
+
+    Raises
+    ------
+    RunError
+        When another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"Another process is at work in {folder}; nothing there was touched.",
+                "Wait until it has ended, or choose another folder.",
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _alive(pid: int) -> bool:

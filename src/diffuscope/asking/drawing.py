@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from diffuscope.denoiser import DenoiserLike
 from diffuscope.errors import InputError, RunError
 from diffuscope.model import Model
-from diffuscope.partial import Given, Guided, PartialDenoiser
+from diffuscope.partial import Factors, Given, Guided, PartialDenoiser
 
 __all__ = ["drawn"]
 
@@ -79,11 +79,12 @@ def drawn(
         given = Given(torch.from_numpy(np.nan_to_num(here)).float(), some, torch.from_numpy(absent) & ~some)
         given = Given(*(part.to(model.device) for part in given))
         if guides is None or not guides.any():
-            return denoiser.told(given)
-        return Guided(denoiser, given, guides.to(model.device), guidance)
+            return _kept_within(denoiser.told(given), denoiser.factors)
+        return _kept_within(Guided(denoiser, given, guides.to(model.device), guidance), denoiser.factors)
 
     start = 0
-    for piece in model.batches(n, seed=seed, told=None if plain else told, **wanted):
+    can_be_told = isinstance(denoiser, PartialDenoiser)
+    for piece in model.batches(n, seed=seed, told=told if can_be_told else None, **wanted):
         here = known[start : start + len(piece)]
         if not np.isfinite(piece).all():
             raise RunError(
@@ -91,3 +92,10 @@ def drawn(
             )
         yield np.where(np.isnan(here), piece, here)
         start += len(piece)
+
+
+def _kept_within(denoise: DenoiserLike, factors: Factors | None) -> DenoiserLike:
+    """Keep the answers of a denoiser where data is, so that no walk is lost."""
+    if factors is None:
+        return denoise
+    return lambda x_t, level: factors.within(denoise(x_t, level))

@@ -22,6 +22,8 @@ share (2004), found by iterating the eigenvectors of :math:`C - \Psi` ("principa
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,8 @@ __all__ = ["Factors"]
 
 _LEAST_VARIANCE = 0.1  # what is nearer to degenerate is left to the network: outliers are common
 _ROUNDS = 30
+_MARGIN = 0.25
+_ANYTHING = 1e6
 
 
 class Factors(nn.Module):
@@ -47,12 +51,16 @@ class Factors(nn.Module):
     mean: Tensor
     loadings: Tensor
     unique: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, dimension: int, count: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dimension))
         self.register_buffer("loadings", torch.zeros(dimension, min(count, dimension)))
         self.register_buffer("unique", torch.ones(dimension))
+        self.register_buffer("low", torch.full((dimension,), -_ANYTHING))
+        self.register_buffer("high", torch.full((dimension,), _ANYTHING))
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
@@ -61,6 +69,19 @@ class Factors(nn.Module):
         loadings, unique = _principal_axes(covariance, self.loadings.shape[1])
         for buffer, value in ((self.mean, mean), (self.loadings, loadings), (self.unique, unique)):
             buffer.copy_(value)
+        low = x.nan_to_num(math.inf).amin(0)
+        high = x.nan_to_num(-math.inf).amax(0)
+        margin = _MARGIN * (high - low)
+        self.low.copy_((low - margin).clamp(-_ANYTHING, _ANYTHING))
+        self.high.copy_((high + margin).clamp(-_ANYTHING, _ANYTHING))
+
+    def within(self, x_0: Tensor) -> Tensor:
+        """Return estimates (n, d) no farther out than data is, give or take a quarter of its range.
+
+        A mean of data lies among it. A network that is asked where it was never trained may say otherwise,
+        and a walk that follows it is lost.
+        """
+        return torch.minimum(torch.maximum(x_0, self.low), self.high)
 
     def noise(self, y: Tensor, variance: Tensor, given: Given) -> Tensor:
         r"""Return :math:`(y - E[x | y]) / v`, the noise in points over its variance, shape (n, d).
