@@ -134,7 +134,7 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, points, small_words):
     np.save(tmp_path / "points.npy", points)
-    words = [w.replace("training.steps=20", "training.steps=2500") for w in small_words]
+    words = [w.replace("training.steps=20", "training.steps=8000") for w in small_words]
     command = [
         sys.executable,
         "-m",
@@ -150,7 +150,7 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, po
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
         while process.poll() is None and not list(tmp_path.glob("out/runs/*/checkpoints/*")):
-            time.sleep(0.05)
+            time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
