@@ -93,9 +93,12 @@ class Fitting:
         self.x, self.held = hold_out(x, share, seed) if share else (x, x[:0])
         if start is None and isinstance(denoiser, PartialDenoiser) and denoiser.factors is not None:
             denoiser.factors.fit(self.x)
+        if start is None and rows is not None and isinstance(denoiser, PartialDenoiser):
+            denoiser.network.choices.set(rows.choices)  # type: ignore[union-attr, operator]
         self.loss: LossLike = loss or recipe.make_loss()
         if rows is not None and isinstance(self.loss, PartialLoss):
-            self.loss = self.loss.of_columns(rows.groups)
+            assert isinstance(denoiser, PartialDenoiser)
+            self.loss = self.loss.of_columns(rows.groups, denoiser.choices)
 
     def trainer(self, checkpoints: Checkpoints | None = None, world: World | None = None) -> Trainer:
         """Make what trains the model."""

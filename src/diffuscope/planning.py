@@ -70,7 +70,7 @@ def plan_new(
     dataset = _load(data, asked)
     _check_applies(dataset, wanted)
     if recipe == "table" and isinstance(dataset, TableData):
-        sizes = sizes_for(len(dataset.x), dataset.rows.width, dataset.rows.whole)
+        sizes = sizes_for(len(dataset.x), dataset.rows)
         asked = load_recipe(recipe).changed({**sizes, **wanted})
     folder = Path(out) if out is not None else _free_folder(dataset.name)
     return Plan(asked.changed(_description(dataset)), dataset, folder)

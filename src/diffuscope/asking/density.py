@@ -46,7 +46,6 @@ _PIECE = 256
 _COARSE, _COARSE_SHARE = 0.2, 0.002
 _ROUNDS = 5
 _NOISES = 8  # draws of noise alone that probabilities are averaged over
-_LEAST = 1e-6  # probability of a category
 
 Floats = NDArray[np.float64]
 
@@ -152,7 +151,10 @@ class Density:
         known, asked : Tensor of shape (D,), bool
             Which are known, and which are the column's; all others are absent.
         """
-        codes = next(codes for place, codes in self.codes if asked[place].all())
+        denoiser = self._denoiser
+        assert isinstance(denoiser, PartialDenoiser)
+        assert denoiser.choices is not None
+        of_column = asked.to(self.model.device)[denoiser.choices.where]
         schedule, device, d = self.model.denoiser.schedule, self.model.device, values.shape[1]
         level = schedule(torch.tensor(schedule.t_max, dtype=torch.float64))
         half = torch.randn((_NOISES // 2, d), generator=stream(0, "categories"), dtype=torch.float64)
@@ -160,13 +162,12 @@ class Density:
 
         def piece(some: Tensor) -> Tensor:
             given = self._given(some, known, ~(known | asked))
-            part = _Part(self._denoiser, given, asked.to(device))
-            answers = [part(x_t[asked].expand(len(some), -1).to(device), level) for x_t in noises]
-            return torch.stack(answers).mean(0).cpu()
+            answers = [
+                denoiser.log_probabilities(x_t.expand_as(some).to(device), level, given) for x_t in noises
+            ]
+            return torch.stack(answers).exp().mean(0)[:, of_column].cpu()
 
-        mean = torch.cat(list(side_by_side(piece, torch.split(values, _PIECE), device)))
-        p = (mean / codes.scale + torch.tensor(codes.shares, dtype=torch.float64)).clamp_min(_LEAST)
-        return p / p.sum(1, keepdim=True)
+        return torch.cat(list(side_by_side(piece, torch.split(values, _PIECE), device)))
 
     def _numbers(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return log p(x | c), shape (n,)."""

@@ -218,7 +218,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         }
         if not self.partial:
             asked["denoiser.factors"] = 0
-        own = sizes_for(n, rows.width, rows.whole)
+        own = sizes_for(n, rows)
         return load_recipe("table").changed({**own, **{k: v for k, v in asked.items() if v is not None}})
 
     def _train(self, fitting: Fitting) -> None:

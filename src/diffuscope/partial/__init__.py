@@ -19,9 +19,10 @@ Masks as in CSDI (Tashiro et al. 2021, section 4.2); the third state is what let
 from without first being filled.
 """
 
+from diffuscope.partial.choices import Choice, Choices
 from diffuscope.partial.denoiser import FLAGS, Guided, PartialDenoiser
 from diffuscope.partial.factors import Factors
 from diffuscope.partial.given import Given
 from diffuscope.partial.loss import PartialLoss
 
-__all__ = ["FLAGS", "Factors", "Given", "Guided", "PartialDenoiser", "PartialLoss"]
+__all__ = ["FLAGS", "Choice", "Choices", "Factors", "Given", "Guided", "PartialDenoiser", "PartialLoss"]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diffuscope.denoiser import Denoiser, DenoiserLike, input_scale, output_coefficients
 from diffuscope.forward import coefficient
+from diffuscope.partial.choices import Choices
 from diffuscope.partial.factors import Factors
 from diffuscope.partial.given import Given
 from diffuscope.schedules import NoiseLevel
@@ -32,12 +33,29 @@ class PartialDenoiser(Denoiser):
         """Return the estimate of x_0 (n, d); known values as they are."""
         given = Given.nothing(x_t) if given is None else given
         inputs = self.network_inputs(x_t, level, given)
-        output = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
+        output = answer = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         if self.factors is not None:
             output = output - self.foreseen(x_t, level, given)
         x_0 = coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
+        if self.choices is not None:
+            where, y = self.choices.where, x_t / coefficient(level.alpha, x_t)
+            logits = self.choices.prior(y, level.ratio.square()) + answer[:, where]
+            x_0 = x_0.index_copy(1, where, self.choices.means(self.choices.log_softmax(logits)))
         return torch.where(given.known, given.value, x_0)
+
+    def log_probabilities(self, x_t: Tensor, level: NoiseLevel, given: Given) -> Tensor:
+        """Return log-probabilities of categories by all but their own points, shape (n, c)."""
+        assert self.choices is not None
+        inputs = self.network_inputs(x_t, level, given)
+        answer = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
+        return self.choices.log_softmax(self.choices.prior(x_t) + answer[:, self.choices.where])
+
+    @property
+    def choices(self) -> Choices | None:
+        """The coordinates that are those of categories, where there are some."""
+        choices: Choices | None = getattr(self.network, "choices", None)
+        return choices if choices is not None and (choices.group >= 0).any() else None
 
     @property
     def factors(self) -> Factors | None:

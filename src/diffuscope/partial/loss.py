@@ -12,6 +12,7 @@ from torch import Tensor
 from diffuscope.denoiser import Denoiser, training_target
 from diffuscope.forward import coefficient, q_sample
 from diffuscope.losses import Examples, Loss, posterior_means
+from diffuscope.partial.choices import Choices
 from diffuscope.partial.denoiser import PartialDenoiser
 from diffuscope.partial.given import Given
 from diffuscope.schedules import NoiseLevel
@@ -34,10 +35,11 @@ class PartialLoss(Loss):
 
     partial: float = 0.5
     groups: tuple[int, ...] = ()
+    choices: Choices | None = None
 
-    def of_columns(self, columns: Sequence[int]) -> PartialLoss:
+    def of_columns(self, columns: Sequence[int], choices: Choices | None = None) -> PartialLoss:
         """Return the loss for coordinates of such columns."""
-        return dataclasses.replace(self, groups=tuple(columns))
+        return dataclasses.replace(self, groups=tuple(columns), choices=choices)
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
         """Draw states, noise ``x_0`` (n, d) and say what the network should answer."""
@@ -57,12 +59,29 @@ class PartialLoss(Loss):
         target = training_target(denoiser.prediction, target_x, target_eps, level, denoiser.sigma_data)
         if denoiser.factors is not None:
             target = target + denoiser.foreseen(x_t, level, given)
+        if self.choices is not None:
+            # Behind the target of F: which category it is, and what is said of it without F.
+            prior = self.choices.prior(x_t / coefficient(level.alpha, x_t), level.ratio.square())
+            target = torch.cat([target, self.choices.taken(x_0), prior], 1)
         return Examples(
             inputs=denoiser.network_inputs(x_t, level, given),
             condition=denoiser.condition(level, x_0),
             target=target,
             weight=weight if own is None else weight * coefficient(own, x_0),
         )
+
+    def value(self, output: Tensor, examples: Examples) -> Tensor:
+        """Return the mean loss, shape (), over numbers (squares) and categories (cross-entropy)."""
+        if self.choices is None:
+            return super().value(output, examples)
+        assert examples.weight is not None
+        d, where = output.shape[1], self.choices.where
+        target, taken, prior = torch.split(examples.target, [d, len(where), len(where)], 1)
+        number = (self.choices.group < 0).to(output.dtype)
+        squares = number * examples.weight * (output - target).square()
+        surprise = -taken * self.choices.log_softmax(prior + output[:, where]) * examples.weight[:, where]
+        total: Tensor = squares.sum() + surprise.sum()
+        return total / output.numel()
 
     def _draw(self, x_0: Tensor) -> Given:
         """Draw which coordinates are known and absent, from torch's own random state."""

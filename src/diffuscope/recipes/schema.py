@@ -18,7 +18,7 @@ from diffuscope.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
-from diffuscope.partial import FLAGS, Factors, PartialDenoiser, PartialLoss
+from diffuscope.partial import FLAGS, Choices, Factors, PartialDenoiser, PartialLoss
 from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
@@ -337,6 +337,8 @@ class Recipe(_Section):
             network = factory(dimension=dimension, **told, **self.network.settings)
             if self.denoiser.factors:
                 network.factors = Factors(dimension, self.denoiser.factors)
+            if self.data.scaling == "table" and self.denoiser.partial:
+                network.choices = Choices(dimension)
         return network
 
     def make_loss(self) -> Loss:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from diffuscope.tabular import RowCodec
+
 __all__ = ["sizes_for"]
 
 _FEW_COORDINATES = 4
@@ -14,23 +16,27 @@ _MANY_ROWS = 3000
 _LEAST_BATCH, _BATCH = 32, 256
 
 
-def sizes_for(n: int, d: int, whole: bool) -> dict[str, Any]:
+def sizes_for(n: int, rows: RowCodec) -> dict[str, Any]:
     """Return the changes to the recipe ``table`` that a table asks for.
+
+    Where few columns are all numbers, and many rows are whole, the network is trained towards posterior
+    means, and shown waves, which makes it sharp. Where there are categories, training sees more noise: these
+    are decided there.
 
     Parameters
     ----------
-    n, d : int
-        Rows, and coordinates of a row.
-    whole : bool
-        Whether all rows are whole and all coordinates are numbers: in few dimensions, with many rows, the
-        network is then trained towards posterior means, and shown waves, which makes it sharp.
+    n : int
+        Rows.
+    rows : RowCodec
     """
-    few = d <= _FEW_COORDINATES
+    few = rows.width <= _FEW_COORDINATES
     changes: dict[str, Any] = {
         "network.width": 64 if few else 128 if n < _MANY_ROWS else 192,
         "training.batch_size": max(_LEAST_BATCH, min(_BATCH, n // 2)),
         "training.steps": 2000 if n < _MANY_ROWS else 3000,
     }
-    if few and whole and n >= _MANY_ROWS:
+    if rows.choices:
+        changes |= {"times.mean": 0.0, "times.std": 1.8}
+    if few and rows.whole and n >= _MANY_ROWS:
         changes |= {"network.n_directions": 16, "loss.target": "posterior", "training.learning_rate": 1e-2}
     return changes

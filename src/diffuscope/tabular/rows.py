@@ -157,6 +157,17 @@ class RowCodec(Plain):
         return tuple(np.repeat(np.arange(len(widths)), widths).tolist())
 
     @property
+    def choices(self) -> list[tuple[slice, tuple[float, ...], float]]:
+        """Place, shares and scale of each column of categories that is coded as one of many."""
+        found, start = [], 0
+        for column in self.columns:
+            if isinstance(column, Category | Boolean) and column.codes.coding == "onehot":
+                codes = column.codes
+                found.append((slice(start, start + column.width), codes.shares, codes.scale))
+            start += column.width
+        return found
+
+    @property
     def whole(self) -> bool:
         """Whether all columns are numbers or times, and no value was missing."""
         return not any(column.missing or isinstance(column, Category | Boolean) for column in self.columns)
