@@ -29,6 +29,7 @@ from torch.nn.functional import log_softmax, one_hot
 
 from diffuscope.networks import ResMLP
 from diffuscope.recipes.sizing import sizes_for
+from diffuscope.tabular import RowCodec
 from on_tables.contestant import Contestant, Design
 from on_tables.laws import Floats
 
@@ -70,7 +71,7 @@ class Multinomial(Contestant):
         )
         z = torch.from_numpy(self.scores.fit_transform(x)).float() if self.p else torch.empty(len(x), 0)
         codes, d = torch.from_numpy(c), self.p + sum(self.sizes)
-        own = sizes_for(len(x), d, whole=False)
+        own = sizes_for(len(x), RowCodec.fit(train))
         torch.manual_seed(seed)
         self.network = ResMLP(d, width=own["network.width"], depth=3, n_directions=0)
         steps = self.steps or own["training.steps"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from diffuscope.denoiser import DenoiserLike
 from diffuscope.errors import InputError, RunError
 from diffuscope.model import Model
-from diffuscope.partial import Factors, Given, Guided, PartialDenoiser
+from diffuscope.partial import Given, Guided, PartialDenoiser
 
 __all__ = ["drawn"]
 
@@ -79,8 +79,8 @@ def drawn(
         given = Given(torch.from_numpy(np.nan_to_num(here)).float(), some, torch.from_numpy(absent) & ~some)
         given = Given(*(part.to(model.device) for part in given))
         if guides is None or not guides.any():
-            return _kept_within(denoiser.told(given), denoiser.factors)
-        return _kept_within(Guided(denoiser, given, guides.to(model.device), guidance), denoiser.factors)
+            return denoiser.told(given)
+        return Guided(denoiser, given, guides.to(model.device), guidance)
 
     start = 0
     can_be_told = isinstance(denoiser, PartialDenoiser)
@@ -93,9 +93,3 @@ def drawn(
         yield np.where(np.isnan(here), piece, here)
         start += len(piece)
 
-
-def _kept_within(denoise: DenoiserLike, factors: Factors | None) -> DenoiserLike:
-    """Keep the answers of a denoiser where data is, so that no walk is lost."""
-    if factors is None:
-        return denoise
-    return lambda x_t, level: factors.within(denoise(x_t, level))
