@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError
 from diffuscope.likelihood import log_density
 from diffuscope.losses import Times
+from diffuscope.model import Model
 from diffuscope.networks import ResMLP
 from diffuscope.partial import FLAGS, Given, Guided, PartialDenoiser, PartialLoss
 from diffuscope.recipes import load_recipe
@@ -182,3 +185,30 @@ def test_a_recipe_makes_it_and_refuses_networks_that_cannot_be_told():
     assert made(torch.randn(5, 4), level(1.0).at(0)).shape == (5, 4)
     with pytest.raises(InputError, match="cannot be told"):
         load_recipe("article").changed({"denoiser.partial": 0.5})
+
+
+def test_no_walk_leaves_the_range_of_the_data_however_wild_the_network_is():
+    x = torch.randn(500, 2)
+    changes = {"data.scaling": "none", "denoiser.factors": 2, "network.n_directions": 0}
+    recipe = load_recipe("table").changed(changes)
+    wild = recipe.make_denoiser(2)
+    wild.factors.fit(x)
+    torch.nn.init.normal_(wild.network.output.weight, std=20.0)
+    model = Model(recipe, wild.eval(), Scaling(np.zeros(2), np.ones(2)))
+    free = Model(recipe, Denoiser(_Plain(wild), wild.schedule, "edm"), model.scaling)
+    most = 1.5 * np.abs(x.numpy()).max()
+    assert np.abs(model.sample(200)).max() < most
+    assert not np.abs(free.sample(200)).max() < most
+
+
+class _Plain(torch.nn.Module):
+    """A network with the answers of a denoiser, without what keeps its walks near the data."""
+
+    def __init__(self, wild):
+        super().__init__()
+        self.inner, self.conditioning = wild, "log_snr"
+
+    def forward(self, x, log_snr):
+        at = self.inner.schedule(torch.exp(-log_snr / 2).double())
+        nothing = Given.nothing(x)
+        return self.inner.network(self.inner.network_inputs(x, at, nothing), log_snr)

@@ -25,7 +25,6 @@ from diffuscope.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.forward import coefficient
 from diffuscope.likelihood import log_density
-from diffuscope.partial import PartialDenoiser
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
@@ -209,14 +208,11 @@ class Model:
         if n < 1:
             raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
         size = max(1, min(_POINTS_PER_PIECE, _NUMBERS_PER_PIECE // self.dimension))
-        factors = self.denoiser.factors if isinstance(self.denoiser, PartialDenoiser) else None
 
         def piece(start: int) -> _T:
             generator = stream(seed, "sample", start // size)
             stop = min(start + size, n)
             denoiser = self.denoiser if told is None else told(start, stop)
-            if factors is not None:
-                denoiser = factors.keeping(denoiser)
             x = prior(grid, (stop - start, self.dimension), generator).to(self.device)
             if told is not None:
                 x = _around_mean(denoiser, x, grid)

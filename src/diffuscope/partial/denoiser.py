@@ -38,6 +38,8 @@ class PartialDenoiser(Denoiser):
         if self.factors is not None:
             output = output - self.foreseen(x_t, level, given)
         x_0 = coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
+        if self.factors is not None:
+            x_0 = self.factors.within(x_0)
         if self.choices is not None:
             where, y = self.choices.where, x_t / coefficient(level.alpha, x_t)
             logits = self.choices.prior(y, level.ratio.square()) + answer[:, where]
@@ -116,4 +118,7 @@ class Guided:
         value, was_known, absent = self.given
         without = Given(value, was_known & ~self.guiding, absent | self.guiding)
         free = self.denoiser.forward(x_t, level, without)
-        return torch.where(self.given.known, known, free + self.scale * (known - free))
+        guided = free + self.scale * (known - free)
+        if self.denoiser.factors is not None:
+            guided = self.denoiser.factors.within(guided)
+        return torch.where(self.given.known, known, guided)

@@ -27,9 +27,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import DenoiserLike
 from diffuscope.partial.given import Given
-from diffuscope.schedules import NoiseLevel
 
 __all__ = ["Factors"]
 
@@ -77,17 +75,13 @@ class Factors(nn.Module):
         self.low.copy_((low - margin).clamp(-_ANYTHING, _ANYTHING))
         self.high.copy_((high + margin).clamp(-_ANYTHING, _ANYTHING))
 
-    def keeping(self, denoise: DenoiserLike) -> DenoiserLike:
-        """Return a denoiser with answers no farther out than data is, give or take a quarter of its range.
+    def within(self, x_0: Tensor) -> Tensor:
+        """Return estimates (n, d) no farther out than data is, give or take a quarter of its range.
 
         A mean of data lies among it. A network that is asked where it was never trained may say otherwise,
         and a walk that follows it is lost.
         """
-
-        def within(x_t: Tensor, level: NoiseLevel) -> Tensor:
-            return torch.minimum(torch.maximum(denoise(x_t, level), self.low), self.high)
-
-        return within
+        return torch.minimum(torch.maximum(x_0, self.low), self.high)
 
     def noise(self, y: Tensor, variance: Tensor, given: Given) -> Tensor:
         r"""Return :math:`(y - E[x | y]) / v`, the noise in points over its variance, shape (n, d).
