@@ -92,4 +92,3 @@ def drawn(
             )
         yield np.where(np.isnan(here), piece, here)
         start += len(piece)
-

@@ -39,7 +39,7 @@ class PartialDenoiser(Denoiser):
             output = output - self.foreseen(x_t, level, given)
         x_0 = coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
         if self.factors is not None:
-            x_0 = self.factors.within(x_0)
+            x_0 = self.factors.within(x_0, x_t / coefficient(level.alpha, x_t), level.ratio)
         if self.choices is not None:
             where, y = self.choices.where, x_t / coefficient(level.alpha, x_t)
             logits = self.choices.prior(y, level.ratio.square()) + answer[:, where]
@@ -119,6 +119,7 @@ class Guided:
         without = Given(value, was_known & ~self.guiding, absent | self.guiding)
         free = self.denoiser.forward(x_t, level, without)
         guided = free + self.scale * (known - free)
-        if self.denoiser.factors is not None:
-            guided = self.denoiser.factors.within(guided)
+        factors = self.denoiser.factors
+        if factors is not None:
+            guided = factors.within(guided, x_t / coefficient(level.alpha, x_t), level.ratio)
         return torch.where(self.given.known, known, guided)

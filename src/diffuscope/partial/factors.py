@@ -27,6 +27,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from diffuscope.forward import coefficient
 from diffuscope.partial.given import Given
 
 __all__ = ["Factors"]
@@ -34,6 +35,7 @@ __all__ = ["Factors"]
 _LEAST_VARIANCE = 0.1  # what is nearer to degenerate is left to the network: outliers are common
 _ROUNDS = 30
 _MARGIN = 0.25
+_REACH = 4.0  # no noise that a sampler starts from is much farther out
 _ANYTHING = 1e6
 
 
@@ -75,13 +77,24 @@ class Factors(nn.Module):
         self.low.copy_((low - margin).clamp(-_ANYTHING, _ANYTHING))
         self.high.copy_((high + margin).clamp(-_ANYTHING, _ANYTHING))
 
-    def within(self, x_0: Tensor) -> Tensor:
-        """Return estimates (n, d) no farther out than data is, give or take a quarter of its range.
+    def within(self, x_0: Tensor, y: Tensor, ratio: Tensor) -> Tensor:
+        """Return estimates (n, d) that are no farther out than data can have been.
 
-        A mean of data lies among it. A network that is asked where it was never trained may say otherwise,
-        and a walk that follows it is lost.
+        A mean of data lies among it, give or take a quarter of its range, or where y cannot come from there,
+        within four standard deviations of y. A network that is asked where it was never trained may say
+        otherwise, and a walk that follows it is lost.
+
+        Parameters
+        ----------
+        x_0 : Tensor of shape (n, d)
+        y : Tensor of shape (n, d)
+            Points with noise.
+        ratio : Tensor of shape () or (n,)
+            The standard deviation of that noise.
         """
-        return torch.minimum(torch.maximum(x_0, self.low), self.high)
+        reach = _REACH * coefficient(ratio, y)
+        low, high = torch.minimum(self.low, y + reach), torch.maximum(self.high, y - reach)
+        return torch.minimum(torch.maximum(x_0, low), high)
 
     def noise(self, y: Tensor, variance: Tensor, given: Given) -> Tensor:
         r"""Return :math:`(y - E[x | y]) / v`, the noise in points over its variance, shape (n, d).
