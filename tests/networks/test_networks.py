@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from diffuscope.denoiser import PREDICTIONS, Denoiser, Prediction, output_coefficients
+from diffuscope.errors import InputError
 from diffuscope.networks import NETWORKS, ArticleMLP, ResMLP
 from diffuscope.networks.embeddings import FourierFeatures
+from diffuscope.recipes import load_recipe
 from diffuscope.schedules import EDM, VP, NoiseLevel, linear
 
 
@@ -99,6 +101,23 @@ def test_resmlp_is_the_formula_that_heads_its_file(n_directions: int) -> None:
         h = h + silu(h) @ w[f"layers.{i}.weight"].T + w[f"layers.{i}.bias"]
     expected = silu(h) @ w["output.weight"].T + w["output.bias"]
     torch.testing.assert_close(network(x, -2 * ratio.log()), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_of_resmlp_is_for_training_alone_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    network = awake(ResMLP(3, width=16, depth=0, n_directions=0, dropout=0.5))
+    x, log_snr = points(1, 3).expand(20_000, -1), torch.zeros(20_000)
+    loose = network.train()(x, log_snr)
+    sure = network.eval()(x, log_snr)
+    assert (loose.std(0) > 0.1).all()
+    assert (sure == sure[0]).all()
+    torch.testing.assert_close(loose.mean(0), sure[0], rtol=0, atol=5 * loose.std().item() / 20_000**0.5)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_a_share_that_is_none_is_refused(dropout: float) -> None:
+    with pytest.raises(InputError, match=r"dropout = .* does not suit the network 'resmlp'"):
+        load_recipe("table").changed({"network.dropout": dropout})
 
 
 def test_directions_of_resmlp_have_their_spread_in_radians() -> None:

@@ -14,14 +14,18 @@ The output layer is zero at the start, so that an untrained model is its precond
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from diffuscope.networks.embeddings import FourierFeatures, shared
 
 __all__ = ["ResMLP"]
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ResMLP(nn.Module):
@@ -44,6 +48,9 @@ class ResMLP(nn.Module):
         Frequencies of the noise level's embedding.
     flags : int
         Further inputs behind the point's coordinates, not shown as waves.
+    dropout : float
+        Share of units set to 0 at random before a layer adds its answer and before the output, in training.
+        Against learning few rows by heart.
     """
 
     conditioning = "log_snr"
@@ -57,6 +64,7 @@ class ResMLP(nn.Module):
         direction_std: float = 1.0,
         n_frequencies: int = 16,
         flags: int = 0,
+        dropout: Share = 0.0,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -65,6 +73,7 @@ class ResMLP(nn.Module):
         self.input = nn.Linear(dimension + flags + 2 * n_directions, width)
         self.condition = nn.Linear(2 * n_frequencies, 2 * width)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
+        self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, dimension)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
@@ -76,5 +85,5 @@ class ResMLP(nn.Module):
         waves = self.directions(x[:, : self.dimension])
         h = self.input(torch.cat([x, waves], dim=1)) * (1 + scale) + shift
         for layer in self.layers:
-            h = h + layer(silu(h))
-        return self.output(silu(h))  # type: ignore[no-any-return]
+            h = h + self.dropout(layer(silu(h)))
+        return self.output(self.dropout(silu(h)))  # type: ignore[no-any-return]

@@ -37,7 +37,7 @@ def check_settings(
     """
     free = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in fixed}
     made = factory.func if isinstance(factory, partial) else factory
-    types = get_type_hints(vars(made)["__init__"] if inspect.isclass(made) else made)
+    types = get_type_hints(vars(made)["__init__"] if inspect.isclass(made) else made, include_extras=True)
     settings = {}
     for key, default in free.items():
         if key not in given:
