@@ -127,6 +127,17 @@ def test_held_out_rows_end_a_training_that_learns_by_heart():
     assert model.score(fresh) > endless.score(fresh)
 
 
+def test_few_rows_are_learned_with_dropout_and_many_without():
+    def dropout_of(n, **settings):
+        x = np.random.default_rng(0).normal(size=(n, 3))
+        model = DiffusionModel(**SMALL | {"steps": 2}, **settings).fit(x)
+        return model.model_.recipe.network.settings["dropout"]
+
+    assert dropout_of(200) == 0.1
+    assert dropout_of(5000) == 0.0
+    assert dropout_of(200, dropout=0.3) == 0.3
+
+
 def test_max_seconds_shortens_the_training():
     X = np.random.default_rng(0).normal(size=(500, 3))
     model = DiffusionModel(steps=100_000, early_stopping=False, max_seconds=0.5, random_state=0).fit(X)

@@ -53,9 +53,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     steps : int, optional
-        Steps of training at most. By the size of the table if left out, as are the next four.
+        Steps of training at most. By the size of the table if left out, as are the next five.
     width, depth : int, optional
         Units of the network's hidden layers, and how many of these there are.
+    dropout : float, optional
+        Share of these units that are left out at random in training, against learning few rows by heart.
     batch_size : int, optional
     learning_rate : float, optional
     partial : float
@@ -117,6 +119,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         steps: int | None = None,
         width: int | None = None,
         depth: int | None = None,
+        dropout: float | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
         partial: float = 0.5,
@@ -135,6 +138,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.steps = steps
         self.width = width
         self.depth = depth
+        self.dropout = dropout
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.partial = partial
@@ -206,6 +210,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         asked = {
             "network.width": self.width,
             "network.depth": self.depth,
+            "network.dropout": self.dropout,
             "training.steps": self.steps,
             "training.batch_size": self.batch_size,
             "training.learning_rate": self.learning_rate,
