@@ -86,7 +86,7 @@ def test_train_says_where_everything_is_and_how_good(table_run):
     assert lines["run"] == "runs/people/"
     assert lines["model"] == "runs/people/model.safetensors"
     assert "× floor" in lines["quality"]
-    assert lines["next"].startswith("diffuscope sample runs/people ")
+    assert lines["next"] == "diffuscope evaluate runs/people --html"
     assert done.stderr == ""
     assert {p.name for p in path.iterdir()} == {
         "recipe.toml",

@@ -94,6 +94,8 @@ def _tell(run: Run, seconds: float) -> None:
     """Say where everything is, how long it took, and how good it is."""
     summary = run.summary
     quality = summary["quality"]["sliced_wasserstein"]
+    is_table = run.model.rows is not None
+    following = f"evaluate {run.path} --html" if is_table else f"sample {run.path} -n 1000 -o samples.csv"
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),
@@ -105,7 +107,7 @@ def _tell(run: Run, seconds: float) -> None:
             f"sliced Wasserstein distance {quality['value']:.4g} = {quality['ratio']:.2f} × floor "
             f"(95%: {quality['low']:.2f} to {quality['high']:.2f})",
         ),
-        ("next", f"diffuscope sample {run.path} -n 1000 -o samples.csv"),
+        ("next", f"diffuscope {following}"),
     ]
     for name, text in lines:
         if text:
