@@ -1,5 +1,7 @@
 """How far are samples from data, and how far would perfect samples be? One concept a file."""
 
+from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
+from diffuscope.metrics.kernel import KernelDistance, kernel_distance
 from diffuscope.metrics.likelihood import (
     LikelihoodGap,
     entropy,
@@ -9,7 +11,7 @@ from diffuscope.metrics.likelihood import (
 )
 from diffuscope.metrics.measured import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
-from diffuscope.metrics.table import METRICS, Measurements, Metric, Yardstick, measure_all
+from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, Metric, Yardstick, measure_all
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import (
     TwoSampleTest,
@@ -20,7 +22,9 @@ from diffuscope.metrics.two_sample import (
 )
 
 __all__ = [
+    "FEATURE_METRICS",
     "METRICS",
+    "KernelDistance",
     "LikelihoodGap",
     "Measured",
     "Measurements",
@@ -33,7 +37,10 @@ __all__ = [
     "energy_distance",
     "entropy",
     "excess_divergence",
+    "extrapolated_frechet",
+    "frechet_distance",
     "half_interval",
+    "kernel_distance",
     "kl_divergence",
     "log_likelihood_gap",
     "measure_all",

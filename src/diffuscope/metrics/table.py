@@ -14,9 +14,14 @@ metrics                             points, most  draws real pairs
 ``precision`` to ``coverage``       5,000         8     16
 ``memorisation``                    5,000         8     16
 ``kl``                              5,000         8     32
+``frechet_distance``                10,000        all   all
+``frechet_extrapolated``            10,000        all   all
+``kernel_distance``                 10,000        all   all
 =================================== ============= ===== ==========
 
-Above four columns, where neighbours take long to find, the last three use 2,000, 500 and 2,000 points.
+Above four columns, where neighbours take long to find, ``precision`` to ``kl`` use 2,000, 500 and
+2,000 points. The last three are for features, such as a network makes of images, and measured only where
+they are asked for.
 """
 
 from __future__ import annotations
@@ -32,13 +37,15 @@ from numpy.typing import NDArray
 
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.metrics.clouds import Points, checked_pair, subsample
+from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
+from diffuscope.metrics.kernel import kernel_distance
 from diffuscope.metrics.likelihood import LogDensity, excess_divergence
 from diffuscope.metrics.measured import Ideal, Measured, relate
 from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import classifier_two_sample, energy_distance, median_distance, mmd
 
-__all__ = ["METRICS", "Measurements", "Metric", "Yardstick", "measure_all"]
+__all__ = ["FEATURE_METRICS", "METRICS", "Measurements", "Metric", "Yardstick", "measure_all"]
 
 _FEW_COLUMNS = 4
 
@@ -86,8 +93,21 @@ METRICS: dict[str, Metric] = {
 }
 
 
+# Distances of features: of points in the units of data, where columns mean something, others say more.
+FEATURE_METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("frechet_distance", "Fréchet distance", "floor", "low"),
+        Metric("frechet_extrapolated", "Fréchet distance, extrapolated", "zero", "low"),
+        Metric("kernel_distance", "Kernel distance", "zero", "low"),
+    )
+}
+
+_KNOWN = {**METRICS, **FEATURE_METRICS}
+
+
 class Measurements(dict[str, Measured]):
-    """What was measured, by name, in the order of ``METRICS``.
+    """What was measured, by name, in the order of ``METRICS`` and ``FEATURE_METRICS``.
 
     Attributes
     ----------
@@ -166,6 +186,28 @@ _FAMILIES = (
     ),
     _Family(("memorisation",), _memorisation, points_above=500, least=50),
     _Family(("kl",), _kl, points_above=2_000, pairs=32, least=20),
+    _Family(
+        ("frechet_distance",),
+        lambda x, y, f: (frechet_distance(x, y),),
+        points=10_000,
+        draws=None,
+        pairs=None,
+    ),
+    _Family(
+        ("frechet_extrapolated",),
+        lambda x, y, f: (extrapolated_frechet(x, y, f.seed),),
+        points=10_000,
+        draws=None,
+        pairs=None,
+    ),
+    _Family(
+        ("kernel_distance",),
+        lambda x, y, f: (kernel_distance(x, y, f.seed).value,),
+        points=10_000,
+        draws=None,
+        pairs=None,
+        least=4,
+    ),
 )
 
 
@@ -186,7 +228,7 @@ class Yardstick:
     seed : int
         Of subsamples, directions and folds.
     only : sequence of str, optional
-        Names from ``METRICS``.
+        Names from ``METRICS`` and ``FEATURE_METRICS``; all of the former by default.
 
     Raises
     ------
@@ -205,8 +247,8 @@ class Yardstick:
         only: Sequence[str] | None = None,
     ) -> None:
         for name in only or ():
-            if name not in METRICS:
-                raise unknown_name("metric", name, METRICS)
+            if name not in _KNOWN:
+                raise unknown_name("metric", name, _KNOWN)
         if not len(real) or not len(floor_pairs):
             raise InputError(
                 f"{len(real)} real draws and {len(floor_pairs)} real pairs are not enough to measure by.",
@@ -267,7 +309,7 @@ class Yardstick:
                 made.left_out[name] = "It is infinite: points lie where the true density is 0."
                 continue
             try:
-                made[name] = relate(value, floor, METRICS[name].ideal)
+                made[name] = relate(value, floor, _KNOWN[name].ideal)
             except InputError as error:
                 made.left_out[name] = error.what
 
@@ -318,7 +360,7 @@ def measure_all(
 
 def _missing(family: _Family, facts: _Facts, n: int) -> str | None:
     """Return why a family cannot be measured, or None."""
-    needs = METRICS[family.names[0]].needs
+    needs = _KNOWN[family.names[0]].needs
     if needs == "training" and facts.training is None:
         return "It needs real points that the model was not trained on, beside those that it was."
     if needs == "density" and facts.log_density is None:

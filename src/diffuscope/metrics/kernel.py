@@ -1,0 +1,102 @@
+r"""How far apart are two clouds of features, without any law being taken for normal?
+
+The kernel distance (KID, Bińkowski et al. 2018, Section 4) is the squared maximum mean discrepancy
+(Gretton et al. 2012, Eq. 3) with a cubic kernel:
+
+.. math::  M(X, Y) = E k(X, X') + E k(Y, Y') - 2 E k(X, Y), \qquad k(x, y) = (x^T y / f + 1)^3
+
+It is 0 where means, covariances and third moments agree. Estimated by means over pairs of *different*
+points it is without bias at any size, unlike the Fréchet distance; of equal laws half of the estimates are
+negative. The estimate is the full one, over all pairs.
+
+Its standard error comes from leaving out blocks of points, one after another (the grouped jackknife, Efron
+and Stein 1981). The sums of the kernel over pairs of blocks are all that this takes, so that it costs
+nothing more. For equal laws, where the estimate varies less than it seems to, it is too large by some 40%.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffuscope.metrics.clouds import Points, checked_pair
+
+__all__ = ["KernelDistance", "kernel_distance"]
+
+_BLOCKS = 20
+_MOST = 1000  # points of a block that are multiplied at once
+
+
+class KernelDistance(NamedTuple):
+    """A squared discrepancy, in units of the kernel, and its standard error."""
+
+    value: float
+    error: float
+
+
+def kernel_distance(x: ArrayLike, y: ArrayLike, seed: int = 0) -> KernelDistance:
+    """Return the kernel distance of two clouds of features.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n, f) and (m, f)
+        The kernel has a scale and an origin: features belong in units in which they are about 1, and are
+        not centred.
+    seed : int
+        Of the order of the points, and so of the error; the value depends on no order.
+
+    Raises
+    ------
+    InputError
+        When the clouds differ in dimension, are not finite or have fewer than four points.
+    """
+    a, b = checked_pair(x, y, least=4)
+    random = np.random.default_rng((seed, 4))
+    count = min(_BLOCKS, len(a) // 2, len(b) // 2)
+    parts = [
+        np.array_split((cloud / math.sqrt(cloud.shape[1]))[random.permutation(len(cloud))], count)
+        for cloud in (a, b)
+    ]
+    sizes = [np.array([len(part) for part in cloud]) for cloud in parts]
+    within, beyond = (_sums_of_different(cloud) for cloud in parts)
+    between = _sums(*parts)
+    value = _discrepancy(within, beyond, between, *sizes)
+    without = np.array([_discrepancy(*_leave(i, within, beyond, between, *sizes)) for i in range(count)])
+    error = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
+    return KernelDistance(value, error)
+
+
+def _discrepancy(within: Points, beyond: Points, between: Points, n: Points, m: Points) -> float:
+    """Return the unbiased estimate from sums over pairs of blocks (b, b) of sizes (b,)."""
+    p, q = int(n.sum()), int(m.sum())
+    return float(within.sum() / (p * (p - 1)) + beyond.sum() / (q * (q - 1)) - 2 * between.sum() / (p * q))
+
+
+def _leave(i: int, *tables: NDArray[np.number]) -> list[Points]:
+    """Leave block ``i`` out of all tables."""
+    for_all = [np.delete(table, i, axis=0) for table in tables]
+    return [np.delete(table, i, axis=1) if table.ndim == 2 else table for table in for_all]
+
+
+def _sums_of_different(blocks: list[Points]) -> Points:
+    """Return the sums of the kernel over pairs of different points, a table of blocks (b, b)."""
+    sums = _sums(blocks, blocks)
+    own = [float(((np.square(block).sum(axis=1) + 1) ** 3).sum()) for block in blocks]
+    return sums - np.diag(own)
+
+
+def _sums(one: list[Points], other: list[Points]) -> Points:
+    """Return the sums of the kernel over all pairs of points, a table of blocks (b, b)."""
+    return np.array([[_sum(x, y) for y in other] for x in one])
+
+
+def _sum(x: Points, y: Points) -> float:
+    total = 0.0
+    for start in range(0, len(x), _MOST):
+        for there in range(0, len(y), _MOST):
+            inner = x[start : start + _MOST] @ y[there : there + _MOST].T + 1
+            total += float((inner * inner * inner).sum())
+    return total
