@@ -27,7 +27,7 @@ from torch import Tensor, nn
 import diffuscope
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.model import Model
-from diffuscope.training import Batches, Trainer
+from diffuscope.training import Batches, Resident, Trainer
 
 __all__ = ["ARTICLE", "FAST", "MEMORY", "PEERS", "PLAIN", "Contestant", "Recipe"]
 
@@ -71,7 +71,9 @@ class Recipe:
         if steps is not None:
             settings = settings.model_copy(update={"steps": steps, "epochs": None})
         data, times = scaling.to_model(x), recipe.times.make()
-        batches = Batches(data, denoiser.schedule, times, settings.batch_size, settings.batches, seed)
+        batches = Batches(
+            Resident(data), denoiser.schedule, times, settings.batch_size, settings.batches, seed
+        )
         self.model = Model(recipe, denoiser, scaling)
         self.trainer = Trainer(denoiser, batches, recipe.loss.make(), settings)
 

@@ -27,7 +27,7 @@ from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.model import Model
-from diffuscope.training import Batches, Trainer
+from diffuscope.training import Batches, Resident, Trainer
 
 N = 10_000
 ASKED_RATIO, ASKED_SECONDS = 1.2, 1.0
@@ -63,7 +63,9 @@ def trained(name: str, recipe_name: str, seed: int) -> tuple[Model, Dataset, tup
     torch.manual_seed(seed)
     denoiser = recipe.make_denoiser(data.x.shape[1])
     x, settings = scaling.to_model(data.x), recipe.training
-    batches = Batches(x, denoiser.schedule, recipe.times.make(), settings.batch_size, settings.batches, seed)
+    batches = Batches(
+        Resident(x), denoiser.schedule, recipe.times.make(), settings.batch_size, settings.batches, seed
+    )
     trainer = Trainer(denoiser, batches, recipe.loss.make(), settings)
     worked = time.process_time()
     seconds = timed(trainer.run)

@@ -17,7 +17,7 @@ from torch import nn
 import diffuscope
 from diffuscope.datasets import load_dataset
 from diffuscope.datasets.scaling import Scaling
-from diffuscope.training import Batches, Trainer
+from diffuscope.training import Batches, Resident, Trainer
 
 ASKED = 0.6
 
@@ -78,7 +78,9 @@ class Ours:
         recipe = diffuscope.load_recipe("article")
         denoiser = recipe.make_denoiser(2)
         self.settings = recipe.training
-        batches = Batches(x, denoiser.schedule, recipe.times.make(), 128, recipe.training.batches, seed=0)
+        batches = Batches(
+            Resident(x), denoiser.schedule, recipe.times.make(), 128, recipe.training.batches, seed=0
+        )
         self.trainer = Trainer(denoiser, batches, recipe.loss.make(), recipe.training)
 
     def run(self, steps: int) -> None:

@@ -15,12 +15,12 @@ from diffuscope.likelihood import log_density
 from diffuscope.losses import Times
 from diffuscope.model import Model
 from diffuscope.networks import ResMLP
-from diffuscope.partial import FLAGS, Given, Guided, PartialDenoiser, PartialLoss
+from diffuscope.partial import FLAGS, Given, PartialDenoiser, PartialLoss
 from diffuscope.recipes import load_recipe
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.samplers import make_sampler, prior, walk
 from diffuscope.schedules import EDM
-from diffuscope.training import Batches, Trainer
+from diffuscope.training import Batches, Resident, Trainer
 
 RHO = 0.8
 
@@ -53,7 +53,7 @@ def gaussian():
     x[2000:, 2] = -x[2000:, 0]
     schedule = EDM(0.02, 20.0)
     made = PartialDenoiser(ResMLP(3, width=32, depth=2, n_directions=0, flags=FLAGS * 3), schedule, "edm")
-    batches = Batches(x, schedule, Times("log_normal", -0.5, 1.5, True), 256, "stream", 0)
+    batches = Batches(Resident(x), schedule, Times("log_normal", -0.5, 1.5, True), 256, "stream", 0)
     settings = TrainingSection(
         steps=1200,
         batch_size=256,
@@ -143,11 +143,11 @@ def test_guidance_amplifies_the_difference_that_knowledge_makes(denoiser):
     guiding = torch.tensor([False, False, True])
     with_it = denoiser(x_t, level(1.0), what)
     without = denoiser(x_t, level(1.0), given([[5.0, 6.0, 7.0]], ["nna"]))
-    twice = Guided(denoiser, what, guiding, 2.0)(x_t, level(1.0).at(0))
+    twice = denoiser.guided(what, guiding, 2.0)(x_t, level(1.0).at(0))
     torch.testing.assert_close(twice[:, :2], (2 * with_it - without)[:, :2])
     assert twice[0, 2] == 7
-    assert torch.equal(Guided(denoiser, what, guiding, 1.0)(x_t, level(1.0).at(0)), with_it)
-    assert torch.equal(Guided(denoiser, what, guiding, 2.0, low=2.0)(x_t, level(1.0).at(0)), with_it)
+    assert torch.equal(denoiser.guided(what, guiding, 1.0)(x_t, level(1.0).at(0)), with_it)
+    assert torch.equal(denoiser.guided(what, guiding, 2.0, low=2.0)(x_t, level(1.0).at(0)), with_it)
 
 
 def test_samples_of_the_rest_have_the_conditional_law(gaussian):

@@ -194,17 +194,30 @@ class Denoiser(nn.Module):
         t = level.t.long() if self.schedule.discrete else level.t.to(x.dtype)
         return t.to(x.device)
 
-    def network_output(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+    @property
+    def classes(self) -> int:
+        """How many classes the network can be asked for; 0: it is told of none."""
+        return int(getattr(self.network, "classes", 0))
+
+    def told(self, label: Tensor) -> DenoiserLike:
+        """Return the denoiser of points of these classes (n,), int64; the number of classes means any."""
+
+        def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+            return self.forward(x_t, level, label)
+
+        return denoise
+
+    def network_output(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
         """Return F, the bare output of the network, shape (n, ...)."""
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
         condition = self.condition(level, x_t).expand(x_t.shape[0])
-        output: Tensor = self.network(x_t * c_in, condition)
+        output: Tensor = self.network(x_t * c_in, condition, *(() if label is None else (label,)))
         return output
 
-    def forward(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,)."""
+    def forward(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
+        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,); of classes (n,)."""
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
-        output = self.network_output(x_t, level)
+        output = self.network_output(x_t, level, label)
         return coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
 
     def eps(self, x_t: Tensor, level: NoiseLevel) -> Tensor:

@@ -8,12 +8,13 @@ import time
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diffuscope.datasets import Dataset
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError
+from diffuscope.images import ImageData, ImageRows
 from diffuscope.model import Model
 from diffuscope.partial import PartialDenoiser, PartialLoss
 from diffuscope.recipes import Recipe
@@ -21,7 +22,18 @@ from diffuscope.samplers import Sampler
 from diffuscope.schedules import Schedule
 from diffuscope.seeds import stream_seed
 from diffuscope.tabular import TableData
-from diffuscope.training import Batches, Checkpoints, HeldOut, LossLike, Trainer, World, hold_out
+from diffuscope.training import (
+    Batches,
+    Checkpoints,
+    HeldOut,
+    LossLike,
+    Resident,
+    Rows,
+    Trainer,
+    World,
+    held_out_rows,
+    hold_out,
+)
 
 __all__ = ["Fitting"]
 
@@ -67,32 +79,34 @@ class Fitting:
         start: Model | None = None,
     ) -> None:
         self.recipe, self.data, self.device = recipe, data, device
-        seed, d = recipe.seed, data.x.shape[1]
+        seed, shape = recipe.seed, data.x.shape[1:]
         rows = data.rows if isinstance(data, TableData) else None
         if start is None:
             section = recipe.data
-            if (rows is not None) != (section.scaling == "table"):
-                raise InputError(
-                    f"A recipe with scaling = {section.scaling!r} is not for "
-                    f"{'plain points' if rows is None else 'the rows of a table'}.",
-                    "Take the recipe 'table' for tables, another for points.",
-                )
+            _check_suits(section.scaling, data)
             scaling = Scaling.fit(data.x, section.scaling, section.divisor)
             with torch.random.fork_rng():
                 torch.manual_seed(stream_seed(seed, "weights"))
-                denoiser = recipe.make_denoiser(d, network=network, schedule=schedule)
+                denoiser = recipe.make_denoiser(shape, network=network, schedule=schedule)
         else:
             scaling, denoiser = start.scaling, start.denoiser
         denoiser.to(device)
         if network is not None or schedule is not None:
-            _try(denoiser, d, device)
+            _try(denoiser, shape, device)
         self.model = Model(recipe, denoiser, scaling, data.columns, sampler, rows)
         self.model.plan()  # the sampling must be possible as well
-        x = scaling.to_model(data.x).to(device)
-        share = recipe.training.hold_out
-        self.x, self.held = hold_out(x, share, seed) if share else (x, x[:0])
-        if start is None and isinstance(denoiser, PartialDenoiser) and denoiser.factors is not None:
-            denoiser.factors.fit(self.x)
+        self.held: tuple[Tensor, Tensor | None] | None = None
+        self.rows: Rows
+        if isinstance(data, ImageData):
+            self.rows = self._images(data)
+        else:
+            x = scaling.to_model(data.x).to(device)
+            if recipe.training.hold_out:
+                x, held = hold_out(x, recipe.training.hold_out, seed)
+                self.held = held, None
+            if start is None and isinstance(denoiser, PartialDenoiser) and denoiser.factors is not None:
+                denoiser.factors.fit(x)
+            self.rows = Resident(x)
         if start is None and rows is not None and isinstance(denoiser, PartialDenoiser):
             denoiser.network.choices.set(rows.choices)  # type: ignore[union-attr, operator]
         self.loss: LossLike = loss or recipe.make_loss()
@@ -104,8 +118,8 @@ class Fitting:
         """Make what trains the model."""
         denoiser, batches = self.model.denoiser, self._batches()
         held = None
-        if len(self.held):
-            held = HeldOut(denoiser, self.loss, batches.times, self.held, self.recipe.seed)
+        if self.held is not None:
+            held = HeldOut(denoiser, self.loss, batches.times, *self.held, seed=self.recipe.seed)
         return Trainer(
             denoiser, batches, self.loss, self.recipe.training, checkpoints, world or World(), held
         )
@@ -126,28 +140,52 @@ class Fitting:
 
     def fingerprint(self) -> str:
         """Of all that the weights depend on: data, recipe and the shape of the network."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.data.x).tobytes())
+        digest = hashlib.sha256(np.ascontiguousarray(self.data.x).data)
         digest.update(self.recipe.to_toml().encode())
         for name, tensor in self.model.denoiser.network.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         return digest.hexdigest()
 
+    def _images(self, data: ImageData) -> ImageRows:
+        """Return the images of training, and keep those that are held out."""
+        section, settings, seed = self.recipe.data, self.recipe.training, self.recipe.seed
+        labels = data.labels if section.classes else None
+        rows = ImageRows(
+            data.pixels, labels, self.device, section.flip, len(section.classes), settings.drop_labels
+        )
+        if not settings.hold_out:
+            return rows
+        train, held = held_out_rows(len(data.x), settings.hold_out, seed)
+        self.held = rows.as_they_are(held)
+        return rows.only(train)
+
     def _batches(self) -> Batches:
         settings, recipe = self.recipe.training, self.recipe
         schedule, times = self.model.denoiser.schedule, recipe.times.make()
-        return Batches(self.x, schedule, times, settings.batch_size, settings.batches, recipe.seed)
+        return Batches(self.rows, schedule, times, settings.batch_size, settings.batches, recipe.seed)
 
 
-def _try(denoiser: Denoiser, dimension: int, device: torch.device) -> None:
+def _check_suits(scaling: str, data: Dataset) -> None:
+    """Refuse data of another kind than the recipe is for."""
+    kinds = {"table": "the rows of a table", "pixels": "images"}
+    kind = "table" if isinstance(data, TableData) else "pixels" if isinstance(data, ImageData) else "points"
+    if kind != (scaling if scaling in kinds else "points"):
+        raise InputError(
+            f"A recipe with scaling = {scaling!r} is not for {kinds.get(kind, 'plain points')}.",
+            "Take the recipe 'table' for tables, 'images' for images, another for points.",
+        )
+
+
+def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:
     """Make sure that a network maps points and times to the shape of the points, before it is trained."""
-    x = torch.zeros(3, dimension, device=device)
+    x = torch.zeros(3, *shape, device=device)
     hint = "Hand over a network (x, t) -> same shape as x, and a schedule whose times it takes."
     was_training = denoiser.network.training
     denoiser.network.eval()
     try:
         with torch.random.fork_rng(), torch.no_grad():
             level = denoiser.schedule(torch.tensor(denoiser.schedule.t_max))
-            shape = tuple(denoiser.network_output(x, level).shape)
+            made = tuple(denoiser.network_output(x, level).shape)
     except Exception as error:  # whatever the user's own parts may raise
         raise InputError(
             f"The network cannot take points of shape {tuple(x.shape)} and times of shape (3,): {error}",
@@ -155,5 +193,5 @@ def _try(denoiser: Denoiser, dimension: int, device: torch.device) -> None:
         ) from error
     finally:
         denoiser.network.train(was_training)
-    if shape != x.shape:
-        raise InputError(f"The network maps points of shape {tuple(x.shape)} to shape {shape}.", hint)
+    if made != x.shape:
+        raise InputError(f"The network maps points of shape {tuple(x.shape)} to shape {made}.", hint)

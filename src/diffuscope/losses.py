@@ -13,6 +13,7 @@ square error of the *data* estimate; dividing by :math:`c_{out}^{-2}` turns it i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -42,17 +43,24 @@ class Examples(NamedTuple):
     condition : Tensor of shape (n,)
         What it is told of the noise level.
     weight : Tensor of shape (n, 1, ...), or None where all are 1
+    label : Tensor of shape (n,), int64, or None
+        The class that the network is told of, where it is told of one.
     """
 
     inputs: Tensor
     condition: Tensor
     target: Tensor
     weight: Tensor | None
+    label: Tensor | None = None
 
     def at(self, index: slice) -> Examples:
         """Return the examples at ``index``."""
-        weight = None if self.weight is None else self.weight[index]
-        return Examples(self.inputs[index], self.condition[index], self.target[index], weight)
+        return Examples(*(None if part is None else part[index] for part in self))  # type: ignore[arg-type]
+
+    def answer(self, network: Callable[..., Tensor]) -> Tensor:
+        """Return what a network says of them, shape (n, ...)."""
+        told = () if self.label is None else (self.label,)
+        return network(self.inputs, self.condition, *told)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class Loss:
     def __call__(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
         """Return the loss, shape (), on data (n, ...) at ``level`` (n,) with noise ``eps`` (n, ...)."""
         examples = self.examples(denoiser, x_0, level, eps)
-        return self.value(denoiser.network(examples.inputs, examples.condition), examples)
+        return self.value(examples.answer(denoiser.network), examples)
 
 
 def posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ before any memory is taken for it.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,9 +98,19 @@ class Model:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a point: (d,), or (channels, height, width) of an image."""
+        return self.scaling.shift.shape
+
+    @property
     def dimension(self) -> int:
         """Coordinates of a point."""
-        return len(self.scaling.shift)
+        return math.prod(self.shape)
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether its points are images."""
+        return len(self.shape) == 3
 
     @property
     def device(self) -> torch.device:
@@ -154,7 +165,7 @@ class Model:
         Returns
         -------
         list of WalkState
-            The start and the state after each step, with x of shape (n, d) in the units of the model;
+            The start and the state after each step, with x of shape (n, ...) in the units of the model;
             the last is what :meth:`sample` returns for the same arguments.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
@@ -185,7 +196,7 @@ class Model:
 
         Yields
         ------
-        ndarray of shape (m, d)
+        ndarray of shape (m, ...)
             In the units of the data; the m add up to ``n``.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
@@ -213,7 +224,7 @@ class Model:
             generator = stream(seed, "sample", start // size)
             stop = min(start + size, n)
             denoiser = self.denoiser if told is None else told(start, stop)
-            x = prior(grid, (stop - start, self.dimension), generator).to(self.device)
+            x = prior(grid, (stop - start, *self.shape), generator).to(self.device)
             if told is not None:
                 x = _around_mean(denoiser, x, grid)
             return keep(walk(denoiser, x, grid, sampler, generator))
@@ -249,7 +260,7 @@ class Model:
 
         Returns
         -------
-        ndarray of shape (n, d), float32 (float64 where the data lie far from zero)
+        ndarray of shape (n, ...), float32 (float64 where the data lie far from zero)
             In the units of the data.
 
         Raises
@@ -265,7 +276,7 @@ class Model:
 
         Parameters
         ----------
-        x : ndarray of shape (n, d)
+        x : ndarray of shape (n, d) or (n, channels, height, width)
             In the units of the data.
         **options
             ``tolerance``, ``probes``, ``seed``, ``batch``, ``prior`` of
@@ -284,11 +295,11 @@ class Model:
             When the model's flow cannot be followed.
         """
         points = np.asarray(x, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != self.dimension or not np.isfinite(points).all():
+        if points.shape[1:] != self.shape or not np.isfinite(points).all():
             raise InputError(
-                f"Points of shape {points.shape} do not fit a model of {self.dimension} dimensions, "
+                f"Points of shape {points.shape} do not fit a model of points of shape {self.shape}, "
                 "or are not finite.",
-                f"Give finite numbers of shape (n, {self.dimension}).",
+                f"Give finite numbers of shape (n, {', '.join(map(str, self.shape))}).",
             )
         rows = self.scaling.to_model(points).to(self.device)
         value = log_density(self.denoiser, self.denoiser.schedule, rows, **options).value
@@ -331,14 +342,14 @@ class Model:
         try:
             recipe = parse_recipe(metadata.get("recipe", ""), f"The recipe in {path}")
             scaling = _scaling(tensors.pop("scaling.shift"), tensors.pop("scaling.scale"))
-            columns = _columns(json.loads(metadata.get("columns", "null")), len(scaling.shift))
-            rows = _rows(metadata.get("rows"), len(scaling.shift))
+            columns = _columns(json.loads(metadata.get("columns", "null")), scaling.shift.size)
+            rows = _rows(metadata.get("rows"), scaling.shift.size)
         except (KeyError, ValueError, RecursionError) as error:
             if isinstance(error, DiffuscopeError):
                 raise
             raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
-        denoiser = recipe.make_denoiser(len(scaling.shift), network=network, schedule=schedule, empty=True)
+        denoiser = recipe.make_denoiser(scaling.shift.shape, network=network, schedule=schedule, empty=True)
         _fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "columns", "rows")}
@@ -347,9 +358,9 @@ class Model:
 
 def _scaling(shift: Tensor, scale: Tensor) -> Scaling:
     for tensor in (shift, scale):
-        if tensor.dtype != torch.float64 or tensor.ndim != 1 or not tensor.isfinite().all():
-            raise ValueError("its scaling is not a row of numbers")
-    if shift.shape != scale.shape or not len(shift) or not (scale > 0).all():
+        if tensor.dtype != torch.float64 or tensor.ndim not in (1, 3) or not tensor.isfinite().all():
+            raise ValueError("its scaling is not of points or images")
+    if shift.shape != scale.shape or not shift.numel() or not (scale > 0).all():
         raise ValueError("its scaling does not fit together")
     return Scaling(shift.numpy(), scale.numpy())
 

@@ -10,14 +10,14 @@ import torch
 
 from diffuscope.losses import Times
 from diffuscope.schedules import make_schedule
-from diffuscope.training import Batches
+from diffuscope.training import Batches, Resident
 
 ARTICLE = make_schedule("linear", T=100, start=1e-5, end=0.5e-2)
 
 
 def make(n=1000, d=2, size=128, order="shuffled", seed=0, kind="antithetic"):
     x = torch.arange(n * d, dtype=torch.float32).view(n, d)
-    return Batches(x, ARTICLE, Times(kind), size, order, seed)
+    return Batches(Resident(x), ARTICLE, Times(kind), size, order, seed)
 
 
 def batches(b: Batches, start: int, stop: int):
@@ -48,7 +48,7 @@ def test_shuffled_batches_hold_every_point_once_an_epoch(n, size):
     found = batches(b, 0, 3 * per_epoch)
     epochs = [points(found[i * per_epoch : (i + 1) * per_epoch]) for i in range(3)]
     for epoch in epochs:
-        assert torch.equal(epoch.sort().values, b.x[:, 0])
+        assert torch.equal(epoch.sort().values, b.rows.x[:, 0])
     if n > 100:
         assert not torch.equal(epochs[0], epochs[1])
 

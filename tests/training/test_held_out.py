@@ -13,7 +13,7 @@ from diffuscope.losses import Loss, Times
 from diffuscope.networks import ResMLP
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.schedules import EDM
-from diffuscope.training import Batches, HeldOut, Trainer, hold_out
+from diffuscope.training import Batches, HeldOut, Resident, Trainer, hold_out
 
 
 def make(steps, rows=40, seed=0):
@@ -26,8 +26,10 @@ def make(steps, rows=40, seed=0):
     settings = TrainingSection(
         steps=steps, batch_size=64, batches="stream", learning_rate=1e-2, decay="linear", ema_decay=0.95
     )
-    batches = Batches(train, schedule, times, 64, "stream", seed)
-    return Trainer(denoiser, batches, Loss(), settings, held_out=HeldOut(denoiser, Loss(), times, held, seed))
+    batches = Batches(Resident(train), schedule, times, 64, "stream", seed)
+    return Trainer(
+        denoiser, batches, Loss(), settings, held_out=HeldOut(denoiser, Loss(), times, held, seed=seed)
+    )
 
 
 def held_loss(trainer):

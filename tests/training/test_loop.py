@@ -13,7 +13,7 @@ from torch import nn
 from diffuscope.errors import RunError
 from diffuscope.losses import Loss
 from diffuscope.recipes import load_recipe
-from diffuscope.training import Batches, Checkpoints, Trainer
+from diffuscope.training import Batches, Checkpoints, Resident, Trainer
 
 
 def trainer(changes=None, *, recipe="article", n=1000, folder=None, seed=0, network=None) -> Trainer:
@@ -22,7 +22,12 @@ def trainer(changes=None, *, recipe="article", n=1000, folder=None, seed=0, netw
     denoiser = plan.make_denoiser(2, network=network)
     x = torch.randn(n, 2)
     batches = Batches(
-        x, denoiser.schedule, plan.times.make(), plan.training.batch_size, plan.training.batches, seed
+        Resident(x),
+        denoiser.schedule,
+        plan.times.make(),
+        plan.training.batch_size,
+        plan.training.batches,
+        seed,
     )
     checkpoints = Checkpoints(folder, "f") if folder else None
     return Trainer(denoiser, batches, plan.loss.make(), plan.training, checkpoints)
@@ -182,7 +187,7 @@ class Exploding(Loss):
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where_why_and_what_is_left(tmp_path):
     ours = trainer({"training.epochs": 5, "training.clip_norm": None}, folder=tmp_path)
     ours.settings.__dict__["checkpoint_every"] = 8
-    ours.batches.x[0, 0] = 1e3
+    ours.batches.rows.x[0, 0] = 1e3
     loss = Exploding()
     loss.__dict__.update(calls=[], fatal=21)
     ours.loss = loss

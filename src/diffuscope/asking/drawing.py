@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from diffuscope.denoiser import DenoiserLike
 from diffuscope.errors import InputError, RunError
 from diffuscope.model import Model
-from diffuscope.partial import Given, Guided, PartialDenoiser
+from diffuscope.partial import Given, PartialDenoiser
 
 __all__ = ["drawn"]
 
@@ -80,7 +80,7 @@ def drawn(
         given = Given(*(part.to(model.device) for part in given))
         if guides is None or not guides.any():
             return denoiser.told(given)
-        return Guided(denoiser, given, guides.to(model.device), guidance)
+        return denoiser.guided(given, guides.to(model.device), guidance)
 
     start = 0
     can_be_told = isinstance(denoiser, PartialDenoiser)

@@ -20,7 +20,7 @@ from diffuscope.datasets.scaling import Scaling
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe
-from diffuscope.training import Batches, Trainer
+from diffuscope.training import Batches, Resident, Trainer
 
 __all__ = ["Estimate", "Probe"]
 
@@ -143,7 +143,9 @@ def _step_seconds(training: Training) -> float:
     model, recipe = _model(training), training.recipe
     x = model.scaling.to_model(training.data.x)
     schedule, settings = model.denoiser.schedule, recipe.training
-    batches = Batches(x, schedule, recipe.times.make(), settings.batch_size, settings.batches, recipe.seed)
+    batches = Batches(
+        Resident(x), schedule, recipe.times.make(), settings.batch_size, settings.batches, recipe.seed
+    )
 
     def run(steps: int) -> float:
         short = settings.model_copy(update={"steps": steps, "epochs": None})

@@ -20,7 +20,7 @@ from diffuscope.errors import RunError
 from diffuscope.losses import Loss, Times
 from diffuscope.networks import ResMLP
 from diffuscope.recipes.schema import TrainingSection
-from diffuscope.training import Batches, LossLike, Trainer
+from diffuscope.training import Batches, LossLike, Resident, Trainer
 
 __all__ = ["Probe", "probe_rates", "probe_yardstick"]
 
@@ -106,7 +106,7 @@ def _train(
         ema_decay=0.98,
     )
     x = subject.x.to(subject.device)
-    batches = Batches(x, subject.schedule, times, _BATCH, "stream", subject.seed)
+    batches = Batches(Resident(x), subject.schedule, times, _BATCH, "stream", subject.seed)
     trainer = Trainer(denoiser, batches, loss, settings)
     try:
         trainer.run()

@@ -244,7 +244,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = trainer.step
         self.model_ = fitting.model
         reporter.say(
-            f"trained on {len(fitting.x):,} rows in {time.perf_counter() - begun:.1f} s: "
+            f"trained on {len(fitting.rows):,} rows in {time.perf_counter() - begun:.1f} s: "
             f"the weights of step {self.best_iter_:,} of {self.n_iter_:,}"
             + ("" if held is None else f", validation loss {self.validation_loss_:.4f}")
         )

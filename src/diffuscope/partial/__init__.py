@@ -20,9 +20,9 @@ from without first being filled.
 """
 
 from diffuscope.partial.choices import Choice, Choices
-from diffuscope.partial.denoiser import FLAGS, Guided, PartialDenoiser
+from diffuscope.partial.denoiser import FLAGS, PartialDenoiser
 from diffuscope.partial.factors import Factors
 from diffuscope.partial.given import Given
 from diffuscope.partial.loss import PartialLoss
 
-__all__ = ["FLAGS", "Choice", "Choices", "Factors", "Given", "Guided", "PartialDenoiser", "PartialLoss"]
+__all__ = ["FLAGS", "Choice", "Choices", "Factors", "Given", "PartialDenoiser", "PartialLoss"]

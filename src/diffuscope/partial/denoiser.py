@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import torch
 from torch import Tensor
 
 from diffuscope.denoiser import Denoiser, DenoiserLike, input_scale, output_coefficients
 from diffuscope.forward import coefficient
+from diffuscope.guidance import Guided
 from diffuscope.partial.choices import Choices
 from diffuscope.partial.factors import Factors
 from diffuscope.partial.given import Given
 from diffuscope.schedules import NoiseLevel
 
-__all__ = ["FLAGS", "Guided", "PartialDenoiser"]
+__all__ = ["FLAGS", "PartialDenoiser"]
 
 FLAGS = 2
 """Numbers that a network is told of each coordinate besides its value: whether it is known, or absent."""
@@ -29,7 +30,9 @@ class PartialDenoiser(Denoiser):
         point = torch.where(given.known, given.value, c_in * x_t).masked_fill(given.absent, 0.0)
         return torch.cat([point, given.known.to(point.dtype), given.absent.to(point.dtype)], 1)
 
-    def forward(self, x_t: Tensor, level: NoiseLevel, given: Given | None = None) -> Tensor:
+    def forward(  # type: ignore[override]
+        self, x_t: Tensor, level: NoiseLevel, given: Given | None = None
+    ) -> Tensor:
         """Return the estimate of x_0 (n, d); known values as they are."""
         given = Given.nothing(x_t) if given is None else given
         inputs = self.network_inputs(x_t, level, given)
@@ -77,7 +80,7 @@ class PartialDenoiser(Denoiser):
         width = (ratio.square() + s**2).sqrt()
         return ratio * width / s * (noise - y / width.square())
 
-    def told(self, given: Given) -> DenoiserLike:
+    def told(self, given: Given) -> DenoiserLike:  # type: ignore[override]
         """Return the denoiser of the points of which that is given, row by row."""
 
         def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
@@ -85,41 +88,27 @@ class PartialDenoiser(Denoiser):
 
         return denoise
 
+    def guided(
+        self, given: Given, guiding: Tensor, scale: float, low: float = 0.0, high: float = math.inf
+    ) -> DenoiserLike:
+        """Return the denoiser that makes more of some of what is given, see :mod:`diffuscope.guidance`.
 
-@dataclass(frozen=True)
-class Guided:
-    r"""Classifier-free guidance: :math:`D = D_{absent} + w\,(D_{known} - D_{absent})` (Ho & Salimans 2022).
+        Parameters
+        ----------
+        given : Given
+            With the guiding coordinates known.
+        guiding : Tensor of shape (d,), bool
+            Which they are.
+        scale, low, high : float
+        """
+        value, known, absent = given
+        without = Given(value, known & ~guiding, absent | guiding)
+        beyond = Guided(self.told(given), self.told(without), scale, low, high)
 
-    Parameters
-    ----------
-    denoiser : PartialDenoiser
-    given : Given
-        With the guiding coordinates known.
-    guiding : Tensor of shape (d,), bool
-        Which they are.
-    scale : float
-        w; 1 is the plain conditional model.
-    low, high : float
-        Noise-to-signal ratios between which it is done; elsewhere w = 1 (Kynkäänniemi et al. 2024).
-    """
+        def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+            x_0 = beyond(x_t, level)
+            if self.factors is not None:
+                x_0 = self.factors.within(x_0, x_t / coefficient(level.alpha, x_t), level.ratio)
+            return torch.where(known, value, x_0)
 
-    denoiser: PartialDenoiser
-    given: Given
-    guiding: Tensor
-    scale: float
-    low: float = 0.0
-    high: float = float("inf")
-
-    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the guided estimate of x_0."""
-        known = self.denoiser.forward(x_t, level, self.given)
-        if self.scale == 1 or not self.low <= level.ratio <= self.high:
-            return known
-        value, was_known, absent = self.given
-        without = Given(value, was_known & ~self.guiding, absent | self.guiding)
-        free = self.denoiser.forward(x_t, level, without)
-        guided = free + self.scale * (known - free)
-        factors = self.denoiser.factors
-        if factors is not None:
-            guided = factors.within(guided, x_t / coefficient(level.alpha, x_t), level.ratio)
-        return torch.where(self.given.known, known, guided)
+        return denoise

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
+from diffuscope.datasets.scaling import ScalingKind
 from diffuscope.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.losses import Distance, Loss, Target, Times, Weighting
@@ -33,6 +34,8 @@ MOST_STEPS = 100_000
 
 _MOST_UNITS = 2**16
 _MOST_LAYERS = 1000
+
+_TOLD = ("dimension", "n_steps", "flags", "shape", "classes")  # networks, by data and other sections
 
 _Positive = Annotated[int, Field(ge=1)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -81,14 +84,27 @@ class DataSection(_Section):
     """Points of a built-in set or of a function that draws them; None: its own default."""
     noise: float | None = None
     """Noise of a built-in set, in its units; None: its own default."""
-    scaling: Literal["standard", "divide", "none", "table"] = "standard"
+    scaling: ScalingKind = "standard"
     """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is. ``table``:
-    columns of any kind, with holes, become coordinates as :mod:`diffuscope.tabular` makes them."""
+    columns of any kind, with holes, become coordinates as :mod:`diffuscope.tabular` makes them. ``pixels``:
+    the values 0 to 255 of images become -1 to 1."""
     divisor: _PositiveFloat = 1.0
     target: str | None = None
     """Column of a table that rows can be asked for by; the last in what a model says."""
     categories: Literal["onehot", "bits"] = "onehot"
     """How the categories of a table become coordinates."""
+    image_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Height and width that images of a folder are brought to; None: what suits most of them."""
+    channels: Literal[1, 3] | None = None
+    """Whether such images are grey or in colour; None: grey if all are."""
+    skip_broken: bool = False
+    """Whether files that are no images are left out, and not refused."""
+    flip: bool = False
+    """Whether images are shown mirrored as often as not."""
+    labels: bool = True
+    """Whether the model is told of the classes of images that have some."""
+    classes: tuple[str, ...] = ()
+    """The names of these classes."""
 
     @model_validator(mode="after")
     def _check(self) -> DataSection:
@@ -127,7 +143,7 @@ class NetworkSection(_Named):
 
     @model_validator(mode="after")
     def _check(self) -> NetworkSection:
-        self._complete("network", NETWORKS, fixed=("dimension", "n_steps", "flags"))
+        self._complete("network", NETWORKS, fixed=_TOLD)
         for key, value in self.settings.items():
             least = 0 if key in ("depth", "n_directions") else 1
             most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
@@ -216,6 +232,14 @@ class TrainingSection(_Section):
     is enough. 0: none are held out."""
     checkpoint_every: _Positive = 5000
     """Steps between checkpoints."""
+    accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
+    """Parts in which a batch is taken, one after the other, to save memory."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """In which the network multiplies; weights and all else stay in float32."""
+    drop_labels: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the images of which the network is not told the class, so that it also learns all of them."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes the network faster, after a minute or more of preparing."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainingSection:
@@ -293,17 +317,18 @@ class Recipe(_Section):
 
     def make_denoiser(
         self,
-        dimension: int,
+        shape: int | tuple[int, ...],
         *,
         network: nn.Module | None = None,
         schedule: Schedule | None = None,
         empty: bool = False,
     ) -> Denoiser:
-        """Make the untrained denoiser for points of ``dimension`` coordinates.
+        """Make the untrained denoiser.
 
         Parameters
         ----------
-        dimension : int
+        shape : int or tuple of int
+            Coordinates of a point, or the shape (channels, height, width) of an image.
         network, schedule : optional
             The parts that the recipe calls "custom".
         empty : bool
@@ -320,14 +345,26 @@ class Recipe(_Section):
                 )
         schedule = schedule or self.schedule.make()
         if network is None:
-            network = self._make_network(dimension, schedule, empty)
+            network = self._make_network((shape,) if isinstance(shape, int) else shape, schedule, empty)
         reading = self.denoiser
         kind = PartialDenoiser if reading.partial else Denoiser
         return kind(network, schedule, reading.prediction, reading.sigma_data, reading.conditioning)
 
-    def _make_network(self, dimension: int, schedule: Schedule, empty: bool) -> nn.Module:
+    def _make_network(self, shape: tuple[int, ...], schedule: Schedule, empty: bool) -> nn.Module:
         factory = NETWORKS[self.network.name]
         takes = inspect.signature(factory).parameters
+        if _is_for_images(factory) != (len(shape) == 3):
+            suited = sorted(
+                name for name, make in NETWORKS.items() if _is_for_images(make) == (len(shape) == 3)
+            )
+            raise InputError(
+                f"The network {self.network.name!r} is not for {'images' if len(shape) == 3 else 'points'}.",
+                f"Choose another (network.name): {', '.join(suited)}.",
+            )
+        if _is_for_images(factory):
+            with torch.device("meta" if empty else "cpu"):
+                return factory(shape=shape, classes=len(self.data.classes), **self.network.settings)
+        dimension = shape[0]
         told: dict[str, int] = {}
         if "n_steps" in takes and isinstance(schedule, DiscreteSchedule):
             told["n_steps"] = schedule.T
@@ -375,6 +412,10 @@ class Recipe(_Section):
     def to_toml(self) -> str:
         """Return the recipe as TOML, complete: every setting is there, except those without a value."""
         return tomli_w.dumps(_without_none(self.model_dump()))
+
+
+def _is_for_images(factory: Callable[..., nn.Module]) -> bool:
+    return "shape" in inspect.signature(factory).parameters
 
 
 def _without_none(tree: dict[str, Any]) -> dict[str, Any]:

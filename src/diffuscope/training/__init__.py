@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffuscope.training.batches import Batches
+from diffuscope.training.batches import Batches, Resident, Rows
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
 from diffuscope.training.held_out import HeldOut, held_out_rows, hold_out
@@ -15,6 +15,8 @@ __all__ = [
     "Interrupted",
     "LossLike",
     "Progress",
+    "Resident",
+    "Rows",
     "Trainer",
     "World",
     "held_out_rows",

@@ -1,4 +1,4 @@
-"""What is the next batch? Index selections from data that stays in memory, drawn a chunk at a time.
+"""What is the next batch? Index selections from rows that stay where they are, drawn a chunk at a time.
 
 A chunk is a run of batches whose indices, times and noise are drawn in one go, which takes the cost
 of drawing out of the step. Each chunk has a random stream of its own, so that a run can go on at the
@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,9 +20,54 @@ from diffuscope.losses import Times
 from diffuscope.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
 
-__all__ = ["Batches", "Chunk"]
+__all__ = ["Batches", "Chunk", "Resident", "Rows"]
 
 _NUMBERS_PER_CHUNK = 2**14
+
+
+class Rows(Protocol):
+    """Where data is taken from, in the units of the model.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one point.
+    device : torch.device
+        Where points are handed out.
+    """
+
+    shape: tuple[int, ...]
+    device: torch.device
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Return points (n, ...) and their classes (n,), if any; what is random in it is drawn here."""
+        ...
+
+    def largest(self) -> float:
+        """Return the largest absolute value of a coordinate."""
+        ...
+
+
+class Resident:
+    """Points (n, ...) that are on the device as they are."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x, self.shape, self.device = x, tuple(x.shape[1:]), x.device
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
+        """Return the points at ``index``; nothing is random."""
+        return self.x[index.to(self.device)], None
+
+    def largest(self) -> float:
+        """Return the largest absolute value of a coordinate."""
+        return self.x.abs().max().item()
 
 
 class Chunk(NamedTuple):
@@ -32,11 +77,13 @@ class Chunk(NamedTuple):
     ----------
     first_step : int
         Step of the first batch.
-    x_0, eps : Tensor of shape (n, d)
+    x_0, eps : Tensor of shape (n, ...)
         Data and noise of all batches, one after the other.
     level : NoiseLevel of shape (n,)
     bounds : list of int
         Batch i is ``bounds[i]:bounds[i + 1]``.
+    label : Tensor of shape (n,), int64, or None
+        The classes that the network is told of.
     """
 
     first_step: int
@@ -44,6 +91,7 @@ class Chunk(NamedTuple):
     eps: Tensor
     level: NoiseLevel
     bounds: list[int]
+    label: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -52,8 +100,8 @@ class Batches:
 
     Parameters
     ----------
-    x : Tensor of shape (n, d)
-        The data, resident on the device.
+    rows : Rows
+        The data.
     schedule, times
         Where noise levels come from.
     batch_size : int
@@ -63,7 +111,7 @@ class Batches:
     seed : int
     """
 
-    x: Tensor
+    rows: Rows
     schedule: Schedule
     times: Times
     batch_size: int
@@ -73,12 +121,12 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """Batches that see each point once."""
-        return math.ceil(len(self.x) / self.batch_size)
+        return math.ceil(len(self.rows) / self.batch_size)
 
     @property
     def chunk_steps(self) -> int:
         """Batches in a full chunk: enough to make drawing cheap, few enough to stay small in memory."""
-        steps = max(1, _NUMBERS_PER_CHUNK // (self.batch_size * self.x[0].numel()))
+        steps = max(1, _NUMBERS_PER_CHUNK // (self.batch_size * math.prod(self.rows.shape)))
         return min(steps, self.steps_per_epoch) if self.order == "shuffled" else steps
 
     def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
@@ -100,15 +148,15 @@ class Batches:
         full = [size for size in sizes if size == self.batch_size]
         t = [self.times.draw(self.schedule, len(full), self.batch_size, generator).flatten()]
         t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[len(full) :]]
-        eps = torch.randn((len(index), *self.x.shape[1:]), generator=generator)
+        eps = torch.randn((len(index), *self.rows.shape), generator=generator)
         times = torch.cat(t)
         bounds = [0, *torch.tensor(sizes).cumsum(0).tolist()]
-        device = self.x.device
-        return Chunk(step, self.x[index.to(device)], eps.to(device), self.schedule(times), bounds)
+        x_0, label = self.rows.take(index, generator)
+        return Chunk(step, x_0, eps.to(self.rows.device), self.schedule(times), bounds, label)
 
     def _indices(self, step: int, steps: int) -> tuple[Tensor, list[int]]:
         """Return which points the batches take, one after the other, and their sizes."""
-        n, b = len(self.x), self.batch_size
+        n, b = len(self.rows), self.batch_size
         if self.order == "shuffled":
             epoch, within = divmod(step, self.steps_per_epoch)
             index = _permutation(n, self.seed, epoch)[within * b : (within + steps) * b]

@@ -72,10 +72,16 @@ class FlatParameters:
         assert self.vector.grad is not None
         return self.vector.grad
 
-    def differentiate(self, loss: Tensor) -> None:
-        """Write the gradients of ``loss`` into ``grad``; zero for parameters that it does not touch."""
+    def differentiate(self, loss: Tensor, add: bool = False) -> None:
+        """Write the gradients of ``loss`` into ``grad``, or add them to what is there.
+
+        They are zero for parameters that it does not touch.
+        """
         grads = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
-        torch._foreach_copy_(self._grads, grads)
+        if add:
+            torch._foreach_add_(self._grads, grads)
+        else:
+            torch._foreach_copy_(self._grads, grads)
 
     def clip(self, norm: float) -> None:
         """Scale the gradients down to ``norm``, as ``torch.nn.utils.clip_grad_norm_`` does."""

@@ -23,6 +23,7 @@ from diffuscope.seeds import stream, stream_seed
 __all__ = ["HeldOut", "held_out_rows", "hold_out"]
 
 _ROWS = 4096  # noised rows, the held-out ones again and again: a loss of few of them is mostly luck
+_NUMBERS = 2**21  # of points that are shown to the network at once
 _LOOKS = 40
 _PATIENCE = 0.25  # of the run
 
@@ -54,8 +55,10 @@ class HeldOut:
     denoiser : Denoiser
     loss : LossLike
     times : Times
-    x : Tensor of shape (n, d)
+    x : Tensor of shape (n, ...)
         The rows.
+    label : Tensor of shape (n,), int64, optional
+        Their classes.
     seed : int
 
     Attributes
@@ -66,15 +69,26 @@ class HeldOut:
         Those that had it.
     """
 
-    def __init__(self, denoiser: Denoiser, loss: _LossLike, times: Times, x: Tensor, seed: int) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        loss: _LossLike,
+        times: Times,
+        x: Tensor,
+        label: Tensor | None = None,
+        *,
+        seed: int,
+    ) -> None:
         self.denoiser, self.loss = denoiser, loss
-        rows = x.repeat(math.ceil(_ROWS / len(x)), *[1] * (x.ndim - 1))[: max(_ROWS, min(len(x), 4 * _ROWS))]
+        which = torch.arange(max(_ROWS, min(len(x), 4 * _ROWS)), device=x.device) % len(x)
+        rows = x[which]
         generator = stream(seed, "held out", 1)
         level = denoiser.schedule(times.draw(denoiser.schedule, 1, len(rows), generator)[0])
         eps = torch.randn(rows.shape, generator=generator).to(x.device)
         with torch.random.fork_rng():
             torch.manual_seed(stream_seed(seed, "held out", 2))
-            self._examples = loss.examples(denoiser, rows, level, eps)
+            examples = loss.examples(denoiser, rows, level, eps)
+        self._examples = examples._replace(label=None if label is None else label[which])
         self.best = (math.inf, 0)
         self.weights: Tensor | None = None
         self._next = 0
@@ -98,13 +112,20 @@ class HeldOut:
         was_training = self.denoiser.training
         self.denoiser.eval()
         vector.copy_(averaged)
-        output = self.denoiser.network(self._examples.inputs, self._examples.condition)
+        output = self._answer()
         loss = self.loss.value(output, self._examples).item()
         vector.copy_(own)
         self.denoiser.train(was_training)
         if loss < self.best[0] or self.weights is None:
             self.best, self.weights = (loss, step), averaged.clone()
         return step - self.best[1] > _PATIENCE * total
+
+    def _answer(self) -> Tensor:
+        """Ask the network, in pieces where points are large."""
+        n = len(self._examples.inputs)
+        size = max(1, _NUMBERS // self._examples.inputs[0].numel())
+        pieces = (self._examples.at(slice(start, start + size)) for start in range(0, n, size))
+        return torch.cat([piece.answer(self.denoiser.network) for piece in pieces])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint has to hold."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -122,6 +123,11 @@ class Trainer:
             betas=self.settings.betas,
             fused=vector.device.type in ("cpu", "cuda"),
         )
+        precision = self.settings.precision
+        self._half = None if precision == "float32" else getattr(torch, precision)
+        self._scaler = torch.amp.GradScaler(vector.device.type, enabled=precision == "float16")
+        network = self.denoiser.network
+        self._network = torch.compile(network) if self.settings.compile else network
         self.step = 0
         self._saved_step = -1
 
@@ -191,26 +197,43 @@ class Trainer:
     def _train_on(self, chunk: Chunk) -> Tensor:
         """Take a step for each batch of the chunk; return their losses."""
         examples = self.loss.examples(self.denoiser, chunk.x_0, chunk.level, chunk.eps)
+        examples = examples._replace(label=chunk.label)
         losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
-        network, flat, settings = self.denoiser.network, self.flat, self.settings
+        flat, settings = self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
             # Each process takes every so-many-th example: together they see what one alone would.
             batch = examples.at(slice(start + self.world.rank, stop, self.world.size))
             n = len(batch.inputs)
             if n:
-                loss = self.loss.value(network(batch.inputs, batch.condition), batch)
-                flat.differentiate(loss)
-                losses[i] = loss.detach()
+                losses[i] = self._differentiate(batch)
             if self.world.size > 1:
                 self._exchange(losses[i], n)
+            self._scaler.unscale_(self.optimizer)
             if settings.clip_norm is not None:
                 flat.clip(settings.clip_norm)
             self.optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
-            self.optimizer.step()
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
             self.step += 1
             if settings.ema_decay:
                 self.average.update(flat.vector, self.step)
         return losses
+
+    def _differentiate(self, batch: Examples) -> Tensor:
+        """Write the gradient of a batch's mean loss, part by part if that is asked for; return the loss."""
+        n, settings = len(batch.inputs), self.settings
+        size = math.ceil(n / settings.accumulate)
+        total = torch.zeros((), device=batch.inputs.device)
+        for start in range(0, n, size):
+            part = batch.at(slice(start, start + size))
+            with torch.autocast(batch.inputs.device.type, self._half, enabled=self._half is not None):
+                output = part.answer(self._network)
+            loss = self.loss.value(output.to(part.inputs.dtype), part)
+            if size < n:
+                loss = loss * (len(part.inputs) / n)
+            self.flat.differentiate(self._scaler.scale(loss), add=start > 0)
+            total += loss.detach()
+        return total
 
     def _exchange(self, loss: Tensor, examples: int) -> None:
         """Average gradient and loss over all processes' examples, in place."""
@@ -228,7 +251,7 @@ class Trainer:
         before = f" (before: {losses[at - 1].item():.3g})" if at else ""
         kept = self.checkpoints.paths() if self.checkpoints else {}
         last = f"the checkpoint of step {max(kept)} is kept" if kept else "there is no checkpoint before it"
-        scale = self.batches.x.abs().max().item()
+        scale = self.batches.rows.largest()
         causes = [f"a learning rate of {self.learning_rate(first_step + at):.3g} that is too high"]
         if self.settings.clip_norm is None:
             causes.append("gradients that are not clipped (clip_norm = 1.0 in [training])")
@@ -307,9 +330,15 @@ class Trainer:
             "adam.exp_avg": moments["exp_avg"],
             "adam.exp_avg_sq": moments["exp_avg_sq"],
             "adam.step": moments["step"],
+            **self._scale(),
             **{f"buffers.{name}": b for name, b in self.denoiser.network.named_buffers()},
             **(self.held_out.tensors() if self.held_out else {}),
         }
+
+    def _scale(self) -> dict[str, Tensor]:
+        """Return what a loss is multiplied by so that float16 can hold its gradients, and since when."""
+        state = self._scaler.state_dict()
+        return {"scale": torch.tensor([state["scale"], state["_growth_tracker"]])} if state else {}
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
         vector = self.flat.vector
@@ -317,6 +346,8 @@ class Trainer:
         expected = {"weights", "averaged", "adam.exp_avg", "adam.exp_avg_sq", "adam.step"}
         shapes = dict.fromkeys(expected, vector.shape) | {"adam.step": torch.Size([])}
         shapes |= {f"buffers.{name}": b.shape for name, b in buffers.items()}
+        if self._scaler.is_enabled():
+            shapes |= {"scale": torch.Size([2])}
         if self.held_out:
             shapes |= {"held_out.weights": vector.shape, "held_out.best": torch.Size([3])}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
@@ -329,6 +360,11 @@ class Trainer:
             self.average.weights.copy_(tensors["averaged"])
             for name, buffer in buffers.items():
                 buffer.copy_(tensors[f"buffers.{name}"])
+        if self._scaler.is_enabled():
+            scale, since = tensors["scale"].tolist()
+            self._scaler.load_state_dict(
+                self._scaler.state_dict() | {"scale": scale, "_growth_tracker": int(since)}
+            )
         if self.held_out:
             self.held_out.load(tensors)
         keep = {"exp_avg", "exp_avg_sq"}

@@ -1,0 +1,93 @@
+r"""How do stored pixels become what a network is trained on? Value v becomes :math:`(v - 127.5) / 127.5`.
+
+Images stay bytes where they are, in memory or in a file that is mapped into it, until a batch is drawn:
+memory does not grow with their number. Mirroring, and which images the network is not told the class of, are
+drawn with the batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["ImageRows", "to_model"]
+
+_RESIDENT = 2**31  # bytes that an accelerator keeps by itself
+
+
+def to_model(pixels: Tensor) -> Tensor:
+    """Bring pixels, uint8 of any shape, to -1 to 1, float32."""
+    return (pixels.float() - 127.5) / 127.5
+
+
+class ImageRows:
+    """Images as :class:`~diffuscope.training.Rows`, in the units of the model.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (n, channels, height, width), uint8
+        In memory or mapped.
+    labels : ndarray of shape (n,), int64, or None
+    device : torch.device
+    flip : bool
+        Whether each is mirrored left to right with probability 1/2.
+    classes : int
+        How many there are; this number as a label says that no class is told.
+    drop_labels : float
+        Share of the images of which no class is told.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        labels: NDArray[np.int64] | None,
+        device: torch.device,
+        flip: bool = False,
+        classes: int = 0,
+        drop_labels: float = 0.0,
+    ) -> None:
+        self.shape = pixels.shape[1:]
+        self.device = device
+        self.flip, self.classes, self.drop_labels = flip, classes, drop_labels
+        self._pixels, self._labels = pixels, labels
+        self._index: NDArray[np.int64] | None = None
+        self._resident: Tensor | None = None
+        if device.type != "cpu" and pixels.nbytes <= _RESIDENT:
+            self._resident = torch.from_numpy(np.array(pixels)).to(device)
+
+    def __len__(self) -> int:
+        return len(self._pixels) if self._index is None else len(self._index)
+
+    def only(self, index: Tensor) -> ImageRows:
+        """Return those at ``index`` alone; nothing is copied."""
+        chosen = ImageRows.__new__(ImageRows)
+        chosen.__dict__.update(self.__dict__)
+        chosen._index = index.cpu().numpy()
+        return chosen
+
+    def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Return images (n, channels, height, width), mirrored or not, and what is told of them (n,)."""
+        x, label = self.as_they_are(index)
+        if self.flip:
+            mirrored = torch.rand(len(index), generator=generator) < 0.5
+            x = torch.where(mirrored.to(self.device)[:, None, None, None], x.flip(3), x)
+        if label is not None and self.drop_labels:
+            silent = torch.rand(len(index), generator=generator) < self.drop_labels
+            label = label.masked_fill(silent.to(self.device), self.classes)
+        return x, label
+
+    def as_they_are(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return images at ``index`` and their labels, nothing drawn."""
+        at = index.cpu().numpy() if self._index is None else self._index[index.cpu().numpy()]
+        if self._resident is not None:
+            pixels = self._resident[torch.from_numpy(at).to(self.device)]
+        else:
+            pixels = torch.from_numpy(np.ascontiguousarray(self._pixels[at])).to(self.device)
+        label = None if self._labels is None else torch.from_numpy(self._labels[at]).to(self.device)
+        return to_model(pixels), label
+
+    def largest(self) -> float:
+        """Return the largest absolute value: 1, whatever the images."""
+        return 1.0
