@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"losses", "samplers", "guidance"},
     {"partial"},
     {"networks", "datasets", "metrics"},
-    {"tabular", "images"},
+    {"tabular", "images", "features"},
     {"recipes", "oracle"},
     {"likelihood"},
     {"training", "model"},

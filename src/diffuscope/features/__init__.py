@@ -1,0 +1,6 @@
+"""In what are images compared? In the features of a small network that knows what is on them."""
+
+from diffuscope.features.classifier import Classifier, Extractor, Judged
+from diffuscope.features.training import train_classifier
+
+__all__ = ["Classifier", "Extractor", "Judged", "train_classifier"]
