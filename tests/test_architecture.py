@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"forward"},
     {"denoiser"},
     {"losses", "samplers", "guidance"},
+    {"inpainting"},
     {"partial"},
     {"networks", "datasets", "metrics"},
     {"tabular", "images", "features"},

@@ -41,10 +41,12 @@ __all__ = ["Model", "pick_device"]
 _FORMAT = "diffuscope-model-1"
 _POINTS_PER_PIECE = 2**12
 _NUMBERS_PER_PIECE = 2**20
+_PIXELS_PER_PIECE = 2**15
 _LARGEST = 1e6  # weight of a model that says anything
 
 _T = TypeVar("_T")
 Told = Callable[[int, int], DenoiserLike]
+Begin = Callable[[int, int, Tensor], Tensor]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -200,8 +202,39 @@ class Model:
             In the units of the data; the m add up to ``n``.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
-        for state in self._pieces(n, grid, way, seed, _last, told):
-            yield self.scaling.to_data(state.x)
+        for x in self.ends(n, grid, way, seed, told):
+            yield self.scaling.to_data(x)
+
+    def ends(
+        self,
+        n: int,
+        grid: Grid,
+        sampler: Sampler,
+        seed: int = 0,
+        told: Told | None = None,
+        begin: Begin | None = None,
+    ) -> Iterator[Tensor]:
+        """Walk over a grid and hand out where it leads, in pieces; memory stays flat for any ``n``.
+
+        Parameters
+        ----------
+        n : int
+        grid : Grid
+        sampler : Sampler
+        seed : int
+        told : callable, optional
+            As in :meth:`batches`.
+        begin : callable, optional
+            ``begin(start, stop, noise)`` turns noise (m, ...) of the prior into the points from which these
+            walks start; the noise itself by default.
+
+        Yields
+        ------
+        Tensor of shape (m, ...)
+            In the units of the model; the m add up to ``n``.
+        """
+        for state in self._pieces(n, grid, sampler, seed, _last, told, begin):
+            yield state.x
 
     def _pieces(
         self,
@@ -211,6 +244,7 @@ class Model:
         seed: int,
         keep: Callable[[Iterator[WalkState]], _T],
         told: Told | None = None,
+        begin: Begin | None = None,
     ) -> Iterator[_T]:
         """Walk in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
 
@@ -218,14 +252,19 @@ class Model:
         """
         if n < 1:
             raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
-        size = max(1, min(_POINTS_PER_PIECE, _NUMBERS_PER_PIECE // self.dimension))
+        numbers = _NUMBERS_PER_PIECE
+        if self.is_of_images and self.device.type == "cpu":
+            numbers = _PIXELS_PER_PIECE  # a network of images is large enough for few to fill a core
+        size = max(1, min(_POINTS_PER_PIECE, numbers // self.dimension))
 
         def piece(start: int) -> _T:
             generator = stream(seed, "sample", start // size)
             stop = min(start + size, n)
             denoiser = self.denoiser if told is None else told(start, stop)
             x = prior(grid, (stop - start, *self.shape), generator).to(self.device)
-            if told is not None:
+            if begin is not None:
+                x = begin(start, stop, x)
+            elif told is not None:
                 x = _around_mean(denoiser, x, grid)
             return keep(walk(denoiser, x, grid, sampler, generator))
 

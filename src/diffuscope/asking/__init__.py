@@ -1,5 +1,6 @@
-"""What can be asked of a model of a table? Rows, parts of rows, their density, what noise hides."""
+"""What can be asked of a model besides samples? Parts of rows and of images, densities, what noise hides."""
 
+from diffuscope.asking.images import ImageModel
 from diffuscope.asking.rows import RowModel
 
-__all__ = ["RowModel"]
+__all__ = ["ImageModel", "RowModel"]

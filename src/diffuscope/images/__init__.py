@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from diffuscope.images.data import ImageData
-from diffuscope.images.rows import ImageRows
+from diffuscope.images.rows import ImageRows, to_model, to_pixels
 
-__all__ = ["ImageData", "ImageRows"]
+__all__ = ["ImageData", "ImageRows", "to_model", "to_pixels"]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ImageRows", "to_model"]
+__all__ = ["ImageRows", "to_model", "to_pixels"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
 
@@ -20,6 +20,12 @@ _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
 def to_model(pixels: Tensor) -> Tensor:
     """Bring pixels, uint8 of any shape, to -1 to 1, float32."""
     return (pixels.float() - 127.5) / 127.5
+
+
+def to_pixels(x: Tensor) -> NDArray[np.uint8]:
+    """Bring -1 to 1 to pixels, the nearest that there are."""
+    values = (x.float() * 127.5 + 127.5).round().clamp(0, 255)
+    return values.to(torch.uint8).cpu().numpy()
 
 
 class ImageRows:

@@ -73,6 +73,15 @@ class Grid:
         """Number of steps between the levels."""
         return self.levels.t.numel() - 1
 
+    def after(self, step: int) -> Grid:
+        """Return the levels from the one that is reached after ``step`` steps, 0 to n_steps - 1."""
+        if not 0 <= step < self.n_steps:
+            raise InputError(
+                f"A walk of {self.n_steps} steps cannot begin after {step} of them.",
+                f"Choose 0 to {self.n_steps - 1}.",
+            )
+        return Grid(self.levels.at(slice(step, None)), self.at_ratio)
+
 
 class Schedule:
     r"""Signal and noise as functions of time; :math:`\sigma/\alpha` rises with it, from data at 0.
