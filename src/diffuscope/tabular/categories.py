@@ -8,8 +8,8 @@ coordinate, but at most 4: with many or rare categories a coordinate would other
 :math:`\sqrt k` standard deviations, which no network fits well, and be decided at noise levels where
 numbers of unit variance are not yet visible.
 
-On purely categorical and on mixed tables of known laws ``onehot`` comes nearer to the law than ``bits``, and has
-probabilities of its categories: a network answers with them, and is trained by cross-entropy
+On purely categorical and on mixed tables of known laws ``onehot`` comes nearer to the law than ``bits``, and
+has probabilities of its categories: a network answers with them, and is trained by cross-entropy
 (:mod:`diffuscope.partial.choices`). It is the default; docs/tables.md has the figures, and those of
 multinomial diffusion, which is nearer still where all columns are categories.
 
