@@ -1,6 +1,7 @@
 """In what are images compared? In the features of a small network that knows what is on them."""
 
 from diffuscope.features.classifier import Classifier, Extractor, Judged
+from diffuscope.features.quality import ImageQuality, image_quality
 from diffuscope.features.training import train_classifier
 
-__all__ = ["Classifier", "Extractor", "Judged", "train_classifier"]
+__all__ = ["Classifier", "Extractor", "ImageQuality", "Judged", "image_quality", "train_classifier"]

@@ -53,8 +53,8 @@ class Classifier:
         (C, H, W) of the images that it takes.
     classes : tuple of str
     labelled : bool
-        Whether these are the classes of the data. Without labels it has learned by how much an image was
-        turned: its features serve as well, its probabilities say nothing of the data.
+        Whether these are the classes of the data. Without labels it has learned to tell groups and turns
+        apart: its features serve, its probabilities say nothing that anyone has asked.
     """
 
     network: FeatureNetwork = field(repr=False)
@@ -123,6 +123,5 @@ def checked_images(images: Images, shape: Sequence[int] | None = None) -> Images
 
 
 def to_network(images: Images) -> Tensor:
-    """Return images as the network sees them: float32 in [-1, 1], channels last in memory."""
-    x = torch.from_numpy(np.array(images)).to(torch.float32, memory_format=torch.channels_last)
-    return x.div_(127.5).sub_(1)
+    """Return images as the network sees them: float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1)

@@ -47,7 +47,6 @@ class FeatureNetwork(nn.Module):
         self.neck = nn.Linear(width * _GRID**2, FEATURES)
         self.head = nn.Linear(FEATURES, classes)
         self.register_buffer("unit", torch.ones(()))  # root mean square of a feature of training images
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def activations(self, x: Tensor) -> Tensor:
         """Return what the head is given, (n, f), for images (n, C, H, W) in [-1, 1]."""

@@ -1,5 +1,6 @@
 """How far are samples from data, and how far would perfect samples be? One concept a file."""
 
+from diffuscope.metrics.classes import ClassJudgement, Share, class_imbalance, entropy_gap, judge_classes
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
 from diffuscope.metrics.kernel import KernelDistance, kernel_distance
 from diffuscope.metrics.likelihood import (
@@ -24,22 +25,27 @@ from diffuscope.metrics.two_sample import (
 __all__ = [
     "FEATURE_METRICS",
     "METRICS",
+    "ClassJudgement",
     "KernelDistance",
     "LikelihoodGap",
     "Measured",
     "Measurements",
     "Metric",
     "Neighbourhoods",
+    "Share",
     "TwoSampleTest",
     "Yardstick",
     "against_floor",
+    "class_imbalance",
     "classifier_two_sample",
     "energy_distance",
     "entropy",
+    "entropy_gap",
     "excess_divergence",
     "extrapolated_frechet",
     "frechet_distance",
     "half_interval",
+    "judge_classes",
     "kernel_distance",
     "kl_divergence",
     "log_likelihood_gap",

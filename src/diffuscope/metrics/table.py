@@ -17,11 +17,13 @@ metrics                             points, most  draws real pairs
 ``frechet_distance``                10,000        all   all
 ``frechet_extrapolated``            10,000        all   all
 ``kernel_distance``                 10,000        all   all
+``class_imbalance``                 10,000        all   all
+``entropy_gap``                     10,000        all   all
 =================================== ============= ===== ==========
 
 Above four columns, where neighbours take long to find, ``precision`` to ``kl`` use 2,000, 500 and
-2,000 points. The last three are for features, such as a network makes of images, and measured only where
-they are asked for.
+2,000 points. From ``frechet_distance`` on they are for features, such as a network makes of images, the last
+two for its probabilities of classes; these are measured only where they are asked for.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.errors import InputError, unknown_name
+from diffuscope.metrics.classes import class_imbalance, entropy_gap
 from diffuscope.metrics.clouds import Points, checked_pair, subsample
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
 from diffuscope.metrics.kernel import kernel_distance
@@ -93,13 +96,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
-# Distances of features: of points in the units of data, where columns mean something, others say more.
+# Of features and of probabilities of classes: of points in the units of data others say more.
 FEATURE_METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("frechet_distance", "Fréchet distance", "floor", "low"),
         Metric("frechet_extrapolated", "Fréchet distance, extrapolated", "zero", "low"),
         Metric("kernel_distance", "Kernel distance", "zero", "low"),
+        Metric("class_imbalance", "Imbalance of classes", "floor", "low"),
+        Metric("entropy_gap", "Gap in certainty (nats)", "floor", "low"),
     )
 }
 
@@ -207,6 +212,13 @@ _FAMILIES = (
         draws=None,
         pairs=None,
         least=4,
+    ),
+    _Family(
+        ("class_imbalance", "entropy_gap"),
+        lambda x, y, f: (class_imbalance(x, y), entropy_gap(x, y)),
+        points=10_000,
+        draws=None,
+        pairs=None,
     ),
 )
 
