@@ -32,7 +32,7 @@ __all__ = ["SETTINGS", "train_classifier"]
 
 # All that the weights depend on besides data, seed and code; part of the name of a kept classifier.
 SETTINGS = {
-    "images": 240_000,  # seen altogether at most,
+    "images": 360_000,  # seen altogether at most,
     "epochs": 60,  # and so often each
     "batch": 128,
     "small_batch": 32,  # for fewer than ``small`` images
