@@ -10,6 +10,7 @@ so nothing is ever quantised, and a frame goes to a GIF or a PNG as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,12 +20,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from diffuscope.plots import FAINT, INK, MUTED
 from diffuscope.plots.ink import histogram, ink_level, ramp, rgb
+from diffuscope.plots.sheets import tiled
 from diffuscope.plots.view import BINS, State, view_of
 
-__all__ = ["SOLID", "Frame", "Stage"]
+__all__ = ["SOLID", "Frame", "SheetStage", "Stage"]
 
 Frame = NDArray[np.uint8]
 
@@ -53,7 +56,11 @@ class Stage:
     ----------
     palette : ndarray of uint8 of shape (INKS + GREYS, 3)
         Red, green and blue of each index of a frame.
+    solid : int
+        The index of the hue itself.
     """
+
+    solid = SOLID
 
     def __init__(
         self,
@@ -163,3 +170,65 @@ class Stage:
         brightness = np.asarray(self._canvas.buffer_rgba())[rows, columns, 1]
         indices: Frame = (INKS + self._darkness[brightness]).astype(np.uint8)
         return indices
+
+
+class SheetStage:
+    """The frames of an animation of images: a sheet of them, with a progress bar below.
+
+    Grey images are drawn in 256 greys, coloured ones in the 256 colours that suit the last state best.
+
+    Parameters
+    ----------
+    states : sequence of State
+        With x of shape (n, channels, height, width), values 0 to 255, all of the same shape.
+    color : str
+        The hue of the progress bar.
+    size_px : int
+        About the width of a frame: images are enlarged by whole factors.
+
+    Attributes
+    ----------
+    palette : ndarray of uint8 of shape (256, 3)
+    solid : int
+    """
+
+    solid = 256 - 3
+
+    def __init__(self, states: Sequence[State], *, color: str, size_px: int) -> None:
+        n, channels, _, width = states[0].x.shape
+        self._columns = math.ceil(math.sqrt(n))
+        self._gap = max(1, round(width / 14))
+        self._factor = max(1, round(size_px / (self._columns * (width + self._gap))))
+        own = [rgb(color), np.full(3, 0.9), np.ones(3)]  # of the bar, its track, and what is white
+        own_colors = np.round(255 * np.array(own)).astype(np.uint8)
+        free = 256 - len(own)
+        self._quantised: Image.Image | None = None
+        if channels == 1:
+            greys = np.round(np.linspace(0, 255, free)).astype(np.uint8)
+            self.palette = np.vstack([np.repeat(greys[:, None], 3, axis=1), own_colors])
+        else:
+            last = Image.fromarray(tiled(states[-1].x, self._columns, self._gap))
+            self._quantised = last.quantize(free, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            found = np.array(self._quantised.getpalette(), np.uint8).reshape(-1, 3)[:free]
+            self.palette = np.vstack([found, np.zeros((free - len(found), 3), np.uint8), own_colors])
+        self._bar, self._track, self._white = (np.uint8(free + i) for i in range(3))
+
+    def frame(self, state: State) -> Frame:
+        """Draw ``state``: indices of the palette, row 0 on top, of even height and width."""
+        sheet = tiled(state.x, self._columns, self._gap)
+        if self._quantised is None:
+            values = np.arange(256) * (256 - 4) / 255
+            indices = np.round(values).astype(np.uint8)[sheet[:, :, 0]]
+            indices[tiled(np.zeros_like(state.x), self._columns, self._gap)[:, :, 0] == 255] = self._white
+        else:
+            image = Image.fromarray(sheet).quantize(palette=self._quantised, dither=Image.Dither.NONE)
+            indices = np.asarray(image).copy()
+        indices = indices.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
+        height, width = indices.shape
+        thick = max(4, width // 100)
+        frame = np.full((height + 2 * thick + (height % 2), width + width % 2), self._white, np.uint8)
+        frame[:height, :width] = indices
+        done = round(width * min(max(state.progress, 0.0), 1.0))
+        frame[height + thick : height + 2 * thick] = self._track
+        frame[height + thick : height + 2 * thick, :done] = self._bar
+        return frame

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from diffuscope._frames import SOLID, Frame, Stage
+from diffuscope._frames import Frame, SheetStage, Stage
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
 from diffuscope.plots import NOISE
@@ -52,7 +52,8 @@ def save_animation(
     ----------
     states : sequence of State
         One frame each: points (n, d) with the same d; n may differ. With d > 2 the points are seen on
-        the first two principal axes, with d = 1 as a histogram.
+        the first two principal axes, with d = 1 as a histogram. Images (n, channels, height, width),
+        values 0 to 255, are shown on a sheet.
     path : path-like
         Ends in .gif, .mp4 or .html; the file appears whole or not at all.
     frame_ms : float, default 200
@@ -95,7 +96,11 @@ def save_animation(
     if loop < 0:
         raise InputError(f"An animation cannot play {loop} times.", "Give loop=0 to play it for ever.")
     ffmpeg = find_ffmpeg() if suffix == ".mp4" else ""  # say what is missing before the work
-    stage = Stage(states, color=color, title=title, size_px=size_px + size_px % 2, reference=reference)
+    stage: Stage | SheetStage
+    if states[0].x.ndim == 4:
+        stage = SheetStage(states, color=color, size_px=size_px)
+    else:
+        stage = Stage(states, color=color, title=title, size_px=size_px + size_px % 2, reference=reference)
     frames = (stage.frame(state) for state in states)
     times = np.full(len(states), float(frame_ms))
     times[-1] = max(frame_ms, hold_ms)
@@ -103,7 +108,7 @@ def save_animation(
         if suffix == ".gif":
             _write_gif(frames, stage.palette, temporary, times, loop)
         elif suffix == ".html":
-            _write_html(frames, stage.palette, temporary, times, loop, title or Path(path).stem)
+            _write_html(frames, stage, temporary, times, loop, title or Path(path).stem)
         else:
             _write_mp4(frames, stage.palette, temporary, times, ffmpeg)
 
@@ -214,25 +219,26 @@ def _write_mp4(
 
 def _write_html(
     frames: Iterator[Frame],
-    palette: Frame,
+    stage: Stage | SheetStage,
     path: Path,
     times: NDArray[np.float64],
     loop: int,
     title: str,
 ) -> None:
     pictures = []
-    size = 0
+    height = width = 0
     for frame in frames:
         buffer = io.BytesIO()
-        _image(frame, palette).save(buffer, format="PNG", compress_level=4)
+        _image(frame, stage.palette).save(buffer, format="PNG", compress_level=4)
         pictures.append(base64.b64encode(buffer.getvalue()).decode("ascii"))
-        size = len(frame)
+        height, width = frame.shape
     page = _PAGE
     for mark, text in {
         "TITLE": html.escape(title.replace("$", "")),
-        "SIZE": str(size),
+        "WIDTH": str(width),
+        "HEIGHT": str(height),
         "LAST": str(len(pictures) - 1),
-        "COLOR": "#" + palette[SOLID].tobytes().hex(),
+        "COLOR": "#" + stage.palette[stage.solid].tobytes().hex(),
         "LOOP": str(loop),
         "TIMES": ",".join(f"{time:g}" for time in times),
         "FRAMES": ",\n".join(f'"{picture}"' for picture in pictures),
@@ -258,7 +264,7 @@ _PAGE = """<!doctype html>
 <style>
   body { margin: 0; min-height: 100vh; display: grid; place-content: center; background: #f4f4f5;
          color: #262626; font: 15px/1.4 system-ui, sans-serif; }
-  main { width: min(@SIZE@px, 94vw); background: #fff; border-radius: 12px; overflow: hidden;
+  main { width: min(@WIDTH@px, 94vw); background: #fff; border-radius: 12px; overflow: hidden;
          box-shadow: 0 2px 24px rgb(0 0 0 / .10); }
   canvas { display: block; width: 100%; cursor: pointer; }
   form { display: flex; gap: 12px; align-items: center; padding: 10px 16px 12px; }
@@ -271,7 +277,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <main>
-  <canvas width="@SIZE@" height="@SIZE@" role="img" aria-label="@TITLE@"></canvas>
+  <canvas width="@WIDTH@" height="@HEIGHT@" role="img" aria-label="@TITLE@"></canvas>
   <form onsubmit="return false">
     <button type="button" title="play or pause (space)" aria-label="play or pause"></button>
     <input type="range" min="0" max="@LAST@" value="0" aria-label="frame">

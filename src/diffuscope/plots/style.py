@@ -26,6 +26,7 @@ __all__ = [
     "NOISE",
     "chart",
     "heading",
+    "new_figure",
     "save_figure",
     "square_panels",
 ]
@@ -69,10 +70,16 @@ class _Picture(Figure):
         return buffer.getvalue()
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches."""
+    figure = _Picture(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def square_panels(rows: int, columns: int, inches: float, around: float = 0.2) -> tuple[Figure, NDArray[Any]]:
     """Square empty panels of so many inches in a faint frame, with room above and below them all."""
-    figure = _Picture(figsize=(columns * inches + 0.35, rows * (inches + 0.25) + around), dpi=DPI)
-    FigureCanvasAgg(figure)
+    figure = new_figure(columns * inches + 0.35, rows * (inches + 0.25) + around)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
     panels = figure.subplots(rows, columns, squeeze=False)
     for ax in panels.ravel():
