@@ -50,7 +50,7 @@ class InceptionFeatures:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
             raise InputError(
-                "Features of InceptionV3 need the package torch-fidelity, which is not installed.",
+                f"Features of InceptionV3 need the package torch-fidelity, which is not to be had ({error}).",
                 "Install it (pip install torch-fidelity), or use the built-in classifier.",
             ) from error
         path = Path(torch.hub.get_dir()) / "checkpoints" / _FILE if weights is None else Path(weights)
