@@ -32,6 +32,7 @@ LAYERS: list[set[str]] = [
     {"_frames"},
     {"animate"},
     {"pictures", "fidelity"},
+    {"image_pictures"},
     {"run"},
     {"planning", "diagnosis", "evaluation", "estimator"},
     {"experiment"},

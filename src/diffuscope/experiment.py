@@ -24,6 +24,7 @@ from diffuscope.datasets import Dataset
 from diffuscope.errors import RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.fitting import Fitting
+from diffuscope.images import ImageData
 from diffuscope.model import pick_device
 from diffuscope.planning import changes_from, claim, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter
@@ -208,11 +209,15 @@ class _Experiment:
                 k: m.to_json() for k, m in measure_quality(self.model, self.data, self.recipe.seed).items()
             }
         if pictures:
+            from diffuscope.image_pictures import save_image_pictures
             from diffuscope.pictures import save_pictures
 
             with self.reporter.stage("drawing"):
                 ratio = quality["sliced_wasserstein"]["ratio"]
-                save_pictures(self.model, self.data.filled, self.folder, ratio, run.metrics)
+                if isinstance(self.data, ImageData):
+                    save_image_pictures(self.model, self.data, self.folder, ratio, run.metrics)
+                else:
+                    save_pictures(self.model, self.data.filled, self.folder, ratio, run.metrics)
                 if isinstance(self.data, TableData):
                     _save_pairs(run, self.data)
         write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))

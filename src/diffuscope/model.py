@@ -160,6 +160,7 @@ class Model:
         steps: int | None = None,
         spacing: Spacing | None = None,
         seed: int = 0,
+        told: Told | None = None,
         **settings: Any,
     ) -> list[WalkState]:
         """Sample as :meth:`sample` does, and return all states of the walk.
@@ -171,7 +172,7 @@ class Model:
             the last is what :meth:`sample` returns for the same arguments.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
-        pieces = list(self._pieces(n, grid, way, seed, list))
+        pieces = list(self._pieces(n, grid, way, seed, list, told))
         return [
             WalkState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
             for states in zip(*pieces, strict=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,10 @@ _SHOWN = 10_000
 Points = NDArray[np.float64]
 
 
-def forward_states(model: Model, x: Points, pictures: PicturesSection, frames: int, seed: int) -> list[State]:
-    """Noise the data (n, d) to ``frames`` levels, each drawn anew from q(x_t | x_0)."""
+def forward_states(
+    model: Model, x: NDArray[Any], pictures: PicturesSection, frames: int, seed: int
+) -> list[State]:
+    """Noise the data (n, ...) to ``frames`` levels, each drawn anew from q(x_t | x_0)."""
     x = x[:_SHOWN]
     levels, names = _forward_levels(model, pictures, frames)
     x_0 = model.scaling.to_model(x)

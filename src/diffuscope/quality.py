@@ -2,29 +2,35 @@
 
 Where the data's law is known (built-in sets, one's own generator) samples meet fresh real draws, in the
 data's units. Otherwise they meet halves of real data, each column over its standard deviation, and the
-floor is the distance of one half from the other.
+floor is the distance of one half from the other. Images meet images that nothing was trained on, where there
+are some, in the features of a classifier (:mod:`diffuscope.features`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError, RunError
+from diffuscope.features import Extractor, cached_classifier
+from diffuscope.images import ImageData
 from diffuscope.metrics import Measured, against_floor, sliced_wasserstein
 from diffuscope.model import Model
+from diffuscope.progress import Reporter
 from diffuscope.seeds import stream_seed
 
-__all__ = ["RealClouds", "generated_clouds", "measure_quality", "real_clouds"]
+__all__ = ["RealClouds", "extractor_for", "generated_clouds", "measure_quality", "real_clouds"]
 
 Points = NDArray[np.float64]
 
 _MOST_POINTS = 10_000
 _DRAWS = 8
 _FLOOR_PAIRS = 32
+_MOST_IMAGES, _IMAGE_DRAWS = 256, 2
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class RealClouds:
         columns of unlike units would not count alike.
     holes : ndarray of shape (m, d), bool
         Where training rows are missing. Real ones hold 0 there, and so have samples to, row by row.
+    extractor : Extractor or None
+        What turns images into points.
     """
 
     real: list[Points]
@@ -52,9 +60,13 @@ class RealClouds:
     middle: Points
     unit: Points
     holes: NDArray[np.bool_]
+    extractor: Extractor | None = None
 
-    def shown(self, x: NDArray[np.floating]) -> Points:
+    def shown(self, x: NDArray[Any]) -> Points:
         """Bring points from the units of the data to those of the clouds."""
+        if self.extractor is not None:
+            pixels = x if x.dtype == np.uint8 else np.clip(np.round(x), 0, 255).astype(np.uint8)
+            return self.extractor.features(pixels).astype(np.float64)
         return np.asarray((x.astype(np.float64) - self.middle) / self.unit)
 
 
@@ -80,6 +92,8 @@ def real_clouds(
     InputError
         When ``held_out`` has other columns.
     """
+    if isinstance(data, ImageData):
+        return _image_clouds(data, seed)
     x = data.filled if held_out is None else np.asarray(held_out, dtype=np.float64)
     if x.ndim != 2 or x.shape[1] != data.x.shape[1] or len(x) < 2:
         raise InputError(
@@ -102,6 +116,23 @@ def real_clouds(
     clouds.real.extend(clouds.shown(cloud) for cloud in real)
     clouds.pairs.extend((clouds.shown(a), clouds.shown(b)) for a, b in both[:pairs])
     return clouds
+
+
+def _image_clouds(data: ImageData, seed: int) -> RealClouds:
+    """Return clouds of features of at most some hundred images each, as samples of images cost time."""
+    extractor = extractor_for(data)
+    unseen = data if data.held_out is None else data.held_out
+    n = min(len(unseen.x) // 2, _MOST_IMAGES)
+    features = extractor.features(unseen.pixels[: 4 * _MOST_IMAGES * _IMAGE_DRAWS]).astype(np.float64)
+    pairs = [_halves(features, n, _seed(seed, "halves", i)) for i in range(_FLOOR_PAIRS)]
+    nothing = np.zeros((1, 0), dtype=bool)
+    real = [first for first, _ in pairs[:_IMAGE_DRAWS]]
+    return RealClouds(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor)
+
+
+def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
+    """Return the classifier whose features images like these are measured in, trained once and kept."""
+    return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
 
 
 def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Points]:
@@ -138,7 +169,7 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
     Returns
     -------
     dict
-        The one metric ``sliced_wasserstein``: clouds of as many points as the data has, at most 10,000
+        The one metric ``sliced_wasserstein``, of images in features: clouds of as many points as the data has, at most 10,000
         (half of the data's where no fresh draws can be had), means over 8 pairs; the floor over 32.
     """
     clouds = real_clouds(data, seed=seed)

@@ -21,7 +21,7 @@ from diffuscope.guidance import Guided
 from diffuscope.images import to_model, to_pixels
 from diffuscope.inpainting import Painted, Resampled
 from diffuscope.model import Model
-from diffuscope.samplers import prior
+from diffuscope.samplers import WalkState, prior
 from diffuscope.schedules import Grid
 from diffuscope.seeds import stream
 
@@ -142,6 +142,14 @@ class ImageModel:
             When the model was told of no such class, or the sampling cannot be had.
         """
         return np.concatenate(list(self.batches(n, **wanted)))
+
+    def walk(
+        self, n: int, *, label: Any = None, guidance: float = 1.0, seed: int = 0, **wanted: Any
+    ) -> list[WalkState]:
+        """Sample as :meth:`sample` does, and return all states of the walk, in the units of the model."""
+        labels = self.labels(label, n)
+        told = None if labels is None else self._told(labels, guidance, (0.0, math.inf))
+        return self.model.walk(n, told=told, seed=seed, **wanted)
 
     def inpaint(
         self,
