@@ -69,7 +69,7 @@ def plot_walk(model: Model, walk: Sequence[WalkState]) -> Any:
 def save_image_pictures(
     model: Model, data: ImageData, folder: Path, ratio: float, metrics: Sequence[Mapping[str, float]]
 ) -> None:
-    """Write all pictures of a finished run: figures/*.png, forward.gif, reverse.gif, and one of both if asked.
+    """Write all pictures of a finished run: figures/*.png, forward.gif, reverse.gif, one of both if asked.
 
     Parameters
     ----------
