@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.features import cached_classifier
 from diffuscope.features.cache import cache_folder, load_classifier, save_classifier
 from diffuscope.progress import Reporter
@@ -103,8 +103,8 @@ SPOILED = {
     "a bit changed": flip,
     "text": lambda path: path.write_text("weights"),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "not finite": rewrite(lambda tensors, text: tensors["head.bias"].fill_(torch.nan)),
-    "huge": rewrite(lambda tensors, text: tensors["head.bias"].fill_(1e30)),
+    "not finite": rewrite(lambda tensors, text: tensors["head.bias"][3:4].fill_(torch.nan)),
+    "huge": rewrite(lambda tensors, text: tensors["head.bias"][3:4].fill_(1e30)),
     "unit of 0": rewrite(lambda tensors, text: tensors["unit"].zero_()),
     "negative variance": rewrite(lambda tensors, text: tensors["body.1.running_var"].neg_()),
     "a tensor less": rewrite(lambda tensors, text: tensors.pop("neck.bias")),
@@ -130,7 +130,10 @@ def test_a_file_that_is_not_whole_is_trained_again_and_replaced(
     given = digits.images, digits.labels
     cached_classifier(*given, folder=tmp_path)
     path = only_file(tmp_path)
+    key = load_tensors(path, "diffuscope-classifier-1")[1]["key"]
     SPOILED[spoil](path)
+    with pytest.raises(DiffuscopeError):
+        load_classifier(path, key)
     if spoil == "a folder":
         with pytest.warns(UserWarning, match="could not be kept"):
             cached_classifier(*given, folder=tmp_path)
