@@ -6,9 +6,16 @@ from collections.abc import Callable
 
 from torch import nn
 
+from diffuscope.networks.annotated_unet import AnnotatedUNet
 from diffuscope.networks.article_mlp import ArticleMLP
 from diffuscope.networks.resmlp import ResMLP
+from diffuscope.networks.unet import UNet
 
-__all__ = ["NETWORKS", "ArticleMLP", "ResMLP"]
+__all__ = ["NETWORKS", "AnnotatedUNet", "ArticleMLP", "ResMLP", "UNet"]
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"article_mlp": ArticleMLP, "resmlp": ResMLP}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "article_mlp": ArticleMLP,
+    "resmlp": ResMLP,
+    "unet": UNet,
+    "annotated_unet": AnnotatedUNet,
+}

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FourierFeatures", "shared"]
+__all__ = ["FourierFeatures", "Sinusoids", "shared"]
 
 
 def shared(condition: Tensor) -> Tensor:
@@ -41,3 +41,30 @@ class FourierFeatures(nn.Module):
         """Map numbers (n, dimension) to features (n, 2 * n_frequencies)."""
         phase = c @ self.frequencies * (2 * math.pi)
         return torch.cat([phase.cos(), phase.sin()], dim=1)
+
+
+class Sinusoids(nn.Module):
+    r"""Sines and cosines at fixed angular frequencies, evenly spaced in their logarithm.
+
+    Frequencies from 1 to 1/10000 are the positions of Vaswani et al. (2017, section 3.5), as Ho et al. (2020)
+    show the time.
+
+    Parameters
+    ----------
+    width : int
+        Features; even, at least 4.
+    fastest, slowest : float
+        Radians per unit.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, fastest: float = 1.0, slowest: float = 1e-4) -> None:
+        super().__init__()
+        steps = torch.linspace(math.log(fastest), math.log(slowest), width // 2)
+        self.register_buffer("frequencies", steps.exp())
+
+    def forward(self, c: Tensor) -> Tensor:
+        """Map numbers (n,) to features (n, width)."""
+        phase = c[:, None].to(self.frequencies.dtype) * self.frequencies
+        return torch.cat([phase.sin(), phase.cos()], dim=1)
