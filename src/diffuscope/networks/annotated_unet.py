@@ -1,8 +1,8 @@
 """The U-Net of "The Annotated Diffusion Model" (Rogge & Rasul 2022), which the tutorial points to.
 
 Two ConvNeXt blocks and linear attention at each size, softmax attention in the middle, one way across at each
-size but the largest. It is kept as it was, to be compared with: what it does not know (zeros at the start, ways
-across for every block, classes) is in :mod:`diffuscope.networks.unet`.
+size but the largest. It is kept as it was, to be compared with: what it does not know (zeros at the start,
+ways across for every block, classes) is in :mod:`diffuscope.networks.unet`.
 """
 
 from __future__ import annotations
