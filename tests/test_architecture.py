@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 LAYERS: list[set[str]] = [
     {"errors"},
     {"files", "seeds", "progress", "threads"},
-    {"tensors", "schedules"},
+    {"tensors", "schedules", "precision"},
     {"forward"},
     {"denoiser"},
     {"losses", "samplers", "guidance"},

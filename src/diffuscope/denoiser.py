@@ -212,7 +212,7 @@ class Denoiser(nn.Module):
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
         condition = self.condition(level, x_t).expand(x_t.shape[0])
         output: Tensor = self.network(x_t * c_in, condition, *(() if label is None else (label,)))
-        return output
+        return output.to(x_t.dtype)  # under autocast it may come in fewer bits
 
     def forward(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
         """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,); of classes (n,)."""

@@ -26,6 +26,7 @@ from diffuscope.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.forward import coefficient
 from diffuscope.likelihood import log_density
+from diffuscope.precision import autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
@@ -256,6 +257,7 @@ class Model:
         numbers = _NUMBERS_PER_PIECE
         if self.is_of_images and self.device.type == "cpu":
             numbers = _PIXELS_PER_PIECE  # a network of images is large enough for few to fill a core
+        half = half_type(self.recipe.sampling.precision, self.device)
         size = max(1, min(_POINTS_PER_PIECE, numbers // self.dimension))
 
         def piece(start: int) -> _T:
@@ -267,7 +269,8 @@ class Model:
                 x = begin(start, stop, x)
             elif told is not None:
                 x = _around_mean(denoiser, x, grid)
-            return keep(walk(denoiser, x, grid, sampler, generator))
+            with autocast(half, self.device):  # of this thread
+                return keep(walk(denoiser, x, grid, sampler, generator))
 
         return side_by_side(piece, range(0, n, size), self.device)
 

@@ -20,6 +20,7 @@ from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
 from diffuscope.partial import FLAGS, Choices, Factors, PartialDenoiser, PartialLoss
+from diffuscope.precision import Precision
 from diffuscope.recipes.settings import check_settings
 from diffuscope.samplers import SAMPLERS, make_sampler
 from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
@@ -145,7 +146,7 @@ class NetworkSection(_Named):
     def _check(self) -> NetworkSection:
         self._complete("network", NETWORKS, fixed=_TOLD)
         for key, value in self.settings.items():
-            least = 0 if key in ("depth", "n_directions") else 1
+            least = 0 if key in ("depth", "n_directions", "embedding") else 1
             most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
             if type(value) is int and not least <= value <= most:
                 raise InputError(
@@ -234,8 +235,9 @@ class TrainingSection(_Section):
     """Steps between checkpoints."""
     accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
     """Parts in which a batch is taken, one after the other, to save memory."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """In which the network multiplies; weights and all else stay in float32."""
+    precision: Precision = "float32"
+    """In which the network multiplies; weights and all else stay in float32. ``auto``: in 16 bits where the
+    device does that in hardware."""
     drop_labels: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the images of which the network is not told the class, so that it also learns all of them."""
     compile: bool = False
@@ -255,6 +257,7 @@ class SamplingSection(_Named):
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 100
     spacing: Spacing = "uniform"
     rho: _PositiveFloat = 7.0
+    precision: Precision = "float32"
 
     @model_validator(mode="after")
     def _check(self) -> SamplingSection:

@@ -24,6 +24,7 @@ from torch import Tensor
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.losses import Examples
+from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.schedules import NoiseLevel
 from diffuscope.seeds import stream_seed
@@ -123,9 +124,8 @@ class Trainer:
             betas=self.settings.betas,
             fused=vector.device.type in ("cpu", "cuda"),
         )
-        precision = self.settings.precision
-        self._half = None if precision == "float32" else getattr(torch, precision)
-        self._scaler = torch.amp.GradScaler(vector.device.type, enabled=precision == "float16")
+        self._half = half_type(self.settings.precision, vector.device)
+        self._scaler = torch.amp.GradScaler(vector.device.type, enabled=self._half is torch.float16)
         network = self.denoiser.network
         self._network = torch.compile(network) if self.settings.compile else network
         self.step = 0
@@ -226,7 +226,7 @@ class Trainer:
         total = torch.zeros((), device=batch.inputs.device)
         for start in range(0, n, size):
             part = batch.at(slice(start, start + size))
-            with torch.autocast(batch.inputs.device.type, self._half, enabled=self._half is not None):
+            with autocast(self._half, batch.inputs.device):
                 output = part.answer(self._network)
             loss = self.loss.value(output.to(part.inputs.dtype), part)
             if size < n:
