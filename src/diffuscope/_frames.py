@@ -22,9 +22,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from diffuscope.images.sheets import tiled
 from diffuscope.plots import FAINT, INK, MUTED
 from diffuscope.plots.ink import histogram, ink_level, ramp, rgb
-from diffuscope.plots.sheets import tiled
 from diffuscope.plots.view import BINS, State, view_of
 
 __all__ = ["SOLID", "Frame", "SheetStage", "Stage"]

@@ -13,6 +13,7 @@ import glob
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from diffuscope.errors import RunError
 
 __all__ = [
     "append_text",
+    "atomic_folder",
     "atomic_write",
     "remove_abandoned",
     "sole_writer",
@@ -59,6 +61,35 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; rename it to ``path`` if the block ends well.
+
+    What is there already has to be an empty folder. Files in it are left to the system to flush: a kill
+    leaves all of them or none, a loss of power may leave fewer.
+
+    Raises
+    ------
+    RunError
+        When the disk is full, the folder cannot be written to, or ``path`` is not an empty folder.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(path.name)}"))
+        temporary.mkdir()
+        yield temporary
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()  # Windows renames over nothing, not even over an empty folder
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _as_run_error(error, path) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path``, whole or not at all."""
     with atomic_write(path) as temporary:
@@ -90,12 +121,14 @@ def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None
 
 
 def _remove_dead(paths: Iterable[Path]) -> None:
-    """Remove those of the temporary files whose process is no more."""
+    """Remove those of the temporary files and folders whose process is no more."""
     for path in paths:
         match = _TEMPORARY.match(path.name)
         if match and path.is_file() and not _alive(int(match[1])):
             with contextlib.suppress(OSError):
                 path.unlink()
+        elif match and path.is_dir() and not path.is_symlink() and not _alive(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager

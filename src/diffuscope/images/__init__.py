@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from diffuscope.images.data import ImageData
 from diffuscope.images.rows import ImageRows, to_model, to_pixels
+from diffuscope.images.writing import ImageWriter, check_image_target, save_grid, save_images
 
-__all__ = ["ImageData", "ImageRows", "to_model", "to_pixels"]
+__all__ = [
+    "ImageData",
+    "ImageRows",
+    "ImageWriter",
+    "check_image_target",
+    "save_grid",
+    "save_images",
+    "to_model",
+    "to_pixels",
+]

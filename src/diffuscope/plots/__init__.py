@@ -8,7 +8,7 @@ from diffuscope.plots.diagnosis import plot_diagnosis
 from diffuscope.plots.ink import Limits
 from diffuscope.plots.pairs import plot_pairs
 from diffuscope.plots.quality import plot_quality
-from diffuscope.plots.sheets import plot_sheet, tiled
+from diffuscope.plots.sheets import plot_sheet
 from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, save_figure
 from diffuscope.plots.view import Projection, State, View, axis_limits, view_of
 
@@ -36,6 +36,5 @@ __all__ = [
     "plot_sheet",
     "plot_walk_rows",
     "save_figure",
-    "tiled",
     "view_of",
 ]

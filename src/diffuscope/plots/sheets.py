@@ -10,50 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from diffuscope.errors import InputError
+from diffuscope.images.sheets import tiled
 from diffuscope.plots.style import INK, MUTED, new_figure
 
-__all__ = ["plot_sheet", "tiled"]
+__all__ = ["plot_sheet"]
 
 _SIDE_INCHES = 0.72  # of an image, at least
 _WIDEST_INCHES = 24.0
 _GAP = 0.08  # between images, in their widths
-
-
-def tiled(images: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Put images on a white sheet, row by row.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n, channels, height, width)
-        Values 0 to 255; what lies beyond is cut. One channel is grey, three are red, green and blue.
-    columns : int
-    gap : int
-        White pixels between two.
-
-    Returns
-    -------
-    ndarray of shape (height of the sheet, width of the sheet, 3), uint8
-
-    Raises
-    ------
-    InputError
-        When there are no images, or of another number of channels.
-    """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
-        raise InputError(
-            f"Images of shape {images.shape} cannot be shown.", "Give (n, 1 or 3, height, width), n above 0."
-        )
-    n, _, height, width = images.shape
-    rows = math.ceil(n / columns)
-    shown = np.round(np.nan_to_num(images.astype(np.float32), nan=0.0, posinf=255.0, neginf=0.0))
-    shown = np.clip(shown, 0, 255).astype(np.uint8)
-    shown = np.broadcast_to(shown, (n, 3, height, width)).transpose(0, 2, 3, 1)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for i, image in enumerate(shown):
-        top, left = i // columns * (height + gap), i % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
 
 
 def plot_sheet(
