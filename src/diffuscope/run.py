@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from diffuscope.asking import RowModel
+from diffuscope.asking import ImageModel, RowModel
 from diffuscope.datasets import POINT_SETS, Dataset, TableWriter, check_writable, load_dataset
 from diffuscope.datasets.arrays import names_of
 from diffuscope.errors import FormatError, InputError
+from diffuscope.images import ImageWriter, check_image_target
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -121,20 +122,35 @@ class Run:
         """
         return RowModel(self.model)
 
+    @property
+    def images(self) -> ImageModel:
+        """What can be asked of a model of images: images of a class, the rest of one, variants, ways.
+
+        Raises
+        ------
+        InputError
+            When the run is one of points or rows.
+        """
+        return ImageModel(self.model)
+
     def sample(self, n: int, **wanted: Any) -> Any:
-        """Draw points, or rows of a table.
+        """Draw points, rows of a table, or images.
 
         Parameters
         ----------
         n : int
         **wanted
             Of :meth:`diffuscope.model.Model.sample`; for tables also ``y``, ``given`` and ``guidance`` of
-            :meth:`diffuscope.DiffusionModel.sample`.
+            :meth:`diffuscope.DiffusionModel.sample`; for images ``label``, ``guidance`` and ``interval`` of
+            :meth:`diffuscope.asking.ImageModel.sample`.
 
         Returns
         -------
-        ndarray of shape (n, d) in the units of the data, or a table with the columns that it was trained on
+        ndarray of shape (n, d) in the units of the data, or a table with the columns that it was trained on,
+        or images of shape (n, channels, height, width), uint8
         """
+        if self.model.is_of_images:
+            return self.images.sample(n, **wanted)
         if self.model.rows is None:
             return self.model.sample(n, **wanted)
         return self.model.rows.join(*self.table.sample(n, with_target=True, **wanted))
@@ -150,6 +166,10 @@ class Run:
         """Draw points as a DataFrame with the columns of the data."""
         import pandas as pd
 
+        if self.model.is_of_images:
+            raise InputError(
+                "Images are no rows of a table.", "Take them as an array (sample), or write them (sample_to)."
+            )
         if self.model.rows is not None:
             return read_frame(self.sample(n, **wanted)).data
         return pd.DataFrame(
@@ -159,12 +179,17 @@ class Run:
     def sample_to(self, path: str | Path, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Path:
         """Write ``n`` points or rows to .npy, .npz, .csv, .tsv or .parquet; memory stays flat for any ``n``.
 
+        Images go to .npy or .npz, into a folder (a name without suffix), or on one sheet (.png), see
+        :class:`diffuscope.images.ImageWriter`; of classes that are asked for the labels are written too.
+
         Raises
         ------
         InputError
             When the format is not known, or the sampling cannot be had.
         """
         path = Path(path)
+        if self.model.is_of_images:
+            return self._images_to(path, n, reporter, wanted)
         check_writable(path)
         if self.model.rows is not None:
             return self._rows_to(path, n, reporter, wanted)
@@ -189,6 +214,22 @@ class Run:
         with TableWriter(path, n, first.shape[1], names_of(first)) as writer:
             for table in itertools.chain([first], tables):
                 writer.append(table)
+        return path
+
+    def _images_to(self, path: Path, n: int, reporter: Reporter | None, wanted: Mapping[str, Any]) -> Path:
+        check_image_target(path, (n, *self.model.shape))
+        model = self.images
+        batches = model.batches(n, **wanted)
+        first = next(batches)
+        labels, done = model.labels(wanted.get("label"), n), 0
+        with (
+            (reporter or Reporter(False)).bar("sampling", n, "images") as bar,
+            ImageWriter(path, n, labels, model.classes) as writer,
+        ):
+            for images in itertools.chain([first], batches):
+                writer.append(images)
+                done += len(images)
+                bar.update(done)
         return path
 
     def walk(self, n: int = _WALKERS, **wanted: Any) -> list[WalkState]:

@@ -10,6 +10,7 @@ from diffuscope.cli.common import app, say
 from diffuscope.cli.compare import compare
 from diffuscope.cli.diagnose import diagnose
 from diffuscope.cli.evaluate import evaluate
+from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
 from diffuscope.cli.sample import sample
@@ -18,7 +19,10 @@ from diffuscope.errors import DiffuscopeError
 
 __all__ = ["app", "main"]
 
-for _command in (train, sample, impute, animate, evaluate, diagnose, compare):  # in the order of --help
+for _command in (  # in the order of --help
+    *(train, sample, impute, inpaint, vary, interpolate),
+    *(animate, evaluate, diagnose, compare),
+):
     app.command()(_command)
 app.command("list")(list_)
 

@@ -12,7 +12,24 @@ from typer.core import TyperGroup
 from diffuscope import __version__
 from diffuscope.errors import InputError
 
-__all__ = ["Debug", "Device", "RunDir", "app", "free", "is_main", "read_settings", "say"]
+__all__ = [
+    "Debug",
+    "Device",
+    "Force",
+    "Guidance",
+    "Interval",
+    "Label",
+    "RunDir",
+    "SamplerName",
+    "Seed",
+    "Steps",
+    "app",
+    "free",
+    "is_main",
+    "read_settings",
+    "say",
+    "steering",
+]
 
 
 class _Commands(TyperGroup):
@@ -48,6 +65,23 @@ app = typer.Typer(
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+SamplerName = Annotated[
+    str | None, typer.Option("--sampler", help="diffuscope list samplers. [default: the run's]")
+]
+Steps = Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")]
+Seed = Annotated[int, typer.Option(help="Seed.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="CLASS", help="The class that is asked for, by name or number from 0."),
+]
+Guidance = Annotated[
+    float | None, typer.Option(help="How typical of what is asked for each is to be. [default: 1]")
+]
+Interval = Annotated[
+    str | None,
+    typer.Option(metavar="LOW,HIGH", help="Guide only where noise / signal is between these."),
+]
 
 
 def _version(show: bool) -> None:
@@ -88,3 +122,19 @@ def free(path: Path, force: bool) -> None:
         raise InputError(
             f"{path} exists already; it was not touched.", "Choose another name, or give --force."
         )
+
+
+def steering(label: str | None, guidance: float | None, interval: str | None) -> dict[str, Any]:
+    """Turn the options that steer images into arguments; those that were not given are left out."""
+    wanted: dict[str, Any] = {"label": label, "guidance": guidance}
+    if interval is not None:
+        if guidance is None:
+            raise InputError("--interval says where to guide, and there is no guidance.", "Give --guidance.")
+        try:
+            low, high = map(float, interval.split(","))
+        except ValueError as error:
+            raise InputError(
+                f"{interval!r} is no interval.", "Write --interval LOW,HIGH, such as 0.2,5."
+            ) from error
+        wanted["interval"] = (low, high)
+    return {name: value for name, value in wanted.items() if value is not None}

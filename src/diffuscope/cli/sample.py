@@ -1,4 +1,4 @@
-"""``diffuscope sample RUN -o FILE``: points, or rows of a table, from a trained model."""
+"""``diffuscope sample RUN -o FILE``: points, rows of a table, or images from a trained model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from diffuscope.cli.common import Debug, Device, RunDir, free, read_settings
+from diffuscope.cli.common import (
+    Debug,
+    Device,
+    Force,
+    Guidance,
+    Interval,
+    RunDir,
+    SamplerName,
+    Seed,
+    Steps,
+    free,
+    read_settings,
+    steering,
+)
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,17 +31,21 @@ def sample(
     run: RunDir,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="FILE.npy, .npz, .csv, .tsv, .parquet or .png.", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            help="FILE.npy, .npz, .csv, .tsv, .parquet or .png; of images .png (one sheet), .npy, .npz "
+            "or FOLDER.",
+            show_default=False,
+        ),
     ],
-    n: Annotated[int, typer.Option("-n", help="How many.")] = 10_000,
-    sampler: Annotated[
-        str | None, typer.Option(help="diffuscope list samplers. [default: the run's]")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="How many. [default: 10000, of images 64]")] = None,
+    sampler: SamplerName = None,
+    steps: Steps = None,
     spacing: Annotated[
         str | None, typer.Option(help="uniform, trailing or karras. [default: the run's]")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Seed = 0,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the sampler, such as eta=0.5."),
@@ -37,20 +54,21 @@ def sample(
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Of a table: rows with this value, such as sex=F."),
     ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="Of a table: how typical of its target a row is to be. [default: 1]")
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS", help="Of images: the class asked for, by name or number from 0, or 'each'."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    guidance: Guidance = None,
+    interval: Interval = None,
+    force: Force = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Draw points, or rows of a table, from a trained model into a file, or as a picture beside the data."""
-    free(out, force)
-    picture = out.suffix.lower() in (".png", ".svg", ".pdf")
-    if not picture:
-        from diffuscope.datasets import check_writable
-
-        check_writable(out)
+    """Draw points, rows of a table, or images from a trained model into a file, or as a picture."""
+    if not out.is_dir():
+        free(out, force)
     from diffuscope.progress import Reporter
     from diffuscope.run import load
 
@@ -61,19 +79,48 @@ def sample(
         "spacing": spacing,
         "seed": seed,
         **read_settings(set_ or []),
-        **_conditions(opened, given or [], guidance),
+        **_conditions(opened, given or [], label, guidance, interval),
     }
-    if picture:
+    images = opened.model.is_of_images
+    if n is None:
+        n = _default(opened, label)
+    if not images and out.suffix.lower() in (".png", ".svg", ".pdf"):
         from diffuscope.plots import save_figure
 
         save_figure(opened.plot_samples(n, **wanted), out)
     else:
         opened.sample_to(out, n, reporter=Reporter(), **wanted)
-    typer.echo(f"{n:,} {'points' if opened.model.rows is None else 'rows'} in {out}")
+    typer.echo(f"{n:,} {_unit(opened)} in {out}")
 
 
-def _conditions(run: Run, given: list[str], guidance: float | None) -> dict[str, Any]:
-    """Return what is known of the rows of a table."""
+def _default(run: Run, label: str | None) -> int:
+    """Return how many are drawn where nobody says; of each class as many."""
+    if not run.model.is_of_images:
+        return 10_000
+    classes = len(run.images.classes) if label == "each" else 0
+    return max(64 // classes, 1) * classes if classes else 64
+
+
+def _unit(run: Run) -> str:
+    if run.model.is_of_images:
+        return "images"
+    return "points" if run.model.rows is None else "rows"
+
+
+def _conditions(
+    run: Run, given: list[str], label: str | None, guidance: float | None, interval: str | None
+) -> dict[str, Any]:
+    """Return what is asked of images, or known of the rows of a table."""
+    if run.model.is_of_images:
+        if given:
+            raise InputError("--given speaks of columns, and this is a run of images.", "Give --label CLASS.")
+        return steering(label, guidance, interval)
+    for option, value in (("--label", label), ("--interval", interval)):
+        if value is not None:
+            raise InputError(
+                f"{option} is for images, and this is a run of {_unit(run)}.",
+                "Leave it out." if run.model.rows is None else "Ask for rows by --given COLUMN=VALUE.",
+            )
     if not given and guidance is None:
         return {}
     rows = run.table.rows

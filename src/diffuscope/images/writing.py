@@ -33,11 +33,17 @@ _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')  # on some system or other
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 
 
-def check_image_target(path: str | os.PathLike[str]) -> None:
+def check_image_target(path: str | os.PathLike[str], shape: Sequence[int] | None = None) -> None:
     """Raise an InputError unless images can be written to ``path``; call it before any work is done.
 
     ``.png`` is one sheet, ``.npy`` and ``.npz`` are arrays of bytes, and a name without suffix is a folder of
     PNG files, which must not hold anything yet.
+
+    Parameters
+    ----------
+    path : str or path
+    shape : (n, channels, height, width), optional
+        Of the images, to see whether so many go on a sheet.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -45,6 +51,8 @@ def check_image_target(path: str | os.PathLike[str]) -> None:
     if suffix in _FILES:
         if path.is_dir():
             raise InputError(f"Cannot write {path}: it is a folder.", f"Give {known}.")
+        if suffix == ".png" and shape is not None:
+            check_sheet(shape[0], *shape[2:])
         return
     if suffix and not path.is_dir():
         raise InputError(f"Cannot write images as {suffix!r} ({path}).", f"Give {known}.")

@@ -1,0 +1,214 @@
+"""``diffuscope inpaint``, ``vary``, ``interpolate``: what else a model of images can be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from diffuscope.cli.common import (
+    Debug,
+    Device,
+    Force,
+    Guidance,
+    Interval,
+    Label,
+    RunDir,
+    SamplerName,
+    Seed,
+    Steps,
+    free,
+    steering,
+)
+from diffuscope.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from diffuscope.asking import ImageModel
+
+__all__ = ["inpaint", "interpolate", "vary"]
+
+_ACROSS = 12  # images of a row, at most
+_FRAME_MS = 120
+_ImageFile = Annotated[
+    Path, typer.Argument(metavar="IMAGE", help="An image of any kind, such as a .png.", show_default=False)
+]
+_Out = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", help="FILE.png (several: one sheet), .npy, .npz or FOLDER.", show_default=False
+    ),
+]
+_Count = Annotated[int, typer.Option("-n", min=1, help="How many.")]
+_Resize = Annotated[bool, typer.Option("--resize", help="Bring images to the size of the model's.")]
+
+
+def inpaint(
+    run: RunDir,
+    image: _ImageFile,
+    out: _Out,
+    mask: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="An image of the model's size: white is drawn anew.", show_default=False
+        ),
+    ],
+    n: _Count = 1,
+    resample: Annotated[
+        int, typer.Option(help="How often each step is taken: 5 to 10 fit edges better, and take as long.")
+    ] = 1,
+    label: Label = None,
+    guidance: Guidance = None,
+    interval: Interval = None,
+    sampler: SamplerName = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    resize: _Resize = False,
+    force: Force = False,
+    device: Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Draw what lies under a mask, given the rest of an image."""
+    model = _open(run, out, n, force, device)
+    from diffuscope.images import read_mask
+
+    pixels = _read(model, [image], resize)
+    holes = read_mask(mask, (pixels.shape[2], pixels.shape[3]))
+    wanted = {"sampler": sampler, "steps": steps, "seed": seed, **steering(label, guidance, interval)}
+    with _drawing():
+        made = model.inpaint(pixels, holes, n=n, resample=resample, **wanted)
+    _write(made, out)
+
+
+def vary(
+    run: RunDir,
+    image: _ImageFile,
+    out: _Out,
+    strength: Annotated[
+        float, typer.Option(help="Share of the walk: 0.2 redraws details, 0.8 all but the rough shape.")
+    ] = 0.5,
+    n: _Count = 1,
+    label: Label = None,
+    guidance: Guidance = None,
+    interval: Interval = None,
+    sampler: SamplerName = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    resize: _Resize = False,
+    force: Force = False,
+    device: Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Draw variants of an image."""
+    model = _open(run, out, n, force, device)
+    pixels = _read(model, [image], resize)
+    wanted = {"sampler": sampler, "steps": steps, "seed": seed, **steering(label, guidance, interval)}
+    with _drawing():
+        made = model.vary(pixels, strength, n=n, **wanted)
+    _write(made, out)
+
+
+def interpolate(
+    run: RunDir,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="FILE.png (side by side), .npy, .npz or FOLDER; or .gif, .mp4 or .html.",
+            show_default=False,
+        ),
+    ],
+    n: Annotated[int, typer.Option("-n", min=2, help="How many, with the ends.")] = 9,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="The image at one end. [default: a sample]"),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The image at the other. [default: a sample]")
+    ] = None,
+    label: Label = None,
+    guidance: Guidance = None,
+    interval: Interval = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="One without chance, see diffuscope list samplers. [default: heun]")
+    ] = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    resize: _Resize = False,
+    force: Force = False,
+    device: Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Draw images on the way from one image to another, or from one sample to another."""
+    if (from_ is None) != (to is None):
+        raise InputError("A way has two ends, and one was given.", "Give both --from and --to, or none.")
+    is_moving = out.suffix.lower() in (".gif", ".mp4", ".html")
+    if is_moving:
+        from diffuscope.animate import check_animation
+
+        check_animation(out)
+    model = _open(run, out, n, force, device, is_moving)
+    ends = None if from_ is None or to is None else _read(model, [from_, to], resize)
+    wanted = {"steps": steps, "seed": seed, **steering(label, guidance, interval)}
+    if sampler is not None:
+        wanted["sampler"] = sampler
+    with _drawing():
+        made = model.interpolate(n, images=ends, **wanted)
+    if is_moving:
+        _animate(made, out)
+        typer.echo(f"{n:,} images in {out}")
+    else:
+        _write(made, out, min(n, _ACROSS))
+
+
+def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: bool = False) -> ImageModel:
+    """Load a model of images, once it is clear that what it makes can be written."""
+    if not out.is_dir():
+        free(out, force)
+    from diffuscope.images import check_image_target
+    from diffuscope.run import load
+
+    if not is_moving:
+        check_image_target(out)
+    model = load(run, device=device).images
+    if not is_moving:
+        check_image_target(out, (n, *model.model.shape))
+    return model
+
+
+def _read(model: ImageModel, paths: list[Path], resize: bool) -> NDArray[np.uint8]:
+    import numpy as np
+
+    from diffuscope.images import read_image
+
+    shape = cast("tuple[int, int, int]", model.model.shape)
+    return np.stack([read_image(path, shape, resize=resize) for path in paths])
+
+
+def _drawing() -> Any:
+    from diffuscope.progress import Reporter
+
+    return Reporter().stage("drawing")
+
+
+def _write(images: NDArray[np.uint8], out: Path, columns: int | None = None) -> None:
+    from diffuscope.images import save_grid, save_images
+
+    if out.suffix.lower() == ".png":
+        save_grid(images, out, columns)
+    else:
+        save_images([images], out, len(images))
+    typer.echo(f"{len(images):,} {'image' if len(images) == 1 else 'images'} in {out}")
+
+
+def _animate(images: NDArray[np.uint8], out: Path) -> None:
+    """Write a moving picture that goes there and back."""
+    from diffuscope.animate import State, save_animation
+
+    moments = images[:, None].astype("float32")  # a sheet of one each
+    there = [State(x, "", i / (len(images) - 1)) for i, x in enumerate(moments)]
+    save_animation(there + there[-2:0:-1], out, frame_ms=_FRAME_MS, hold_ms=_FRAME_MS)
