@@ -37,6 +37,16 @@ def test_a_training_image_is_at_distance_zero_and_one_grey_level_is_seen():
     np.testing.assert_allclose(distances[1, 0], np.sqrt(1 / (3 * 64 * 64)), rtol=1e-12)
 
 
+def test_the_order_is_that_of_whole_numbers_where_float32_sees_no_difference():
+    x = np.full((1, 3, 160, 160), 255, np.uint8)
+    data = x.repeat(4, axis=0)
+    for i in range(4):
+        data[i, 0, 0, : 4 - i] -= 1
+    indices, distances = nearest(x, data)
+    assert indices.tolist() == [[3]]
+    np.testing.assert_allclose(distances, np.sqrt(1 / x.size), rtol=1e-12)
+
+
 def test_equally_near_ones_come_in_the_order_of_the_data():
     data = np.concatenate([images(3)] * 2)
     indices, _ = nearest(images(3), data, 2)

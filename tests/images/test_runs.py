@@ -93,9 +93,14 @@ def test_a_request_that_cannot_be_met_leaves_no_file(run, tmp_path):
         for wrong in ({"label": "bird"}, {"guidance": 2.0}, {"label": 0, "guidance": np.nan}, {"steps": 0}):
             with pytest.raises(InputError):
                 run.sample_to(tmp_path / name, 4, **wrong)
-    with pytest.raises(InputError, match="too large to look at"):
-        run.sample_to(tmp_path / "x.png", 10**7)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_not_sampled_first(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(run.model), "ends", lambda *_: pytest.fail("sampled"))
+    for name, what in (("x.png", "too large to look at"), ("x.jpg", "'.jpg'")):
+        with pytest.raises(InputError, match=what):
+            run.sample_to(tmp_path / name, 10**7)
 
 
 def test_images_are_no_table_and_points_are_no_images(run, run_dir):

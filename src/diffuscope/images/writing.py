@@ -355,7 +355,7 @@ def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
     taken: set[str] = set()
     for number, own in enumerate(class_names):
         name = _UNSAFE.sub("-", own).strip(". ")[:80].strip(". ") or "class"
-        name = f"{name}-" if _RESERVED.fullmatch(name) else name
+        name = f"class-{name}" if _RESERVED.fullmatch(name) else name
         while name.casefold() in taken:  # some systems do not tell A from a
             name = f"{name}-{number}"
         taken.add(name.casefold())
