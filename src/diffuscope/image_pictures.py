@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from diffuscope.pictures import forward_states, moving, reverse_row
 from diffuscope.plots import GENERATED, NOISE, State, plot_loss, plot_sheet, save_figure
 from diffuscope.samplers import WalkState
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = [
+    "SHOWN",
     "labels_shown",
     "plot_images",
     "plot_noising",
@@ -29,6 +33,7 @@ __all__ = [
 
 _COLUMNS = 8
 _ROWS = 8
+SHOWN = _COLUMNS * _ROWS
 _SHOWN_ROWS = 6
 Pixels = NDArray[np.uint8]
 
@@ -48,20 +53,20 @@ def sample_walk(model: Model, seed: int) -> list[WalkState]:
     )
 
 
-def plot_images(images: NDArray[Any], classes: Sequence[str] = (), title: str | None = None) -> Any:
+def plot_images(images: NDArray[Any], classes: Sequence[str] = (), title: str | None = None) -> Figure:
     """Show images; those of all classes in turn as a column for each."""
     columns = min(len(classes), 2 * _COLUMNS) or min(_COLUMNS, len(images))
     return plot_sheet(images, columns, title=title, column_titles=classes)
 
 
-def plot_noising(states: Sequence[State]) -> Any:
+def plot_noising(states: Sequence[State]) -> Figure:
     """Show how some images turn into noise, or noise into images: a row each, moments side by side."""
     rows = np.stack([state.x[:_SHOWN_ROWS] for state in states], axis=1)
     images = rows.reshape(-1, *rows.shape[2:])
     return plot_sheet(images, len(states), column_titles=[state.label for state in states])
 
 
-def plot_walk(model: Model, walk: Sequence[WalkState]) -> Any:
+def plot_walk(model: Model, walk: Sequence[WalkState]) -> Figure:
     """Show ten moments of a walk from noise."""
     return plot_noising(reverse_row(model, walk))
 
@@ -84,7 +89,7 @@ def save_image_pictures(
         The lines of metrics.jsonl.
     """
     seed, pictures, figures = model.recipe.seed, model.recipe.pictures, folder / "figures"
-    shown = some_images(data, _COLUMNS * _ROWS, seed)
+    shown = some_images(data, SHOWN, seed)
     save_figure(plot_images(shown), figures / "dataset.png")
     save_figure(plot_noising(forward_states(model, shown, pictures, 10, seed)), figures / "forward.png")
     walk = sample_walk(model, seed)

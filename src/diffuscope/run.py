@@ -23,7 +23,7 @@ from diffuscope.asking import ImageModel, RowModel
 from diffuscope.datasets import POINT_SETS, Dataset, TableWriter, check_writable, load_dataset
 from diffuscope.datasets.arrays import names_of
 from diffuscope.errors import FormatError, InputError
-from diffuscope.images import ImageWriter, check_image_target
+from diffuscope.images import ImageData, ImageWriter, check_image_target
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -240,21 +240,31 @@ class Run:
         self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
     ) -> Path:
         """Write a .gif, .mp4 or .html of the forward walk, the reverse walk, or one after the other."""
-        from diffuscope import pictures
+        from diffuscope import image_pictures, pictures
         from diffuscope.animate import save_animation
         from diffuscope.plots import GENERATED, NOISE
 
-        section = self.recipe.pictures
+        section, of_images = self.recipe.pictures, self.model.is_of_images
         states = []
         if forward:
             frames = section.forward_frames
-            states += pictures.forward_states(self.model, self.data.filled, section, frames, seed)
+            states += pictures.forward_states(self.model, self._some_data(seed), section, frames, seed)
         if reverse:
-            states += pictures.moving(self.model, self.walk(seed=seed))
+            walk = image_pictures.sample_walk(self.model, seed) if of_images else self.walk(seed=seed)
+            states += pictures.moving(self.model, walk)
         ms = section.reverse_ms if reverse else section.forward_ms
         color = GENERATED if reverse and not forward else NOISE
-        save_animation(states, path, frame_ms=ms, color=color, reference=self._reference())
+        reference = None if of_images else self._reference()
+        save_animation(states, path, frame_ms=ms, color=color, reference=reference)
         return Path(path)
+
+    def _some_data(self, seed: int) -> NDArray[Any]:
+        """Return the data as it is shown: points, or some images of all classes."""
+        if isinstance(self.data, ImageData):
+            from diffuscope import image_pictures
+
+            return image_pictures.some_images(self.data, image_pictures.SHOWN, seed)
+        return self.data.filled[:_WALKERS]
 
     def _reference(self) -> NDArray[np.float64] | None:
         """The data that set the axes of a picture, where they can be had."""
@@ -265,30 +275,40 @@ class Run:
 
     def plot_data(self) -> Figure:
         """Show the data."""
+        from diffuscope import image_pictures
         from diffuscope.plots import plot_dataset
 
+        if self.model.is_of_images:
+            return image_pictures.plot_images(self._some_data(0))
         return plot_dataset(self.data.filled[:_WALKERS], self.columns)
 
     def plot_forward(self, seed: int = 0) -> Figure:
         """Show ten steps of the noising."""
-        from diffuscope import pictures
+        from diffuscope import image_pictures, pictures
         from diffuscope.plots import plot_forward_grid
 
-        states = pictures.forward_states(self.model, self.data.filled, self.recipe.pictures, 10, seed)
+        states = pictures.forward_states(self.model, self._some_data(seed), self.recipe.pictures, 10, seed)
+        if self.model.is_of_images:
+            return image_pictures.plot_noising(states)
         return plot_forward_grid(states, reference=self._reference())
 
     def plot_walk(self, seed: int = 0) -> Figure:
         """Show ten moments of the reverse walk."""
-        from diffuscope import pictures
+        from diffuscope import image_pictures, pictures
         from diffuscope.plots import plot_walk_rows
 
+        if self.model.is_of_images:
+            return image_pictures.plot_walk(self.model, image_pictures.sample_walk(self.model, seed))
         row = pictures.reverse_row(self.model, self.walk(seed=seed))
         return plot_walk_rows([("", row)], reference=self._reference())
 
     def plot_samples(self, n: int = _WALKERS, **wanted: Any) -> Figure:
         """Show samples beside the data."""
+        from diffuscope import image_pictures
         from diffuscope.plots import plot_samples
 
+        if self.model.is_of_images:
+            return image_pictures.plot_images(self.sample(min(n, image_pictures.SHOWN), **wanted))
         return plot_samples(self.data.filled[:n], self.model.sample(n, **wanted), self.columns)
 
     def plot_loss(self) -> Figure:

@@ -58,7 +58,7 @@ def test_samples_are_images_of_the_class_asked_for(run):
 
 def test_guidance_outside_its_interval_is_none(run):
     asked = {"label": "dog", "steps": 3, "seed": 1}
-    plain, guided = run.sample(4, **asked), run.sample(4, guidance=5.0, **asked)
+    plain, guided = run.sample(4, guidance=1.0, **asked), run.sample(4, guidance=5.0, **asked)
     none = run.sample(4, guidance=5.0, interval=(1e6, 1e7), **asked)
     some = run.sample(4, guidance=5.0, interval=(0.1, 10.0), **asked)
     np.testing.assert_array_equal(plain, none)

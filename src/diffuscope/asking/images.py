@@ -102,7 +102,7 @@ class ImageModel:
         n: int,
         *,
         label: Any = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         interval: tuple[float, float] = (0.0, math.inf),
         seed: int = 0,
         **wanted: Any,
@@ -110,7 +110,7 @@ class ImageModel:
         """Sample as :meth:`sample` does, in pieces: memory stays flat for any n."""
         grid, sampler = self.model.plan(**wanted)
         labels = self.labels(label, n)
-        told = self._told(labels, guidance, interval) if labels is not None or guidance != 1 else None
+        told = self._told(labels, guidance, interval)
         for x in self.model.ends(n, grid, sampler, seed, told):
             yield _pixels(x)
 
@@ -125,7 +125,7 @@ class ImageModel:
             are as mixed as the data.
         guidance : float
             Scale of classifier-free guidance: 1 is the law itself, more makes images more typical of
-            their class, at the price of variety.
+            their class, at the price of variety. By default the recipe's.
         interval : (float, float)
             Ratios of noise to signal between which it is done.
         seed : int
@@ -144,11 +144,11 @@ class ImageModel:
         return np.concatenate(list(self.batches(n, **wanted)))
 
     def walk(
-        self, n: int, *, label: Any = None, guidance: float = 1.0, seed: int = 0, **wanted: Any
+        self, n: int, *, label: Any = None, guidance: float | None = None, seed: int = 0, **wanted: Any
     ) -> list[WalkState]:
         """Sample as :meth:`sample` does, and return all states of the walk, in the units of the model."""
         labels = self.labels(label, n)
-        told = None if labels is None else self._told(labels, guidance, (0.0, math.inf))
+        told = self._told(labels, guidance)
         return self.model.walk(n, told=told, seed=seed, **wanted)
 
     def inpaint(
@@ -159,7 +159,7 @@ class ImageModel:
         n: int = 1,
         resample: int = 1,
         label: Any = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         interval: tuple[float, float] = (0.0, math.inf),
         seed: int = 0,
         **wanted: Any,
@@ -219,7 +219,7 @@ class ImageModel:
         *,
         n: int = 1,
         label: Any = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         interval: tuple[float, float] = (0.0, math.inf),
         seed: int = 0,
         **wanted: Any,
@@ -265,7 +265,7 @@ class ImageModel:
         *,
         images: ArrayLike | None = None,
         label: Any = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         interval: tuple[float, float] = (0.0, math.inf),
         seed: int = 0,
         steps: int | None = None,
@@ -328,7 +328,7 @@ class ImageModel:
         """
         pixels = self._checked(images)
         grid, _ = self.model.plan("heun", steps)
-        told = self._told(self.labels(label, len(pixels)), 1.0, (0.0, math.inf))(0, len(pixels))
+        told = self._told(self.labels(label, len(pixels)), 1.0)(0, len(pixels))
         return self._encoded(to_model(torch.from_numpy(pixels)).to(self.model.device), told, grid)
 
     @torch.no_grad()
@@ -353,9 +353,13 @@ class ImageModel:
             x = coefficient(to.alpha, x) * (y + width * (slope + other) / 2)
         return x
 
-    def _told(self, labels: Labels | None, guidance: float, interval: tuple[float, float]) -> Any:
+    def _told(
+        self, labels: Labels | None, guidance: float | None, interval: tuple[float, float] = (0.0, math.inf)
+    ) -> Any:
         """Return what makes denoisers of pieces that are told of their classes."""
         denoiser = self.model.denoiser
+        if guidance is None:
+            guidance = 1.0 if labels is None else self.model.recipe.sampling.guidance
         if guidance != 1 and labels is None:
             raise InputError(
                 "Guidance makes more of a class, and none is asked for.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,33 +16,45 @@ def evaluate(
     run: RunDir,
     held_out: Annotated[
         Path | None,
-        typer.Option(help="Real data that the run never saw, as a table.", show_default=False),
+        typer.Option(
+            help="Real data that the run never saw: a table, or a folder of images.", show_default=False
+        ),
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Measure simpler methods beside it.")] = True,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     html: Annotated[
         bool, typer.Option("--html", help="Of a table: a report in one file, RUN/report.html.")
     ] = False,
+    samples: Annotated[
+        int | None, typer.Option("-n", "--samples", help="Of images: how many to draw. [default: 2000]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
     """Measure a run's samples by every metric, beside simpler methods or, of a table, real rows."""
-    from diffuscope.evaluation import Evaluation
+    from diffuscope.evaluation import TableEvaluation
     from diffuscope.evaluation import evaluate as measure
     from diffuscope.run import load
 
     opened = load(run, device=device)
     is_table = opened.model.rows is not None
     if html and not is_table:
-        raise InputError("A report is made of a table's run, and this is one of points.", "Leave --html out.")
-    unseen = None
+        raise InputError("A report is made of a table's run, and this is none.", "Leave --html out.")
+    unseen: Any = None
     if held_out is not None:
         from diffuscope.datasets import load_dataset, read_rows
+        from diffuscope.images import load_images
 
-        unseen = read_rows(held_out) if is_table else load_dataset(held_out).x
-    found = measure(opened, held_out=unseen, baselines=baselines, seed=seed)
-    files = found.save(run) if isinstance(found, Evaluation) else found.save(run, report=html)
+        if is_table:
+            unseen = read_rows(held_out)
+        elif opened.model.is_of_images:
+            shape = opened.model.shape
+            unseen = load_images(held_out, size=shape[1:], channels=shape[0])
+        else:
+            unseen = load_dataset(held_out).x
+    found = measure(opened, held_out=unseen, baselines=baselines, seed=seed, samples=samples)
+    files = found.save(run, report=html) if isinstance(found, TableEvaluation) else found.save(run)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
         return

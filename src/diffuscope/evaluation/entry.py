@@ -11,8 +11,10 @@ import numpy as np
 from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError
 from diffuscope.evaluation.baselines import Baseline, fit_baselines
+from diffuscope.evaluation.images import ImageEvaluation, evaluate_images
 from diffuscope.evaluation.result import Evaluation
 from diffuscope.evaluation.rows import TableEvaluation, evaluate_rows
+from diffuscope.images import ImageData
 from diffuscope.metrics import Measured, Yardstick, classifier_two_sample, relate
 from diffuscope.metrics.clouds import Points
 from diffuscope.metrics.likelihood import LogDensity
@@ -39,12 +41,14 @@ def evaluate(
     only: Sequence[str] | None = None,
     device: str = "auto",
     seed: int = 0,
+    samples: int | None = None,
     progress: bool | None = None,
-) -> Evaluation | TableEvaluation:
+) -> Evaluation | TableEvaluation | ImageEvaluation:
     """Measure a run's samples by all metrics, beside three simpler methods fitted to the same data.
 
     Rows of a table meet real rows by metrics of their own, see
-    :func:`diffuscope.evaluation.rows.evaluate_rows`.
+    :func:`diffuscope.evaluation.rows.evaluate_rows`; images too, see
+    :func:`diffuscope.evaluation.images.evaluate_images`.
 
     Parameters
     ----------
@@ -59,11 +63,13 @@ def evaluate(
         Whether to fit and measure the simpler methods.
     only : sequence of str, optional
         Some of :data:`diffuscope.metrics.METRICS`; all by default.
+    samples : int, optional
+        How many images are drawn; of points as many as the data has.
     device, seed, progress : optional
 
     Returns
     -------
-    Evaluation, or TableEvaluation for a table
+    Evaluation, TableEvaluation for a table, or ImageEvaluation for images
         It prints as a table; ``to_json()``, ``plot()`` and ``save(folder)`` do what they say.
 
     Raises
@@ -77,6 +83,9 @@ def evaluate(
     reporter = Reporter(progress)
     if run.model.rows is not None:
         return evaluate_rows(run, held_out, seed, reporter)
+    if run.model.is_of_images:
+        images = held_out.pixels if isinstance(held_out, ImageData) else held_out
+        return evaluate_images(run, images, seed, reporter, samples)
     known = run.data.draw is not None
     unseen = None if held_out is None or known else np.asarray(held_out, dtype=np.float64)
     with reporter.stage("drawing real points"):

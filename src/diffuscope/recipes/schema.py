@@ -258,6 +258,8 @@ class SamplingSection(_Named):
     spacing: Spacing = "uniform"
     rho: _PositiveFloat = 7.0
     precision: Precision = "float32"
+    guidance: _Finite = 1.0
+    """Scale of classifier-free guidance where images of a class are asked for."""
 
     @model_validator(mode="after")
     def _check(self) -> SamplingSection:
