@@ -14,6 +14,7 @@ from PIL import Image
 
 import diffuscope
 from diffuscope.datasets import POINT_SETS
+from diffuscope.images import IMAGE_SETS
 from diffuscope.networks import NETWORKS
 from diffuscope.recipes import RECIPES
 from diffuscope.samplers import SAMPLERS
@@ -66,7 +67,7 @@ def test_the_version_is_told(cli):
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("datasets", POINT_SETS),
+        ("datasets", POINT_SETS | IMAGE_SETS),
         ("recipes", RECIPES),
         ("schedules", SCHEDULES),
         ("samplers", SAMPLERS),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from diffuscope.datasets import POINT_SETS, TABLES, Dataset, load_dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned
+from diffuscope.images import USUAL_RECIPES, ImageData, are_images, load_images
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
 from diffuscope.recipes.sizing import sizes_for
 from diffuscope.tabular import TableData, load_table
@@ -62,10 +63,11 @@ def plan_new(
 ) -> Plan:
     """Plan a run from nothing.
 
-    By default the recipe is ``table`` for tables, ``fast`` for points, and the directory the first free one.
-    The recipe called ``table`` is made to suit the size of the table.
+    By default the recipe is ``table`` for tables, one of its own for a built-in set of images, ``images``
+    for others, ``fast`` for points, and the directory the first free one. The recipe called ``table`` is made
+    to suit the size of the table.
     """
-    recipe = recipe or ("table" if _is_table(data) else "fast")
+    recipe = recipe or _usual_recipe(data)
     asked = load_recipe(recipe).changed(wanted)
     dataset = _load(data, asked)
     _check_applies(dataset, wanted)
@@ -73,7 +75,7 @@ def plan_new(
         sizes = sizes_for(len(dataset.x), dataset.rows)
         asked = load_recipe(recipe).changed({**sizes, **wanted})
     folder = Path(out) if out is not None else _free_folder(dataset.name)
-    return Plan(asked.changed(_description(dataset)), dataset, folder)
+    return Plan(asked.changed(_description(dataset, asked.data.labels)), dataset, folder)
 
 
 def plan_resumed(
@@ -101,13 +103,22 @@ def plan_resumed(
         same = {f"data.{key}": getattr(started.data, key) for key in ("source", "size", "noise")}
         asked = load_recipe(recipe).changed({"seed": started.seed, **same, **wanted})
     dataset = _load(data, started)
-    for what, now in (("settings", asked), ("data", started.changed(_description(dataset)))):
+    for what, now in (
+        ("settings", asked),
+        ("data", started.changed(_description(dataset, started.data.labels))),
+    ):
         if now != started:
             raise InputError(
                 f"{folder} was started with other {what} than asked for now.",
                 "Resume without naming any, or start a new run in another folder.",
             )
     return Plan(started, dataset, folder)
+
+
+def _usual_recipe(data: Any) -> str:
+    if are_images(data):
+        return USUAL_RECIPES.get(str(data), "images")
+    return "table" if _is_table(data) else "fast"
 
 
 def _is_table(data: Any) -> bool:
@@ -123,6 +134,15 @@ def _load(data: Any, recipe: Recipe) -> Dataset:
     section = recipe.data
     if data is None:
         data = section.source
+    if section.scaling == "pixels" and data is not None:
+        return load_images(
+            data,
+            size=section.image_size,
+            channels=section.channels,
+            skip_broken=section.skip_broken,
+            limit=section.size,
+            seed=recipe.seed,
+        )
     if data is None:
         raise InputError("Nothing says what data to train on.", "Name a data set, a file or give an array.")
     if section.scaling == "table":
@@ -141,6 +161,8 @@ def _load(data: Any, recipe: Recipe) -> Dataset:
 
 def _check_applies(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
     """Refuse a size or a noise for data that has its own."""
+    if isinstance(dataset, ImageData):
+        return  # a size is so many of them, whatever they are
     kind = dataset.source["kind"]
     for key, kinds in (("data.size", ("builtin", "callable")), ("data.noise", ("builtin",))):
         if wanted.get(key) is not None and kind not in kinds:
@@ -149,9 +171,14 @@ def _check_applies(dataset: Dataset, wanted: Mapping[str, Any]) -> None:
             )
 
 
-def _description(dataset: Dataset) -> dict[str, Any]:
-    """Say in the recipe what can be said of the data: name or path, size, noise."""
+def _description(dataset: Dataset, labels: bool) -> dict[str, Any]:
+    """Say in the recipe what can be said of the data: name or path, size, noise, classes."""
     kind = dataset.source["kind"]
+    if isinstance(dataset, ImageData):
+        source = dataset.source.get("name") if kind == "builtin" else dataset.source.get("path")
+        if kind != "builtin" and source is not None:
+            source = str(Path(source).resolve())
+        return {"data.source": source, "data.classes": dataset.classes if labels else ()}
     if kind == "builtin":
         return {
             "data.source": dataset.source["name"],

@@ -23,7 +23,7 @@ from diffuscope.asking import ImageModel, RowModel
 from diffuscope.datasets import POINT_SETS, Dataset, TableWriter, check_writable, load_dataset
 from diffuscope.datasets.arrays import names_of
 from diffuscope.errors import FormatError, InputError
-from diffuscope.images import ImageData, ImageWriter, check_image_target
+from diffuscope.images import ImageData, ImageWriter, check_image_target, load_images
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -360,6 +360,15 @@ def load(
 
 def _load_data(source: Any, model: Model) -> Dataset:
     section, seed = model.recipe.data, model.recipe.seed
+    if model.is_of_images:
+        return load_images(
+            source,
+            size=model.shape[1:],
+            channels=model.shape[0],
+            skip_broken=section.skip_broken,
+            limit=section.size,
+            seed=seed,
+        )
     if model.rows is not None:
         return load_table(
             source,

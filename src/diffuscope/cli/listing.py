@@ -34,8 +34,10 @@ def list_(
 
 def _datasets() -> dict[str, str]:
     from diffuscope.datasets import POINT_SETS
+    from diffuscope.images import IMAGE_SETS
 
-    return {name: f"{points.description} (noise {points.noise:g})" for name, points in POINT_SETS.items()}
+    points = {name: f"{points.description} (noise {points.noise:g})" for name, points in POINT_SETS.items()}
+    return points | {name: images.description for name, images in IMAGE_SETS.items()}
 
 
 def _recipes() -> dict[str, str]:

@@ -18,7 +18,8 @@ def train(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A built-in set (diffuscope list datasets) or a .csv, .tsv, .parquet, .npy or .npz file; "
+            help="A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, or a "
+            "folder of images; "
             "may be left out where the recipe names one.",
             show_default=False,
         ),
@@ -27,7 +28,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Settings: a name or a TOML file. [default: table for tables, else fast]",
+            help="Settings: a name or a TOML file. [default: table for tables, images for images (digits and "
+            "fashion_fast for these two), else fast]",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory. [default: runs/NAME]")] = None,
@@ -95,7 +97,11 @@ def _tell(run: Run, seconds: float) -> None:
     summary = run.summary
     quality = summary["quality"]["sliced_wasserstein"]
     is_table = run.model.rows is not None
-    following = f"evaluate {run.path} --html" if is_table else f"sample {run.path} -n 1000 -o samples.csv"
+    following = f"sample {run.path} -n 1000 -o samples.csv"
+    if is_table:
+        following = f"evaluate {run.path} --html"
+    elif run.model.is_of_images:
+        following = f"sample {run.path} -o samples.png" + (" --label each" * bool(run.images.classes))
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),

@@ -54,7 +54,7 @@ class Dataset:
     """
 
     name: str
-    x: Table
+    x: npt.NDArray[Any]
     columns: Columns
     draw: Callable[[int, int], Table] | None
     source: dict[str, Any]

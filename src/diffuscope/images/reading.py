@@ -19,11 +19,12 @@ from diffuscope.errors import FormatError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "MOST_PIXELS", "open_image", "read_image", "read_mask"]
+__all__ = ["FORMATS", "MOST_PIXELS", "image_facts", "open_image", "read_image", "read_mask"]
 
 MOST_PIXELS = 2**26  # of an image in a file; 10,000 x 10,000 would be more
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")  # none that runs another program
 _MIDDLE = 127
+_GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -96,6 +97,37 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
             "Give a mask of the size of the model's images: white where something is to be drawn.",
         )
     return np.asarray(image.convert("L")) > _MIDDLE
+
+
+def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, int]:
+    """Return height and width of an image, upright, whether it is grey, and how many frames its file has.
+
+    Nothing is decoded.
+
+    Raises
+    ------
+    InputError, FormatError
+        As in :func:`read_image`, for what shows without decoding.
+    """
+    from PIL import ExifTags, Image
+
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as file:
+                if file.width * file.height > MOST_PIXELS:
+                    raise _too_large(path, f"has {file.height:,} × {file.width:,} pixels")
+                turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                size = (file.width, file.height) if turned else (file.height, file.width)
+                return size, file.mode in _GREY, int(getattr(file, "n_frames", 1))
+    except FormatError:
+        raise
+    except Exception as error:  # decoders fail in many ways
+        raise FormatError(
+            f"Cannot read {path}: it is no image that is known, or broken.",
+            f"Known are {', '.join(FORMATS)}.",
+        ) from error
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
