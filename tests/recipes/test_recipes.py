@@ -22,10 +22,11 @@ def test_every_recipe_that_ships_is_valid_bears_its_name_and_makes_its_parts(nam
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description.endswith(".")
-    denoiser = recipe.make_denoiser(2)
-    x = torch.randn(5, 2)
+    shape = (1, 28, 28) if recipe.data.scaling == "pixels" else (2,)
+    denoiser = recipe.make_denoiser(shape)
+    x = torch.randn(5, *shape)
     grid = denoiser.schedule.grid(recipe.sampling.steps, recipe.sampling.spacing, recipe.sampling.rho)
-    assert denoiser(x, grid.levels.at(0)).shape == (5, 2)
+    assert denoiser(x, grid.levels.at(0)).shape == x.shape
     recipe.loss.make()
     recipe.times.make().draw(denoiser.schedule, 1, 8, torch.Generator())
 
