@@ -196,7 +196,8 @@ class SheetStage:
 
     def __init__(self, states: Sequence[State], *, color: str, size_px: int) -> None:
         n, channels, _, width = states[0].x.shape
-        self._columns = math.ceil(math.sqrt(n))
+        least = math.ceil(math.sqrt(n))
+        self._columns = next((c for c in range(least, 2 * least) if n % c == 0), least)
         self._gap = max(1, round(width / 14))
         self._factor = max(1, round(size_px / (self._columns * (width + self._gap))))
         own = [rgb(color), np.full(3, 0.9), np.ones(3)]  # of the bar, its track, and what is white
