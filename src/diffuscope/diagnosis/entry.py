@@ -22,10 +22,13 @@ from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser, DenoiserLike, Prediction
 from diffuscope.diagnosis.examination import Diagnosis, examine
 from diffuscope.diagnosis.findings import Finding
+from diffuscope.diagnosis.flat import as_rows, flat_data, flat_denoiser, flat_scaling
 from diffuscope.diagnosis.subject import Subject, Training
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.images import ImageData
 from diffuscope.losses import Loss, Times
 from diffuscope.progress import Reporter
+from diffuscope.quality import extractor_for
 from diffuscope.run import Run, load
 from diffuscope.samplers import Sampler, make_sampler
 from diffuscope.schedules import DiscreteSchedule, Grid, Schedule, Spacing
@@ -112,6 +115,7 @@ def diagnose(
             return failed
         subject = load(subject, device=device, data=data)
     told: dict[str, Any] = {"held_out": _table(held_out, "held_out"), "samples": _table(samples, "samples")}
+    told = {name: table for name, table in told.items() if table is not None}
     if isinstance(subject, Run):
         _refuse(schedule=schedule, prediction=prediction, scaling=scaling)
         made = _of_run(subject, sampler, steps, spacing, start_std, seed)
@@ -169,6 +173,23 @@ def _of_run(
         raw=_last_weights(run),
         recipe=recipe,
     )
+    if isinstance(run.data, ImageData):
+        unseen = run.data.held_out
+        return Subject(
+            denoiser=flat_denoiser(model.denoiser, model.shape),
+            schedule=model.denoiser.schedule,
+            grid=grid,
+            sampler=way,
+            start_std=start_std or grid.prior_std,
+            data=flat_data(run.data),
+            scaling=flat_scaling(model.scaling),
+            training=dataclasses.replace(training, raw=None),
+            held_out=None if unseen is None else as_rows(unseen.pixels),
+            extractor=extractor_for(run.data, Reporter()),
+            image_shape=model.shape,
+            device=model.device,
+            seed=seed,
+        )
     return Subject(
         denoiser=model.denoiser,
         schedule=model.denoiser.schedule,
@@ -242,6 +263,8 @@ def _table(values: ArrayLike | None, name: str) -> NDArray[np.float64] | None:
     if values is None:
         return None
     table = np.asarray(values, dtype=np.float64)
+    if table.ndim == 4:  # images
+        table = table.reshape(len(table), -1)
     if table.ndim != 2 or len(table) < 2:
         raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d).")
     return table

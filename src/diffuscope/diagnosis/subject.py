@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from diffuscope.datasets import Dataset
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import DenoiserLike
+from diffuscope.diagnosis.flat import flat_pixels
+from diffuscope.features import Extractor
 from diffuscope.losses import Times
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_of
 from diffuscope.recipes.schema import Recipe
@@ -34,6 +36,7 @@ Points = NDArray[np.float64]
 
 _CLOUD = 10_000
 _EMPIRICAL_CLOUD = 2_000
+_IMAGE_CLOUD = 128
 _SUPPORT = 4_000
 _ROWS = 2048  # of a CPU's cache
 
@@ -95,6 +98,10 @@ class Subject:
         Real data that the network never saw, where the law is not known.
     samples : ndarray of shape (m, d) or None
         What the user's own sampling code made, in the units of the data.
+    extractor : Extractor or None
+        Of images, which are rows of pixels here: what distances are measured in.
+    image_shape : tuple of int
+        Of these, (channels, height, width).
     """
 
     denoiser: DenoiserLike
@@ -107,6 +114,8 @@ class Subject:
     training: Training
     held_out: Points | None = None
     samples: Points | None = None
+    extractor: Extractor | None = None
+    image_shape: tuple[int, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
 
@@ -165,7 +174,8 @@ class Subject:
             return _CLOUD
         if self.data.draw is not None:
             return _EMPIRICAL_CLOUD
-        return min(_EMPIRICAL_CLOUD, len(self._first), len(self._halves[1]))
+        most = _EMPIRICAL_CLOUD if self.extractor is None else _IMAGE_CLOUD
+        return min(most, len(self._first), len(self._halves[1]))
 
     def real(self, k: int, kind: str = "real") -> Points:
         """Return the k-th cloud of real points that nothing else has seen, in the units of the data."""
@@ -208,8 +218,12 @@ class Subject:
         return np.ones(self.d) if self.data.draw is not None else self.data.x.std(axis=0)
 
     def shown(self, x: Tensor | Points) -> Points:
-        """Bring points to where distances are measured: the data's units, or its columns' deviations."""
+        """Bring points to where distances are measured: its units, its columns' deviations, features."""
         points = self.scaling.to_data(x) if isinstance(x, Tensor) else x
+        if self.extractor is not None:
+            if not np.isfinite(points).all():
+                return np.full((len(points), 1), np.nan)
+            return self.extractor.features(flat_pixels(points, self.image_shape)).astype(np.float64)
         return np.asarray((points - self.data.x.mean(axis=0)) / self._unit, dtype=np.float64)
 
     def ask(self, denoiser: DenoiserLike, x_t: Tensor, level: NoiseLevel) -> Tensor:
