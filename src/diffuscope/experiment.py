@@ -28,7 +28,7 @@ from diffuscope.images import ImageData
 from diffuscope.model import pick_device
 from diffuscope.planning import changes_from, claim, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter
-from diffuscope.quality import measure_quality
+from diffuscope.quality import extractor_for, measure_quality
 from diffuscope.recipes import Recipe
 from diffuscope.run import Run, load
 from diffuscope.samplers import Sampler
@@ -204,6 +204,8 @@ class _Experiment:
         if not main:
             return run
         self.model.save(self.folder / "model.safetensors")
+        if isinstance(self.data, ImageData):
+            extractor_for(self.data, self.reporter)  # trained once and kept; it shows how far it is
         with self.reporter.stage("measuring the samples"):
             quality = {
                 k: m.to_json() for k, m in measure_quality(self.model, self.data, self.recipe.seed).items()

@@ -28,6 +28,12 @@ def evaluate(
     samples: Annotated[
         int | None, typer.Option("-n", "--samples", help="Of images: how many to draw. [default: 2000]")
     ] = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of images: the weights of InceptionV3, to compare in its features.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     device: Device = "auto",
     debug: Debug = False,
@@ -53,7 +59,16 @@ def evaluate(
             unseen = load_images(held_out, size=shape[1:], channels=shape[0])
         else:
             unseen = load_dataset(held_out).x
-    found = measure(opened, held_out=unseen, baselines=baselines, seed=seed, samples=samples)
+    extractor = None
+    if inception is not None:
+        from diffuscope.features import InceptionFeatures
+
+        if not opened.model.is_of_images:
+            raise InputError("Features of InceptionV3 are those of images.", "Leave --inception out.")
+        extractor = InceptionFeatures(inception, str(opened.model.device))
+    found = measure(
+        opened, held_out=unseen, baselines=baselines, seed=seed, samples=samples, extractor=extractor
+    )
     files = found.save(run, report=html) if isinstance(found, TableEvaluation) else found.save(run)
     if as_json:
         typer.echo(json.dumps(found.to_json()))

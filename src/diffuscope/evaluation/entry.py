@@ -14,6 +14,7 @@ from diffuscope.evaluation.baselines import Baseline, fit_baselines
 from diffuscope.evaluation.images import ImageEvaluation, evaluate_images
 from diffuscope.evaluation.result import Evaluation
 from diffuscope.evaluation.rows import TableEvaluation, evaluate_rows
+from diffuscope.features import Extractor
 from diffuscope.images import ImageData
 from diffuscope.metrics import Measured, Yardstick, classifier_two_sample, relate
 from diffuscope.metrics.clouds import Points
@@ -42,6 +43,7 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     samples: int | None = None,
+    extractor: Extractor | None = None,
     progress: bool | None = None,
 ) -> Evaluation | TableEvaluation | ImageEvaluation:
     """Measure a run's samples by all metrics, beside three simpler methods fitted to the same data.
@@ -65,6 +67,9 @@ def evaluate(
         Some of :data:`diffuscope.metrics.METRICS`; all by default.
     samples : int, optional
         How many images are drawn; of points as many as the data has.
+    extractor : Extractor, optional
+        What images are compared in, such as :class:`diffuscope.features.InceptionFeatures`; by default the
+        features of a classifier of the training images.
     device, seed, progress : optional
 
     Returns
@@ -85,7 +90,7 @@ def evaluate(
         return evaluate_rows(run, held_out, seed, reporter)
     if run.model.is_of_images:
         images = held_out.pixels if isinstance(held_out, ImageData) else held_out
-        return evaluate_images(run, images, seed, reporter, samples)
+        return evaluate_images(run, images, seed, reporter, samples, extractor)
     known = run.data.draw is not None
     unseen = None if held_out is None or known else np.asarray(held_out, dtype=np.float64)
     with reporter.stage("drawing real points"):
