@@ -133,7 +133,29 @@ def _decode(
     if any(frames > 1 for _, _, frames in known):
         notes.append("Of files with several images the first was taken.")
     wanted = [(file, shape) for file, fact in zip(files, facts, strict=True) if fact is not None]
+    there = np.flatnonzero([fact is not None for fact in facts])
     x, path = _new_store(store, (len(wanted), *shape), notes)
+    try:
+        good = _fill(x, wanted, broken, reporter)
+        _refuse(broken, len(files), skip_broken)
+        if broken:
+            notes.append(f"{len(broken):,} files that are no images were left out, first {broken[0][0]}.")
+        if len(good) < 2:
+            raise InputError(f"Of {len(files)} files {len(good)} could be read.", "Give two images or more.")
+        which = there[good].astype(np.int64)
+        return _finish(x, path, store, which, notes), which, notes
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _fill(
+    x: NDArray[np.uint8],
+    wanted: Sequence[tuple[Path, tuple[int, int, int]]],
+    broken: list[tuple[Path, DiffuscopeError]],
+    reporter: Reporter,
+) -> list[int]:
+    """Decode files into ``x``, one after the other; return which could be, and note those that could not."""
     good: list[int] = []
     with reporter.bar("decoding images", len(wanted), "images") as bar:
         for i, image in enumerate(side_by_side(_read, wanted)):
@@ -143,13 +165,7 @@ def _decode(
                 x[len(good)] = image
                 good.append(i)
             bar.update(i + 1)
-    _refuse(broken, len(files), skip_broken)
-    if broken:
-        notes.append(f"{len(broken):,} files that are no images were left out, first {broken[0][0]}.")
-    there = np.flatnonzero([fact is not None for fact in facts])[good].astype(np.int64)
-    if len(good) < 2:
-        raise InputError(f"Of {len(files)} files {len(good)} could be read.", "Give two images or more.")
-    return _finish(x, path, store, there, notes), there, notes
+    return good
 
 
 def _facts(file: Path) -> tuple[Size, bool, int] | DiffuscopeError:
