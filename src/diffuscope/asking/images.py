@@ -76,7 +76,7 @@ class ImageModel:
             )
         if isinstance(label, str) and label == EACH:
             return np.arange(n) % len(self.classes)
-        if isinstance(label, str | int | np.integer):
+        if isinstance(label, str) or np.ndim(label) == 0:
             return np.full(n, self._number(label))
         labels = np.array([self._number(one) for one in label], dtype=np.int64)
         if len(labels) != n:
