@@ -8,14 +8,16 @@ from torch import nn
 
 from diffuscope.networks.annotated_unet import AnnotatedUNet
 from diffuscope.networks.article_mlp import ArticleMLP
+from diffuscope.networks.dit import DiT
 from diffuscope.networks.resmlp import ResMLP
 from diffuscope.networks.unet import UNet
 
-__all__ = ["NETWORKS", "AnnotatedUNet", "ArticleMLP", "ResMLP", "UNet"]
+__all__ = ["NETWORKS", "AnnotatedUNet", "ArticleMLP", "DiT", "ResMLP", "UNet"]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "article_mlp": ArticleMLP,
     "resmlp": ResMLP,
     "unet": UNet,
+    "dit": DiT,
     "annotated_unet": AnnotatedUNet,
 }

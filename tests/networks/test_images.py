@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diffuscope.errors import InputError
-from diffuscope.networks import AnnotatedUNet, UNet
+from diffuscope.networks import AnnotatedUNet, DiT, UNet
 from diffuscope.networks.blocks import LinearAttention, PixelUp, ResNetBlock, SelfAttention
 from diffuscope.networks.embeddings import Sinusoids
 from diffuscope.recipes import load_recipe
@@ -214,9 +214,54 @@ def test_the_annotated_network_is_built_as_its_authors_describe_it():
         torch.testing.assert_close(network(x, t), expected, rtol=1e-4, atol=1e-5)
 
 
+# --- the transformer ---------------------------------------------------------------------------------------
+
+
+def small_dit(shape=(1, 8, 8), **settings) -> DiT:
+    torch.manual_seed(0)
+    return DiT(shape, **{"width": 16, "depth": 2, "heads": 2, **settings})
+
+
+def test_a_transformers_blocks_begin_as_the_identity_and_it_says_nothing():
+    network = small_dit(classes=2)
+    h, e = images(2, 16, 16), images(2, 16)
+    assert torch.equal(network.blocks[0](h, e), h)
+    assert not network(images(2, 1, 8, 8), torch.zeros(2), torch.tensor([0, 2])).any()
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((1, 8, 8), 2), ((3, 7, 5), 2), ((1, 9, 9), 4), ((1, 1, 1), 1)])
+def test_a_transformer_gives_images_back_as_large_as_they_went_in(shape, patch):
+    answer = awake(small_dit(shape, patch=patch))(images(2, *shape), torch.tensor([-3.0, 4.0]))
+    assert answer.shape == (2, *shape)
+    assert answer.isfinite().all()
+    assert answer.any()
+
+
+def test_a_transformer_knows_where_a_patch_is_and_what_class_is_asked_for():
+    network = awake(small_dit(classes=2))
+    x, c = images(1, 1, 8, 8), torch.zeros(1)
+    turned = network(x.flip(2, 3), c).flip(2, 3)
+    assert (turned - network(x, c)).abs().max() > 1e-3
+    assert torch.equal(network(x, c), network(x, c, torch.tensor([2])))
+    assert (network(x, c, torch.tensor([0])) != network(x, c, torch.tensor([1]))).any()
+    torch.testing.assert_close(network(x.expand(3, -1, -1, -1), c.expand(3))[2], network(x, c)[0])
+    with torch.no_grad():  # without its places it knows patches, not where they are
+        network.places.zero_()
+    swapped = torch.cat([x[:, :, :, 4:], x[:, :, :, :4]], dim=3)
+    answer, other = network(x, c), network(swapped, c)
+    torch.testing.assert_close(other, torch.cat([answer[:, :, :, 4:], answer[:, :, :, :4]], dim=3))
+
+
+def test_every_weight_of_a_transformer_is_learned():
+    network = awake(small_dit(classes=2))
+    network(images(4, 1, 8, 8), torch.randn(4), torch.tensor([0, 1, 2, 0])).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"network.name": "dit", "network.heads": 3}, "3 heads do not share"),
         ({"network.attention": [5]}, "are 5 high"),
         ({"network.head_width": 24}, "Heads of 24 channels"),
         ({"network.width": 0}, "width = 0"),

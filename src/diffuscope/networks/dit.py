@@ -1,0 +1,127 @@
+r"""A diffusion transformer: patches of an image as words, told of level and class by adaLN-zero.
+
+.. math::
+    h &\leftarrow h + g_1(e) \odot \mathrm{attention}\bigl((1 + a_1(e))\, \mathrm{norm}(h) + b_1(e)\bigr) \\
+    h &\leftarrow h + g_2(e) \odot \mathrm{MLP}\bigl((1 + a_2(e))\, \mathrm{norm}(h) + b_2(e)\bigr)
+
+The gates g are zero at the start, so that every block begins as the identity (Peebles & Xie 2023, section 3).
+Patches know their place by fixed sines and cosines in two dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention
+
+from diffuscope.denoiser import Conditioning
+from diffuscope.errors import InputError
+from diffuscope.networks.blocks import zeroed
+from diffuscope.networks.embeddings import Sinusoids
+from diffuscope.networks.unet import ImageEmbedding, Padded, Shape
+
+__all__ = ["DiT"]
+
+
+class DiT(nn.Module):
+    """A small diffusion transformer. Images whose sides patches do not divide are padded inside.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width) of the images.
+    classes : int
+        Classes that it can be told of; 0: none.
+    width : int
+        Of a patch's vector; a multiple of 4 and of ``heads``.
+    depth, heads : int
+        Blocks, and heads of attention in each.
+    patch : int
+        Height and width of a patch.
+    dropout : float
+    conditioning : {"log_snr", "time"}
+        How it is told of the level.
+
+    Raises
+    ------
+    InputError
+        When heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: int = 0,
+        width: Annotated[int, Field(ge=8, le=4096)] = 128,
+        depth: Annotated[int, Field(ge=1, le=64)] = 6,
+        heads: Annotated[int, Field(ge=1, le=64)] = 4,
+        patch: Annotated[int, Field(ge=1, le=32)] = 2,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        conditioning: Conditioning = "log_snr",
+    ) -> None:
+        super().__init__()
+        if width % heads or width % 4:
+            raise InputError(
+                f"{heads} heads do not share a width of {width}, or it is no multiple of 4.",
+                f"Choose heads = 4 and width = {max(8, width // 4 * 4)}.",
+            )
+        self.conditioning, self.classes, self.patch = conditioning, classes, patch
+        channels, height, _ = shape
+        self.padded = Padded(height, shape[2], patch)
+        self.size = (self.padded.height // patch, self.padded.width // patch)
+        self.embedding = ImageEmbedding(width, classes, conditioning)
+        self.input = nn.Linear(channels * patch**2, width)
+        self.places: Tensor
+        self.register_buffer("places", _places(*self.size, width))
+        self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.told = zeroed(nn.Linear(width, 2 * width))
+        self.output = zeroed(nn.Linear(width, channels * patch**2))
+
+    def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
+        """Map images (n, c, h, w) at levels (n,), of classes (n,) or any, to the same shape."""
+        e = self.embedding(condition, label)
+        patches = pixel_unshuffle(self.padded(x), self.patch)
+        h = self.input(patches.flatten(2).transpose(1, 2)) + self.places
+        for block in self.blocks:
+            h = block(h, e)
+        scale, shift = self.told(e)[:, None].chunk(2, dim=2)
+        patches = self.output(self.norm(h) * (1 + scale) + shift).transpose(1, 2)
+        return self.padded.back(pixel_shuffle(patches.unflatten(2, self.size), self.patch))
+
+
+class _Block(nn.Module):
+    """Attention and a perceptron of four times the width, each behind a gate."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.told = zeroed(nn.Linear(width, 6 * width))
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        """Map patches (n, places, width), told of (n or 1, width)."""
+        a_1, b_1, g_1, a_2, b_2, g_2 = self.told(e)[:, None].chunk(6, dim=2)
+        h = h + g_1 * self._attention(self.norm(h) * (1 + a_1) + b_1)
+        return h + g_2 * self.mlp(self.norm(h) * (1 + a_2) + b_2)  # type: ignore[no-any-return]
+
+    def _attention(self, h: Tensor) -> Tensor:
+        n, places, width = h.shape
+        q, k, v = self.qkv(h).reshape(n, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return self.out(mixed.reshape(n, places, width))  # type: ignore[no-any-return]
+
+
+def _places(height: int, width: int, features: int) -> Tensor:
+    """Return sines and cosines of rows and columns, (1, height * width, features)."""
+    shown = Sinusoids(features // 2)
+    down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.cat([shown(down.flatten()), shown(across.flatten())], dim=1)[None]
