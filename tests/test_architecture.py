@@ -34,7 +34,7 @@ LAYERS: list[set[str]] = [
     {"pictures", "fidelity"},
     {"image_pictures"},
     {"run"},
-    {"planning", "diagnosis", "evaluation", "estimator"},
+    {"planning", "diagnosis", "evaluation", "estimator", "exchange"},
     {"experiment"},
     {"comparison"},
     {"cli"},

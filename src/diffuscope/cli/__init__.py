@@ -10,6 +10,7 @@ from diffuscope.cli.common import app, say
 from diffuscope.cli.compare import compare
 from diffuscope.cli.diagnose import diagnose
 from diffuscope.cli.evaluate import evaluate
+from diffuscope.cli.export import export
 from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
@@ -21,7 +22,7 @@ __all__ = ["app", "main"]
 
 for _command in (  # in the order of --help
     *(train, sample, impute, inpaint, vary, interpolate),
-    *(animate, evaluate, diagnose, compare),
+    *(animate, evaluate, diagnose, compare, export),
 ):
     app.command()(_command)
 app.command("list")(list_)

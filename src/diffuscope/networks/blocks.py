@@ -150,7 +150,7 @@ class SelfAttention(nn.Module):
         """Map (n, channels, h, w) to the same shape."""
         q, k, v = _split(self.qkv(self.norm(x)), self.heads)
         mixed = scaled_dot_product_attention(q, k, v).transpose(-1, -2)
-        return x + self.out(mixed.reshape(len(x), -1, *x.shape[2:]))  # type: ignore[no-any-return]
+        return x + self.out(mixed.reshape(x.shape[0], -1, *x.shape[2:]))  # type: ignore[no-any-return]
 
 
 class LinearAttention(nn.Module):
@@ -177,7 +177,7 @@ class LinearAttention(nn.Module):
         q = q.softmax(dim=-1) / q.shape[-1] ** 0.5
         context = k.softmax(dim=-2).transpose(-1, -2) @ v
         mixed = (q @ context).transpose(-1, -2)
-        return x + self.out(mixed.reshape(len(x), -1, *x.shape[2:]))  # type: ignore[no-any-return]
+        return x + self.out(mixed.reshape(x.shape[0], -1, *x.shape[2:]))  # type: ignore[no-any-return]
 
 
 def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,166 @@
+r"""How does a model leave as a graph that runs without torch? As ONNX, with all that sampling needs.
+
+The graph is the denoiser, :math:`\hat x_0 = D(x, \alpha, \sigma)`: whoever has it walks as they like. The
+schedule, the levels of the recipe's own walk, and the units of the data are text beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffuscope.denoiser import Denoiser
+from diffuscope.errors import InputError, RunError
+from diffuscope.files import atomic_write
+from diffuscope.model import Model
+from diffuscope.schedules import NoiseLevel
+
+__all__ = ["METADATA", "export_onnx"]
+
+METADATA = "diffuscope"
+"""The key of the text, which is JSON."""
+
+_FORMAT = 1
+_BATCH = 3  # of the example that is followed; any other is as good afterwards, but 1
+_TOLERANCE = 1e-4
+
+
+class _Graph(nn.Module):
+    """A denoiser with plain tensors for inputs."""
+
+    def __init__(self, denoiser: Denoiser, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.denoiser, self.names = denoiser, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        given = dict(zip(self.names, inputs, strict=True))
+        alpha, sigma = given["alpha"].double(), given["sigma"].double()
+        level = NoiseLevel(given.get("t", torch.zeros_like(alpha)), alpha, sigma)
+        return self.denoiser(given["x"], level, given.get("label"))  # type: ignore[no-any-return]
+
+
+def export_onnx(model: Model, path: str | Path) -> Path:
+    """Write a model's denoiser as an ONNX file, and make sure that it answers as the model does.
+
+    Inputs of the graph, for any number n of points or images at a time, are ``x`` of shape (n, d) or
+    (n, channels, height, width), in the units of the model, ``alpha`` and ``sigma`` (n,), all float32;
+    for networks that are told of the time also ``t`` (n,), int64 where the schedule has steps, else float32;
+    for models that are told of classes ``label`` (n,), int64, the number of classes for any. The output
+    ``x_0`` has the shape of ``x``.
+
+    The metadata's entry ``diffuscope`` is JSON: ``shape``; ``grid``, the levels [t, alpha, sigma] of the
+    recipe's walk, noisiest first; ``prior_std``, the deviation of the noise that it starts from; ``shift``
+    and ``scale``, by which points come back to the units of the data; ``schedule``, ``classes``,
+    ``any_label`` and ``columns``.
+
+    Parameters
+    ----------
+    model : Model
+        Of points or images.
+    path : str or Path
+        Ends in .onnx; the file appears whole or not at all.
+
+    Raises
+    ------
+    InputError
+        When the model is one of a table, the suffix is another one, or the packages are missing.
+    RunError
+        When the graph does not answer as the model, or cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".onnx":
+        raise InputError(f"{path.name!r} is no name for an ONNX file.", "Choose one that ends in .onnx.")
+    if model.rows is not None:
+        raise InputError(
+            "A model of a table cannot be exported: what its coordinates mean is known here alone.",
+            "Export models of points or images.",
+        )
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  # torch asks for it
+    except ImportError as error:
+        raise InputError(
+            f"ONNX needs packages that are not installed ({error}).", "pip install 'diffuscope[onnx]'"
+        ) from error
+    denoiser = model.denoiser.to("cpu").eval()
+    inputs = _inputs(model, _BATCH, seed=0)
+    names = tuple(inputs)
+    batch = torch.export.Dim("n", min=1)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        program = torch.onnx.export(
+            _Graph(denoiser, names),
+            tuple(inputs.values()),
+            input_names=list(names),
+            output_names=["x_0"],
+            dynamic_shapes=(tuple({0: batch} for _ in names),),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.model.metadata_props[METADATA] = json.dumps(_about(model))
+    with atomic_write(path) as temporary:
+        program.save(str(temporary))
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+        _compare(session, model)
+    return path
+
+
+def _inputs(model: Model, n: int, seed: int) -> dict[str, Tensor]:
+    """Return n noisy points with their levels, along the recipe's walk."""
+    generator = torch.Generator().manual_seed(seed)
+    grid, _ = model.plan()
+    level = grid.levels.at(torch.linspace(0, grid.n_steps - 1, n).long())
+    scale = (level.alpha.square() + level.sigma.square()).sqrt().reshape(-1, *[1] * len(model.shape))
+    x = (scale * torch.randn((n, *model.shape), generator=generator)).float()
+    inputs = {"x": x, "alpha": level.alpha.float(), "sigma": level.sigma.float()}
+    if model.denoiser.conditioning == "time":
+        inputs["t"] = level.t.long() if model.denoiser.schedule.discrete else level.t.float()
+    if model.denoiser.classes:
+        inputs["label"] = torch.arange(n) % (model.denoiser.classes + 1)
+    return inputs
+
+
+def _compare(session: Any, model: Model) -> None:
+    """Make sure that the graph answers as the model, for other numbers of points than it was made with."""
+    for n in (1, 2, 7):
+        inputs = _inputs(model, n, seed=n)
+        (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+        with torch.no_grad():
+            expected = _Graph(model.denoiser, tuple(inputs))(*inputs.values()).numpy()
+        worst = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
+        if not worst <= _TOLERANCE:
+            raise RunError(
+                f"The exported graph answers otherwise than the model, by {worst:.2g}.",
+                "This should not be: please report the versions of torch, onnxscript and onnxruntime.",
+            )
+
+
+def _about(model: Model) -> dict[str, Any]:
+    grid, _ = model.plan()
+    levels, scaling = grid.levels, model.scaling
+    return {
+        "format": _FORMAT,
+        "shape": list(model.shape),
+        "grid": torch.stack([levels.t.double(), levels.alpha, levels.sigma], 1).tolist(),
+        "prior_std": grid.prior_std,
+        "shift": _plain(scaling.shift),
+        "scale": _plain(scaling.scale),
+        "schedule": {"name": model.recipe.schedule.name, **model.recipe.schedule.settings},
+        "classes": list(model.recipe.data.classes),
+        "any_label": model.denoiser.classes,
+        "columns": None if model.columns is None else list(model.columns),
+    }
+
+
+def _plain(values: Any) -> Any:
+    """Return numbers as lists, and one number where all are the same."""
+    return float(values.flat[0]) if (values == values.flat[0]).all() else values.tolist()

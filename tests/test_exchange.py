@@ -1,0 +1,105 @@
+"""Does an exported model answer as it did, and can it be sampled without torch?"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import diffuscope
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.errors import InputError
+from diffuscope.exchange import export_onnx
+from diffuscope.model import Model
+from diffuscope.recipes import load_recipe
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "exported" / "sample_without_torch.py"
+
+
+def noisy(recipe: str, shape: tuple[int, ...], **changes) -> Model:
+    """A model whose weights are noise."""
+    made = load_recipe(recipe).changed(changes)
+    torch.manual_seed(0)
+    denoiser = made.make_denoiser(shape).eval()
+    with torch.no_grad():
+        for weight in denoiser.network.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    x = np.random.default_rng(0).normal(3, 2, (50, *shape))
+    scaling = Scaling.fit(x, made.data.scaling, made.data.divisor)
+    return Model(made, denoiser, scaling, ("a", "b") if len(shape) == 1 else None)
+
+
+MODELS = {
+    "points": lambda: noisy("fast", (2,), **{"network.width": 8, "sampling.steps": 5}),
+    "article": lambda: noisy("article", (2,), **{"network.width": 8}),
+    "images": lambda: noisy(
+        "digits",
+        (1, 8, 6),
+        **{"network.width": 8, "data.classes": ["cat", "dog"], "sampling.steps": 5, "network.attention": [4]},
+    ),
+    "transformer": lambda: noisy(
+        "digits",
+        (3, 4, 4),
+        **{"network.name": "dit", "network.width": 16, "network.depth": 1, "sampling.steps": 3},
+    ),
+    "annotated": lambda: noisy(
+        "annotated_fashion",
+        (1, 8, 8),
+        **{"network.width": 8, "network.multipliers": [1, 2], "sampling.steps": 6},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, tmp_path, monkeypatch):
+    model = MODELS[name]()
+    path = export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(path))
+    about = json.loads(session.get_modelmeta().custom_metadata_map["diffuscope"])
+    assert about["shape"] == list(model.shape)
+    assert about["schedule"]["name"] == model.recipe.schedule.name
+    assert about["classes"] == list(model.recipe.data.classes)
+    monkeypatch.setattr(sys, "argv", ["x", str(path), "4", str(tmp_path / "samples.npy")])
+    monkeypatch.setitem(sys.modules, "torch", None)  # whoever imports it fails
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    monkeypatch.undo()
+    from diffuscope.samplers import make_sampler, walk
+
+    grid, _ = model.plan()
+    noise = np.random.default_rng(0).normal(size=(4, *model.shape)).astype(np.float32)
+    start = torch.from_numpy((about["prior_std"] * noise).astype(np.float32))
+    *_, last = walk(model.denoiser, start, grid, make_sampler("ddim"), torch.Generator())
+    ours, theirs = model.scaling.to_data(last.x), np.load(tmp_path / "samples.npy")
+    assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(ours).max()
+
+
+def test_the_example_has_at_most_twenty_lines():
+    lines = [line for line in EXAMPLE.read_text("utf-8").splitlines() if line.strip()]
+    assert len(lines) <= 20
+
+
+def test_what_cannot_be_exported_is_refused_with_a_hint(tmp_path, monkeypatch):
+    model = MODELS["points"]()
+    with pytest.raises(InputError, match="ONNX file") as refused:
+        export_onnx(model, tmp_path / "model.bin")
+    assert refused.value.hint
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError) as refused:
+        export_onnx(model, tmp_path / "model.onnx")
+    assert "diffuscope[onnx]" in refused.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_exported_from_the_command_line(run_dir, cli, tmp_path):
+    path = tmp_path / "model.onnx"
+    code, out, err = cli("export", run_dir, "-o", path)
+    assert (code, out.strip()) == (0, str(path)), err
+    assert cli("export", run_dir, "-o", path)[0] == 2  # it is there
+    assert isinstance(diffuscope.load(run_dir).model.denoiser.network, nn.Module)
