@@ -38,6 +38,13 @@ _MOST_LAYERS = 1000
 
 _TOLD = ("dimension", "n_steps", "flags", "shape", "classes")  # networks, by data and other sections
 
+_SAY_NOTHING: dict[str, dict[str, Any]] = {
+    "data": {"skip_broken": False, "flip": False, "labels": True, "classes": ()},
+    "network": {"dropout": 0.0},
+    "training": {"accumulate": 1, "precision": "float32", "compile": False, "drop_labels": 0.1},
+    "sampling": {"precision": "float32", "guidance": 1.0},
+}
+
 _Positive = Annotated[int, Field(ge=1)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -415,8 +422,17 @@ class Recipe(_Section):
         return _validated(tree, f"recipe {self.name!r}")
 
     def to_toml(self) -> str:
-        """Return the recipe as TOML, complete: every setting is there, except those without a value."""
-        return tomli_w.dumps(_without_none(self.model_dump()))
+        """Return the recipe as TOML, complete: every setting is there, except those without a value.
+
+        Settings that came after the first version are left out where they say what that one did, so that the
+        recipe of a run, and what is made of it, stay what they were.
+        """
+        tree = _without_none(self.model_dump())
+        for section, settings in _SAY_NOTHING.items():
+            for key, value in settings.items():
+                if key in tree[section] and tree[section][key] == value:
+                    del tree[section][key]
+        return tomli_w.dumps(tree)
 
 
 def _is_for_images(factory: Callable[..., nn.Module]) -> bool:
