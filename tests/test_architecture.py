@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"animate"},
     {"pictures", "fidelity"},
     {"image_pictures"},
-    {"run"},
+    {"run", "board"},
     {"planning", "diagnosis", "evaluation", "estimator", "exchange"},
     {"experiment"},
     {"comparison"},

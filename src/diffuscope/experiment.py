@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 import diffuscope
+from diffuscope.board import Board, check_board
 from diffuscope.datasets import Dataset
 from diffuscope.errors import RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
@@ -61,6 +62,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     pictures: bool = True,
+    tensorboard: bool = False,
     progress: bool | None = None,
     network: nn.Module | None = None,
     schedule: Schedule | None = None,
@@ -90,6 +92,8 @@ def train(
         Go on with the run in ``out`` from its last checkpoint.
     pictures : bool
         Whether to draw figures and GIFs.
+    tensorboard : bool
+        Whether to write losses and samples for TensorBoard too, into the folder ``tensorboard`` of the run.
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
     network : nn.Module, optional
@@ -117,6 +121,8 @@ def train(
         On Ctrl-C, after a checkpoint was written.
     """
     given = {"network": network, "schedule": schedule, "loss": loss, "sampler": sampler}
+    if tensorboard:
+        check_board()
     wanted = changes_from(seed, epochs, steps, changes, given)
     reporter = Reporter(progress)
     plan = (plan_resumed if resume else plan_new)(data, recipe, wanted, out)
@@ -125,7 +131,7 @@ def train(
     world = join_world(place)
     if not world.is_main:
         reporter = Reporter(False)
-    experiment = _Experiment(plan.recipe, plan.data, folder, place, world, reporter, given)
+    experiment = _Experiment(plan.recipe, plan.data, folder, place, world, reporter, given, tensorboard)
     experiment.prepare()  # whatever does not fit shows before a directory is made
     if resume and (folder / "summary.json").is_file():
         return experiment.reopen()
@@ -166,6 +172,7 @@ class _Experiment:
     world: World
     reporter: Reporter
     given: Mapping[str, Any]
+    tensorboard: bool = False
 
     def prepare(self) -> None:
         """Scale the data and make the untrained model."""
@@ -236,14 +243,19 @@ class _Experiment:
         def seconds() -> float:
             return seconds_before + time.perf_counter() - begun - self._drawing_seconds
 
-        with self.reporter.bar("training", trainer.total_steps, "steps", start) as bar:
-            trainer.on_progress = self._follow(log, bar, seconds) if self.world.is_main else None
+        with contextlib.ExitStack() as held:
+            bar = held.enter_context(self.reporter.bar("training", trainer.total_steps, "steps", start))
+            board = None
+            if self.tensorboard and self.world.is_main:
+                board = Board(self.folder / "tensorboard", self.model, trainer, self.data.filled)
+                held.callback(board.close)
+            trainer.on_progress = self._follow(log, bar, seconds, board) if self.world.is_main else None
             trainer.run()
         took = seconds()
         trainer.finish()
         return took
 
-    def _follow(self, log: Path, bar: Bar, seconds: Any) -> Any:
+    def _follow(self, log: Path, bar: Bar, seconds: Any, board: Board | None) -> Any:
         def follow(now: Progress) -> None:
             line = {
                 "step": now.step,
@@ -254,6 +266,10 @@ class _Experiment:
             }
             append_text(log, json.dumps(line) + "\n")
             bar.update(now.step, f"loss {now.loss:.4f}")
+            if board is not None:
+                begun = time.perf_counter()
+                board.follow(now)
+                self._drawing_seconds += time.perf_counter() - begun
 
         return follow
 

@@ -56,6 +56,9 @@ def train(
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     pictures: Annotated[bool, typer.Option(help="Draw figures and GIFs.")] = True,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write losses and samples for TensorBoard too.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Train a model and keep it, its pictures and its quality in a run directory."""
@@ -87,6 +90,7 @@ def train(
         device=device,
         resume=resume,
         pictures=pictures,
+        tensorboard=tensorboard,
     )
     if is_main:
         _tell(run, time.perf_counter() - begun)
