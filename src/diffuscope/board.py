@@ -75,10 +75,9 @@ class Board:
         from diffuscope.plots import plot_samples
 
         figure = plot_samples(self.data[:_POINTS], model.sample(_POINTS, seed=seed), model.columns)
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)  # matplotlib does not type its canvas
         canvas.draw()
-        pixels: Any = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
-        return np.asarray(pixels)[:, :, :3].copy()
+        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
 def check_board() -> None:
