@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import struct
+import sys
 import urllib.request
+import warnings
 import zipfile
+import zlib
+from http.client import IncompleteRead
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.images import ImageData, are_images, folders, load_images, save_images, sets
+from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
+from diffuscope.images import ImageData, are_images, folders, load_images, loading, save_images, sets
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +137,19 @@ def test_what_is_fetched_is_kept_if_it_is_the_real_thing_and_thrown_away_if_not(
     assert len(list(cache.rglob("*.gz"))) == 4
 
 
+@pytest.mark.parametrize("cut", [IncompleteRead(b""), TimeoutError("timed out"), zlib.error("broken")])
+def test_a_transfer_that_breaks_off_is_told_and_leaves_nothing(cache, monkeypatch, tmp_path, cut):
+    def fetch(url, timeout):
+        assert timeout <= 60
+        raise cut
+
+    monkeypatch.setattr(sets, "_DEBIAN", tmp_path / "none")
+    monkeypatch.setattr(urllib.request, "urlopen", fetch)
+    with pytest.raises(InputError, match="could not be fetched"):
+        load_images("fashion_mnist")
+    assert not list(cache.rglob("*.gz"))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -135,6 +157,7 @@ def test_what_is_fetched_is_kept_if_it_is_the_real_thing_and_thrown_away_if_not(
         lambda data: data[: len(data) // 2],
         lambda data: b"not a gzip file",
         lambda data: gzip.compress(b"\0\0\x08\x04" + gzip.decompress(data)[4:]),
+        lambda data: data[:10] + b"\7" + data[11:],  # a kind of block that there is not
         lambda data: gzip.compress(gzip.decompress(data)[:-1]),
         lambda data: gzip.compress(gzip.decompress(data) + b"\0"),
         lambda data: gzip.compress(struct.pack(">4I", 0x803, 2**31, 28, 28)),
@@ -219,7 +242,7 @@ def test_a_broken_file_is_named_or_left_out(tmp_path):
     assert "skip_broken" in refused.value.hint
     data = load_images(tmp_path, skip_broken=True)
     assert np.array_equal(data.x[:, 0], [noise(16, 16, seed=0), noise(16, 16, seed=2)])
-    assert "2 files" in " ".join(data.notes)
+    assert "2 of the files" in " ".join(data.notes)
 
 
 def test_labels_stay_with_their_images_when_some_are_left_out(tmp_path):
@@ -262,6 +285,59 @@ def test_links_that_lead_back_and_hidden_files_do_no_harm(tmp_path):
     (tmp_path / "a" / "back").symlink_to(tmp_path)
     (tmp_path / "b").symlink_to(tmp_path / "b")
     assert len(load_images(tmp_path).x) == 2
+
+
+@pytest.mark.parametrize("odd", ["dangling", "loop", "pipe", "folder"])
+def test_what_is_named_like_an_image_and_is_no_file_stops_nothing(tmp_path, odd):
+    for i in range(2):
+        write(tmp_path / f"{i}.png", noise(4, 4))
+    path = tmp_path / "odd.png"
+    if odd == "pipe":
+        os.mkfifo(path)
+    elif odd == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if odd == "loop" else tmp_path / "nowhere.png")
+    if odd != "folder":
+        with pytest.raises(FormatError, match=r"odd\.png"):
+            load_images(tmp_path)
+    assert len(load_images(tmp_path, skip_broken=True).x) == 2
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(tmp_path, monkeypatch):
+    for name in ("a", "b", "c"):
+        write(tmp_path / name / "0.png", noise(4, 4))
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="b cannot be read: Permission denied"):
+        load_images(tmp_path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(st.sampled_from("019²٣½Ⅷax-. "), max_size=6), max_size=8, unique=True))
+def test_any_names_have_one_natural_order(names):
+    backwards = names[::-1]
+    assert sorted(backwards, key=folders._natural) == sorted(names, key=folders._natural)
+
+
+def test_the_natural_order_is_that_of_numbers():
+    names = ["a2", "a10", "01", "1", "²", "10", "9", "a1²2"]
+    assert sorted(names, key=folders._natural) == ["01", "1", "9", "10", "a1²2", "a2", "a10", "²"]
+
+
+def test_images_beside_folders_are_said_to_take_the_classes_away(tmp_path):
+    for name in ("a/0.png", "b/0.png", "preview.png"):
+        write(tmp_path / name, noise(4, 4))
+    for _ in range(2):  # decoded, and opened again
+        data = load_images(tmp_path)
+        assert data.labels is None
+        assert "1 images lie beside the folders" in " ".join(data.notes)
 
 
 def test_what_was_written_as_a_folder_comes_back(tmp_path):
@@ -343,6 +419,43 @@ def test_where_nothing_can_be_kept_it_is_said_and_works(folder, tmp_path, monkey
     assert "could not be kept" in " ".join(data.notes)
 
 
+def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(folder, cache, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def reserve(handle, start, length):
+        assert length > 4 * 8 * 8
+        raise full
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
+    with pytest.raises(RunError, match="no place for 256 bytes"):
+        load_images(folder)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+    full = OSError(errno.EOPNOTSUPP, "Operation not supported")  # a file system that promises nothing
+    assert len(load_images(folder).x) == 4
+
+
+def test_what_a_killed_process_left_in_the_cache_is_cleared_away(folder, cache):
+    left = cache / "images" / ".diffuscope-999999999-x.npy"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    load_images(folder)
+    assert sorted(path.suffix for path in left.parent.iterdir()) == [".json", ".npy"]
+    assert not left.exists()
+
+
+def test_decoding_in_threads_leaves_warnings_as_they_were(folder, monkeypatch):
+    for i in range(4, 200):
+        write(folder / f"{i}.png", noise(8, 8, seed=i))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    before, interval = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads overlap
+    try:
+        load_images(folder)
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(warnings.filters) == before
+
+
 @pytest.mark.parametrize("failure", [FormatError("torn", "mend it"), KeyboardInterrupt()])
 def test_nothing_is_left_where_decoding_fails(folder, cache, monkeypatch, failure):
     def fail(*_, **__):
@@ -399,7 +512,15 @@ def test_labels_and_classes_of_an_npz_are_read(tmp_path):
         (noise(5, 8, 8), {"labels": [0.5, 1, 2, 3, 4]}),
         (noise(5, 8, 8), {"limit": 6}),
         (noise(5, 8, 8), {"limit": 1}),
+        (noise(5, 8, 8), {"limit": 2.0}),
+        (noise(5, 8, 8), {"limit": 2, "seed": -1}),
+        (noise(5, 8, 8), {"limit": 2, "seed": 1.5}),
         (noise(5, 8, 8), {"size": 4}),
+        *(("digits", {"size": size}) for size in (0, -3, True, 8.0, "8", (8,), (8, 8, 8), (8, 1.5), 100_000)),
+        *(("digits", {"channels": channels}) for channels in (0, 2, 4, "3", 1.5)),
+        ("digits", {"labels": [0, 1]}),
+        (ImageData("own", noise(5, 1, 8, 8), None, None, {}), {"size": 4}),
+        (ImageData("own", noise(5, 1, 8, 8), None, None, {}), {"labels": [0] * 5}),
         ("not_there", {}),
         ("not_there.npz", {}),
     ],
@@ -410,14 +531,22 @@ def test_what_are_no_images_is_refused_with_a_hint(source, how):
     assert refused.value.hint
 
 
-def lying_npz(path: Path) -> Path:
-    """An array whose header tells of more than there is."""
+def head_of(*shape: int, kind: str = "|u1") -> bytes:
     buffer = BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"shape": (2**20, 2**10, 2**10), "fortran_order": False, "descr": "|u1"}
-    )
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x.npy", buffer.getvalue() + bytes(100))
+    np.lib.format.write_array_header_1_0(buffer, {"shape": shape, "fortran_order": False, "descr": kind})
+    return buffer.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    np.lib.format.write_array(buffer, np.asarray(array))
+    return buffer.getvalue()
+
+
+def archive(path: Path, compression: int = zipfile.ZIP_STORED, **entries: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in entries.items():
+            file.writestr(f"{name}.npy", data)
     return path
 
 
@@ -428,12 +557,49 @@ def test_files_that_are_damaged_or_lie_are_refused_and_nothing_in_them_is_run(tm
     np.savez(tmp_path / "good.npz", x=noise(5, 8, 8))
     whole = (tmp_path / "good.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[:-20])
-    lying_npz(tmp_path / "lying.npz")
-    for name in ("objects", "numbers", "empty", "cut", "lying"):
+    archive(tmp_path / "lying.npz", x=head_of(2**20, 2**10, 2**10) + bytes(100))
+    locked = bytearray(archive(tmp_path / "locked.npz", x=npy(noise(5, 8, 8))).read_bytes())
+    locked[6] |= 1  # said to be encrypted, where it begins and in the list of contents
+    locked[locked.find(b"PK\1\2") + 8] |= 1
+    (tmp_path / "locked.npz").write_bytes(locked)
+    for name in ("objects", "numbers", "empty", "cut", "lying", "locked"):
         path = tmp_path / f"{name}.npz"
         assert not are_images(path), name
         with pytest.raises(DiffuscopeError):
             load_images(path)
+
+
+@pytest.mark.parametrize("count", [2**50, 2**70])
+def test_labels_that_would_not_fit_into_any_memory_are_refused(tmp_path, count):
+    path = archive(tmp_path / "x.npz", images=npy(noise(5, 8, 8)), labels=head_of(count, kind="<i8"))
+    with pytest.raises(FormatError, match=r"x\.npz cannot be read"):
+        load_images(path)
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_BOMB_BYTES", 2**16)
+    black = npy(np.zeros((5, 200, 200), np.uint8))
+    with pytest.raises(FormatError, match=r"would unpack .* to 200,000"):
+        load_images(archive(tmp_path / "bomb.npz", zipfile.ZIP_DEFLATED, x=black))
+    assert len(load_images(archive(tmp_path / "plain.npz", x=black)).x) == 5
+
+
+def test_no_bytes_of_an_archive_bring_an_error_of_another_kind(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, images=noise(20, 8, 8), labels=np.arange(20) % 3, classes=["a", "b", "c"])
+    good, random = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        data = bytearray(good)
+        for at in random.integers(0, len(data), 3):
+            data[at] = random.integers(0, 256)
+        path.write_bytes(data)
+        are_images(path)
+        try:
+            load_images(path)
+        except DiffuscopeError:
+            refused += 1
+    assert refused > 100
 
 
 def test_a_part_is_random_stays_in_order_and_is_described(tmp_path):

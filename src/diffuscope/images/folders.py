@@ -7,8 +7,10 @@ as the folder is what it was, by names, sizes and times of its files, the next r
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -21,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
+from diffuscope.files import remove_abandoned
 from diffuscope.images.data import ImageData
 from diffuscope.images.reading import image_facts, read_image
 from diffuscope.images.sets import cache_folder
@@ -52,13 +55,12 @@ def load_folder(
     InputError, FormatError
         When there are fewer than two images, or one cannot be read.
     """
-    files, names = _files(path)
+    files, names, said = _files(path)
     labels = None
     if names:
-        labels = np.array([names.index(file.relative_to(path).parts[0]) for file in files], dtype=np.int64)
-    listing = [
-        (str(file.relative_to(path)), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files
-    ]
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([numbers[file.relative_to(path).parts[0]] for file in files], dtype=np.int64)
+    listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
     settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
     text = json.dumps([listing, settings], separators=(",", ":"))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
@@ -70,14 +72,14 @@ def load_folder(
     if labels is not None:
         labels = labels[good]
     source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
-    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, tuple(notes))
+    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*said, *notes))
 
 
-def _files(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the image files of a folder in natural order, and its classes; none where files lie in it."""
+def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
+    """Return the image files of a folder in natural order, its classes if any, and what there is to say."""
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(path, followlinks=True):
+    for where, folders, files in os.walk(path, onerror=_refuse_folder, followlinks=True):
         stat = Path(where).stat()
         if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
             folders.clear()
@@ -95,15 +97,33 @@ def _files(path: Path) -> tuple[list[Path], list[str]]:
             "Give a folder with two images or more; those of its folders are of classes with their names.",
         )
     parts = [file.relative_to(path).parts for file in found]
-    if any(len(part) == 1 for part in parts):
-        return found, []
+    loose = sum(len(part) == 1 for part in parts)
+    if loose:
+        said = f"{loose:,} images lie beside the folders of {path}: folders are not taken for classes."
+        return found, [], [said] if loose < len(found) else []
     classes = sorted({part[0] for part in parts}, key=_natural)
-    return found, classes if len(classes) > 1 else []
+    return found, classes if len(classes) > 1 else [], []
 
 
-def _natural(name: str) -> list[Any]:
-    """Return a key by which 10 comes after 9."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(
+        f"The folder {error.filename} cannot be read: {error.strerror}.", "Give one that you may read."
+    ) from error
+
+
+def _version_of(file: Path) -> tuple[int, int]:
+    """Return size and time of a file; of a link that leads nowhere, that it does."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _natural(name: str) -> tuple[list[Any], str]:
+    """Return a key by which 10 comes after 9, and 01 before 1 wherever the folder is."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
 
 
 def _decode(
@@ -139,7 +159,7 @@ def _decode(
         good = _fill(x, wanted, broken, reporter)
         _refuse(broken, len(files), skip_broken)
         if broken:
-            notes.append(f"{len(broken):,} files that are no images were left out, first {broken[0][0]}.")
+            notes.append(f"Left out, being no images: {len(broken):,} of the files, first {broken[0][0]}.")
         if len(good) < 2:
             raise InputError(f"Of {len(files)} files {len(good)} could be read.", "Give two images or more.")
         which = there[good].astype(np.int64)
@@ -208,12 +228,43 @@ def _new_store(store: Path, shape: tuple[int, ...], notes: list[str]) -> tuple[N
     """Return a mapped file for images: beside its place, or a temporary one where nothing can be kept."""
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=store.parent, prefix=".decoding-", suffix=".npy")
+        remove_abandoned(store.parent, below=False)
+        return _new_mapped(store.parent, shape)
     except OSError as error:
         notes.append(f"The decoded images could not be kept ({error.strerror}): they will be decoded again.")
-        handle, name = tempfile.mkstemp(prefix="diffuscope-", suffix=".npy")
+    try:
+        return _new_mapped(None, shape)
+    except OSError as error:
+        raise RunError(
+            f"There is no place for {math.prod(shape):,} bytes of decoded images: {error.strerror}.",
+            "Free some space, or have smaller images (data.image_size).",
+        ) from error
+
+
+def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
+    """Return a mapped file of a name of its own, all of whose bytes have their place on the disk."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".diffuscope-{os.getpid()}-", suffix=".npy")
     os.close(handle)
-    return np.lib.format.open_memmap(name, "w+", np.uint8, shape), Path(name)
+    path = Path(name)
+    try:
+        x = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        _reserve(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return x, path
+
+
+def _reserve(path: Path) -> None:
+    """Give all bytes of a file their place: who writes to a mapped one on a full disk is killed."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of file systems that promise nothing
+            raise
 
 
 def _finish(

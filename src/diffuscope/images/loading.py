@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,20 @@ Pixels = NDArray[np.uint8]
 
 _MOST_BYTES = 2**36
 _FEW_CHANNELS = (1, 3)
+_LARGEST_SIDE = 4096
+_BOMB_BYTES, _BOMB_RATIO = 2**28, 200  # so many bytes are not believed to come of so few
+_UNREADABLE = (  # what a damaged archive is answered with
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def are_images(source: Any) -> bool:
@@ -62,12 +78,13 @@ def load_images(
 
     Parameters
     ----------
-    source : str, path, ndarray or ImageData
+    source : str, path, ndarray or ImageData, which is returned as it is
         A name in :data:`IMAGE_SETS`; a folder of image files; a .npz file or an array of uint8 of shape
         (n, height, width), (n, height, width, channels) or (n, channels, height, width).
     size : int or (int, int), optional
-        Height and width that the images of a folder are brought to: their middles, where sides are in
-        another proportion.
+        Height and width that the images of a folder are brought to, 1 to 4,096: their middles, where sides
+        are in another proportion. By default the size that all have; where they differ, or are larger than
+        1,024, the shortest side rounded down to a multiple of 8, at least 8 and at most 64.
     channels : {1, 3}, optional
         Grey or in colour; grey if all are by default.
     labels : array_like of shape (n,), optional
@@ -75,9 +92,9 @@ def load_images(
     skip_broken : bool
         Whether files of a folder that are no images are left out.
     limit : int, optional
-        Take a random part of so many.
+        Take a random part of so many; it is held in memory.
     seed : int
-        Of that part.
+        Of that part, from 0 to 2³² - 1.
     reporter : Reporter, optional
 
     Raises
@@ -86,9 +103,15 @@ def load_images(
         When there are no images, or they cannot be read.
     """
     reporter = reporter or Reporter(False)
+    sides, channels = _checked_size(size), _checked_channels(channels)
+    if labels is not None and isinstance(source, str | os.PathLike | ImageData):
+        raise InputError(
+            "labels go with an array of images only.",
+            "A folder's images have theirs from the folders they are in, a .npz file from its array labels.",
+        )
     if isinstance(source, ImageData):
+        _check_wanted(source, sides, channels)
         return source
-    sides = (size, size) if isinstance(size, int) else None if size is None else (size[0], size[1])
     if isinstance(source, str | os.PathLike):
         data = _load_path(source, sides, channels, skip_broken, reporter)
     else:
@@ -100,6 +123,27 @@ def load_images(
         )
     _check_wanted(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
+
+
+def _checked_size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    try:
+        height, width = size if isinstance(size, tuple | list) else (size, size)
+        sides = operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        sides = (0, 0)
+    if isinstance(size, bool) or not all(1 <= side <= _LARGEST_SIDE for side in sides):
+        raise InputError(
+            f"The size of images cannot be {size!r}.", f"Give one or two whole numbers, 1 to {_LARGEST_SIDE}."
+        )
+    return sides
+
+
+def _checked_channels(channels: Any) -> int | None:
+    if channels is None or (isinstance(channels, int | np.integer) and channels in _FEW_CHANNELS):
+        return None if channels is None else int(channels)
+    raise InputError(f"Images cannot have {channels!r} channels.", "Give 1 (grey) or 3 (in colour).")
 
 
 def _load_path(
@@ -138,8 +182,8 @@ def _load_npz(path: Path) -> ImageData:
             images = arrays[name]
             key = next((one for one in ("labels", "y") if one in names), None)
             labels = None if key is None else arrays[key]
-            known = [str(one) for one in arrays["classes"]] if "classes" in names else None
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else None
+    except _UNREADABLE as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     x, note = _as_images(images, str(path))
     own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
@@ -169,8 +213,15 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
                             f"{path} is said to hold {' × '.join(map(str, shape))} bytes, and does not.",
                             "Write it again.",
                         )
+                    if count > _BOMB_BYTES and count > _BOMB_RATIO * info.compress_size:
+                        raise FormatError(
+                            f"{path} would unpack {info.compress_size:,} bytes to {count:,}.",
+                            "If that is meant, write it without compression (numpy.savez).",
+                        )
                     return name, names
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, NotImplementedError) as error:
+    except FormatError:
+        raise
+    except _UNREADABLE as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     return None
 
@@ -227,10 +278,16 @@ def _check_wanted(data: ImageData, size: tuple[int, int] | None, channels: int |
 
 
 def _part(data: ImageData, limit: int, seed: int) -> ImageData:
-    if not 2 <= limit <= len(data.x):
+    if not isinstance(limit, int | np.integer) or not 2 <= limit <= len(data.x):
         raise InputError(
-            f"A part of {limit} images of {len(data.x):,} cannot be had.", f"Ask for 2 to {len(data.x):,}."
+            f"A part of {limit!r} images of {len(data.x):,} cannot be had.", f"Ask for 2 to {len(data.x):,}."
+        )
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(
+            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Take 0, for one."
         )
     chosen = np.sort(np.random.default_rng(seed).choice(len(data.x), limit, replace=False))
     labels = None if data.labels is None else data.labels[chosen]
-    return replace(data, x=data.x[chosen], labels=labels, source={**data.source, "size": limit, "seed": seed})
+    return replace(
+        data, x=data.x[chosen], labels=labels, source={**data.source, "size": int(limit), "seed": int(seed)}
+    )

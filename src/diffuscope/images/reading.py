@@ -6,18 +6,22 @@ the last row is named, not guessed.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import DiffuscopeError, FormatError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.ImageFile import ImageFile
 
 __all__ = ["FORMATS", "MOST_PIXELS", "image_facts", "open_image", "read_image", "read_mask"]
 
@@ -109,25 +113,12 @@ def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, in
     InputError, FormatError
         As in :func:`read_image`, for what shows without decoding.
     """
-    from PIL import ExifTags, Image
+    from PIL import ExifTags
 
-    path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as file:
-                if file.width * file.height > MOST_PIXELS:
-                    raise _too_large(path, f"has {file.height:,} × {file.width:,} pixels")
-                turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-                size = (file.width, file.height) if turned else (file.height, file.width)
-                return size, file.mode in _GREY, int(getattr(file, "n_frames", 1))
-    except FormatError:
-        raise
-    except Exception as error:  # decoders fail in many ways
-        raise FormatError(
-            f"Cannot read {path}: it is no image that is known, or broken.",
-            f"Known are {', '.join(FORMATS)}.",
-        ) from error
+    with _opened(Path(path)) as file:
+        turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        size = (file.width, file.height) if turned else (file.height, file.width)
+        return size, file.mode in _GREY, int(getattr(file, "n_frames", 1))
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
@@ -138,24 +129,31 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     InputError, FormatError
         As in :func:`read_image`.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    path = Path(path)
-    if not path.is_file():
+    with _opened(Path(path)) as file:
+        file.load()
+        try:
+            return ImageOps.exif_transpose(file)
+        except Exception:  # metadata that are broken say nothing of the image
+            return file.copy()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[ImageFile]:
+    """Open an image of a size that is read; whatever goes wrong with it in the block names the file."""
+    from PIL import Image
+
+    if not path.is_file():  # to open a pipe would be to wait for ever
         what = "it is a folder" if path.is_dir() else "there is no such file"
+        what = "it is no file of bytes" if path.exists() and not path.is_dir() else what
         raise InputError(f"Cannot read {path}: {what}.", "Give one image, such as a .png.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, of large images and odd metadata
-            with Image.open(path, formats=FORMATS) as file:
-                if file.width * file.height > MOST_PIXELS:
-                    raise _too_large(path, f"has {file.height:,} × {file.width:,} pixels")
-                file.load()
-                try:
-                    return ImageOps.exif_transpose(file)
-                except Exception:  # metadata that are broken say nothing of the image
-                    return file.copy()
-    except FormatError:
+        with _QUIET, Image.open(path, formats=FORMATS) as file:
+            if file.width * file.height > MOST_PIXELS:
+                raise _too_large(path, f"has {file.height:,} × {file.width:,} pixels")
+            yield file
+    except DiffuscopeError:
         raise
     except Image.DecompressionBombError as error:
         raise _too_large(path, "is far too large") from error
@@ -167,6 +165,35 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         raise FormatError(
             f"Cannot read {path}: {reason}.", f"The file is broken or of another format; known are {known}."
         ) from error
+
+
+class _Quiet:
+    """Ignores warnings, of large images and odd metadata, as long as any thread reads.
+
+    ``warnings.catch_warnings`` puts back what it found: where threads overlap, what another of them had set,
+    and no warning of the whole program would be seen again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
 
 
 def _too_large(path: Path, what: str) -> FormatError:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import struct
-import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,7 @@ def _fashion_folder(reporter: Reporter) -> Path:
         for name in _FILES:
             if not (cache / name).is_file():
                 _fetch(name, cache / name, reporter)
-    except (OSError, EOFError, RunError) as error:
+    except (OSError, EOFError, zlib.error, http.client.HTTPException, RunError) as error:
         reason = error.what if isinstance(error, RunError) else error
         raise InputError(
             f"Fashion-MNIST is not on this machine, and could not be fetched from {_URL} ({reason}).",
@@ -159,7 +160,7 @@ def _fashion_folder(reporter: Reporter) -> Path:
 def _fetch(name: str, path: Path, reporter: Reporter) -> None:
     """Fetch a file whose size and digest are known."""
     digest, size = _FILES[name]
-    data = b""
+    data = bytearray()
     with (
         urllib.request.urlopen(_URL + name, timeout=_TIMEOUT) as answer,
         reporter.bar(f"fetching {name}", size, "bytes") as bar,
@@ -191,7 +192,7 @@ def _read_idx(path: Path, dimensions: int) -> Pixels:
                     "Get the files of the set anew.",
                 )
             data = file.read(count + 1)
-    except (OSError, EOFError, struct.error, gzip.BadGzipFile, ValueError) as error:
+    except (OSError, EOFError, struct.error, zlib.error) as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Get the files of the set anew.") from error
     if len(data) != count:
         raise FormatError(f"{path} is cut short, or too long.", "Get the files of the set anew.")
