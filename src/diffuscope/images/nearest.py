@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.errors import InputError
+from diffuscope.images.rows import let_go
 
 __all__ = ["nearest"]
 
@@ -84,6 +85,7 @@ def _of_block(
         best, index = torch.cat([best, value], dim=1), torch.cat([index, at + start], dim=1)
         best, order = best.topk(min(wanted, best.shape[1]), dim=1, largest=False)
         index = index.gather(1, order)
+        let_go(data)
     candidates = np.sort(index.numpy(), axis=1)
     return _exactly(images, data, candidates, k)
 

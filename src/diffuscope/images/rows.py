@@ -1,20 +1,24 @@
 r"""How do stored pixels become what a network is trained on? Value v becomes :math:`(v - 127.5) / 127.5`.
 
 Images stay bytes where they are, in memory or in a file that is mapped into it, until a batch is drawn:
-memory does not grow with their number. Mirroring, and which images the network is not told the class of, are
-drawn with the batch.
+memory does not grow with their number, nor with how many of a file were seen. Mirroring, and which images the
+network is not told the class of, are drawn with the batch.
 """
 
 from __future__ import annotations
+
+import mmap
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ImageRows", "to_model", "to_pixels"]
+__all__ = ["ImageRows", "let_go", "to_model", "to_pixels"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
+_LET_GO = 2**26  # bytes of a mapped file that may count as this process's memory
+_AROUND = 2**16  # bytes that the system maps where one is read
 
 
 def to_model(pixels: Tensor) -> Tensor:
@@ -26,6 +30,18 @@ def to_pixels(x: Tensor) -> NDArray[np.uint8]:
     """Bring -1 to 1 to pixels, the nearest that there are."""
     values = (x.float() * 127.5 + 127.5).round().clamp(0, 255)
     return values.to(torch.uint8).cpu().numpy()
+
+
+def let_go(pixels: NDArray[np.uint8]) -> None:
+    """Have what was read of a mapped file no longer count as this process's memory; nothing is lost by it.
+
+    The system still holds what it has room for. Arrays that are in memory stay as they are.
+    """
+    owner: object = pixels
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not pixels.flags.writeable:
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 class ImageRows:
@@ -60,6 +76,7 @@ class ImageRows:
         self._pixels, self._labels = pixels, labels
         self._index: NDArray[np.int64] | None = None
         self._resident: Tensor | None = None
+        self._seen = 0  # bytes that were read since pages were let go of, at most
         if device.type != "cpu" and pixels.nbytes <= _RESIDENT:
             self._resident = torch.from_numpy(np.array(pixels)).to(device)
 
@@ -90,9 +107,17 @@ class ImageRows:
         if self._resident is not None:
             pixels = self._resident[torch.from_numpy(at).to(self.device)]
         else:
-            pixels = torch.from_numpy(np.ascontiguousarray(self._pixels[at])).to(self.device)
+            pixels = torch.from_numpy(self._read(at)).to(self.device)
         label = None if self._labels is None else torch.from_numpy(self._labels[at]).to(self.device)
         return to_model(pixels), label
+
+    def _read(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
+        pixels = np.ascontiguousarray(self._pixels[at])
+        self._seen += pixels.nbytes + len(at) * _AROUND
+        if self._seen > _LET_GO:
+            self._seen = 0
+            let_go(self._pixels)
+        return pixels
 
     def largest(self) -> float:
         """Return the largest absolute value: 1, whatever the images."""

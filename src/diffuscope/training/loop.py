@@ -38,7 +38,7 @@ from diffuscope.training.held_out import HeldOut
 __all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
 
 
-_SMALL_STEP = 2**26  # examples times weights
+_SMALL_STEP = 2**27  # examples times weights
 
 
 class Interrupted(KeyboardInterrupt):
