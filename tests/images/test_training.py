@@ -19,7 +19,8 @@ from diffuscope.diagnosis.flat import flat_denoiser
 from diffuscope.errors import FormatError, InputError
 from diffuscope.evaluation.images import evaluate_images
 from diffuscope.fitting import Fitting
-from diffuscope.images import ImageData, ImageRows, load_images
+from diffuscope.images import ImageData, ImageRows, load_images, nearest
+from diffuscope.images.rows import let_go
 from diffuscope.model import Model
 from diffuscope.precision import half_type
 from diffuscope.progress import Reporter
@@ -97,21 +98,42 @@ def test_so_many_labels_are_dropped_as_is_asked():
     assert some.as_they_are(torch.tensor([0, 1]))[1].tolist() == [3, 1]
 
 
-def test_training_reads_a_mapped_file_without_loading_it(tmp_path):
-    def own_memory() -> int:
-        """Kilobytes that are the process's own: mapped pages of a file are the system's to drop."""
-        status = Path("/proc/self/status").read_text()
-        return int(re.search(r"RssAnon:\s+(\d+)", status)[1])
+def memory(what: str) -> int:
+    """Bytes that the process holds: its own (RssAnon), those of files that are mapped (RssFile), or all."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(rf"{what}:\s+(\d+)", status)[1])
 
-    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (50_000, 1, 64, 64))  # 205 MB
+
+def test_memory_does_not_grow_with_what_is_read_of_a_mapped_file(tmp_path):
+    n = 50_000
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (n, 1, 64, 64))  # 205 MB
     x.flush()
-    rows = ImageRows(np.load(tmp_path / "x.npy", mmap_mode="r"), None, CPU)
-    generator = torch.Generator().manual_seed(0)
-    rows.take(torch.randint(50_000, (64,), generator=generator), generator)
-    before = own_memory()
-    for _ in range(200):
-        rows.take(torch.randint(50_000, (64,), generator=generator), generator)
-    assert own_memory() - before < 20_000
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")[: n - 1]  # a part of it is mapped as well
+    rows = ImageRows(mapped, None, CPU)
+    for start in range(0, 2_000, 100):  # so that the memory of batches is there
+        rows.as_they_are(torch.arange(start, start + 100))
+    let_go(mapped)
+    own, files, most = memory("RssAnon"), memory("RssFile"), 0
+    for start in range(0, n - 100, 100):
+        rows.as_they_are(torch.arange(start, start + 100))
+        most = max(most, memory("RssFile") - files)
+    assert most < 100e6
+    assert memory("RssAnon") - own < 20e6
+    nearest(np.zeros((1, 1, 64, 64), np.uint8), mapped)
+    assert memory("RssFile") - files < 20e6
+
+
+def test_what_is_in_memory_or_can_be_written_to_stays_as_it_is(tmp_path):
+    pixels = np.arange(2 * 9, dtype=np.uint8).reshape(2, 1, 3, 3)
+    let_go(pixels)
+    mapped = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, pixels.shape)
+    mapped[:] = pixels
+    let_go(mapped)
+    np.testing.assert_array_equal(mapped, pixels)
+    copied = np.load(tmp_path / "x.npy", mmap_mode="c")  # changes are this process's alone
+    copied += 1
+    let_go(copied)
+    np.testing.assert_array_equal(copied, pixels + 1)
 
 
 # --- training ----------------------------------------------------------------------------------------------

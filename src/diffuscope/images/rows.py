@@ -17,8 +17,8 @@ from torch import Tensor
 __all__ = ["ImageRows", "let_go", "to_model", "to_pixels"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
-_LET_GO = 2**26  # bytes of a mapped file that may count as this process's memory
-_AROUND = 2**16  # bytes that the system maps where one is read
+_LET_GO = 2**27  # bytes of a mapped file that may count as this process's memory
+_AROUND = 2**17  # bytes that the system maps beside an image that is read
 
 
 def to_model(pixels: Tensor) -> Tensor:
