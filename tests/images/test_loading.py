@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import json
 import os
 import struct
+import subprocess
 import sys
 import urllib.request
 import warnings
@@ -126,8 +128,6 @@ def test_what_is_fetched_is_kept_if_it_is_the_real_thing_and_thrown_away_if_not(
     with pytest.raises(InputError, match="is not the file that it was"):
         load_images("fashion_mnist")
     assert not list(cache.rglob("*.gz"))
-    import hashlib
-
     known = {
         name: (hashlib.sha256(gzip.decompress((real / name).read_bytes())).hexdigest(), 10**6)
         for name in sets._FILES
@@ -432,6 +432,40 @@ def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(fold
     assert not [path for path in cache.rglob("*") if path.is_file()]
     full = OSError(errno.EOPNOTSUPP, "Operation not supported")  # a file system that promises nothing
     assert len(load_images(folder).x) == 4
+
+
+def test_processes_that_decode_the_same_folder_at_once_do_not_disturb_each_other(folder, cache):
+    code = (
+        "import sys, hashlib\n"
+        "from diffuscope.images import folders\n"
+        "from diffuscope.images.folders import load_folder\n"
+        "from diffuscope.progress import Reporter\n"
+        "from pathlib import Path\n"
+        "finish = folders._finish\n"
+        "def wait(*args):\n"
+        "    print('ready', flush=True); sys.stdin.readline()\n"
+        "    return finish(*args)\n"
+        "folders._finish = wait\n"
+        "data = load_folder(Path(sys.argv[1]), None, None, False, Reporter(False))\n"
+        "print(hashlib.sha256(data.x.tobytes()).hexdigest())\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:  # both have decoded all, and kept nothing yet
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert said == [hashlib.sha256(load_images(folder).x.tobytes()).hexdigest()] * 2
+    assert sorted(path.suffix for path in cache.rglob("*.*")) == [".json", ".npy"]
 
 
 def test_what_a_killed_process_left_in_the_cache_is_cleared_away(folder, cache):

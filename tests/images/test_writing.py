@@ -66,6 +66,73 @@ def test_images_of_all_classes_in_turn_stand_below_one_another():
     np.testing.assert_array_equal(as_sheet(x), as_sheet(x, columns=5))
 
 
+def dark(sheet: np.ndarray) -> np.ndarray:
+    """Where something is written: images are white here."""
+    return (sheet < 128).all(axis=2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns", "expected"),
+    [
+        ([0, 1, 2] * 2, 3, ["above", "above", "above"]),
+        ([0, 0, 1, 1, 2, 2], 2, ["beside", "beside", "beside"]),
+        ([0, 1, 2, 2, 1, 0], 3, ["below"] * 6),
+    ],
+)
+def test_names_of_classes_stand_where_they_belong_and_on_no_image(labels, columns, expected):
+    white = np.full((6, 1, 20, 40), 255, np.uint8)
+    white[:, :, 0] = white[:, :, :, 0] = 200  # edges to be found by
+    bare = as_sheet(white, columns, scale=3)
+    sheet = as_sheet(white, columns, ("cat", "dog", "T-shirt/top"), labels=np.array(labels), scale=3)
+    ink, edges = dark(sheet), (sheet == 200).all(axis=2)
+    assert edges.sum() == (bare == 200).all(axis=2).sum()  # nothing was covered
+    ys, xs = np.nonzero(edges)
+    if expected[0] == "above":
+        assert ink[: ys.min()].any()
+        assert not ink[ys.min() :].any()
+        centres = [(i * 41 + 20) * 3 for i in range(3)]
+        found = [np.nonzero(ink[:, c - 60 : c + 60])[1].mean() - 60 for c in centres]
+    elif expected[0] == "beside":
+        assert ink[:, : xs.min()].any()
+        assert not ink[:, xs.min() :].any()
+        middles = [(i * 21 + 10) * 3 for i in range(3)]
+        found = [np.nonzero(ink[m - 30 : m + 30])[0].mean() - 30 for m in middles]
+    else:
+        strips = [sheet[top + 60 : top + 76] for top in (0, 63 + 16)]
+        assert sum(dark(strip).sum() for strip in strips) == ink.sum()
+        centres = [(i * 41 + 20) * 3 for i in range(3)]
+        found = [
+            np.nonzero(dark(strip)[:, c - 60 : c + 60])[1].mean() - 60 for strip in strips for c in centres
+        ]
+    assert len(found) == len(expected)
+    assert np.abs(found).max() < 4
+
+
+def test_names_are_those_of_the_labels_and_too_long_ones_are_cut(tmp_path):
+    white = np.full((2, 1, 8, 8), 255, np.uint8)
+
+    def sheet(*names: str) -> np.ndarray:
+        return as_sheet(white, 2, names, labels=np.array([0, 1]))
+
+    assert not np.array_equal(sheet("cat", "dog"), sheet("dog", "cat"))
+    assert np.array_equal(sheet("猫", "dog"), sheet("class 0", "dog"))  # no font of the machine is asked for
+    assert not np.array_equal(sheet("Ж é ß", "dog"), sheet("class 0", "dog"))
+    assert np.array_equal(sheet("line\nbreak", "dog"), sheet("line break", "dog"))
+    assert dark(sheet("x" * 500, "y")[:, :100]).any()
+    assert np.array_equal(sheet("x" * 500, "y")[:, 100:], sheet("x", "y")[:, 100:])  # 96 wide, 12 between
+    save_grid(white, tmp_path / "x.png", labels=[0, 3])  # numbers, where there are no names
+    assert opened(tmp_path / "x.png").shape[0] == 1
+
+
+@pytest.mark.parametrize("how", [{"columns": 0}, {"scale": 0}, {"labels": [0]}, {"labels": [0, -1]}])
+def test_a_sheet_that_cannot_be_is_refused(tmp_path, how):
+    with pytest.raises(InputError):
+        save_grid(images(2), tmp_path / "sheet.png", **how)
+    with pytest.raises(InputError, match="too large"):
+        save_grid(images(2), tmp_path / "sheet.png", scale=10_000)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_sheet_that_nobody_can_look_at_is_refused_before_it_is_held(tmp_path):
     x = np.broadcast_to(np.uint8(0), (1000, 1, 28, 28))
     with pytest.raises(InputError, match="too large to look at"):

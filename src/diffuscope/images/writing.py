@@ -71,6 +71,9 @@ def save_grid(
     path: str | os.PathLike[str],
     columns: int | None = None,
     class_names: Sequence[str] = (),
+    *,
+    labels: ArrayLike | None = None,
+    scale: int | None = None,
 ) -> None:
     """Write images as one PNG sheet, small ones enlarged; a single one is written as it is.
 
@@ -80,14 +83,20 @@ def save_grid(
     path : str or path
         Ends in .png.
     columns : int, optional
-        By default one for each class, where there are names of classes; else about as many as rows.
+        By default one for each class, where images are of all classes in turn; else about as many as rows.
     class_names : sequence of str
-        Of images that are of all classes in turn.
+        Names of the classes; without labels, of images that are of all classes in turn.
+    labels : array_like of shape (n,), int, optional
+        The class of each image, from 0. Names are then written: above columns or beside rows whose images are
+        of one class each, else below each image; the number of a class whose name has letters that the font
+        lacks (DejaVu Sans: no Chinese, Japanese or Korean).
+    scale : int, optional
+        How many times larger each image is shown; by default so that it is about 96 pixels large.
 
     Raises
     ------
     InputError
-        When there are no images or too many for a sheet, or ``path`` is not one of a sheet.
+        When there are no images or too many for a sheet, labels do not fit, or ``path`` is none of a sheet.
     RunError
         When the file cannot be written.
     """
@@ -95,7 +104,11 @@ def save_grid(
     if path.suffix.lower() != ".png":
         raise InputError(f"A sheet cannot be written as {path.name!r}.", "Give a name that ends in .png.")
     check_image_target(path)
-    write_bytes(path, _sheet(_as_bytes(images), columns, class_names))
+    images = _as_bytes(images)
+    own = None
+    if labels is not None:
+        own, class_names = _checked_labels(labels, len(images), class_names)
+    write_bytes(path, _sheet(images, columns, class_names, own, scale))
 
 
 def save_images(
@@ -153,22 +166,9 @@ class ImageWriter:
         check_image_target(path)
         if n < 1:
             raise InputError(f"Cannot write {n} images.", "Give at least one.")
-        self.labels = None if labels is None else np.asarray(labels)
-        names = tuple(class_names)
-        if self.labels is not None:
-            if self.labels.shape != (n,) or self.labels.dtype.kind not in "iu":
-                raise InputError(
-                    f"Labels of shape {self.labels.shape} and type {self.labels.dtype} do not go with {n} "
-                    "images.",
-                    "Give the number of a class for each.",
-                )
-            top = int(self.labels.max())
-            names = names or tuple(str(i) for i in range(top + 1))
-            if self.labels.min() < 0 or top >= len(names):
-                raise InputError(
-                    f"Labels from {self.labels.min()} to {top} do not fit {len(names)} classes.",
-                    f"Give 0 to {len(names) - 1}.",
-                )
+        self.labels, names = None, tuple(class_names)
+        if labels is not None:
+            self.labels, names = _checked_labels(labels, n, class_names)
         self.class_names = names
         self._shape: tuple[int, ...] | None = None
         self._written = 0
@@ -363,6 +363,26 @@ def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _checked_labels(
+    labels: ArrayLike, n: int, class_names: Sequence[str]
+) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Return labels as an array, and the names of classes: their numbers where there are none."""
+    found = np.asarray(labels)
+    if found.shape != (n,) or found.dtype.kind not in "iu":
+        raise InputError(
+            f"Labels of shape {found.shape} and type {found.dtype} do not go with {n} images.",
+            "Give the number of a class for each.",
+        )
+    top = int(found.max())
+    names = tuple(class_names) or tuple(str(i) for i in range(top + 1))
+    if found.min() < 0 or top >= len(names):
+        raise InputError(
+            f"Labels from {found.min()} to {top} do not fit {len(names)} classes.",
+            f"Give 0 to {len(names) - 1}.",
+        )
+    return found, names
+
+
 def _as_bytes(images: Pixels) -> Pixels:
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
@@ -373,8 +393,14 @@ def _as_bytes(images: Pixels) -> Pixels:
     return images
 
 
-def _sheet(images: Pixels, columns: int | None, class_names: Sequence[str]) -> bytes:
-    sheet = as_sheet(images, columns, class_names)
+def _sheet(
+    images: Pixels,
+    columns: int | None,
+    class_names: Sequence[str],
+    labels: NDArray[Any] | None = None,
+    scale: int | None = None,
+) -> bytes:
+    sheet = as_sheet(images, columns, class_names, labels=labels, scale=scale)
     return _png(sheet[:, :, :1] if images.shape[1] == 1 else sheet)
 
 
