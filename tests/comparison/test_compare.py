@@ -148,7 +148,12 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, po
     ]
     command += [*words, "--jobs", "1", "--out", "out"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+
+    def listen() -> None:
+        """Hear Ctrl-C as at a terminal: what runs in the background has it switched off from above."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=listen, **pipes) as process:
         while process.poll() is None and not list(tmp_path.glob("out/runs/*/checkpoints/*")):
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
