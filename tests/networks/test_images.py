@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from diffuscope.datasets.scaling import Scaling
 from diffuscope.errors import InputError
+from diffuscope.model import Model
 from diffuscope.networks import AnnotatedUNet, DiT, UNet
 from diffuscope.networks.blocks import LinearAttention, PixelUp, ResNetBlock, SelfAttention
 from diffuscope.networks.embeddings import Sinusoids
+from diffuscope.networks.unet import ImageEmbedding
 from diffuscope.recipes import load_recipe
 
 
@@ -64,11 +68,36 @@ def test_what_is_beside_an_image_that_is_padded_cannot_be_seen_in_it():
     assert torch.equal(network.padded.back(whole), inner)
 
 
-def test_the_level_is_told_and_one_level_for_all_is_that_level_for_each():
-    network, x = awake(small()), images(3, 1, 8, 8)
-    low, high = (network(x, torch.full((3,), level)) for level in (-4.0, 4.0))
-    assert (low != high).any()
-    torch.testing.assert_close(network(x, torch.tensor(-4.0).expand(3)), low)
+@pytest.mark.parametrize(
+    ("conditioning", "levels"),
+    [("time", torch.arange(1000)), ("log_snr", torch.linspace(-20.0, 20.0, 401))],
+)
+def test_the_embedding_tells_neighbouring_levels_apart(conditioning, levels):
+    torch.manual_seed(0)
+    shown = ImageEmbedding(64, 0, conditioning).level(levels / (8 if conditioning == "log_snr" else 1))
+    apart = torch.cdist(shown, shown) + 9 * torch.eye(len(levels))
+    assert apart.min() > 0.1
+
+
+def test_labels_mean_nothing_to_a_network_without_classes():
+    for network in (awake(small()), awake(AnnotatedUNet((1, 8, 8), width=8)), awake(small_dit())):
+        x, c = images(2, 1, 8, 8), torch.zeros(2)
+        assert torch.equal(network(x, c), network(x, c, torch.tensor([0, 7])))
+
+
+@pytest.mark.parametrize("kind", [UNet, AnnotatedUNet, DiT])
+def test_one_level_for_all_images_is_that_level_for_each(kind):
+    torch.manual_seed(0)
+    network = awake(kind((1, 8, 8), width=16))
+    x, t = images(3, 1, 8, 8), torch.tensor(5)
+    torch.testing.assert_close(network(x, t.expand(3)), network(x, t.repeat(3)), rtol=1e-4, atol=1e-5)
+    assert (network(x, t.expand(3)) - network(x, (t + 3).expand(3))).abs().max() > 1e-4
+
+
+def test_one_level_for_images_of_several_classes_is_that_level_for_each():
+    for network in (awake(small(classes=3)), awake(small_dit(classes=3))):
+        x, label, t = images(3, 1, 8, 8), torch.tensor([0, 3, 1]), torch.tensor(-2.0)
+        torch.testing.assert_close(network(x, t.expand(3), label), network(x, t.repeat(3), label))
 
 
 def test_no_label_is_the_null_class_and_labels_differ():
@@ -132,11 +161,12 @@ def test_attention_is_its_formula_place_by_place(kind):
 def test_pixels_are_unfolded_without_a_checkerboard_at_the_start():
     torch.manual_seed(0)
     layer = PixelUp(4, 3)
-    with torch.no_grad():
-        layer.conv.bias.zero_()
-    x = layer(images(1, 4, 3, 3))
-    assert x.shape == (1, 3, 6, 6)
-    torch.testing.assert_close(x[:, :, ::2, ::2], x[:, :, 1::2, 1::2])
+    assert layer.conv.bias.any()
+    x, squares = images(1, 4, 3, 3), layer(images(1, 4, 3, 3))
+    assert squares.shape == (1, 3, 6, 6)
+    for down in (0, 1):
+        for across in (0, 1):
+            torch.testing.assert_close(squares[:, :, down::2, across::2], layer.conv(x)[:, ::4])
 
 
 def test_sinusoids_are_those_of_positions():
@@ -145,73 +175,6 @@ def test_sinusoids_are_those_of_positions():
     expected = torch.cat([torch.sin(3 * f), torch.cos(3 * f)])
     torch.testing.assert_close(found[1], expected)
     assert found[0].tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_the_annotated_network_has_its_parameters():
-    assert sum(p.numel() for p in AnnotatedUNet((1, 28, 28)).parameters()) == 2_996_315
-
-
-def test_the_annotated_network_is_built_as_its_authors_describe_it():
-    """Written down a second time from the description, with nothing but functions of torch."""
-    torch.manual_seed(0)
-    network = AnnotatedUNet((1, 8, 8), width=8, multipliers=(1, 2)).eval()
-    w = network.state_dict()
-    x, t = images(2, 1, 8, 8), torch.tensor([3, 70])
-
-    def conv(x, name, **how):
-        return functional.conv2d(x, w[f"{name}.weight"], w.get(f"{name}.bias"), **how)
-
-    def linear(x, name):
-        return functional.linear(x, w[f"{name}.weight"], w[f"{name}.bias"])
-
-    def norm(x, name):
-        return functional.group_norm(x, 1, w[f"{name}.weight"], w[f"{name}.bias"])
-
-    def block(x, e, name):
-        h = conv(x, f"{name}.depthwise", padding=3, groups=x.shape[1])
-        if e is not None:
-            h = h + linear(functional.gelu(e), f"{name}.told.1")[:, :, None, None]
-        h = functional.gelu(conv(norm(h, f"{name}.rest.0"), f"{name}.rest.1", padding=1))
-        h = conv(norm(h, f"{name}.rest.3"), f"{name}.rest.5", padding=1)
-        straight = f"{name}.straight"
-        return h + (conv(x, straight) if f"{straight}.weight" in w else x)
-
-    def heads(x, name):
-        n, _, height, width = x.shape
-        qkv = conv(norm(x, f"{name}.norm"), f"{name}.qkv").chunk(3, dim=1)
-        return [part.reshape(n, 4, 32, height * width) for part in qkv]
-
-    def linear_attention(x, name):
-        q, k, v = heads(x, name)
-        q, k = q.softmax(dim=2) * 32**-0.5, k.softmax(dim=3)
-        context = torch.einsum("bhdn,bhen->bhde", k, v)
-        out = torch.einsum("bhde,bhdn->bhen", context, q).reshape(len(x), 128, *x.shape[2:])
-        return x + norm(conv(out, f"{name}.out.0"), f"{name}.out.1")
-
-    def attention(x, name):
-        q, k, v = heads(x, name)
-        weight = torch.einsum("bhdi,bhdj->bhij", q * 32**-0.5, k).softmax(dim=3)
-        out = torch.einsum("bhij,bhdj->bhdi", weight, v).reshape(len(x), 128, *x.shape[2:])
-        return x + conv(out, f"{name}.out")
-
-    rates = torch.exp(torch.arange(4) * -(math.log(10000) / 3))
-    e = torch.cat([(t[:, None] * rates).sin(), (t[:, None] * rates).cos()], dim=1)
-    e = linear(functional.gelu(linear(e, "time.1")), "time.3")
-    h = conv(x, "input", padding=3)
-    kept = []
-    for i in range(2):
-        h = linear_attention(
-            block(block(h, e, f"down.{i}.first"), e, f"down.{i}.second"), f"down.{i}.attention"
-        )
-        kept.append(h)
-        h = conv(h, "smaller.0", stride=2, padding=1) if i == 0 else h
-    h = block(attention(block(h, e, "middle.0"), "middle.1"), e, "middle.2")
-    h = torch.cat([h, kept.pop()], dim=1)
-    h = linear_attention(block(block(h, e, "up.0.first"), e, "up.0.second"), "up.0.attention")
-    h = functional.conv_transpose2d(h, w["larger.0.weight"], w["larger.0.bias"], stride=2, padding=1)
-    expected = conv(block(h, None, "output.0"), "output.1")
-    with torch.no_grad():
-        torch.testing.assert_close(network(x, t), expected, rtol=1e-4, atol=1e-5)
 
 
 # --- the transformer ---------------------------------------------------------------------------------------
@@ -252,10 +215,56 @@ def test_a_transformer_knows_where_a_patch_is_and_what_class_is_asked_for():
     torch.testing.assert_close(other, torch.cat([answer[:, :, :, 4:], answer[:, :, :, :4]], dim=3))
 
 
+@pytest.mark.parametrize("embedding", [0, 12])
+def test_a_transformer_is_the_formula_that_heads_its_file(embedding):
+    network = awake(small_dit((2, 4, 6), depth=1, embedding=embedding))
+    w, x, c = network.state_dict(), images(1, 2, 4, 6), torch.tensor([1.5])
+    e = network.embedding(c, None)
+    assert e.shape == (1, embedding or 16)
+
+    def linear(h, name):
+        return h @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def norm(h):
+        return (h - h.mean(1, keepdim=True)) / (h.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+
+    rates = torch.tensor([1.0, 10 ** (-4 / 3), 10 ** (-8 / 3), 1e-4])
+    words = []
+    for i in range(2):
+        for j in range(3):
+            word = linear(x[0, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].reshape(8), "input")
+            waves = [(i * rates).sin(), (i * rates).cos(), (j * rates).sin(), (j * rates).cos()]
+            words.append(word + torch.cat(waves))
+    h = torch.stack(words)
+    a_1, b_1, g_1, a_2, b_2, g_2 = linear(e[0], "blocks.0.told").reshape(6, 16)
+    qkv = linear((1 + a_1) * norm(h) + b_1, "blocks.0.qkv")
+    heads = []
+    for head in range(2):
+        q, k, v = (qkv[:, 16 * part + 8 * head : 16 * part + 8 * head + 8] for part in range(3))
+        heads.append((q @ k.T / 8**0.5).softmax(dim=1) @ v)
+    h = h + g_1 * linear(torch.cat(heads, dim=1), "blocks.0.out")
+    inner = functional.gelu(linear((1 + a_2) * norm(h) + b_2, "blocks.0.mlp.0"))
+    h = h + g_2 * linear(inner, "blocks.0.mlp.3")
+    scale, shift = linear(e[0], "told").reshape(2, 16)
+    patches = linear((1 + scale) * norm(h) + shift, "output").reshape(2, 3, 2, 2, 2)  # i, j, channel, h, w
+    expected = patches.permute(2, 0, 3, 1, 4).reshape(1, 2, 4, 6)
+    torch.testing.assert_close(network(x, c), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_of_a_transformer_is_for_training_alone():
+    network, x = awake(small_dit(dropout=0.5)), images(2, 1, 8, 8)
+    assert torch.equal(network(x, torch.zeros(2)), network(x, torch.zeros(2)))
+    network.train()
+    assert (network(x, torch.zeros(2)) != network(x, torch.zeros(2))).any()
+
+
 def test_every_weight_of_a_transformer_is_learned():
     network = awake(small_dit(classes=2))
     network(images(4, 1, 8, 8), torch.randn(4), torch.tensor([0, 1, 2, 0])).square().mean().backward()
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+# --- in recipes and files ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -264,11 +273,16 @@ def test_every_weight_of_a_transformer_is_learned():
         ({"network.name": "dit", "network.heads": 3}, "3 heads do not share"),
         ({"network.attention": [5]}, "are 5 high"),
         ({"network.head_width": 24}, "Heads of 24 channels"),
+        ({"network.linear_attention": [5]}, "are 5 high"),
         ({"network.width": 0}, "width = 0"),
-        ({"network.multipliers": []}, "channels"),
+        ({"network.multipliers": []}, "channels []"),
+        ({"network.multipliers": [1] * 8}, "128 times smaller"),
+        ({"network.width": 2048, "network.multipliers": [16]}, "channels [32768]"),
+        ({"network.name": "dit", "network.width": 0}, "width = 0"),
         ({"network.blocks": 100}, "blocks = 100"),
         ({"network.name": "annotated_unet"}, "cannot be told of classes"),
         ({"network.name": "resmlp"}, "not for images"),
+        ({"network.name": "article_mlp", "schedule.name": "linear"}, "not for images"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused_with_a_hint(changes, words):
@@ -282,6 +296,33 @@ def test_a_network_that_cannot_be_is_refused_with_a_hint(changes, words):
     assert refused.value.hint
 
 
-def test_points_are_not_for_a_network_of_images():
-    with pytest.raises(InputError, match="not for points"):
-        load_recipe("digits").make_denoiser(2)
+@pytest.mark.parametrize("name", ["unet", "dit", "annotated_unet"])
+def test_points_are_not_for_a_network_of_images(name):
+    with pytest.raises(InputError, match="not for points") as refused:
+        load_recipe("digits").changed({"network.name": name}).make_denoiser(2)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("unet", {"attention": [5], "resampling": "pixel", "embedding": 24}),
+        ("dit", {"heads": 2, "depth": 1, "embedding": 24}),
+        ("annotated_unet", {"multipliers": [1, 2]}),
+    ],
+)
+def test_a_network_of_images_is_the_same_after_it_was_in_a_file(tmp_path, name, settings):
+    changes = {"network.name": name, "network.width": 16}
+    changes |= {f"network.{key}": value for key, value in settings.items()}
+    recipe = load_recipe("digits").changed(changes)
+    torch.manual_seed(0)
+    denoiser = recipe.make_denoiser((1, 9, 8))
+    awake(denoiser.network)
+    model = Model(recipe, denoiser.eval(), Scaling(np.zeros((1, 9, 8)), np.ones((1, 9, 8))))
+    model.save(tmp_path / "first.safetensors")
+    again = Model.load(tmp_path / "first.safetensors", device="cpu")
+    again.save(tmp_path / "second.safetensors")
+    first, second = ((tmp_path / f"{n}.safetensors").read_bytes() for n in ("first", "second"))
+    assert first == second
+    x, c = images(3, 1, 9, 8), torch.zeros(3)
+    assert torch.equal(model.denoiser.network(x, c), again.denoiser.network(x, c))

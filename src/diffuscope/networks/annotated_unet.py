@@ -18,7 +18,7 @@ from diffuscope.denoiser import Conditioning
 from diffuscope.errors import InputError
 from diffuscope.networks.blocks import ConvNeXtBlock, LinearAttention, SelfAttention
 from diffuscope.networks.embeddings import Sinusoids, shared
-from diffuscope.networks.unet import Padded, Shape
+from diffuscope.networks.unet import Padded, Shape, check_channels
 
 __all__ = ["AnnotatedUNet"]
 
@@ -45,7 +45,7 @@ class AnnotatedUNet(nn.Module):
     Raises
     ------
     InputError
-        When it is to be told of classes.
+        When it is to be told of classes, or channels do not fit.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class AnnotatedUNet(nn.Module):
                 "The annotated diffusion model's network cannot be told of classes.",
                 'Set data.labels = false, or choose network.name = "unet".',
             )
+        check_channels([width * multiplier for multiplier in multipliers])
         self.conditioning, self.classes = conditioning, 0
         channels, e = shape[0], 4 * width
         self.padded = Padded(shape[1], shape[2], 2 ** (len(multipliers) - 1))

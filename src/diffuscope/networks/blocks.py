@@ -226,7 +226,8 @@ class PixelUp(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, 4 * outputs, 1)
         with torch.no_grad():  # the four of a square begin alike: no checkerboard
-            self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, dim=0))
+            for parameter in self.conv.parameters():
+                parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, inputs, h, w) to (n, outputs, 2h, 2w)."""

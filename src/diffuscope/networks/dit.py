@@ -41,6 +41,8 @@ class DiT(nn.Module):
         Blocks, and heads of attention in each.
     patch : int
         Height and width of a patch.
+    embedding : int
+        Width of what it is told of level and class; 0: ``width``.
     dropout : float
     conditioning : {"log_snr", "time"}
         How it is told of the level.
@@ -59,6 +61,7 @@ class DiT(nn.Module):
         depth: Annotated[int, Field(ge=1, le=64)] = 6,
         heads: Annotated[int, Field(ge=1, le=64)] = 4,
         patch: Annotated[int, Field(ge=1, le=32)] = 2,
+        embedding: Annotated[int, Field(ge=0, le=8192)] = 0,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         conditioning: Conditioning = "log_snr",
     ) -> None:
@@ -72,13 +75,14 @@ class DiT(nn.Module):
         channels, height, _ = shape
         self.padded = Padded(height, shape[2], patch)
         self.size = (self.padded.height // patch, self.padded.width // patch)
-        self.embedding = ImageEmbedding(width, classes, conditioning)
+        e = embedding or width
+        self.embedding = ImageEmbedding(e, classes, conditioning)
         self.input = nn.Linear(channels * patch**2, width)
         self.places: Tensor
         self.register_buffer("places", _places(*self.size, width))
-        self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(depth)])
+        self.blocks = nn.ModuleList([_Block(width, heads, e, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.told = zeroed(nn.Linear(width, 2 * width))
+        self.told = zeroed(nn.Linear(e, 2 * width))
         self.output = zeroed(nn.Linear(width, channels * patch**2))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
@@ -96,11 +100,11 @@ class DiT(nn.Module):
 class _Block(nn.Module):
     """Attention and a perceptron of four times the width, each behind a gate."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, embedding: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.told = zeroed(nn.Linear(width, 6 * width))
+        self.told = zeroed(nn.Linear(embedding, 6 * width))
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(
@@ -108,7 +112,7 @@ class _Block(nn.Module):
         )
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        """Map patches (n, places, width), told of (n or 1, width)."""
+        """Map patches (n, places, width), told of (n or 1, embedding)."""
         a_1, b_1, g_1, a_2, b_2, g_2 = self.told(e)[:, None].chunk(6, dim=2)
         h = h + g_1 * self._attention(self.norm(h) * (1 + a_1) + b_1)
         return h + g_2 * self.mlp(self.norm(h) * (1 + a_2) + b_2)  # type: ignore[no-any-return]

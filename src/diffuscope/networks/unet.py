@@ -39,13 +39,14 @@ from diffuscope.networks.blocks import (
 )
 from diffuscope.networks.embeddings import Sinusoids, shared
 
-__all__ = ["ImageEmbedding", "Padded", "UNet"]
+__all__ = ["ImageEmbedding", "Padded", "UNet", "check_channels"]
 
 Shape = tuple[int, int, int]
 _Few = Annotated[int, Field(ge=1, le=16)]
 _Count = Annotated[int, Field(ge=0, le=64)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _MOST_CHANNELS = 2**13
+_LARGEST_STRIDE = 64  # pixels, of images that are no larger
 _BLOCKS: dict[str, type[ResNetBlock | ConvNeXtBlock]] = {"resnet": ResNetBlock, "convnext": ConvNeXtBlock}
 
 
@@ -90,9 +91,20 @@ class Padded:
     ----------
     height, width : int
     multiple : int
+
+    Raises
+    ------
+    InputError
+        When nearly all would be padding: the number is above 64 and above both sides.
     """
 
     def __init__(self, height: int, width: int, multiple: int) -> None:
+        most = max(_LARGEST_STRIDE, height, width)
+        if multiple > most:
+            raise InputError(
+                f"Images of {height} × {width} cannot be made {multiple:,} times smaller.",
+                f"Give fewer multipliers or a smaller patch: {most} times at most.",
+            )
         down, across = (-height) % multiple, (-width) % multiple
         self.sides = (across // 2, across - across // 2, down // 2, down - down // 2)
         self.height, self.width = height + down, width + across
@@ -167,6 +179,7 @@ class UNet(nn.Module):
         self.conditioning, self.classes, self.patch = conditioning, classes, patch
         channels, height, _ = shape
         widths = [width * multiplier for multiplier in multipliers]
+        check_channels(widths)
         self.padded = Padded(height, shape[2], patch * 2 ** (len(widths) - 1))
         heights = [self.padded.height // patch // 2**i for i in range(len(widths))]
         _check(widths, heights, attention, linear_attention, head_width)
@@ -258,6 +271,20 @@ def _attention(
     return kind(channels, max(1, channels // head_width), min(head_width, channels), groups_for(channels))
 
 
+def check_channels(widths: Sequence[int]) -> None:
+    """Refuse a U-Net without any size, or with so many channels that no memory holds it.
+
+    Raises
+    ------
+    InputError
+    """
+    if not widths or max(widths) > _MOST_CHANNELS:
+        raise InputError(
+            f"A U-Net with channels {list(widths)} cannot be made.",
+            f"Give one multiplier or more, and at most {_MOST_CHANNELS:,} channels.",
+        )
+
+
 def _check(
     widths: Sequence[int],
     heights: Sequence[int],
@@ -265,11 +292,6 @@ def _check(
     linear_attention: Sequence[int],
     head_width: int,
 ) -> None:
-    if not widths or max(widths) > _MOST_CHANNELS:
-        raise InputError(
-            f"A U-Net with channels {list(widths)} cannot be made.",
-            f"Give one multiplier or more, and at most {_MOST_CHANNELS:,} channels.",
-        )
     for height in (*attention, *linear_attention):
         if height not in heights:
             raise InputError(
