@@ -39,4 +39,5 @@ def autocast(half: torch.dtype | None, device: torch.device) -> contextlib.Abstr
     """Return the context in which networks multiply so; what they add up in stays in 32 bits."""
     if half is None:
         return contextlib.nullcontext()
-    return torch.autocast(device.type, half)
+    # Copies of weights in 16 bits are for one call: each weight is used once in it, and threads do not share.
+    return torch.autocast(device.type, half, cache_enabled=False)

@@ -154,6 +154,35 @@ def test_a_batch_in_parts_is_the_batch(digits):
     torch.testing.assert_close(weights(whole), weights(parts), rtol=0.05, atol=3e-3)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"training.accumulate": 2, "training.batch_size": 64}, {"training.batch_size": 13}]
+)
+def test_a_batch_shared_among_cores_is_the_batch(digits, changes):
+    """What several cores make of parts of a batch is what one makes of it whole, up to the order of sums."""
+    before = torch.get_num_threads()
+    made = []
+    try:
+        for threads in (1, 3, 3):
+            torch.set_num_threads(threads)
+            made.append(weights(fitted(digits, **changes)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(made[1], made[2])  # the same bytes each time
+    assert not torch.equal(made[0], made[1])
+    torch.testing.assert_close(made[0], made[1], rtol=0.05, atol=3e-3)
+
+
+def test_what_is_drawn_in_a_network_is_drawn_in_order(digits):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        one, other = (weights(fitted(digits, **{"network.dropout": 0.3})) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_training_in_16_bits_comes_near_to_32(digits, precision):
     changes = {"training.steps": 30}

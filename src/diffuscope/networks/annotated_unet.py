@@ -42,11 +42,18 @@ class AnnotatedUNet(nn.Module):
         Channels at each size, in widths.
     conditioning : {"time", "log_snr"}
 
+    Attributes
+    ----------
+    per_example : bool
+        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+
     Raises
     ------
     InputError
         When it is to be told of classes, or channels do not fit.
     """
+
+    per_example = True
 
     def __init__(
         self,

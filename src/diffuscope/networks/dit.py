@@ -47,11 +47,18 @@ class DiT(nn.Module):
     conditioning : {"log_snr", "time"}
         How it is told of the level.
 
+    Attributes
+    ----------
+    per_example : bool
+        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+
     Raises
     ------
     InputError
         When heads do not divide the width.
     """
+
+    per_example = True
 
     def __init__(
         self,

@@ -152,11 +152,18 @@ class UNet(nn.Module):
     conditioning : {"log_snr", "time"}
         How it is told of the level.
 
+    Attributes
+    ----------
+    per_example : bool
+        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+
     Raises
     ------
     InputError
         When there is no image of a height at which attention is asked for, or channels do not fit.
     """
+
+    per_example = True
 
     def __init__(
         self,

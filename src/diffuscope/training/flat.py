@@ -72,16 +72,16 @@ class FlatParameters:
         assert self.vector.grad is not None
         return self.vector.grad
 
-    def differentiate(self, loss: Tensor, add: bool = False) -> None:
-        """Write the gradients of ``loss`` into ``grad``, or add them to what is there.
+    def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients of ``loss``, in the order of ``parameters``; zeros where it does not touch."""
+        return torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
 
-        They are zero for parameters that it does not touch.
-        """
-        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
+    def keep(self, gradients: tuple[Tensor, ...], add: bool = False) -> None:
+        """Write such gradients into ``grad``, or add them to what is there."""
         if add:
-            torch._foreach_add_(self._grads, grads)
+            torch._foreach_add_(self._grads, gradients)
         else:
-            torch._foreach_copy_(self._grads, grads)
+            torch._foreach_copy_(self._grads, gradients)
 
     def clip(self, norm: float) -> None:
         """Scale the gradients down to ``norm``, as ``torch.nn.utils.clip_grad_norm_`` does."""

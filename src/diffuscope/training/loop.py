@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffuscope.denoiser import Denoiser
 from diffuscope.errors import InputError, RunError
@@ -28,6 +28,7 @@ from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.schedules import NoiseLevel
 from diffuscope.seeds import stream_seed
+from diffuscope.threads import side_by_side
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
@@ -39,6 +40,7 @@ __all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
 
 
 _SMALL_STEP = 2**27  # examples times weights
+_FEWEST = 8  # examples that are worth a core
 
 
 class Interrupted(KeyboardInterrupt):
@@ -221,19 +223,36 @@ class Trainer:
 
     def _differentiate(self, batch: Examples) -> Tensor:
         """Write the gradient of a batch's mean loss, part by part if that is asked for; return the loss."""
-        n, settings = len(batch.inputs), self.settings
-        size = math.ceil(n / settings.accumulate)
+        n, at_once = len(batch.inputs), self._at_once()
+        size = max(math.ceil(n / (self.settings.accumulate * at_once)), min(n, _FEWEST) if at_once > 1 else 1)
         total = torch.zeros((), device=batch.inputs.device)
-        for start in range(0, n, size):
-            part = batch.at(slice(start, start + size))
-            with autocast(self._half, batch.inputs.device):
+
+        def of(part: Examples) -> tuple[Tensor, tuple[Tensor, ...]]:
+            with autocast(self._half, part.inputs.device):
                 output = part.answer(self._network)
             loss = self.loss.value(output.to(part.inputs.dtype), part)
-            if size < n:
+            if len(part.inputs) < n:
                 loss = loss * (len(part.inputs) / n)
-            self.flat.differentiate(self._scaler.scale(loss), add=start > 0)
-            total += loss.detach()
+            return loss.detach(), self.flat.gradients(self._scaler.scale(loss))
+
+        parts = [batch.at(slice(start, start + size)) for start in range(0, n, size)]
+        for i, (loss, gradients) in enumerate(side_by_side(of, parts) if at_once > 1 else map(of, parts)):
+            self.flat.keep(gradients, add=i > 0)
+            total += loss
         return total
+
+    def _at_once(self) -> int:
+        """Return how many parts of a batch are looked at side by side, a core each.
+
+        Convolutions of few pixels gain little from a second core, parts of a batch all of it. A network
+        says that this may be (``per_example``); numbers drawn in it (dropout) would come in any order.
+        """
+        network = self.denoiser.network
+        apart = getattr(network, "per_example", False) and not self.settings.compile
+        if not apart or self.flat.vector.device.type != "cpu":
+            return 1
+        drawn = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
+        return 1 if drawn else torch.get_num_threads()
 
     def _exchange(self, loss: Tensor, examples: int) -> None:
         """Average gradient and loss over all processes' examples, in place."""
@@ -283,7 +302,7 @@ class Trainer:
         """Train small networks on one thread: sharing such short operations costs more than it saves."""
         before = torch.get_num_threads()
         small = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
-        if small and self.flat.vector.device.type == "cpu":
+        if small and self.flat.vector.device.type == "cpu" and self._at_once() == 1:
             torch.set_num_threads(1)
         try:
             yield
