@@ -37,7 +37,7 @@ from diffuscope.tabular import RowCodec
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
-__all__ = ["Model", "pick_device"]
+__all__ = ["Model", "fill", "pick_device"]
 
 _FORMAT = "diffuscope-model-1"
 _POINTS_PER_PIECE = 2**12
@@ -393,7 +393,7 @@ class Model:
             raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
         denoiser = recipe.make_denoiser(scaling.shift.shape, network=network, schedule=schedule, empty=True)
-        _fill(denoiser.network, weights, path)
+        fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "columns", "rows")}
         return cls(recipe, denoiser, scaling, columns, rows=rows, notes=notes)
@@ -439,7 +439,7 @@ def _columns(value: Any, dimension: int) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
+def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:
     """Put ``weights`` in the place of the network's, once names, shapes and types are the same."""
     expected = network.state_dict()
     wrong: Sequence[str] = sorted(set(expected) ^ set(weights)) or [

@@ -10,7 +10,7 @@ from diffuscope.cli.common import app, say
 from diffuscope.cli.compare import compare
 from diffuscope.cli.diagnose import diagnose
 from diffuscope.cli.evaluate import evaluate
-from diffuscope.cli.export import export
+from diffuscope.cli.exchange import export, import_
 from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
@@ -25,6 +25,7 @@ for _command in (  # in the order of --help
     *(animate, evaluate, diagnose, compare, export),
 ):
     app.command()(_command)
+app.command("import")(import_)
 app.command("list")(list_)
 
 

@@ -35,6 +35,7 @@ MOST_STEPS = 100_000
 
 _MOST_UNITS = 2**16
 _MOST_LAYERS = 1000
+_MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
 _TOLD = ("dimension", "n_steps", "flags", "shape", "classes")  # networks, by data and other sections
 
@@ -153,7 +154,9 @@ class NetworkSection(_Named):
     def _check(self) -> NetworkSection:
         self._complete("network", NETWORKS, fixed=_TOLD)
         for key, value in self.settings.items():
-            least = 0 if key in ("depth", "n_directions", "embedding") else 1
+            least = (
+                0 if key in ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding") else 1
+            )
             most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
             if type(value) is int and not least <= value <= most:
                 raise InputError(

@@ -1,0 +1,411 @@
+r"""How does a model come from Hugging Face diffusers, and go there? As a folder of text and safetensors.
+
+.. code-block:: text
+
+    folder/
+      model_index.json                                      which pipeline
+      unet/config.json, diffusion_pytorch_model.safetensors  a UNet2DModel: our network "diffusers_unet"
+      scheduler/scheduler_config.json                        a DDPM or DDIM scheduler: schedule and sampler
+      diffuscope.json                                        the names of the classes
+
+What maps, and what it is called here:
+
+========================== =======================================================================
+``beta_schedule``          ``linear``; ``scaled_linear``: quadratic; ``squaredcos_cap_v2``: cosine;
+                           ``sigmoid``
+``rescale_betas_zero_snr`` ``zero_terminal_snr``
+``prediction_type``        ``epsilon``: noise; ``sample``: data; ``v_prediction``: velocity
+``DDPMScheduler``          sampler ``ddpm``; ``fixed_small``: posterior, ``fixed_large``: beta
+``DDIMScheduler``          sampler ``ddim``
+========================== =======================================================================
+
+Anything else is refused by name: a folder is read rightly or not at all. Clipping of the data estimate is not
+taken over; the samplers here do without.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from diffuscope.datasets.scaling import Scaling
+from diffuscope.errors import FormatError, InputError, RunError
+from diffuscope.files import atomic_folder, write_json, write_text
+from diffuscope.model import Model, fill, pick_device
+from diffuscope.networks import DiffusersUNet
+from diffuscope.recipes import load_recipe
+from diffuscope.recipes.settings import check_settings
+from diffuscope.run import Run, load
+
+__all__ = ["export_diffusers", "import_diffusers", "import_run"]
+
+_SCHEDULES = {
+    "linear": "linear",
+    "scaled_linear": "quadratic",
+    "squaredcos_cap_v2": "cosine",
+    "sigmoid": "sigmoid",
+}
+_PREDICTIONS = {"epsilon": "noise", "sample": "data", "v_prediction": "velocity"}
+_VARIANCES = {"fixed_small": "posterior", "fixed_large": "beta"}
+_SPACINGS = {"linspace": "uniform", "trailing": "trailing"}
+_SAMPLERS = {"DDPMScheduler": "ddpm", "DDIMScheduler": "ddim"}
+_WEIGHTS = "diffusion_pytorch_model"
+_NAMES = "diffuscope.json"
+_DDIM_STEPS = 50
+_GIVE = "Give a folder that save_pretrained of diffusers wrote."
+_LARGEST_TEXT = 2**20  # bytes of a JSON file
+_LARGEST_SIDE = 2**12
+_TOLERANCE = 1e-4
+_OLD_NAMES = {  # of attention, in folders from before diffusers 0.15
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
+_OF_SHAPE = ("sample_size", "in_channels", "out_channels", "num_class_embeds")
+_SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"class_embed_type": (None,), "skip_time_act": (False, None)}
+
+
+def export_diffusers(model: Model, path: str | Path) -> Path:
+    """Write a model as a folder that ``DDPMPipeline`` or ``DDIMPipeline`` of diffusers opens.
+
+    Parameters
+    ----------
+    model : Model
+        Of images, with the network ``diffusers_unet`` and a discrete schedule.
+    path : str or Path
+        A new folder, or an empty one; it appears whole or not at all.
+
+    Notes
+    -----
+    The same noise gives the same images there as here in the same number of steps, which DDIM there wants to
+    divide the schedule's, with ``trailing`` times here.
+
+    Raises
+    ------
+    InputError
+        When something of the model has no counterpart there.
+    RunError
+        When the folder, read again, does not answer as the model, or cannot be written.
+    """
+    network = model.denoiser.network
+    if not isinstance(network, DiffusersUNet):
+        raise InputError(
+            f"The network {model.recipe.network.name!r} is none that diffusers knows.",
+            "Train one that is: diffuscope train DATA --recipe diffusers. ONNX takes any (-o model.onnx).",
+        )
+    name, settings = _scheduler_of(model)
+    import diffusers
+
+    scheduler = getattr(diffusers, name)(**settings)
+    pipeline = getattr(diffusers, name.replace("Scheduler", "Pipeline"))(
+        copy.deepcopy(network.model).cpu(), scheduler
+    )
+    with atomic_folder(path) as temporary:
+        pipeline.save_pretrained(temporary, safe_serialization=True)
+        if model.recipe.data.classes:
+            write_json(temporary / _NAMES, {"format": 1, "classes": list(model.recipe.data.classes)})
+        _compare(import_diffusers(temporary, device="cpu"), model)
+    return Path(path)
+
+
+def _scheduler_of(model: Model) -> tuple[str, dict[str, Any]]:
+    """Return the scheduler's class and settings that say what the model's schedule and sampler say."""
+    recipe = model.recipe
+    schedule, reading, sampling = recipe.schedule, recipe.denoiser, recipe.sampling
+    ancestral = sampling.name == "ddpm"
+    names = {ours: theirs for theirs, ours in _SCHEDULES.items() if ancestral or theirs != "sigmoid"}
+    predictions = {ours: theirs for theirs, ours in _PREDICTIONS.items()}
+    if schedule.name not in names:
+        raise InputError(
+            f"No {'DDPM' if ancestral else 'DDIM'} scheduler has the schedule {schedule.name!r}.",
+            f"Train with schedule.name one of {', '.join(names)}.",
+        )
+    if reading.prediction not in predictions:
+        raise InputError(
+            f"The schedulers of diffusers do not read the prediction {reading.prediction!r}.",
+            f"Train with denoiser.prediction one of {', '.join(predictions)}.",
+        )
+    if recipe.data.scaling != "pixels":
+        raise InputError(
+            f"Pipelines of diffusers make pixels of -1 to 1, and data.scaling is {recipe.data.scaling!r}.",
+            "Train with data.scaling = pixels.",
+        )
+    settings: dict[str, Any] = {
+        "num_train_timesteps": schedule.settings["T"],
+        "beta_schedule": names[schedule.name],
+        "prediction_type": predictions[reading.prediction],
+        "rescale_betas_zero_snr": schedule.zero_terminal_snr,
+        # DDIMScheduler steps by T / steps whatever its timesteps are; these fit that.
+        "timestep_spacing": "linspace" if ancestral and sampling.spacing == "uniform" else "trailing",
+        "clip_sample": False,
+    }
+    if schedule.name == "cosine":
+        if {**schedule.settings, "T": 0} != {"T": 0, "start": 0.0, "end": 0.999, "offset": 0.008}:
+            raise InputError(
+                "The cosine schedule of diffusers has no settings of its own.",
+                "Train with start = 0, end = 0.999 and offset = 0.008, which are the defaults.",
+            )
+    else:
+        settings |= {"beta_start": schedule.settings["start"], "beta_end": schedule.settings["end"]}
+    if ancestral:
+        variance = sampling.settings.get("variance", "posterior")
+        of = {ours: theirs for theirs, ours in _VARIANCES.items()}
+        return "DDPMScheduler", {**settings, "variance_type": of[variance]}
+    return "DDIMScheduler", {**settings, "set_alpha_to_one": True}
+
+
+def _compare(read: Model, model: Model) -> None:
+    """Make sure that what was written answers as the model."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn((3, *model.shape), generator=generator)
+    level = model.denoiser.schedule(torch.linspace(0, model.denoiser.schedule.t_max, 3).long())
+    label = torch.arange(3) % (model.denoiser.classes + 1) if model.denoiser.classes else None
+    denoiser = model.denoiser.to("cpu").eval()
+    with torch.no_grad():
+        found, expected = (each(x, level, label) for each in (read.denoiser, denoiser))
+    if not (found - expected).abs().max() <= _TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise RunError(
+            "The folder that was written does not answer as the model.",
+            "This should not be: please report the version of diffusers.",
+        )
+
+
+def import_diffusers(
+    path: str | Path, *, data: str | None = None, null_class: bool = False, device: str = "auto"
+) -> Model:
+    """Read a folder of diffusers with a ``UNet2DModel`` and the config of a DDPM or DDIM scheduler.
+
+    Nothing in it is run as code, and weights come from safetensors only.
+
+    Parameters
+    ----------
+    path : str or Path
+        With ``unet`` and ``scheduler`` in folders of their own, or all files side by side.
+    data : str, optional
+        What it was trained on: a folder of images or a name, for ``diagnose`` and ``evaluate``.
+    null_class : bool
+        The last row of class embeddings means any class; folders that were exported here say so themselves.
+    device : str
+
+    Returns
+    -------
+    Model
+        Of images with values 0 to 255.
+
+    Raises
+    ------
+    InputError, FormatError
+        When files are missing or damaged, or say something that has no counterpart here.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"There is no folder {path}.", _GIVE)
+    unet = path / "unet" if (path / "unet").is_dir() else path
+    config = _read(unet / "config.json")
+    scheduler = path / "scheduler" / "scheduler_config.json"
+    walk = _read(scheduler if scheduler.is_file() else path / "scheduler_config.json")
+    shape = _shape(config, unet / "config.json")
+    changes = _schedule_and_sampler(walk)
+    classes = _classes(path, config, null_class)
+    network = _network(config)
+    recipe = load_recipe("diffusers").changed(
+        {
+            "name": "imported",
+            "description": "Read from a folder of diffusers.",
+            "data.source": data,
+            "data.classes": classes,
+            **changes,
+            **{f"network.{name}": value for name, value in network.items()},
+        }
+    )
+    denoiser = recipe.make_denoiser(shape, empty=True)
+    file = _weights_file(unet)
+    fill(denoiser.network, _weights(file), file)
+    denoiser.to(pick_device(device)).eval()
+    return Model(recipe, denoiser, Scaling.fit(np.zeros((1, *shape)), "pixels", 1.0))
+
+
+def import_run(
+    path: str | Path, out: str | Path, *, data: str | None = None, null_class: bool = False
+) -> Run:
+    """Read such a folder and write it as a run directory, to be sampled, evaluated and diagnosed.
+
+    Parameters
+    ----------
+    path, data, null_class
+        As of :func:`import_diffusers`.
+    out : str or Path
+        A new folder, or an empty one; it appears whole or not at all.
+
+    Raises
+    ------
+    InputError, FormatError, RunError
+    """
+    model = import_diffusers(path, data=data, null_class=null_class, device="cpu")
+    with atomic_folder(out) as temporary:
+        write_text(temporary / "recipe.toml", model.recipe.to_toml())
+        model.save(temporary / "model.safetensors")
+        parameters = sum(p.numel() for p in model.denoiser.network.parameters())
+        write_json(temporary / "summary.json", {"recipe": model.recipe.name, "parameters": parameters})
+        write_text(temporary / "metrics.jsonl", "")  # nothing is known of its training
+    return load(out)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(
+            f"There is no file {path}.", "Give a folder that save_pretrained of diffusers wrote."
+        )
+    try:
+        if path.stat().st_size > _LARGEST_TEXT:
+            raise ValueError("it is larger than a config can be")
+        value = json.loads(path.read_text("utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise FormatError(f"{path} cannot be read: {error}.", "Take another copy of the folder.") from error
+    return value
+
+
+def _shape(config: Mapping[str, Any], path: Path) -> tuple[int, int, int]:
+    kind = config.get("_class_name")
+    if kind != "UNet2DModel":
+        raise InputError(f"{path} is of a {kind!r}.", "Only UNet2DModel can be read.")
+    size, channels = config.get("sample_size"), config.get("in_channels", 3)
+    sides = [size, size] if type(size) is int else size
+    if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
+        raise InputError(f"{path} does not say how large its images are.", "Set its sample_size.")
+    if not all(1 <= side <= _LARGEST_SIDE for side in sides):
+        raise InputError(f"{path} asks for images of {sides}.", f"At most {_LARGEST_SIDE} a side are read.")
+    if channels not in (1, 3) or config.get("out_channels", 3) != channels:
+        raise InputError(
+            f"{path} has {channels!r} channels in and {config.get('out_channels', 3)!r} out.",
+            "Only models of grey images (1) or colours (3) can be read, which answer in as many.",
+        )
+    return int(channels), sides[0], sides[1]
+
+
+def _network(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the network; refuse what it does not know."""
+    takes = inspect.signature(DiffusersUNet).parameters
+    given = dict(_THEIR_DEFAULTS)
+    for key, value in config.items():
+        if key.startswith("_") or key in _OF_SHAPE:
+            continue
+        says_nothing = key in _SAYS_NOTHING and value in _SAYS_NOTHING[key]
+        if says_nothing or (value is None and key in takes and takes[key].default is None):
+            continue
+        if value is None or key in _SAYS_NOTHING:
+            raise InputError(f"{key} = {json.dumps(value)} of a UNet2DModel has no counterpart here.")
+        given[key] = value
+    return check_settings("network", "diffusers_unet", DiffusersUNet, given, ("shape", "classes"))
+
+
+_THEIR_DEFAULTS: dict[str, Any] = {
+    "block_out_channels": (224, 448, 672, 896),
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    "layers_per_block": 2,
+    "attention_head_dim": 8,
+}
+
+
+def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes to a recipe that say what the config of a scheduler says."""
+
+    def one_of(key: str, known: Mapping[str, str], default: str) -> str:
+        value = config.get(key, default)
+        if value not in known:
+            raise InputError(
+                f"The scheduler's {key} = {value!r} has no counterpart here.", f"Known: {', '.join(known)}."
+            )
+        return known[value]
+
+    sampler = one_of("_class_name", _SAMPLERS, "")
+    for key in ("trained_betas", "thresholding"):
+        if config.get(key):
+            raise InputError(
+                f"The scheduler's {key} has no counterpart here.", "Only named schedules can be read."
+            )
+    steps = config.get("num_train_timesteps", 1000)
+    name = one_of("beta_schedule", _SCHEDULES, "linear")
+    changes: dict[str, Any] = {
+        "schedule.name": name,
+        "schedule.T": steps,
+        "schedule.zero_terminal_snr": config.get("rescale_betas_zero_snr", False),
+        "denoiser.prediction": one_of("prediction_type", _PREDICTIONS, "epsilon"),
+        "sampling.name": sampler,
+        "sampling.spacing": _SPACINGS.get(config.get("timestep_spacing", "leading"), "trailing"),
+    }
+    if name != "cosine":
+        changes |= {
+            "schedule.start": config.get("beta_start", 1e-4),
+            "schedule.end": config.get("beta_end", 0.02),
+        }
+    if sampler == "ddpm":
+        changes["sampling.variance"] = one_of("variance_type", _VARIANCES, "fixed_small")
+        changes["sampling.steps"] = steps
+    else:
+        changes["sampling.steps"] = min(_DDIM_STEPS, steps) if type(steps) is int else steps
+    return changes
+
+
+def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[str]:
+    """Return the names of the classes; none where the network is told of none."""
+    rows = config.get("num_class_embeds")
+    if rows is None:
+        return []
+    if type(rows) is not int or not 2 <= rows <= 2**16:
+        raise InputError(f"num_class_embeds = {rows!r} cannot be read.", "Give 2 rows or more, or null.")
+    if (path / _NAMES).is_file():
+        names = _read(path / _NAMES).get("classes")
+        if not isinstance(names, list) or len(names) != rows - 1:
+            raise FormatError(
+                f"{path / _NAMES} does not name {rows - 1} classes.", "Remove it, or export the model again."
+            )
+        return [str(name) for name in names]
+    if not null_class:
+        raise InputError(
+            f"The model knows {rows} classes, and none of them is known to mean any class.",
+            "If the last does, say so: --null-class. Models that must always be told cannot be diagnosed.",
+        )
+    return [str(i) for i in range(rows - 1)]
+
+
+def _weights_file(folder: Path) -> Path:
+    file = folder / f"{_WEIGHTS}.safetensors"
+    if file.is_file():
+        return file
+    others = sorted(path.name for path in folder.glob(f"{_WEIGHTS}*"))
+    raise InputError(
+        f"There is no {file}" + (f", only {', '.join(others[:3])}." if others else "."),
+        "Save the model again with save_pretrained(folder, safe_serialization=True), in one file; a .bin may "
+        "run anything when it is opened, so none is read.",
+    )
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Read the weights, in float32 and under the names of today."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
+        raise FormatError(
+            f"{path} is damaged or cut short: {error}.", "Take another copy; nothing was changed."
+        ) from error
+    named = {}
+    for name, tensor in tensors.items():
+        for old, new in _OLD_NAMES.items():
+            name = name.replace(old, new) if ".attentions." in name else name
+        named[f"model.{name}"] = tensor.float() if tensor.is_floating_point() else tensor
+    return named
