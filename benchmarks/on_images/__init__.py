@@ -1,0 +1,1 @@
+"""What ``images.py`` is made of: contestants, processes of their own, tables."""
