@@ -20,7 +20,12 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # tested, or run this test again.
 SETS_UP = ("make demo", "make test")
 # What takes a minute is done on a small budget here: the words are the same, the numbers are not looked at.
-SHORTENED = {"diffuscope train digits": "diffuscope train digits --steps 40"}
+SHORTENED = {
+    "diffuscope train digits": "diffuscope train digits --steps 40",
+    "diffuscope train digits --recipe diffusers --steps 300 --out runs/ours --no-pictures": (
+        "diffuscope train digits --recipe diffusers --steps 10 --out runs/ours --no-pictures"
+    ),
+}
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
