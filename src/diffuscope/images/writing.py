@@ -135,7 +135,7 @@ class ImageWriter:
     Parameters
     ----------
     path : str or path
-        ``.png``: one sheet. ``.npy``: an array (n, channels, height, width). ``.npz``: the array ``images``,
+        ``.png``: one sheet, with names of classes where there are several. ``.npy``: an array (n, channels, height, width). ``.npz``: the array ``images``,
         and, where there are any, ``labels`` and the names ``classes``. No suffix: a folder with a PNG
         for each, 00000.png and so on; labelled ones in a folder for each class, and in ``labels.csv``
         the file, the number and the name of the class of each.
@@ -243,12 +243,11 @@ class _Sink(Protocol):
 
 
 class _SheetSink:
-    """All images, then the sheet."""
+    """All images, then the sheet; names of classes on it where there are several."""
 
     def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
-        self._path, self._n = path, n
-        in_turn = labels is not None and np.array_equal(labels, np.arange(n) % len(class_names))
-        self._class_names = class_names if in_turn else ()
+        self._path, self._n, self._names = path, n, class_names
+        self._labels = labels if labels is not None and len(np.unique(labels)) > 1 else None
         self._images: list[Pixels] = []
 
     def append(self, images: Pixels) -> None:
@@ -257,7 +256,8 @@ class _SheetSink:
 
     def close(self, whole: bool) -> None:
         if whole:
-            self._path.write_bytes(_sheet(np.concatenate(self._images), None, self._class_names))
+            names = () if self._labels is None else self._names
+            self._path.write_bytes(_sheet(np.concatenate(self._images), None, names, self._labels))
 
 
 class _NpySink:
