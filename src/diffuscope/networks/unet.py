@@ -46,6 +46,7 @@ _Few = Annotated[int, Field(ge=1, le=16)]
 _Count = Annotated[int, Field(ge=0, le=64)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _MOST_CHANNELS = 2**13
+_WIDEST_HEAD = 512
 _LARGEST_STRIDE = 64  # pixels, of images that are no larger
 _BLOCKS: dict[str, type[ResNetBlock | ConvNeXtBlock]] = {"resnet": ResNetBlock, "convnext": ConvNeXtBlock}
 
@@ -175,7 +176,7 @@ class UNet(nn.Module):
         block: Literal["resnet", "convnext"] = "resnet",
         attention: tuple[_Count, ...] = (),
         linear_attention: tuple[_Count, ...] = (),
-        head_width: Annotated[int, Field(ge=4, le=512)] = 32,
+        head_width: Annotated[int, Field(ge=4, le=_WIDEST_HEAD)] = 32,
         patch: Annotated[int, Field(ge=1, le=16)] = 1,
         resampling: Literal["strided", "pixel"] = "strided",
         embedding: Annotated[int, Field(ge=0, le=8192)] = 0,
@@ -310,5 +311,10 @@ def _check(
     if any(own > head_width and own % head_width for own in heads):
         raise InputError(
             f"Heads of {head_width} channels do not divide {', '.join(map(str, heads))} channels.",
-            f"Choose head_width = {math.gcd(*heads)}, or another width.",
+            f"Choose head_width = {_divisor(math.gcd(*heads))}, or another width.",
         )
+
+
+def _divisor(number: int) -> int:
+    """Return the largest divisor that a head may be wide."""
+    return max(d for d in range(1, _WIDEST_HEAD + 1) if number % d == 0)
