@@ -112,6 +112,7 @@ def measure_sampling(options: argparse.Namespace) -> str:
     assert data.held_out is not None
     real = extractor.features(data.held_out.pixels)
     seconds: dict[tuple[str, int], list[float]] = {walk: [] for walk in (*WALKS, *LONG)}
+    run.images.sample(IMAGES, sampler=WALKS[0][0], steps=WALKS[0][1])  # warms up
     for round_ in range(options.sampling_rounds):
         for sampler, steps in WALKS if round_ else seconds:  # of the long ones one round says enough
             label = "each" if run.images.classes else None

@@ -135,9 +135,10 @@ class ImageWriter:
     Parameters
     ----------
     path : str or path
-        ``.png``: one sheet, with names of classes where there are several. ``.npy``: an array (n, channels, height, width). ``.npz``: the array ``images``,
-        and, where there are any, ``labels`` and the names ``classes``. No suffix: a folder with a PNG
-        for each, 00000.png and so on; labelled ones in a folder for each class, and in ``labels.csv``
+        ``.png``: one sheet, with names of classes where there are several. ``.npy``: an array
+        (n, channels, height, width). ``.npz``: the array ``images``, and, where there are any, ``labels`` and
+        the names ``classes``. No suffix: a folder with a PNG for each, 00000.png and so on; labelled ones in
+        a folder for each class, and in ``labels.csv``
         the file, the number and the name of the class of each.
     n : int
         Images that the batches have together, at least 1.
