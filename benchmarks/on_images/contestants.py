@@ -30,7 +30,7 @@ from torch.nn.functional import mse_loss, smooth_l1_loss
 from diffuscope.asking import ImageModel
 from diffuscope.fitting import Fitting
 from diffuscope.images import load_images
-from diffuscope.precision import autocast, half_type
+from diffuscope.precision import half_type
 from diffuscope.recipes import load_recipe
 from on_images.annotated import Network, Process
 
@@ -156,7 +156,8 @@ class Loop:
 
     def multiplying(self) -> Any:
         """Return the context in which the network multiplies."""
-        return autocast(self.terms.half, self.terms.device)
+        half = self.terms.half
+        return torch.autocast(self.terms.device.type, half, enabled=half is not None)
 
     def noise(self, n: int) -> Tensor:
         """Return what a walk starts from."""
