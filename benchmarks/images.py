@@ -18,7 +18,6 @@ Each part has a section of its own in README.md; with ``--device cuda`` speed an
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -26,21 +25,6 @@ import report
 from on_images.jobs import do
 
 PARTS = ("speed", "quality", "sampling")
-
-
-def publish(section: str, text: str, write: bool) -> None:
-    """Print a part's result; with ``write``, put it into the part's section of README.md."""
-    words = [word for word in sys.argv[1:] if word != "--write"]
-    text = f"`{shlex.join(['python', 'benchmarks/images.py', *words])}` on {report.machine()}:\n\n{text}"
-    print(text)
-    if not write:
-        return
-    start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
-    before, found, rest = report.README.read_text("utf-8").partition(start)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        sys.exit(f"{report.README} has no section {start} ... {end}")
-    report.README.write_text(f"{before}{start}\n{text}\n{end}{after}", "utf-8")
 
 
 def main() -> None:
@@ -53,11 +37,11 @@ def main() -> None:
 
     suffix = "_cuda" if options.device == "cuda" else ""
     if "speed" in options.only:
-        publish(f"images_speed{suffix}", measure_speed(options), options.write)
+        report.publish(f"images_speed{suffix}", measure_speed(options), options.write)
     if "quality" in options.only:
-        publish("images_quality", measure_quality(options), options.write)
+        report.publish("images_quality", measure_quality(options), options.write)
     if "sampling" in options.only:
-        publish(f"images_sampling{suffix}", measure_sampling(options), options.write)
+        report.publish(f"images_sampling{suffix}", measure_sampling(options), options.write)
 
 
 def _options() -> argparse.Namespace:

@@ -67,15 +67,15 @@ def timed(work: Callable[[], object]) -> float:
     return perf_counter() - begun
 
 
-def publish(name: str, text: str, write: bool) -> None:
-    """Print a benchmark's result; with ``write``, put it into README.md as well."""
+def publish(section: str, text: str, write: bool) -> None:
+    """Print a benchmark's result; with ``write``, put it into its section of README.md as well."""
     words = [word for word in sys.argv[1:] if word != "--write"]
-    command = shlex.join(["python", f"benchmarks/{name}.py", *words])
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
     text = f"`{command}` on {machine()}:\n\n{text}"
     print(text)
     if not write:
         return
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
     old = README.read_text("utf-8")
     before, found, rest = old.partition(start)
     _, closed, after = rest.partition(end)
