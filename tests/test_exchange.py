@@ -49,6 +49,16 @@ MODELS = {
         (3, 4, 4),
         **{"network.name": "dit", "network.width": 16, "network.depth": 1, "sampling.steps": 3},
     ),
+    "diffusers": lambda: noisy(
+        "diffusers",
+        (1, 8, 8),
+        **{
+            "network.block_out_channels": [8, 16],
+            "network.norm_num_groups": 4,
+            "data.classes": ["cat", "dog"],
+            "sampling.steps": 5,
+        },
+    ),
     "annotated": lambda: noisy(
         "annotated_fashion",
         (1, 8, 8),

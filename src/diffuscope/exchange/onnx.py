@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +96,7 @@ def export_onnx(model: Model, path: str | Path) -> Path:
     inputs = _inputs(model, _BATCH, seed=0)
     names = tuple(inputs)
     batch = torch.export.Dim("n", min=1)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")  # of the exporter, about itself
         program = torch.onnx.export(
             _Graph(denoiser, names),
@@ -112,6 +114,18 @@ def export_onnx(model: Model, path: str | Path) -> Path:
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         _compare(session, model)
     return path
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a logger from saying what is no error, such as that torchvision is not installed."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _inputs(model: Model, n: int, seed: int) -> dict[str, Tensor]:
