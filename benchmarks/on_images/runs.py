@@ -28,9 +28,11 @@ __all__ = ["measure_quality", "measure_sampling"]
 MINUTES = 12
 SECONDS, IMAGES, WITHIN = 5.0, 64, 1.10
 WALKS = (
-    *(("dpmpp_2m", steps) for steps in (8, 10, 12, 14, 18)),
-    *(("heun", steps) for steps in (8, 12, 18)),
-    *(("unipc", steps) for steps in (8, 10, 14)),
+    *(("dpmpp_2m", steps) for steps in (8, 10, 14, 18)),
+    *(("dpmpp_2m_sde", steps) for steps in (12, 18, 24, 30)),
+    *(("heun", steps) for steps in (8, 12)),
+    *(("unipc", steps) for steps in (8, 10)),
+    ("ddpm", 50),
 )
 LONG = (("ddim", 200), ("ddpm", 200))
 SHOWN = (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import math
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import diffuscope
+from diffuscope.asking import ImageModel
 from diffuscope.errors import InputError
 from diffuscope.images import read_image, save_grid
 from diffuscope.images.sheets import as_sheet
@@ -64,6 +67,18 @@ def test_guidance_outside_its_interval_is_none(run):
     np.testing.assert_array_equal(plain, none)
     assert (plain != some).any()
     assert (guided != some).any()
+
+
+def test_guidance_and_its_interval_are_by_default_the_recipes(run):
+    asked = {"label": "dog", "steps": 3, "seed": 1}
+    own = run.recipe.changed({"sampling.guidance": 3.0, "sampling.guidance_interval": [0.1, 10.0]})
+    usual = ImageModel(dataclasses.replace(run.model, recipe=own))
+    spoken = run.sample(4, guidance=3.0, interval=(0.1, 10.0), **asked)
+    np.testing.assert_array_equal(usual.sample(4, **asked), spoken)
+    np.testing.assert_array_equal(usual.sample(4, guidance=3.0, **asked), spoken)
+    everywhere = usual.sample(4, interval=(0.0, math.inf), **asked)
+    np.testing.assert_array_equal(everywhere, run.sample(4, guidance=3.0, **asked))
+    assert (everywhere != spoken).any()
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "folder", "x.png"])
@@ -226,7 +241,7 @@ def wrong_words(name, photo, mask):
         "a number beyond": ("sample", "--label", "3"),
         "guidance without a class": ("sample", "--guidance", "2"),
         "guidance that is no number": ("sample", "--label", "0", "--guidance", "nan"),
-        "an interval without guidance": ("sample", "--label", "0", "--interval", "1,2"),
+        "an interval without guidance": ("sample", "--label", "0", "--guidance", "1", "--interval", "1,2"),
         "an interval that is none": ("sample", "--label", "0", "--guidance", "2", "--interval", "1"),
         "an interval upside down": ("sample", "--label", "0", "--guidance", "2", "--interval", "2,1"),
         "columns of images": ("sample", "--given", "a=1"),

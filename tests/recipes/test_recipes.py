@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 
 import pytest
 import torch
@@ -73,6 +74,7 @@ CHANGES = {
     "training.ema_decay": st.floats(0, 0.9999),
     "sampling.name": st.sampled_from(["ddpm", "ddim", "heun", "unipc", "dpmpp_2m_sde"]),
     "sampling.steps": st.integers(1, 1000),
+    "sampling.guidance_interval": st.sampled_from([[0.0, math.inf], [0.3, 3.0], [0.2, math.inf]]),
     "pictures.row_every": st.none() | st.integers(1, 100),
 }
 
@@ -205,6 +207,9 @@ WRONG = [
     ({"sampling.name": "hein"}, "sampler named 'hein'", "heun"),
     ({"sampling.steps": 0}, "sampling.steps", None),
     ({"sampling.steps": 10**12}, "sampling.steps", None),
+    ({"sampling.guidance_interval": [5.0, 0.2]}, "holds no noise: 5 to 0.2", "the smaller first"),
+    ({"sampling.guidance_interval": [-1.0, 2.0]}, "sampling.guidance_interval", None),
+    ({"sampling.guidance_interval": 3.0}, "sampling.guidance_interval", None),
     ({"sampling.spacing": "karas"}, "sampling.spacing", None),
     ({"sampling.name": "ddim", "sampling.eta": "high"}, "eta = 'high'", "0.0"),
     ({"sampling.name": "ddim", "sampling.ets": 1}, "ets", "eta"),

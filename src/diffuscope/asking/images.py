@@ -5,7 +5,6 @@ Everything goes through the model's own denoiser, told of what is asked, and any
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,7 +102,7 @@ class ImageModel:
         *,
         label: Any = None,
         guidance: float | None = None,
-        interval: tuple[float, float] = (0.0, math.inf),
+        interval: tuple[float, float] | None = None,
         seed: int = 0,
         **wanted: Any,
     ) -> Iterator[Pixels]:
@@ -127,7 +126,7 @@ class ImageModel:
             Scale of classifier-free guidance: 1 is the law itself, more makes images more typical of
             their class, at the price of variety. By default the recipe's.
         interval : (float, float)
-            Ratios of noise to signal between which it is done.
+            Ratios of noise to signal between which it is done. By default the recipe's.
         seed : int
         **wanted
             ``sampler``, ``steps``, ``spacing`` and settings of the sampler, see :meth:`Model.sample`.
@@ -160,7 +159,7 @@ class ImageModel:
         resample: int = 1,
         label: Any = None,
         guidance: float | None = None,
-        interval: tuple[float, float] = (0.0, math.inf),
+        interval: tuple[float, float] | None = None,
         seed: int = 0,
         **wanted: Any,
     ) -> Pixels:
@@ -220,7 +219,7 @@ class ImageModel:
         n: int = 1,
         label: Any = None,
         guidance: float | None = None,
-        interval: tuple[float, float] = (0.0, math.inf),
+        interval: tuple[float, float] | None = None,
         seed: int = 0,
         **wanted: Any,
     ) -> Pixels:
@@ -266,7 +265,7 @@ class ImageModel:
         images: ArrayLike | None = None,
         label: Any = None,
         guidance: float | None = None,
-        interval: tuple[float, float] = (0.0, math.inf),
+        interval: tuple[float, float] | None = None,
         seed: int = 0,
         steps: int | None = None,
         **wanted: Any,
@@ -354,12 +353,13 @@ class ImageModel:
         return x
 
     def _told(
-        self, labels: Labels | None, guidance: float | None, interval: tuple[float, float] = (0.0, math.inf)
+        self, labels: Labels | None, guidance: float | None, interval: tuple[float, float] | None = None
     ) -> Any:
         """Return what makes denoisers of pieces that are told of their classes."""
         denoiser = self.model.denoiser
+        usual = self.model.recipe.sampling
         if guidance is None:
-            guidance = 1.0 if labels is None else self.model.recipe.sampling.guidance
+            guidance = 1.0 if labels is None else usual.guidance
         if guidance != 1 and labels is None:
             raise InputError(
                 "Guidance makes more of a class, and none is asked for.",
@@ -367,12 +367,17 @@ class ImageModel:
                 if self.classes
                 else "This model was trained without classes; leave guidance at 1.",
             )
+        if guidance == 1 and interval is not None:
+            raise InputError(
+                "An interval says where to guide, and there is no guidance.", "Give guidance too."
+            )
+        low, high = interval or usual.guidance_interval
 
         def told(start: int, stop: int) -> DenoiserLike:
             if labels is None:
                 return denoiser
             asked = denoiser.told(torch.from_numpy(labels[start:stop]).to(self.model.device))
-            return asked if guidance == 1 else Guided(asked, denoiser, guidance, *interval)
+            return asked if guidance == 1 else Guided(asked, denoiser, guidance, low, high)
 
         return told
 

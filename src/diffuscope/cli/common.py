@@ -76,11 +76,16 @@ Label = Annotated[
     typer.Option(metavar="CLASS", help="The class that is asked for, by name or number from 0."),
 ]
 Guidance = Annotated[
-    float | None, typer.Option(help="How typical of what is asked for each is to be. [default: 1]")
+    float | None,
+    typer.Option(
+        help="How typical of what is asked for each is to be. [default: of images the recipe's, of rows 1]"
+    ),
 ]
 Interval = Annotated[
     str | None,
-    typer.Option(metavar="LOW,HIGH", help="Guide only where noise / signal is between these."),
+    typer.Option(
+        metavar="LOW,HIGH", help="Guide only where noise / signal is between these. [default: the recipe's]"
+    ),
 ]
 
 
@@ -128,8 +133,6 @@ def steering(label: str | None, guidance: float | None, interval: str | None) ->
     """Turn the options that steer images into arguments; those that were not given are left out."""
     wanted: dict[str, Any] = {"label": label, "guidance": guidance}
     if interval is not None:
-        if guidance is None:
-            raise InputError("--interval says where to guide, and there is no guidance.", "Give --guidance.")
         try:
             low, high = map(float, interval.split(","))
         except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import reprlib
 import tomllib
 from collections.abc import Callable, Mapping
@@ -43,12 +44,13 @@ _SAY_NOTHING: dict[str, dict[str, Any]] = {
     "data": {"skip_broken": False, "flip": False, "labels": True, "classes": ()},
     "network": {"dropout": 0.0},
     "training": {"accumulate": 1, "precision": "float32", "compile": False, "drop_labels": 0.1},
-    "sampling": {"precision": "float32", "guidance": 1.0},
+    "sampling": {"precision": "float32", "guidance": 1.0, "guidance_interval": (0.0, math.inf)},
 }
 
 _Positive = Annotated[int, Field(ge=1)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -270,12 +272,20 @@ class SamplingSection(_Named):
     precision: Precision = "float32"
     guidance: _Finite = 1.0
     """Scale of classifier-free guidance where images of a class are asked for."""
+    guidance_interval: tuple[_NotNegative, Annotated[float, Field(gt=0)]] = (0.0, math.inf)
+    """Ratios of noise to signal between which there is guidance."""
 
     @model_validator(mode="after")
     def _check(self) -> SamplingSection:
         self._complete("sampler", SAMPLERS)
         if self.name != CUSTOM:
             make_sampler(self.name, **self.settings)
+        low, high = self.guidance_interval
+        if low >= high:
+            raise InputError(
+                f"sampling.guidance_interval holds no noise: {low:g} to {high:g}.",
+                "Give two ratios of noise to signal, the smaller first, such as [0.2, 5.0].",
+            )
         return self
 
 
