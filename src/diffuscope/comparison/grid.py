@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
     """Return a setting as JSON knows it: infinity is a word there."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def read_axes(axes: Mapping[str, Any]) -> Axes:
