@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/diffuscope train s_curve
 
 test: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .

@@ -34,6 +34,14 @@ def _one_thread():
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep out of the user's cache. What is kept serves all processes of these tests."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["XDG_CACHE_HOME"] = str(shared / "cache")
+
+
 @pytest.fixture
 def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
     """Train the fast recipe in miniature: ``tiny(changes, out=..., data=..., **arguments of train)``."""

@@ -7,6 +7,7 @@ import pytest
 
 from diffuscope.datasets import load_dataset
 from diffuscope.errors import RunError
+from diffuscope.images import load_images
 from diffuscope.quality import measure_quality
 
 GAUSS = np.array([[2.0, 0.5], [0.5, 1.0]])
@@ -83,3 +84,23 @@ def test_samples_that_are_not_finite_are_a_failed_run_whose_model_is_kept():
     data = load_dataset(gauss, size=100)
     with pytest.raises(RunError, match="not all finite"):
         measure_quality(Perfect(independent, shift=np.inf), data)
+
+
+class _AsTheyAre:
+    """In the place of a classifier: features of images are their pixels."""
+
+    def features(self, pixels):
+        return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
+
+
+def test_images_that_lie_class_by_class_are_met_by_all_classes(monkeypatch):
+    monkeypatch.setattr("diffuscope.quality.extractor_for", lambda data: _AsTheyAre())
+    random = np.random.default_rng(0)
+    brightness = np.repeat([20, 230], 3000)[:, None, None]
+    x = np.clip(brightness + random.normal(0, 8, (6000, 4, 4)), 0, 255).astype(np.uint8)
+    data = load_images(x)
+    mixed = Perfect(lambda n, seed: data.x[np.random.default_rng(seed).integers(len(x), size=n)])
+    quality = measure_quality(mixed, data)["sliced_wasserstein"]
+    assert quality.low < 1 < quality.high
+    dark = Perfect(lambda n, seed: data.x[:n])
+    assert measure_quality(dark, data)["sliced_wasserstein"].low > 2

@@ -19,18 +19,31 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a machine is set up with. Running these inside a test would install the package that is being
 # tested, or run this test again.
 SETS_UP = ("make demo", "make test")
-# What takes a minute is done on a small budget here: the words are the same, the numbers are not looked at.
+# What takes long is done on a small budget here: the words are the same, the numbers are not looked at.
 SHORTENED = {
-    "diffuscope train digits": "diffuscope train digits --steps 40",
+    "diffuscope train digits": "--steps 40",
+    "diffuscope evaluate runs/digits": "--samples 400",
     "diffuscope train digits --recipe diffusers --steps 300 --out runs/ours --no-pictures": (
-        "diffuscope train digits --recipe diffusers --steps 10 --out runs/ours --no-pictures"
+        "--steps 10 --set sampling.steps=5"
+    ),
+    "diffuscope train s_curve --recipe article --epochs 20 --out runs/article --no-pictures": (
+        "--set data.size=2000"
     ),
 }
+# What can be read without the rest is tried by itself, so that several processes share the work.
+ALONE = ("Your own data", "Images")
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
     """Return language and text of every fenced block, in order."""
     return BLOCK.findall(path.read_text("utf-8"))
+
+
+def part(title: str | None) -> list[tuple[str, str]]:
+    """Return the blocks of a section that is tried by itself; without a title those of all others."""
+    sections = {text.split("\n", 1)[0]: text for text in ENGLISH.read_text("utf-8").split("\n## ")}
+    alone = {name: sections.pop(name) for name in ALONE}
+    return BLOCK.findall("\n".join(sections.values()) if title is None else alone[title])
 
 
 def prose(path: Path) -> str:
@@ -48,17 +61,27 @@ def run_command(line: str) -> None:
     assert stop.value.code in (None, 0), line
 
 
-def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def run_all(some: list[tuple[str, str]]) -> None:
     names: dict[str, object] = {}
-    for language, text in blocks(ENGLISH):
+    for language, text in some:
         if language == "python":
             exec(compile(text, "README.md", "exec"), names)
         elif language == "bash":
             for line in text.splitlines():
                 if line not in SETS_UP:
-                    run_command(SHORTENED.get(line, line))
+                    run_command(f"{line} {SHORTENED.get(line, '')}")
     plt.close("all")
+
+
+@pytest.mark.parametrize("title", ALONE)
+def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_all(part(title))
+
+
+def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run_all(part(None))
     told = capsys.readouterr().out
     output, listing = (text for language, text in blocks(ENGLISH) if language == "text")
     without_figures = re.compile(r"[\d.,]+")  # seconds and quality are the machine's
@@ -67,6 +90,11 @@ def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
     named = set(re.findall(r"[\w.]+\.(?:toml|safetensors|jsonl|json|png|gif)", listing))
     made = {p.name for p in (tmp_path / "runs" / "s_curve").rglob("*") if p.parent.name != "checkpoints"}
     assert named == made - {"checkpoints", "figures"}
+
+
+def test_what_is_shortened_is_shown():
+    shown = {line for language, text in blocks(ENGLISH) if language == "bash" for line in text.splitlines()}
+    assert set(SHORTENED) <= shown
 
 
 def test_every_block_is_of_a_kind_that_is_looked_at():

@@ -174,10 +174,7 @@ def _draw(run: Run, n: int, seed: int, **wanted: object) -> Pixels:
 
 
 def _classes(run: Run, n: int) -> NDArray[np.int64] | None:
-    labels = _data(run).labels
-    if not run.images.classes or labels is None:
-        return None
-    return labels[np.random.default_rng(0).integers(len(labels), size=n)]
+    return _data(run).labels_like(n, np.random.default_rng(0)) if run.images.classes else None
 
 
 def _measured(run: Run, made: Pixels) -> ImageQuality:

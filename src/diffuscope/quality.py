@@ -3,7 +3,8 @@
 Where the data's law is known (built-in sets, one's own generator) samples meet fresh real draws, in the
 data's units. Otherwise they meet halves of real data, each column over its standard deviation, and the
 floor is the distance of one half from the other. Images meet images that nothing was trained on, where there
-are some, in the features of a classifier (:mod:`diffuscope.features`).
+are some, in the features of a classifier (:mod:`diffuscope.features`); where a model knows of classes, it is
+asked for them as they come in the data.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.asking import ImageModel
 from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.features import Extractor, cached_classifier
@@ -30,7 +32,8 @@ Points = NDArray[np.float64]
 _MOST_POINTS = 10_000
 _DRAWS = 8
 _FLOOR_PAIRS = 32
-_MOST_IMAGES, _IMAGE_DRAWS = 256, 2
+_MOST_IMAGES, _IMAGE_DRAWS = 128, 4  # samples of images cost time
+_IMAGES_OF_PAIRS = 2048
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class RealClouds:
         Where training rows are missing. Real ones hold 0 there, and so have samples to, row by row.
     extractor : Extractor or None
         What turns images into points.
+    labels : ndarray of shape (m,), int64, or None
+        Classes of as many images as all clouds have, for models that can be asked for them.
     """
 
     real: list[Points]
@@ -61,6 +66,7 @@ class RealClouds:
     unit: Points
     holes: NDArray[np.bool_]
     extractor: Extractor | None = None
+    labels: NDArray[np.int64] | None = None
 
     def shown(self, x: NDArray[Any]) -> Points:
         """Bring points from the units of the data to those of the clouds."""
@@ -119,15 +125,17 @@ def real_clouds(
 
 
 def _image_clouds(data: ImageData, seed: int) -> RealClouds:
-    """Return clouds of features of at most some hundred images each, as samples of images cost time."""
+    """Return clouds of features of at most :data:`_MOST_IMAGES` images each."""
     extractor = extractor_for(data)
-    unseen = data if data.held_out is None else data.held_out
-    n = min(len(unseen.x) // 2, _MOST_IMAGES)
-    features = extractor.features(unseen.pixels[: 4 * _MOST_IMAGES * _IMAGE_DRAWS]).astype(np.float64)
+    unseen = (data if data.held_out is None else data.held_out).pixels
+    n = min(len(unseen) // 2, _MOST_IMAGES)
+    order = np.random.default_rng(_seed(seed, "images", 0)).permutation(len(unseen))  # files come by class
+    features = extractor.features(unseen[np.sort(order[:_IMAGES_OF_PAIRS])]).astype(np.float64)
     pairs = [_halves(features, n, _seed(seed, "halves", i)) for i in range(_FLOOR_PAIRS)]
     nothing = np.zeros((1, 0), dtype=bool)
     real = [first for first, _ in pairs[:_IMAGE_DRAWS]]
-    return RealClouds(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor)
+    labels = data.labels_like(n * len(real), np.random.default_rng(_seed(seed, "labels", 0)))
+    return RealClouds(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor, labels)
 
 
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
@@ -144,7 +152,11 @@ def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Po
         When a sample is not finite.
     """
     count = len(clouds.real)
-    samples = model.sample(count * clouds.n, seed=_seed(seed, "generated", 0))
+    wanted = {"n": count * clouds.n, "seed": _seed(seed, "generated", 0)}
+    if clouds.labels is not None and model.recipe.data.classes:
+        samples: NDArray[Any] = ImageModel(model).sample(label=clouds.labels, **wanted)
+    else:
+        samples = model.sample(**wanted)
     if clouds.holes.any():
         rows = np.random.default_rng(_seed(seed, "holes", 0)).integers(len(clouds.holes), size=len(samples))
         samples = np.where(clouds.holes[rows], 0.0, samples)
@@ -171,7 +183,7 @@ def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Mea
     dict
         The one metric ``sliced_wasserstein``: clouds of as many points as the data has, at most 10,000
         (half of the data's where no fresh draws can be had), means over 8 pairs; the floor over 32.
-        Of images: features of 256 each, and 2 pairs.
+        Of images: features of 128 each, and 4 pairs.
     """
     clouds = real_clouds(data, seed=seed)
     generated = generated_clouds(model, clouds, seed)

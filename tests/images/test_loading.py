@@ -32,8 +32,9 @@ from diffuscope.images import ImageData, are_images, folders, load_images, loadi
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch) -> Path:
-    """Keep out of the user's own cache."""
+    """Keep out of the user's own cache, and of what the machine has."""
     place = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(sets, "_DEBIAN", place / "none")
     monkeypatch.setenv("XDG_CACHE_HOME", str(place))
     monkeypatch.delenv("DIFFUSCOPE_DATA", raising=False)
     return place / "diffuscope"
@@ -95,11 +96,10 @@ def test_fashion_mnist_is_found_in_the_cache(cache):
     assert len(load_images("fashion_mnist").x) == 12
 
 
-def test_where_there_is_none_all_ways_to_it_are_named(monkeypatch, tmp_path):
+def test_where_there_is_none_all_ways_to_it_are_named(monkeypatch):
     def offline(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(sets, "_DEBIAN", tmp_path / "none")
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     with pytest.raises(InputError) as refused:
         load_images("fashion_mnist")
@@ -123,7 +123,6 @@ def test_what_is_fetched_is_kept_if_it_is_the_real_thing_and_thrown_away_if_not(
     def fetch(url, timeout):
         return Answer((real / url.rsplit("/", 1)[1]).read_bytes())
 
-    monkeypatch.setattr(sets, "_DEBIAN", tmp_path / "none")
     monkeypatch.setattr(urllib.request, "urlopen", fetch)
     with pytest.raises(InputError, match="is not the file that it was"):
         load_images("fashion_mnist")
@@ -138,12 +137,11 @@ def test_what_is_fetched_is_kept_if_it_is_the_real_thing_and_thrown_away_if_not(
 
 
 @pytest.mark.parametrize("cut", [IncompleteRead(b""), TimeoutError("timed out"), zlib.error("broken")])
-def test_a_transfer_that_breaks_off_is_told_and_leaves_nothing(cache, monkeypatch, tmp_path, cut):
+def test_a_transfer_that_breaks_off_is_told_and_leaves_nothing(cache, monkeypatch, cut):
     def fetch(url, timeout):
         assert timeout <= 60
         raise cut
 
-    monkeypatch.setattr(sets, "_DEBIAN", tmp_path / "none")
     monkeypatch.setattr(urllib.request, "urlopen", fetch)
     with pytest.raises(InputError, match="could not be fetched"):
         load_images("fashion_mnist")

@@ -13,8 +13,9 @@ from PIL import Image
 import diffuscope
 from diffuscope.asking import ImageModel
 from diffuscope.errors import InputError
-from diffuscope.images import read_image, save_grid
+from diffuscope.images import load_images, read_image, save_grid
 from diffuscope.images.sheets import as_sheet
+from diffuscope.quality import _seed, generated_clouds, real_clouds
 
 from .conftest import CLASSES, SHAPE
 
@@ -79,6 +80,24 @@ def test_guidance_and_its_interval_are_by_default_the_recipes(run):
     everywhere = usual.sample(4, interval=(0.0, math.inf), **asked)
     np.testing.assert_array_equal(everywhere, run.sample(4, guidance=3.0, **asked))
     assert (everywhere != spoken).any()
+
+
+def test_quality_is_that_of_images_of_classes_as_they_come_in_the_data(run, monkeypatch):
+    class AsTheyAre:
+        def features(self, x):
+            return x.reshape(len(x), -1).astype(np.float32) / 255
+
+    monkeypatch.setattr("diffuscope.quality.extractor_for", lambda data: AsTheyAre())
+    x = np.random.default_rng(0).integers(0, 256, (400, *SHAPE), dtype=np.uint8)
+    data = load_images(x, labels=np.repeat([0, 2], [300, 100]))
+    clouds = real_clouds(data, seed=1)
+    assert np.bincount(clouds.labels, minlength=3)[1] == 0
+    assert 0.65 < (clouds.labels == 0).mean() < 0.85
+    wanted = {"n": len(clouds.labels), "seed": _seed(1, "generated", 0)}
+    asked = run.images.sample(label=clouds.labels, **wanted)
+    made = np.concatenate(generated_clouds(run.model, clouds, seed=1))
+    np.testing.assert_array_equal(made, clouds.shown(asked))
+    assert (asked != run.sample(**wanted)).any()
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "folder", "x.png"])

@@ -100,6 +100,7 @@ def _tell(run: Run, seconds: float) -> None:
     """Say where everything is, how long it took, and how good it is."""
     summary = run.summary
     quality = summary["quality"]["sliced_wasserstein"]
+    of = "of features " if run.model.is_of_images else ""
     is_table = run.model.rows is not None
     following = f"sample {run.path} -n 1000 -o samples.csv"
     if is_table:
@@ -114,7 +115,7 @@ def _tell(run: Run, seconds: float) -> None:
         ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
         (
             "quality",
-            f"sliced Wasserstein distance {quality['value']:.4g} = {quality['ratio']:.2f} × floor "
+            f"sliced Wasserstein distance {of}{quality['value']:.4g} = {quality['ratio']:.2f} × floor "
             f"(95%: {quality['low']:.2f} to {quality['high']:.2f})",
         ),
         ("next", f"diffuscope {following}"),

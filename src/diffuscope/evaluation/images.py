@@ -170,9 +170,8 @@ def evaluate_images(
     extractor = extractor_for(data, reporter) if extractor is None else extractor
     n = _SAMPLES if samples is None else samples
     labels = None
-    if run.images.classes and data.labels is not None:
-        random = np.random.default_rng(stream_seed(seed, "labels"))
-        labels = data.labels[np.sort(random.integers(len(data.labels), size=n))]
+    if run.images.classes:
+        labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
     pieces, done = [], 0
     with reporter.bar("sampling", n, "images") as bar:
         for piece in run.images.batches(n, label=labels, seed=stream_seed(seed, "images") % 2**32):

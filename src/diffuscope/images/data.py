@@ -41,6 +41,10 @@ class ImageData(Dataset):
         """The images as what they are: ``x``, whose type says numbers of any kind."""
         return cast("NDArray[np.uint8]", self.x)
 
+    def labels_like(self, n: int, random: np.random.Generator) -> NDArray[np.int64] | None:
+        """Return classes of n images, as mixed as those of the data; None where there are no labels."""
+        return None if self.labels is None else self.labels[random.integers(len(self.labels), size=n)]
+
     @property
     def filled(self) -> NDArray[Any]:
         """The images: none of their values is missing."""
