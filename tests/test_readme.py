@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from diffuscope.cli import main
+from diffuscope.datasets import POINT_SETS
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
@@ -26,10 +28,8 @@ SHORTENED = {
     "diffuscope train digits --recipe diffusers --steps 300 --out runs/ours --no-pictures": (
         "--steps 10 --set sampling.steps=5"
     ),
-    "diffuscope train s_curve --recipe article --epochs 20 --out runs/article --no-pictures": (
-        "--set data.size=2000"
-    ),
 }
+SMALL = 2000  # points of the built-in sets
 # What can be read without the rest is tried by itself, so that several processes share the work.
 ALONE = ("Your own data", "Images")
 
@@ -81,6 +81,8 @@ def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
 
 def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for name in ("s_curve", "moons"):
+        monkeypatch.setitem(POINT_SETS, name, dataclasses.replace(POINT_SETS[name], size=SMALL))
     run_all(part(None))
     told = capsys.readouterr().out
     output, listing = (text for language, text in blocks(ENGLISH) if language == "text")

@@ -63,7 +63,12 @@ def plot_noising(states: Sequence[State]) -> Figure:
     """Show how some images turn into noise, or noise into images: a row each, moments side by side."""
     rows = np.stack([state.x[:_SHOWN_ROWS] for state in states], axis=1)
     images = rows.reshape(-1, *rows.shape[2:])
-    return plot_sheet(images, len(states), column_titles=[state.label for state in states])
+    return plot_sheet(images, len(states), column_titles=[_in_lines(state.label) for state in states])
+
+
+def _in_lines(label: str) -> str:
+    """Break a label of mathtext before its time: columns of small images are narrow."""
+    return label.replace(r",\ ", ",$\n$")
 
 
 def plot_walk(model: Model, walk: Sequence[WalkState]) -> Figure:

@@ -20,7 +20,7 @@ from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
 from diffuscope.recipes.sizing import sizes_for
 from diffuscope.tabular import TableData, load_table
 
-__all__ = ["Plan", "changes_from", "claim", "plan_new", "plan_resumed"]
+__all__ = ["Plan", "changes_from", "claim", "plan_new", "plan_resumed", "usual_recipe"]
 
 _PARTS = {
     "network": "network.name",
@@ -67,7 +67,7 @@ def plan_new(
     for others, ``fast`` for points, and the directory the first free one. The recipe called ``table`` is made
     to suit the size of the table.
     """
-    recipe = recipe or _usual_recipe(data)
+    recipe = recipe or usual_recipe(data)
     asked = load_recipe(recipe).changed(wanted)
     dataset = _load(data, asked)
     _check_applies(dataset, wanted)
@@ -115,7 +115,8 @@ def plan_resumed(
     return Plan(started, dataset, folder)
 
 
-def _usual_recipe(data: Any) -> str:
+def usual_recipe(data: Any) -> str:
+    """Return the name of the recipe that data is trained by if nothing is said."""
     if are_images(data):
         return USUAL_RECIPES.get(str(data), "images")
     return "table" if _is_table(data) else "fast"

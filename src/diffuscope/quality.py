@@ -25,7 +25,16 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.seeds import stream_seed
 
-__all__ = ["RealClouds", "extractor_for", "generated_clouds", "measure_quality", "real_clouds"]
+__all__ = [
+    "RealClouds",
+    "as_pixels",
+    "extractor_for",
+    "generated_clouds",
+    "measure_quality",
+    "real_clouds",
+    "sampled",
+    "unseen_features",
+]
 
 Points = NDArray[np.float64]
 
@@ -71,8 +80,7 @@ class RealClouds:
     def shown(self, x: NDArray[Any]) -> Points:
         """Bring points from the units of the data to those of the clouds."""
         if self.extractor is not None:
-            pixels = x if x.dtype == np.uint8 else np.clip(np.round(x), 0, 255).astype(np.uint8)
-            return self.extractor.features(pixels).astype(np.float64)
+            return self.extractor.features(as_pixels(x)).astype(np.float64)
         return np.asarray((x.astype(np.float64) - self.middle) / self.unit)
 
 
@@ -127,15 +135,20 @@ def real_clouds(
 def _image_clouds(data: ImageData, seed: int) -> RealClouds:
     """Return clouds of features of at most :data:`_MOST_IMAGES` images each."""
     extractor = extractor_for(data)
-    unseen = (data if data.held_out is None else data.held_out).pixels
-    n = min(len(unseen) // 2, _MOST_IMAGES)
-    order = np.random.default_rng(_seed(seed, "images", 0)).permutation(len(unseen))  # files come by class
-    features = extractor.features(unseen[np.sort(order[:_IMAGES_OF_PAIRS])]).astype(np.float64)
+    features = unseen_features(data, extractor, seed)
+    n = min(len(features) // 2, _MOST_IMAGES)
     pairs = [_halves(features, n, _seed(seed, "halves", i)) for i in range(_FLOOR_PAIRS)]
     nothing = np.zeros((1, 0), dtype=bool)
     real = [first for first, _ in pairs[:_IMAGE_DRAWS]]
     labels = data.labels_like(n * len(real), np.random.default_rng(_seed(seed, "labels", 0)))
     return RealClouds(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor, labels)
+
+
+def unseen_features(data: ImageData, extractor: Extractor, seed: int = 0) -> Points:
+    """Return features (m, d) of at most 2,048 images, such as nothing was trained on where there are some."""
+    unseen = (data if data.held_out is None else data.held_out).pixels
+    order = np.random.default_rng(_seed(seed, "images", 0)).permutation(len(unseen))  # files come by class
+    return extractor.features(unseen[np.sort(order[:_IMAGES_OF_PAIRS])]).astype(np.float64)
 
 
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
@@ -152,11 +165,7 @@ def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Po
         When a sample is not finite.
     """
     count = len(clouds.real)
-    wanted = {"n": count * clouds.n, "seed": _seed(seed, "generated", 0)}
-    if clouds.labels is not None and model.recipe.data.classes:
-        samples: NDArray[Any] = ImageModel(model).sample(label=clouds.labels, **wanted)
-    else:
-        samples = model.sample(**wanted)
+    samples = sampled(model, count * clouds.n, _seed(seed, "generated", 0), clouds.labels)
     if clouds.holes.any():
         rows = np.random.default_rng(_seed(seed, "holes", 0)).integers(len(clouds.holes), size=len(samples))
         samples = np.where(clouds.holes[rows], 0.0, samples)
@@ -166,6 +175,18 @@ def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Po
             "Sample it another way (diffuscope sample RUN --sampler NAME --steps N), or train longer.",
         )
     return [clouds.shown(part) for part in np.split(samples, count)]
+
+
+def as_pixels(x: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return images of any numbers as bytes."""
+    return x if x.dtype == np.uint8 else np.clip(np.round(x), 0, 255).astype(np.uint8)
+
+
+def sampled(model: Model, n: int, seed: int, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Sample a model, asked for classes (n,) where it knows of any."""
+    if labels is not None and model.recipe.data.classes:
+        return ImageModel(model).sample(n, label=labels, seed=seed)
+    return model.sample(n, seed=seed)
 
 
 def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Measured]:

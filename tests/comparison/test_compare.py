@@ -13,12 +13,16 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 
 import diffuscope
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.pool import Pool
+from diffuscope.comparison.truth import prepare_truth
 from diffuscope.comparison.work import TrainOrder, trained
+from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError
+from diffuscope.images import load_images
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,34 @@ def test_cells_differ_by_the_sampling_alone(done):
     by_seed = comparison.frame().groupby("seed")
     assert by_seed["train_seconds"].nunique().eq(1).all()
     assert comparison.frame()["floor"].nunique() == 1
+
+
+def test_images_are_compared_in_features_asked_for_classes_as_the_data_has_them(tmp_path):
+    found = load_digits()
+    x = np.round(found.images[:240] * (255 / 16)).astype(np.uint8)
+    data = load_images(x, labels=found.target[:240])
+    axes = {"network.width": 8, "training.steps": 3, "sampling.guidance": 1, "sampling.steps": [2, 4]}
+    comparison = diffuscope.compare(data, axes, seeds=2, out=tmp_path / "out", jobs=1)
+    assert not comparison.failed
+    frame = comparison.frame()
+    assert frame["evaluations"].tolist() == [3, 3, 5, 5]  # one more: noise lies around the mean of a class
+    assert frame["points"].eq(4 * 120).all()
+    assert (frame["ratio"] > 1).all()  # three steps of training leave noise
+    run = diffuscope.load(next(iter(comparison.path.glob("runs/*"))))
+    assert run.recipe.data.classes == tuple("0123456789")
+    assert run.recipe.name == "images"
+    said = []
+    diffuscope.compare(data, axes, seeds=2, out=tmp_path / "out", jobs=1, announce=said.append)
+    assert said == ["all 4 cells are there already"]
+
+
+def test_a_feature_that_is_the_same_everywhere_is_no_distance(tmp_path):
+    x = np.random.default_rng(0).normal(size=(400, 2))
+    with_constant = Dataset("x", np.column_stack([x, np.full(400, 7.0)]), None, None, {"kind": "array"})
+    truth = prepare_truth(tmp_path, with_constant, 200, 2, [0])
+    assert np.isfinite(truth.real(0)).all()
+    assert np.ptp(truth.real(0)[..., 2]) == 0
+    assert 0 < np.mean(truth.floors) < 1
 
 
 def test_the_models_can_be_opened(done):

@@ -20,12 +20,17 @@ def compare(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A built-in set (diffuscope list datasets) or a .csv, .tsv, .parquet, .npy or .npz file.",
+            help="A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, "
+            "or a folder of images.",
             show_default=False,
         ),
     ],
     recipe: Annotated[
-        str | None, typer.Option(metavar="V1,V2,...", help="Recipes: names or TOML files. [default: fast]")
+        str | None,
+        typer.Option(
+            metavar="V1,V2,...",
+            help="Recipes: names or TOML files. [default: that of images for images, else fast]",
+        ),
     ] = None,
     schedule: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Schedules.")] = None,
     network: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Networks.")] = None,

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 
 from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
 from diffuscope.errors import InputError
-from diffuscope.planning import plan_new
+from diffuscope.images import are_images
+from diffuscope.planning import plan_new, usual_recipe
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe
 
 __all__ = ["FLAGS", "Cell", "Grid", "Training", "cell_digest", "lay_out", "read_axes", "settings_of"]
@@ -187,7 +188,7 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
 
 def lay_out(
     data: Any,
-    recipe: str | Path | Recipe,
+    recipe: str | Path | Recipe | None,
     axes: Mapping[str, Any],
     seeds: Sequence[int],
     *,
@@ -199,8 +200,9 @@ def lay_out(
     ----------
     data : str, path, array, DataFrame, Dataset or callable
         As :func:`diffuscope.train` takes it.
-    recipe : str, path or Recipe
-        What all combinations have in common; an axis ``recipe`` takes its place.
+    recipe : str, path or Recipe, optional
+        What all combinations have in common; an axis ``recipe`` takes its place. By default that of images
+        for images, else ``fast``.
     axes : mapping
         The fields and their values.
     seeds : sequence of int
@@ -213,6 +215,7 @@ def lay_out(
         When a combination cannot be, which is named, or none can.
     """
     read = read_axes(axes)
+    recipe = recipe or (usual_recipe(data) if are_images(data) else "fast")
     bases = {_label("recipe", value): load_recipe(value) for value in read.get("recipe", (recipe,))}
     given = _Given(data)
     points: list[dict[str, Any]] = []
@@ -242,7 +245,8 @@ class _Given:
 
     def __init__(self, data: Any) -> None:
         drawn = callable(data) or (isinstance(data, str) and data in POINT_SETS)
-        self._data = data if drawn or isinstance(data, Dataset) else load_dataset(data)
+        as_it_is = drawn or isinstance(data, Dataset) or are_images(data)
+        self._data = data if as_it_is else load_dataset(data)
         self._seen: dict[str, Dataset] = {}
         self._made: set[str] = set()
 
@@ -253,7 +257,7 @@ class _Given:
         data = self._seen.setdefault(key, data)  # held once, however many combinations share it
         denoiser = recipe.model_dump_json(include={"schedule", "network", "denoiser"})
         if denoiser not in self._made:
-            recipe.make_denoiser(data.x.shape[1], empty=True)
+            recipe.make_denoiser(data.x.shape[1:], empty=True)
             self._made.add(denoiser)
         return recipe, data
 

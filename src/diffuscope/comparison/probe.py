@@ -16,16 +16,14 @@ import numpy as np
 import torch
 
 from diffuscope.comparison.grid import Cell, Training
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.fitting import Fitting
 from diffuscope.metrics import sliced_wasserstein
-from diffuscope.model import Model
 from diffuscope.recipes import Recipe
-from diffuscope.training import Batches, Resident, Trainer
 
 __all__ = ["Estimate", "Probe"]
 
 _START_SECONDS = 3.0  # of a process that loads torch
-_PROBED_POINTS = 2048
+_PROBED_POINTS, _PROBED_IMAGES = 2048, 32
 _PROBED_STEPS = 4
 _PROBED_SECONDS = 0.1
 _TRAINING_CLOUDS, _TRAINING_DISTANCES = 8, 40  # of a run's own measurement of its quality
@@ -71,12 +69,12 @@ class Probe:
 
     Parameters
     ----------
-    n, clouds : int
-        Points in a cloud, and clouds of a cell.
+    n, clouds, d : int
+        Points in a cloud, clouds of a cell, and coordinates of a point.
     """
 
-    def __init__(self, n: int, clouds: int) -> None:
-        self._n, self._clouds = n, clouds
+    def __init__(self, n: int, clouds: int, d: int) -> None:
+        self._n, self._clouds, self._d = n, clouds, d
         self._known: dict[str, float] = {}
 
     def estimate(
@@ -99,12 +97,12 @@ class Probe:
         kind = _kind(training, recipe.loss, recipe.denoiser, settings.batch_size, settings.batches)
         each = self._once(f"step {kind}", lambda: _step_seconds(training))
         measuring = self._walk(training, recipe, _TRAINING_CLOUDS * self._n)
-        return steps * each + measuring + _TRAINING_DISTANCES * self._distance(x.shape[1])
+        return steps * each + measuring + _TRAINING_DISTANCES * self._distance()
 
     def cell(self, cell: Cell) -> float:
         """Return the seconds of sampling and measuring a cell."""
         walk = self._walk(cell.training, cell.recipe, self._clouds * self._n)
-        return walk + self._clouds * self._distance(cell.training.data.x.shape[1])
+        return walk + self._clouds * self._distance()
 
     def _walk(self, training: Training, recipe: Recipe, points: int) -> float:
         way = recipe.sampling.model_dump(exclude={"steps"})
@@ -113,9 +111,9 @@ class Probe:
         )
         return per_step_and_point * recipe.sampling.steps * points
 
-    def _distance(self, d: int) -> float:
-        x = np.random.default_rng(0).normal(size=(2, self._n, d))
-        return self._once(f"distance {d}", lambda: _seconds(lambda: sliced_wasserstein(*x)))
+    def _distance(self) -> float:
+        x = np.random.default_rng(0).normal(size=(2, self._n, self._d))
+        return self._once("distance", lambda: _seconds(lambda: sliced_wasserstein(*x)))
 
     def _once(self, what: str, measure: Callable[[], float]) -> float:
         if what not in self._known:
@@ -127,29 +125,21 @@ class Probe:
 def _kind(training: Training, *sections: Any) -> str:
     """Return what trainings or walks that take equally long for each step have in common."""
     parts = [part.model_dump() if hasattr(part, "model_dump") else part for part in sections]
-    shape = training.data.x.shape[1]
+    shape = training.data.x.shape[1:]
     return json.dumps([shape, training.recipe.network.model_dump(), *parts], default=str)
 
 
-def _model(training: Training) -> Model:
-    """Make the untrained model of a training."""
-    recipe, x = training.recipe, training.data.x
-    scaling = Scaling.fit(x, recipe.data.scaling, recipe.data.divisor)
-    return Model(recipe, recipe.make_denoiser(x.shape[1]).eval(), scaling)
+def _untrained(training: Training) -> Fitting:
+    return Fitting(training.recipe, training.data, torch.device("cpu"))
 
 
 def _step_seconds(training: Training) -> float:
     """Return the seconds of one step of training."""
-    model, recipe = _model(training), training.recipe
-    x = model.scaling.to_model(training.data.x)
-    schedule, settings = model.denoiser.schedule, recipe.training
-    batches = Batches(
-        Resident(x), schedule, recipe.times.make(), settings.batch_size, settings.batches, recipe.seed
-    )
+    fitting, settings = _untrained(training), training.recipe.training
 
     def run(steps: int) -> float:
-        short = settings.model_copy(update={"steps": steps, "epochs": None})
-        trainer = Trainer(model.denoiser, batches, recipe.make_loss(), short)
+        trainer = fitting.trainer()
+        trainer.settings = settings.model_copy(update={"steps": steps, "epochs": None})
         seconds = _seconds(trainer.run) / steps
         trainer.finish()
         return seconds
@@ -161,11 +151,12 @@ def _step_seconds(training: Training) -> float:
 
 def _walk_seconds(training: Training, recipe: Recipe) -> float:
     """Return the seconds of one step of a walk, for one point."""
-    model = _model(training)
+    model = _untrained(training).model
     model.recipe = recipe
     steps = min(_PROBED_STEPS, recipe.sampling.steps)
+    points = _PROBED_IMAGES if model.is_of_images else _PROBED_POINTS
     model.sample(2, steps=steps)
-    return _seconds(lambda: model.sample(_PROBED_POINTS, steps=steps)) / (steps * _PROBED_POINTS)
+    return _seconds(lambda: model.sample(points, steps=steps)) / (steps * points)
 
 
 def _seconds(do: Callable[[], object]) -> float:

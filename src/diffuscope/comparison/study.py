@@ -3,7 +3,7 @@
     DIR/comparison.csv  comparison.json  comparison.png    what came of it
     DIR/runs/NAME/                                         the trained models, to be opened and sampled
     DIR/cells/DIGEST.json                                  each cell's result
-    DIR/truth/DIGEST/  DIR/data/DIGEST.npy                 real clouds, and data handed over from Python
+    DIR/truth/DIGEST/  DIR/data/DIGEST.np*                 real clouds, and data handed over from Python
 
 Results are found again by the digest of their settings. So a comparison that was stopped goes on where it
 was, and one that has grown by a sampler or a schedule does only what is new.
@@ -27,11 +27,12 @@ from diffuscope.comparison.grid import Cell, Grid, Training, cell_digest, lay_ou
 from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.probe import Estimate, Probe
 from diffuscope.comparison.table import Comparison, Outcome
-from diffuscope.comparison.truth import Truth, cloud_size, law_of, prepare_truth, truth_digest
+from diffuscope.comparison.truth import Truth, as_points, cloud_size, law_of, prepare_truth, truth_digest
 from diffuscope.comparison.work import Order, SampleOrder, TrainOrder, trained
 from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, remove_abandoned
+from diffuscope.images import ImageData, save_images
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.training import Interrupted
@@ -47,7 +48,7 @@ def compare(
     data: Any,
     axes: Mapping[str, Any] | None = None,
     *,
-    recipe: str | Path | Recipe = "fast",
+    recipe: str | Path | Recipe | None = None,
     seeds: int | Sequence[int] = 5,
     out: str | Path | None = None,
     jobs: int | None = None,
@@ -65,8 +66,8 @@ def compare(
     axes : mapping
         Fields of a recipe and their values, such as ``{"schedule.name": ["linear", "cosine"],
         "sampling.steps": [5, 10]}``; the field ``recipe`` takes names and files.
-    recipe : str, path or Recipe
-        What all combinations have in common.
+    recipe : str, path or Recipe, optional
+        What all combinations have in common; by default that of images for images, else ``fast``.
     seeds : int or sequence of int
         How many (0, 1, ...), or which. A seed is that of the data, the training and the sampling.
     out : str or path, optional
@@ -171,10 +172,11 @@ class Study:
         self._truths: dict[str, tuple[str, Truth]] = {}
         with reporter.stage("measuring the floor"):
             for law, of_law in sets.items():
-                n = cloud_size(of_law)
-                digest = truth_digest(of_law[0], n, _CLOUDS)
+                points = as_points(of_law[0])
+                n = cloud_size(of_law, points)
+                digest = truth_digest(points, n, _CLOUDS)
                 folder = self.path / "truth" / digest[:16]
-                truth = prepare_truth(folder, of_law[0], n, _CLOUDS, seeds)
+                truth = prepare_truth(folder, points, n, _CLOUDS, seeds)
                 self._truths[law] = (digest, truth)
         self._data = {training.digest: self._keep(training.data) for training in trainings}
 
@@ -182,8 +184,15 @@ class Study:
         """Write points that no name and no file brings back; say where they are."""
         if data.source["kind"] not in ("array", "callable"):
             return None
-        path = self.path / "data" / f"{hashlib.sha256(data.x.tobytes()).hexdigest()[:16]}.npy"
-        if not path.is_file():
+        digest = hashlib.sha256(data.x.tobytes())
+        if isinstance(data, ImageData) and data.labels is not None:
+            digest.update(data.labels.tobytes())
+        path = self.path / "data" / f"{digest.hexdigest()[:16]}.npy"
+        if isinstance(data, ImageData):
+            path = path.with_suffix(".npz")
+            if not path.is_file():
+                save_images([data.pixels], path, len(data.x), data.labels, data.classes)
+        elif not path.is_file():
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.save(file, data.x, allow_pickle=False)
         return {"path": str(path), "name": data.name, "columns": data.columns, "source": data.source}
@@ -207,8 +216,9 @@ class Study:
     def estimate(self, jobs: int) -> Estimate:
         """Estimate what is missing, by a short probe."""
         trainings, cells = self.missing()
-        n = max(truth.n for _, truth in self._truths.values())
-        self._probe = Probe(n, _CLOUDS)
+        truths = [truth for _, truth in self._truths.values()]
+        n, d = max(truth.n for truth in truths), max(truth.middle.size for truth in truths)
+        self._probe = Probe(n, _CLOUDS, d)
         kept = len(self.grid.cells) - len(cells)
         return self._probe.estimate(trainings, [cell for cell, _ in cells], kept, jobs)
 
@@ -272,7 +282,9 @@ class Study:
         cell, file = task
         _, truth = self._truths[law_of(cell.training.data)]
         folder = str(self._folder(cell.training))
-        return SampleOrder(folder, cell.recipe.to_toml(), str(truth.folder), str(file), self.device)
+        images = isinstance(cell.training.data, ImageData)
+        data = self._data[cell.training.digest] if images else None
+        return SampleOrder(folder, cell.recipe.to_toml(), str(truth.folder), str(file), data, self.device)
 
     def _folder(self, training: Training) -> Path:
         return self.path / "runs" / training.name

@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from diffuscope.datasets import Dataset
 from diffuscope.errors import FormatError
 from diffuscope.files import atomic_write, write_json
+from diffuscope.images import ImageData
 from diffuscope.metrics import sliced_wasserstein
+from diffuscope.quality import extractor_for, unseen_features
 from diffuscope.seeds import stream_seed
 from diffuscope.threads import side_by_side
 
-__all__ = ["Truth", "cloud_size", "law_of", "prepare_truth", "truth_digest"]
+__all__ = ["Truth", "as_points", "cloud_size", "law_of", "prepare_truth", "truth_digest"]
 
-_MOST_POINTS = 10_000
+_MOST_POINTS, _MOST_IMAGES = 10_000, 256
 _FLOOR_PAIRS = 64
 
 Points = NDArray[np.float64]
@@ -101,6 +103,13 @@ class Truth:
                 np.save(file, np.stack(drawn).astype(np.float32), allow_pickle=False)
 
 
+def as_points(data: Dataset) -> Dataset:
+    """Return data whose points can be compared: of images, the features of those that were held out."""
+    if not isinstance(data, ImageData):
+        return data
+    return Dataset(data.name, unseen_features(data, extractor_for(data)), None, None, data.source)
+
+
 def prepare_truth(folder: Path, data: Dataset, n: int, clouds: int, seeds: Sequence[int]) -> Truth:
     """Return the truth in ``folder``; draw and measure what is not there yet.
 
@@ -108,6 +117,7 @@ def prepare_truth(folder: Path, data: Dataset, n: int, clouds: int, seeds: Seque
     ----------
     folder : Path
     data : Dataset
+        Of points, see :func:`as_points`.
     n : int
         Points in a cloud.
     clouds : int
@@ -117,6 +127,7 @@ def prepare_truth(folder: Path, data: Dataset, n: int, clouds: int, seeds: Seque
     path = folder / "truth.json"
     if not path.is_file():
         unit = np.ones(data.x.shape[1]) if data.draw is not None else data.x.std(axis=0)
+        unit = np.where(unit > 0, unit, 1.0)  # a feature may be the same everywhere
         bare = Truth(folder, n, data.x.mean(axis=0), unit, [])
         facts = {"n": n, "middle": bare.middle.tolist(), "unit": bare.unit.tolist()}
         write_json(path, {**facts, "floors": _measure_floors(bare, data)})
@@ -144,8 +155,10 @@ def _pair(data: Dataset, n: int, seed: int, place: str) -> tuple[Points, Points]
     return data.x[order[:n]], data.x[order[n : 2 * n]]
 
 
-def cloud_size(sets: Sequence[Dataset]) -> int:
+def cloud_size(sets: Sequence[Dataset], points: Dataset) -> int:
     """Points of a cloud for data sets of one law: as many as the largest has, half of one's own data."""
+    if isinstance(sets[0], ImageData):
+        return min(_MOST_IMAGES, len(points.x) // 2)
     return min(_MOST_POINTS, max(len(x.x) if x.draw is not None else len(x.x) // 2 for x in sets))
 
 

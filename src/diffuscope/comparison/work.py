@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from diffuscope.datasets import Dataset
 from diffuscope.errors import FormatError, RunError
 from diffuscope.experiment import train
 from diffuscope.files import write_json
+from diffuscope.images import ImageData, load_images
 from diffuscope.metrics import sliced_wasserstein
+from diffuscope.quality import as_pixels, extractor_for, sampled
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.run import Run, load
 from diffuscope.seeds import stream_seed
@@ -45,7 +47,8 @@ class TrainOrder:
     folder : str
         The run directory.
     data : dict or None
-        Where the points lie of data that was handed over from Python: path (.npy), name, columns, source.
+        Where the points lie of data that was handed over from Python: path (.npy, of images .npz), name,
+        columns, source.
     device : str
     """
 
@@ -69,6 +72,8 @@ class SampleOrder:
         Folder of the :class:`~diffuscope.comparison.truth.Truth`.
     result : str
         The file to be written.
+    data : dict or None
+        As of the training; of images, whose samples are asked for and measured by them.
     device : str
     """
 
@@ -76,6 +81,7 @@ class SampleOrder:
     recipe: str
     truth: str
     result: str
+    data: dict[str, Any] | None
     device: str
 
 
@@ -137,7 +143,9 @@ def _train(order: TrainOrder) -> None:
 
 
 def _handed_over(given: Mapping[str, Any]) -> Dataset:
-    """Read the points of data that a file or a name cannot bring back."""
+    """Read the points or images of data that a file or a name cannot bring back."""
+    if Path(given["path"]).suffix == ".npz":
+        return replace(load_images(given["path"]), name=given["name"], source=dict(given["source"]))
     try:
         x = np.load(given["path"], allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -149,22 +157,28 @@ def _handed_over(given: Mapping[str, Any]) -> Dataset:
 
 
 def _sample(order: SampleOrder) -> None:
-    run = load(order.folder, device=order.device)
+    data = None if order.data is None else _handed_over(order.data)
+    run = load(order.folder, device=order.device, data=data)
     recipe = parse_recipe(order.recipe, "The recipe of a cell")
     truth = Truth.load(Path(order.truth))
     real = truth.real(recipe.seed)
     n = real.shape[0] * real.shape[1]
     way = recipe.sampling
     run.model.recipe = run.recipe.model_copy(update={"sampling": way})
+    seed = stream_seed(recipe.seed, "comparison", "generated") % 2**32
+    images = run.data if run.model.is_of_images else None
+    labels = images.labels_like(n, np.random.default_rng(seed)) if isinstance(images, ImageData) else None
     with counting(run.model.denoiser.network) as evaluations:
         begun = time.perf_counter()
-        samples = run.sample(n, seed=stream_seed(recipe.seed, "comparison", "generated") % 2**32)
+        samples = sampled(run.model, n, seed, labels)
         seconds = time.perf_counter() - begun
     if not np.isfinite(samples).all():
         raise RunError(
             f"Samples of {way.name} in {way.steps} steps are not all finite.",
             "The model is kept; train longer, or take another sampler or more steps.",
         )
+    if isinstance(images, ImageData):
+        samples = extractor_for(images).features(as_pixels(samples))
     clouds = np.split(truth.shown(samples), len(real))
     result = {
         "settings": settings_of(recipe),

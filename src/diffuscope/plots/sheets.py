@@ -44,9 +44,11 @@ def plot_sheet(
     sheet = tiled(images, columns, gap)
     rows = math.ceil(len(images) / columns)
     side = min(_SIDE_INCHES, _WIDEST_INCHES / columns)
+    lines = 1 + max((name.count("\n") for name in column_titles), default=0)
     longest = max((len(name) for name in row_titles), default=0)
     figure = new_figure(
-        columns * side + 0.08 * longest + 0.1, rows * side * height / width + 0.3 + 0.3 * (title is not None)
+        columns * side + 0.08 * longest + 0.1,
+        rows * side * height / width + 0.15 + 0.15 * lines + 0.3 * (title is not None),
     )
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
     ax = figure.subplots()
