@@ -26,7 +26,7 @@ format: $(VENV)/.installed-for-tests
 
 bench: $(VENV)/.installed-for-tests
 	for file in training_step fast_recipe sampling samplers rendering startup memory article_error_budget \
-	    oracles likelihood metrics diagnose fuzz kills; do \
+	    oracles likelihood metrics table_fit memory_format diagnose fuzz kills; do \
 	  $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 clean:
