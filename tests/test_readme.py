@@ -23,13 +23,17 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SETS_UP = ("make demo", "make test")
 # What takes long is done on a small budget here: the words are the same, the numbers are not looked at.
 SHORTENED = {
+    "diffuscope train patients.csv --target diagnosis --no-pictures": "--steps 200",
     "diffuscope train digits": "--steps 40",
     "diffuscope evaluate runs/digits": "--samples 400",
     "diffuscope train digits --recipe diffusers --steps 300 --out runs/ours --no-pictures": (
         "--steps 10 --set sampling.steps=5"
     ),
+    "diffuscope train s_curve --recipe article --epochs 20 --out runs/article --no-pictures": (
+        "--set data.size=1000"
+    ),
 }
-SMALL = 2000  # points of the built-in sets
+SMALL = 1000  # points of the built-in sets
 # What can be read without the rest is tried by itself, so that several processes share the work.
 ALONE = ("Your own data", "Images")
 
