@@ -58,6 +58,23 @@ def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
     return train
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Diagnose with a few small clouds."""
+    from diffuscope.diagnosis import clouds, levels, sampling_faults, subject
+
+    for module, name, value in (
+        (subject, "_CLOUD", 1_500),
+        (subject, "_EMPIRICAL_CLOUD", 1_000),
+        (clouds, "_MOST_CLOUDS", 5),
+        (clouds, "_LEAST_CLOUDS", 5),
+        (clouds, "_FLOOR_PAIRS", 12),
+        (levels, "_BAND_CLOUDS", 3),
+        (sampling_faults, "_FEW_CLOUDS", 5),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory) -> Path:
     """A finished run on a built-in set, without pictures. Nobody writes to it."""

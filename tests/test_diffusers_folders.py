@@ -166,7 +166,7 @@ def test_folders_of_the_first_versions_are_read(foreign, tmp_path):
     assert 0 < answers(import_diffusers(tmp_path, device="cpu"), network) < 0.01
 
 
-def test_a_foreign_model_is_sampled_and_diagnosed_from_the_command_line(tmp_path, capsys):
+def test_a_foreign_model_is_sampled_and_diagnosed_from_the_command_line(tmp_path, capsys, quick):
     torch.manual_seed(3)
     network = diffusers.UNet2DModel(
         sample_size=8,

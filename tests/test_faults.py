@@ -99,7 +99,7 @@ def test_a_locked_folder_is_free_again_after_the_block(tmp_path):
 
 
 def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, start):
-    words = ["train", "s_curve", *WORDS, "--steps", 3000]
+    words = ["train", "s_curve", *WORDS, "--steps", 1500]
     process = start(*words, "--out", "run")
     wait_for(tmp_path / "run" / "checkpoints", process)
     process.send_signal(signal.SIGINT)

@@ -83,7 +83,7 @@ def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
     run_all(part(title))
 
 
-def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
+def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys, quick):
     monkeypatch.chdir(tmp_path)
     for name in ("s_curve", "moons"):
         monkeypatch.setitem(POINT_SETS, name, dataclasses.replace(POINT_SETS[name], size=SMALL))

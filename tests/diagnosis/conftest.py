@@ -12,24 +12,9 @@ from torch import Tensor, nn
 import diffuscope
 from diffuscope.datasets import Dataset, load_dataset
 from diffuscope.datasets.scaling import Scaling
-from diffuscope.diagnosis import clouds, levels, sampling_faults, subject
+from diffuscope.diagnosis import subject
 from diffuscope.oracle import Oracle, oracle_of
 from diffuscope.schedules import DiscreteSchedule, NoiseLevel, cosine
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Measure with a few small clouds."""
-    for module, name, value in (
-        (subject, "_CLOUD", 1_500),
-        (subject, "_EMPIRICAL_CLOUD", 1_000),
-        (clouds, "_MOST_CLOUDS", 5),
-        (clouds, "_LEAST_CLOUDS", 5),
-        (clouds, "_FLOOR_PAIRS", 12),
-        (levels, "_BAND_CLOUDS", 3),
-        (sampling_faults, "_FEW_CLOUDS", 5),
-    ):
-        monkeypatch.setattr(module, name, value)
 
 
 @dataclass
