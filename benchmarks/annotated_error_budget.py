@@ -26,7 +26,6 @@ from diffuscope.recipes import load_recipe
 from diffuscope.samplers import make_sampler, walk
 from diffuscope.threads import side_by_side
 
-SHAPE = (1, 28, 28)
 RARE = 0.02
 AT_ONCE = 125
 
@@ -79,14 +78,11 @@ def main() -> None:
         return [name, place, f"{distance:.2f}", ", ".join(rare) or "–"]
 
     rows = []
-    with torch.no_grad():
-        for name, denoiser in denoisers.items():
-            for place, true_start in (
-                ("N(0, I), as in the original", False),
-                ("q(x_T), where training ends", True),
-            ):
-                rows.append(row(name, place, to_pixels(walked(denoiser, true_start).float())))
-    rows.append(row("none: those training images", "–", to_pixels(drawn.float())))
+    starts = {"N(0, I), as in the original": False, "q(x_T), where training ends": True}
+    for name, denoiser in denoisers.items():
+        for place, true_start in starts.items():
+            rows.append(row(name, place, to_pixels(walked(denoiser, true_start))))
+    rows.append(row("none: those training images", "–", to_pixels(drawn)))
     end = schedule(torch.tensor(schedule.t_max))
     said = (
         f"The schedule ends at ᾱ_T = {end.alpha.square():.3f}: terminal signal-to-noise ratio {end.snr:.3f}. "

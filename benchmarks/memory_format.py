@@ -12,15 +12,17 @@ from collections.abc import Callable
 
 import report
 import torch
+from on_images.jobs import timed_on
 from torch import Tensor, nn
 
 from diffuscope.networks import NETWORKS
 from diffuscope.precision import autocast, half_type
+from diffuscope.recipes import load_recipe
 from diffuscope.threads import side_by_side
 
 SHAPE, BATCH = (1, 28, 28), 64
 KINDS: dict[str, tuple[str, dict[str, object]]] = {
-    "`fashion_fast`'s U-Net": ("unet", {"width": 64, "multipliers": (1, 2), "blocks": 1, "patch": 2}),
+    "`fashion_fast`'s U-Net": ("unet", load_recipe("fashion_fast").network.settings),
     "a U-Net without folding": ("unet", {"width": 32, "multipliers": (1, 2, 4), "blocks": 2}),
     "the annotated model's": ("annotated_unet", {}),
 }
@@ -36,7 +38,7 @@ def main() -> None:
     for title, (name, settings) in KINDS.items():
         for half in dict.fromkeys((None, half_type("auto", device))):
             steps = [_step(name, settings, half, device, last) for last in (False, True)]
-            rounds = [[_seconds(step, device) for step in steps] for _ in range(options.rounds + 1)][1:]
+            rounds = [[timed_on(step, device) for step in steps] for _ in range(options.rounds + 1)][1:]
             usual, last = ([one[i] for one in rounds] for i in (0, 1))
             ratios = [a / b for a, b in zip(usual, last, strict=True)]
             rows.append(
@@ -74,15 +76,6 @@ def _step(
             pass
 
     return step
-
-
-def _seconds(step: Callable[[], None], device: torch.device) -> float:
-    def work() -> None:
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    return report.timed(work)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,17 @@ def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
 
 
 @pytest.fixture
+def features_are_pixels(monkeypatch):
+    """Measure images in their pixels, in the place of a classifier's features."""
+
+    class AsTheyAre:
+        def features(self, pixels):
+            return pixels.reshape(len(pixels), -1).astype("float32") / 255
+
+    monkeypatch.setattr("diffuscope.quality.extractor_for", lambda data: AsTheyAre())
+
+
+@pytest.fixture
 def quick(monkeypatch):
     """Diagnose with a few small clouds."""
     from diffuscope.diagnosis import clouds, levels, sampling_faults, subject

@@ -86,15 +86,7 @@ def test_samples_that_are_not_finite_are_a_failed_run_whose_model_is_kept():
         measure_quality(Perfect(independent, shift=np.inf), data)
 
 
-class _AsTheyAre:
-    """In the place of a classifier: features of images are their pixels."""
-
-    def features(self, pixels):
-        return pixels.reshape(len(pixels), -1).astype(np.float32) / 255
-
-
-def test_images_that_lie_class_by_class_are_met_by_all_classes(monkeypatch):
-    monkeypatch.setattr("diffuscope.quality.extractor_for", lambda data: _AsTheyAre())
+def test_images_that_lie_class_by_class_are_met_by_all_classes(features_are_pixels):
     random = np.random.default_rng(0)
     brightness = np.repeat([20, 230], 3000)[:, None, None]
     x = np.clip(brightness + random.normal(0, 8, (6000, 4, 4)), 0, 255).astype(np.uint8)

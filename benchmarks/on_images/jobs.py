@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-__all__ = ["Job", "MissingError", "Result", "do", "start"]
+__all__ = ["Job", "MissingError", "Result", "do", "start", "timed_on"]
 
 _MIB = 1024**2 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, KiB elsewhere
 _ANSWER = "answer: "
@@ -136,17 +136,18 @@ def _done(job: Job) -> Result:
     if job.work == "training":
         one.train(job.warm_up)
         count = job.steps
-        seconds = _timed(lambda: one.train(count), device)
+        seconds = timed_on(lambda: one.train(count), device)
     else:
         count = one.walk if one.whole else min(job.evaluations, one.walk)
         one.sample(job.n, min(2, count))
-        seconds = _timed(lambda: one.sample(job.n, count), device)
+        seconds = timed_on(lambda: one.sample(job.n, count), device)
     peak = _peak(device)
     parameters = sum(parameter.numel() for parameter in one.network.parameters())
     return Result(seconds / count, one.walk, peak, parameters, _gflop(one.network, device))
 
 
-def _timed(work: Callable[[], object], device: Any) -> float:
+def timed_on(work: Callable[[], object], device: Any) -> float:
+    """Return the seconds that ``work`` takes, all that it has a device do included."""
     import torch
 
     wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else bool

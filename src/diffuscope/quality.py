@@ -19,7 +19,7 @@ from diffuscope.asking import ImageModel
 from diffuscope.datasets import Dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.features import Extractor, cached_classifier
-from diffuscope.images import ImageData
+from diffuscope.images import ImageData, as_bytes
 from diffuscope.metrics import Measured, against_floor, sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -27,7 +27,6 @@ from diffuscope.seeds import stream_seed
 
 __all__ = [
     "RealClouds",
-    "as_pixels",
     "extractor_for",
     "generated_clouds",
     "measure_quality",
@@ -80,7 +79,7 @@ class RealClouds:
     def shown(self, x: NDArray[Any]) -> Points:
         """Bring points from the units of the data to those of the clouds."""
         if self.extractor is not None:
-            return self.extractor.features(as_pixels(x)).astype(np.float64)
+            return self.extractor.features(as_bytes(x)).astype(np.float64)
         return np.asarray((x.astype(np.float64) - self.middle) / self.unit)
 
 
@@ -175,11 +174,6 @@ def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Po
             "Sample it another way (diffuscope sample RUN --sampler NAME --steps N), or train longer.",
         )
     return [clouds.shown(part) for part in np.split(samples, count)]
-
-
-def as_pixels(x: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return images of any numbers as bytes."""
-    return x if x.dtype == np.uint8 else np.clip(np.round(x), 0, 255).astype(np.uint8)
 
 
 def sampled(model: Model, n: int, seed: int, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:

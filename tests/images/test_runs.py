@@ -82,12 +82,7 @@ def test_guidance_and_its_interval_are_by_default_the_recipes(run):
     assert (everywhere != spoken).any()
 
 
-def test_quality_is_that_of_images_of_classes_as_they_come_in_the_data(run, monkeypatch):
-    class AsTheyAre:
-        def features(self, x):
-            return x.reshape(len(x), -1).astype(np.float32) / 255
-
-    monkeypatch.setattr("diffuscope.quality.extractor_for", lambda data: AsTheyAre())
+def test_quality_is_that_of_images_of_classes_as_they_come_in_the_data(run, features_are_pixels):
     x = np.random.default_rng(0).integers(0, 256, (400, *SHAPE), dtype=np.uint8)
     data = load_images(x, labels=np.repeat([0, 2], [300, 100]))
     clouds = real_clouds(data, seed=1)

@@ -26,9 +26,9 @@ from diffuscope.datasets import Dataset
 from diffuscope.errors import FormatError, RunError
 from diffuscope.experiment import train
 from diffuscope.files import write_json
-from diffuscope.images import ImageData, load_images
+from diffuscope.images import ImageData, as_bytes, load_images
 from diffuscope.metrics import sliced_wasserstein
-from diffuscope.quality import as_pixels, extractor_for, sampled
+from diffuscope.quality import extractor_for, sampled
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.run import Run, load
 from diffuscope.seeds import stream_seed
@@ -178,7 +178,7 @@ def _sample(order: SampleOrder) -> None:
             "The model is kept; train longer, or take another sampler or more steps.",
         )
     if isinstance(images, ImageData):
-        samples = extractor_for(images).features(as_pixels(samples))
+        samples = extractor_for(images).features(as_bytes(samples))
     clouds = np.split(truth.shown(samples), len(real))
     result = {
         "settings": settings_of(recipe),

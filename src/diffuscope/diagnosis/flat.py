@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from diffuscope.datasets import Dataset
 from diffuscope.datasets.scaling import Scaling
 from diffuscope.denoiser import Denoiser
-from diffuscope.images import ImageData
+from diffuscope.images import ImageData, as_bytes
 
 __all__ = ["FlatNetwork", "as_rows", "flat_data", "flat_denoiser", "flat_pixels", "flat_scaling"]
 
@@ -63,7 +63,7 @@ def flat_data(data: ImageData) -> Dataset:
 def flat_pixels(points: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return rows of pixels (n, d) as images, the nearest that there are."""
     assert points.shape[1] == math.prod(shape)
-    return np.clip(np.round(points), 0, 255).astype(np.uint8).reshape(-1, *shape)
+    return as_bytes(points).reshape(-1, *shape)
 
 
 def as_rows(images: NDArray[np.uint8]) -> NDArray[np.float64]:

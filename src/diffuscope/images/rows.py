@@ -8,13 +8,14 @@ network is not told the class of, are drawn with the batch.
 from __future__ import annotations
 
 import mmap
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ImageRows", "let_go", "to_model", "to_pixels"]
+__all__ = ["ImageRows", "as_bytes", "let_go", "to_model", "to_pixels"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
 _LET_GO = 2**27  # bytes of a mapped file that may count as this process's memory
@@ -30,6 +31,11 @@ def to_pixels(x: Tensor) -> NDArray[np.uint8]:
     """Bring -1 to 1 to pixels, the nearest that there are."""
     values = (x.float() * 127.5 + 127.5).round().clamp(0, 255)
     return values.to(torch.uint8).cpu().numpy()
+
+
+def as_bytes(x: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return pixels that are numbers of any kind, 0 to 255, as the nearest bytes."""
+    return x if x.dtype == np.uint8 else np.clip(np.round(x), 0, 255).astype(np.uint8)
 
 
 def let_go(pixels: NDArray[np.uint8]) -> None:
