@@ -16,14 +16,14 @@ from report import parser, publish, table
 from torch import Tensor
 
 import diffuscope
-from diffuscope.denoiser import DenoiserLike
-from diffuscope.features import cached_classifier
-from diffuscope.forward import q_sample
-from diffuscope.images import load_images, to_model, to_pixels
+from diffuscope.data.images import load_images, to_model, to_pixels
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.samplers import make_sampler, walk
 from diffuscope.metrics import frechet_distance
+from diffuscope.metrics.features import cached_classifier
 from diffuscope.oracle import EmpiricalOracle
 from diffuscope.recipes import load_recipe
-from diffuscope.samplers import make_sampler, walk
 from diffuscope.threads import side_by_side
 
 RARE = 0.02

@@ -19,14 +19,14 @@ from report import parser, publish, table
 from torch import Tensor
 
 import diffuscope
-from diffuscope.datasets import load_dataset
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import DenoiserLike
-from diffuscope.forward import q_sample
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.samplers import DDPM, Sampler, walk
+from diffuscope.diffusion.schedules import Grid, Schedule
 from diffuscope.metrics import against_floor, sliced_wasserstein
 from diffuscope.oracle import oracle_for
-from diffuscope.samplers import DDPM, Sampler, walk
-from diffuscope.schedules import Grid, Schedule
 
 N = 10_000
 UNIT = 10.0

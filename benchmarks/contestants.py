@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 import diffuscope
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.model import Model
 from diffuscope.training import Batches, Resident, Trainer
 

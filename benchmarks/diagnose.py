@@ -24,11 +24,12 @@ from report import parser, publish, table
 from torch import Tensor, nn
 
 import diffuscope
-from diffuscope.datasets import Dataset, load_dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.points import load_dataset
 from diffuscope.diagnosis import Diagnosis
+from diffuscope.diffusion.samplers import Walk
+from diffuscope.diffusion.schedules import NoiseLevel, cosine, linear
 from diffuscope.errors import RunError
-from diffuscope.samplers import Walk
-from diffuscope.schedules import NoiseLevel, cosine, linear
 
 FOLDER = Path(tempfile.mkdtemp(prefix="diagnose-"))
 T = 100

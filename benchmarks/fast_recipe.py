@@ -23,8 +23,9 @@ import torch
 from report import interval, parser, publish, table, timed
 
 import diffuscope
-from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.base import Dataset
+from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.training import Batches, Resident, Trainer

@@ -33,7 +33,7 @@ import torch
 
 import diffuscope
 from diffuscope import DiffuscopeError, DiffusionModel
-from diffuscope.datasets import read_rows, read_table, write_rows
+from diffuscope.data.columnar import read_rows, read_table, write_rows
 from diffuscope.model import Model
 from diffuscope.recipes import read_recipe
 from diffuscope.tensors import _digest

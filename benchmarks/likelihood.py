@@ -15,12 +15,12 @@ import torch
 from report import parser, publish, table, timed
 
 import diffuscope
-from diffuscope.datasets import POINT_SETS, load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.diffusion.schedules import EDM, VP, Flow, Schedule
 from diffuscope.likelihood import LogDensity, log_density
 from diffuscope.model import Model
 from diffuscope.oracle import Oracle, oracle_for
-from diffuscope.schedules import EDM, VP, Flow, Schedule
 
 SCHEDULES: dict[str, Schedule] = {"edm": EDM(), "vp": VP(), "flow": Flow()}
 ASKED = 1e-3

@@ -21,10 +21,10 @@ import torch
 from memory import BETWEEN, MIB
 from report import parser, publish, table, timed
 
-from diffuscope.datasets import POINT_SETS, load_dataset
-from diffuscope.forward import q_sample
+from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.oracle import EmpiricalOracle, oracle_for
-from diffuscope.schedules import NoiseLevel
 
 SIGMAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 ASKED_NATS, ASKED_GIB = 1e-4, 2.0

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from report import parser, publish, table, timed
 
-from diffuscope.animate import save_animation
-from diffuscope.datasets import load_dataset
+from diffuscope.data.points import load_dataset
 from diffuscope.plots import State
+from diffuscope.plots.animation import save_animation
 
 
 def walk(n: int, frames: int) -> list[State]:

@@ -15,8 +15,8 @@ from fast_recipe import N, distances, fresh, trained
 from report import parser, publish, table
 
 import diffuscope
-from diffuscope.samplers import SAMPLERS, walk
-from diffuscope.schedules import NoiseLevel
+from diffuscope.diffusion.samplers import SAMPLERS, walk
+from diffuscope.diffusion.schedules import NoiseLevel
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import torch
 from report import parser, publish, table, timed
 
 import diffuscope
-from diffuscope.datasets import load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
 from diffuscope.model import Model
 
 N = 10_000

@@ -44,8 +44,8 @@ from quality_over_time import Record, draw, outcomes_of, write_up
 from report import parser, publish
 from training_step import PlainLoop
 
-from diffuscope.datasets import load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.plots import save_figure
 

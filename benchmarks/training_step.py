@@ -15,8 +15,8 @@ from report import parser, publish, table, timed
 from torch import nn
 
 import diffuscope
-from diffuscope.datasets import load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
 from diffuscope.training import Batches, Resident, Trainer
 
 ASKED = 0.6

@@ -13,7 +13,7 @@ import sys
 from torch.nn.functional import softplus
 
 import diffuscope
-from diffuscope.losses import Loss
+from diffuscope.diffusion.losses import Loss
 
 
 # --- own part

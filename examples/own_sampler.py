@@ -10,7 +10,7 @@ midpoint rule for it.
 import sys
 
 import diffuscope
-from diffuscope.denoiser import eps_from_data
+from diffuscope.diffusion.denoiser import eps_from_data
 
 
 # --- own part

@@ -10,7 +10,7 @@ import math
 import sys
 
 import diffuscope
-from diffuscope.schedules import NoiseLevel, Schedule
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 
 
 # --- own part

@@ -13,7 +13,7 @@ import pytest
 
 import diffuscope
 from diffuscope.cli import main
-from diffuscope.datasets import POINT_SETS
+from diffuscope.data.points import POINT_SETS
 
 TINY: dict[str, Any] = {
     "data.size": 300,
@@ -66,7 +66,7 @@ def features_are_pixels(monkeypatch):
         def features(self, pixels):
             return pixels.reshape(len(pixels), -1).astype("float32") / 255
 
-    monkeypatch.setattr("diffuscope.quality.extractor_for", lambda data: AsTheyAre())
+    monkeypatch.setattr("diffuscope.modalities.reference.extractor_for", lambda data: AsTheyAre())
 
 
 @pytest.fixture

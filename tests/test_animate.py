@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from diffuscope import _frames, animate
-from diffuscope._frames import Stage
-from diffuscope.animate import find_ffmpeg, save_animation
 from diffuscope.errors import InputError, RunError
 from diffuscope.plots import DATA, State
+from diffuscope.plots import animation as animate
+from diffuscope.plots import animation_frames as _frames
+from diffuscope.plots.animation import find_ffmpeg, save_animation
+from diffuscope.plots.animation_frames import Stage
 
 
 @pytest.fixture(autouse=True)

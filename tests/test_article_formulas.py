@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Denoiser
-from diffuscope.forward import q_sample
-from diffuscope.losses import Loss, Times
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.samplers import DDPM, Walk, prior, walk
+from diffuscope.diffusion.schedules import linear
 from diffuscope.networks import ArticleMLP
-from diffuscope.samplers import DDPM, Walk, prior, walk
-from diffuscope.schedules import linear
 
 T = 100
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from diffuscope.diffusion.masked import FLAGS, Choice, Choices, Given, PartialDenoiser, PartialLoss
+from diffuscope.diffusion.schedules import EDM
 from diffuscope.networks import ResMLP
-from diffuscope.partial import FLAGS, Choice, Choices, Given, PartialDenoiser, PartialLoss
-from diffuscope.schedules import EDM
 
 SHARES, OTHER = (0.6, 0.3, 0.1), (0.5, 0.5)
 

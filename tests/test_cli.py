@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 import diffuscope
-from diffuscope.datasets import POINT_SETS
-from diffuscope.images import IMAGE_SETS
+from diffuscope.data.images import IMAGE_SETS
+from diffuscope.data.points import POINT_SETS
+from diffuscope.diffusion.samplers import SAMPLERS
+from diffuscope.diffusion.schedules import SCHEDULES
 from diffuscope.networks import NETWORKS
 from diffuscope.recipes import RECIPES
-from diffuscope.samplers import SAMPLERS
-from diffuscope.schedules import SCHEDULES
 
 HEAVY = ("torch", "numpy", "matplotlib", "sklearn", "pydantic", "pandas", "PIL")
 

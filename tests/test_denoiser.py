@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffuscope.denoiser import (
+from diffuscope.diffusion.denoiser import (
     PREDICTIONS,
     Denoiser,
     Prediction,
@@ -23,9 +23,8 @@ from diffuscope.denoiser import (
     training_target,
     velocity_from_data,
 )
-from diffuscope.errors import InputError
-from diffuscope.forward import q_sample
-from diffuscope.schedules import (
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.schedules import (
     EDM,
     VP,
     ContinuousCosine,
@@ -36,6 +35,7 @@ from diffuscope.schedules import (
     linear,
     rescale_zero_terminal_snr,
 )
+from diffuscope.errors import InputError
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 predictions = st.sampled_from(PREDICTIONS)

@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 
 import diffuscope
 from diffuscope.cli import main
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.diffusion.samplers import walk
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.exchange import export_diffusers, import_diffusers
 from diffuscope.model import Model
 from diffuscope.recipes import load_recipe
-from diffuscope.samplers import walk
 
 # What numpy says of diffusers' own code, which is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

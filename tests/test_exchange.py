@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import diffuscope
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import InputError
 from diffuscope.exchange import export_onnx
 from diffuscope.model import Model
@@ -80,7 +80,7 @@ def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, 
     monkeypatch.setitem(sys.modules, "torch", None)  # whoever imports it fails
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     monkeypatch.undo()
-    from diffuscope.samplers import make_sampler, walk
+    from diffuscope.diffusion.samplers import make_sampler, walk
 
     grid, _ = model.plan()
     noise = np.random.default_rng(0).normal(size=(4, *model.shape)).astype(np.float32)

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import diffuscope
-from diffuscope.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Examples, Loss
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import FormatError, InputError, RunError
-from diffuscope.losses import Examples, Loss
-from diffuscope.schedules import NoiseLevel, Schedule
 
 SUMMARY = {
     "recipe",

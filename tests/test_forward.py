@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffuscope.forward import coefficient, q_posterior, q_sample, q_step, transition
-from diffuscope.schedules import (
+from diffuscope.diffusion.process import coefficient, q_posterior, q_sample, q_step, transition
+from diffuscope.diffusion.schedules import (
     EDM,
     VP,
     ContinuousCosine,

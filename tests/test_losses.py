@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffuscope.denoiser import PREDICTIONS, Denoiser, Prediction, convert
+from diffuscope.diffusion.denoiser import PREDICTIONS, Denoiser, Prediction, convert
+from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.schedules import EDM, VP, Flow, Schedule, linear, rescale_zero_terminal_snr
 from diffuscope.errors import InputError
-from diffuscope.forward import q_sample
-from diffuscope.losses import Loss, Times
-from diffuscope.schedules import EDM, VP, Flow, Schedule, linear, rescale_zero_terminal_snr
 
 SCHEDULES: dict[str, Schedule] = {
     "linear": linear(100),

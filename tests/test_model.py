@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.model import Model, pick_device
 from diffuscope.recipes import load_recipe

@@ -14,8 +14,10 @@ from scipy.stats import chi2
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from diffuscope.datasets import POINT_SETS, load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.diffusion.samplers import DDIM, Heun, prior, walk
+from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.oracle import (
@@ -28,8 +30,6 @@ from diffuscope.oracle import (
     oracle_of,
 )
 from diffuscope.oracle.boxes import log_mean_normal, truncated_normal_place
-from diffuscope.samplers import DDIM, Heun, prior, walk
-from diffuscope.schedules import EDM, VP, NoiseLevel
 
 CURVES = sorted(set(POINT_SETS) - {"checkerboard", "eight_gaussians"})
 MEANS = [[-1.0, 0.5], [2.0, 1.0], [0.0, -1.5]]

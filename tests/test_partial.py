@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import Denoiser
+from diffuscope.data.affine import Scaling
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Times
+from diffuscope.diffusion.masked import FLAGS, Given, PartialDenoiser, PartialLoss
+from diffuscope.diffusion.samplers import make_sampler, prior, walk
+from diffuscope.diffusion.schedules import EDM
 from diffuscope.errors import InputError
 from diffuscope.likelihood import log_density
-from diffuscope.losses import Times
 from diffuscope.model import Model
 from diffuscope.networks import ResMLP
-from diffuscope.partial import FLAGS, Given, PartialDenoiser, PartialLoss
 from diffuscope.recipes import load_recipe
 from diffuscope.recipes.schema import TrainingSection
-from diffuscope.samplers import make_sampler, prior, walk
-from diffuscope.schedules import EDM
 from diffuscope.training import Batches, Resident, Trainer
 
 RHO = 0.8

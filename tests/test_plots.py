@@ -287,7 +287,7 @@ def test_a_notebook_shows_a_figure_without_pyplot():
 def test_pyplot_is_never_imported(tmp_path):
     code = (
         "import sys, numpy as np, matplotlib; before = dict(matplotlib.rcParams.copy())\n"
-        "from diffuscope.plots import *; from diffuscope.animate import save_animation\n"
+        "from diffuscope.plots import *; from diffuscope.plots.animation import save_animation\n"
         "x = np.random.default_rng(0).normal(size=(50, 2))\n"
         "s = [State(x, '$x$', 0.0), State(x + 1, 'y', 1.0)]\n"
         f"save_figure(plot_samples(x, x), {str(tmp_path / 'a.png')!r})\n"

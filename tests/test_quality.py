@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from diffuscope.datasets import load_dataset
+from diffuscope.data.images import load_images
+from diffuscope.data.points import load_dataset
 from diffuscope.errors import RunError
-from diffuscope.images import load_images
-from diffuscope.quality import measure_quality
+from diffuscope.modalities.reference import measure_quality
 
 GAUSS = np.array([[2.0, 0.5], [0.5, 1.0]])
 

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from diffuscope.cli import main
-from diffuscope.datasets import POINT_SETS
+from diffuscope.data.points import POINT_SETS
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))

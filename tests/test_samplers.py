@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Denoiser
-from diffuscope.errors import InputError
-from diffuscope.samplers import (
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.samplers import (
     DDIM,
     DDPM,
     SAMPLERS,
@@ -25,7 +24,7 @@ from diffuscope.samplers import (
     prior,
     walk,
 )
-from diffuscope.schedules import (
+from diffuscope.diffusion.schedules import (
     EDM,
     VP,
     ContinuousCosine,
@@ -37,6 +36,7 @@ from diffuscope.schedules import (
     linear,
     rescale_zero_terminal_snr,
 )
+from diffuscope.errors import InputError
 
 
 class Waves(nn.Module):

@@ -18,9 +18,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffuscope.denoiser import convert
-from diffuscope.samplers import DDIM, DDPM, DPMSolver, Euler, Heun, Sampler, UniPC, WalkState, walk
-from diffuscope.schedules import (
+from diffuscope.diffusion.denoiser import convert
+from diffuscope.diffusion.samplers import (
+    DDIM,
+    DDPM,
+    DPMSolver,
+    Euler,
+    Heun,
+    Sampler,
+    UniPC,
+    WalkState,
+    walk,
+)
+from diffuscope.diffusion.schedules import (
     EDM,
     DiscreteSchedule,
     Grid,

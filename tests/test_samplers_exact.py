@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffuscope.samplers import (
+from diffuscope.diffusion.samplers import (
     DDIM,
     DDPM,
     SAMPLERS,
@@ -33,7 +33,7 @@ from diffuscope.samplers import (
     prior,
     walk,
 )
-from diffuscope.schedules import (
+from diffuscope.diffusion.schedules import (
     EDM,
     VP,
     ContinuousCosine,

@@ -12,8 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diffuscope.errors import InputError
-from diffuscope.schedules import (
+from diffuscope.diffusion.schedules import (
     EDM,
     SCHEDULES,
     VP,
@@ -29,6 +28,7 @@ from diffuscope.schedules import (
     rescale_zero_terminal_snr,
     sigmoid,
 )
+from diffuscope.errors import InputError
 
 DISCRETE: dict[str, Callable[[int], DiscreteSchedule]] = {
     "linear": linear,

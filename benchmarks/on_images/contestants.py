@@ -27,11 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, smooth_l1_loss
 
-from diffuscope.asking import ImageModel
-from diffuscope.fitting import Fitting
-from diffuscope.images import load_images
+from diffuscope.data.images import load_images
+from diffuscope.modalities.images.generator import ImageModel
 from diffuscope.precision import half_type
 from diffuscope.recipes import load_recipe
+from diffuscope.runs.setup import Fitting
 from on_images.annotated import Network, Process
 
 __all__ = ["CONTESTANTS", "OURS", "Contestant", "Terms"]
@@ -93,7 +93,7 @@ class Contestant(Protocol):
 
 
 class Ours:
-    """A recipe, through :class:`~diffuscope.training.Trainer` and :class:`~diffuscope.asking.ImageModel`.
+    """A recipe, through :class:`~diffuscope.training.Trainer` and the generator of images.
 
     Not told of classes, as nobody here is.
     """

@@ -1,8 +1,8 @@
 """How good are the images of finished runs, and how few steps of which sampler do as well?
 
 Images meet held-out ones in the features of a classifier that was trained on the real training images, as
-:func:`diffuscope.features.image_quality` has it. Where a run was told of classes, images are asked for of
-classes drawn as they come in the data.
+:func:`diffuscope.metrics.features.image_quality` has it. Where a run was told of classes, images are asked
+for of classes drawn as they come in the data.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from report import table, timed
 
 import diffuscope
-from diffuscope.features import Extractor, ImageQuality, cached_classifier, image_quality
-from diffuscope.images import ImageData
+from diffuscope.data.images import ImageData
 from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured, extrapolated_frechet, frechet_distance
-from diffuscope.run import Run
+from diffuscope.metrics.features import Extractor, ImageQuality, cached_classifier, image_quality
+from diffuscope.runs.run import Run
 from on_images.speed import middle
 
 __all__ = ["measure_quality", "measure_sampling"]

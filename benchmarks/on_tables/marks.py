@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diffuscope.fidelity import measure_table
+from diffuscope.metrics.tabular import measure_table
 from on_tables.contestant import Contestant, average, is_number
 from on_tables.data import Table
 

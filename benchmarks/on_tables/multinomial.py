@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, one_hot
 
+from diffuscope.data.tables import RowCodec
+from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.networks import ResMLP
-from diffuscope.recipes.sizing import sizes_for
-from diffuscope.tabular import RowCodec
 from on_tables.contestant import Contestant, Design
 from on_tables.laws import Floats
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from diffuscope import DiffusionModel
-from diffuscope.fidelity import measure_table
+from diffuscope.metrics.tabular import measure_table
 
 
 def draw_patients(n, seed=0):

@@ -8,18 +8,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from diffuscope._version import __version__
+
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison, compare
-    from diffuscope.datasets import Dataset, load_dataset
+    from diffuscope.data.base import Dataset
+    from diffuscope.data.points import load_dataset
     from diffuscope.diagnosis import Diagnosis, diagnose
     from diffuscope.errors import DiffuscopeError
     from diffuscope.estimator import DiffusionImputer, DiffusionModel
-    from diffuscope.evaluation import Evaluation, evaluate
-    from diffuscope.experiment import train
+    from diffuscope.modalities.points.evaluation import Evaluation
     from diffuscope.recipes import Recipe, load_recipe
-    from diffuscope.run import Run, load
+    from diffuscope.runs.evaluate import evaluate
+    from diffuscope.runs.run import Run, load
+    from diffuscope.runs.train import train
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Comparison",
@@ -31,6 +34,7 @@ __all__ = [
     "Evaluation",
     "Recipe",
     "Run",
+    "__version__",
     "compare",
     "diagnose",
     "evaluate",
@@ -42,21 +46,21 @@ __all__ = [
 
 _HOMES = {
     "Comparison": "diffuscope.comparison",
-    "Dataset": "diffuscope.datasets",
+    "Dataset": "diffuscope.data.base",
     "Diagnosis": "diffuscope.diagnosis",
     "DiffuscopeError": "diffuscope.errors",
     "DiffusionImputer": "diffuscope.estimator",
     "DiffusionModel": "diffuscope.estimator",
-    "Evaluation": "diffuscope.evaluation",
+    "Evaluation": "diffuscope.modalities.points.evaluation",
     "Recipe": "diffuscope.recipes",
-    "Run": "diffuscope.run",
+    "Run": "diffuscope.runs.run",
     "compare": "diffuscope.comparison",
     "diagnose": "diffuscope.diagnosis",
-    "evaluate": "diffuscope.evaluation",
-    "load": "diffuscope.run",
-    "load_dataset": "diffuscope.datasets",
+    "evaluate": "diffuscope.runs.evaluate",
+    "load": "diffuscope.runs.run",
+    "load_dataset": "diffuscope.data.points",
     "load_recipe": "diffuscope.recipes",
-    "train": "diffuscope.experiment",
+    "train": "diffuscope.runs.train",
 }
 
 

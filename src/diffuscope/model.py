@@ -21,19 +21,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import Denoiser, DenoiserLike
+from diffuscope.data.affine import Scaling
+from diffuscope.data.tables import RowCodec
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.diffusion.process import coefficient
+from diffuscope.diffusion.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prior, walk
+from diffuscope.diffusion.schedules import Grid, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.forward import coefficient
 from diffuscope.likelihood import log_density
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
-from diffuscope.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prior, walk
-from diffuscope.schedules import Grid, Schedule, Spacing
 from diffuscope.seeds import stream
-from diffuscope.tabular import RowCodec
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 

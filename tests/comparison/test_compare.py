@@ -20,9 +20,9 @@ from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.pool import Pool
 from diffuscope.comparison.truth import prepare_truth
 from diffuscope.comparison.work import TrainOrder, trained
-from diffuscope.datasets import Dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.images import load_images
 from diffuscope.errors import InputError
-from diffuscope.images import load_images
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_circles, make_moons, make_s_curve, make_swiss_roll
 
-from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.errors import InputError
 
 NAMES = sorted(POINT_SETS)

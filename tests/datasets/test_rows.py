@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffuscope.datasets import (
+from diffuscope.data.columnar import (
     READABLE,
     WRITABLE,
     TableWriter,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import InputError
 
 X = np.random.default_rng(0).normal([3.0, -1e6, 0.0], [0.1, 50.0, 1e-9], size=(500, 3))

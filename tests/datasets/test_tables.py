@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from diffuscope import files
-from diffuscope.datasets import (
+from diffuscope.data.columnar import (
     READABLE,
     WRITABLE,
     TableWriter,
     check_writable,
-    load_dataset,
     read_table,
     write_table,
 )
+from diffuscope.data.points import load_dataset
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
 
 X = np.random.default_rng(0).standard_normal((20, 3))

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import diffuscope
-from diffuscope.datasets import Dataset, load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.base import Dataset
+from diffuscope.data.points import load_dataset
 from diffuscope.diagnosis import subject
+from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
-from diffuscope.schedules import DiscreteSchedule, NoiseLevel, cosine
 
 
 @dataclass

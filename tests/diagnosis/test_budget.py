@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.denoiser import Denoiser
 from diffuscope.diagnosis.clouds import Clouds, Share
 from diffuscope.diagnosis.levels import level_errors, perfect_loss
 from diffuscope.diagnosis.steps import probe_step, probe_steps
 from diffuscope.diagnosis.subject import Subject, Training
-from diffuscope.forward import q_posterior
-from diffuscope.losses import Loss, Times
-from diffuscope.samplers import DDIM, DDPM, Heun, make_sampler, sampler_name
-from diffuscope.schedules import EDM, cosine
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.process import q_posterior
+from diffuscope.diffusion.samplers import DDIM, DDPM, Heun, make_sampler, sampler_name
+from diffuscope.diffusion.schedules import EDM, cosine
 
 
 def subject_of(perfect, denoiser=None, training=None, sampler=None):

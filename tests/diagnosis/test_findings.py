@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 import diffuscope
-from diffuscope.datasets import load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
 from diffuscope.diagnosis import findings
 from diffuscope.diagnosis.findings import Finding, in_order
+from diffuscope.diffusion.schedules import cosine, linear
 from diffuscope.oracle import EmpiricalOracle
-from diffuscope.schedules import cosine, linear
 
 
 def codes(diagnosis):

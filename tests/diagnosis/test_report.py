@@ -10,11 +10,11 @@ import pytest
 from torch import nn
 
 import diffuscope
-from diffuscope.datasets import load_dataset
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
+from diffuscope.diffusion.schedules import cosine, linear
 from diffuscope.errors import InputError
 from diffuscope.oracle import EmpiricalOracle
-from diffuscope.schedules import cosine, linear
 
 BETA = cosine(20).beta.numpy()
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.neighbors import KernelDensity
 
-from diffuscope.datasets import load_dataset
-from diffuscope.evaluation import fit_baselines
+from diffuscope.data.points import load_dataset
+from diffuscope.modalities.points.baselines import fit_baselines
 
 UNITS = np.array([1.0, 250.0])
 

@@ -9,9 +9,10 @@ import pytest
 
 import diffuscope
 from diffuscope.errors import InputError, RunError
-from diffuscope.evaluation import Evaluation, entry
 from diffuscope.metrics import METRICS, Measured
+from diffuscope.modalities.points.evaluation import Evaluation
 from diffuscope.model import Model
+from diffuscope.runs import evaluate as entry
 
 BASELINES = ["kernel_density", "gaussian_mixture", "training_data"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from diffuscope.features import Classifier, train_classifier
+from diffuscope.metrics.features import Classifier, train_classifier
 
 
 class Digits(NamedTuple):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.features import cached_classifier
-from diffuscope.features.cache import cache_folder, load_classifier, save_classifier
+from diffuscope.metrics.features import cached_classifier
+from diffuscope.metrics.features.cache import cache_folder, load_classifier, save_classifier
 from diffuscope.progress import Reporter
 from diffuscope.tensors import load_tensors, save_tensors
 
@@ -25,7 +25,7 @@ def trainings(monkeypatch, classifier):
         calls.append(seed)
         return classifier
 
-    monkeypatch.setattr("diffuscope.features.cache.train_classifier", train)
+    monkeypatch.setattr("diffuscope.metrics.features.cache.train_classifier", train)
     return calls
 
 

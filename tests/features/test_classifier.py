@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from diffuscope.errors import InputError
-from diffuscope.features import train_classifier
-from diffuscope.features.classifier import to_network
-from diffuscope.features.network import FEATURES, FeatureNetwork
-from diffuscope.features.training import _shifted, _turned
+from diffuscope.metrics.features import train_classifier
+from diffuscope.metrics.features.classifier import to_network
+from diffuscope.metrics.features.network import FEATURES, FeatureNetwork
+from diffuscope.metrics.features.training import _shifted, _turned
 
 
 def test_real_digits_that_it_has_not_seen_are_told_apart(digits, classifier):
@@ -67,7 +67,7 @@ def test_labels_that_are_all_the_same_are_as_none_and_few_images_are_only_turned
 
 def test_a_piece_at_a_time_gives_what_all_at_once_gives_and_no_more_memory(digits, classifier, monkeypatch):
     once = classifier.judge(digits.held_out)
-    monkeypatch.setattr("diffuscope.features.classifier._BATCH", 100)
+    monkeypatch.setattr("diffuscope.metrics.features.classifier._BATCH", 100)
     pieces = classifier.judge(digits.held_out)
     assert pieces.features == pytest.approx(once.features, abs=1e-4)
     assert pieces.probabilities == pytest.approx(once.probabilities, abs=1e-5)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from diffuscope.errors import InputError
-from diffuscope.features import InceptionFeatures
-from diffuscope.features import inception as module
+from diffuscope.metrics.features import InceptionFeatures
+from diffuscope.metrics.features import inception as module
 
 IMAGES = np.random.default_rng(0).integers(256, size=(70, 3, 8, 8)).astype(np.uint8)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diffuscope.errors import InputError
-from diffuscope.features import ImageQuality, image_quality
 from diffuscope.metrics import FEATURE_METRICS, METRICS
+from diffuscope.metrics.features import ImageQuality, image_quality
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_figures(digits, classifier, perfect):
 
 
 def test_a_thousand_at_a_time_give_what_all_at_once_give(digits, classifier, perfect, monkeypatch):
-    monkeypatch.setattr("diffuscope.features.quality._AT_ONCE", 70)
+    monkeypatch.setattr("diffuscope.metrics.features.quality._AT_ONCE", 70)
     again = with_defect(digits, classifier, lambda x: x, asked=digits.held_out_labels[:298])
     assert {name: m.value for name, m in again.items()} == pytest.approx(
         {name: m.value for name, m in perfect.items()}, rel=1e-3

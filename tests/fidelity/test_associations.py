@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, rankdata
 
-from diffuscope.fidelity.associations import Associations, Associator
-from diffuscope.fidelity.tables import read_tables
+from diffuscope.metrics.tabular.associations import Associations, Associator
+from diffuscope.metrics.tabular.tables import read_tables
 
 
 def associations(frame):

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from diffuscope.fidelity.marginals import column_distances, column_p_values
-from diffuscope.fidelity.tables import read_tables
+from diffuscope.metrics.tabular.marginals import column_distances, column_p_values
+from diffuscope.metrics.tabular.tables import read_tables
 
 
 def distances(one, other):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from diffuscope.errors import InputError
-from diffuscope.fidelity import TABLE_METRICS, measure_table
-from diffuscope.fidelity.marginals import column_distances
-from diffuscope.fidelity.splits import Splits, relate_parts
-from diffuscope.fidelity.tables import read_tables
+from diffuscope.metrics.tabular import TABLE_METRICS, measure_table
+from diffuscope.metrics.tabular.marginals import column_distances
+from diffuscope.metrics.tabular.splits import Splits, relate_parts
+from diffuscope.metrics.tabular.tables import read_tables
 
 
 @pytest.fixture(scope="module")

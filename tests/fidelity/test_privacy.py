@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffuscope.fidelity.privacy import _Space, measure_privacy
-from diffuscope.fidelity.splits import Splits
-from diffuscope.fidelity.tables import read_tables
+from diffuscope.metrics.tabular.privacy import _Space, measure_privacy
+from diffuscope.metrics.tabular.splits import Splits
+from diffuscope.metrics.tabular.tables import read_tables
 
 
 def splits(train, unseen, synthetic):

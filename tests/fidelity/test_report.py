@@ -13,9 +13,16 @@ import pytest
 from PIL import Image
 
 from diffuscope.errors import InputError, RunError
-from diffuscope.fidelity import TABLE_METRICS, measure_table, write_report
-from diffuscope.fidelity.associations import Associations
-from diffuscope.fidelity.drawings import HEIGHT, WIDTH, draw_columns, draw_distances, draw_matrices
+from diffuscope.metrics.tabular import TABLE_METRICS, measure_table
+from diffuscope.metrics.tabular.associations import Associations
+from diffuscope.modalities.tables.report import write_report
+from diffuscope.modalities.tables.report_drawings import (
+    HEIGHT,
+    WIDTH,
+    draw_columns,
+    draw_distances,
+    draw_matrices,
+)
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 HOSTILE = '<script>alert("1")</script>'

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from diffuscope.errors import InputError
-from diffuscope.fidelity.tables import MOST_ROWS, read_tables
+from diffuscope.metrics.tabular.tables import MOST_ROWS, read_tables
 
 
 def read(train, synthetic):

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from diffuscope.fidelity.splits import Splits
-from diffuscope.fidelity.tables import read_tables
-from diffuscope.fidelity.trees import area_of_classes, area_under_roc, tell_apart, train_on_synthetic
+from diffuscope.metrics.tabular.splits import Splits
+from diffuscope.metrics.tabular.tables import read_tables
+from diffuscope.metrics.tabular.trees import (
+    area_of_classes,
+    area_under_roc,
+    tell_apart,
+    train_on_synthetic,
+)
 
 
 def splits(train, unseen, synthetic):

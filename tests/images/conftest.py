@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.model import Model
 from diffuscope.recipes import load_recipe
 

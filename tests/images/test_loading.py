@@ -26,15 +26,23 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from diffuscope.data.images import (
+    ImageData,
+    are_images,
+    builtin,
+    folders,
+    load_images,
+    loading,
+    save_images,
+)
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
-from diffuscope.images import ImageData, are_images, folders, load_images, loading, save_images, sets
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch) -> Path:
     """Keep out of the user's own cache, and of what the machine has."""
     place = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(sets, "_DEBIAN", place / "none")
+    monkeypatch.setattr(builtin, "_DEBIAN", place / "none")
     monkeypatch.setenv("XDG_CACHE_HOME", str(place))
     monkeypatch.delenv("DIFFUSCOPE_DATA", raising=False)
     return place / "diffuscope"
@@ -129,9 +137,9 @@ def test_what_is_fetched_is_kept_if_it_is_the_real_thing_and_thrown_away_if_not(
     assert not list(cache.rglob("*.gz"))
     known = {
         name: (hashlib.sha256(gzip.decompress((real / name).read_bytes())).hexdigest(), 10**6)
-        for name in sets._FILES
+        for name in builtin._FILES
     }
-    monkeypatch.setattr(sets, "_FILES", known)
+    monkeypatch.setattr(builtin, "_FILES", known)
     assert len(load_images("fashion_mnist").x) == 12
     assert len(list(cache.rglob("*.gz"))) == 4
 
@@ -435,8 +443,8 @@ def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(fold
 def test_processes_that_decode_the_same_folder_at_once_do_not_disturb_each_other(folder, cache):
     code = (
         "import sys, hashlib\n"
-        "from diffuscope.images import folders\n"
-        "from diffuscope.images.folders import load_folder\n"
+        "from diffuscope.data.images import folders\n"
+        "from diffuscope.data.images.folders import load_folder\n"
         "from diffuscope.progress import Reporter\n"
         "from pathlib import Path\n"
         "finish = folders._finish\n"

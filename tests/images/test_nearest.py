@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from diffuscope.data.images import nearest
 from diffuscope.errors import InputError
-from diffuscope.images import nearest
 
 
 def images(n: int, seed: int = 0, shape: tuple[int, ...] = (1, 6, 5)) -> np.ndarray:
@@ -18,7 +18,7 @@ def images(n: int, seed: int = 0, shape: tuple[int, ...] = (1, 6, 5)) -> np.ndar
 
 @pytest.mark.parametrize("k", [1, 3, 40])
 def test_the_nearest_are_those_of_all_differences(monkeypatch, k):
-    module = importlib.import_module("diffuscope.images.nearest")  # the package's name is the function
+    module = importlib.import_module("diffuscope.data.images.nearest")  # the package's name is the function
     monkeypatch.setattr(module, "_BLOCK_IMAGES", 17)
     x, data = images(50), images(40, seed=1)
     indices, distances = nearest(x, data, k)

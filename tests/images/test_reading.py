@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffuscope.data.images import read_image, read_mask, save_grid
 from diffuscope.errors import FormatError, InputError
-from diffuscope.images import read_image, read_mask, save_grid
 
 GREYS = np.array([[0, 50, 100], [127, 128, 255]], np.uint8)
 

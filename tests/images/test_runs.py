@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 import diffuscope
-from diffuscope.asking import ImageModel
+from diffuscope.data.images import load_images, read_image, save_grid
+from diffuscope.data.images.sheets import as_sheet
 from diffuscope.errors import InputError
-from diffuscope.images import load_images, read_image, save_grid
-from diffuscope.images.sheets import as_sheet
-from diffuscope.quality import _seed, generated_clouds, real_clouds
+from diffuscope.modalities.images.generator import ImageModel
+from diffuscope.modalities.reference import _seed, generated_clouds, real_clouds
 
 from .conftest import CLASSES, SHAPE
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.asking import ImageModel
-from diffuscope.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.guidance import Guided
+from diffuscope.diffusion.inpainting import Painted, Resampled
+from diffuscope.diffusion.samplers import make_sampler, walk
+from diffuscope.diffusion.schedules import EDM
 from diffuscope.errors import InputError
-from diffuscope.guidance import Guided
-from diffuscope.inpainting import Painted, Resampled
+from diffuscope.modalities.images.generator import ImageModel
 from diffuscope.model import Model
 from diffuscope.oracle import GaussianMixture
-from diffuscope.run import load
-from diffuscope.samplers import make_sampler, walk
-from diffuscope.schedules import EDM
+from diffuscope.runs.run import load
 
 SCHEDULE = EDM(0.002, 20.0)
 GRID = SCHEDULE.grid(20, "karras")

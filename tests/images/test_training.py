@@ -13,20 +13,20 @@ import pytest
 import torch
 
 import diffuscope
-from diffuscope import experiment
-from diffuscope.denoiser import Denoiser
-from diffuscope.diagnosis.flat import flat_denoiser
+from diffuscope.data.images import ImageData, ImageRows, load_images, nearest
+from diffuscope.data.images.pixels import let_go
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.errors import FormatError, InputError
-from diffuscope.evaluation.images import evaluate_images
-from diffuscope.fitting import Fitting
-from diffuscope.images import ImageData, ImageRows, load_images, nearest
-from diffuscope.images.rows import let_go
+from diffuscope.modalities.images.evaluation import evaluate_images
+from diffuscope.modalities.images.flattened import flat_denoiser
+from diffuscope.modalities.reference import extractor_for
 from diffuscope.model import Model
 from diffuscope.precision import half_type
 from diffuscope.progress import Reporter
-from diffuscope.quality import extractor_for
 from diffuscope.recipes import load_recipe
-from diffuscope.run import Run, load
+from diffuscope.runs import train as experiment
+from diffuscope.runs.run import Run, load
+from diffuscope.runs.setup import Fitting
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.training import Interrupted
 
@@ -359,7 +359,7 @@ def test_rows_of_pixels_are_the_images_to_a_denoiser(image_run):
 
 def test_a_classifier_is_trained_once_for_all_that_measure(digits, monkeypatch):
     first = extractor_for(digits)
-    from diffuscope.features import cache
+    from diffuscope.metrics.features import cache
 
     monkeypatch.setattr(cache, "train_classifier", None)  # whoever trains again fails
     second = extractor_for(digits)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diffuscope.data.images import ImageWriter, save_grid, save_images
+from diffuscope.data.images.sheets import as_sheet
+from diffuscope.data.images.writing import folder_names
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_folder
-from diffuscope.images import ImageWriter, save_grid, save_images
-from diffuscope.images.sheets import as_sheet
-from diffuscope.images.writing import folder_names
 
 
 def images(n: int, channels: int = 1, side: int = 4) -> np.ndarray:

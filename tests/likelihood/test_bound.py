@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from diffuscope.diffusion.schedules import EDM, DiscreteSchedule, NoiseLevel, cosine, linear
 from diffuscope.errors import InputError
 from diffuscope.likelihood import Bins, log_density, variational_bound
 from diffuscope.oracle import GaussianMixture, oracle_for
-from diffuscope.schedules import EDM, DiscreteSchedule, NoiseLevel, cosine, linear
 
 MEAN = torch.tensor([0.3, -0.2], dtype=torch.float64)
 VARIANCE = torch.tensor([0.5, 1.2], dtype=torch.float64)

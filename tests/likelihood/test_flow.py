@@ -10,16 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from diffuscope.datasets import POINT_SETS
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import Denoiser
-from diffuscope.errors import InputError, RunError
-from diffuscope.likelihood import log_density
-from diffuscope.likelihood.flow import ModelFlow
-from diffuscope.likelihood.ode import Slope, follow, follow_nodes
-from diffuscope.networks import ResMLP
-from diffuscope.oracle import GaussianMixture, Oracle, oracle_for
-from diffuscope.schedules import (
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import POINT_SETS
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.schedules import (
     EDM,
     VP,
     Flow,
@@ -29,6 +23,12 @@ from diffuscope.schedules import (
     linear,
     rescale_zero_terminal_snr,
 )
+from diffuscope.errors import InputError, RunError
+from diffuscope.likelihood import log_density
+from diffuscope.likelihood.flow import ModelFlow
+from diffuscope.likelihood.ode import Slope, follow, follow_nodes
+from diffuscope.networks import ResMLP
+from diffuscope.oracle import GaussianMixture, Oracle, oracle_for
 
 SCHEDULES = {"edm": EDM(), "vp": VP(), "flow": Flow()}
 NOISY = sorted(set(POINT_SETS) - {"checkerboard"})

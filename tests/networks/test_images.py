@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import InputError
 from diffuscope.model import Model
 from diffuscope.networks import AnnotatedUNet, DiT, UNet

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import PREDICTIONS, Denoiser, Prediction, output_coefficients
+from diffuscope.diffusion.denoiser import PREDICTIONS, Denoiser, Prediction, output_coefficients
+from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel, linear
 from diffuscope.errors import InputError
 from diffuscope.networks import NETWORKS, ArticleMLP, ResMLP
 from diffuscope.networks.embeddings import FourierFeatures
 from diffuscope.recipes import load_recipe
-from diffuscope.schedules import EDM, VP, NoiseLevel, linear
 
 
 def points(n: int = 9, dimension: int = 2) -> Tensor:

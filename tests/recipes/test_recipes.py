@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffuscope.diffusion.samplers import DDPM, make_sampler
 from diffuscope.errors import FormatError, InputError
 from diffuscope.recipes import RECIPES, Recipe, load_recipe, read_recipe
 from diffuscope.recipes.schema import parse_recipe
-from diffuscope.samplers import DDPM, make_sampler
 
 FAST, ARTICLE = load_recipe("fast"), load_recipe("article")
 

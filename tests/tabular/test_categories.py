@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diffuscope.data.tables import fit_column
+from diffuscope.data.tables.columns.categories import Boolean, Category, Codes
+from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.errors import InputError
-from diffuscope.tabular import fit_column
-from diffuscope.tabular.categories import Boolean, Category, Codes
-from diffuscope.tabular.constant import Constant
 
 CODINGS = ["onehot", "bits"]
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)

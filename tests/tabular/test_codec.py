@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from diffuscope.data.tables import TableCodec
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.tabular import TableCodec
 
 N = 60
 

@@ -14,8 +14,8 @@ import pytest
 import scipy.sparse
 import torch
 
+from diffuscope.data.tables import TableCodec, read_frame
 from diffuscope.errors import InputError
-from diffuscope.tabular import TableCodec, read_frame
 
 N = 40
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from diffuscope.data.tables import fit_column
+from diffuscope.data.tables.columns.dates import DateTime
+from diffuscope.data.tables.columns.numeric import Integer, Number
 from diffuscope.errors import InputError
-from diffuscope.tabular import fit_column
-from diffuscope.tabular.dates import DateTime
-from diffuscope.tabular.numeric import Integer, Number
 
 N = 2000
 QUICK = settings(max_examples=80, deadline=None, derandomize=True, database=None)

@@ -8,8 +8,8 @@ import math
 import pytest
 import torch
 
-from diffuscope.losses import Times
-from diffuscope.schedules import make_schedule
+from diffuscope.diffusion.losses import Times
+from diffuscope.diffusion.schedules import make_schedule
 from diffuscope.training import Batches, Resident
 
 ARTICLE = make_schedule("linear", T=100, start=1e-5, end=0.5e-2)

@@ -29,7 +29,7 @@ def test_alone_the_world_does_nothing(monkeypatch):
 
 
 def test_a_process_that_is_not_the_first_writes_and_says_nothing(tiny, monkeypatch, capfd, tmp_path):
-    monkeypatch.setattr("diffuscope.experiment.join_world", lambda device: World(rank=1, size=1))
+    monkeypatch.setattr("diffuscope.runs.train.join_world", lambda device: World(rank=1, size=1))
     run = tiny({"training.checkpoint_every": 1}, progress=True, pictures=True)
     assert run.sample(5).shape == (5, 2)
     assert capfd.readouterr() == ("", "")

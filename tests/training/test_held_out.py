@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import diffuscope
-from diffuscope.denoiser import Denoiser
-from diffuscope.losses import Loss, Times
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.schedules import EDM
 from diffuscope.networks import ResMLP
 from diffuscope.recipes.schema import TrainingSection
-from diffuscope.schedules import EDM
 from diffuscope.training import Batches, HeldOut, Resident, Trainer, hold_out
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from diffuscope.diffusion.losses import Loss
 from diffuscope.errors import RunError
-from diffuscope.losses import Loss
 from diffuscope.recipes import load_recipe
 from diffuscope.training import Batches, Checkpoints, Resident, Trainer
 

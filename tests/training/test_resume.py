@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import diffuscope
-from diffuscope import experiment
 from diffuscope.errors import InputError, RunError
+from diffuscope.runs import train as experiment
 from diffuscope.training import Interrupted
 
 SHUFFLED = {"training.batches": "shuffled", "training.steps": 60}  # 10 steps a chunk

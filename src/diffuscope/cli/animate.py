@@ -29,9 +29,9 @@ def animate(
     path = out or run / f"{name}.gif"
     if out is not None:
         free(path, force)
-    from diffuscope.animate import check_animation
+    from diffuscope.plots.animation import check_animation
     from diffuscope.progress import Reporter
-    from diffuscope.run import load
+    from diffuscope.runs.run import load
 
     check_animation(path)
     opened = load(run, device=device)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from diffuscope import __version__
+from diffuscope._version import __version__
 from diffuscope.errors import InputError
 
 __all__ = [

@@ -31,7 +31,7 @@ def diagnose(
 
     unseen = None
     if held_out is not None:
-        from diffuscope.datasets import load_dataset
+        from diffuscope.data.points import load_dataset
 
         unseen = load_dataset(held_out).x
     found = find_out(run, sampler=sampler, steps=steps, held_out=unseen, seed=seed, device=device)

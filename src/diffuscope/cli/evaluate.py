@@ -39,9 +39,9 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure a run's samples by every metric, beside simpler methods or, of a table, real rows."""
-    from diffuscope.evaluation import TableEvaluation
-    from diffuscope.evaluation import evaluate as measure
-    from diffuscope.run import load
+    from diffuscope.modalities.tables.evaluation import TableEvaluation
+    from diffuscope.runs.evaluate import evaluate as measure
+    from diffuscope.runs.run import load
 
     opened = load(run, device=device)
     is_table = opened.model.rows is not None
@@ -49,8 +49,9 @@ def evaluate(
         raise InputError("A report is made of a table's run, and this is none.", "Leave --html out.")
     unseen: Any = None
     if held_out is not None:
-        from diffuscope.datasets import load_dataset, read_rows
-        from diffuscope.images import load_images
+        from diffuscope.data.columnar import read_rows
+        from diffuscope.data.images import load_images
+        from diffuscope.data.points import load_dataset
 
         if is_table:
             unseen = read_rows(held_out)
@@ -61,7 +62,7 @@ def evaluate(
             unseen = load_dataset(held_out).x
     extractor = None
     if inception is not None:
-        from diffuscope.features import InceptionFeatures
+        from diffuscope.metrics.features import InceptionFeatures
 
         if not opened.model.is_of_images:
             raise InputError("Features of InceptionV3 are those of images.", "Leave --inception out.")

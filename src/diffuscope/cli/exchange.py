@@ -26,7 +26,7 @@ def export(
     free(out, force and not to_folder)
     from diffuscope.exchange import export_diffusers, export_onnx
     from diffuscope.progress import Reporter
-    from diffuscope.run import load
+    from diffuscope.runs.run import load
 
     model = load(run, device="cpu").model
     with Reporter().stage(f"writing the {'folder' if to_folder else 'graph'}, and comparing its answers"):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from diffuscope.asking import ImageModel
+    from diffuscope.modalities.images.generator import ImageModel
 
 __all__ = ["inpaint", "interpolate", "vary"]
 
@@ -73,7 +73,7 @@ def inpaint(
 ) -> None:
     """Draw what lies under a mask, given the rest of an image."""
     model = _open(run, out, n, force, device)
-    from diffuscope.images import read_mask
+    from diffuscope.data.images import read_mask
 
     pixels = _read(model, [image], resize)
     holes = read_mask(mask, (pixels.shape[2], pixels.shape[3]))
@@ -148,7 +148,7 @@ def interpolate(
         raise InputError("A way has two ends, and one was given.", "Give both --from and --to, or none.")
     is_moving = out.suffix.lower() in (".gif", ".mp4", ".html")
     if is_moving:
-        from diffuscope.animate import check_animation
+        from diffuscope.plots.animation import check_animation
 
         check_animation(out)
     model = _open(run, out, n, force, device, is_moving)
@@ -169,8 +169,8 @@ def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: boo
     """Load a model of images, once it is clear that what it makes can be written."""
     if not out.is_dir():
         free(out, force)
-    from diffuscope.images import check_image_target
-    from diffuscope.run import load
+    from diffuscope.data.images import check_image_target
+    from diffuscope.runs.run import load
 
     if not is_moving:
         check_image_target(out)
@@ -183,7 +183,7 @@ def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: boo
 def _read(model: ImageModel, paths: list[Path], resize: bool) -> NDArray[np.uint8]:
     import numpy as np
 
-    from diffuscope.images import read_image
+    from diffuscope.data.images import read_image
 
     shape = cast("tuple[int, int, int]", model.model.shape)
     return np.stack([read_image(path, shape, resize=resize) for path in paths])
@@ -196,7 +196,7 @@ def _drawing() -> Any:
 
 
 def _write(images: NDArray[np.uint8], out: Path, columns: int | None = None) -> None:
-    from diffuscope.images import save_grid, save_images
+    from diffuscope.data.images import save_grid, save_images
 
     if out.suffix.lower() == ".png":
         save_grid(images, out, columns)
@@ -207,7 +207,7 @@ def _write(images: NDArray[np.uint8], out: Path, columns: int | None = None) -> 
 
 def _animate(images: NDArray[np.uint8], out: Path) -> None:
     """Write a moving picture that goes there and back."""
-    from diffuscope.animate import State, save_animation
+    from diffuscope.plots.animation import State, save_animation
 
     moments = images[:, None].astype("float32")  # a sheet of one each
     there = [State(x, "", i / (len(images) - 1)) for i, x in enumerate(moments)]

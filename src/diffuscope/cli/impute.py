@@ -39,9 +39,9 @@ def impute(
     files = [out.with_stem(f"{out.stem}-{i + 1}") for i in range(draws)] if many else [out]
     for file in files:
         free(file, force)
-    from diffuscope.datasets import check_writable, read_rows, write_rows
+    from diffuscope.data.columnar import check_writable, read_rows, write_rows
     from diffuscope.progress import Reporter
-    from diffuscope.run import load
+    from diffuscope.runs.run import load
 
     check_writable(out)
     table = load(run, device=device).table

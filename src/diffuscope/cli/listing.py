@@ -33,8 +33,8 @@ def list_(
 
 
 def _datasets() -> dict[str, str]:
-    from diffuscope.datasets import POINT_SETS
-    from diffuscope.images import IMAGE_SETS
+    from diffuscope.data.images import IMAGE_SETS
+    from diffuscope.data.points import POINT_SETS
 
     points = {name: f"{points.description} (noise {points.noise:g})" for name, points in POINT_SETS.items()}
     return points | {name: images.description for name, images in IMAGE_SETS.items()}
@@ -47,13 +47,13 @@ def _recipes() -> dict[str, str]:
 
 
 def _schedules() -> dict[str, str]:
-    from diffuscope.schedules import SCHEDULES
+    from diffuscope.diffusion.schedules import SCHEDULES
 
     return {name: _settings_of(factory) for name, factory in SCHEDULES.items()}
 
 
 def _samplers() -> dict[str, str]:
-    from diffuscope.samplers import SAMPLERS
+    from diffuscope.diffusion.samplers import SAMPLERS
 
     return {name: _settings_of(factory) for name, factory in SAMPLERS.items()}
 

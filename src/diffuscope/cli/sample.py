@@ -24,7 +24,7 @@ from diffuscope.cli.common import (
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
-    from diffuscope.run import Run
+    from diffuscope.runs.run import Run
 
 
 def sample(
@@ -70,7 +70,7 @@ def sample(
     if not out.is_dir():
         free(out, force)
     from diffuscope.progress import Reporter
-    from diffuscope.run import load
+    from diffuscope.runs.run import load
 
     opened = load(run, device=device)
     wanted = {

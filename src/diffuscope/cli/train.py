@@ -10,7 +10,7 @@ import typer
 from diffuscope.cli.common import Debug, Device, is_main, read_settings
 
 if TYPE_CHECKING:
-    from diffuscope.run import Run
+    from diffuscope.runs.run import Run
 
 
 def train(
@@ -77,7 +77,7 @@ def train(
     ):
         if value is not None:
             changes = {key: value, **changes}
-    from diffuscope.experiment import train as run_training
+    from diffuscope.runs.train import train as run_training
 
     run = run_training(
         data,

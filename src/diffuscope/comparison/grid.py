@@ -22,11 +22,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffuscope.datasets import POINT_SETS, Dataset, load_dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.images import are_images
+from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.errors import InputError
-from diffuscope.images import are_images
-from diffuscope.planning import plan_new, usual_recipe
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe
+from diffuscope.runs.plan import plan_new, usual_recipe
 
 __all__ = ["FLAGS", "Cell", "Grid", "Training", "cell_digest", "lay_out", "read_axes", "settings_of"]
 
@@ -180,7 +181,7 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
         if CUSTOM in values:
             raise InputError(
                 f"{key} = {CUSTOM!r} is a part that is handed over from Python; it cannot be compared.",
-                "Add it to its registry under a name, such as diffuscope.samplers.SAMPLERS.",
+                "Add it to its registry under a name, such as diffuscope.diffusion.samplers.SAMPLERS.",
             )
         read[key] = values
     return read

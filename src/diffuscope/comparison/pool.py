@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import diffuscope
+from diffuscope import _version
 from diffuscope.comparison.work import Order, write_order
 
 __all__ = ["OrderError", "Pool", "cores"]
@@ -81,7 +81,7 @@ class _Worker:
             raise OrderError(answer["what"])
 
     def _start(self) -> subprocess.Popen[str]:
-        own = str(Path(diffuscope.__file__).parents[1])
+        own = str(Path(_version.__file__).parents[1])
         paths = [own, *filter(None, [os.environ.get("PYTHONPATH")])]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         return subprocess.Popen(

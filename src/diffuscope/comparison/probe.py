@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from diffuscope.comparison.grid import Cell, Training
-from diffuscope.fitting import Fitting
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.recipes import Recipe
+from diffuscope.runs.setup import Fitting
 
 __all__ = ["Estimate", "Probe"]
 

@@ -29,10 +29,10 @@ from diffuscope.comparison.probe import Estimate, Probe
 from diffuscope.comparison.table import Comparison, Outcome
 from diffuscope.comparison.truth import Truth, as_points, cloud_size, law_of, prepare_truth, truth_digest
 from diffuscope.comparison.work import Order, SampleOrder, TrainOrder, trained
-from diffuscope.datasets import Dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.images import ImageData, save_images
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, remove_abandoned
-from diffuscope.images import ImageData, save_images
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.training import Interrupted

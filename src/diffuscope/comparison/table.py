@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-import diffuscope
+from diffuscope._version import __version__
 from diffuscope.comparison.grid import Cell, Grid, settings_of
 from diffuscope.comparison.truth import Truth
 from diffuscope.errors import RunError
@@ -197,7 +197,7 @@ class Comparison:
             "points": self.lines(),
             "best": None if best is None else {"point": best[0], "not_told_from_it": best[1]},
             "left_out": self.grid.left_out,
-            "versions": {"diffuscope": diffuscope.__version__},
+            "versions": {"diffuscope": __version__},
         }
 
     def plot(self) -> Figure:

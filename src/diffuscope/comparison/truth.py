@@ -1,9 +1,10 @@
 """What are samples held against? Real clouds and their floor, drawn once for all cells of a comparison.
 
-The distance is the sliced Wasserstein one, as in :mod:`diffuscope.quality`. Each seed has real clouds of
-its own, so that the spread over seeds has that of the real draws in it; all cells of a seed share them,
-and the noise that sampling starts from, so that cells differ by what they are and not by luck. The floor
-is the mean distance of further real pairs. Its error is common to all cells and moves none past another.
+The distance is the sliced Wasserstein one, as in :mod:`diffuscope.modalities.reference`. Each seed has real
+clouds of its own, so that the spread over seeds has that of the real draws in it; all cells of a seed share
+them, and the noise that sampling starts from, so that cells differ by what they are and not by luck. The
+floor is the mean distance of further real pairs. Its error is common to all cells and moves none past
+another.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.datasets import Dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.images import ImageData
 from diffuscope.errors import FormatError
 from diffuscope.files import atomic_write, write_json
-from diffuscope.images import ImageData
 from diffuscope.metrics import sliced_wasserstein
-from diffuscope.quality import extractor_for, unseen_features
+from diffuscope.modalities.reference import extractor_for, unseen_features
 from diffuscope.seeds import stream_seed
 from diffuscope.threads import side_by_side
 

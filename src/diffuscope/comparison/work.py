@@ -22,15 +22,15 @@ from torch import Tensor, nn
 
 from diffuscope.comparison.grid import settings_of
 from diffuscope.comparison.truth import Truth
-from diffuscope.datasets import Dataset
+from diffuscope.data.base import Dataset
+from diffuscope.data.images import ImageData, as_bytes, load_images
 from diffuscope.errors import FormatError, RunError
-from diffuscope.experiment import train
 from diffuscope.files import write_json
-from diffuscope.images import ImageData, as_bytes, load_images
 from diffuscope.metrics import sliced_wasserstein
-from diffuscope.quality import extractor_for, sampled
+from diffuscope.modalities.reference import extractor_for, sampled
 from diffuscope.recipes.schema import parse_recipe
-from diffuscope.run import Run, load
+from diffuscope.runs.run import Run, load
+from diffuscope.runs.train import train
 from diffuscope.seeds import stream_seed
 
 __all__ = ["SampleOrder", "TrainOrder", "counting", "obey", "read_order", "trained", "write_order"]

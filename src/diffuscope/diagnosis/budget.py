@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.samplers import sampler_name
+from diffuscope.diffusion.samplers import sampler_name
 
 __all__ = ["Budget", "Row", "Walks", "measure_budget", "measure_walks"]
 

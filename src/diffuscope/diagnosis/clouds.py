@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.denoiser import DenoiserLike
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.forward import q_sample
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.samplers import Sampler, walk
+from diffuscope.diffusion.schedules import Grid
 from diffuscope.metrics import half_interval, sliced_wasserstein
-from diffuscope.samplers import Sampler, walk
-from diffuscope.schedules import Grid
 from diffuscope.threads import side_by_side
 
 __all__ = ["Clouds", "Configuration", "Share"]

@@ -17,21 +17,22 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from diffuscope.datasets import Dataset, load_dataset
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import Denoiser, DenoiserLike, Prediction
+from diffuscope.data.affine import Scaling
+from diffuscope.data.base import Dataset
+from diffuscope.data.images import ImageData
+from diffuscope.data.points import load_dataset
 from diffuscope.diagnosis.examination import Diagnosis, examine
 from diffuscope.diagnosis.findings import Finding
-from diffuscope.diagnosis.flat import as_rows, flat_data, flat_denoiser, flat_scaling
 from diffuscope.diagnosis.subject import Subject, Training
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
+from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.samplers import Sampler, make_sampler
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.images import ImageData
-from diffuscope.losses import Loss, Times
+from diffuscope.modalities.images.flattened import as_rows, flat_data, flat_denoiser, flat_scaling
+from diffuscope.modalities.reference import extractor_for
 from diffuscope.progress import Reporter
-from diffuscope.quality import extractor_for
-from diffuscope.run import Run, load
-from diffuscope.samplers import Sampler, make_sampler
-from diffuscope.schedules import DiscreteSchedule, Grid, Schedule, Spacing
+from diffuscope.runs.run import Run, load
 from diffuscope.tensors import load_tensors
 
 __all__ = ["diagnose"]
@@ -254,7 +255,7 @@ def _as_schedule(schedule: Schedule | ArrayLike | Tensor) -> Schedule:
     except (TypeError, ValueError):
         raise InputError(
             f"A schedule cannot be made of a {type(schedule).__name__}.",
-            "Give the betas, shape (T,), or a schedule of diffuscope.schedules.",
+            "Give the betas, shape (T,), or a schedule of diffuscope.diffusion.schedules.",
         ) from None
     return DiscreteSchedule(beta)
 

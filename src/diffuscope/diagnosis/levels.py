@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.denoiser import Denoiser, DenoiserLike, output_coefficients
 from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.forward import coefficient, q_sample
-from diffuscope.schedules import NoiseLevel
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coefficients
+from diffuscope.diffusion.process import coefficient, q_sample
+from diffuscope.diffusion.schedules import NoiseLevel
 
 __all__ = ["Band", "LevelErrors", "banded", "level_errors", "measure_bands", "perfect_loss", "telling_levels"]
 

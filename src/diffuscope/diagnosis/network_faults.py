@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from diffuscope.denoiser import Denoiser, DenoiserLike
 from diffuscope.diagnosis.budget import Budget, Walks
 from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
 from diffuscope.diagnosis.findings import WORTH, Finding, matters
@@ -21,6 +20,7 @@ from diffuscope.diagnosis.levels import Band, LevelErrors, level_errors
 from diffuscope.diagnosis.probes import Probe, probe_rates, probe_yardstick
 from diffuscope.diagnosis.readings import better_labels, better_reading
 from diffuscope.diagnosis.subject import Subject
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 
 __all__ = ["few_data", "first_not_finite", "network_faults"]
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from diffuscope.denoiser import Denoiser
 from diffuscope.diagnosis.levels import LevelErrors, level_errors
 from diffuscope.diagnosis.subject import Subject
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.errors import RunError
-from diffuscope.losses import Loss, Times
 from diffuscope.networks import ResMLP
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.training import Batches, LossLike, Resident, Trainer

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.denoiser import Denoiser, DenoiserLike, Prediction, output_coefficients
 from diffuscope.diagnosis.levels import LevelErrors, level_errors, level_scale, telling_levels
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.forward import coefficient
-from diffuscope.schedules import NoiseLevel
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction, output_coefficients
+from diffuscope.diffusion.process import coefficient
+from diffuscope.diffusion.schedules import NoiseLevel
 
 __all__ = ["Labels", "Reading", "better_labels", "better_reading", "reread"]
 

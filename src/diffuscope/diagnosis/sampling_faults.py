@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.diagnosis.budget import Budget, Walks
 from diffuscope.diagnosis.clouds import Clouds, Configuration
 from diffuscope.diagnosis.findings import WORTH, Finding, matters
 from diffuscope.diagnosis.steps import Step, probe_steps
 from diffuscope.diagnosis.subject import Subject
+from diffuscope.diffusion.process import q_posterior
+from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, Walk, sampler_name
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, linear
 from diffuscope.errors import DiffuscopeError
-from diffuscope.forward import q_posterior
 from diffuscope.metrics import sliced_wasserstein
-from diffuscope.samplers import DDIM, DDPM, DPMSolver, Sampler, Walk, sampler_name
-from diffuscope.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, linear
 
 __all__ = ["clipped_answers", "own_code", "sampling_faults", "start_divergence"]
 
@@ -309,7 +309,7 @@ def own_code(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) -> 
         "Your sampling code loses what the network has learned",
         evidence,
         share.ratio,
-        "Compare its start, α, σ and noise with diffuscope.samplers, or sample with those.",
+        "Compare its start, α, σ and noise with diffuscope.diffusion.samplers, or sample with those.",
     )
 
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffuscope.forward import transition
-from diffuscope.samplers import Sampler, Walk
-from diffuscope.schedules import Grid, NoiseLevel
+from diffuscope.diffusion.process import transition
+from diffuscope.diffusion.samplers import Sampler, Walk
+from diffuscope.diffusion.schedules import Grid, NoiseLevel
 
 __all__ = ["Step", "probe_step", "probe_steps"]
 

@@ -17,16 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diffuscope.datasets import Dataset
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import DenoiserLike
-from diffuscope.diagnosis.flat import flat_pixels
-from diffuscope.features import Extractor
-from diffuscope.losses import Times
+from diffuscope.data.affine import Scaling
+from diffuscope.data.base import Dataset
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.losses import Times
+from diffuscope.diffusion.samplers import Sampler
+from diffuscope.diffusion.schedules import Grid, NoiseLevel, Schedule
+from diffuscope.metrics.features import Extractor
+from diffuscope.modalities.images.flattened import flat_pixels
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_of
 from diffuscope.recipes.schema import Recipe
-from diffuscope.samplers import Sampler
-from diffuscope.schedules import Grid, NoiseLevel, Schedule
 from diffuscope.seeds import stream_seed
 from diffuscope.training import LossLike
 

@@ -1,7 +1,7 @@
 r"""What is a diffusion model to those who know scikit-learn? ``fit``, ``sample``, ``score_samples``.
 
-Rows of a table become coordinates (:mod:`diffuscope.tabular`), among them those of ``y``. One network is
-trained on them that can be told which are known and which absent (:mod:`diffuscope.partial`), and so
+Rows of a table become coordinates (:mod:`diffuscope.data.tables`), among them those of ``y``. One network is
+trained on them that can be told which are known and which absent (:mod:`diffuscope.diffusion.masked`), and so
 
 * samples rows, rows of a class, or rows some of whose columns are given;
 * fills holes by draws from the law of what is missing, given the rest;
@@ -22,14 +22,14 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from diffuscope.asking import RowModel
+from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.errors import FormatError, InputError
-from diffuscope.fitting import Fitting
+from diffuscope.modalities.tables.generator import RowModel
+from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe, load_recipe
-from diffuscope.recipes.sizing import sizes_for
-from diffuscope.tabular import RowCodec, TableData, read_frame
+from diffuscope.runs.setup import Fitting
 from diffuscope.training import Progress
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Share of the rows in training of which some columns are known or absent: what ``impute``, ``given``,
         ``y`` and rows with holes are learned from. 0 makes a network for whole rows only.
     categories : {"onehot", "bits"}
-        How categories become coordinates; see :mod:`diffuscope.tabular.categories`. Only ``onehot`` has
-        densities.
+        How categories become coordinates; see :mod:`diffuscope.data.tables.columns.categories`. Only
+        ``onehot`` has densities.
     early_stopping : bool
         Whether held-out rows decide when training is enough and which weights are kept. Without, small
         tables are learned by heart.
@@ -398,7 +398,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         -------
         table of shape (n, d)
             Of the kind of X: the means of the clean values given the noisy ones, see
-            :mod:`diffuscope.asking.denoising`.
+            :mod:`diffuscope.modalities.tables.denoising`.
         """
         asked = self._fitted()
         self._check_features(X, asked.rows, reset=False)

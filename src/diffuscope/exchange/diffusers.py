@@ -37,14 +37,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import FormatError, InputError, RunError
 from diffuscope.files import atomic_folder, write_json, write_text
 from diffuscope.model import Model, fill, pick_device
 from diffuscope.networks import DiffusersUNet
 from diffuscope.recipes import load_recipe
 from diffuscope.recipes.settings import check_settings
-from diffuscope.run import Run, load
+from diffuscope.runs.run import Run, load
 
 __all__ = ["export_diffusers", "import_diffusers", "import_run"]
 

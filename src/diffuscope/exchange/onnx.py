@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
 from diffuscope.model import Model
-from diffuscope.schedules import NoiseLevel
 
 __all__ = ["METADATA", "export_onnx"]
 

@@ -30,11 +30,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from diffuscope.denoiser import DenoiserLike
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.process import coefficient, q_posterior, q_sample, transition
+from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule
 from diffuscope.errors import InputError, unknown_name
-from diffuscope.forward import coefficient, q_posterior, q_sample, transition
 from diffuscope.oracle.boxes import log_mean_normal
-from diffuscope.schedules import DiscreteSchedule, Schedule
 from diffuscope.seeds import stream
 
 __all__ = ["Bins", "VariationalBound", "variational_bound"]
@@ -119,7 +119,7 @@ def variational_bound(
         Clean points in the units of the model; a density in the data's own units is larger by the sum of
         log scale. The work is done in their type and on their device.
     variance : {"posterior", "beta"}
-        The steps' :math:`v_t`, as for :class:`~diffuscope.samplers.DDPM`: :math:`\tilde\beta_t` or
+        The steps' :math:`v_t`, as for :class:`~diffuscope.diffusion.samplers.DDPM`: :math:`\tilde\beta_t` or
         :math:`\beta_t`.
     bins : Bins, optional
         For data that lie in bins; without them the data are continuous.

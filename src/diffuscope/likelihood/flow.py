@@ -35,12 +35,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffuscope.denoiser import DenoiserLike
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.process import coefficient
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import InputError
-from diffuscope.forward import coefficient
 from diffuscope.likelihood.ode import Slope, follow, follow_nodes, follow_steps
 from diffuscope.oracle import Oracle
-from diffuscope.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
 from diffuscope.threads import side_by_side
 

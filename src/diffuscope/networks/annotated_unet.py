@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Conditioning
+from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
 from diffuscope.networks.blocks import ConvNeXtBlock, LinearAttention, SelfAttention
 from diffuscope.networks.embeddings import Sinusoids, shared

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Conditioning
+from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
 from diffuscope.networks.unet import Shape, check_channels
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle, scaled_dot_product_attention
 
-from diffuscope.denoiser import Conditioning
+from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
 from diffuscope.networks.blocks import zeroed
 from diffuscope.networks.embeddings import Sinusoids

@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle, silu
 
-from diffuscope.denoiser import Conditioning
+from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
 from diffuscope.networks.blocks import (
     ConvNeXtBlock,

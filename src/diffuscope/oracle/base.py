@@ -23,10 +23,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
-from diffuscope.denoiser import eps_from_data, score_from_data, velocity_from_data
+from diffuscope.data.affine import Scaling
+from diffuscope.diffusion.denoiser import eps_from_data, score_from_data, velocity_from_data
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
-from diffuscope.schedules import NoiseLevel
 
 __all__ = ["BLOCK", "Entropy", "Extent", "Oracle", "as_double"]
 

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.oracle.base import Entropy, Extent, Oracle, as_double
 from diffuscope.oracle.mixture import _as_weights
-from diffuscope.schedules import NoiseLevel
 
 __all__ = ["UniformBoxes"]
 

@@ -1,6 +1,6 @@
 """What does a perfect model of a built-in point set say?
 
-Each set's law stands in the docstring of its generator in :mod:`diffuscope.datasets.points`; here the
+Each set's law stands in the docstring of its generator in :mod:`diffuscope.data.points.toy`; here the
 same laws are written for the oracles: clusters as a Gaussian mixture, a board as boxes, curves cut into
 smooth pieces.
 """
@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.datasets.loading import Dataset
-from diffuscope.datasets.points import POINT_SETS, draw_points
+from diffuscope.data.base import Dataset
+from diffuscope.data.points.toy import POINT_SETS, draw_points
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.oracle.base import Oracle
 from diffuscope.oracle.boxes import UniformBoxes
@@ -36,7 +36,7 @@ def oracle_for(name: str, noise: float | None = None, resolution: float = 1.0) -
     Parameters
     ----------
     name : str
-        A name in :data:`~diffuscope.datasets.POINT_SETS`.
+        A name in :data:`~diffuscope.data.columnar.POINT_SETS`.
     noise : float, optional
         Standard deviation of the set's noise, in the units of its points; the set's own by default.
     resolution : float

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import InputError
 from diffuscope.oracle.base import Extent, Oracle, as_double
 from diffuscope.oracle.mixture import GaussianMixture

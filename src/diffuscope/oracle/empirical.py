@@ -19,11 +19,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.oracle.base import as_double
 from diffuscope.oracle.mixture import GaussianMixture
-from diffuscope.schedules import NoiseLevel
 
 __all__ = ["EmpiricalOracle", "Memory"]
 

@@ -26,7 +26,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from diffuscope.datasets.scaling import Scaling
+from diffuscope.data.affine import Scaling
 from diffuscope.errors import InputError
 from diffuscope.oracle.base import BLOCK, Extent, Oracle, as_double
 

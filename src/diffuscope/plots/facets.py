@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.data.tables.dtypes import dtype_name
+from diffuscope.data.tables.frames import read_frame
+from diffuscope.data.tables.values import as_floats, as_ticks, kind_of, label
 from diffuscope.errors import InputError
 from diffuscope.plots.fonts import plain
 from diffuscope.seeds import stream_seed
-from diffuscope.tabular.dtypes import dtype_name
-from diffuscope.tabular.frames import read_frame
-from diffuscope.tabular.values import as_floats, as_ticks, kind_of, label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from diffuscope.images.sheets import tiled
+from diffuscope.data.images.sheets import tiled
 from diffuscope.plots.style import INK, MUTED, new_figure
 
 __all__ = ["plot_sheet"]

@@ -15,16 +15,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
-from diffuscope.datasets.scaling import ScalingKind
-from diffuscope.denoiser import Conditioning, Denoiser, Prediction
+from diffuscope.data.affine import ScalingKind
+from diffuscope.diffusion.denoiser import Conditioning, Denoiser, Prediction
+from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting
+from diffuscope.diffusion.masked import FLAGS, Choices, Factors, PartialDenoiser, PartialLoss
+from diffuscope.diffusion.samplers import SAMPLERS, make_sampler
+from diffuscope.diffusion.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
 from diffuscope.errors import FormatError, InputError, unknown_name
-from diffuscope.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.networks import NETWORKS
-from diffuscope.partial import FLAGS, Choices, Factors, PartialDenoiser, PartialLoss
 from diffuscope.precision import Precision
 from diffuscope.recipes.settings import check_settings
-from diffuscope.samplers import SAMPLERS, make_sampler
-from diffuscope.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
 
 __all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "parse_recipe", "read_recipe"]
 
@@ -97,8 +97,8 @@ class DataSection(_Section):
     """Noise of a built-in set, in its units; None: its own default."""
     scaling: ScalingKind = "standard"
     """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is. ``table``:
-    columns of any kind, with holes, become coordinates as :mod:`diffuscope.tabular` makes them. ``pixels``:
-    the values 0 to 255 of images become -1 to 1."""
+    columns of any kind, with holes, become coordinates as :mod:`diffuscope.data.tables` makes them.
+    ``pixels``: the values 0 to 255 of images become -1 to 1."""
     divisor: _PositiveFloat = 1.0
     target: str | None = None
     """Column of a table that rows can be asked for by; the last in what a model says."""

@@ -16,8 +16,8 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from diffuscope.losses import Times
-from diffuscope.schedules import NoiseLevel, Schedule
+from diffuscope.diffusion.losses import Times
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
 
 __all__ = ["Batches", "Chunk", "Resident", "Rows"]

@@ -15,9 +15,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Denoiser
-from diffuscope.losses import Examples, Times
-from diffuscope.schedules import NoiseLevel
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Examples, Times
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.seeds import stream, stream_seed
 
 __all__ = ["HeldOut", "held_out_rows", "hold_out"]

@@ -21,12 +21,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from diffuscope.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Examples
+from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError, RunError
-from diffuscope.losses import Examples
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
-from diffuscope.schedules import NoiseLevel
 from diffuscope.seeds import stream_seed
 from diffuscope.threads import side_by_side
 from diffuscope.training.batches import Batches, Chunk

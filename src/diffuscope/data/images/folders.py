@@ -1,0 +1,303 @@
+"""How does a folder of image files become one array, of one size, that need not fit into memory?
+
+All files are decoded once, side by side, into a file of bytes that is mapped into memory. It is kept: as long
+as the folder is what it was, by names, sizes and times of its files, the next run opens it in a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.data.images.builtin import cache_folder
+from diffuscope.data.images.dataset import ImageData
+from diffuscope.data.images.reading import image_facts, read_image
+from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
+from diffuscope.files import remove_abandoned
+from diffuscope.progress import Reporter
+from diffuscope.threads import side_by_side
+
+__all__ = ["SUFFIXES", "load_folder"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".tga")
+_VERSION = 1
+_MOST_FILES = 10_000_000
+_SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the size that is taken where images differ in theirs
+
+Size = tuple[int, int]
+
+
+def load_folder(
+    path: Path,
+    size: Size | None,
+    channels: int | None,
+    skip_broken: bool,
+    reporter: Reporter,
+) -> ImageData:
+    """Read all images of a folder; those of its folders are of classes with their names.
+
+    Raises
+    ------
+    InputError, FormatError
+        When there are fewer than two images, or one cannot be read.
+    """
+    files, names, said = _files(path)
+    labels = None
+    if names:
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([numbers[file.relative_to(path).parts[0]] for file in files], dtype=np.int64)
+    listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
+    settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
+    text = json.dumps([listing, settings], separators=(",", ":"))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    store = cache_folder() / "images" / f"{digest[:32]}.npy"
+    kept = _open_store(store, len(files))
+    if kept is None:
+        kept = _decode(files, size, channels, skip_broken, store, reporter)
+    x, good, notes = kept
+    if labels is not None:
+        labels = labels[good]
+    source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
+    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*said, *notes))
+
+
+def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
+    """Return the image files of a folder in natural order, its classes if any, and what there is to say."""
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    for where, folders, files in os.walk(path, onerror=_refuse_folder, followlinks=True):
+        stat = Path(where).stat()
+        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=_natural)
+        for name in sorted(files, key=_natural):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                found.append(Path(where) / name)
+        if len(found) > _MOST_FILES:
+            raise InputError(f"{path} holds more than {_MOST_FILES:,} images.", "Train on a part of them.")
+    if len(found) < 2:
+        raise InputError(
+            f"{path} holds {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
+            "Give a folder with two images or more; those of its folders are of classes with their names.",
+        )
+    parts = [file.relative_to(path).parts for file in found]
+    loose = sum(len(part) == 1 for part in parts)
+    if loose:
+        said = f"{loose:,} images lie beside the folders of {path}: folders are not taken for classes."
+        return found, [], [said] if loose < len(found) else []
+    classes = sorted({part[0] for part in parts}, key=_natural)
+    return found, classes if len(classes) > 1 else [], []
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise InputError(
+        f"The folder {error.filename} cannot be read: {error.strerror}.", "Give one that you may read."
+    ) from error
+
+
+def _version_of(file: Path) -> tuple[int, int]:
+    """Return size and time of a file; of a link that leads nowhere, that it does."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _natural(name: str) -> tuple[list[Any], str]:
+    """Return a key by which 10 comes after 9, and 01 before 1 wherever the folder is."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
+
+
+def _decode(
+    files: Sequence[Path],
+    size: Size | None,
+    channels: int | None,
+    skip_broken: bool,
+    store: Path,
+    reporter: Reporter,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
+    """Decode all files into ``store``; return the images, which files they are, and what there is to say."""
+    facts: list[tuple[Size, bool, int] | None] = []
+    broken: list[tuple[Path, DiffuscopeError]] = []
+    with reporter.bar("looking at images", len(files), "files") as bar:
+        for file, found in zip(files, side_by_side(_facts, files), strict=True):
+            if isinstance(found, DiffuscopeError):
+                broken.append((file, found))
+            facts.append(None if isinstance(found, DiffuscopeError) else found)
+            bar.update(len(facts))
+    _refuse(broken, len(files), skip_broken)
+    known = [one for one in facts if one is not None]
+    notes: list[str] = []
+    shape = (
+        channels or (1 if all(grey for _, grey, _ in known) else 3),
+        *(size or _usual_size([one for one, _, _ in known], notes)),
+    )
+    if any(frames > 1 for _, _, frames in known):
+        notes.append("Of files with several images the first was taken.")
+    wanted = [(file, shape) for file, fact in zip(files, facts, strict=True) if fact is not None]
+    there = np.flatnonzero([fact is not None for fact in facts])
+    x, path = _new_store(store, (len(wanted), *shape), notes)
+    try:
+        good = _fill(x, wanted, broken, reporter)
+        _refuse(broken, len(files), skip_broken)
+        if broken:
+            notes.append(f"Left out, being no images: {len(broken):,} of the files, first {broken[0][0]}.")
+        if len(good) < 2:
+            raise InputError(f"Of {len(files)} files {len(good)} could be read.", "Give two images or more.")
+        which = there[good].astype(np.int64)
+        return _finish(x, path, store, which, notes), which, notes
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _fill(
+    x: NDArray[np.uint8],
+    wanted: Sequence[tuple[Path, tuple[int, int, int]]],
+    broken: list[tuple[Path, DiffuscopeError]],
+    reporter: Reporter,
+) -> list[int]:
+    """Decode files into ``x``, one after the other; return which could be, and note those that could not."""
+    good: list[int] = []
+    with reporter.bar("decoding images", len(wanted), "images") as bar:
+        for i, image in enumerate(side_by_side(_read, wanted)):
+            if isinstance(image, DiffuscopeError):
+                broken.append((wanted[i][0], image))
+            else:
+                x[len(good)] = image
+                good.append(i)
+            bar.update(i + 1)
+    return good
+
+
+def _facts(file: Path) -> tuple[Size, bool, int] | DiffuscopeError:
+    try:
+        return image_facts(file)
+    except DiffuscopeError as error:
+        return error
+
+
+def _read(wanted: tuple[Path, tuple[int, int, int]]) -> NDArray[np.uint8] | DiffuscopeError:
+    try:
+        return read_image(*wanted, resize=True)
+    except DiffuscopeError as error:
+        return error
+
+
+def _refuse(broken: Sequence[tuple[Path, DiffuscopeError]], n: int, skip_broken: bool) -> None:
+    if broken and not skip_broken:
+        first = broken[0][1]
+        raise FormatError(
+            f"{len(broken):,} of {n:,} files cannot be read. {first.what}",
+            "Mend or remove them, or leave them out (data.skip_broken = true).",
+        )
+
+
+def _usual_size(sizes: Sequence[Size], notes: list[str]) -> Size:
+    (most, count), *others = Counter(sizes).most_common(2)
+    if not others and max(most) <= 1024:
+        return most
+    shorter = min(min(one) for one in sizes) if count < len(sizes) or max(most) > 1024 else min(most)
+    side = max(_SMALLEST, min(_LARGEST, shorter // _STEP * _STEP))
+    notes.append(
+        f"Images are of different sizes, or large: their middles were brought to {side} × {side} pixels "
+        "(data.image_size)."
+    )
+    return side, side
+
+
+def _new_store(store: Path, shape: tuple[int, ...], notes: list[str]) -> tuple[NDArray[np.uint8], Path]:
+    """Return a mapped file for images: beside its place, or a temporary one where nothing can be kept."""
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(store.parent, below=False)
+        return _new_mapped(store.parent, shape)
+    except OSError as error:
+        notes.append(f"The decoded images could not be kept ({error.strerror}): they will be decoded again.")
+    try:
+        return _new_mapped(None, shape)
+    except OSError as error:
+        raise RunError(
+            f"There is no place for {math.prod(shape):,} bytes of decoded images: {error.strerror}.",
+            "Free some space, or have smaller images (data.image_size).",
+        ) from error
+
+
+def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
+    """Return a mapped file of a name of its own, all of whose bytes have their place on the disk."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".diffuscope-{os.getpid()}-", suffix=".npy")
+    os.close(handle)
+    path = Path(name)
+    try:
+        x = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        _reserve(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return x, path
+
+
+def _reserve(path: Path) -> None:
+    """Give all bytes of a file their place: who writes to a mapped one on a full disk is killed."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of file systems that promise nothing
+            raise
+
+
+def _finish(
+    x: NDArray[np.uint8], path: Path, store: Path, good: NDArray[np.int64], notes: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Put the file in its place, with what goes with it; return the images, read only."""
+    x.flush()  # type: ignore[attr-defined]
+    n = len(good)
+    if path.parent == store.parent:
+        facts = {"good": good.tolist(), "notes": list(notes), "shape": [n, *x.shape[1:]]}
+        beside = path.with_suffix(".json")
+        beside.write_text(json.dumps(facts), "utf-8")
+        os.replace(path, store)  # the images first: without what goes with them they are not looked at
+        os.replace(beside, store.with_suffix(".json"))
+        return np.lib.format.open_memmap(store, "r")[:n]
+    mapped = np.lib.format.open_memmap(path, "r")[:n]
+    with contextlib.suppress(OSError):
+        path.unlink()  # it lives as long as it is mapped
+    return mapped
+
+
+def _open_store(store: Path, files: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]] | None:
+    """Return images that were decoded before, if they are whole."""
+    try:
+        facts = json.loads(store.with_suffix(".json").read_text("utf-8"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            x = np.lib.format.open_memmap(store, "r")
+        good = np.array(facts["good"], dtype=np.int64)
+        n, *shape = facts["shape"]
+        fits = x.dtype == np.uint8 and list(x.shape[1:]) == shape and len(x) >= n == len(good) >= 2
+        if not fits or x.ndim != 4 or good.min() < 0 or good.max() >= files:
+            return None
+        return x[:n], good, [str(note) for note in facts["notes"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None

@@ -1,0 +1,293 @@
+"""How does whatever a user calls images become one kind of object?"""
+
+from __future__ import annotations
+
+import operator
+import os
+import zipfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.data.base import describe_file
+from diffuscope.data.images.builtin import IMAGE_SETS
+from diffuscope.data.images.dataset import ImageData
+from diffuscope.data.images.folders import load_folder
+from diffuscope.errors import FormatError, InputError
+from diffuscope.progress import Reporter
+
+__all__ = ["are_images", "load_images"]
+
+Pixels = NDArray[np.uint8]
+
+_MOST_BYTES = 2**36
+_FEW_CHANNELS = (1, 3)
+_LARGEST_SIDE = 4096
+_BOMB_BYTES, _BOMB_RATIO = 2**28, 200  # so many bytes are not believed to come of so few
+_UNREADABLE = (  # what a damaged archive is answered with
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def are_images(source: Any) -> bool:
+    """Return whether ``source`` is what :func:`load_images` reads, at a glance: nothing is decoded."""
+    if isinstance(source, ImageData):
+        return True
+    if isinstance(source, np.ndarray):
+        return source.dtype == np.uint8 and source.ndim in (3, 4)
+    if not isinstance(source, str | os.PathLike):
+        return False
+    if str(source) in IMAGE_SETS:
+        return True
+    path = Path(source)
+    if path.is_dir():
+        return not (path / "recipe.toml").exists()
+    if path.suffix.lower() == ".npz" and path.is_file():
+        try:
+            return _find_images(path) is not None
+        except (OSError, FormatError):
+            return False
+    return False
+
+
+def load_images(
+    source: Any,
+    *,
+    size: int | tuple[int, ...] | None = None,
+    channels: int | None = None,
+    labels: Any = None,
+    skip_broken: bool = False,
+    limit: int | None = None,
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> ImageData:
+    """Turn ``source`` into :class:`ImageData`.
+
+    Parameters
+    ----------
+    source : str, path, ndarray or ImageData, which is returned as it is
+        A name in :data:`IMAGE_SETS`; a folder of image files; a .npz file or an array of uint8 of shape
+        (n, height, width), (n, height, width, channels) or (n, channels, height, width).
+    size : int or (int, int), optional
+        Height and width that the images of a folder are brought to, 1 to 4,096: their middles, where sides
+        are in another proportion. By default the size that all have; where they differ, or are larger than
+        1,024, the shortest side rounded down to a multiple of 8, at least 8 and at most 64.
+    channels : {1, 3}, optional
+        Grey or in colour; grey if all are by default.
+    labels : array_like of shape (n,), optional
+        Classes of the images of an array, from 0.
+    skip_broken : bool
+        Whether files of a folder that are no images are left out.
+    limit : int, optional
+        Take a random part of so many; it is held in memory.
+    seed : int
+        Of that part, from 0 to 2³² - 1.
+    reporter : Reporter, optional
+
+    Raises
+    ------
+    InputError, FormatError
+        When there are no images, or they cannot be read.
+    """
+    reporter = reporter or Reporter(False)
+    sides, channels = _checked_size(size), _checked_channels(channels)
+    if labels is not None and isinstance(source, str | os.PathLike | ImageData):
+        raise InputError(
+            "labels go with an array of images only.",
+            "A folder's images have theirs from the folders they are in, a .npz file from its array labels.",
+        )
+    if isinstance(source, ImageData):
+        _check_wanted(source, sides, channels)
+        return source
+    if isinstance(source, str | os.PathLike):
+        data = _load_path(source, sides, channels, skip_broken, reporter)
+    else:
+        x, note = _as_images(np.asarray(source), "The array")
+        own = None if labels is None else _checked_labels(labels, len(x), "The labels")
+        classes = () if own is None else tuple(str(i) for i in range(int(own.max()) + 1))
+        data = ImageData(
+            "array", x, None, None, {"kind": "array", "shape": list(x.shape)}, own, classes, None, (note,)
+        )
+    _check_wanted(data, sides, channels)
+    return data if limit is None else _part(data, limit, seed)
+
+
+def _checked_size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    try:
+        height, width = size if isinstance(size, tuple | list) else (size, size)
+        sides = operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        sides = (0, 0)
+    if isinstance(size, bool) or not all(1 <= side <= _LARGEST_SIDE for side in sides):
+        raise InputError(
+            f"The size of images cannot be {size!r}.", f"Give one or two whole numbers, 1 to {_LARGEST_SIDE}."
+        )
+    return sides
+
+
+def _checked_channels(channels: Any) -> int | None:
+    if channels is None or (isinstance(channels, int | np.integer) and channels in _FEW_CHANNELS):
+        return None if channels is None else int(channels)
+    raise InputError(f"Images cannot have {channels!r} channels.", "Give 1 (grey) or 3 (in colour).")
+
+
+def _load_path(
+    source: str | os.PathLike[str],
+    size: tuple[int, int] | None,
+    channels: int | None,
+    skip_broken: bool,
+    reporter: Reporter,
+) -> ImageData:
+    if str(source) in IMAGE_SETS:
+        return IMAGE_SETS[str(source)].load(reporter)
+    path = Path(source)
+    if path.is_dir():
+        return load_folder(path, size, channels, skip_broken, reporter)
+    if not path.is_file():
+        raise InputError(
+            f"There are no images {str(source)!r}.",
+            f"Give a folder, a .npz file, or one of {', '.join(IMAGE_SETS)}.",
+        )
+    if path.suffix.lower() != ".npz":
+        raise InputError(
+            f"{path} is not a set of images.", "Give a folder of image files, or a .npz file of uint8."
+        )
+    return _load_npz(path)
+
+
+def _load_npz(path: Path) -> ImageData:
+    found = _find_images(path)
+    if found is None:
+        raise FormatError(
+            f"{path} holds no images.", "Give an array of uint8 of shape (n, height, width[, channels])."
+        )
+    name, names = found
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            images = arrays[name]
+            key = next((one for one in ("labels", "y") if one in names), None)
+            labels = None if key is None else arrays[key]
+            known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else None
+    except _UNREADABLE as error:
+        raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
+    x, note = _as_images(images, str(path))
+    own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
+    classes: tuple[str, ...] = ()
+    if own is not None:
+        count = int(own.max()) + 1
+        classes = tuple(known) if known and len(known) >= count else tuple(str(i) for i in range(count))
+    return ImageData(path.stem, x, None, None, describe_file(path), own, classes, None, (note,))
+
+
+def _find_images(path: Path) -> tuple[str, list[str]] | None:
+    """Return the name of the array of images in a .npz file, and all names; headers alone are read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            for name in sorted(names, key=lambda one: one not in ("images", "x")):
+                info = archive.getinfo(f"{name}.npy")
+                with archive.open(info) as file:
+                    version = np.lib.format.read_magic(file)
+                    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
+                    read = read or np.lib.format.read_array_header_2_0
+                    shape, _, dtype = read(file)
+                count = int(np.prod(shape, dtype=object))
+                if dtype == np.uint8 and len(shape) in (3, 4):
+                    if count > info.file_size or count > _MOST_BYTES:
+                        raise FormatError(
+                            f"{path} is said to hold {' × '.join(map(str, shape))} bytes, and does not.",
+                            "Write it again.",
+                        )
+                    if count > _BOMB_BYTES and count > _BOMB_RATIO * info.compress_size:
+                        raise FormatError(
+                            f"{path} would unpack {info.compress_size:,} bytes to {count:,}.",
+                            "If that is meant, write it without compression (numpy.savez).",
+                        )
+                    return name, names
+    except FormatError:
+        raise
+    except _UNREADABLE as error:
+        raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
+    return None
+
+
+def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
+    """Return images as (n, channels, height, width), and what they were taken for."""
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or len(x) < 2 or 0 in x.shape:
+        raise InputError(
+            f"{where} of shape {x.shape} and type {x.dtype} is no set of images.",
+            "Give two or more of uint8, of shape (n, height, width[, channels]).",
+        )
+    if x.ndim == 3:
+        return x[
+            :, None
+        ], f"{where} was read as {len(x):,} grey images of {x.shape[1]} × {x.shape[2]} pixels."
+    if x.shape[1] in _FEW_CHANNELS and (x.shape[3] not in _FEW_CHANNELS or x.shape[1] < x.shape[2]):
+        kind = "channels first"
+    elif x.shape[3] in _FEW_CHANNELS:
+        x, kind = x.transpose(0, 3, 1, 2), "channels last"
+    elif x.shape[3] in (2, 4):
+        raise InputError(
+            f"{where} has {x.shape[3]} channels.", "Leave transparency out: give 1 channel or 3."
+        )
+    else:
+        raise InputError(
+            f"{where} of shape {x.shape} has no axis of 1 or 3 channels.", "Give grey or colour."
+        )
+    n, c, h, w = x.shape
+    return np.ascontiguousarray(x), f"{where} was read as {n:,} images of {c} × {h} × {w}, {kind}."
+
+
+def _checked_labels(labels: Any, n: int, where: str) -> NDArray[np.int64]:
+    found = np.asarray(labels)
+    if found.shape != (n,) or not np.issubdtype(found.dtype, np.integer):
+        raise InputError(
+            f"{where} have shape {found.shape} and type {found.dtype}; there are {n} images.",
+            "Give a whole number for each, from 0.",
+        )
+    if found.min() < 0 or found.max() >= n:
+        raise InputError(
+            f"{where} are {found.min()} to {found.max()}, out of range.",
+            "Count classes from 0, without gaps.",
+        )
+    return found.astype(np.int64)
+
+
+def _check_wanted(data: ImageData, size: tuple[int, int] | None, channels: int | None) -> None:
+    c, h, w = data.x.shape[1:]
+    if (size is not None and size != (h, w)) or (channels is not None and channels != c):
+        raise InputError(
+            f"The images of {data.name} are {c} × {h} × {w}, and others are asked for.",
+            "Sizes and channels of a folder's images can be chosen; leave them out here.",
+        )
+
+
+def _part(data: ImageData, limit: int, seed: int) -> ImageData:
+    if not isinstance(limit, int | np.integer) or not 2 <= limit <= len(data.x):
+        raise InputError(
+            f"A part of {limit!r} images of {len(data.x):,} cannot be had.", f"Ask for 2 to {len(data.x):,}."
+        )
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(
+            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Take 0, for one."
+        )
+    chosen = np.sort(np.random.default_rng(seed).choice(len(data.x), limit, replace=False))
+    labels = None if data.labels is None else data.labels[chosen]
+    return replace(
+        data, x=data.x[chosen], labels=labels, source={**data.source, "size": int(limit), "seed": int(seed)}
+    )

@@ -1,0 +1,185 @@
+"""How does whatever a user calls data become one kind of object: points, names, and fresh draws if any.
+
+A :class:`Dataset` holds x of shape (n, d) in the user's own units. ``draw`` gives further independent
+draws of the same law where that law is known (built-in sets, one's own generator); metrics take their
+floor, real against real, from it.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from diffuscope.data.base import Dataset, describe_file
+from diffuscope.data.columnar.arrays import Columns, Table, as_table
+from diffuscope.data.columnar.reading import read_table
+from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points, make_points
+from diffuscope.errors import InputError, unknown_name
+
+__all__ = ["load_dataset"]
+
+Generate = Callable[[int, np.random.Generator], npt.ArrayLike]
+
+_GENERATED_SIZE = 10_000
+
+
+def load_dataset(
+    source: Any, *, size: int | None = None, noise: float | None = None, seed: int = 0
+) -> Dataset:
+    """Turn ``source`` into a :class:`Dataset`.
+
+    Parameters
+    ----------
+    source : str, path, array-like, DataFrame, callable or Dataset
+        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .npy or .npz file; numbers of shape (n, d)
+        or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of a ``numpy.random.Generator``
+        that draws n points; or a Dataset, which is returned as it is.
+    size : int, optional
+        Number of points, at least 2. Default: 10,000 for built-in sets and generators, all rows for one's
+        own data, of which a smaller size takes a random subset in the original order.
+    noise : float, optional
+        Standard deviation of the Gaussian noise of a built-in set, in the units of its points.
+    seed : int
+        From 0 to 2³² - 1. The same seed gives the same points.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        For a name or a file that is not there, an argument that does not apply, or data that cannot be
+        modelled: missing, infinite, constant, text.
+    FormatError
+        For a file that is corrupt, truncated or foreign.
+    """
+    seed = _check_seed(seed)
+    size = None if size is None else _check_size(size)
+    if isinstance(source, str) and source in POINT_SETS:
+        return _load_builtin(source, size, noise, seed)
+    if noise is not None:
+        raise InputError(
+            "noise applies to the built-in point sets only, not to data of your own.",
+            "Leave it out, or add the noise to the data yourself.",
+        )
+    if isinstance(source, Dataset):
+        if size is not None:
+            raise InputError("size does not apply to a Dataset, which is loaded already.", "Leave it out.")
+        return source
+    if isinstance(source, str | os.PathLike):
+        return _load_file(source, size, seed)
+    if callable(source):
+        return _load_callable(source, size or _GENERATED_SIZE, seed)
+    x, columns = as_table(source, "The array")
+    chosen = {} if size is None else {"size": size, "seed": seed}
+    description = {"kind": "array", "shape": list(x.shape), **chosen}
+    return Dataset("array", _subset(x, columns, size, seed, "The array"), columns, None, description)
+
+
+def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -> Dataset:
+    points = POINT_SETS[name]
+    size = points.size if size is None else size
+    noise = points.noise if noise is None else _check_noise(noise)
+    description = {"kind": "builtin", "name": name, "size": size, "noise": noise, "seed": seed}
+    return Dataset(
+        name, make_points(name, size, noise, seed), None, partial(_draw_builtin, name, noise), description
+    )
+
+
+def _draw_builtin(name: str, noise: float, n: int, seed: int) -> Table:
+    return draw_points(name, noise, n, seed)
+
+
+def _load_file(source: str | os.PathLike[str], size: int | None, seed: int) -> Dataset:
+    path = Path(source)
+    # A bare word is a misspelt set; a suffix or a folder in it makes it a path.
+    if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
+        raise unknown_name("data set", source, POINT_SETS)
+    x, columns = read_table(path)
+    chosen = {} if size is None else {"size": size, "seed": seed}
+    description = {**describe_file(path), **chosen}
+    return Dataset(path.stem, _subset(x, columns, size, seed, str(path)), columns, None, description)
+
+
+def _load_callable(generate: Generate, size: int, seed: int) -> Dataset:
+    name = str(getattr(generate, "__name__", type(generate).__name__))
+    x, _ = as_table(generate(size, np.random.default_rng(seed)), f"What {name}({size}, rng) returned")
+    _check_drawn(x, (size, x.shape[1]), name)
+    description = {"kind": "callable", "name": name, "size": size, "seed": seed}
+    return Dataset(name, x, None, partial(_draw_callable, generate, name, x.shape[1]), description)
+
+
+def _draw_callable(generate: Generate, name: str, d: int, n: int, seed: int) -> Table:
+    sequence = np.random.SeedSequence(seed, spawn_key=(FRESH_DRAWS,))
+    x = np.asarray(generate(n, np.random.default_rng(sequence)), dtype=np.float64)
+    x = np.ascontiguousarray(x[:, None] if x.ndim == 1 else x)
+    _check_drawn(x, (n, d), name)
+    return x
+
+
+def _check_drawn(x: Table, shape: tuple[int, int], name: str) -> None:
+    if x.shape != shape:
+        raise InputError(
+            f"{name}({shape[0]}, rng) returned shape {x.shape}, not {shape}.",
+            "Return exactly n points of the same dimension at each call.",
+        )
+    if not np.isfinite(x).all():
+        raise InputError(
+            f"{name}({shape[0]}, rng) returned values that are not finite.", "Mend the generator."
+        )
+
+
+def _subset(x: Table, columns: Columns, size: int | None, seed: int, where: str) -> Table:
+    if size is None:
+        return x
+    if size > len(x):
+        raise InputError(
+            f"{where} has {len(x)} rows, fewer than the size {size} asked for.",
+            f"Give a size up to {len(x)}.",
+        )
+    rows = np.sort(np.random.default_rng(seed).choice(len(x), size, replace=False))
+    # A column that varies in the whole may be constant in a small part of it.
+    return as_table(x[rows], f"The random subset of {size} rows of {where}", columns)[0]
+
+
+def _check_size(size: int) -> int:
+    try:
+        number = operator.index(size)
+    except TypeError:
+        raise InputError(f"size must be a whole number, not {size!r}.", "Give at least 2.") from None
+    if number < 2 or isinstance(size, bool):
+        raise InputError(f"size must be at least 2, not {size!r}.", "One point needs no model.")
+    return number
+
+
+def _check_seed(seed: int) -> int:
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**32:
+        raise InputError(
+            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Take 0, for one."
+        )
+    return number
+
+
+def _check_noise(noise: float) -> float:
+    try:
+        number = float(noise)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (0.0 <= number < math.inf):
+        raise InputError(
+            f"noise must be a finite number that is not negative, not {noise!r}.", "Take 0 for none."
+        )
+    return number

@@ -1,0 +1,275 @@
+"""How does a whole table become points, and points a table?
+
+The coordinates of a row are those of its columns, one column after the other. They are float64 and NaN
+where a value is missing; a network may be told any subset of them.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self, get_args
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from diffuscope.data.tables.columns.base import Floats, Plain
+from diffuscope.data.tables.columns.categories import Coding
+from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
+from diffuscope.data.tables.columns.numeric import precision_of
+from diffuscope.data.tables.containers import Container, Name
+from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
+from diffuscope.data.tables.frames import Frame, read_frame
+from diffuscope.errors import InputError, unknown_name
+from diffuscope.seeds import stream_seed
+
+__all__ = ["TableCodec"]
+
+
+class TableCodec(Plain):
+    """The columns of a table, and what kind of table it was.
+
+    Attributes
+    ----------
+    container : Container
+    columns : tuple of Column
+    """
+
+    format: Literal["diffuscope-table-1"] = "diffuscope-table-1"
+    container: Container
+    columns: Annotated[tuple[AnyColumn, ...], Field(min_length=1, max_length=100_000)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if tuple(column.name for column in self.columns) != self.container.names:
+            raise ValueError("the columns must have the table's names")
+        if len(set(self.container.names)) != len(self.container.names):
+            raise ValueError("names must be distinct")
+        typed = {column.name for column in self.columns if column.dtype == "category"}
+        if not set(self.container.enums) <= typed:
+            raise ValueError("enums must be categories")
+        one = [column.decode(np.zeros((1, column.width))) for column in self.columns]
+        kind = "arrow" if self.container.kind == "polars" else self.container.kind  # without polars
+        try:
+            self.container.model_copy(update={"kind": kind}).assemble(one)
+        except (TypeError, ValueError, ArithmeticError, NotImplementedError) as error:
+            raise ValueError(f"the columns do not suit the table: {error}") from error
+        return self
+
+    @classmethod
+    def fit(cls, X: Any, *, categories: Coding = "onehot", seed: int = 0) -> TableCodec:
+        """Look at a table and choose how each of its columns becomes coordinates.
+
+        Parameters
+        ----------
+        X : table
+            Of any kind that :func:`diffuscope.data.tables.frames.read_frame` knows; shape (n, d). It is read
+            a column at a time: of an array in a file only one column is in memory at once.
+        categories : {"onehot", "bits"}
+            How categories are coded, see :mod:`diffuscope.data.tables.columns.categories`.
+        seed : int
+            For the choice of the rows that maps are fitted to, of more than 200,000.
+
+        Raises
+        ------
+        InputError
+            When X is no table, or a column cannot be modelled.
+        """
+        if categories not in get_args(Coding):
+            raise unknown_name("coding of categories", str(categories), get_args(Coding))
+        frame = read_frame(X)
+        columns = tuple(
+            fit_column(frame.column(j), name, categories, stream_seed(seed, "rows", j))
+            for j, name in enumerate(frame.container.names)
+        )
+        return cls.model_construct(container=frame.container, columns=columns)
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """Names of the columns; their positions where they have none."""
+        return self.container.names
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates D."""
+        return sum(column.width for column in self.columns)
+
+    @cached_property
+    def slices(self) -> dict[Name, slice]:
+        """Where the coordinates of each column are."""
+        ends = np.cumsum([0, *(column.width for column in self.columns)]).tolist()
+        return {name: slice(*ends[j : j + 2]) for j, name in enumerate(self.names)}
+
+    def __repr__(self) -> str:
+        columns = "".join(f"\n    {column!r}," for column in self.columns)
+        return f"TableCodec({self.container.kind}, width={self.width}, columns=[{columns}\n])"
+
+    __str__ = __repr__
+
+    def __getitem__(self, name: Name) -> AnyColumn:
+        """Return a column by its name."""
+        return self.columns[self.names.index(name)]
+
+    def encode(self, X: Any, *, dequantise: bool = False, seed: int = 0) -> Floats:
+        """Return the coordinates of rows, shape (n, D), float64, NaN where a value is missing.
+
+        Columns are recognised by their names where both tables have names, in whatever order they stand
+        there, and by their positions where one of them has none. The result is the only copy of the whole
+        that is made.
+
+        Parameters
+        ----------
+        X : table of shape (n, d)
+            Not necessarily of the kind that was fitted.
+        dequantise : bool
+            Whether integers, times and often repeated floats are spread over the coordinates that mean
+            them, as in training, or stand in the middle of them.
+        seed : int
+            For the spreading.
+
+        Raises
+        ------
+        InputError
+            When columns are missing, new or of other types, or a value cannot be encoded.
+        """
+        frame = self.aligned(X)
+        points = np.empty((frame.n, self.width))
+        for j, (column, where) in enumerate(zip(self.columns, self.slices.values(), strict=True)):
+            within = None
+            if dequantise and column.spreads:
+                within = np.random.default_rng(stream_seed(seed, "dequantise", j)).random(frame.n)
+            points[:, where] = column.encode(frame.column(j), within)
+        return points
+
+    def decode(self, points: Any, like: Any = None, index: Any = None) -> Any:
+        """Return the rows that points mean, as a table of the kind that was fitted.
+
+        Parameters
+        ----------
+        points : array_like of shape (n, D)
+            NaN means missing, and can be decoded only where a column's type can say so.
+        like : table of n rows, optional
+            Rows to which the points correspond: the result is of its kind, and has its index.
+        index : pandas.Index, optional
+            Of a pandas table; by default that of ``like``, or a new one.
+
+        Raises
+        ------
+        InputError
+            When the points are not of this shape or not finite.
+        """
+        points = self._as_points(points)
+        frame = None if like is None else self.aligned(like, len(points))
+        columns = [
+            column.decode(points[:, where])
+            for column, where in zip(self.columns, self.slices.values(), strict=True)
+        ]
+        return self._assemble(columns, frame, index)
+
+    def fill(self, X: Any, points: Any) -> Any:
+        """Return X with its missing values taken from points; all others are handed back unchanged.
+
+        Parameters
+        ----------
+        X : table of shape (n, d)
+        points : array_like of shape (n, D)
+
+        Raises
+        ------
+        InputError
+            When X does not have the columns that were fitted, a value in a column with holes cannot be one of
+            that column's, or the points are not of X's shape.
+        """
+        points = self._as_points(points)
+        frame = self.aligned(X, len(points))
+        filled = []
+        for j, (column, where) in enumerate(zip(self.columns, self.slices.values(), strict=True)):
+            given = frame.column(j).reset_index(drop=True)
+            gaps = given.isna().to_numpy()
+            if gaps.any():
+                column.encode(given)  # what is given must be one of this column's values to share its type
+                given = _filled(given, gaps, column.decode(points[gaps][:, where]))
+            filled.append(given)
+        return self._assemble(filled, frame, None)
+
+    def log_volume(self, X: Any) -> Floats:
+        """Return log |d coordinates / d values|, summed over the columns that are not missing; shape (n,).
+
+        Added to a log-density of coordinates it gives that of rows: per unit of numbers, and as a
+        probability for integers and times. Categories add nothing.
+        """
+        frame = self.aligned(X)
+        total = np.zeros(frame.n)
+        for j, column in enumerate(self.columns):
+            total += column.log_volume(frame.column(j))
+        return total
+
+    def _as_points(self, given: Any) -> Floats:
+        points: Floats = np.asarray(given, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.width:
+            raise InputError(
+                f"Points of shape {points.shape} are not of {self.width} coordinates each.",
+                f"Give shape (n, {self.width}).",
+            )
+        if np.isinf(points).any():
+            row = int(np.argmax(np.isinf(points).any(axis=1)))
+            raise InputError(f"Point {row} (counted from 0) is infinite.", "Give finite points.")
+        return points
+
+    def _assemble(self, columns: list[Any], frame: Frame | None, index: Any) -> Any:
+        container = self.container
+        if frame is not None:
+            container = frame.container
+            index = frame.index if index is None else index
+        return container.assemble(columns, index)
+
+    def aligned(self, X: Any, n: int | None = None) -> Frame:
+        """Read a table and bring its columns into the order that was fitted."""
+        frame = read_frame(X)
+        if n is not None and frame.n != n:
+            raise InputError(f"There are {n} points for {frame.n} rows.", "Give as many points as rows.")
+        names, known = frame.container.names, self.names
+        if not (frame.container.has_names and self.container.has_names):
+            if len(names) != len(known):
+                raise InputError(
+                    f"X has {len(names)} features, but TableCodec is expecting {len(known)} features "
+                    "as input.",
+                    "Give the columns that the table had when it was fitted.",
+                )
+            return frame
+        if names == known:
+            return frame
+        here, there = set(names), set(known)
+        lost, new = (
+            [name for name in known if name not in here],
+            [name for name in names if name not in there],
+        )
+        if lost or new:
+            parts = [f"missing: {_some(lost)}"] * bool(lost) + [f"new: {_some(new)}"] * bool(new)
+            raise InputError(
+                f"The table's columns are not those that were fitted: {'; '.join(parts)}.",
+                "Give the columns that the table had when it was fitted.",
+            )
+        place = {name: j for j, name in enumerate(names)}
+        order = [place[name] for name in known]
+        return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
+
+
+def _filled(given: Any, gaps: Any, made: Any) -> Any:
+    """Return a column with its gaps filled: in its own type, or in the fitted one if the kinds differ.
+
+    An imputed table of integers comes as floats, since some are missing.
+    """
+    own, fitted = dtype_name(given.dtype), dtype_name(made.dtype)
+    same = given.dtype == made.dtype or kind_of_dtype(own) == kind_of_dtype(fitted) == "number"
+    if same and own != fitted:
+        most = float(np.finfo(precision_of(own)).max)
+        if most < float(np.finfo(precision_of(fitted)).max):
+            made = made.clip(-most, most)
+        made = made.astype(given.dtype)
+    filled = given.copy() if same else given.astype(object)
+    filled[gaps] = made.to_numpy(dtype=None if same else object)
+    return filled if same else filled.astype(made.dtype)
+
+
+def _some(names: list[Name]) -> str:
+    return ", ".join(map(repr, names[:10])) + (", …" if len(names) > 10 else "")

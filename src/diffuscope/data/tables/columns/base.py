@@ -1,0 +1,159 @@
+"""What is a column that a model can learn, whatever it holds?
+
+It has a ``width``, the number of coordinates that stand for a value, and three maps: ``encode`` from
+values to coordinates, ``decode`` back, and ``log_volume``, which turns a density of coordinates into one
+of values: log p(value) = log p(coordinates) + log_volume(value).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+
+from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.dtypes import Kind, kind_of_dtype, named_dtype
+from diffuscope.errors import FormatError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Column", "DtypeName", "Floats", "Plain", "read_json"]
+
+Floats = NDArray[np.float64]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _known_dtype(name: str) -> str:
+    if kind_of_dtype(name) is None or len(name) > 200:
+        raise ValueError("no type of columns")
+    if name != "category":
+        named_dtype(name)
+    return name
+
+
+DtypeName = Annotated[str, AfterValidator(_known_dtype)]
+
+
+class Plain(BaseModel):
+    """What is plain data through and through: numbers, text, lists, objects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[Any, ...]:
+        # The fields alone: what is cached beside them may be arrays.
+        return tuple(getattr(self, name) for name in type(self).model_fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content as plain data; :meth:`from_json` undoes it."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Read what :meth:`to_json` gave.
+
+        Raises
+        ------
+        FormatError
+            When the data is not of that form: other types, sizes beyond any table's, not finite.
+        """
+        return read_json(cls, data)
+
+
+def read_json(model: type[_Model], data: Any) -> _Model:
+    """Read plain data as a model, strictly; a FormatError says what does not fit."""
+    import json
+
+    try:
+        # By way of text: whatever has no text is no plain data, and lists count as tuples.
+        return model.model_validate_json(json.dumps(data, allow_nan=False))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the top"
+        raise _unreadable(f"{where}: {first['msg']}") from error
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise _unreadable(str(error)) from error
+
+
+def _unreadable(why: str) -> FormatError:
+    return FormatError(
+        f"The description of a table cannot be read: {why}.", "Take another copy of what was saved."
+    )
+
+
+class Column(Plain):
+    """A column as it was when it was fitted.
+
+    Attributes
+    ----------
+    name : str or int
+    dtype : str
+        Name of the type that decoded values have, see :mod:`diffuscope.data.tables.dtypes`.
+    missing : bool
+        Whether a value was missing.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]]  # of types that such a column can have
+
+    name: Name
+    dtype: DtypeName
+    missing: bool
+
+    @model_validator(mode="after")
+    def _check_dtype(self) -> Self:
+        if kind_of_dtype(self.dtype) not in self.kinds:
+            raise ValueError(f"{self.dtype} is no type of such a column")
+        return self
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Number of coordinates."""
+
+    @property
+    def spreads(self) -> bool:
+        """Whether a value stands for more than one point, so that ``within`` matters."""
+        return False
+
+    @abstractmethod
+    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
+        """Return the coordinates of values, shape (n, width), NaN where the value is missing.
+
+        Parameters
+        ----------
+        values : pandas.Series of shape (n,)
+        within : ndarray of shape (n,), optional
+            Which of the points that mean a value to take, as a share of their probability between 0 and
+            1. Uniform draws dequantise; the middle by default.
+
+        Raises
+        ------
+        InputError
+            When a value cannot be one of this column's.
+        """
+
+    @abstractmethod
+    def decode(self, coordinates: Floats) -> pd.Series[Any]:
+        """Return the values of coordinates (n, width), in the column's type; missing where one is NaN."""
+
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return log |d coordinate / d value|, shape (n,); 0 where the value is missing."""
+        return np.zeros(len(values))
+
+    def _about(self) -> str:
+        return f"width={self.width}"
+
+    def __repr__(self) -> str:
+        missing = ", with missing values" if self.missing else ""
+        return f"{type(self).__name__}({self.name!r}, {self.dtype}, {self._about()}{missing})"
+
+    __str__ = __repr__

@@ -1,0 +1,143 @@
+"""How do times become a coordinate, and back?
+
+As integers: counts of the resolution observed, the longest of day, hour, half and quarter of an hour, ten
+and five minutes, minute, second, millisecond, microsecond and the type's own unit that divides all values.
+So whole days stay whole days. Nothing outside the observed range is decoded.
+
+Times with a zone are counted in UTC, unless all of them are midnights by the clock on the wall: then it is
+the days on the wall that are counted, whatever their length. Where times are finer than 2⁻⁴⁸ of their
+range, a float cannot tell them apart, and the next coarser resolution is taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.columns.knots import fit_line
+from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, sample_of
+from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
+from diffuscope.data.tables.values import as_ticks, restore_ticks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DateTime"]
+
+_Ticks = NDArray[np.int64]
+_MISSING = np.iinfo(np.int64).min
+_UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
+_RESOLUTIONS = (86_400, 3_600, 1_800, 900, 600, 300, 60, 1)  # in seconds
+
+
+class DateTime(Lattice):
+    """A column of times; see the module's docstring.
+
+    Attributes
+    ----------
+    low : int
+        The earliest time, in ticks of the type's unit since 1970.
+    step : int
+        The resolution, in ticks.
+    local : bool
+        Whether days are counted by the clock on the wall.
+    """
+
+    kinds = ("datetime",)
+    kind: Literal["datetime"] = "datetime"
+    low: Annotated[int, Field(gt=-(2**63), lt=2**63)]
+    step: Annotated[int, Field(ge=1, le=86_400 * 10**9)]
+    local: bool
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        import pyarrow as pa
+
+        high = self.low + self.span * self.step
+        if high >= 2**63:
+            raise ValueError("the range must be one of times")
+        try:
+            restore_ticks(np.array([self.low, high]), self.dtype, self.local)
+        except (ArithmeticError, ValueError, pa.ArrowException) as error:
+            raise ValueError(f"the range must be one of times: {error}") from error
+        return self
+
+    @classmethod
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+        """Fit to values (n,), two of them distinct.
+
+        Raises
+        ------
+        InputError
+            When the column's zone cannot be written down by its name.
+        """
+        dtype = dtype_name(values.dtype)
+        per_second = _UNITS[time_unit(dtype)]
+        local = time_zone(dtype) is not None
+        ticks = _present(as_ticks(values, name, dtype, local))
+        if local and (ticks % (86_400 * per_second)).any():
+            local = False
+            ticks = _present(as_ticks(values, name, dtype, local))
+        low, high = int(ticks.min()), int(ticks.max())
+        step = _resolution(ticks, low, high, per_second)
+        steps = _steps_from(ticks, low) / step
+        return cls(
+            name=name,
+            dtype=dtype,
+            missing=len(ticks) < len(values),
+            low=low,
+            step=step,
+            local=local,
+            span=max((high - low) // step, 1),
+            line=fit_line(sample_of(np.rint(steps), seed), 1.0),
+        )
+
+    def _steps(self, values: pd.Series[Any]) -> Floats:
+        ticks = as_ticks(values, self.name, self.dtype, self.local)
+        steps = np.full(len(ticks), np.nan)
+        present = ticks != _MISSING
+        steps[present] = _steps_from(ticks[present], self.low) / self.step
+        return steps
+
+    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
+        """Return coordinates (n, 1), see :meth:`Column.encode`; times of another unit are well."""
+        return self._encode_steps(self._steps(values), within)
+
+    def decode(self, coordinates: Floats) -> pd.Series[Any]:
+        """Return the times of coordinates (n, 1)."""
+        steps, present = self._decode_steps(coordinates)
+        return restore_ticks(
+            np.where(present, self.low + steps * self.step, _MISSING), self.dtype, self.local
+        )
+
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return what makes the log-density of coordinates the log-probability of a step, shape (n,)."""
+        return self._log_cells(np.rint(self._steps(values)))
+
+    def _about(self) -> str:
+        return f"{self.span + 1} steps of {self.step} {time_unit(self.dtype)}, {self.line.kind}"
+
+
+def _present(ticks: _Ticks) -> _Ticks:
+    return np.asarray(ticks[ticks != _MISSING])
+
+
+def _steps_from(ticks: _Ticks, low: int) -> Floats:
+    """Return ticks - low as floats; exact where it is below 2⁵³."""
+    about = ticks.astype(np.float64) - float(low)
+    return np.where(np.abs(about) < 2**62, (ticks - np.int64(low)).astype(np.float64), about)
+
+
+def _resolution(ticks: _Ticks, low: int, high: int, per_second: int) -> int:
+    """Return the longest resolution that divides all ticks and tells no more than 2⁴⁸ apart."""
+    units = [seconds * per_second for seconds in _RESOLUTIONS]
+    units += [per_second // part for part in (10**3, 10**6, 10**9) if per_second >= part]
+    divides = [unit for unit in units if not (ticks % unit).any()]
+    fine = divides[0] if divides else 1
+    coarse = [unit for unit in units if (high - low) // unit <= MOST_STEPS]
+    return max(fine, coarse[-1])

@@ -1,0 +1,76 @@
+"""Which kind of column is this one?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
+from diffuscope.data.tables.columns.constant import Constant
+from diffuscope.data.tables.columns.dates import DateTime
+from diffuscope.data.tables.columns.numeric import Integer, Number
+from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.values import as_floats, kind_of, label
+from diffuscope.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AnyColumn", "fit_column"]
+
+AnyColumn = Annotated[
+    Number | Integer | Boolean | Category | DateTime | Constant, Field(discriminator="kind")
+]
+
+
+def fit_column(values: pd.Series[Any], name: Name, categories: Coding = "onehot", seed: int = 0) -> AnyColumn:
+    """Fit the kind of column that suits values (n,).
+
+    Floats make a :class:`Number`, integers an :class:`Integer`, truth values a :class:`Boolean`, text, bytes
+    and categoricals a :class:`Category`, times a :class:`DateTime`; objects are looked at. A column with
+    one distinct value or none is a :class:`Constant`.
+
+    Parameters
+    ----------
+    values : pandas.Series
+    name : str or int
+        What messages call the column.
+    categories : {"onehot", "bits"}
+        See :mod:`diffuscope.data.tables.columns.categories`.
+    seed : int
+        For the choice of the rows that the map of a column with more than 200,000 rows is fitted to.
+
+    Raises
+    ------
+    InputError
+        When the column cannot be modelled; the message names it.
+    """
+    kind = kind_of(values, name)
+    try:
+        if kind == "empty" or _is_constant(values, name, kind):
+            return Constant.fit(values, name, kind)
+        if kind == "number":
+            return Number.fit(values, name, seed)
+        if kind == "integer":
+            return Integer.fit(values, name, seed)
+        if kind == "datetime":
+            return DateTime.fit(values, name, seed)
+        return (Boolean if kind == "boolean" else Category).fit(values, name, categories)
+    except ValidationError as error:  # half a surrogate in a text, for one
+        why = error.errors(include_url=False, include_input=False)[-1]["msg"]
+        raise InputError(
+            f"{label(name)} cannot be written down: {why}.", "Clean its values, or leave it out."
+        ) from error
+
+
+def _is_constant(values: pd.Series[Any], name: Name, kind: str) -> bool:
+    if kind in ("number", "boolean"):
+        x = as_floats(values, name)
+        return bool(np.fmin.reduce(x) == np.fmax.reduce(x))
+    present = values[values.notna()]
+    if kind == "integer":  # Arrow compares no integer beyond int64
+        return bool(present.min() == present.max())
+    first = present.iloc[:1]
+    return bool((present == first.iloc[0]).all())

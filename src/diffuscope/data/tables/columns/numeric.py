@@ -1,0 +1,360 @@
+r"""How do numbers and integers become a coordinate each, and back?
+
+Through a :mod:`~diffuscope.data.tables.columns.line` z, standardising or by quantiles. Integers, and floats
+that all have few decimals (prices; integers kept as floats because some are missing), lie on a lattice of
+step h. A value v there stands for the cell [v - h/2, v + h/2]; spreading it uniformly over the cell
+("dequantisation", Theis et al. 2016, section 3.1) gives the model a density to learn in place of spikes, and
+the density at the cell times the cell's volume in z is the probability of v. What is decoded is the nearest
+point of the lattice within the observed range; the first and the last cell reach to infinity.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from diffuscope.data.tables.columns.base import Column, Floats
+from diffuscope.data.tables.columns.knots import fit_line
+from diffuscope.data.tables.columns.line import Line
+from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.dtypes import dtype_name, named_dtype
+from diffuscope.data.tables.values import as_floats, as_whole, label, restore
+from diffuscope.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "precision_of", "sample_of"]
+
+_MOST_DECIMALS = 6
+_MOST_ROWS = 200_000  # that a map is fitted to
+MOST_STEPS = 2**48  # steps that a float can tell apart after the way there and back
+_LEAST_SCALE = 1e-305
+
+
+def sample_of(x: Floats, seed: int) -> Floats:
+    """Return at most 200,000 of x, among them the least and the greatest."""
+    if len(x) <= _MOST_ROWS:
+        return x
+    chosen = np.random.default_rng(seed).choice(len(x), _MOST_ROWS, replace=False)
+    chosen[:2] = np.argmin(x), np.argmax(x)
+    return x[chosen]
+
+
+def _inside(within: Floats, span: float) -> Floats:
+    """Return offsets from the middle of a cell; so far from its ends that rounding leads to no other cell."""
+    return (within - 0.5) * (1 - min(1e-9 + span * 2.0**-45, 0.5))
+
+
+class Lattice(Column):
+    """A column whose values are whole numbers of steps, 0 to ``span``.
+
+    Attributes
+    ----------
+    span : int
+        The greatest value, in steps from the least.
+    line : Standard or Quantiles
+        The map to the coordinate, of steps.
+    """
+
+    span: Annotated[int, Field(ge=1, le=MOST_STEPS)]
+    line: Line
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates: 1."""
+        return 1
+
+    @property
+    def spreads(self) -> bool:
+        """Whether a value stands for more than one point: True."""
+        return True
+
+    def _encode_steps(self, steps: Floats, within: Floats | None) -> Floats:
+        present = ~np.isnan(steps)
+        z = np.full(len(steps), np.nan)
+        moved = steps if within is None else steps + _inside(within, self.span)
+        with np.errstate(over="ignore"):
+            z[present] = self.line.forward(moved[present])
+        if np.isinf(z).any():
+            raise InputError(
+                f"{label(self.name)} has a value {steps[np.isinf(z)][0]:g} steps from the least that it was "
+                f"fitted to, which spanned {self.span}.",
+                "Check the units.",
+            )
+        return z[:, None]
+
+    def _decode_steps(self, coordinates: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        z = coordinates[:, 0]
+        present = ~np.isnan(z)
+        steps = np.zeros(len(z), dtype=np.int64)
+        with np.errstate(over="ignore"):
+            steps[present] = np.clip(np.rint(self.line.backward(z[present])), 0, self.span)
+        return steps, present
+
+    def _log_cells(self, steps: Floats) -> Floats:
+        present = ~np.isnan(steps)
+        x = steps[present]
+        low = np.where(np.rint(x) == 0, -np.inf, x - 0.5)
+        high = np.where(np.rint(x) == self.span, np.inf, x + 0.5)
+        logs = np.zeros(len(steps))
+        logs[present] = self.line.log_cell(x, low, high)
+        return logs
+
+    def _about(self) -> str:
+        return f"{self.span + 1} steps, {self.line.kind}"
+
+
+class Integer(Lattice):
+    """A column of integers; see the module's docstring.
+
+    Attributes
+    ----------
+    low : int
+        The least value.
+    """
+
+    kinds = ("integer", "object")
+    kind: Literal["integer"] = "integer"
+    low: Annotated[int, Field(ge=-(10**308), le=10**308)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.dtype != "object":
+            limits = np.iinfo(precision_of(self.dtype))
+            if self.low < limits.min or self.low + self.span > limits.max:
+                raise ValueError(f"the range is beyond that of {self.dtype}")
+        return self
+
+    @classmethod
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+        """Fit to values (n,), two of them distinct.
+
+        Raises
+        ------
+        InputError
+            When they span more than 2⁴⁸.
+        """
+        whole, present = as_whole(values, name)
+        low, high = int(whole.min()), int(whole.max())
+        if high - low > MOST_STEPS:
+            raise InputError(
+                f"{label(name)} has integers from {_short(low)} to {_short(high)}: "
+                "a float cannot tell them apart.",
+                "Leave it out if it is an identifier, or make it floats.",
+            )
+        line = fit_line(sample_of(_steps_from(whole, low), seed), 1.0)
+        return cls(
+            name=name,
+            dtype=dtype_name(values.dtype),
+            missing=not present.all(),
+            low=low,
+            span=high - low,
+            line=line,
+        )
+
+    def _steps(self, values: pd.Series[Any]) -> Floats:
+        whole, present = as_whole(values, self.name)
+        steps = np.full(len(values), np.nan)
+        steps[present] = _steps_from(whole, self.low)
+        return steps
+
+    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
+        """Return coordinates (n, 1), see :meth:`Column.encode`; floats are well if they are whole."""
+        return self._encode_steps(self._steps(values), within)
+
+    def decode(self, coordinates: Floats) -> pd.Series[Any]:
+        """Return the integers of coordinates (n, 1)."""
+        steps, present = self._decode_steps(coordinates)
+        if self.dtype == "object":
+            whole: NDArray[Any] = np.array([self.low + step for step in steps.tolist()], dtype=object)
+        else:
+            offset = np.array([self.low % 2**64], dtype=np.uint64)  # sums of uint64 come round
+            sums = offset + steps.astype(np.uint64)
+            whole = sums if "uint" in self.dtype.lower() else sums.view(np.int64)
+            whole = np.where(present, whole, whole.dtype.type(0))
+        return restore(whole, present, self.dtype, self.name)
+
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return what makes the log-density of coordinates the log-probability of integers, shape (n,)."""
+        return self._log_cells(self._steps(values))
+
+
+def _short(whole: int) -> str:
+    return str(whole) if whole.bit_length() <= 64 else f"{'-' * (whole < 0)}2^{whole.bit_length()}"
+
+
+def _steps_from(whole: NDArray[Any], low: int) -> Floats:
+    """Return whole - low as floats; exact where it is below 2⁵³."""
+    if whole.dtype == object:
+        return np.array([float(value - low) for value in whole], dtype=np.float64)
+    about = whole.astype(np.float64) - float(low)
+    if abs(low) >= 2**64:
+        return about
+    exact = (whole.view(np.uint64) - np.array([low % 2**64], dtype=np.uint64)).view(np.int64)
+    return np.where(np.abs(about) < 2**62, exact.astype(np.float64), about)
+
+
+class Number(Column):
+    """A column of floats; see the module's docstring.
+
+    A float that 5% of the rows have (a zero-inflated column) is kept: values decoded near it become exactly
+    it as often as it was seen, see :mod:`diffuscope.data.tables.columns.line`. Decoded values may lie beyond
+    the observed range, except on a lattice.
+
+    Attributes
+    ----------
+    decimals : int or None
+        That all values have at most, if that is at most 6 and floats of this size could have more.
+    low, high : float
+        The observed range.
+    line : Standard or Quantiles
+    """
+
+    kinds = ("number", "object")
+    kind: Literal["number"] = "number"
+    decimals: Annotated[int, Field(ge=0, le=_MOST_DECIMALS)] | None
+    low: float
+    high: float
+    line: Line
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("the range must be above 0")
+        if self.decimals is not None and max(-self.low, self.high) > 2.0**53:
+            raise ValueError("numbers of this size have no decimals")
+        return self
+
+    @classmethod
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+        """Fit to values (n,), two of them distinct.
+
+        Raises
+        ------
+        InputError
+            When a value is infinite, or the range is beyond float64 or below 1e-305.
+        """
+        x = as_finite(values, name)
+        present = ~np.isnan(x)
+        x = x[present]
+        low, high = float(x.min()), float(x.max())
+        with np.errstate(over="ignore"):
+            wide = not np.isfinite(np.float64(high) - np.float64(low))
+        if wide or high - low < _LEAST_SCALE:
+            raise InputError(
+                f"{label(name)} goes from {low:g} to {high:g}, a range that float64 cannot work with.",
+                "Divide the column by a power of ten." if wide else "Multiply the column by a power of ten.",
+            )
+        dtype = dtype_name(values.dtype)
+        decimals = _decimals(x, precision_of(dtype))
+        line = fit_line(sample_of(x, seed), 0.0 if decimals is None else 10.0**-decimals)
+        missing = not present.all()
+        return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates: 1."""
+        return 1
+
+    @property
+    def spreads(self) -> bool:
+        """Whether a value may stand for more than one point."""
+        return self.decimals is not None or self.line.kind == "quantiles"
+
+    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
+        """Return coordinates (n, 1), see :meth:`Column.encode`."""
+        x = as_finite(values, self.name)
+        present = ~np.isnan(x)
+        here = x[present]
+        if within is not None:
+            within = within[present]
+            if self.decimals is not None:
+                step = 10.0**-self.decimals
+                here = here + _inside(within, (self.high - self.low) / step) * step
+        z = np.full(len(x), np.nan)
+        with np.errstate(over="ignore"):
+            z[present] = self.line.forward(here, within)
+        if np.isinf(z).any():
+            raise InputError(
+                f"{label(self.name)} has a value of {x[np.isinf(z)][0]:g}, too far from those "
+                f"that it was fitted to ({self.low:g} to {self.high:g}).",
+                "Check the units.",
+            )
+        return z[:, None]
+
+    def decode(self, coordinates: Floats) -> pd.Series[Any]:
+        """Return the floats of coordinates (n, 1)."""
+        most = float(np.finfo(precision_of(self.dtype)).max)
+        z = coordinates[:, 0]
+        present = ~np.isnan(z)
+        x = np.full(len(z), np.nan)
+        with np.errstate(over="ignore"):
+            x[present] = np.clip(self.line.backward(z[present]), -most, most)
+        if self.decimals is not None:
+            x = np.clip(np.round(x, self.decimals), self.low, self.high) + 0.0  # no -0.0
+        return restore(x, present, self.dtype, self.name)
+
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return log |dz/dx|, shape (n,), per unit of the column.
+
+        On a lattice that is the cell's volume over the step. At a value that is an atom, off a lattice,
+        it makes the density the probability of exactly that value.
+        """
+        x = as_finite(values, self.name)
+        present = ~np.isnan(x)
+        here, logs = x[present], np.zeros(len(x))
+        if self.decimals is None:
+            logs[present] = self.line.log_slope(here)
+            return logs
+        step = 10.0**-self.decimals
+        low = np.where(here <= self.low, -np.inf, here - step / 2)
+        high = np.where(here >= self.high, np.inf, here + step / 2)
+        logs[present] = self.line.log_cell(here, low, high) - np.log(step)
+        return logs
+
+    def _about(self) -> str:
+        decimals = "" if self.decimals is None else f", {self.decimals} decimals"
+        return f"{self.low:g} to {self.high:g}{decimals}, {self.line.kind}"
+
+
+def as_finite(values: pd.Series[Any], name: Name) -> Floats:
+    """Return numbers as floats (n,), NaN where missing; an InputError where one is infinite."""
+    x = as_floats(values, name)
+    bad = np.flatnonzero(np.isinf(x))
+    if bad.size:
+        raise InputError(
+            f"{label(name)} has {bad.size} infinite value(s) (infinity, or beyond float64), "
+            f"first in row {bad[0]} (counted from 0).",
+            "Replace them by finite values, or by NaN for missing ones.",
+        )
+    return x
+
+
+def precision_of(dtype: str) -> Any:
+    """Return the type of numpy that is as precise as a type; float64 for objects."""
+    if dtype == "object":
+        return np.float64
+    made = named_dtype(dtype)
+    plain: np.dtype[Any] = made if isinstance(made, np.dtype) else made.numpy_dtype
+    return plain.type
+
+
+def _decimals(x: Floats, precision: type[np.floating[Any]]) -> int | None:
+    """Return how many decimals values have at most; None where more than 6, or where floats end there."""
+    with np.errstate(over="ignore"):  # at the end of the floats there is no next one
+        fine = 64 * float(np.spacing(precision(np.abs(x).max())))
+    rounded = x.astype(precision)
+    for decimals in range(_MOST_DECIMALS + 1):
+        if 10.0**-decimals <= fine:
+            return None
+        for part in (rounded[:1000], rounded):
+            with np.errstate(over="ignore", invalid="ignore"):
+                if not (np.round(part, decimals) == part).all():
+                    break
+        else:
+            return decimals
+    return None

@@ -1,0 +1,386 @@
+"""How do rows with a target become points, and points rows and targets?
+
+The coordinates of the features come first, those of the target, where there is one, behind them: to a
+model they are alike, and either can be known while the other is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from diffuscope.data.tables.codec import TableCodec
+from diffuscope.data.tables.columns.base import DtypeName, Floats, Plain
+from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
+from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
+from diffuscope.data.tables.columns.numeric import Integer, Number, as_finite
+from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
+from diffuscope.data.tables.frames import read_frame
+from diffuscope.data.tables.values import restore
+from diffuscope.errors import InputError
+
+__all__ = ["RowCodec"]
+
+_MOST_CLASSES = 20
+
+
+class RowCodec(Plain):
+    """The columns of X, and that of y.
+
+    Attributes
+    ----------
+    features : TableCodec
+    target : TableCodec or None
+        Of one column.
+    target_at : int or None
+        Where the target stood in the table that it was taken from, if it was.
+    classes : str or None
+        The type of a target whose integers are the names of classes.
+    """
+
+    format: Literal["diffuscope-rows-1"] = "diffuscope-rows-1"
+    features: TableCodec
+    target: TableCodec | None = None
+    target_at: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    classes: DtypeName | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.target is not None and len(self.target.columns) != 1:
+            raise ValueError("a target is one column")
+        if self.target_at is not None and (
+            self.target is None or self.target_at > len(self.features.columns) or not self.joinable
+        ):
+            raise ValueError("there is no such place for a target")
+        if self.classes is not None and (self.target is None or kind_of_dtype(self.classes) != "integer"):
+            raise ValueError("classes are a target's")
+        if not self.width:
+            raise ValueError("no column varies")
+        return self
+
+    @classmethod
+    def fit(
+        cls,
+        X: Any,
+        y: Any = None,
+        *,
+        categories: Coding = "onehot",
+        seed: int = 0,
+        target_at: int | None = None,
+    ) -> RowCodec:
+        """Look at a table and a target, see :meth:`TableCodec.fit`.
+
+        Parameters
+        ----------
+        X : table of shape (n, d)
+        y : array_like of shape (n,), optional
+            Integers of at most 20 distinct values are the names of classes; others, and floats, numbers.
+        target_at : int, optional
+            Where y stood in a pandas table, of which X is the rest.
+
+        Raises
+        ------
+        InputError
+            When either cannot be modelled, they are not of one length, or nothing in them varies.
+        """
+        features = TableCodec.fit(X, categories=categories, seed=seed)
+        target = classes = None
+        if y is not None:
+            column = _as_table(y)
+            frame = read_frame(column)
+            _check_lengths(read_frame(X).n, frame.n)
+            classes = _class_dtype(frame.column(0))
+            target = TableCodec.fit(column, categories=categories, seed=seed)
+            if classes is not None:
+                named = fit_column(frame.column(0).astype("category"), target.names[0], categories, seed)
+                target = target.model_copy(update={"columns": (named,)})
+        codec = cls.model_construct(features=features, target=target, target_at=target_at, classes=classes)
+        if not codec.width:
+            raise InputError(
+                f"No column varies, so there is nothing to learn (n_samples = {read_frame(X).n}).",
+                "Give rows that differ.",
+            )
+        return codec
+
+    @classmethod
+    def split(cls, table: Any, target: Name) -> tuple[Any, Any, int]:
+        """Take a column out of a pandas table: return the others, it, and where it stood.
+
+        Raises
+        ------
+        InputError
+            When there is no such column, or no other.
+        """
+        names = list(table.columns)
+        if target not in names:
+            known = ", ".join(map(repr, names[:20]))
+            raise InputError(f"There is no column {target!r} to be the target.", f"The columns are: {known}.")
+        if len(names) == 1:
+            raise InputError(f"There is no column but the target {target!r}.", "Give further columns.")
+        return table.drop(columns=target), table[target], names.index(target)
+
+    def join(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
+        """Return the rows that points (n, D) mean, the target among them where it came from the table."""
+        rows = self.decode(points, given)
+        if self.target_at is not None:
+            y = self.decode_target(points)
+            rows.insert(self.target_at, y.name, y)
+        return rows
+
+    @property
+    def joinable(self) -> bool:
+        """Whether a target can stand among the features: both are pandas'."""
+        kinds = [self.features.container.kind]
+        kinds += [] if self.target is None else [self.target.container.kind]
+        return set(kinds) == {"pandas"}
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates D of a row."""
+        return self.features.width + (0 if self.target is None else self.target.width)
+
+    @property
+    def columns(self) -> tuple[AnyColumn, ...]:
+        """All columns, the target's last."""
+        return self.features.columns + (() if self.target is None else self.target.columns)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Number of the column, counted from 0, that each coordinate belongs to."""
+        widths = [column.width for column in self.columns]
+        return tuple(np.repeat(np.arange(len(widths)), widths).tolist())
+
+    @property
+    def choices(self) -> list[tuple[slice, tuple[float, ...], float]]:
+        """Place, shares and scale of each column of categories that is coded as one of many."""
+        found, start = [], 0
+        for column in self.columns:
+            if isinstance(column, Category | Boolean) and column.codes.coding == "onehot":
+                codes = column.codes
+                found.append((slice(start, start + column.width), codes.shares, codes.scale))
+            start += column.width
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """Whether all columns are numbers or times, and no value was missing."""
+        return not any(column.missing or isinstance(column, Category | Boolean) for column in self.columns)
+
+    @property
+    def is_target(self) -> NDArray[np.bool_]:
+        """Which coordinates are the target's, shape (D,)."""
+        return np.arange(self.width) >= self.features.width
+
+    def place(self, name: Name) -> slice:
+        """Return where the coordinates of a column of the features are.
+
+        Raises
+        ------
+        InputError
+            When there is no such column.
+        """
+        if name not in self.features.slices:
+            known = ", ".join(map(repr, self.features.names[:10]))
+            raise InputError(f"There is no column {name!r}.", f"The columns are: {known}.")
+        return self.features.slices[name]
+
+    def columns_given(self, given: Mapping[Name, Any], n: int) -> dict[Name, Any]:
+        """Return the values of n rows of columns of which values are given: one for all, or one each.
+
+        Raises
+        ------
+        InputError
+            When there is no such column, or a value cannot be one of it.
+        """
+        import pandas as pd
+
+        found = {}
+        for name, value in given.items():
+            self.place(name)  # it must be there
+            many = [value] * n if isinstance(value, str | bytes) or np.ndim(value) == 0 else list(value)
+            _check_lengths(n, len(many))
+            column = self.features[name]
+            values = pd.Series(many, dtype=object).infer_objects()
+            if values.isna().any():
+                raise InputError(f"A value given for {name!r} is missing.", "Leave out what is not known.")
+            found[name] = column.decode(column.encode(values))
+            if isinstance(column, Number):  # as it was given, not as it comes back
+                found[name] = restore(as_finite(values, name), values.notna().to_numpy(), column.dtype, name)
+        return found
+
+    def encode(self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0) -> Floats:
+        """Return the coordinates of rows, shape (n, D), NaN where a value or the target is missing.
+
+        Raises
+        ------
+        InputError
+            When X or y is not of the kind that was fitted, or y is given for a model without a target.
+        """
+        points = self.features.encode(X, dequantise=dequantise, seed=seed)
+        if self.target is None:
+            if y is not None:
+                raise InputError("This model was fitted without y.", "Fit it with y, or leave y out.")
+            return points
+        wide = np.full((len(points), self.width), np.nan)
+        wide[:, : self.features.width] = points
+        if y is not None:
+            wide[:, self.features.width :] = self.encode_target(y, len(points), dequantise, seed)
+        return wide
+
+    def encode_target(self, y: Any, n: int, dequantise: bool = False, seed: int = 0) -> Floats:
+        """Return the coordinates of targets, shape (n, their width); y may be one value for all n rows."""
+        if self.target is None:
+            raise InputError("This model was fitted without y.", "Fit it with y, or leave y out.")
+        if isinstance(y, str | bytes) or np.ndim(y) == 0:
+            y = [y] * n
+        column = _as_table(y)
+        _check_lengths(n, read_frame(column).n)
+        return self.target.encode(column, dequantise=dequantise, seed=seed + 1)
+
+    def decode(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
+        """Return the rows that points (n, D) mean, as a table of the kind that was fitted.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n, D)
+        given : mapping, optional
+            Name of a column to its values (n,), which are handed back as they are.
+        """
+        codec, given = self.features, given or {}
+        columns = [
+            given[column.name].reset_index(drop=True)
+            if column.name in given
+            else column.decode(points[:, where])
+            for column, where in zip(codec.columns, codec.slices.values(), strict=True)
+        ]
+        return codec.container.assemble(columns)
+
+    def fill(self, X: Any, draws: Sequence[Floats]) -> Any:
+        """Return X with its missing values filled by the average of draws, and all others as they are.
+
+        Of numbers it is the mean, rounded where they are integers; of categories the most frequent one; of
+        times the mean of the coordinates.
+
+        Parameters
+        ----------
+        X : table of shape (n, d)
+        draws : sequence of ndarray of shape (n, D)
+        """
+        if len(draws) == 1:
+            return self.features.fill(X, draws[0][:, : self.features.width])
+        points = np.mean(draws, axis=0)
+        for column, where in zip(self.features.columns, self.features.slices.values(), strict=True):
+            if isinstance(column, Number | Integer):
+                points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
+        return self.features.fill(X, points[:, : self.features.width])
+
+    def fill_target(self, y: Any, points: Floats) -> Any:
+        """Return a pandas target with its missing values taken from points (n, D)."""
+        gaps = y.isna().to_numpy()
+        if not gaps.any():
+            return y
+        made = self.decode_target(points)
+        filled = y.astype(object)
+        filled[gaps] = made[gaps].to_numpy(dtype=object)
+        return filled.astype(made.dtype)
+
+    def read_value(self, name: Name, text: str) -> Any:
+        """Return the value of a column, the target's included, that a word on a command line means.
+
+        Raises
+        ------
+        InputError
+            When there is no such column, or the word is no value of it.
+        """
+        import pandas as pd
+
+        known = {str(column.name): column for column in self.columns}
+        if name not in known:
+            raise InputError(f"There is no column {name!r}.", f"The columns are: {', '.join(known)}.")
+        column = known[str(name)]
+        try:
+            if isinstance(column, Category):
+                return {str(label): label for label in column.labels.index}[text]
+            if isinstance(column, Boolean):
+                return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+            if isinstance(column, Integer):
+                return int(text)
+            return float(text) if isinstance(column, Number) else pd.Timestamp(text)
+        except (KeyError, ValueError) as error:
+            few = [str(label) for label in column.labels.index[:10]] if isinstance(column, Category) else []
+            raise InputError(
+                f"{text!r} is no value of the column {name!r}.",
+                f"It has: {', '.join(few)}." if few else f"It is {column!r}.",
+            ) from error
+
+    def decode_target(self, points: Floats) -> Any:
+        """Return the targets that points (n, D) mean, of the kind that was fitted, shape (n,)."""
+        assert self.target is not None
+        coordinates = points[:, self.features.width :]
+        if self.classes is None:
+            table = self.target.decode(coordinates)
+        else:
+            named = self.target.columns[0].decode(coordinates)
+            table = self.target.container.assemble([named.astype(named_dtype(self.classes))])
+        if hasattr(table, "iloc"):
+            return table.iloc[:, 0]
+        if isinstance(table, list):
+            return [row[0] for row in table]
+        return table[:, 0] if isinstance(table, np.ndarray) else table.to_series()
+
+    def log_volume(self, X: Any) -> Floats:
+        """Return log |d coordinates / d values| of the features, shape (n,), see :class:`TableCodec`."""
+        return self.features.log_volume(X)
+
+
+def _class_dtype(y: Any) -> str | None:
+    """Return the type of a target that names classes by integers; None for all others."""
+    name = dtype_name(y.dtype)
+    if kind_of_dtype(name) != "integer" or y.nunique() > _MOST_CLASSES:
+        return None
+    return name
+
+
+def _mean(draws: Sequence[Any], column: Number | Integer) -> Any:
+    """Return the mean of draws of a column, as values that it can encode."""
+    import pandas as pd
+
+    mean = np.mean([draw.to_numpy(dtype=np.float64) for draw in draws], axis=0)
+    return pd.Series(np.rint(mean) if isinstance(column, Integer) else mean)
+
+
+def _as_table(y: Any) -> Any:
+    """Return y of shape (n,) as a table of one column."""
+    pandas = sys.modules.get("pandas")
+    polars = sys.modules.get("polars")
+    if pandas is not None and isinstance(y, pandas.Series | pandas.Index):
+        return y.to_frame(name="y" if y.name is None else y.name)
+    if polars is not None and isinstance(y, polars.Series):
+        return y.to_frame()
+    if pandas is not None and isinstance(y, pandas.api.extensions.ExtensionArray):
+        return pandas.DataFrame({"y": y})
+    if isinstance(y, list | tuple):
+        return [row if isinstance(row, list | tuple) else [row] for row in y]
+    column = y if hasattr(y, "columns") else np.asarray(y)
+    if getattr(column, "ndim", 2) == 1:
+        column = column[:, None]
+    if column.shape[1:] != (1,):
+        raise InputError(
+            f"y should be a 1d array, got an array of shape {column.shape} instead.",
+            "Give one target per row.",
+        )
+    return column
+
+
+def _check_lengths(n: int, targets: int) -> None:
+    if n != targets:
+        raise InputError(
+            f"Found input variables with inconsistent numbers of samples: {n} rows of X and {targets} of y.",
+            "Give one target per row.",
+        )

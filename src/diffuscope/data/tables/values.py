@@ -1,0 +1,298 @@
+"""How do values come out of a column, as numbers with a mark where one is missing, and go back into one?
+
+Missing are NaN, None, ``pd.NA`` and ``NaT``. A masked array or an Arrow array knows NaN and missing apart;
+here both are missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.dtypes import (
+    Kind,
+    dtype_name,
+    kind_of_dtype,
+    named_dtype,
+    time_unit,
+    time_zone,
+)
+from diffuscope.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "as_floats",
+    "as_ticks",
+    "as_truths",
+    "as_whole",
+    "is_present",
+    "kind_of",
+    "label",
+    "restore",
+    "restore_ticks",
+    "shown",
+]
+
+_OBJECTS: dict[str, Kind] = {
+    **dict.fromkeys(["string", "bytes"], "category"),
+    **dict.fromkeys(["floating", "mixed-integer-float"], "number"),
+    "integer": "integer",
+    "boolean": "boolean",
+    "empty": "empty",
+}
+_HINTS = {
+    "complex": "Give real and imaginary parts as two columns.",
+    "decimal": "Make them floats: column.astype(float).",
+    "period": "Make them times: column.dt.to_timestamp().",
+    "timedelta": "Make them numbers: column.dt.total_seconds().",
+    "duration": "Make them numbers, of seconds for one.",
+    "datetime": "Make them times: pd.to_datetime(column).",
+    "date": "Make them times: pd.to_datetime(column).",
+    "time": "Make them numbers, of seconds since midnight for one.",
+    "interval": "Make them categories: column.astype(str).",
+    "sparse": "Make it dense: column.sparse.to_dense().",
+    "binary": "Make it text or leave it out.",
+    "dictionary": "Make it a categorical: column.astype('category').",
+}
+
+
+def label(name: Name) -> str:
+    """Return what messages call a column, at their beginning."""
+    return f"Column {name!r}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it."""
+    return repr(value.item() if isinstance(value, np.generic) else value)[:100]
+
+
+def kind_of(column: pd.Series[Any], name: Name) -> Kind:
+    """Return which kind a column is, "empty" where all its values are missing.
+
+    Raises
+    ------
+    InputError
+        When the column's type cannot be modelled, or its values are of several types.
+    """
+    import pandas as pd
+
+    kind = kind_of_dtype(dtype_name(column.dtype))
+    if kind != "object":
+        if kind is not None:
+            return kind if bool(column.notna().any()) else "empty"
+        raise _refused(str(column.dtype), name)
+    inferred = pd.api.types.infer_dtype(column, skipna=True)
+    if inferred in _OBJECTS:
+        return _OBJECTS[inferred]
+    if inferred.startswith("mixed") or inferred == "unknown-array":
+        types = sorted({type(value).__name__ for value in column[column.notna()]})
+        if len(types) > 1:
+            raise InputError(
+                f"{label(name)} holds values of several types: {', '.join(types[:5])}.",
+                "Make them one type, with column.astype(str) for one.",
+            )
+        inferred = types[0]
+    raise _refused(inferred, name)
+
+
+def _refused(what: str, name: Name) -> InputError:
+    known = next((hint for word, hint in _HINTS.items() if word in what.lower()), None)
+    if what.startswith("datetime64["):
+        known = "Give it a zone that has a name: column.dt.tz_convert('Europe/Berlin'), or 'UTC'."
+    return InputError(
+        f"{label(name)} is of the type {what}, which cannot be modelled.",
+        known or "Give numbers, truth values, text, categories or times, or leave the column out.",
+    )
+
+
+def is_present(column: pd.Series[Any]) -> NDArray[np.bool_]:
+    """Return where a column has a value, shape (n,)."""
+    return np.asarray(column.notna(), dtype=bool)
+
+
+def as_floats(column: pd.Series[Any], name: Name) -> NDArray[np.float64]:
+    """Return numbers and truth values as float64, NaN where missing; shape (n,).
+
+    Raises
+    ------
+    InputError
+        When the column holds something else.
+    """
+    if kind_of(column, name) not in ("number", "integer", "boolean", "empty"):
+        raise _unlike(column, name, "numbers")
+    if isinstance(column.dtype, np.dtype) and column.dtype != object:
+        with np.errstate(over="ignore"):
+            return column.to_numpy().astype(np.float64)
+    present = is_present(column)
+    x = np.full(len(column), np.nan)
+    try:
+        if column.dtype == object:
+            x[present] = column.to_numpy()[present].astype(np.float64)
+        else:
+            x[present] = column[present].to_numpy(dtype=np.float64)
+    except OverflowError:  # an int beyond 1e308
+        raise InputError(f"{label(name)} holds integers beyond 1e308.", "Leave it out.") from None
+    return x
+
+
+def as_whole(column: pd.Series[Any], name: Name) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the whole numbers of a column, as int64, uint64 or objects, and where they are.
+
+    Returns
+    -------
+    whole : ndarray of shape (m,)
+        Of the rows that have a value.
+    present : ndarray of shape (n,)
+
+    Raises
+    ------
+    InputError
+        When the column holds something else.
+    """
+    present = is_present(column)
+    kind = kind_of(column, name)
+    if kind == "integer":
+        if column.dtype == object:
+            whole = np.array([int(value) for value in column[present]], dtype=object)
+            with_sign = bool(len(whole)) and min(whole) >= -(2**63) and max(whole) < 2**63
+            return whole.astype(np.int64) if with_sign else whole, present
+        unsigned = "uint" in dtype_name(column.dtype).lower()
+        return column[present].to_numpy(dtype=np.uint64 if unsigned else np.int64), present
+    x = as_floats(column, name)[present]
+    odd = np.flatnonzero(~(np.floor(x) == x) | np.isinf(x))
+    if odd.size:
+        raise InputError(
+            f"{label(name)} had integers only, and {x[odd[0]]:g} is none "
+            f"(row {int(np.flatnonzero(present)[odd[0]])}, counted from 0).",
+            "Round it, or fit on a table whose column holds floats.",
+        )
+    return (
+        x.astype(np.int64) if not (np.abs(x) >= 2**62).any() else np.array([int(v) for v in x], object)
+    ), present
+
+
+def as_truths(column: pd.Series[Any], name: Name) -> NDArray[np.intp]:
+    """Return 1 for true (or 1), 0 for false (or 0), -1 where missing; shape (n,).
+
+    Raises
+    ------
+    InputError
+        When the column holds something else.
+    """
+    x = as_floats(column, name)
+    present = ~np.isnan(x)
+    odd = np.flatnonzero(present & (x != 0) & (x != 1))
+    if odd.size:
+        raise InputError(f"{label(name)} had truth values only, and {x[odd[0]]:g} is none.")
+    return np.where(present, x == 1, -1).astype(np.intp)
+
+
+def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDArray[np.int64]:
+    """Return times as counts of the unit of ``dtype`` since 1970; the least int64 where missing. Shape (n,).
+
+    Parameters
+    ----------
+    dtype : str
+        Which unit and zone to count in.
+    local : bool
+        Whether to count by the clock on the wall in that zone, and not by UTC.
+
+    Raises
+    ------
+    InputError
+        When the column holds something else, or one has a zone and the other none.
+    """
+    import pandas as pd
+
+    kind, unit, zone = kind_of(column, name), time_unit(dtype), time_zone(dtype)
+    if kind == "empty":
+        return np.full(len(column), np.iinfo(np.int64).min)
+    if kind != "datetime":
+        raise _unlike(column, name, "times")
+    own = dtype_name(column.dtype)
+    times: Any = column
+    if (time_zone(own) is None) != (zone is None):
+        raise InputError(
+            f"{label(name)} is {own}, and was {dtype}: one has a time zone, one has none.",
+            "Use column.dt.tz_localize(zone), or tz_localize(None).",
+        )
+    if own.startswith("arrow:"):
+        own_zone = time_zone(own)
+        times = times.astype(f"datetime64[{time_unit(own)}{', ' + own_zone if own_zone else ''}]")
+    try:
+        times = times.dt.as_unit(unit)
+    except pd.errors.OutOfBoundsDatetime as error:
+        raise InputError(f"{label(name)} has times that {dtype} cannot hold: {error}.") from error
+    if zone is not None:
+        times = times.dt.tz_convert(zone if local else "UTC").dt.tz_localize(None)
+    return np.asarray(times.to_numpy().astype(f"M8[{unit}]").view(np.int64))
+
+
+def _unlike(column: pd.Series[Any], name: Name, what: str) -> InputError:
+    value = next(iter(column[column.notna()]), None)
+    return InputError(
+        f"{label(name)} held {what} when the table was fitted; now it is {column.dtype}, "
+        f"e.g. {shown(value)}.",
+        "Give the columns the types that they had.",
+    )
+
+
+# --- back --------------------------------------------------------------------------------------------------
+
+
+def restore(values: NDArray[Any], present: NDArray[np.bool_], dtype: str, name: Name) -> pd.Series[Any]:
+    """Return a column of the type ``dtype`` with the values where present, missing elsewhere.
+
+    Raises
+    ------
+    InputError
+        When values are missing and the type cannot say so.
+    """
+    import pandas as pd
+
+    made, whole = named_dtype(dtype), bool(present.all())
+    if not whole and isinstance(made, np.dtype) and made.kind in "iub":
+        raise InputError(
+            f"{label(name)} has no value in row {int(np.argmin(present))} (counted from 0), "
+            f"and its type {dtype} cannot hold missing ones.",
+            "Give a point with all its coordinates.",
+        )
+    if dtype == "object":
+        column = pd.Series(values.astype(object), dtype=object)
+        if not whole:
+            column[~present] = np.nan if values.dtype.kind == "f" else None
+        return column
+    if not whole and values.dtype.kind in "iub":
+        values = np.where(present, values, values.dtype.type(0))
+    column = pd.Series(values, dtype=object if values.dtype == object else None).astype(made)
+    if not whole:
+        column[~present] = np.nan if isinstance(made, np.dtype) and made.kind == "f" else None
+    return column
+
+
+def restore_ticks(ticks: NDArray[np.int64], dtype: str, local: bool) -> pd.Series[Any]:
+    """Return times of the type ``dtype`` for counts of its unit; undoes :func:`as_ticks`.
+
+    A time that a change of the clock skips becomes the next that there is, one that it repeats the first.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    unit, zone = time_unit(dtype), time_zone(dtype)
+    times = pd.Series(ticks.view(f"M8[{unit}]"))
+    if zone is not None and local:
+        first = np.ones(len(times), dtype=bool)
+        times = times.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+    elif zone is not None:
+        times = times.dt.tz_localize("UTC").dt.tz_convert(zone)
+    if not dtype.startswith("arrow:"):
+        return times
+    made = named_dtype(dtype)
+    plain = times if zone is None else times.dt.tz_convert("UTC").dt.tz_localize(None)
+    array = pa.array(plain.to_numpy().astype(f"M8[{unit}]")).cast(made.pyarrow_dtype)
+    return pd.Series(pd.arrays.ArrowExtensionArray(array))

@@ -1,0 +1,233 @@
+r"""Given a noisy point, what was the data?
+
+A denoiser is anything that maps :math:`(x_t, \text{level})` to an estimate :math:`\hat x_0` of
+:math:`E[x_0 \mid x_t]`: a network under one of five readings, or an exact oracle. Whatever a network
+predicts, with :math:`x_t = \alpha x_0 + \sigma \epsilon` the data is an affine function of it:
+
+.. math::  \hat x_0 = c_{skip}\, x_t + c_{out}\, F(c_{in}\, x_t, t)
+
+=========  =====================================  ==========================  =======================
+prediction F is trained towards                   :math:`c_{skip}`            :math:`c_{out}`
+=========  =====================================  ==========================  =======================
+noise      :math:`\epsilon`                       1/α                         −σ/α
+data       :math:`x_0`                            0                           1
+velocity   :math:`\alpha \epsilon - \sigma x_0`   α/(α² + σ²)                 −σ/(α² + σ²)
+flow       :math:`\epsilon - x_0`                 1/(α + σ)                   −σ/(α + σ)
+edm        unit-variance mixture of both          α s²/(α² s² + σ²)           σ s/√(α² s² + σ²)
+=========  =====================================  ==========================  =======================
+
+with s the standard deviation of the data. :math:`c_{in} = 1/\sqrt{\alpha^2 s^2 + \sigma^2}` for edm
+(Karras et al. 2022, Table 1, here for any α) and 1 otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from diffuscope.diffusion.process import coefficient
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
+from diffuscope.errors import InputError, unknown_name
+
+__all__ = [
+    "PREDICTIONS",
+    "Conditioning",
+    "Denoiser",
+    "DenoiserLike",
+    "Prediction",
+    "convert",
+    "eps_from_data",
+    "input_scale",
+    "output_coefficients",
+    "score_from_data",
+    "training_target",
+    "velocity_from_data",
+]
+
+Prediction = Literal["noise", "data", "velocity", "flow", "edm"]
+PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
+Conditioning = Literal["time", "log_snr"]
+
+
+class DenoiserLike(Protocol):
+    """What samplers, metrics and plots ask for: a learned denoiser and an oracle both are one."""
+
+    def __call__(self, x_t: Tensor, level: NoiseLevel, /) -> Tensor:
+        """Return the estimate of x_0, the shape of ``x_t`` (n, ...), at a level of shape () or (n,)."""
+        ...
+
+
+def output_coefficients(
+    prediction: Prediction, level: NoiseLevel, sigma_data: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return ``c_skip`` and ``c_out`` of the table above, float64, the level's shape."""
+    alpha, sigma = level.alpha, level.sigma
+    if prediction == "noise":
+        return 1 / alpha, -sigma / alpha
+    if prediction == "data":
+        return torch.zeros_like(alpha), torch.ones_like(alpha)
+    if prediction == "velocity":
+        square = alpha.square() + sigma.square()
+        return alpha / square, -sigma / square
+    if prediction == "flow":
+        return 1 / (alpha + sigma), -sigma / (alpha + sigma)
+    variance = (alpha * sigma_data).square() + sigma.square()
+    return alpha * sigma_data**2 / variance, sigma * sigma_data / variance.sqrt()
+
+
+def input_scale(prediction: Prediction, level: NoiseLevel, sigma_data: float = 1.0) -> Tensor:
+    """Return ``c_in``, float64, the level's shape."""
+    if prediction != "edm":
+        return torch.ones_like(level.alpha)
+    return ((level.alpha * sigma_data).square() + level.sigma.square()).rsqrt()
+
+
+def training_target(
+    prediction: Prediction, x_0: Tensor, eps: Tensor, level: NoiseLevel, sigma_data: float = 1.0
+) -> Tensor:
+    """Return what F is trained towards, from data and noise of shape (n, ...)."""
+    alpha, sigma = coefficient(level.alpha, x_0), coefficient(level.sigma, x_0)
+    if prediction == "noise":
+        return eps
+    if prediction == "data":
+        return x_0
+    if prediction == "velocity":
+        return alpha * eps - sigma * x_0
+    if prediction == "flow":
+        return eps - x_0
+    # (x_0 - c_skip x_t) / c_out, written so that nothing cancels at small sigma
+    deviation = ((alpha * sigma_data).square() + sigma.square()).sqrt()
+    return (sigma / sigma_data * x_0 - alpha * sigma_data * eps) / deviation
+
+
+def convert(
+    value: Tensor,
+    x_t: Tensor,
+    level: NoiseLevel,
+    source: Prediction,
+    target: Prediction,
+    sigma_data: float = 1.0,
+) -> Tensor:
+    """Turn one kind of prediction at ``x_t`` into another; all of shape (n, ...).
+
+    Where the one says nothing of the other (noise without any signal, data without any noise) the
+    result is not finite.
+    """
+    skip, out = (coefficient(c, x_t) for c in output_coefficients(source, level, sigma_data))
+    x_0 = skip * x_t + out * value
+    skip, out = (coefficient(c, x_t) for c in output_coefficients(target, level, sigma_data))
+    return (x_0 - skip * x_t) / out
+
+
+def eps_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
+    r"""Return :math:`\hat\epsilon = (x_t - \alpha \hat x_0) / \sigma`, shape (n, ...)."""
+    return (x_t - coefficient(level.alpha, x_t) * x_0) / coefficient(level.sigma, x_t)
+
+
+def score_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
+    r"""Return :math:`\nabla \log q(x_t) = -\hat\epsilon / \sigma` (Tweedie), shape (n, ...)."""
+    return -eps_from_data(x_0, x_t, level) / coefficient(level.sigma, x_t)
+
+
+def velocity_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
+    r"""Return :math:`\alpha \hat\epsilon - \sigma \hat x_0` (Salimans & Ho 2022), shape (n, ...)."""
+    alpha, sigma = coefficient(level.alpha, x_t), coefficient(level.sigma, x_t)
+    return alpha * eps_from_data(x_0, x_t, level) - sigma * x_0
+
+
+class Denoiser(nn.Module):
+    r"""A network, read as an estimate of the data.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps ``(x, condition)``, of shapes (n, ...) and (n,), to the shape of x.
+    schedule : Schedule
+        The schedule under which it is trained.
+    prediction : {"noise", "data", "velocity", "flow", "edm"}
+        What its output means.
+    sigma_data : float
+        Standard deviation of the data, for ``edm``.
+    conditioning : {"time", "log_snr"}, optional
+        What the network is told of the level: the schedule's own time (an integer for discrete
+        schedules), or :math:`\log(\alpha^2/\sigma^2)` clipped to [-20, 20]. By default the network's
+        attribute ``conditioning`` if it has one, else the time.
+
+    Raises
+    ------
+    InputError
+        When noise prediction meets a schedule with zero terminal SNR, where it says nothing.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        prediction: Prediction = "noise",
+        sigma_data: float = 1.0,
+        conditioning: Conditioning | None = None,
+    ) -> None:
+        super().__init__()
+        if prediction not in PREDICTIONS:
+            raise unknown_name("prediction", prediction, PREDICTIONS)
+        silent = schedule(torch.tensor(schedule.t_max)).alpha.item() == 0
+        if prediction == "noise" and silent:
+            raise InputError(
+                "Noise prediction says nothing of the data where no signal is left, "
+                "and this schedule ends there (zero terminal SNR).",
+                "Predict velocity, data, flow or edm instead.",
+            )
+        self.network = network
+        self.schedule = schedule
+        self.prediction: Prediction = prediction
+        self.sigma_data = sigma_data
+        own: Conditioning = getattr(network, "conditioning", "time")
+        self.conditioning: Conditioning = conditioning or own
+
+    def condition(self, level: NoiseLevel, x: Tensor) -> Tensor:
+        """What the network is told of ``level``: a tensor of the level's shape on the device of ``x``."""
+        if self.conditioning == "log_snr":
+            log_snr = level.snr.log().clamp(-20.0, 20.0)
+            return log_snr.to(x.dtype).to(x.device)
+        t = level.t.long() if self.schedule.discrete else level.t.to(x.dtype)
+        return t.to(x.device)
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network can be asked for; 0: it is told of none."""
+        return int(getattr(self.network, "classes", 0))
+
+    def told(self, label: Tensor) -> DenoiserLike:
+        """Return the denoiser of points of these classes (n,), int64; the number of classes means any."""
+
+        def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+            return self.forward(x_t, level, label)
+
+        return denoise
+
+    def network_output(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
+        """Return F, the bare output of the network, shape (n, ...)."""
+        c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
+        condition = self.condition(level, x_t).expand(x_t.shape[0])
+        output: Tensor = self.network(x_t * c_in, condition, *(() if label is None else (label,)))
+        return output.to(x_t.dtype)  # under autocast it may come in fewer bits
+
+    def forward(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
+        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,); of classes (n,)."""
+        skip, out = output_coefficients(self.prediction, level, self.sigma_data)
+        output = self.network_output(x_t, level, label)
+        return coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
+
+    def eps(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the estimate of the noise, shape (n, ...)."""
+        return eps_from_data(self(x_t, level), x_t, level)
+
+    def score(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the estimate of the score, shape (n, ...)."""
+        return score_from_data(self(x_t, level), x_t, level)
+
+    def velocity(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the estimate of the velocity, shape (n, ...)."""
+        return velocity_from_data(self(x_t, level), x_t, level)

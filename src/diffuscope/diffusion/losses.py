@@ -1,0 +1,205 @@
+r"""What does training minimise, and at which times?
+
+.. math::  L = E_{t, x_0, \epsilon}\; w(t)\; d\bigl(F(c_{in} x_t, t),\; F^*(x_0, \epsilon, t)\bigr)
+
+d is the square, the absolute value or Huber's mixture of both, averaged over coordinates; F and its
+target F* are those of the denoiser's prediction type. A weighting is named after what it does to the
+square error of the *data* estimate; dividing by :math:`c_{out}^{-2}` turns it into w(t):
+
+* ``none``: w = 1, the plain loss of F (for noise prediction Ho et al. 2020, Eq. 14);
+* ``min_snr``: min(SNR, γ) on the data error (Hang et al. 2023, Eq. 8);
+* ``edm``: :math:`(\sigma^2 + \alpha^2 s^2)/(\sigma s)^2` on the data error (Karras et al. 2022, Table 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from diffuscope.diffusion.denoiser import Denoiser, input_scale, output_coefficients, training_target
+from diffuscope.diffusion.process import coefficient, q_sample
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
+from diffuscope.errors import unknown_name
+
+__all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "posterior_means"]
+
+Distance = Literal["l2", "l1", "huber"]
+Weighting = Literal["none", "min_snr", "edm"]
+Target = Literal["sample", "posterior"]
+Kind = Literal["uniform", "antithetic", "log_normal"]
+
+
+class Examples(NamedTuple):
+    """What a network is trained on.
+
+    Attributes
+    ----------
+    inputs, target : Tensor of shape (n, ...)
+        Scaled noisy data, and what the network should say of it.
+    condition : Tensor of shape (n,)
+        What it is told of the noise level.
+    weight : Tensor of shape (n, 1, ...), or None where all are 1
+    label : Tensor of shape (n,), int64, or None
+        The class that the network is told of, where it is told of one.
+    """
+
+    inputs: Tensor
+    condition: Tensor
+    target: Tensor
+    weight: Tensor | None
+    label: Tensor | None = None
+
+    def at(self, index: slice) -> Examples:
+        """Return the examples at ``index``."""
+        return Examples(*(None if part is None else part[index] for part in self))  # type: ignore[arg-type]
+
+    def answer(self, network: Callable[..., Tensor]) -> Tensor:
+        """Return what a network says of them, shape (n, ...)."""
+        told = () if self.label is None else (self.label,)
+        return network(self.inputs, self.condition, *told)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A distance with a weighting.
+
+    Parameters
+    ----------
+    distance : {"l2", "l1", "huber"}
+    weighting : {"none", "min_snr", "edm"}
+    gamma : float
+        The bound of ``min_snr``.
+    delta : float
+        Where ``huber`` turns from square to linear.
+    target : {"sample", "posterior"}
+        What the network is trained towards: the point that was noised, or the mean of all points of
+        its group, each weighted by how likely it is the one (Xu et al. 2023, Eq. 6). Both have the
+        same expectation; the second varies much less, which pays where few coordinates let noisy
+        points be confused.
+    group : int
+        Points in a group of ``posterior``.
+    """
+
+    distance: Distance = "l2"
+    weighting: Weighting = "none"
+    gamma: float = 5.0
+    delta: float = 1.0
+    target: Target = "sample"
+    group: int = 256
+
+    def __post_init__(self) -> None:
+        if self.distance not in get_args(Distance):
+            raise unknown_name("distance", self.distance, get_args(Distance))
+        if self.weighting not in get_args(Weighting):
+            raise unknown_name("weighting", self.weighting, get_args(Weighting))
+        if self.target not in get_args(Target):
+            raise unknown_name("target", self.target, get_args(Target))
+
+    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
+        """Noise ``x_0`` (n, ...) with ``eps`` to ``level`` (n,) and say what the network should answer."""
+        prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
+        c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
+        weight = self._weight(denoiser, level)
+        inputs = c_in * q_sample(x_0, level, eps)
+        if self.target == "posterior":
+            x_0, eps = posterior_means(x_0, level, eps, self.group)
+        return Examples(
+            inputs=inputs,
+            condition=denoiser.condition(level, x_0),
+            target=training_target(prediction, x_0, eps, level, sigma_data),
+            weight=None if weight is None else coefficient(weight, x_0),
+        )
+
+    def _weight(self, denoiser: Denoiser, level: NoiseLevel) -> Tensor | None:
+        if self.weighting == "none" or (self.weighting == "edm" and denoiser.prediction == "edm"):
+            return None
+        _, out = output_coefficients(denoiser.prediction, level, denoiser.sigma_data)
+        if self.weighting == "min_snr":
+            return level.snr.clamp_max(self.gamma) * out.square()
+        _, edm_out = output_coefficients("edm", level, denoiser.sigma_data)
+        return (out / edm_out).square()
+
+    def value(self, output: Tensor, examples: Examples) -> Tensor:
+        """Return the mean loss, shape (), of a network's ``output`` (n, ...)."""
+        error = output - examples.target
+        if self.distance == "l2":
+            each = error.square()
+        elif self.distance == "l1":
+            each = error.abs()
+        else:
+            each = torch.nn.functional.huber_loss(output, examples.target, reduction="none", delta=self.delta)
+        return (each if examples.weight is None else examples.weight * each).mean()
+
+    def __call__(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
+        """Return the loss, shape (), on data (n, ...) at ``level`` (n,) with noise ``eps`` (n, ...)."""
+        examples = self.examples(denoiser, x_0, level, eps)
+        return self.value(examples.answer(denoiser.network), examples)
+
+
+def posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> tuple[Tensor, Tensor]:
+    r"""Return :math:`E[x_0 \mid x_t]` and :math:`E[\epsilon \mid x_t]` if the data were each point's group.
+
+    With :math:`r = \alpha/\sigma` the weight of point j for the noisy point i is
+    :math:`\mathrm{softmax}_j\; r_i (\epsilon_i + r_i x_i) \cdot x_j - r_i^2 |x_j|^2 / 2`.
+    """
+    flat = x_0.flatten(1)
+    r = coefficient(1 / level.ratio, flat)
+    groups = (torch.split(tensor, group) for tensor in (flat, eps.flatten(1), r))
+    mean = torch.cat(
+        [
+            torch.softmax(rate * (e + rate * x) @ x.T - rate.square() * x.square().sum(1) / 2, dim=1) @ x
+            for x, e, rate in zip(*groups, strict=True)
+        ]
+    )
+    return mean.view_as(x_0), (eps.flatten(1) - r * (mean - flat)).view_as(eps)
+
+
+@dataclass(frozen=True)
+class Times:
+    r"""How the times of training are drawn.
+
+    Parameters
+    ----------
+    kind : {"uniform", "antithetic", "log_normal"}
+        ``uniform``: over all times. ``antithetic``: t for the first half of a batch and its mirror
+        image T - 1 - t (or t_min + t_max - t) for the second. ``log_normal``:
+        :math:`\log(\sigma/\alpha) \sim N(mean, std^2)` (Karras et al. 2022, Table 1).
+    mean, std : float
+        Of ``log_normal``.
+    stratified : bool
+        For ``log_normal``: one draw in each of n equally likely strata, which takes most of the
+        variance out of a batch (Kingma et al. 2021, appendix I.1).
+    """
+
+    kind: Kind = "uniform"
+    mean: float = -1.2
+    std: float = 1.2
+    stratified: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown_name("kind of times", self.kind, get_args(Kind))
+
+    def draw(self, schedule: Schedule, batches: int, n: int, generator: torch.Generator) -> Tensor:
+        """Draw times for ``batches`` batches of ``n`` examples; shape (batches, n), on the CPU."""
+        if self.kind == "antithetic":
+            half = self._uniform(schedule, (batches, (n + 1) // 2), generator)
+            return torch.cat([half, schedule.t_min + schedule.t_max - half], dim=1)[:, :n]
+        if self.kind == "uniform":
+            return self._uniform(schedule, (batches, n), generator)
+        u = torch.rand((batches, n), generator=generator, dtype=torch.float64)
+        if self.stratified:
+            u = (torch.arange(n) + u) / n
+        normal = torch.special.ndtri(u.clamp(1e-12, 1 - 1e-12))
+        return schedule.time_at_ratio((self.mean + self.std * normal).exp())
+
+    @staticmethod
+    def _uniform(schedule: Schedule, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        if schedule.discrete:
+            return torch.randint(0, int(schedule.t_max) + 1, shape, generator=generator)
+        u = torch.rand(shape, generator=generator, dtype=torch.float64)
+        return schedule.t_min + (schedule.t_max - schedule.t_min) * u

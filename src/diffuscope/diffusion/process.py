@@ -1,0 +1,88 @@
+r"""How does data turn into noise, and where did a noisy point come from?
+
+For two levels s < t of one schedule, with :math:`\alpha_{t|s} = \alpha_t / \alpha_s` and
+:math:`\sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2 \sigma_s^2`:
+
+.. math::
+    q(x_t \mid x_0) &= N(\alpha_t x_0,\; \sigma_t^2 I) \\
+    q(x_t \mid x_s) &= N(\alpha_{t|s} x_s,\; \sigma_{t|s}^2 I) \\
+    q(x_s \mid x_t, x_0) &= N\!\left(\frac{\alpha_{t|s} \sigma_s^2}{\sigma_t^2} x_t
+        + \frac{\alpha_s \sigma_{t|s}^2}{\sigma_t^2} x_0,\;
+        \frac{\sigma_{t|s}^2 \sigma_s^2}{\sigma_t^2} I\right)
+
+(Ho et al. 2020, Eq. 4-7, for neighbours; Kingma et al. 2021, appendix A, for any two).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffuscope.diffusion.schedules import NoiseLevel
+
+__all__ = ["Transition", "coefficient", "q_posterior", "q_sample", "q_step", "transition"]
+
+
+def coefficient(c: Tensor, x: Tensor) -> Tensor:
+    """Bring float64 coefficients of shape () or (n,) to the type, device and rank of ``x``, (n, ...)."""
+    c = c.to(x.dtype).to(x.device)  # in this order: some devices have no float64
+    return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)) if c.ndim else c
+
+
+def q_sample(x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
+    r"""Noise data in one go: :math:`x_t = \alpha_t x_0 + \sigma_t \epsilon`.
+
+    Parameters
+    ----------
+    x_0, eps : Tensor of shape (n, ...)
+        Data and standard normal noise.
+    level : NoiseLevel of shape () or (n,)
+        Where to.
+
+    Returns
+    -------
+    Tensor of shape (n, ...)
+    """
+    return coefficient(level.alpha, x_0) * x_0 + coefficient(level.sigma, x_0) * eps
+
+
+class Transition(NamedTuple):
+    """What happens between a level and a noisier one: signal factor and added variance, float64."""
+
+    alpha: Tensor
+    variance: Tensor
+
+
+def transition(source: NoiseLevel, target: NoiseLevel) -> Transition:
+    r"""Return :math:`\alpha_{t|s}` and :math:`\sigma_{t|s}^2` from level s to a noisier level t."""
+    alpha = target.alpha / source.alpha
+    variance = target.sigma.square() - (alpha * source.sigma).square()
+    return Transition(alpha, variance.clamp_min(0.0))
+
+
+def q_step(x_s: Tensor, source: NoiseLevel, target: NoiseLevel, eps: Tensor) -> Tensor:
+    """Noise a point at level ``source`` further, to the noisier ``target``; shapes as :func:`q_sample`."""
+    alpha, variance = transition(source, target)
+    return coefficient(alpha, x_s) * x_s + coefficient(variance.sqrt(), x_s) * eps
+
+
+def q_posterior(x_0: Tensor, x_t: Tensor, now: NoiseLevel, earlier: NoiseLevel) -> tuple[Tensor, Tensor]:
+    r"""Return mean and variance of :math:`q(x_s \mid x_t, x_0)` for an ``earlier`` (cleaner) level s.
+
+    Parameters
+    ----------
+    x_0, x_t : Tensor of shape (n, ...)
+    now, earlier : NoiseLevel of shape () or (n,)
+
+    Returns
+    -------
+    mean : Tensor of shape (n, ...)
+    variance : Tensor of shape () or (n,), float64
+    """
+    alpha, added = transition(earlier, now)
+    total = now.sigma.square()
+    kept = earlier.sigma.square() / total
+    mean = coefficient(alpha * kept, x_t) * x_t + coefficient(earlier.alpha * added / total, x_t) * x_0
+    return mean, torch.as_tensor(added * kept)

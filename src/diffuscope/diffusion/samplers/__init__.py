@@ -1,0 +1,36 @@
+r"""How does one walk from noise to data?
+
+A walk visits the levels of a grid, from the noisiest to clean data. One loop, :func:`walk`, does the
+walking; a sampler is one step of it. It sees the denoiser and pairs of levels, nothing else, so that
+every sampler runs with every schedule, prediction type, network and oracle.
+
+The exact deterministic walk is the probability-flow ODE, in these coordinates
+
+.. math::  dx = \hat x_0(x, t)\, d\alpha + \hat\epsilon(x, t)\, d\sigma,
+
+whose Euler step is DDIM. With :math:`\lambda = \log(\alpha/\sigma)` and :math:`h = \lambda_s - \lambda_t`
+the multistep samplers integrate the data estimate over λ.
+"""
+
+from diffuscope.diffusion.samplers.base import Sampler, Walk, WalkState, prior, walk
+from diffuscope.diffusion.samplers.multistep import DPMSolver, UniPC
+from diffuscope.diffusion.samplers.registry import SAMPLERS, make_sampler, sampler_name
+from diffuscope.diffusion.samplers.single_step import DDIM, DDPM, Euler, Heun, PredictorCorrector
+
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "SAMPLERS",
+    "DPMSolver",
+    "Euler",
+    "Heun",
+    "PredictorCorrector",
+    "Sampler",
+    "UniPC",
+    "Walk",
+    "WalkState",
+    "make_sampler",
+    "prior",
+    "sampler_name",
+    "walk",
+]

@@ -1,0 +1,111 @@
+"""Where is a walk, what may a step use, and who takes one step after another?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.schedules import Grid, NoiseLevel
+
+__all__ = ["Estimate", "Sampler", "Walk", "WalkState", "prior", "walk"]
+
+
+class WalkState(NamedTuple):
+    """Where a walk is.
+
+    Attributes
+    ----------
+    step : int
+        Steps done, 0 ... n_steps.
+    x : Tensor of shape (n, ...)
+        The points at this level.
+    level : NoiseLevel of shape ()
+        How noisy they are.
+    """
+
+    step: int
+    x: Tensor
+    level: NoiseLevel
+
+
+class Estimate(NamedTuple):
+    """A data estimate of an earlier step, with the point and the level that it was made at."""
+
+    x_0: Tensor
+    x: Tensor
+    level: NoiseLevel
+
+
+@dataclass
+class Walk:
+    """What a step may use besides the point: the denoiser, the grid, fresh noise, earlier estimates."""
+
+    denoiser: DenoiserLike
+    grid: Grid
+    generator: torch.Generator
+    step: int = 0
+    history: list[Estimate] = field(default_factory=list)
+
+    @property
+    def now(self) -> NoiseLevel:
+        """The level at which the points are."""
+        return self.grid.levels.at(self.step)
+
+    @property
+    def target(self) -> NoiseLevel:
+        """The level to which this step leads."""
+        return self.grid.levels.at(self.step + 1)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this step ends the walk."""
+        return self.step + 1 == self.grid.n_steps
+
+    def noise(self, x: Tensor) -> Tensor:
+        """Return fresh standard normal noise of the shape of ``x``, drawn on the generator's device."""
+        z = torch.randn(x.shape, generator=self.generator, device=self.generator.device, dtype=x.dtype)
+        return z.to(x.device)
+
+    def estimate(self, x: Tensor, keep: int = 0) -> Tensor:
+        """Ask the denoiser at the present level, and keep the last ``keep`` answers in ``history``."""
+        x_0 = self.denoiser(x, self.now)
+        if keep:
+            self.history = [*self.history, Estimate(x_0, x, self.now)][-keep:]
+        return x_0
+
+
+class Sampler(Protocol):
+    """One step of a walk: from points (n, ...) at ``walk.now`` to points at ``walk.target``."""
+
+    def __call__(self, walk: Walk, x: Tensor, /) -> Tensor:
+        """Return the points at the next level, shape (n, ...)."""
+        ...
+
+
+def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draw the points from which walks over ``grid`` start: noise of its ``prior_std``, float32."""
+    return grid.prior_std * torch.randn(shape, generator=generator, device=generator.device)
+
+
+@torch.no_grad()
+def walk(
+    denoiser: DenoiserLike, x: Tensor, grid: Grid, sampler: Sampler, generator: torch.Generator
+) -> Iterator[WalkState]:
+    """Walk from ``x`` (n, ...) at the first level of ``grid`` to its last, without gradients.
+
+    Yields
+    ------
+    WalkState
+        The start and the state after each step: ``grid.n_steps + 1`` of them.
+    """
+    way = Walk(denoiser, grid, generator)
+    yield WalkState(0, x, grid.levels.at(0))
+    for step in range(grid.n_steps):
+        way.step = step
+        x = sampler(way, x)
+        yield WalkState(step + 1, x, grid.levels.at(step + 1))

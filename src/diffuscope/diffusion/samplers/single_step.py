@@ -1,0 +1,171 @@
+"""Which steps need nothing but the point where they begin?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from diffuscope.diffusion.denoiser import eps_from_data, score_from_data
+from diffuscope.diffusion.process import coefficient, q_posterior, transition
+from diffuscope.diffusion.samplers.base import Walk
+from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.errors import unknown_name
+
+__all__ = ["DDIM", "DDPM", "Euler", "Heun", "PredictorCorrector"]
+
+
+def _combine(x_0: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
+    return coefficient(level.alpha, x_0) * x_0 + coefficient(level.sigma, x_0) * eps
+
+
+@dataclass(frozen=True)
+class DDPM:
+    r"""Ancestral sampling (Ho et al. 2020, Algorithm 2).
+
+    .. math::  x_s = \mu_q(x_t, \hat x_0) + \sqrt{v}\, z
+
+    Parameters
+    ----------
+    variance : {"posterior", "beta"}
+        ``posterior``: :math:`v = \tilde\beta`, the variance of q(x_s | x_t, x_0); none in the last
+        step. ``beta``: :math:`v = \sigma_{t|s}^2`, for neighbours :math:`\beta_t`, in every step, the
+        last one too.
+    """
+
+    variance: Literal["posterior", "beta"] = "posterior"
+
+    def __post_init__(self) -> None:
+        if self.variance not in ("posterior", "beta"):
+            raise unknown_name("variance", self.variance, ("posterior", "beta"))
+
+    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+        """Do one step."""
+        mean, variance = q_posterior(walk.estimate(x), x, walk.now, walk.target)
+        if self.variance == "beta":
+            variance = transition(walk.target, walk.now).variance
+        elif walk.target.sigma == 0:
+            return mean
+        return mean + coefficient(variance.sqrt(), x) * walk.noise(x)
+
+
+@dataclass(frozen=True)
+class DDIM:
+    r"""Denoising diffusion implicit model (Song et al. 2021, Eq. 12 and 16).
+
+    .. math::
+        x_s = \alpha_s \hat x_0 + \sqrt{\sigma_s^2 - v}\, \hat\epsilon + \sqrt{v}\, z,
+        \qquad v = \eta^2 \tilde\beta
+
+    Parameters
+    ----------
+    eta : float
+        0: the deterministic Euler step; 1: the variance of :class:`DDPM`.
+    """
+
+    eta: float = 0.0
+
+    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+        """Do one step."""
+        x_0 = walk.estimate(x)
+        eps = eps_from_data(x_0, x, walk.now)
+        if self.eta == 0 or walk.target.sigma == 0:
+            return _combine(x_0, eps, walk.target)
+        _, posterior = q_posterior(x_0, x, walk.now, walk.target)
+        variance = self.eta**2 * posterior
+        kept = walk.target._replace(sigma=(walk.target.sigma.square() - variance).clamp_min(0).sqrt())
+        return _combine(x_0, eps, kept) + coefficient(variance.sqrt(), x) * walk.noise(x)
+
+
+@dataclass(frozen=True)
+class Euler:
+    r"""Euler's method with churn (Karras et al. 2022, Algorithm 2 without its correction).
+
+    Before a step, noise may be added so that :math:`\sigma/\alpha` grows by 1 + γ,
+    :math:`\gamma = \min(churn/n, \sqrt 2 - 1)`, wherever it lies in [churn_min, churn_max]. Without
+    churn this is DDIM.
+
+    Parameters
+    ----------
+    churn, churn_min, churn_max, churn_noise : float
+        :math:`S_{churn}, S_{tmin}, S_{tmax}, S_{noise}` of the paper.
+    """
+
+    churn: float = 0.0
+    churn_min: float = 0.0
+    churn_max: float = math.inf
+    churn_noise: float = 1.0
+
+    def _add_churn(self, walk: Walk, x: Tensor) -> tuple[Tensor, NoiseLevel]:
+        now = walk.now
+        gamma = min(self.churn / walk.grid.n_steps, math.sqrt(2) - 1)
+        if gamma == 0 or now.alpha == 0 or not self.churn_min <= now.ratio <= self.churn_max:
+            return x, now
+        raised = walk.grid.at_ratio(now.ratio * (1 + gamma))
+        added = (raised.ratio.square() - now.ratio.square()).clamp_min(0).sqrt() * raised.alpha
+        x = coefficient(raised.alpha / now.alpha, x) * x
+        return x + coefficient(self.churn_noise * added, x) * walk.noise(x), raised
+
+    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+        """Do one step."""
+        x, now = self._add_churn(walk, x)
+        x_0 = walk.denoiser(x, now)
+        return _combine(x_0, eps_from_data(x_0, x, now), walk.target)
+
+
+@dataclass(frozen=True)
+class Heun(Euler):
+    r"""Heun's method with churn (Karras et al. 2022, Algorithm 2): two evaluations a step, order 2.
+
+    The trapezoidal rule for :math:`\int \hat x_0\, d\alpha + \hat\epsilon\, d\sigma`. The step to clean
+    data, where :math:`\hat\epsilon` cannot be asked for, is Euler's.
+    """
+
+    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+        """Do one step."""
+        x, now = self._add_churn(walk, x)
+        x_0 = walk.denoiser(x, now)
+        eps = eps_from_data(x_0, x, now)
+        guess = _combine(x_0, eps, walk.target)
+        if walk.target.sigma == 0:
+            return guess
+        x_0_next = walk.denoiser(guess, walk.target)
+        eps_next = eps_from_data(x_0_next, guess, walk.target)
+        d_alpha = coefficient(walk.target.alpha - now.alpha, x)
+        d_sigma = coefficient(walk.target.sigma - now.sigma, x)
+        return x + d_alpha * (x_0 + x_0_next) / 2 + d_sigma * (eps + eps_next) / 2
+
+
+@dataclass(frozen=True)
+class PredictorCorrector:
+    r"""Ancestral predictor with Langevin corrector (Song et al. 2021, Algorithms 2-5).
+
+    After each predictor step, ``corrections`` times
+    :math:`x \leftarrow x + \delta\, s(x) + \sqrt{2\delta}\, z` with
+    :math:`\delta = 2 (snr \cdot \sigma)^2`, which is the paper's step size with the expected norms of
+    noise and score in place of a batch's. Clean data is not corrected.
+
+    Parameters
+    ----------
+    snr : float
+        Size of a correction.
+    corrections : int
+        Corrections a step.
+    """
+
+    snr: float = 0.1
+    corrections: int = 1
+
+    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+        """Do one step."""
+        x = DDPM()(walk, x)
+        level = walk.target
+        if level.sigma == 0:
+            return x
+        delta = 2 * (self.snr * level.sigma).square()
+        for _ in range(self.corrections):
+            score = score_from_data(walk.denoiser(x, level), x, level)
+            x = x + coefficient(delta, x) * score + coefficient((2 * delta).sqrt(), x) * walk.noise(x)
+        return x

@@ -1,0 +1,43 @@
+r"""How much signal and how much noise is there at time t?
+
+Every diffusion model in this package is one line:
+
+.. math::  x_t = \alpha(t)\, x_0 + \sigma(t)\, \epsilon, \qquad \epsilon \sim N(0, I).
+
+A schedule is the pair :math:`(\alpha, \sigma)` as a function of its own time t, and a grid of times
+for the walk back. Discrete schedules have the times 0, 1, ..., T - 1 and come from
+:math:`\beta_t`; with :math:`\bar\alpha_t = \prod_{s \le t} (1 - \beta_s)` they have
+:math:`\alpha(t) = \sqrt{\bar\alpha_t}` and :math:`\sigma(t) = \sqrt{1 - \bar\alpha_t}`.
+Continuous ones have real times. All coefficients are float64.
+"""
+
+from diffuscope.diffusion.schedules.continuous import EDM, VP, ContinuousCosine, Flow
+from diffuscope.diffusion.schedules.discrete import (
+    DiscreteSchedule,
+    cosine,
+    linear,
+    quadratic,
+    rescale_zero_terminal_snr,
+    sigmoid,
+)
+from diffuscope.diffusion.schedules.levels import Grid, NoiseLevel, Schedule, Spacing
+from diffuscope.diffusion.schedules.registry import SCHEDULES, make_schedule
+
+__all__ = [
+    "EDM",
+    "SCHEDULES",
+    "VP",
+    "ContinuousCosine",
+    "DiscreteSchedule",
+    "Flow",
+    "Grid",
+    "NoiseLevel",
+    "Schedule",
+    "Spacing",
+    "cosine",
+    "linear",
+    "make_schedule",
+    "quadratic",
+    "rescale_zero_terminal_snr",
+    "sigmoid",
+]

@@ -1,0 +1,130 @@
+r"""How much noise is there at a real time t?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffuscope.diffusion.schedules.levels import NoiseLevel, Schedule
+from diffuscope.errors import InputError
+
+__all__ = ["EDM", "VP", "ContinuousCosine", "Flow"]
+
+
+@dataclass
+class VP(Schedule):
+    r"""Variance preserving: :math:`\alpha = e^{-\frac12 \int_0^t \beta}`, :math:`\sigma^2 = 1 - \alpha^2`.
+
+    :math:`\beta(t) = \beta_{min} + t (\beta_{max} - \beta_{min})`, t in [0, 1] (Song et al. 2021, Eq. 32).
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.beta_min < self.beta_max:
+            raise InputError(
+                f"beta_min = {self.beta_min:g} and beta_max = {self.beta_max:g} do not rise from above 0.",
+                "Choose 0 < beta_min < beta_max, such as 0.1 and 20.",
+            )
+        _check_times(self.t_min, self.t_max)
+
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at times ``t`` (any shape) in [0, 1]."""
+        t = t.to(torch.float64)
+        integral = self._integral(t)
+        return NoiseLevel(t, (-0.5 * integral).exp(), (-torch.expm1(-integral)).sqrt())
+
+    def _integral(self, t: Tensor) -> Tensor:
+        return t * self.beta_min + 0.5 * t.square() * (self.beta_max - self.beta_min)
+
+    def time_at_ratio(self, ratio: Tensor) -> Tensor:
+        r"""Solve :math:`\int_0^t \beta = \log(1 + ratio^2)` for t, any shape."""
+        most = self._integral(torch.tensor(self.t_max, dtype=torch.float64))
+        integral = torch.log1p(ratio.to(torch.float64).square()).clamp_max(most.item())  # ∞ is t_max
+        slope = self.beta_max - self.beta_min
+        root = (self.beta_min**2 + 2 * slope * integral).sqrt()
+        return (2 * integral / (self.beta_min + root)).clamp(self.t_min, self.t_max)
+
+
+@dataclass
+class EDM(Schedule):
+    r"""Variance exploding, :math:`\alpha = 1`, :math:`\sigma = t` (Karras et al. 2022, Table 1)."""
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_min < self.sigma_max:
+            raise InputError(
+                f"sigma_min = {self.sigma_min:g}, sigma_max = {self.sigma_max:g} do not rise from above 0.",
+                "Choose 0 < sigma_min < sigma_max, such as 0.002 and 80.",
+            )
+        self.t_min, self.t_max = self.sigma_min, self.sigma_max
+
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at t = sigma, any shape."""
+        t = t.to(torch.float64)
+        return NoiseLevel(t, torch.ones_like(t), t)
+
+    def time_at_ratio(self, ratio: Tensor) -> Tensor:
+        """Return t = ratio, kept inside [sigma_min, sigma_max]."""
+        return ratio.to(torch.float64).clamp(self.t_min, self.t_max)
+
+
+@dataclass
+class Flow(Schedule):
+    r"""Rectified flow: :math:`\alpha = 1 - t`, :math:`\sigma = t`, t in [0, 1] (Liu et al. 2023, Eq. 1)."""
+
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_times(self.t_min, self.t_max)
+
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at times ``t`` (any shape) in [0, 1]."""
+        t = t.to(torch.float64)
+        return NoiseLevel(t, 1 - t, t)
+
+    def time_at_ratio(self, ratio: Tensor) -> Tensor:
+        """Return t = ratio / (1 + ratio), any shape."""
+        ratio = ratio.to(torch.float64)
+        t = torch.where(torch.isinf(ratio), torch.ones_like(ratio), ratio / (1 + ratio))
+        return t.clamp(self.t_min, self.t_max)
+
+
+@dataclass
+class ContinuousCosine(Schedule):
+    r""":math:`\alpha = \cos(\pi t/2)`, :math:`\sigma = \sin(\pi t/2)` (Salimans & Ho 2022, section 2)."""
+
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_times(self.t_min, self.t_max)
+
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at times ``t`` (any shape) in [0, 1]."""
+        t = t.to(torch.float64)
+        angle = t * (math.pi / 2)
+        # cos(pi/2) in floating point is 6e-17; at t = 1 there is no signal at all.
+        alpha = torch.where(t == 1, torch.zeros_like(t), angle.cos())
+        return NoiseLevel(t, alpha, angle.sin())
+
+    def time_at_ratio(self, ratio: Tensor) -> Tensor:
+        """Return t = 2/pi * arctan(ratio), any shape."""
+        return (ratio.to(torch.float64).atan() * (2 / math.pi)).clamp(self.t_min, self.t_max)
+
+
+def _check_times(t_min: float, t_max: float) -> None:
+    if not 0 < t_min < t_max <= 1:
+        raise InputError(
+            f"t_min = {t_min:g} and t_max = {t_max:g} are not times of this schedule.",
+            "Choose 0 < t_min < t_max <= 1.",
+        )

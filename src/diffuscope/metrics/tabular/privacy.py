@@ -1,0 +1,194 @@
+r"""Are synthetic rows new, or training rows again?
+
+Rows are points: a number, integer or time is the share of real rows below it (so that no unit and no tail
+counts more than another), times :math:`\sqrt 6`, which makes the mean squared distance of two random rows 1;
+of two categories, and of a missing value and one that is not, the squared distance is 1. Euclidean
+distances of points say three things:
+
+* **closer to training**: of how many synthetic rows the nearest of n training rows is nearer than the nearest
+  of n rows that the model never saw. 1/2 is perfect, more means that training rows shine through (the
+  share is Platzer and Reutterer's, 2021, Section 3.2). Ties count half. The interval is binomial (Wilson);
+* **distance to training**: the median distance to the nearest training row, with that of unseen rows as the
+  floor. A ratio below 1 means copying, above 1 that rows lie beside the data;
+* **exact copies**: synthetic rows all of whose values are those of a training row (numbers to nine digits of
+  the column's range), beside how many unseen rows are: in a table of few categories even honest rows agree.
+
+None of this is a guarantee, such as differential privacy is: it finds what went wrong, not what cannot.
+
+Neighbours are searched for 2,000 synthetic rows at most, among 20,000 real ones; copies among all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.metrics import Measured
+from diffuscope.metrics.neighbours import neighbour_distances
+from diffuscope.metrics.tabular.splits import Splits
+from diffuscope.metrics.tabular.tables import Floats, Table, some_rows
+from diffuscope.seeds import stream_seed
+
+__all__ = ["Privacy", "measure_privacy"]
+
+_QUERIES = 2_000
+_REAL = 20_000
+_WIDTH = 32  # coordinates of a category with more levels than that
+_SAME = 1e-6  # distances in which rounding is all that there is
+
+
+@dataclass(frozen=True)
+class Privacy:
+    """What is known of copies.
+
+    Attributes
+    ----------
+    copies, unseen_copies : float
+        Share of synthetic rows, and of unseen real ones, that are a training row.
+    rows, unseen_rows : int
+        How many of each there are.
+    closer, low, high : float
+        Share of synthetic rows nearer to training rows than to unseen ones, with its 95% interval.
+    distances, unseen_distances : ndarray of shape (m,)
+        Of synthetic and of unseen rows, to the nearest training row, sorted.
+    """
+
+    copies: float
+    unseen_copies: float
+    rows: int
+    unseen_rows: int
+    closer: float
+    low: float
+    high: float
+    distances: Floats
+    unseen_distances: Floats
+
+    @property
+    def too_many_copies(self) -> bool:
+        """Whether more synthetic rows are training rows than unseen ones, by Fisher's exact test at 0.001."""
+        from scipy.stats import fisher_exact
+
+        made, real = round(self.copies * self.rows), round(self.unseen_copies * self.unseen_rows)
+        counts = [[made, self.rows - made], [real, self.unseen_rows - real]]
+        return bool(fisher_exact(counts, alternative="greater").pvalue < 0.001)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers by name, without the distances."""
+        return {name: value for name, value in asdict(self).items() if not isinstance(value, np.ndarray)}
+
+
+def measure_privacy(splits: Splits) -> tuple[dict[str, Measured], Privacy]:
+    """Measure how near synthetic rows are to training rows.
+
+    Parameters
+    ----------
+    splits : Splits
+        Its unseen rows must be no training rows.
+
+    Returns
+    -------
+    metrics : dict
+        ``closer_to_training``, and ``distance_to_training`` unless most unseen rows lie on a training row.
+    privacy : Privacy
+    """
+    from scipy.stats import binomtest
+
+    synthetic, train, unseen = splits.synthetic, splits.train, splits.unseen
+    space = _Space(splits)
+    chosen = [
+        space.points(table.take(some_rows(len(table), most, splits.seed, "privacy", k)))
+        for k, (table, most) in enumerate(((synthetic, _QUERIES), (train, _REAL), (unseen, _REAL)))
+    ]
+    asked, known, apart = chosen
+    n = min(len(known), len(apart))
+    to_known, to_apart = _nearest(asked, known[:n]), _nearest(asked, apart[:n])
+    tie = np.abs(to_known - to_apart) <= _SAME
+    closer = float(np.where(tie, 0.5, to_known < to_apart).mean())
+    test = binomtest(round(closer * len(asked)), len(asked)).proportion_ci(method="wilson")
+    low, high = float(test.low), float(test.high)
+    metrics = {"closer_to_training": Measured(closer, 0.5, 2 * closer, 2 * low, 2 * high)}
+    own, others = np.sort(_nearest(asked, known)), np.sort(_nearest(apart[:_QUERIES], known))
+    if np.median(others) > _SAME:
+        metrics["distance_to_training"] = _median_ratio(own, others, splits.seed)
+    copies, unseen_copies = _copies(synthetic, train), _copies(unseen, train)
+    return metrics, Privacy(
+        copies, unseen_copies, len(synthetic), len(unseen), closer, low, high, own, others
+    )
+
+
+def _nearest(points: Floats, cloud: Floats) -> Floats:
+    return np.asarray(neighbour_distances(points, cloud), dtype=np.float64)
+
+
+def _median_ratio(own: Floats, others: Floats, seed: int) -> Measured:
+    """Relate two medians; the interval is the bootstrap's (percentiles of 400)."""
+    random = np.random.default_rng(stream_seed(seed, "bootstrap"))
+    medians = [np.median(x[random.integers(len(x), size=(400, len(x)))], axis=1) for x in (own, others)]
+    usable = medians[1] > 0
+    low, high = np.quantile(medians[0][usable] / medians[1][usable], [0.025, 0.975]).tolist()
+    value, floor = float(np.median(own)), float(np.median(others))
+    return Measured(value, floor, value / floor, low, high)
+
+
+class _Space:
+    """Where rows lie as points."""
+
+    def __init__(self, splits: Splits) -> None:
+        self.seed = splits.seed
+        real = np.concatenate([splits.train.codes, splits.unseen.codes])
+        self._below = [
+            _shares_below(real[:, j], len(column.levels)) if column.ordered else None
+            for j, column in enumerate(splits.train.columns)
+        ]
+        lacking = np.concatenate([real, splits.synthetic.codes]) < 0
+        self._lacking = np.any(lacking, axis=0)
+
+    def points(self, table: Table) -> Floats:
+        """Return rows as points, shape (n, D)."""
+        blocks = []
+        for j, below in enumerate(self._below):
+            codes = table.codes[:, j]
+            if below is None:
+                blocks.append(self._corners(len(table.columns[j].levels) + 1, j)[codes])
+                continue
+            blocks.append(np.sqrt(6) * np.append(below, 0.5)[codes][:, None])
+            if self._lacking[j]:
+                blocks.append((codes < 0)[:, None].astype(np.float64))
+        return np.concatenate(blocks, axis=1)
+
+    def _corners(self, n: int, j: int) -> Floats:
+        """Return n points at a distance of 1 from each other; of very many, nearly so."""
+        if n <= _WIDTH:
+            return np.asarray(np.eye(n) * np.sqrt(0.5))
+        random = np.random.default_rng(stream_seed(self.seed, "corners", j))
+        return np.asarray(random.choice([-1.0, 1.0], size=(n, _WIDTH)) * np.sqrt(0.5 / _WIDTH))
+
+
+def _shares_below(codes: NDArray[np.intp], levels: int) -> Floats:
+    """Return the share of real rows below each level, half of those at it included."""
+    counts = np.bincount(codes[codes >= 0], minlength=levels)
+    return np.asarray((np.cumsum(counts) - counts / 2) / max(int(counts.sum()), 1))
+
+
+def _copies(rows: Table, train: Table) -> float:
+    """Return the share of rows all of whose values are those of one training row."""
+    both = np.concatenate([_rounded(rows), _rounded(train)])
+    which = np.asarray(np.unique(both, axis=0, return_inverse=True)[1]).reshape(-1)
+    return float(np.isin(which[: len(rows)], which[len(rows) :]).mean())
+
+
+def _rounded(table: Table) -> NDArray[np.int64]:
+    """Return rows as integers: codes, with numbers that agree to nine digits of their range as one."""
+    rows = np.empty(table.codes.shape, dtype=np.int64)
+    for j, column in enumerate(table.columns):
+        classes = np.arange(len(column.levels), dtype=np.int64)
+        if column.kind == "number" and len(classes) > 1:
+            levels = column.levels.astype(np.float64)
+            levels = levels / np.abs(levels).max()
+            apart = np.diff(levels) > 1e-9 * (levels[-1] - levels[0])
+            classes = np.concatenate([[0], np.cumsum(apart)]).astype(np.int64)
+        rows[:, j] = np.append(classes, -1)[table.codes[:, j]]
+    return rows

@@ -1,0 +1,330 @@
+"""What came of measuring a synthetic table: a table to read, plain data, and a verdict in words."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from diffuscope.data.tables.containers import Name
+from diffuscope.metrics import Measured, TwoSampleTest
+from diffuscope.metrics.tabular.associations import Associations
+from diffuscope.metrics.tabular.privacy import Privacy
+from diffuscope.metrics.tabular.tables import ColumnKind
+
+__all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
+
+_WIDTH = 100
+_WORST = 5
+_PRIVATE = ("closer_to_training", "distance_to_training")
+_GRAVE = 1.68  # from 95% to 99.9%, of a normal law
+
+
+@dataclass(frozen=True)
+class TableMetric:
+    """What a reader of a report must know of a metric; of perfect rows the ratio to its floor is 1.
+
+    Attributes
+    ----------
+    name, title, about : str
+        For files, for people, and what it is in a sentence.
+    better : {"low", "high"}
+        Which way from a ratio of 1 is better, or less bad.
+    """
+
+    name: str
+    title: str
+    about: str
+    better: Literal["low", "high"] = "low"
+
+
+TABLE_METRICS: dict[str, TableMetric] = {
+    metric.name: metric
+    for metric in (
+        TableMetric("marginals", "Columns, each for itself", "Mean distance of a column from the real one."),
+        TableMetric(
+            "associations", "Columns, two at a time", "Mean difference of the associations of two columns."
+        ),
+        TableMetric(
+            "classifier_accuracy",
+            "Told apart: accuracy",
+            "Share of rows that trees know for what they are.",
+        ),
+        TableMetric("classifier_auc", "Told apart: ROC area", "The same at every threshold; 1/2 is chance."),
+        TableMetric(
+            "target_accuracy",
+            "Trained on it: accuracy",
+            "Share of real rows whose class is predicted by trees that learned from the rows.",
+            "high",
+        ),
+        TableMetric("target_auc", "Trained on it: ROC area", "The same at every threshold.", "high"),
+        TableMetric(
+            "target_r2",
+            "Trained on it: R²",
+            "How well real targets are predicted by trees that learned from the rows.",
+            "high",
+        ),
+        TableMetric(
+            "closer_to_training",
+            "Nearer to training rows",
+            "Share of rows that are nearer to training rows than to as many unseen ones.",
+        ),
+        TableMetric(
+            "distance_to_training", "Distance to training rows", "Median distance to the nearest one.", "high"
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ColumnQuality:
+    """How a column came out.
+
+    Attributes
+    ----------
+    kind : {"number", "integer", "datetime", "boolean", "category"}
+    distance : Measured
+        Kolmogorov's distance or total variation, see :mod:`diffuscope.metrics.tabular.marginals`.
+    missing, synthetic_missing : float
+        Share of missing values in the training rows and in the synthetic ones.
+    p_value : float
+        How probable all synthetic rows would be to differ as much from all real ones, were they of their law.
+    new_values : int
+        Distinct synthetic values of a category that no real row has.
+    """
+
+    kind: ColumnKind
+    distance: Measured
+    missing: float
+    synthetic_missing: float
+    p_value: float
+    new_values: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers by name."""
+        return {
+            "kind": self.kind,
+            "distance": _plain(self.distance),
+            "missing": self.missing,
+            "synthetic_missing": self.synthetic_missing,
+            "p_value": self.p_value,
+            "new_values": self.new_values,
+        }
+
+
+@dataclass(frozen=True)
+class TableQuality:
+    """A synthetic table measured against a real one.
+
+    Attributes
+    ----------
+    metrics : dict of str to Measured
+        In the order of :data:`TABLE_METRICS`, those that could be had.
+    columns : dict of name to ColumnQuality
+        In the order of the table.
+    associations : Associations or None
+        None of a table of one column.
+    told_apart : TwoSampleTest or None
+        How well trees tell synthetic rows from real ones, with interval and p-value.
+    privacy : Privacy or None
+        None without rows that the model never saw.
+    target : str, int or None
+    left_out : dict of str to str
+        Why metrics could not be had: names from :data:`TABLE_METRICS` to a sentence.
+    certainty : str
+        What stood for real rows, and what that costs.
+    rows : dict of str to int
+        How many ``"train"``, ``"held_out"`` and ``"synthetic"`` rows were used.
+    """
+
+    metrics: dict[str, Measured]
+    columns: dict[Name, ColumnQuality]
+    associations: Associations | None
+    told_apart: TwoSampleTest | None
+    privacy: Privacy | None
+    target: Name | None
+    left_out: dict[str, str]
+    certainty: str
+    rows: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the matrices as plain data; a ratio without end is None."""
+        return {
+            "metrics": {name: _plain(measured) for name, measured in self.metrics.items()},
+            "columns": {str(name): column.to_json() for name, column in self.columns.items()},
+            "classifier_two_sample": None if self.told_apart is None else self.told_apart._asdict(),
+            "privacy": None if self.privacy is None else self.privacy.to_json(),
+            "target": self.target,
+            "left_out": self.left_out,
+            "rows": self.rows,
+        }
+
+    def worst_columns(self, most: int = _WORST) -> list[Name]:
+        """Return the columns that differ from real ones by more than chance, worst first.
+
+        That is by a p-value of which, by chance, any column has one in a table of twenty (Bonferroni's
+        bound), and by a distance more than a tenth above its floor: of very many rows all is significant.
+        """
+        off = {
+            name: column.distance.value - column.distance.floor
+            for name, column in self.columns.items()
+            if column.p_value * len(self.columns) < 0.05 and column.distance.ratio > 1.1
+        }
+        return sorted(off, key=lambda name: -off[name])[:most]
+
+    def off(self, name: str) -> Literal["as real", "nearly", "worse", "copied"]:
+        """Say how a metric compares with real rows.
+
+        "as real" where its interval reaches the floor or is beyond it, "nearly" where it is within a tenth of
+        it, else "worse"; "copied" where rows are nearer to training rows than real ones are, in an interval
+        of 99.9%, for that is a grave thing to say.
+        """
+        m = self.metrics[name]
+        gap, room = m.ratio - 1, m.ratio - m.low
+        if TABLE_METRICS[name].better == "high":
+            gap, room = 1 - m.ratio, m.high - m.ratio
+        if name in _PRIVATE:
+            return "copied" if gap > _GRAVE * room else "as real"
+        if gap <= room:
+            return "as real"
+        return "nearly" if gap <= 0.1 else "worse"
+
+    def verdict(self) -> list[str]:
+        """Say in a few plain sentences what was found, the most important first."""
+        said = [self._verdict_on_apart()] if self.told_apart is not None else []
+        if "marginals" in self.metrics:
+            worst = self.worst_columns(3)
+            far = f"Furthest from their real values are the columns {_listed(worst)}."
+            if len(worst) == 1:
+                far = f"Furthest from its real values is the column {_listed(worst)}."
+            alike = "Every column for itself is like the real one, as far as so many rows can tell."
+            said.append(far if worst else alike)
+        if self.associations is not None:
+            said.append(self._verdict_on_pairs())
+        learned = [n for n in ("target_auc", "target_r2") if n in self.metrics]
+        if learned:
+            m = self.metrics[learned[0]]
+            what = "an area under the ROC curve" if learned[0] == "target_auc" else "an R²"
+            said.append(
+                f"Whoever learns from the synthetic rows to predict {str(self.target)!r} reaches {what} of "
+                f"{m.value:.3f} on real rows; from as many real ones, {m.floor:.3f}."
+            )
+        return [*said, self._verdict_on_privacy()]
+
+    def _verdict_on_apart(self) -> str:
+        test = self.told_apart
+        assert test is not None  # asked before
+        found = f"Trees tell synthetic rows from real ones in {test.accuracy:.0%} of all cases"
+        if test.low <= 0.5 or self.off("classifier_auc") == "as real":
+            return f"{found}: no better than chance."
+        much = "a little" if test.accuracy < 0.6 else "clearly" if test.accuracy < 0.8 else "far"
+        return f"{found}, {much} better than chance (50%)."
+
+    def _verdict_on_pairs(self) -> str:
+        assert self.associations is not None  # asked before
+        state = self.off("associations")
+        if state != "worse":
+            return "Columns depend on each other as strongly as they should."
+        ratio = self.metrics["associations"].ratio
+        one, other, real, synthetic = self.associations.furthest(1)[0]
+        return (
+            f"Columns do not depend on each other as they should ({ratio:.1f} times the floor), least of all "
+            f"{one!r} and {other!r}: {synthetic:.2f}, and not {real:.2f}."
+        )
+
+    def _verdict_on_privacy(self) -> str:
+        if self.privacy is None:
+            return "Whether rows are copies cannot be said without real rows that the model never saw."
+        p = self.privacy
+        if p.too_many_copies:
+            return (
+                f"{p.copies:.1%} of the rows are copies of training rows (of real rows "
+                f"{p.unseen_copies:.1%}): do not hand them out as if they were nobody's."
+            )
+        states = [self.off(n) for n in _PRIVATE if n in self.metrics]
+        if "copied" in states:
+            return "Rows lie nearer to training rows than real ones do: training rows shine through."
+        return "No sign that training rows were copied."
+
+    def __str__(self) -> str:
+        """Return the whole report as text."""
+        lines = [_as_text(self._metric_rows(), ("metric", "real rows", "these rows", "÷ floor", ""))]
+        lines += ["", _as_text(self._column_rows(), ("column", "kind", "real rows", "these rows", "÷ floor"))]
+        return "\n".join([*lines, "", self.notes()])
+
+    def _metric_rows(self) -> list[Sequence[str]]:
+        return [
+            (
+                TABLE_METRICS[name].title,
+                f"{m.floor:.3g}",
+                f"{m.value:.3g}",
+                ratio_with_interval(m),
+                self.off(name),
+            )
+            for name, m in self.metrics.items()
+        ]
+
+    def _column_rows(self) -> list[Sequence[str]]:
+        return [(str(name), column.kind, *_numbers(column.distance)) for name, column in self.columns.items()]
+
+    def notes(self) -> str:
+        """Return what stands under the tables."""
+        notes = [_READ, " ".join(self.verdict()), self.certainty]
+        if (test := self.told_apart) is not None:
+            notes.append(
+                f"Trees that are shown synthetic and real rows are right in {test.accuracy:.1%} of all "
+                f"(95%: {test.low:.1%} to {test.high:.1%}; by chance alone so often: p = {test.p_value:.2g})."
+            )
+        notes += [f"{TABLE_METRICS[name].title}: {why}" for name, why in self.left_out.items()]
+        return "\n".join(textwrap.fill(note, _WIDTH) for note in notes if note)
+
+
+_READ = (
+    "÷ floor: as a multiple of what real rows that nobody trained on score against real rows, with its 95% "
+    "interval; 1 is as good as real rows. Low is good, but for 'trained on it' and 'distance'."
+)
+
+
+def _numbers(m: Measured) -> tuple[str, str, str]:
+    return f"{m.floor:.3g}", f"{m.value:.3g}", ratio_with_interval(m)
+
+
+def ratio_with_interval(m: Measured) -> str:
+    """Return ``"1.24 ± 0.10"``, or both ends of an interval that is not symmetric."""
+    if not math.isfinite(m.ratio):
+        return "∞"
+    up, down = m.high - m.ratio, m.ratio - m.low
+    if abs(up - down) <= 0.1 * max(up, down) or m.low == 0:
+        return f"{m.ratio:.2f} ± {up:.2f}".replace("-", "−")
+    return f"{m.ratio:.2f} ({m.low:.2f} to {m.high:.2f})".replace("-", "−")
+
+
+def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for k, title in enumerate(titles):
+        table.add_column(title, justify="left" if k == 0 or title in ("", "kind") else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # a name may look like markup
+    stream = io.StringIO()
+    Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
+
+
+def _plain(m: Measured) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in m.to_json().items()}
+
+
+def _listed(names: Sequence[Name]) -> str:
+    if not names:
+        return ""
+    words = [repr(str(name)) for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

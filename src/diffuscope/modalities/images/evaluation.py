@@ -1,0 +1,216 @@
+"""How good are the images of a run? They meet images that it did not learn from, in features and by class."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.data.images import ImageData, nearest
+from diffuscope.errors import InputError
+from diffuscope.metrics import FEATURE_METRICS, METRICS
+from diffuscope.metrics.features import Extractor, ImageQuality, image_quality
+from diffuscope.modalities.reference import extractor_for
+from diffuscope.progress import Reporter
+from diffuscope.runs.run import Run
+from diffuscope.seeds import stream_seed
+from diffuscope.training import held_out_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ImageEvaluation", "evaluate_images"]
+
+_SAMPLES = 2000
+_SHOWN, _NEIGHBOURS = 8, 7
+_COMPARED = 500
+_WIDTH = 100
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageEvaluation:
+    """Images of a run, measured against real ones.
+
+    Attributes
+    ----------
+    quality : ImageQuality
+        What was measured, by name, and what a classifier finds.
+    copies : float
+        How far samples are from the nearest training image, in the median, over how far unseen images are:
+        well below 1 where training images come back.
+    shown : ndarray of shape (rows, 1 + neighbours, channels, height, width), uint8
+        Samples, and beside each its nearest training images.
+    notes : tuple of str
+        What was compared with what, and what that costs in certainty.
+    """
+
+    quality: ImageQuality
+    copies: float
+    shown: Pixels
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was measured as plain data."""
+        classes = self.quality.classes
+        plain = None if classes is None else classes._asdict()
+        if plain is not None and classes is not None and classes.accuracy is not None:
+            plain["accuracy"] = classes.accuracy._asdict()
+        return {
+            "metrics": {name: one.to_json() for name, one in self.quality.items()},
+            "classes": plain,
+            "distance_to_training_images": self.copies,
+        }
+
+    def __str__(self) -> str:
+        """Return the whole report as text."""
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table.add_column("metric")
+        for title in ("real data", "this model", "÷ floor", "95%"):
+            table.add_column(title, justify="right")
+        for name, one in self.quality.items():
+            interval = f"{one.low:.2f} to {one.high:.2f}"
+            title = (METRICS | FEATURE_METRICS)[name].title
+            table.add_row(title, f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval)
+        stream = io.StringIO()
+        Console(file=stream, width=_WIDTH, color_system=None).print(table)
+        lines = [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
+        notes = "\n".join(textwrap.fill(note, _WIDTH) for note in self._said())
+        return "\n".join([*lines, "", notes])
+
+    def _said(self) -> list[str]:
+        said = [_READ]
+        if (classes := self.quality.classes) is not None:
+            said.append(
+                f"By the classifier, classes of samples have an entropy of {classes.balance:.2f} nats "
+                f"(real {classes.real_balance:.2f}); one sample's class is uncertain by "
+                f"{classes.entropy:.2f} nats (real {classes.real_entropy:.2f})."
+            )
+            if (right := classes.accuracy) is not None:
+                said.append(
+                    f"{right.value:.1%} of {right.n:,} samples are of the class that was asked for, by the "
+                    f"classifier (95%: {right.low:.1%} to {right.high:.1%})."
+                )
+        said.append(
+            f"Samples are {self.copies:.2f} times as far from the nearest training image as unseen images "
+            f"are{_MEMORISED if self.copies < 0.5 else ''}."
+        )
+        said += [f"{name}: {why}" for name, why in self.quality.left_out.items()]
+        return [*said, *self.notes]
+
+    def plot(self) -> Figure:
+        """Show samples, and beside each its nearest training images."""
+        from diffuscope.plots import plot_sheet
+
+        columns = self.shown.shape[1]
+        images = self.shown.reshape(-1, *self.shown.shape[2:])
+        return plot_sheet(images, columns, column_titles=["sample", "nearest", *[""] * (columns - 2)])
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write ``evaluation.json`` and ``figures/nearest.png`` into a folder; return the picture's path."""
+        from diffuscope.files import write_json
+        from diffuscope.plots import save_figure
+
+        folder = Path(folder)
+        write_json(folder / "evaluation.json", self.to_json())
+        picture = folder / "figures" / "nearest.png"
+        save_figure(self.plot(), picture)
+        return [picture]
+
+
+_READ = (
+    "÷ floor: as a multiple of what training images score against unseen ones. Perfect samples reach 1, or 0 "
+    "(extrapolated and kernel distance). Low is good, but for precision, recall, density and coverage."
+)
+_MEMORISED = ": they are copies, see figures/nearest.png"
+
+
+def evaluate_images(
+    run: Run,
+    held_out: Pixels | None,
+    seed: int,
+    reporter: Reporter,
+    samples: int | None = None,
+    extractor: Extractor | None = None,
+) -> ImageEvaluation:
+    """Measure how like real images those of a run are.
+
+    Parameters
+    ----------
+    run : Run
+        Of images.
+    held_out : ndarray of shape (m, channels, height, width), uint8, or None
+        Images that the run never saw; without them those that come with the data, or that training held out.
+    seed : int
+    reporter : Reporter
+    samples : int, optional
+        How many are drawn; 2,000 by default.
+    extractor : Extractor, optional
+        What images are compared in; by default the features of a classifier of the training images, trained
+        once and kept.
+
+    Raises
+    ------
+    InputError
+        When the run's data cannot be had, or images are too few or of another shape.
+    """
+    data = run.data
+    assert isinstance(data, ImageData)
+    train, unseen, note = _parts(data, held_out, run)
+    extractor = extractor_for(data, reporter) if extractor is None else extractor
+    n = _SAMPLES if samples is None else samples
+    labels = None
+    if run.images.classes:
+        labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
+    pieces, done = [], 0
+    with reporter.bar("sampling", n, "images") as bar:
+        for piece in run.images.batches(n, label=labels, seed=stream_seed(seed, "images") % 2**32):
+            pieces.append(piece)
+            done += len(piece)
+            bar.update(done)
+    made = np.concatenate(pieces)
+    with reporter.stage("measuring images"):
+        own = labels is not None and getattr(extractor, "labelled", False)
+        quality = image_quality(made, train, unseen, extractor, asked=labels if own else None, seed=seed)
+        index, _ = nearest(made[:_SHOWN], train, min(_NEIGHBOURS, len(train)))
+        shown = np.concatenate([made[:_SHOWN, None], train[index]], axis=1)
+        far = [float(np.median(nearest(some[:_COMPARED], train)[1])) for some in (made, unseen)]
+    return ImageEvaluation(quality, far[0] / max(far[1], 1e-9), shown, (note,))
+
+
+def _parts(data: ImageData, held_out: Pixels | None, run: Run) -> tuple[Pixels, Pixels, str]:
+    """Return training images, unseen ones, and a sentence about these."""
+    pixels = data.pixels
+    if held_out is not None:
+        if held_out.shape[1:] != pixels.shape[1:]:
+            raise InputError(
+                f"Held-out images of shape {held_out.shape[1:]} do not go with data of {pixels.shape[1:]}.",
+                "Give images of the same size and channels.",
+            )
+        return pixels, held_out, f"Samples meet the {len(held_out):,} held-out images."
+    if data.held_out is not None:
+        unseen = data.held_out.pixels
+        return pixels, unseen, f"Samples meet the {len(unseen):,} test images that come with the data."
+    share = run.recipe.training.hold_out
+    if share:
+        first, second = (part.numpy() for part in held_out_rows(len(pixels), share, run.recipe.seed))
+        note = f"Samples meet the {len(second):,} images that training held out."
+        return pixels[np.sort(first)], pixels[np.sort(second)], note
+    order = np.random.default_rng(0).permutation(len(pixels))
+    half = len(pixels) // 2
+    return (
+        pixels[np.sort(order[half:])],
+        pixels[np.sort(order[:half])],
+        "No images were held out: samples meet half of the training images, so a model that learned them by "
+        "heart would look perfect. Give others (--held-out), or set training.hold_out.",
+    )

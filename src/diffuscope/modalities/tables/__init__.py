@@ -1,0 +1,1 @@
+"""Tables: columns of any kind, with missing values and a target."""

@@ -1,0 +1,129 @@
+r"""What lies behind numbers that were measured with noise of a known size?
+
+A model is asked at one noise level for all coordinates of a row, and columns of unlike units are noisy to
+unlike degrees: a deviation of s in the units of column j is one of :math:`\sigma_j = s\, |dz_j/dx_j|` in
+its coordinate. So each column is asked for at its own level. Of the others, the cleaner ones are brought
+to that level by noise of :math:`\sqrt{\sigma_j^2 - \sigma_i^2}`, over some draws of which the answer is
+averaged, and those that are noisier still are absent. What comes out is
+:math:`E[z_j \mid \text{a row no more telling than the one that was given}]`: right on average, and exact
+where all columns are equally noisy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from diffuscope.data.tables.columns.numeric import Number, as_finite
+from diffuscope.data.tables.values import restore
+from diffuscope.diffusion.masked import Given, PartialDenoiser
+from diffuscope.errors import InputError
+from diffuscope.model import Model
+from diffuscope.seeds import stream
+from diffuscope.threads import side_by_side
+
+__all__ = ["denoise_table"]
+
+_DRAWS = 8
+_ROWS = 2**12
+_ALIKE = 1e-6
+
+Floats = NDArray[np.float64]
+
+
+def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
+    """Return a table with the noise taken out of its numbers, of the kind that was fitted.
+
+    Parameters
+    ----------
+    model : Model
+        Of a table.
+    X : table of shape (n, d)
+        Missing values stay missing. Columns that are no floats are taken as exact.
+    noise_std : float or array_like of shape (d,)
+        Standard deviations of the noise, in the units of the columns.
+    seed : int
+        Of the noise that is added.
+
+    Raises
+    ------
+    InputError
+        When a deviation is negative, or not finite.
+    """
+    assert model.rows is not None
+    codec = model.rows.features
+    frame = codec.aligned(X)
+    stds = np.asarray(noise_std, dtype=np.float64)
+    if stds.shape not in ((), (len(codec.columns),)) or not (np.isfinite(stds) & (stds >= 0)).all():
+        raise InputError(
+            f"noise_std of shape {stds.shape} is not one number of at least 0, or one for each of the "
+            f"{len(codec.columns)} columns.",
+            "Give standard deviations in the units of the columns.",
+        )
+    stds = np.broadcast_to(stds, len(codec.columns))
+    points = model.rows.encode(X)
+    noise = np.zeros_like(points)
+    numbers = {j: c for j, c in enumerate(codec.columns) if isinstance(c, Number) and stds[j] > 0}
+    for j, column in numbers.items():
+        x = as_finite(frame.column(j), column.name)
+        with np.errstate(invalid="ignore"):
+            z, low, high = (column.line.forward(x + by * stds[j]) for by in (0, -1, 1))
+        place = codec.slices[column.name].start
+        points[:, place], noise[:, place] = z, np.nan_to_num((high - low) / 2)
+    clean = _denoise_points(model, points, noise, seed)
+    columns = [frame.column(j).reset_index(drop=True) for j in range(len(codec.columns))]
+    for j, column in numbers.items():
+        x = column.line.backward(clean[:, codec.slices[column.name].start])
+        columns[j] = restore(x, ~np.isnan(x), column.dtype, column.name)
+    return frame.container.assemble(columns, frame.index)
+
+
+def _denoise_points(model: Model, points: Floats, noise: Floats, seed: int) -> Floats:
+    """Return the means of clean coordinates (n, D) given noisy ones of such deviations; NaN stays."""
+    rows, sigma = torch.from_numpy(points), torch.from_numpy(noise)
+
+    def piece(start: int) -> Tensor:
+        part = slice(start, start + _ROWS)
+        return _denoise(model, rows[part], sigma[part], stream(seed, "denoise", start // _ROWS))
+
+    return torch.cat(list(side_by_side(piece, range(0, len(rows), _ROWS), model.device))).numpy()
+
+
+@torch.no_grad()
+def _denoise(model: Model, rows: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    missing = rows.isnan()
+    clean = rows.clone()
+    values, known = rows.nan_to_num(0.0), (sigma == 0) & ~missing
+    for j in range(rows.shape[1]):
+        noisy = (sigma[:, j] > 0) & ~missing[:, j]
+        if not noisy.any():
+            continue
+        level = sigma[noisy, j]
+        own = sigma[noisy]
+        lacking = (level[:, None].square() - own.square()).clamp_min(0).sqrt()
+        lacking[(own - level[:, None]).abs() <= _ALIKE * level[:, None]] = 0.0
+        absent = missing[noisy] | (own > level[:, None] * (1 + _ALIKE))
+        given = Given(values[noisy], known[noisy], absent)
+        extra = lacking.masked_fill(known[noisy] | absent, 0.0)
+        draws = _DRAWS if bool((extra > 0).any()) else 1
+        total = torch.zeros(int(noisy.sum()), dtype=torch.float64)
+        for _ in range(draws):
+            x_t = values[noisy] + extra * torch.randn(extra.shape, generator=generator, dtype=extra.dtype)
+            total += _ask(model, x_t, level, given)[:, j]
+        clean[noisy, j] = total / draws
+    return clean
+
+
+def _ask(model: Model, noisy: Tensor, ratio: Tensor, given: Given) -> Tensor:
+    """Return E[x_0] of points (n, D) that are x_0 with noise of deviations ``ratio`` (n,)."""
+    denoiser = model.denoiser
+    level = denoiser.schedule.at_ratio(ratio)
+    x_t = (level.alpha[:, None] * noisy).float().to(model.device)
+    if not isinstance(denoiser, PartialDenoiser):
+        return denoiser.forward(x_t, level).double().cpu()
+    told = Given(given.value.float(), given.known, given.absent)
+    return denoiser.forward(x_t, level, Given(*(part.to(model.device) for part in told))).double().cpu()

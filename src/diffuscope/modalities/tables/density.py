@@ -1,0 +1,241 @@
+r"""What is the density of a row, of which some columns may be missing?
+
+With the chain rule: categories c, one column after the other, then numbers x,
+
+.. math::  \log p(c, x) = \sum_j \log p(c_j \mid c_{<j}) + \log p(x \mid c).
+
+Each term is asked of the one network that is told what is known and what is absent. A category's
+probabilities are the mean of its coordinates, which is what a denoiser answers to noise alone:
+:math:`E[e_{c_j} \mid c_{<j}] = p(c_j \mid c_{<j})`. The numbers' density is that of the probability-flow
+ODE (:mod:`diffuscope.likelihood`) with the categories known. What is missing is absent throughout, and
+so is left out of the density. All is done in float64 and in the same steps for all rows: a row's value
+depends on no other row.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.data.tables import RowCodec
+from diffuscope.data.tables.columns.categories import Boolean, Category, Codes
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.masked import Given, PartialDenoiser
+from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.errors import InputError
+from diffuscope.likelihood import LogDensity, log_density
+from diffuscope.model import Model
+from diffuscope.seeds import stream
+from diffuscope.threads import side_by_side
+
+__all__ = ["Density"]
+
+_EXACT = 64  # coordinates up to which the divergence is exact
+_TOLERANCE = 1e-3
+_ROWS = 64  # that steps are chosen by
+_PIECE = 256
+# A row whose error may be larger, in nats and as a share of its density, is followed again in half the steps.
+_COARSE, _COARSE_SHARE = 0.2, 0.002
+_ROUNDS = 5
+_NOISES = 8  # draws of noise alone that probabilities are averaged over
+
+Floats = NDArray[np.float64]
+
+
+def _patterns(present: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return each pattern of what is present, shape (D,), and the rows that have it."""
+    patterns, which = torch.unique(present, dim=0, return_inverse=True)
+    return [(pattern, (which == i).nonzero()[:, 0]) for i, pattern in enumerate(patterns)]
+
+
+class Density:
+    """The density of a model's rows.
+
+    Parameters
+    ----------
+    model : Model
+        Of a table, told which coordinates are known.
+    """
+
+    def __init__(self, model: Model) -> None:
+        assert model.rows is not None
+        self.model = model
+        self.codes = _codes_of(model.rows)
+        is_number = torch.ones(model.dimension, dtype=torch.bool)
+        for place, _ in self.codes:
+            is_number[place] = False
+        self.is_number = is_number
+
+    def __call__(self, points: Floats, condition: NDArray[np.bool_] | None = None) -> Floats:
+        """Return the log-density of rows in the units of their coordinates, shape (n,).
+
+        Parameters
+        ----------
+        points : ndarray of shape (n, D)
+            NaN where a value is missing.
+        condition : ndarray of shape (D,), bool, optional
+            Coordinates given which the density is that of the others.
+
+        Raises
+        ------
+        InputError
+            When categories are coded as bits, which have no probabilities, or the network was not trained
+            for parts of rows, and these have holes or categories.
+        """
+        if any(codes.coding != "onehot" for _, codes in self.codes):
+            raise InputError(
+                "Categories coded as bits have no probabilities.", "Fit with categories='onehot'."
+            )
+        rows = torch.from_numpy(points)
+        given = torch.zeros(rows.shape[1], dtype=torch.bool)
+        if condition is not None:
+            given = torch.from_numpy(condition)
+        value = torch.zeros(len(rows), dtype=torch.float64)
+        for pattern, chosen in _patterns(~rows.isnan()):
+            self._check_can(pattern)
+            some = rows[chosen]
+            value[chosen] = self._categories(some, pattern, given) + self._numbers(some, pattern, given)
+        return value.numpy()
+
+    def _check_can(self, present: Tensor) -> None:
+        if not isinstance(self.model.denoiser, PartialDenoiser) and not (present & self.is_number).all():
+            raise InputError(
+                "This model has a density of whole rows of numbers only: its network was trained for these.",
+                "Fit with partial above 0.",
+            )
+
+    @cached_property
+    def _denoiser(self) -> Denoiser:
+        return copy.deepcopy(self.model.denoiser).double()
+
+    @cached_property
+    def _nodes(self) -> tuple[float, ...]:
+        """The steps in which the flow is followed, chosen once by rows that the model makes itself."""
+        rows = torch.from_numpy(self.model.sample(_ROWS).astype(np.float64))
+        everything = torch.ones(rows.shape[1], dtype=torch.bool)
+        return self._follow(rows, everything, self.is_number, None).nodes
+
+    def _categories(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
+        """Return the sum of log p(c_j | c_<j), shape (n,)."""
+        total = torch.zeros(len(rows), dtype=torch.float64)
+        known = given & present
+        for place, codes in self.codes:
+            if not present[place].all() or given[place].all():
+                continue
+            asked = torch.zeros_like(known)
+            asked[place] = True
+            # Rows that are alike in what is known have one answer.
+            values, back = torch.unique(rows.where(known, 0.0), dim=0, return_inverse=True)
+            p = self.probabilities(values, known, asked)[back]
+            index = torch.from_numpy(codes.decode(rows[:, place].numpy()))
+            total += p.gather(1, index[:, None])[:, 0].log()
+            known = known | asked
+        return total
+
+    @torch.no_grad()
+    def probabilities(self, values: Tensor, known: Tensor, asked: Tensor) -> Tensor:
+        """Return the probabilities of the categories of a column given what is known, shape (n, k).
+
+        Parameters
+        ----------
+        values : Tensor of shape (n, D), float64
+            Coordinates, where they are known.
+        known, asked : Tensor of shape (D,), bool
+            Which are known, and which are the column's; all others are absent.
+        """
+        denoiser = self._denoiser
+        assert isinstance(denoiser, PartialDenoiser)
+        assert denoiser.choices is not None
+        of_column = asked.to(self.model.device)[denoiser.choices.where]
+        schedule, device, d = self.model.denoiser.schedule, self.model.device, values.shape[1]
+        level = schedule(torch.tensor(schedule.t_max, dtype=torch.float64))
+        half = torch.randn((_NOISES // 2, d), generator=stream(0, "categories"), dtype=torch.float64)
+        noises = level.sigma * torch.cat([half, -half])
+
+        def piece(some: Tensor) -> Tensor:
+            given = self._given(some, known, ~(known | asked))
+            answers = [
+                denoiser.log_probabilities(x_t.expand_as(some).to(device), level, given) for x_t in noises
+            ]
+            return torch.stack(answers).exp().mean(0)[:, of_column].cpu()
+
+        return torch.cat(list(side_by_side(piece, torch.split(values, _PIECE), device)))
+
+    def _numbers(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
+        """Return log p(x | c), shape (n,)."""
+        asked = present & self.is_number & ~given
+        if not asked.any():
+            return torch.zeros(len(rows), dtype=torch.float64)
+
+        nodes = self._nodes
+
+        def piece(some: Tensor) -> Tensor:
+            return self._refined(some, present, asked, nodes)
+
+        return torch.cat(list(side_by_side(piece, torch.split(rows, _PIECE), self.model.device)))
+
+    def _refined(self, rows: Tensor, present: Tensor, asked: Tensor, nodes: Sequence[float]) -> Tensor:
+        """Return densities of rows; those that the steps are too coarse for are followed in finer ones."""
+        value = torch.full((len(rows),), -math.inf, dtype=torch.float64)
+        left = torch.arange(len(rows))
+        for _ in range(_ROUNDS):
+            found = self._follow(rows[left], present, asked, nodes)
+            value[left] = found.value.cpu().nan_to_num(-math.inf)
+            fine = found.error.cpu() < _COARSE + _COARSE_SHARE * value[left].abs()
+            left = left[~fine]
+            if not len(left):
+                break
+            nodes = sorted({*nodes, *((a + b) / 2 for a, b in itertools.pairwise(nodes))})
+        return value
+
+    def _follow(
+        self, rows: Tensor, present: Tensor, asked: Tensor, nodes: Sequence[float] | None
+    ) -> LogDensity:
+        device = self.model.device
+        given = self._given(rows.nan_to_num(0.0), present & ~asked, ~present)
+        part = _Part(self._denoiser, given, asked.to(device))
+        return log_density(
+            part,
+            self.model.denoiser.schedule,
+            rows[:, asked].to(device),
+            tolerance=_TOLERANCE,
+            probes=_EXACT,
+            nodes=nodes,
+        )
+
+    def _given(self, values: Tensor, known: Tensor, absent: Tensor) -> Given:
+        """Return what is given of rows (n, D) that are alike in what is."""
+        parts = (values, known.expand_as(values), absent.expand_as(values))
+        return Given(*(part.contiguous().to(self.model.device) for part in parts))
+
+
+class _Part:
+    """The denoiser of some of the coordinates of rows of which others are known or absent."""
+
+    def __init__(self, denoiser: Denoiser, given: Given, asked: Tensor) -> None:
+        self.denoiser, self.given, self.asked = denoiser, given, asked
+
+    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        if not isinstance(self.denoiser, PartialDenoiser):
+            return self.denoiser.forward(x_t, level)
+        index = self.asked.nonzero()[:, 0].expand(len(x_t), -1)
+        wide = torch.zeros_like(self.given.value).scatter(1, index, x_t)
+        return self.denoiser.forward(wide, level, self.given)[:, self.asked]
+
+
+def _codes_of(rows: RowCodec) -> list[tuple[slice, Codes]]:
+    """Return where the coordinates of each column of categories are, and what they mean."""
+    found, start = [], 0
+    for column in rows.columns:
+        if isinstance(column, Category | Boolean):
+            found.append((slice(start, start + column.width), column.codes))
+        start += column.width
+    return found

@@ -1,0 +1,211 @@
+"""How does one show somebody else how good a synthetic table is? By one file that can be mailed.
+
+The page has no scripts and asks nothing of any network: pictures are in it. It can be read on a phone, in the
+dark and on paper. Whatever stands in a table or is said about it is text, never markup: the template
+escapes all of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from diffuscope.data.tables import read_frame
+from diffuscope.errors import InputError
+from diffuscope.files import write_text
+from diffuscope.metrics import Measured
+from diffuscope.metrics.tabular.result import TABLE_METRICS, TableQuality, ratio_with_interval
+from diffuscope.modalities.tables.report_drawings import (
+    HEIGHT,
+    WIDTH,
+    draw_columns,
+    draw_distances,
+    draw_matrices,
+)
+
+__all__ = ["write_report"]
+
+_REACH = 2.5  # to which ratio the drawn intervals reach
+_COLORS = 256
+_PACKAGES = ("diffuscope", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+_STATES = {
+    "as real": "good",
+    "nearly": "good",
+    "worse": "bad",
+    "copied": "bad",
+}
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    train: Any,
+    held_out: Any,
+    synthetic: Any,
+    quality: TableQuality,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a page about a synthetic table: a verdict, all metrics, pictures, and how it was made.
+
+    Parameters
+    ----------
+    path : str or path
+        Of an HTML file. It appears whole or not at all.
+    title : str
+    train, held_out, synthetic : DataFrame
+        As they were measured; ``held_out`` may be None. Pictures show training and held-out rows together.
+    quality : TableQuality
+        Of the same tables.
+    facts : mapping of str to anything, optional
+        How the table was made: the recipe, its settings, dates, versions. A mapping in it is shown as a list.
+
+    Raises
+    ------
+    InputError
+        When the tables are not those that were measured.
+    RunError
+        When the file cannot be written.
+    """
+    write_text(path, _render(title, train, held_out, synthetic, quality, facts or {}))
+
+
+def _render(
+    title: str, train: Any, held_out: Any, synthetic: Any, quality: TableQuality, facts: Mapping[str, Any]
+) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    real, made = _pictured(train, held_out, synthetic)
+    if list(real.columns) != list(quality.columns):
+        raise InputError(
+            "The tables do not have the columns that were measured.",
+            "Give write_report the tables that measure_table was given.",
+        )
+    environment = Environment(
+        loader=PackageLoader("diffuscope.metrics.tabular", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names, matrices = ([], []) if quality.associations is None else draw_matrices(quality.associations)
+    privacy = quality.privacy
+    return environment.get_template("report.html").render(
+        title=title,
+        quality=quality,
+        metrics=_metrics(quality),
+        titles={name: metric.title for name, metric in TABLE_METRICS.items()},
+        columns=_columns(real, made, quality),
+        names=names,
+        matrices=matrices,
+        distances=None if privacy is None else draw_distances(privacy.distances, privacy.unseen_distances),
+        pairs=_pairs(real, made),
+        facts=_listed(facts),
+        versions=_versions(),
+        width=WIDTH,
+        height=HEIGHT,
+        reach=_REACH,
+    )
+
+
+def _pictured(train: Any, held_out: Any, synthetic: Any) -> tuple[Any, Any]:
+    """Return all real rows, and the synthetic ones with the same columns in the same order."""
+    import pandas as pd
+
+    real, made = read_frame(train).data, read_frame(synthetic).data
+    lost = [name for name in real.columns if name not in made.columns]
+    if lost:
+        raise InputError(f"The synthetic rows have no column named {lost[0]!r}.", "Give the same columns.")
+    if held_out is not None:
+        unseen = read_frame(held_out).data
+        if set(unseen.columns) != set(real.columns):
+            raise InputError("The held-out rows have other columns.", "Give the same columns.")
+        real = pd.concat([real, unseen[list(real.columns)]], ignore_index=True)
+    return real, made[list(real.columns)]
+
+
+def _metrics(quality: TableQuality) -> list[dict[str, Any]]:
+    """Return what the table of metrics says, a dict a row."""
+    return [
+        {
+            "title": TABLE_METRICS[name].title,
+            "about": TABLE_METRICS[name].about,
+            "better": TABLE_METRICS[name].better,
+            "floor": f"{m.floor:.3g}",
+            "value": f"{m.value:.3g}",
+            "ratio": ratio_with_interval(m),
+            "state": quality.off(name),
+            "look": _STATES[quality.off(name)],
+            "drawn": _interval(m),
+        }
+        for name, m in quality.metrics.items()
+    ]
+
+
+def _interval(m: Measured) -> dict[str, float]:
+    """Return where a ratio and its interval are on a scale from 0 to 2.5, in percent of it."""
+    low, at, high = (100 * min(max(x, 0.0), _REACH) / _REACH for x in (m.low, m.ratio, m.high))
+    return {"low": round(low, 2), "at": round(at, 2), "high": round(high, 2)}
+
+
+def _columns(real: Any, made: Any, quality: TableQuality) -> list[dict[str, Any]]:
+    """Return what the card of each column says."""
+    worst = set(quality.worst_columns(len(quality.columns)))
+    cards = []
+    for (name, column), drawing in zip(quality.columns.items(), draw_columns(real, made), strict=True):
+        m = column.distance
+        cards.append(
+            {
+                "name": str(name),
+                "kind": column.kind,
+                "drawing": drawing,
+                "ratio": ratio_with_interval(m),
+                "value": f"{m.value:.3f}",
+                "floor": f"{m.floor:.3f}",
+                "off": name in worst,
+                "missing": _missing(column.missing, column.synthetic_missing),
+                "new_values": column.new_values,
+            }
+        )
+    return cards
+
+
+def _missing(real: float, synthetic: float) -> str:
+    return f"{real:.1%} missing, synthetic {synthetic:.1%}" if max(real, synthetic) > 0 else ""
+
+
+def _pairs(real: Any, made: Any) -> str:
+    """Return the pair plot as a PNG in base64, its colours cut to 256."""
+    from PIL import Image
+
+    from diffuscope.plots import plot_pairs
+
+    drawn = io.BytesIO()
+    plot_pairs(real, made).savefig(drawn, format="png", dpi=120, facecolor="white")
+    small = io.BytesIO()
+    picture = Image.open(drawn).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
+    picture.save(small, format="png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode("ascii")
+
+
+def _listed(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return facts as pairs of text, those of a mapping in it as pairs again."""
+    return [
+        (str(name), _listed(value) if isinstance(value, Mapping) else str(value))
+        for name, value in facts.items()
+    ]
+
+
+def _versions() -> str:
+    said = [f"Python {platform.python_version()}"]
+    for package in _PACKAGES:
+        try:
+            said.append(f"{package} {version(package)}")
+        except PackageNotFoundError:  # it runs from a folder
+            continue
+    return ", ".join(said)

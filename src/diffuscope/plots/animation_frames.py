@@ -1,0 +1,235 @@
+"""What does one moment of a walk look like, in indices of one small palette?
+
+The background (frame, ticks, title) is drawn once. A frame then costs the ink of its points, one line of
+text and a progress bar, all written into the same array of indices. The palette is known beforehand,
+
+    [ white ... hue ... dark hue | white ... black for lines and text ],
+
+so nothing is ever quantised, and a frame goes to a GIF or a PNG as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from diffuscope.data.images.sheets import tiled
+from diffuscope.plots import FAINT, INK, MUTED
+from diffuscope.plots.ink import histogram, ink_level, ramp, rgb
+from diffuscope.plots.view import BINS, State, view_of
+
+__all__ = ["SOLID", "Frame", "SheetStage", "Stage"]
+
+Frame = NDArray[np.uint8]
+
+INKS = 48  # levels of ink; twice as many look the same and make files a third larger
+GREYS = 16
+SOLID = round(0.55 * (INKS - 1))  # the level of filled shapes: the hue itself, nearly
+
+
+class Stage:
+    """The fixed background of an animation, and the frames before it.
+
+    Parameters
+    ----------
+    states : sequence of State
+        All states of the animation: together they set the axes, which no frame can change.
+    color : str
+        The hue of the points.
+    title : str or None
+        Shown on top, in every frame.
+    size_px : int
+        Width and height of a frame, even.
+    reference : array_like of shape (n, d), optional
+        The data: they set the view. By default the sharpest state.
+
+    Attributes
+    ----------
+    palette : ndarray of uint8 of shape (INKS + GREYS, 3)
+        Red, green and blue of each index of a frame.
+    solid : int
+        The index of the hue itself.
+    """
+
+    solid = SOLID
+
+    def __init__(
+        self,
+        states: Sequence[State],
+        *,
+        color: str,
+        title: str | None,
+        size_px: int,
+        reference: ArrayLike | None = None,
+    ) -> None:
+        self.view = view_of(states, reference)
+        dark = np.linspace(1.0, 0.0, GREYS)[:, None] * (1.0 - rgb(INK)) + rgb(INK)
+        self.palette = np.round(255 * np.vstack([ramp(color, INKS), dark])).astype(np.uint8)
+        self._darkness = np.clip(np.round((255 - np.arange(256)) * (GREYS - 1) / (255 - 38)), 0, GREYS - 1)
+        self._size = size_px
+        self._lay_out()
+        self._figure, self._label = self._draw_background(title)
+        canvas: Any = FigureCanvasAgg(self._figure)
+        canvas.draw()
+        self._canvas = canvas
+        self._empty = canvas.copy_from_bbox(self._figure.bbox)
+        self._background = self._greys(slice(0, size_px), slice(0, size_px))
+
+    def frame(self, state: State) -> Frame:
+        """Draw ``state``: indices of the palette, (size_px, size_px), row 0 on top."""
+        frame = self._background.copy()
+        top, bottom, left, right = self._panel
+        shape = (bottom - top, right - left)
+        points = self.view.projection.transform(state.x)
+        ink = self._bars(points, shape) if points.shape[1] == 1 else self._discs(points, shape)
+        ink = ink[1:-1, 1:-1]  # the frame around the panel stays whole
+        np.copyto(frame[top + 1 : bottom - 1, left + 1 : right - 1], ink, where=ink > 0)
+        lost = len(points) - int(np.isfinite(points).all(axis=1).sum())
+        self._write(frame, state.label + (f"   ({lost:,} not finite)" if lost else ""))
+        self._bar(frame, state.progress)
+        return frame
+
+    def _lay_out(self) -> None:
+        """Place the parts on whole pixels, so that nothing is blurred or bleeds into another part."""
+        size = self._size
+        unit = size / 480
+        ticks = round(34 * unit)
+        side = size - 2 * ticks - round(8 * unit)
+        left = (size - side) // 2 + round(8 * unit)
+        bottom = size - round(8 * unit) - ticks
+        if not self.view.projection.is_identity:
+            bottom -= round(12 * unit)  # room for the names of the axes
+            side -= round(12 * unit)
+            left += round(6 * unit)
+        self._unit = unit
+        self._panel = (bottom - side, bottom, left, left + side)
+        self._header = (0, bottom - side - 2)
+
+    def _draw_background(self, title: str | None) -> tuple[Figure, Text]:
+        size, unit = self._size, self._unit
+        figure = Figure(figsize=(size / 100, size / 100), dpi=100)
+        top, bottom, left, right = self._panel
+        ax = figure.add_axes((left / size, 1 - bottom / size, (right - left) / size, (bottom - top) / size))
+        ax.set_xlim(*self.view.limits[0])
+        ax.set_ylim(*(self.view.limits[1] if len(self.view.limits) == 2 else (0, self.view.top)))
+        ax.spines[:].set(color=FAINT, linewidth=0.8 * unit)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(5, prune="both"))
+        ax.tick_params(colors=MUTED, color=FAINT, labelsize=7.5 * unit, length=3 * unit, width=0.8 * unit)
+        if not self.view.projection.is_identity:
+            across, up = self.view.projection.names()
+            ax.set_xlabel(across, color=MUTED, fontsize=7.5 * unit, labelpad=2 * unit)
+            ax.set_ylabel(up, color=MUTED, fontsize=7.5 * unit, labelpad=0)
+        middle = 1 - (self._header[1] / 2 + 2 * unit) / size
+        if title:
+            head = figure.text(left / size, middle, title, color=INK, fontsize=11 * unit, va="center")
+            canvas: Any = FigureCanvasAgg(figure)  # matplotlib does not type its canvas
+            wide, room = head.get_window_extent(canvas.get_renderer()).width, 0.65 * (right - left)
+            head.set_fontsize(11 * unit * min(1.0, room / wide))  # the label needs the rest of the line
+        where, align = (right / size, "right") if title else ((left + right) / 2 / size, "center")
+        label = figure.text(
+            where, middle, "", color=INK, fontsize=12 * unit, ha=align, va="center", animated=True
+        )
+        return figure, label
+
+    def _discs(self, points: NDArray[np.floating], shape: tuple[int, int]) -> Frame:
+        return np.round(ink_level(points, self.view.limits, shape) * (INKS - 1)).astype(np.uint8)
+
+    def _bars(self, points: NDArray[np.floating], shape: tuple[int, int]) -> Frame:
+        """Draw a histogram whose bars end on fractions of a pixel, so that they rise smoothly."""
+        rows, columns = shape
+        density = histogram(points, self.view.limits, BINS)
+        height = density[np.arange(columns) * BINS // columns] * (rows / self.view.top)
+        covered = np.clip(height[None, :] - np.arange(rows - 1, -1, -1)[:, None], 0.0, 1.0)
+        return np.round(covered * SOLID).astype(np.uint8)
+
+    def _write(self, frame: Frame, label: str) -> None:
+        self._canvas.restore_region(self._empty)
+        self._label.set_text(label)
+        self._figure.draw_artist(self._label)
+        rows = slice(*self._header)
+        frame[rows] = self._greys(rows, slice(0, self._size))
+
+    def _bar(self, frame: Frame, progress: float) -> None:
+        thick = max(2, round(4 * self._unit))
+        done = round(self._size * min(max(progress, 0.0), 1.0))
+        frame[-thick:, :done] = SOLID
+        frame[-thick:, done:] = INKS + 1  # a track, one grey from white
+
+    def _greys(self, rows: slice, columns: slice) -> Frame:
+        """Return what the canvas holds as greys of the palette."""
+        brightness = np.asarray(self._canvas.buffer_rgba())[rows, columns, 1]
+        indices: Frame = (INKS + self._darkness[brightness]).astype(np.uint8)
+        return indices
+
+
+class SheetStage:
+    """The frames of an animation of images: a sheet of them, with a progress bar below.
+
+    Grey images are drawn in 256 greys, coloured ones in the 256 colours that suit the last state best.
+
+    Parameters
+    ----------
+    states : sequence of State
+        With x of shape (n, channels, height, width), values 0 to 255, all of the same shape.
+    color : str
+        The hue of the progress bar.
+    size_px : int
+        About the width of a frame: images are enlarged by whole factors.
+
+    Attributes
+    ----------
+    palette : ndarray of uint8 of shape (256, 3)
+    solid : int
+    """
+
+    solid = 256 - 3
+
+    def __init__(self, states: Sequence[State], *, color: str, size_px: int) -> None:
+        n, channels, _, width = states[0].x.shape
+        least = math.ceil(math.sqrt(n))
+        self._columns = next((c for c in range(least, 2 * least) if n % c == 0), least)
+        self._gap = max(1, round(width / 14))
+        self._factor = max(1, round(size_px / (self._columns * (width + self._gap))))
+        own = [rgb(color), np.full(3, 0.9), np.ones(3)]  # of the bar, its track, and what is white
+        own_colors = np.round(255 * np.array(own)).astype(np.uint8)
+        free = 256 - len(own)
+        self._quantised: Image.Image | None = None
+        if channels == 1:
+            greys = np.round(np.linspace(0, 255, free)).astype(np.uint8)
+            self.palette = np.vstack([np.repeat(greys[:, None], 3, axis=1), own_colors])
+        else:
+            last = Image.fromarray(tiled(states[-1].x, self._columns, self._gap))
+            self._quantised = last.quantize(free, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            found = np.array(self._quantised.getpalette(), np.uint8).reshape(-1, 3)[:free]
+            self.palette = np.vstack([found, np.zeros((free - len(found), 3), np.uint8), own_colors])
+        self._bar, self._track, self._white = (np.uint8(free + i) for i in range(3))
+
+    def frame(self, state: State) -> Frame:
+        """Draw ``state``: indices of the palette, row 0 on top, of even height and width."""
+        sheet = tiled(state.x, self._columns, self._gap)
+        if self._quantised is None:
+            values = np.arange(256) * (256 - 4) / 255
+            indices = np.round(values).astype(np.uint8)[sheet[:, :, 0]]
+            indices[tiled(np.zeros_like(state.x), self._columns, self._gap)[:, :, 0] == 255] = self._white
+        else:
+            image = Image.fromarray(sheet).quantize(palette=self._quantised, dither=Image.Dither.NONE)
+            indices = np.asarray(image).copy()
+        indices = indices.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
+        height, width = indices.shape
+        thick = max(4, width // 100)
+        frame = np.full((height + 2 * thick + (height % 2), width + width % 2), self._white, np.uint8)
+        frame[:height, :width] = indices
+        done = round(width * min(max(state.progress, 0.0), 1.0))
+        frame[height + thick : height + 2 * thick] = self._track
+        frame[height + thick : height + 2 * thick, :done] = self._bar
+        return frame
