@@ -19,7 +19,7 @@ import diffuscope
 from diffuscope.data.images import load_images, to_model, to_pixels
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_sample
-from diffuscope.diffusion.samplers import make_sampler, walk
+from diffuscope.diffusion.samplers import make_sampler, trajectory
 from diffuscope.metrics import frechet_distance
 from diffuscope.metrics.features import cached_classifier
 from diffuscope.oracle import EmpiricalOracle
@@ -65,7 +65,7 @@ def main() -> None:
             x = torch.randn(part.shape, generator=generator, dtype=part.dtype)
             if true_start:
                 x = q_sample(part, grid.levels.at(0), x)
-            *_, last = walk(denoiser, x, grid, sampler, generator)
+            *_, last = trajectory(denoiser, x, grid, sampler, generator)
             return last.x
 
         return torch.cat(list(side_by_side(piece, range(0, options.n, AT_ONCE))))

@@ -23,7 +23,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_sample
-from diffuscope.diffusion.samplers import DDPM, Sampler, walk
+from diffuscope.diffusion.samplers import DDPM, Sampler, trajectory
 from diffuscope.diffusion.schedules import Grid, Schedule
 from diffuscope.metrics import against_floor, sliced_wasserstein
 from diffuscope.oracle import oracle_for
@@ -54,10 +54,10 @@ def real(seed: int) -> np.ndarray:
 def sample(
     denoiser: DenoiserLike, schedule: Schedule, sampler: Sampler, start: Start, seed: int
 ) -> np.ndarray:
-    """Walk back in all steps of the schedule."""
+    """SamplingContext back in all steps of the schedule."""
     grid = schedule.grid(100)
     generator = torch.Generator().manual_seed(seed + 1)
-    *_, last = walk(denoiser, start(grid, seed), grid, sampler, generator)
+    *_, last = trajectory(denoiser, start(grid, seed), grid, sampler, generator)
     return last.x.numpy()
 
 

@@ -27,7 +27,7 @@ import diffuscope
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
 from diffuscope.diagnosis import Diagnosis
-from diffuscope.diffusion.samplers import Walk
+from diffuscope.diffusion.samplers import SamplingContext
 from diffuscope.diffusion.schedules import NoiseLevel, cosine, linear
 from diffuscope.errors import RunError
 
@@ -169,12 +169,12 @@ class LogOfTime(nn.Module):
         return self.network(x, t) + 0 * t.float().log()[:, None]
 
 
-def ancestral(walk: Walk, x: Tensor, noise: str = "sound", clip: float | None = None) -> Tensor:
+def ancestral(context: SamplingContext, x: Tensor, noise: str = "sound", clip: float | None = None) -> Tensor:
     """Take a step as a sampler of one's own does, soundly or not."""
-    x_0 = walk.estimate(x)
+    x_0 = context.estimate(x)
     if clip is not None:
         x_0 = x_0.clamp(-clip, clip)
-    now, target = walk.now, walk.target
+    now, target = context.now, context.target
     share = (now.alpha / target.alpha).item()
     added = now.sigma.item() ** 2 - share**2 * target.sigma.item() ** 2
     kept = share * target.sigma.item() ** 2 / now.sigma.item() ** 2
@@ -182,9 +182,9 @@ def ancestral(walk: Walk, x: Tensor, noise: str = "sound", clip: float | None = 
     std = math.sqrt(added) * target.sigma.item() / now.sigma.item()
     if noise == "none":
         return mean
-    if noise == "last" and walk.is_last:
+    if noise == "last" and context.is_last:
         std = 0.2
-    return mean + std * walk.noise(x)
+    return mean + std * context.noise(x)
 
 
 def clamping(bound: float) -> Diagnosis:
@@ -259,11 +259,11 @@ PIPELINES: list[tuple[str, str | None, Callable[[], Diagnosis]]] = [
     ("predicts x_0, read as ε", "prediction_type", lambda: own("data").diagnose()),
     ("predicts v, read as ε", "prediction_type", lambda: own("velocity").diagnose()),
     ("a sampler without noise", "noise_missing", lambda: own().diagnose(
-        sampler=lambda walk, x: ancestral(walk, x, "none"))),
+        sampler=lambda context, x: ancestral(context, x, "none"))),
     ("noise in the last step", "noise_last_step", lambda: own().diagnose(
-        sampler=lambda walk, x: ancestral(walk, x, "last"))),
+        sampler=lambda context, x: ancestral(context, x, "last"))),
     ("x_0 clipped to [−1, 1] by the sampler", "clipping", lambda: own().diagnose(
-        sampler=lambda walk, x: ancestral(walk, x, clip=1.0))),
+        sampler=lambda context, x: ancestral(context, x, clip=1.0))),
     ("x_0 clipped to [−1, 1] by the denoiser", "clipping", lambda: clamping(1.0)),
     ("own loop without noise, only its samples seen", "noise_missing", lambda: own().diagnose(
         samples=loop(own(), 20_000, keep_noise=False))),

@@ -17,7 +17,7 @@ import numpy as np
 from memory import BETWEEN, MIB
 from report import parser, publish, table
 
-from diffuscope.metrics import Yardstick
+from diffuscope.metrics import MetricSuite
 
 DRAWS, PAIRS, POINTS, TRAINING = 10, 32, 10_000, 100_000
 
@@ -37,10 +37,10 @@ def measure(d: int) -> dict[str, float]:
     real, generated = rng.normal(size=(2, DRAWS, POINTS, d))
     pairs = [tuple(rng.normal(size=(2, POINTS, d))) for _ in range(PAIRS)]
     begun = perf_counter()
-    yardstick = Yardstick(real, pairs, training=rng.normal(size=(TRAINING, d)), log_density=log_density)
-    metrics = len(yardstick.measure(generated))
+    suite = MetricSuite(real, pairs, training=rng.normal(size=(TRAINING, d)), log_density=log_density)
+    metrics = len(suite.measure(generated))
     first = perf_counter()
-    yardstick.measure(1.1 * generated)
+    suite.measure(1.1 * generated)
     return {"metrics": metrics, "first": first - begun, "second": perf_counter() - first}
 
 

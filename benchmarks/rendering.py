@@ -18,7 +18,7 @@ from diffuscope.plots import State
 from diffuscope.plots.animation import save_animation
 
 
-def walk(n: int, frames: int) -> list[State]:
+def trajectory(n: int, frames: int) -> list[State]:
     """Make clouds of n points on their way from noise to the S-curve."""
     x = load_dataset("s_curve", size=n).x
     eps = np.random.default_rng(0).standard_normal(x.shape)
@@ -35,7 +35,7 @@ def main() -> None:
 
     rows = []
     for n in options.points:
-        states = walk(n, options.frames)
+        states = trajectory(n, options.frames)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "walk.gif"
             seconds = [

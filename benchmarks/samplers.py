@@ -15,7 +15,7 @@ from fast_recipe import N, distances, fresh, trained
 from report import parser, publish, table
 
 import diffuscope
-from diffuscope.diffusion.samplers import SAMPLERS, walk
+from diffuscope.diffusion.samplers import SAMPLERS, trajectory
 from diffuscope.diffusion.schedules import NoiseLevel
 
 
@@ -53,7 +53,7 @@ def main() -> None:
         for steps in options.steps:
             asked = 0
             grid, way = model.plan(sampler, steps)
-            for _ in walk(counted, torch.zeros(1, model.dimension), grid, way, torch.Generator()):
+            for _ in trajectory(counted, torch.zeros(1, model.dimension), grid, way, torch.Generator()):
                 pass
             samples = np.split(model.sample(options.clouds * N, sampler=sampler, steps=steps), options.clouds)
             ratio = np.mean(distances(list(zip(samples, real, strict=True)))) / floor

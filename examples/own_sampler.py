@@ -1,9 +1,9 @@
-"""A sampler of one's own: one step of the walk from noise to data, (walk, x) -> x.
+"""A sampler of one's own: one step of the walk from noise to data, (context, x) -> x.
 
     python examples/own_sampler.py [DIRECTORY]
 
-``walk.now`` and ``walk.target`` are the noise levels before and after the step, ``walk.denoiser(x, level)``
-estimates the clean data. In y = x / alpha and r = sigma / alpha the walk is dy = eps dr; this is the
+``context.now`` and ``context.target`` are the noise levels before and after the step, ``context.denoiser(x,
+level)`` estimates the clean data. In y = x / alpha and r = sigma / alpha the walk is dy = eps dr; this is the
 midpoint rule for it.
 """
 
@@ -14,14 +14,14 @@ from diffuscope.diffusion.denoiser import eps_from_data
 
 
 # --- own part
-def midpoint(walk, x):
-    middle = walk.grid.at_ratio((walk.now.ratio + walk.target.ratio) / 2)
-    halfway = move(x, noise_in(walk, x, walk.now), walk.now, middle)
-    return move(x, noise_in(walk, halfway, middle), walk.now, walk.target)
+def midpoint(context, x):
+    middle = context.grid.at_ratio((context.now.ratio + context.target.ratio) / 2)
+    halfway = move(x, noise_in(context, x, context.now), context.now, middle)
+    return move(x, noise_in(context, halfway, middle), context.now, context.target)
 
 
-def noise_in(walk, x, level):
-    return eps_from_data(walk.denoiser(x, level), x, level)
+def noise_in(context, x, level):
+    return eps_from_data(context.denoiser(x, level), x, level)
 
 
 def move(x, eps, now, to):

@@ -29,7 +29,7 @@ def _no_warnings():
         yield
 
 
-def walk(steps: int = 6, d: int = 2, n: int = 400, last: float = 0.1) -> list[State]:
+def trajectory(steps: int = 6, d: int = 2, n: int = 400, last: float = 0.1) -> list[State]:
     rng = np.random.default_rng(0)
     return [
         State(scale * rng.normal(size=(n, d)), rf"$\mathbf{{x}}_{{{steps - k}}}$", k / max(steps - 1, 1))
@@ -61,7 +61,7 @@ def inside(states: list[State]) -> tuple[slice, slice]:
 
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_axes_are_fixed_over_all_frames(tmp_path, d):
-    states = walk(d=d)
+    states = trajectory(d=d)
     save_animation(states, tmp_path / "a.gif")
     frames, _, _ = read(tmp_path / "a.gif")
     assert len(frames) == len(states)
@@ -113,28 +113,28 @@ def test_a_histogram_has_the_area_of_its_points():
 
 
 def test_durations_are_honoured_and_the_last_frame_is_held(tmp_path):
-    save_animation(walk(), tmp_path / "a.gif", frame_ms=300, hold_ms=2_000)
+    save_animation(trajectory(), tmp_path / "a.gif", frame_ms=300, hold_ms=2_000)
     _, times, info = read(tmp_path / "a.gif")
     assert times == [300] * 5 + [2_000]
     assert info["loop"] == 0
 
 
 def test_what_rounding_takes_from_one_frame_it_gives_to_the_next(tmp_path):
-    save_animation(walk(10), tmp_path / "a.gif", frame_ms=33, hold_ms=0)
+    save_animation(trajectory(10), tmp_path / "a.gif", frame_ms=33, hold_ms=0)
     _, times, _ = read(tmp_path / "a.gif")
     assert set(times) == {30, 40}
     assert sum(times) == 330
 
 
 def test_the_first_frame_is_not_duplicated(tmp_path):
-    save_animation(walk(), tmp_path / "a.gif")
+    save_animation(trajectory(), tmp_path / "a.gif")
     frames, _, _ = read(tmp_path / "a.gif")
     assert (frames[0] != frames[1]).mean() > 1e-3
     assert len(frames) == 6
 
 
 def test_frames_that_look_alike_keep_their_time(tmp_path):
-    state = walk(1)[0]
+    state = trajectory(1)[0]
     save_animation([state] * 3, tmp_path / "a.gif", frame_ms=100, hold_ms=500)
     _, times, _ = read(tmp_path / "a.gif")
     assert sum(times) == 700
@@ -142,12 +142,12 @@ def test_frames_that_look_alike_keep_their_time(tmp_path):
 
 @pytest.mark.parametrize(("loop", "stored"), [(0, 0), (1, None), (3, 2)])
 def test_a_gif_plays_as_often_as_asked(tmp_path, loop, stored):
-    save_animation(walk(2), tmp_path / "a.gif", loop=loop)
+    save_animation(trajectory(2), tmp_path / "a.gif", loop=loop)
     assert read(tmp_path / "a.gif")[2].get("loop") == stored
 
 
 def test_label_and_progress_bar_follow_the_states(tmp_path):
-    states = walk()
+    states = trajectory()
     stage = Stage(states, color=DATA, title="a title", size_px=480)
     frames = [stage.frame(state) for state in states]
     done = [(frame[-2] == _frames.SOLID).sum() for frame in frames]
@@ -161,7 +161,7 @@ def test_label_and_progress_bar_follow_the_states(tmp_path):
     "title", [None, "short", "a title that is far too long for one line of a small picture"]
 )
 def test_a_title_leaves_room_for_the_label(title):
-    states = walk(2)
+    states = trajectory(2)
     stage = Stage(states, color=DATA, title=title, size_px=480)
     changed = (stage.frame(states[0]) != stage.frame(states[1]))[: stage._header[1]]
     left = np.flatnonzero(changed.any(axis=0)).min()
@@ -169,7 +169,7 @@ def test_a_title_leaves_room_for_the_label(title):
 
 
 def test_lost_points_are_counted_and_the_others_drawn(tmp_path):
-    states = walk()
+    states = trajectory()
     states[3].x[:7] = np.nan
     states[4].x[:] = 1e300
     states[2].x[:] = np.inf
@@ -182,24 +182,24 @@ def test_lost_points_are_counted_and_the_others_drawn(tmp_path):
 def test_the_same_states_give_the_same_bytes(tmp_path):
     for suffix in (".gif", ".html"):
         for name in "ab":
-            save_animation(walk(3), tmp_path / f"{name}{suffix}", title="t")
+            save_animation(trajectory(3), tmp_path / f"{name}{suffix}", title="t")
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
 def test_size_is_in_pixels_and_even(tmp_path):
-    save_animation(walk(2), tmp_path / "a.gif", size_px=241)
+    save_animation(trajectory(2), tmp_path / "a.gif", size_px=241)
     assert read(tmp_path / "a.gif")[0][0].shape == (242, 242, 3)
 
 
 def test_one_state_is_a_still_picture(tmp_path):
-    save_animation(walk(1), tmp_path / "a.gif")
-    save_animation(walk(1), tmp_path / "a.html")
+    save_animation(trajectory(1), tmp_path / "a.gif")
+    save_animation(trajectory(1), tmp_path / "a.html")
     with Image.open(tmp_path / "a.gif") as image:
         assert image.n_frames == 1
 
 
 def test_html_is_self_contained_and_has_every_frame(tmp_path):
-    states = walk()
+    states = trajectory()
     save_animation(states, tmp_path / "a.html", frame_ms=150, title="<b> & $x$")
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     written = re.sub(r'^"[A-Za-z0-9+/=]+"', "", page, flags=re.MULTILINE)
@@ -219,7 +219,7 @@ def test_html_is_self_contained_and_has_every_frame(tmp_path):
 
 def test_mp4_has_the_frames_and_the_time_that_were_asked_for(tmp_path):
     ffmpeg = ffmpeg_or_skip()
-    states, path = walk(), tmp_path / "a.mp4"
+    states, path = trajectory(), tmp_path / "a.mp4"
     save_animation(states, path, frame_ms=100, hold_ms=500, size_px=240)
     decode = [ffmpeg, "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
     decoded = subprocess.run(decode, check=True, capture_output=True)
@@ -238,7 +238,7 @@ def test_mp4_without_ffmpeg_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(RunError, match="pip install imageio-ffmpeg"):
-        save_animation(walk(2), tmp_path / "a.mp4")
+        save_animation(trajectory(2), tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -250,7 +250,7 @@ def test_an_ffmpeg_that_fails_is_quoted_and_leaves_the_old_file(tmp_path, monkey
     path = tmp_path / "a.mp4"
     path.write_bytes(b"old")
     with pytest.raises(RunError, match="Unknown encoder libx264"):
-        save_animation(walk(3), path)
+        save_animation(trajectory(3), path)
     assert path.read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "ffmpeg"]
 
@@ -259,7 +259,7 @@ def test_an_ffmpeg_that_fails_is_quoted_and_leaves_the_old_file(tmp_path, monkey
 def test_a_failure_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch, suffix):
     if suffix == ".mp4":
         ffmpeg_or_skip()
-    states = walk(4)
+    states = trajectory(4)
     draw = Stage.frame
 
     def failing(self, state):
@@ -288,7 +288,7 @@ def test_a_failure_on_the_way_leaves_nothing_behind(tmp_path, monkeypatch, suffi
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, name, options, message):
     with pytest.raises(InputError, match=message):
-        save_animation(walk(2), tmp_path / name, **options)
+        save_animation(trajectory(2), tmp_path / name, **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -296,5 +296,5 @@ def test_no_states_and_mixed_dimensions_are_refused(tmp_path):
     with pytest.raises(InputError, match="no states"):
         save_animation([], tmp_path / "a.gif")
     with pytest.raises(InputError, match="cannot share a picture"):
-        save_animation([*walk(2), *walk(1, d=3)], tmp_path / "a.gif")
+        save_animation([*trajectory(2), *trajectory(1, d=3)], tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []

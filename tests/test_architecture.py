@@ -49,7 +49,7 @@ UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "np.load"
 
 def imports(tree: ast.AST) -> Iterator[str]:
     """Yield all modules that ``tree`` imports by full name, inside functions and for types as well."""
-    for node in ast.walk(tree):
+    for node in ast.trajectory(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -75,7 +75,7 @@ def parse(path: Path) -> ast.Module:
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return (node for node in ast.trajectory(tree) if isinstance(node, ast.Call))
 
 
 def test_every_module_has_its_layer():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.process import q_sample
-from diffuscope.diffusion.samplers import DDPM, Walk, prior, walk
+from diffuscope.diffusion.samplers import DDPM, SamplingContext, prior, trajectory
 from diffuscope.diffusion.schedules import linear
 from diffuscope.networks import ArticleMLP
 
@@ -177,7 +177,7 @@ def test_one_reverse_step_is_the_articles_p_sample(step: int, dtype: torch.dtype
     x = torch.randn((50, 2), generator=generator(0), dtype=dtype)
     torch.manual_seed(5)
     expected = p_sample(theirs, Tables(dtype), x, step)
-    way = Walk(ours, ours.schedule.grid(T), generator(5), step=T - 1 - step)
+    way = SamplingContext(ours, ours.schedule.grid(T), generator(5), step=T - 1 - step)
     assert way.now.t == step
     with torch.no_grad():
         moved = DDPM("beta")(way, x)
@@ -191,7 +191,7 @@ def test_whole_walk_is_the_articles_p_sample_loop(dtype: torch.dtype, tolerance:
     torch.manual_seed(5)
     with torch.no_grad():
         expected = p_sample_loop(theirs, Tables(dtype), x)
-    states = list(walk(ours, x, ours.schedule.grid(T), DDPM("beta"), generator(5)))
+    states = list(trajectory(ours, x, ours.schedule.grid(T), DDPM("beta"), generator(5)))
     assert len(states) == len(expected) == T + 1
     for ours_, theirs_ in zip(states, expected, strict=True):
         torch.testing.assert_close(ours_.x, theirs_, rtol=0, atol=tolerance)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from diffuscope.diffusion.masked import FLAGS, Choice, Choices, Given, PartialDenoiser, PartialLoss
+from diffuscope.diffusion.masked import FLAGS, Choice, Choices, Mask, MaskedDenoiser, MaskedLoss
 from diffuscope.diffusion.schedules import EDM
 from diffuscope.networks import ResMLP
 
@@ -27,7 +27,7 @@ def denoiser(choices):
     torch.manual_seed(0)
     network = ResMLP(6, width=8, depth=1, flags=FLAGS * 6)  # its answers are 0 before it is trained
     network.choices = choices
-    return PartialDenoiser(network, EDM(), "edm")
+    return MaskedDenoiser(network, EDM(), "edm")
 
 
 def code(first, second):
@@ -55,7 +55,7 @@ def test_little_noise_leaves_no_doubt_and_no_overflow(denoiser):
 
 
 def test_noise_alone_leaves_the_shares(denoiser):
-    given = Given.nothing(torch.zeros(4, 6))
+    given = Mask.nothing(torch.zeros(4, 6))
     log_p = denoiser.log_probabilities(torch.randn(4, 6), EDM()(torch.tensor(20.0)), given)
     assert torch.allclose(log_p.exp(), torch.tensor([*SHARES, *OTHER]).expand(4, -1), atol=1e-6)
 
@@ -74,7 +74,7 @@ def test_the_loss_of_the_law_is_its_entropy(denoiser, choices):
     first, second = torch.multinomial(torch.tensor(SHARES), n, True), torch.randint(0, 2, (n,))
     codes = 1.5 * (torch.eye(3)[first] - torch.tensor(SHARES)), 2.0 * (torch.eye(2)[second] - 0.5)
     x_0 = torch.cat([torch.zeros(n, 1), *codes], 1)
-    loss = PartialLoss(weighting="edm", partial=0.0).of_columns((0, 1, 1, 1, 2, 2), choices)
+    loss = MaskedLoss(weighting="edm", partial=0.0).of_columns((0, 1, 1, 1, 2, 2), choices)
     level = EDM(sigma_max=1e4)(torch.full((n,), 1e4, dtype=torch.float64))
     examples = loss.examples(denoiser, x_0, level, torch.randn(n, 6))
     examples.target[:, 0] = 0.0  # the number's part is not asked here
@@ -85,7 +85,7 @@ def test_the_loss_of_the_law_is_its_entropy(denoiser, choices):
 def test_what_is_known_or_absent_costs_nothing(denoiser, choices):
     x_0 = code(0, 1).repeat(64, 1)
     x_0[:, 1:4] = math.nan
-    loss = PartialLoss(weighting="edm", partial=0.0).of_columns((0, 1, 1, 1, 2, 2), choices)
+    loss = MaskedLoss(weighting="edm", partial=0.0).of_columns((0, 1, 1, 1, 2, 2), choices)
     level = EDM()(torch.full((64,), 1.0, dtype=torch.float64))
     examples = loss.examples(denoiser, x_0, level, torch.randn(64, 6))
     output = torch.zeros(64, 6)

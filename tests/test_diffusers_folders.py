@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import diffuscope
 from diffuscope.cli import main
 from diffuscope.data.affine import Scaling
-from diffuscope.diffusion.samplers import walk
+from diffuscope.diffusion.samplers import trajectory
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.exchange import export_diffusers, import_diffusers
 from diffuscope.model import Model
@@ -76,10 +76,10 @@ def test_an_exported_model_gives_the_same_images_there(pipeline, changes, tmp_pa
     opened = getattr(diffusers, pipeline).from_pretrained(folder)
     grid, sampler = model.plan(None if model.recipe.sampling.name == "ddpm" else "ddim")
     x = torch.randn((4, *model.shape), generator=torch.Generator().manual_seed(1))
-    *_, last = walk(model.denoiser, x, grid, sampler, torch.Generator().manual_seed(5))
+    *_, last = trajectory(model.denoiser, x, grid, sampler, torch.Generator().manual_seed(5))
     assert agreement(last.x, their_walk(opened, x, grid.n_steps)) <= 1e-4
     again = import_diffusers(folder, device="cpu")
-    *_, last_again = walk(again.denoiser, x, grid, sampler, torch.Generator().manual_seed(5))
+    *_, last_again = trajectory(again.denoiser, x, grid, sampler, torch.Generator().manual_seed(5))
     assert torch.equal(last_again.x, last.x)
     for section in ("schedule", "network", "denoiser"):
         assert getattr(again.recipe, section) == getattr(model.recipe, section)
@@ -92,7 +92,7 @@ def test_an_exported_model_knows_its_classes(tmp_path):
     grid, sampler = model.plan()
     label = torch.tensor([0, 1, 2])  # the last: any
     x = torch.randn((3, *model.shape), generator=torch.Generator().manual_seed(1))
-    *_, last = walk(model.denoiser.told(label), x, grid, sampler, torch.Generator())
+    *_, last = trajectory(model.denoiser.conditioned(label), x, grid, sampler, torch.Generator())
     assert agreement(last.x, their_walk(opened, x, grid.n_steps, label)) <= 1e-4
     read = import_diffusers(folder, device="cpu")
     assert read.recipe.data.classes == ("cat", "dog")

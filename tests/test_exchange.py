@@ -80,12 +80,12 @@ def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, 
     monkeypatch.setitem(sys.modules, "torch", None)  # whoever imports it fails
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     monkeypatch.undo()
-    from diffuscope.diffusion.samplers import make_sampler, walk
+    from diffuscope.diffusion.samplers import make_sampler, trajectory
 
     grid, _ = model.plan()
     noise = np.random.default_rng(0).normal(size=(4, *model.shape)).astype(np.float32)
     start = torch.from_numpy((about["prior_std"] * noise).astype(np.float32))
-    *_, last = walk(model.denoiser, start, grid, make_sampler("ddim"), torch.Generator())
+    *_, last = trajectory(model.denoiser, start, grid, make_sampler("ddim"), torch.Generator())
     ours, theirs = model.scaling.to_data(last.x), np.load(tmp_path / "samples.npy")
     assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(ours).max()
 

@@ -307,8 +307,8 @@ def test_a_loss_of_ones_own_is_what_is_trained_on(tiny):
         diffuscope.train("s_curve", recipe=own.path / "recipe.toml", out=own.path.with_name("x"))
 
 
-def denoise_at_once(walk, x):
-    return walk.estimate(x)
+def denoise_at_once(context, x):
+    return context.estimate(x)
 
 
 def test_a_sampler_of_ones_own_is_what_is_sampled_with(tiny):

@@ -1,4 +1,4 @@
-"""Is the forward process one process: do its steps compose, and does its posterior obey Bayes?"""
+"""Is the forward process one process: do its steps compose, and does its posterior run_job Bayes?"""
 
 from __future__ import annotations
 

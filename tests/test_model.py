@@ -117,7 +117,7 @@ def test_a_sampler_is_a_name_with_settings_or_a_function():
     half, full = model.sample(20, sampler="ddim", eta=0.5), model.sample(20, sampler="ddim", eta=1.0)
     assert not np.array_equal(half, full)
     np.testing.assert_allclose(
-        model.sample(20, sampler=lambda walk, x: torch.zeros_like(x)), np.tile([5.0, 6.0], (20, 1))
+        model.sample(20, sampler=lambda context, x: torch.zeros_like(x)), np.tile([5.0, 6.0], (20, 1))
     )
 
 
@@ -134,7 +134,7 @@ def test_a_sampler_is_a_name_with_settings_or_a_function():
         ({"spacing": "karas"}, "Did you mean 'karras'"),
         ({"sampler": "ddim", "eta": "high"}, "eta = 'high'"),
         ({"sampler": "ddim", "etta": 1.0}, "Did you mean 'eta'"),
-        ({"sampler": lambda walk, x: x, "eta": 1.0}, "has its settings already"),
+        ({"sampler": lambda context, x: x, "eta": 1.0}, "has its settings already"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(wanted, words):

@@ -16,7 +16,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import POINT_SETS, load_dataset
-from diffuscope.diffusion.samplers import DDIM, Heun, prior, walk
+from diffuscope.diffusion.samplers import DDIM, Heun, prior, trajectory
 from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.metrics import sliced_wasserstein
@@ -423,7 +423,7 @@ def test_walks_from_an_oracle_end_in_the_data(name, schedule, sampler):
     grid = schedule.grid(40, "karras")
     generator = torch.Generator().manual_seed(0)
     x = prior(grid, (3000, 2), generator)
-    *_, last = islice(walk(law.scaled(scaling), x, grid, sampler, generator), 50)
+    *_, last = islice(trajectory(law.scaled(scaling), x, grid, sampler, generator), 50)
     generated = scaling.to_data(last.x)
     a, b, c = (law.draw(3000, seed).numpy() for seed in (2, 3, 4))
     floor = (sliced_wasserstein(a, b) + sliced_wasserstein(a, c) + sliced_wasserstein(b, c)) / 3

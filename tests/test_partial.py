@@ -11,8 +11,8 @@ import torch
 from diffuscope.data.affine import Scaling
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Times
-from diffuscope.diffusion.masked import FLAGS, Given, PartialDenoiser, PartialLoss
-from diffuscope.diffusion.samplers import make_sampler, prior, walk
+from diffuscope.diffusion.masked import FLAGS, Mask, MaskedDenoiser, MaskedLoss
+from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
 from diffuscope.diffusion.schedules import EDM
 from diffuscope.errors import InputError
 from diffuscope.likelihood import log_density
@@ -32,7 +32,7 @@ def level(*sigma):
 def given(value, states):
     """Make what is given from rows of states: k(nown), a(bsent), n(oisy)."""
     letters = np.array([list(row) for row in states])
-    return Given(torch.tensor(value), torch.from_numpy(letters == "k"), torch.from_numpy(letters == "a"))
+    return Mask(torch.tensor(value), torch.from_numpy(letters == "k"), torch.from_numpy(letters == "a"))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def denoiser():
     torch.manual_seed(0)
     network = ResMLP(3, width=8, depth=1, flags=FLAGS * 3)
     torch.nn.init.normal_(network.output.weight)
-    return PartialDenoiser(network, EDM(), "edm")
+    return MaskedDenoiser(network, EDM(), "edm")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def gaussian():
     x[:2000, 2] = math.nan
     x[2000:, 2] = -x[2000:, 0]
     schedule = EDM(0.02, 20.0)
-    made = PartialDenoiser(ResMLP(3, width=32, depth=2, n_directions=0, flags=FLAGS * 3), schedule, "edm")
+    made = MaskedDenoiser(ResMLP(3, width=32, depth=2, n_directions=0, flags=FLAGS * 3), schedule, "edm")
     batches = Batches(Resident(x), schedule, Times("log_normal", -0.5, 1.5, True), 256, "stream", 0)
     settings = TrainingSection(
         steps=1200,
@@ -63,7 +63,7 @@ def gaussian():
         decay="linear",
         ema_decay=0.98,
     )
-    trainer = Trainer(made, batches, PartialLoss(partial=0.5), settings)
+    trainer = Trainer(made, batches, MaskedLoss(partial=0.5), settings)
     trainer.run()
     trainer.finish()
     return made
@@ -73,7 +73,7 @@ def draw(denoiser, what):
     generator = torch.Generator().manual_seed(1)
     grid = denoiser.schedule.grid(20, "karras")
     x = prior(grid, tuple(what.value.shape), generator)
-    for state in walk(denoiser.told(what), x, grid, make_sampler("dpmpp_2m"), generator):
+    for state in trajectory(denoiser.conditioned(what), x, grid, make_sampler("dpmpp_2m"), generator):
         last = state.x
     return last
 
@@ -85,7 +85,7 @@ def test_known_values_stand_in_the_input_and_in_the_answer(denoiser):
     scale = 1 / math.sqrt(2)
     assert inputs[0].tolist() == pytest.approx([5, 2 * scale, 0, 1, 0, 0, 0, 0, 1])
     assert denoiser(x_t, level(1.0), what)[0, 0] == 5
-    assert torch.equal(denoiser.told(what)(x_t, level(1.0)), denoiser(x_t, level(1.0), what))
+    assert torch.equal(denoiser.conditioned(what)(x_t, level(1.0)), denoiser(x_t, level(1.0), what))
 
 
 def test_what_the_noisy_values_of_known_and_absent_coordinates_are_does_not_matter(denoiser):
@@ -97,14 +97,14 @@ def test_what_the_noisy_values_of_known_and_absent_coordinates_are_does_not_matt
 
 def test_nothing_given_is_the_plain_denoiser(denoiser):
     x_t = torch.randn(4, 3)
-    assert torch.equal(denoiser(x_t, level(2.0)), denoiser(x_t, level(2.0), Given.nothing(x_t)))
+    assert torch.equal(denoiser(x_t, level(2.0)), denoiser(x_t, level(2.0), Mask.nothing(x_t)))
 
 
 def test_only_noisy_coordinates_count_and_missing_ones_are_absent(denoiser):
     x_0 = torch.randn(512, 3)
     x_0[:100, 1] = math.nan
     torch.manual_seed(3)
-    loss = PartialLoss(partial=0.5)
+    loss = MaskedLoss(partial=0.5)
     examples = loss.examples(denoiser, x_0, level(*[1.0] * 512), torch.randn(512, 3))
     known, absent = examples.inputs[:, 3:6].bool(), examples.inputs[:, 6:].bool()
     assert not (known & absent).any()
@@ -120,7 +120,7 @@ def test_only_noisy_coordinates_count_and_missing_ones_are_absent(denoiser):
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_a_share_of_the_rows_is_partial(denoiser, share):
     torch.manual_seed(0)
-    examples = PartialLoss(partial=share).examples(
+    examples = MaskedLoss(partial=share).examples(
         denoiser, torch.randn(8000, 3), level(*[1.0] * 8000), torch.randn(8000, 3)
     )
     partial = examples.inputs[:, 3:].any(1).float().mean().item()
@@ -129,7 +129,7 @@ def test_a_share_of_the_rows_is_partial(denoiser, share):
 
 
 def test_coordinates_of_one_column_are_in_one_state(denoiser):
-    examples = PartialLoss(partial=1.0, groups=(0, 1, 1)).examples(
+    examples = MaskedLoss(partial=1.0, groups=(0, 1, 1)).examples(
         denoiser, torch.randn(500, 3), level(*[1.0] * 500), torch.randn(500, 3)
     )
     states = examples.inputs[:, 3:]
@@ -160,7 +160,7 @@ def test_samples_of_the_rest_have_the_conditional_law(gaussian):
 
 
 def test_whole_rows_have_the_joint_law(gaussian):
-    x = draw(gaussian, Given.nothing(torch.zeros(4000, 3)))
+    x = draw(gaussian, Mask.nothing(torch.zeros(4000, 3)))
     assert np.corrcoef(x.T)[0, 1] == pytest.approx(RHO, abs=0.05)
     assert x.std(0).tolist() == pytest.approx([1, 1, 1], abs=0.08)
 
@@ -180,8 +180,8 @@ def test_the_others_density_is_that_of_their_own_law(gaussian):
 def test_a_recipe_makes_it_and_refuses_networks_that_cannot_be_told():
     recipe = load_recipe("fast").changed({"denoiser.partial": 0.5})
     made = recipe.make_denoiser(4)
-    assert isinstance(made, PartialDenoiser)
-    assert isinstance(recipe.make_loss(), PartialLoss)
+    assert isinstance(made, MaskedDenoiser)
+    assert isinstance(recipe.make_loss(), MaskedLoss)
     assert made(torch.randn(5, 4), level(1.0).at(0)).shape == (5, 4)
     with pytest.raises(InputError, match="cannot be told"):
         load_recipe("article").changed({"denoiser.partial": 0.5})
@@ -210,5 +210,5 @@ class _Plain(torch.nn.Module):
 
     def forward(self, x, log_snr):
         at = self.inner.schedule(torch.exp(-log_snr / 2).double())
-        nothing = Given.nothing(x)
+        nothing = Mask.nothing(x)
         return self.inner.network(self.inner.network_inputs(x, at, nothing), log_snr)

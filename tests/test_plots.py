@@ -40,7 +40,7 @@ def cloud(n: int = 300, d: int = 2, scale: float = 1.0, seed: int = 0) -> np.nda
     return scale * np.random.default_rng(seed).normal(size=(n, d))
 
 
-def walk(steps: int = 10, d: int = 2, first: float = 1.0, last: float = 0.1) -> list[State]:
+def trajectory(steps: int = 10, d: int = 2, first: float = 1.0, last: float = 0.1) -> list[State]:
     scales = np.linspace(first, last, steps)
     return [
         State(cloud(d=d, scale=s, seed=k), rf"$\mathbf{{x}}_{{{steps - k}}}$", k / max(steps - 1, 1))
@@ -71,14 +71,14 @@ def test_every_figure_of_points_works_in_any_dimension(d):
     figures = [
         plot_dataset(x),
         plot_dataset(x, [f"column {k}" for k in range(d)], title=r"$q(\mathbf{x}_{0})$"),
-        plot_forward_grid(walk(d=d)),
-        plot_walk_rows([("epoch 1000", walk(d=d)), ("epoch 2000", walk(4, d=d))], reference=x),
+        plot_forward_grid(trajectory(d=d)),
+        plot_walk_rows([("epoch 1000", trajectory(d=d)), ("epoch 2000", trajectory(4, d=d))], reference=x),
         plot_samples(x, cloud(200, d, seed=1), caption="sliced Wasserstein 1.14 × floor"),
         plot_samples(x, x, title="all of it"),
         plot_samples(x, x),
         plot_samples(x, x, [f"column {k}" for k in range(d)], "a caption", "and a title"),
-        plot_forward_grid(walk(d=d), "a title"),
-        plot_walk_rows([("epoch 1000", walk(d=d))], "a title"),
+        plot_forward_grid(trajectory(d=d), "a title"),
+        plot_walk_rows([("epoch 1000", trajectory(d=d))], "a title"),
     ]
     for figure in figures:
         assert isinstance(figure, Figure)
@@ -87,7 +87,7 @@ def test_every_figure_of_points_works_in_any_dimension(d):
 
 
 def test_the_forward_grid_is_two_rows_of_five_on_common_square_axes():
-    states = walk(first=0.1, last=0.3)
+    states = trajectory(first=0.1, last=0.3)
     axes = visible(plot_forward_grid(states))
     assert len(axes) == 10
     assert [ax.get_title() for ax in axes] == [state.label for state in states]
@@ -100,7 +100,7 @@ def test_the_forward_grid_is_two_rows_of_five_on_common_square_axes():
 
 
 def test_axes_are_fixed_along_a_row_and_over_all_rows_given_the_data():
-    rows = [("a", walk(last=0.1)), ("b", walk(last=0.4))]
+    rows = [("a", trajectory(last=0.1)), ("b", trajectory(last=0.4))]
     axes = visible(plot_walk_rows(rows))
     limits = [ax.get_xlim() for ax in axes]
     assert len(set(limits[:10])) == 1
@@ -168,7 +168,7 @@ def test_the_view_looks_along_the_axes_of_the_end_that_has_structure():
 
 
 def test_a_diverged_walk_is_drawn_and_its_lost_points_are_counted():
-    states = walk(3, d=5)
+    states = trajectory(3, d=5)
     states[1].x[:7] = np.nan
     states[2].x[:] = 1e200 * states[2].x
     figure = plot_forward_grid(states, reference=cloud(d=5))
@@ -179,7 +179,7 @@ def test_a_diverged_walk_is_drawn_and_its_lost_points_are_counted():
 
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_a_state_that_is_lost_altogether_is_an_empty_panel(d):
-    states = walk(3, d=d)
+    states = trajectory(3, d=d)
     states[2].x[:] = np.inf
     figure = plot_forward_grid(states)
     assert [text.get_text() for text in figure.axes[2].texts] == ["300 not finite"]

@@ -61,7 +61,7 @@ def test_a_frame_without_names_has_numbers(run_dir):
 
 def test_a_walk_ends_in_the_samples(run_dir):
     run = diffuscope.load(run_dir)
-    states = run.walk(seed=4)
+    states = run.trajectory(seed=4)
     assert [state.step for state in states] == list(range(5))
     assert states[-1].level.sigma == 0
     n = len(states[-1].x)

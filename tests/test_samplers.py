@@ -18,11 +18,11 @@ from diffuscope.diffusion.samplers import (
     Heun,
     PredictorCorrector,
     Sampler,
+    SamplingContext,
     UniPC,
-    Walk,
     make_sampler,
     prior,
-    walk,
+    trajectory,
 )
 from diffuscope.diffusion.schedules import (
     EDM,
@@ -87,7 +87,7 @@ def run(
     grid = schedule.grid(n_steps, spacing)
     draws = generator(seed)
     denoiser = Denoiser(Waves(), schedule, "velocity")
-    return [s.x for s in walk(denoiser, prior(grid, shape, draws), grid, sampler, draws)]
+    return [s.x for s in trajectory(denoiser, prior(grid, shape, draws), grid, sampler, draws)]
 
 
 @on_every_sampler
@@ -95,7 +95,9 @@ def test_walk_yields_the_start_and_the_state_after_each_step(sampler: str) -> No
     schedule = VP()
     grid = schedule.grid(5)
     x = torch.ones((3, 2))
-    states = list(walk(Denoiser(Waves(), schedule, "velocity"), x, grid, EVERY_SAMPLER[sampler], generator()))
+    states = list(
+        trajectory(Denoiser(Waves(), schedule, "velocity"), x, grid, EVERY_SAMPLER[sampler], generator())
+    )
     assert [s.step for s in states] == list(range(6))
     assert torch.equal(states[0].x, torch.ones((3, 2)))
     for s in states:
@@ -118,7 +120,9 @@ def test_the_shortest_walks_end_too(sampler: str, n_steps: int) -> None:
 def test_walk_follows_no_gradients_and_leaves_the_callers_mode_alone(sampler: str) -> None:
     schedule = LOUD["vp"]
     denoiser = Denoiser(Waves(), schedule, "velocity")
-    for state in walk(denoiser, torch.ones((3, 2)), schedule.grid(4), EVERY_SAMPLER[sampler], generator()):
+    for state in trajectory(
+        denoiser, torch.ones((3, 2)), schedule.grid(4), EVERY_SAMPLER[sampler], generator()
+    ):
         assert not state.x.requires_grad
         assert torch.is_grad_enabled()
     assert denoiser(torch.ones((3, 2)), schedule(torch.tensor(0.5))).requires_grad
@@ -144,7 +148,7 @@ def test_only_stochastic_samplers_draw_noise(sampler: str) -> None:
     draws = generator()
     before = draws.get_state()
     denoiser = Denoiser(Waves(), schedule, "velocity")
-    for _ in walk(denoiser, torch.ones((3, 2)), schedule.grid(4), EVERY_SAMPLER[sampler], draws):
+    for _ in trajectory(denoiser, torch.ones((3, 2)), schedule.grid(4), EVERY_SAMPLER[sampler], draws):
         pass
     assert torch.equal(before, draws.get_state()) == (sampler not in STOCHASTIC)
 
@@ -163,7 +167,7 @@ def test_points_walk_alike_in_every_shape(sampler: str, shape: tuple[int, ...]) 
     denoiser = Denoiser(Waves(), schedule, "velocity")
     x = torch.linspace(-2, 2, 6)
     flat, shaped = (
-        list(walk(denoiser, x.reshape(s), schedule.grid(6), EVERY_SAMPLER[sampler], generator()))[-1].x
+        list(trajectory(denoiser, x.reshape(s), schedule.grid(6), EVERY_SAMPLER[sampler], generator()))[-1].x
         for s in ((6, 1), shape)
     )
     assert shaped.shape == shape
@@ -203,7 +207,7 @@ def test_deterministic_walk_of_a_constant_estimate_is_exact_from_pure_noise_on(
     grid = SILENT[schedule].grid(10, "karras")
     eps = torch.randn((6, 2), generator=generator(), dtype=torch.float64)
     c = torch.tensor([0.3, -1.1], dtype=torch.float64)
-    for state in walk(lambda x, _: c.expand_as(x), eps, grid, sampler, generator()):
+    for state in trajectory(lambda x, _: c.expand_as(x), eps, grid, sampler, generator()):
         torch.testing.assert_close(state.x, state.level.alpha * c + state.level.sigma * eps)
 
 
@@ -213,7 +217,7 @@ def test_stochastic_step_from_pure_noise_forgets_it(schedule: str, sampler: Samp
     """q(x_s | x_T, x_0) is q(x_s | x_0) where x_T holds nothing of the data."""
     grid = SILENT[schedule].grid(10)
     c = torch.tensor([0.3, -1.1], dtype=torch.float64)
-    way = Walk(lambda x, _: c.expand_as(x), grid, generator(4))
+    way = SamplingContext(lambda x, _: c.expand_as(x), grid, generator(4))
     x = sampler(way, torch.randn((6, 2), generator=generator(), dtype=torch.float64))
     z = torch.randn((6, 2), generator=generator(4), dtype=torch.float64)
     torch.testing.assert_close(x, way.target.alpha * c + way.target.sigma * z, rtol=1e-9, atol=1e-9)
@@ -227,7 +231,7 @@ def test_denoiser_is_never_asked_at_clean_data(sampler: str) -> None:
         asked.append(level.sigma.item())  # type: ignore[attr-defined]
         return 0.5 * x
 
-    for _ in walk(spy, torch.ones((2, 2)), Flow().grid(6), make_sampler(sampler), generator()):
+    for _ in trajectory(spy, torch.ones((2, 2)), Flow().grid(6), make_sampler(sampler), generator()):
         pass
     assert min(asked) > 0
 
@@ -244,7 +248,7 @@ def test_walk_asks_the_denoiser_as_often_as_its_method_needs(sampler: str, evalu
         calls.append(1)
         return 0.5 * x
 
-    for _ in walk(spy, torch.ones((2, 2)), VP().grid(8), make_sampler(sampler), generator()):
+    for _ in trajectory(spy, torch.ones((2, 2)), VP().grid(8), make_sampler(sampler), generator()):
         pass
     assert len(calls) == evaluations
 
@@ -259,7 +263,7 @@ def test_prior_draws_single_precision_of_the_grids_spread_from_its_generator() -
 
 def test_history_keeps_the_last_estimates_with_their_points_and_levels() -> None:
     grid: Grid = VP().grid(5)
-    way = Walk(lambda x, _: 2 * x, grid, generator())
+    way = SamplingContext(lambda x, _: 2 * x, grid, generator())
     for step in range(4):
         way.step = step
         way.estimate(torch.full((1, 1), float(step)), keep=2)
@@ -272,12 +276,12 @@ def test_history_keeps_the_last_estimates_with_their_points_and_levels() -> None
 def test_unipc_remembers_no_more_estimates_than_its_order(order: int) -> None:
     kept = []
 
-    def watched(way: Walk, x: Tensor) -> Tensor:
+    def watched(way: SamplingContext, x: Tensor) -> Tensor:
         x = UniPC(order)(way, x)
         kept.append(len(way.history))
         return x
 
-    for _ in walk(lambda x, _: 0.5 * x, torch.ones((2, 2)), VP().grid(6), watched, generator()):
+    for _ in trajectory(lambda x, _: 0.5 * x, torch.ones((2, 2)), VP().grid(6), watched, generator()):
         pass
     assert kept == [min(i + 1, order) for i in range(6)]
 
@@ -286,7 +290,7 @@ def test_posterior_variance_draws_no_noise_in_the_step_to_clean_data() -> None:
     """Beta does: the article's last step is noisy."""
     for sampler, draws in ((DDPM(), 5), (DDIM(1.0), 5), (DDPM("beta"), 6)):
         used = generator()
-        for _ in walk(lambda x, _: 0.5 * x, torch.ones((2, 2)), VP().grid(6), sampler, used):
+        for _ in trajectory(lambda x, _: 0.5 * x, torch.ones((2, 2)), VP().grid(6), sampler, used):
             pass
         expected = generator()
         for _ in range(draws):

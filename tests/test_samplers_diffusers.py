@@ -26,9 +26,9 @@ from diffuscope.diffusion.samplers import (
     Euler,
     Heun,
     Sampler,
+    SamplingState,
     UniPC,
-    WalkState,
-    walk,
+    trajectory,
 )
 from diffuscope.diffusion.schedules import (
     EDM,
@@ -71,8 +71,8 @@ def ours(
     x: Tensor,
     seed: int = 0,
     denoiser: Callable[[Tensor, NoiseLevel], Tensor] = oracle,
-) -> list[WalkState]:
-    return list(walk(denoiser, x, grid, sampler, torch.Generator().manual_seed(seed)))
+) -> list[SamplingState]:
+    return list(trajectory(denoiser, x, grid, sampler, torch.Generator().manual_seed(seed)))
 
 
 def grid_over(schedule: DiscreteSchedule, timesteps: Tensor) -> Grid:
@@ -103,7 +103,7 @@ def theirs(
     return states
 
 
-def largest_difference(states: list[WalkState], others: list[Tensor]) -> float:
+def largest_difference(states: list[SamplingState], others: list[Tensor]) -> float:
     assert len(states) == len(others)
     return max((a.x - b).abs().max().item() for a, b in zip(states, others, strict=True))
 

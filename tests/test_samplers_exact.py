@@ -26,12 +26,12 @@ from diffuscope.diffusion.samplers import (
     Heun,
     PredictorCorrector,
     Sampler,
+    SamplingContext,
+    SamplingState,
     UniPC,
-    Walk,
-    WalkState,
     make_sampler,
     prior,
-    walk,
+    trajectory,
 )
 from diffuscope.diffusion.schedules import (
     EDM,
@@ -139,7 +139,7 @@ def observed_orders(
     errors = []
     for n_steps in steps:
         grid = smooth_grid(stretch, n_steps, beyond)
-        states = walk(problem, x, grid, sampler, generator())
+        states = trajectory(problem, x, grid, sampler, generator())
         end = next(islice(states, n_steps, None))
         exact = problem.flow(x, grid.levels.at(0), grid.levels.at(n_steps))
         errors.append((end.x - exact).abs().max().item())
@@ -192,7 +192,10 @@ def test_unipc_of_third_order_is_more_exact_than_of_second_and_that_than_of_firs
     x = torch.linspace(-2.5, 2.5, 30, dtype=torch.float64).reshape(-1, 1)
     exact = problem.flow(x, grid.levels.at(0), grid.levels.at(64))
     errors = [
-        (next(islice(walk(problem, x, grid, UniPC(p), generator()), 64, None)).x - exact).abs().max().item()
+        (next(islice(trajectory(problem, x, grid, UniPC(p), generator()), 64, None)).x - exact)
+        .abs()
+        .max()
+        .item()
         for p in (1, 2, 3)
     ]
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
@@ -211,8 +214,8 @@ def test_ddim_is_eulers_method(stretch: str) -> None:
     x = torch.randn((10, 2), dtype=torch.float64, generator=generator())
     grid = smooth_grid(stretch, 12)
     pairs = zip(
-        walk(PROBLEMS["gaussian"], x, grid, DDIM(), generator()),
-        walk(PROBLEMS["gaussian"], x, grid, Euler(), generator()),
+        trajectory(PROBLEMS["gaussian"], x, grid, DDIM(), generator()),
+        trajectory(PROBLEMS["gaussian"], x, grid, Euler(), generator()),
         strict=True,
     )
     for one, other in pairs:
@@ -224,7 +227,7 @@ def test_first_order_dpm_solver_step_is_ddim(name: str) -> None:
     x = torch.randn((10, 2), dtype=torch.float64, generator=generator())
     grid = smooth_grid(name, 5)
     first, second = (
-        next(islice(walk(PROBLEMS["gaussian"], x, grid, s, generator()), 1, None)).x
+        next(islice(trajectory(PROBLEMS["gaussian"], x, grid, s, generator()), 1, None)).x
         for s in (DPMSolver(), DDIM())
     )
     torch.testing.assert_close(first, second, rtol=1e-12, atol=1e-12)
@@ -235,7 +238,7 @@ def test_first_order_dpm_solver_step_is_ddim(name: str) -> None:
 # with them the exact mean and covariance of what the sampler makes: no sample, no standard error.
 
 
-class ScriptedWalk(Walk):
+class ScriptedWalk(SamplingContext):
     """A walk whose noise is zero, but for one coordinate of one draw in each row that asks for it."""
 
     draws = 0
@@ -315,7 +318,7 @@ def test_one_long_last_step_gives_the_estimate_of_the_data(name: str, schedule: 
     sampler, _ = STOCHASTIC[name]
     grid = WALKS[schedule][0].grid(1)
     x = 3 * torch.randn((5, 2), dtype=torch.float64, generator=generator())
-    end = list(walk(CorrelatedGaussian(), x, grid, sampler, generator(1)))[-1].x
+    end = list(trajectory(CorrelatedGaussian(), x, grid, sampler, generator(1)))[-1].x
     expected = CorrelatedGaussian()(x, grid.levels.at(0))
     if name == "ddpm_beta":
         z = torch.randn(x.shape, dtype=torch.float64, generator=generator(1))
@@ -329,7 +332,7 @@ def test_ddim_with_eta_one_is_ddpm(schedule: str) -> None:
     grid = maker.grid(20, spacing)  # type: ignore[arg-type]
     x = torch.randn((10, 2), dtype=torch.float64, generator=generator())
     one, other = (
-        list(walk(CorrelatedGaussian(), x, grid, s, generator(5)))[-1].x for s in (DDIM(1.0), DDPM())
+        list(trajectory(CorrelatedGaussian(), x, grid, s, generator(5)))[-1].x for s in (DDIM(1.0), DDPM())
     )
     torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
@@ -399,7 +402,7 @@ def test_predictor_corrector_without_corrections_is_ddpm() -> None:
     grid = VP().grid(10)
     x = torch.randn((10, 2), dtype=torch.float64, generator=generator())
     one, other = (
-        list(walk(CorrelatedGaussian(), x, grid, s, generator(5)))[-1].x
+        list(trajectory(CorrelatedGaussian(), x, grid, s, generator(5)))[-1].x
         for s in (PredictorCorrector(corrections=0), DDPM())
     )
     assert torch.equal(one, other)
@@ -413,7 +416,7 @@ def test_samples_drawn_by_every_sampler_have_the_datas_moments() -> None:
         if name == "euler":
             continue  # is DDIM
         x = marginal_draw(grid, n)
-        end = list(walk(CorrelatedGaussian(), x, grid, make_sampler(name), generator(7)))[-1].x
+        end = list(trajectory(CorrelatedGaussian(), x, grid, make_sampler(name), generator(7)))[-1].x
         mean, covariance = exact_moments(make_sampler(name), grid)
         error = (end.mean(0) - mean).abs() / (covariance.diagonal() / n).sqrt()
         assert error.max() < 5, name
@@ -437,7 +440,7 @@ def test_full_walk_to_clean_data_is_the_exact_flow(
     """From the prior's level down to α = 1, σ = 0; the last step is Euler's and costs what σ is left."""
     grid = schedule.grid(60, "karras")
     x = marginal_draw(grid, 50)
-    end = list(walk(CorrelatedGaussian(), x, grid, sampler, generator()))[-1]
+    end = list(trajectory(CorrelatedGaussian(), x, grid, sampler, generator()))[-1]
     assert (end.level.alpha, end.level.sigma) == (1, 0)
     exact = CorrelatedGaussian().flow(x, grid.levels.at(0), end.level)
     assert (end.x - exact).abs().max() < bound
@@ -454,11 +457,13 @@ def test_prior_has_the_spread_of_the_noisiest_level(schedule: Schedule) -> None:
 
 
 def test_own_sampler_is_a_plain_function() -> None:
-    def jump(way: Walk, x: Tensor) -> Tensor:
+    def jump(way: SamplingContext, x: Tensor) -> Tensor:
         return way.target.alpha * way.estimate(x)
 
-    def states(sampler: Callable[[Walk, Tensor], Tensor]) -> Iterator[WalkState]:
-        return walk(CorrelatedGaussian(), torch.ones((4, 2), dtype=torch.float64), grid, sampler, generator())
+    def states(sampler: Callable[[SamplingContext, Tensor], Tensor]) -> Iterator[SamplingState]:
+        return trajectory(
+            CorrelatedGaussian(), torch.ones((4, 2), dtype=torch.float64), grid, sampler, generator()
+        )
 
     grid = Flow().grid(3)
     ends = list(states(jump))

@@ -37,11 +37,11 @@ class Waves(nn.Module):
 
 
 class Block(nn.Module):
-    """A ConvNeXt block that is told of the step; with ``told`` = 0 of nothing."""
+    """A ConvNeXt block that is embedding of the step; with ``embedding`` = 0 of nothing."""
 
-    def __init__(self, inputs: int, outputs: int, told: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int = 0) -> None:
         super().__init__()
-        self.told = nn.Sequential(nn.GELU(), nn.Linear(told, inputs)) if told else None
+        self.embedding = nn.Sequential(nn.GELU(), nn.Linear(embedding, inputs)) if embedding else None
         self.depthwise = nn.Conv2d(inputs, inputs, 7, padding=3, groups=inputs)
         self.wide = nn.Sequential(
             nn.GroupNorm(1, inputs),
@@ -55,8 +55,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
         """Map (n, inputs, h, w) to (n, outputs, h, w)."""
         h = self.depthwise(x)
-        if self.told is not None and e is not None:
-            h = h + self.told(e)[:, :, None, None]
+        if self.embedding is not None and e is not None:
+            h = h + self.embedding(e)[:, :, None, None]
         y: Tensor = self.wide(h) + self.across(x)
         return y
 
@@ -91,9 +91,9 @@ class Attention(nn.Module):
 class Level(nn.Module):
     """Two blocks and linear attention at one size, and the way to the next."""
 
-    def __init__(self, inputs: int, outputs: int, told: int, way: nn.Module) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, way: nn.Module) -> None:
         super().__init__()
-        self.first, self.second = Block(inputs, outputs, told), Block(outputs, outputs, told)
+        self.first, self.second = Block(inputs, outputs, embedding), Block(outputs, outputs, embedding)
         self.attention, self.way = Attention(outputs, linear=True), way
 
     def forward(self, x: Tensor, e: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,22 +108,24 @@ class Network(nn.Module):
     def __init__(self, width: int = 28) -> None:
         super().__init__()
         start, small, middle, large = width // 3 * 2, width, 2 * width, 4 * width
-        told = 4 * width
+        embedding = 4 * width
         self.input = nn.Conv2d(1, start, 7, padding=3)
-        self.time = nn.Sequential(Waves(width), nn.Linear(width, told), nn.GELU(), nn.Linear(told, told))
+        self.time = nn.Sequential(
+            Waves(width), nn.Linear(width, embedding), nn.GELU(), nn.Linear(embedding, embedding)
+        )
         self.downs = nn.ModuleList(
             [
-                Level(start, small, told, nn.Conv2d(small, small, 4, 2, 1)),
-                Level(small, middle, told, nn.Conv2d(middle, middle, 4, 2, 1)),
-                Level(middle, large, told, nn.Identity()),
+                Level(start, small, embedding, nn.Conv2d(small, small, 4, 2, 1)),
+                Level(small, middle, embedding, nn.Conv2d(middle, middle, 4, 2, 1)),
+                Level(middle, large, embedding, nn.Identity()),
             ]
         )
-        self.first, self.second = Block(large, large, told), Block(large, large, told)
+        self.first, self.second = Block(large, large, embedding), Block(large, large, embedding)
         self.attention = Attention(large, linear=False)
         self.ups = nn.ModuleList(
             [
-                Level(2 * large, middle, told, nn.ConvTranspose2d(middle, middle, 4, 2, 1)),
-                Level(2 * middle, small, told, nn.ConvTranspose2d(small, small, 4, 2, 1)),
+                Level(2 * large, middle, embedding, nn.ConvTranspose2d(middle, middle, 4, 2, 1)),
+                Level(2 * middle, small, embedding, nn.ConvTranspose2d(small, small, 4, 2, 1)),
             ]
         )
         self.last = nn.Sequential(Block(small, small), nn.Conv2d(small, 1, 1))

@@ -88,7 +88,7 @@ class Contestant(Protocol):
         ...
 
     def sample(self, n: int, evaluations: int) -> None:
-        """Walk with n images, from noise on, by so many evaluations; to the end, where it cannot stop."""
+        """Sample with n images, from noise on, by so many evaluations; to the end, where it cannot stop."""
         ...
 
 
@@ -189,7 +189,7 @@ class Annotated(Loop):
 
     @torch.no_grad()
     def sample(self, n: int, evaluations: int) -> None:
-        """Walk as in its text, which keeps all states."""
+        """SamplingContext as in its text, which keeps all states."""
         self.network.eval()
         x, states = self.noise(n), []
         with self.multiplying():

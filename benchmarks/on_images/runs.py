@@ -101,7 +101,7 @@ def _verdict(fast: Run, theirs: ImageQuality, ours: ImageQuality) -> str:
 
 
 def measure_sampling(options: argparse.Namespace) -> str:
-    """Walk with few steps and with 200, from the same noise; say what is as good, and what it takes.
+    """Sample with few steps and with 200, from the same noise; say what is as good, and what it takes.
 
     Parameters
     ----------

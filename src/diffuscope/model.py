@@ -25,7 +25,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.tables import RowCodec
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.process import coefficient
-from diffuscope.diffusion.samplers import SAMPLERS, Sampler, WalkState, make_sampler, prior, walk
+from diffuscope.diffusion.samplers import SAMPLERS, Sampler, SamplingState, make_sampler, prior, trajectory
 from diffuscope.diffusion.schedules import Grid, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.likelihood import log_density
@@ -153,7 +153,7 @@ class Model:
         grid = self.denoiser.schedule.grid(steps, spacing or section.spacing, section.rho)
         return grid, sampler
 
-    def walk(
+    def trajectory(
         self,
         n: int,
         *,
@@ -163,19 +163,19 @@ class Model:
         seed: int = 0,
         told: Told | None = None,
         **settings: Any,
-    ) -> list[WalkState]:
+    ) -> list[SamplingState]:
         """Sample as :meth:`sample` does, and return all states of the walk.
 
         Returns
         -------
-        list of WalkState
+        list of SamplingState
             The start and the state after each step, with x of shape (n, ...) in the units of the model;
             the last is what :meth:`sample` returns for the same arguments.
         """
         grid, way = self.plan(sampler, steps, spacing, **settings)
         pieces = list(self._pieces(n, grid, way, seed, list, told))
         return [
-            WalkState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
+            SamplingState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
             for states in zip(*pieces, strict=True)
         ]
 
@@ -216,7 +216,7 @@ class Model:
         told: Told | None = None,
         begin: Begin | None = None,
     ) -> Iterator[Tensor]:
-        """Walk over a grid and hand out where it leads, in pieces; memory stays flat for any ``n``.
+        """Sample over a grid and hand out where it leads, in pieces; memory stays flat for any ``n``.
 
         Parameters
         ----------
@@ -244,11 +244,11 @@ class Model:
         grid: Grid,
         sampler: Sampler,
         seed: int,
-        keep: Callable[[Iterator[WalkState]], _T],
+        keep: Callable[[Iterator[SamplingState]], _T],
         told: Told | None = None,
         begin: Begin | None = None,
     ) -> Iterator[_T]:
-        """Walk in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
+        """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
 
         The bytes do not depend on the number of cores.
         """
@@ -270,7 +270,7 @@ class Model:
             elif told is not None:
                 x = _around_mean(denoiser, x, grid)
             with autocast(half, self.device):  # of this thread
-                return keep(walk(denoiser, x, grid, sampler, generator))
+                return keep(trajectory(denoiser, x, grid, sampler, generator))
 
         return side_by_side(piece, range(0, n, size), self.device)
 
@@ -291,7 +291,8 @@ class Model:
         n : int
             How many.
         sampler : str or Sampler, optional
-            A name (``diffuscope list samplers``) or a function ``(walk, x) -> x``; the recipe's by default.
+            A name (``diffuscope list samplers``) or a function ``(context, x) -> x``; the recipe's by
+            default.
         steps : int, optional
             Steps of the walk, at most T for a discrete schedule; the recipe's by default.
         spacing : {"uniform", "trailing", "karras"}, optional
@@ -427,7 +428,7 @@ def _around_mean(denoiser: DenoiserLike, x: Tensor, grid: Grid) -> Tensor:
     return x + coefficient(level.alpha, x) * denoiser(x, level)
 
 
-def _last(states: Iterator[WalkState]) -> WalkState:
+def _last(states: Iterator[SamplingState]) -> SamplingState:
     return deque(states, maxlen=1)[0]
 
 

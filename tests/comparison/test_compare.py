@@ -19,7 +19,7 @@ import diffuscope
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.pool import Pool
 from diffuscope.comparison.truth import prepare_truth
-from diffuscope.comparison.work import TrainOrder, trained
+from diffuscope.comparison.work import TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
 from diffuscope.errors import InputError
@@ -148,7 +148,7 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
     tasks = [(short, "short"), (endless, "endless")]
 
     def order(task):
-        return TrainOrder(task[0].recipe.to_toml(), str(tmp_path / task[1]), data, "cpu")
+        return TrainJob(task[0].recipe.to_toml(), str(tmp_path / task[1]), data, "cpu")
 
     def kill_once_it_trains(pool):
         while not (tmp_path / "endless" / "metrics.jsonl").is_file():

@@ -133,8 +133,8 @@ def test_sound_samplers_add_the_noise_that_they_ask_for(sampler):
 
 
 def test_a_sampler_that_clips_is_seen_to_clip_and_where():
-    def clipping(walk, x):
-        return q_posterior(walk.estimate(x).clamp(-1.5, 1.5), x, walk.now, walk.target)[0]
+    def clipping(context, x):
+        return q_posterior(context.estimate(x).clamp(-1.5, 1.5), x, context.now, context.target)[0]
 
     found = probe_step(clipping, cosine(40).grid(40), 20, 1.0)
     assert found.clipped_at == pytest.approx(1.5, rel=0.05)

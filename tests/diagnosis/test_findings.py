@@ -26,12 +26,12 @@ def codes(diagnosis):
     return [finding.code for finding in diagnosis.findings]
 
 
-def ancestral(walk, x, noise="sound", clip=None):
+def ancestral(context, x, noise="sound", clip=None):
     """Take a step as a sampler of one's own does, soundly or not."""
-    x_0 = walk.estimate(x)
+    x_0 = context.estimate(x)
     if clip is not None:
         x_0 = x_0.clamp(-clip, clip)
-    now, target = walk.now, walk.target
+    now, target = context.now, context.target
     share = (now.alpha / target.alpha).item()
     added = now.sigma.item() ** 2 - share**2 * target.sigma.item() ** 2
     kept = share * target.sigma.item() ** 2 / now.sigma.item() ** 2
@@ -39,9 +39,9 @@ def ancestral(walk, x, noise="sound", clip=None):
     std = math.sqrt(added) * target.sigma.item() / now.sigma.item()
     if noise == "none":
         return mean
-    if noise == "last" and walk.is_last:
+    if noise == "last" and context.is_last:
         std = 0.2
-    return mean + std * walk.noise(x)
+    return mean + std * context.noise(x)
 
 
 # --- nothing is wrong
@@ -112,7 +112,7 @@ def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     ids=["no noise", "noise in the last step", "clipped"],
 )
 def test_a_broken_sampler_is_named(perfect, large_clouds, fault, code):
-    found = perfect.diagnose(sampler=lambda walk, x: ancestral(walk, x, **fault))
+    found = perfect.diagnose(sampler=lambda context, x: ancestral(context, x, **fault))
     assert codes(found)[:1] == [code]
 
 

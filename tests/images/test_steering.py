@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.diffusion.guidance import Guided
-from diffuscope.diffusion.inpainting import Painted, Resampled
-from diffuscope.diffusion.samplers import make_sampler, walk
+from diffuscope.diffusion.guidance import ClassifierFreeGuidance
+from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
+from diffuscope.diffusion.samplers import make_sampler, trajectory
 from diffuscope.diffusion.schedules import EDM
 from diffuscope.errors import InputError
 from diffuscope.modalities.images.generator import ImageModel
@@ -38,11 +38,11 @@ def test_guidance_goes_from_one_answer_past_the_other_inside_its_interval_alone(
     asked, free = gaussian([1.0, 0.0], np.eye(2)), gaussian([0.0, 0.0], 4 * np.eye(2))
     x, at = torch.randn(5, 2), level(1.0)
     plain, other = asked(x, at), free(x, at)
-    torch.testing.assert_close(Guided(asked, free, 3.0)(x, at), other + 3 * (plain - other))
-    assert torch.equal(Guided(asked, free, 1.0)(x, at), plain)
-    assert torch.equal(Guided(asked, free, 3.0, low=1.5)(x, at), plain)
-    assert torch.equal(Guided(asked, free, 3.0, high=0.5)(x, at), plain)
-    assert torch.equal(Guided(asked, free, 0.0)(x, at), other)
+    torch.testing.assert_close(ClassifierFreeGuidance(asked, free, 3.0)(x, at), other + 3 * (plain - other))
+    assert torch.equal(ClassifierFreeGuidance(asked, free, 1.0)(x, at), plain)
+    assert torch.equal(ClassifierFreeGuidance(asked, free, 3.0, low=1.5)(x, at), plain)
+    assert torch.equal(ClassifierFreeGuidance(asked, free, 3.0, high=0.5)(x, at), plain)
+    assert torch.equal(ClassifierFreeGuidance(asked, free, 0.0)(x, at), other)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_guidance_goes_from_one_answer_past_the_other_inside_its_interval_alone(
 )
 def test_guidance_that_cannot_be_is_refused(scale, low, high):
     with pytest.raises(InputError) as refused:
-        Guided(len, len, scale, low, high)
+        ClassifierFreeGuidance(len, len, scale, low, high)
     assert refused.value.hint
 
 
@@ -63,23 +63,23 @@ UNKNOWN = torch.tensor([[False, True]])
 
 @pytest.mark.parametrize("name", ["ddim", "euler", "heun", "dpmpp_2m", "unipc"])
 def test_what_is_known_walks_along_its_own_noising(name):
-    denoiser = Painted(gaussian([0.0, 0.0], COVARIANCE), KNOWN, UNKNOWN)
+    denoiser = InpaintingDenoiser(gaussian([0.0, 0.0], COVARIANCE), KNOWN, UNKNOWN)
     noise = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     start = GRID.levels.at(0)
     x = start.alpha.float() * KNOWN * ~UNKNOWN + start.sigma.float() * noise
-    for state in walk(denoiser, x, GRID, make_sampler(name), torch.Generator()):
+    for state in trajectory(denoiser, x, GRID, make_sampler(name), torch.Generator()):
         expected = state.level.alpha.float() * KNOWN[0, 0] + state.level.sigma.float() * noise[:, 0]
         torch.testing.assert_close(state.x[:, 0], expected, rtol=1e-3, atol=1e-4)
 
 
 def filled(times: int, n: int = 4000) -> torch.Tensor:
     """Fill the second coordinate of a Gaussian, given the first."""
-    denoiser = Painted(gaussian([0.0, 0.0], COVARIANCE), KNOWN, UNKNOWN)
+    denoiser = InpaintingDenoiser(gaussian([0.0, 0.0], COVARIANCE), KNOWN, UNKNOWN)
     generator = torch.Generator().manual_seed(1)
     start = GRID.levels.at(0)
     x = start.sigma.float() * torch.randn(n, 2, generator=generator) + KNOWN * ~UNKNOWN
-    sampler = Resampled(make_sampler("ddim", eta=1.0), times)
-    *_, last = walk(denoiser, x, GRID, sampler, generator)
+    sampler = RePaintSampler(make_sampler("ddim", eta=1.0), times)
+    *_, last = trajectory(denoiser, x, GRID, sampler, generator)
     return last.x[:, 1]
 
 
@@ -95,12 +95,12 @@ def test_a_step_taken_once_is_the_sampler_itself():
     oracle = gaussian([0.0, 0.0], COVARIANCE)
     x = torch.randn(6, 2)
     ends = []
-    for sampler in (make_sampler("ddpm"), Resampled(make_sampler("ddpm"), 1)):
-        *_, last = walk(oracle, x, GRID, sampler, torch.Generator().manual_seed(3))
+    for sampler in (make_sampler("ddpm"), RePaintSampler(make_sampler("ddpm"), 1)):
+        *_, last = trajectory(oracle, x, GRID, sampler, torch.Generator().manual_seed(3))
         ends.append(last.x)
     assert torch.equal(*ends)
     with pytest.raises(InputError):
-        Resampled(make_sampler("ddpm"), 0)
+        RePaintSampler(make_sampler("ddpm"), 0)
 
 
 # --- asking a model ----------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_noise_of_an_image_leads_back_to_it(model):
     law = exact(model, np.full(model.shape, 128, np.uint8))
     noise = law.encode(pixels, steps=30)
     grid, sampler = model.plan("heun", 30)
-    *_, last = walk(law.model.denoiser, noise, grid, sampler, torch.Generator())
+    *_, last = trajectory(law.model.denoiser, noise, grid, sampler, torch.Generator())
     assert (last.x * 127.5 + 127.5 - torch.from_numpy(pixels)).abs().max() < 3
     between = law.interpolate(5, images=pixels, steps=30)
     assert np.array_equal(between[[0, -1]], pixels)

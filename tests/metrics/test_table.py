@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import norm
 
 from diffuscope.errors import InputError
-from diffuscope.metrics import METRICS, Measured, Yardstick, against_floor, measure_all, sliced_wasserstein
+from diffuscope.metrics import METRICS, Measured, MetricSuite, against_floor, measure_all, sliced_wasserstein
 
 DRAWS, PAIRS, N = 6, 12, 400
 MEASURED_HERE = [name for name, metric in METRICS.items() if metric.needs != "likelihood"]
@@ -127,11 +127,11 @@ def test_only_what_is_asked_for_is_measured_and_it_is_what_the_whole_table_says(
 
 
 def test_a_yardstick_measures_the_second_model_as_it_would_alone(perfect, monkeypatch):
-    yardstick = Yardstick(clouds(1), pairs(2), training=TRAINING, log_density=log_density)
-    first = yardstick.measure([2 * x for x in clouds(5)])
+    suite = MetricSuite(clouds(1), pairs(2), training=TRAINING, log_density=log_density)
+    first = suite.measure([2 * x for x in clouds(5)])
     assert first["kl"].floor == perfect["kl"].floor
-    yardstick.pairs = [(2 * x, 2 * y) for x, y in yardstick.pairs]  # what is not looked at again may change
-    assert yardstick.measure(clouds(5)) == perfect
+    suite.pairs = [(2 * x, 2 * y) for x, y in suite.pairs]  # what is not looked at again may change
+    assert suite.measure(clouds(5)) == perfect
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others():

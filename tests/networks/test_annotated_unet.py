@@ -48,7 +48,7 @@ def test_the_annotated_network_is_built_as_its_authors_describe_it(size, width, 
     def block(x, e, name):
         h = conv(x, f"{name}.depthwise", padding=3, groups=x.shape[1])
         if e is not None:
-            h = h + linear(functional.gelu(e), f"{name}.told.1")[:, :, None, None]
+            h = h + linear(functional.gelu(e), f"{name}.modulation.1")[:, :, None, None]
         h = functional.gelu(conv(norm(h, f"{name}.rest.0"), f"{name}.rest.1", padding=1))
         h = conv(norm(h, f"{name}.rest.3"), f"{name}.rest.5", padding=1)
         straight = f"{name}.straight"

@@ -134,7 +134,7 @@ def test_a_resnet_block_is_the_formula_of_its_docstring():
     block = awake(ResNetBlock(8, 16, 4))
     x, e = images(2, 8, 5, 5), images(2, 4)
     h = block.conv_1(functional.silu(functional.group_norm(x, 1, block.norm_1.weight, block.norm_1.bias)))
-    a, b = block.told(e).reshape(2, 2, 16, 1, 1).unbind(1)
+    a, b = block.modulation(e).reshape(2, 2, 16, 1, 1).unbind(1)
     h = functional.group_norm(h, 2, block.norm_2.weight, block.norm_2.bias)
     expected = block.straight(x) + block.conv_2(functional.silu((1 + a) * h + b))
     torch.testing.assert_close(block(x, e), expected)
@@ -236,7 +236,7 @@ def test_a_transformer_is_the_formula_that_heads_its_file(embedding):
             waves = [(i * rates).sin(), (i * rates).cos(), (j * rates).sin(), (j * rates).cos()]
             words.append(word + torch.cat(waves))
     h = torch.stack(words)
-    a_1, b_1, g_1, a_2, b_2, g_2 = linear(e[0], "blocks.0.told").reshape(6, 16)
+    a_1, b_1, g_1, a_2, b_2, g_2 = linear(e[0], "blocks.0.modulation").reshape(6, 16)
     qkv = linear((1 + a_1) * norm(h) + b_1, "blocks.0.qkv")
     heads = []
     for head in range(2):
@@ -245,7 +245,7 @@ def test_a_transformer_is_the_formula_that_heads_its_file(embedding):
     h = h + g_1 * linear(torch.cat(heads, dim=1), "blocks.0.out")
     inner = functional.gelu(linear((1 + a_2) * norm(h) + b_2, "blocks.0.mlp.0"))
     h = h + g_2 * linear(inner, "blocks.0.mlp.3")
-    scale, shift = linear(e[0], "told").reshape(2, 16)
+    scale, shift = linear(e[0], "modulation").reshape(2, 16)
     patches = linear((1 + scale) * norm(h) + shift, "output").reshape(2, 3, 2, 2, 2)  # i, j, channel, h, w
     expected = patches.permute(2, 0, 3, 1, 4).reshape(1, 2, 4, 6)
     torch.testing.assert_close(network(x, c), expected, rtol=1e-4, atol=1e-5)
@@ -280,7 +280,7 @@ def test_every_weight_of_a_transformer_is_learned():
         ({"network.width": 2048, "network.multipliers": [16]}, "channels [32768]"),
         ({"network.name": "dit", "network.width": 0}, "width = 0"),
         ({"network.blocks": 100}, "blocks = 100"),
-        ({"network.name": "annotated_unet"}, "cannot be told of classes"),
+        ({"network.name": "annotated_unet"}, "cannot be conditioned on classes"),
         ({"network.name": "resmlp"}, "not for images"),
         ({"network.name": "article_mlp", "schedule.name": "linear"}, "not for images"),
     ],

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from diffuscope import _version
-from diffuscope.comparison.work import Order, write_order
+from diffuscope.comparison.work import Job, write_job
 
-__all__ = ["OrderError", "Pool", "cores"]
+__all__ = ["JobError", "Pool", "cores"]
 
 _GRACE = 60.0  # seconds that a worker has for its checkpoint
 
 T = TypeVar("T")
 
 
-class OrderError(Exception):
+class JobError(Exception):
     """An order that could not be obeyed, and why."""
 
 
@@ -54,12 +54,12 @@ class _Worker:
         """Number of the process, while there is one."""
         return None if self._process is None else self._process.pid
 
-    def obey(self, order: Order) -> None:
+    def run_job(self, order: Job) -> None:
         """Have an order obeyed; wait until it is.
 
         Raises
         ------
-        OrderError
+        JobError
             When it failed, or the process died of it.
         """
         process = self._process = self._process or self._start()
@@ -68,17 +68,17 @@ class _Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(OSError, ValueError):  # it is dead or dismissed, as its answer will show
-            process.stdin.write(write_order(order) + "\n")
+            process.stdin.write(write_job(order) + "\n")
             process.stdin.flush()
         line = process.stdout.readline()
         if not line.endswith("\n"):
             self._process = None
             code = process.wait()
             _close_pipes(process)
-            raise OrderError("interrupted" if self._closed else _cause_of_death(code, self._last_words()))
+            raise JobError("interrupted" if self._closed else _cause_of_death(code, self._last_words()))
         answer = json.loads(line)
         if answer["what"] is not None:
-            raise OrderError(answer["what"])
+            raise JobError(answer["what"])
 
     def _start(self) -> subprocess.Popen[str]:
         own = str(Path(_version.__file__).parents[1])
@@ -172,7 +172,7 @@ class Pool(Generic[T]):
             worker.close()
 
     def run(
-        self, next_task: Callable[[], T | None], order_of: Callable[[T], Order]
+        self, next_task: Callable[[], T | None], order_of: Callable[[T], Job]
     ) -> Iterator[tuple[T, str | None]]:
         """Run tasks as workers become free, and hand out each when it is over.
 
@@ -192,7 +192,7 @@ class Pool(Generic[T]):
         while True:
             while self._idle and (task := next_task()) is not None:
                 worker = self._idle.pop()
-                at[self._threads.submit(worker.obey, order_of(task))] = (task, worker)
+                at[self._threads.submit(worker.run_job, order_of(task))] = (task, worker)
             if not at:
                 return
             done, _ = wait(at, return_when=FIRST_COMPLETED)
@@ -200,6 +200,6 @@ class Pool(Generic[T]):
                 task, worker = at.pop(future)
                 self._idle.append(worker)
                 error = future.exception()
-                if error is not None and not isinstance(error, OrderError):
+                if error is not None and not isinstance(error, JobError):
                     raise error
                 yield task, None if error is None else str(error)

@@ -28,7 +28,7 @@ from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.probe import Estimate, Probe
 from diffuscope.comparison.table import Comparison, Outcome
 from diffuscope.comparison.truth import Truth, as_points, cloud_size, law_of, prepare_truth, truth_digest
-from diffuscope.comparison.work import Order, SampleOrder, TrainOrder, trained
+from diffuscope.comparison.work import Job, SampleJob, TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import ImageData, save_images
 from diffuscope.errors import InputError, RunError
@@ -275,16 +275,16 @@ class Study:
                     self._errors[str(task[1])] = error
                 yield done
 
-    def _order(self, task: Task) -> Order:
+    def _order(self, task: Task) -> Job:
         if isinstance(task, Training):
             folder = str(self._folder(task))
-            return TrainOrder(task.recipe.to_toml(), folder, self._data[task.digest], self.device)
+            return TrainJob(task.recipe.to_toml(), folder, self._data[task.digest], self.device)
         cell, file = task
         _, truth = self._truths[law_of(cell.training.data)]
         folder = str(self._folder(cell.training))
         images = isinstance(cell.training.data, ImageData)
         data = self._data[cell.training.digest] if images else None
-        return SampleOrder(folder, cell.recipe.to_toml(), str(truth.folder), str(file), data, self.device)
+        return SampleJob(folder, cell.recipe.to_toml(), str(truth.folder), str(file), data, self.device)
 
     def _folder(self, training: Training) -> Path:
         return self.path / "runs" / training.name

@@ -33,11 +33,11 @@ from diffuscope.runs.run import Run, load
 from diffuscope.runs.train import train
 from diffuscope.seeds import stream_seed
 
-__all__ = ["SampleOrder", "TrainOrder", "counting", "obey", "read_order", "trained", "write_order"]
+__all__ = ["SampleJob", "TrainJob", "counting", "read_job", "run_job", "trained", "write_job"]
 
 
 @dataclass(frozen=True)
-class TrainOrder:
+class TrainJob:
     """Train a model.
 
     Attributes
@@ -59,7 +59,7 @@ class TrainOrder:
 
 
 @dataclass(frozen=True)
-class SampleOrder:
+class SampleJob:
     """Sample a model in one way, and measure it.
 
     Attributes
@@ -85,23 +85,23 @@ class SampleOrder:
     device: str
 
 
-Order = TrainOrder | SampleOrder
+Job = TrainJob | SampleJob
 
 
-def write_order(order: Order) -> str:
+def write_job(order: Job) -> str:
     """Return an order as one line of JSON."""
     return json.dumps({"order": type(order).__name__, **asdict(order)})
 
 
-def read_order(line: str) -> Order:
-    """Read what :func:`write_order` has written."""
+def read_job(line: str) -> Job:
+    """Read what :func:`write_job` has written."""
     fields = json.loads(line)
-    kind = {"TrainOrder": TrainOrder, "SampleOrder": SampleOrder}[fields.pop("order")]
-    order: Order = kind(**fields)
+    kind = {"TrainJob": TrainJob, "SampleJob": SampleJob}[fields.pop("order")]
+    order: Job = kind(**fields)
     return order
 
 
-def obey(order: Order) -> None:
+def run_job(order: Job) -> None:
     """Do what is ordered.
 
     Raises
@@ -111,7 +111,7 @@ def obey(order: Order) -> None:
     Interrupted
         On an interrupt during training, after a checkpoint was written.
     """
-    if isinstance(order, TrainOrder):
+    if isinstance(order, TrainJob):
         _train(order)
     else:
         _sample(order)
@@ -122,7 +122,7 @@ def trained(folder: str | Path) -> bool:
     return (Path(folder) / "model.safetensors").is_file()
 
 
-def _train(order: TrainOrder) -> None:
+def _train(order: TrainJob) -> None:
     begun = (Path(order.folder) / "recipe.toml").is_file()
     data = None if order.data is None else _handed_over(order.data)
     recipe = None if begun else parse_recipe(order.recipe, "The recipe of a comparison")
@@ -156,7 +156,7 @@ def _handed_over(given: Mapping[str, Any]) -> Dataset:
     return Dataset(given["name"], x, columns, None, dict(given["source"]))
 
 
-def _sample(order: SampleOrder) -> None:
+def _sample(order: SampleJob) -> None:
     data = None if order.data is None else _handed_over(order.data)
     run = load(order.folder, device=order.device, data=data)
     recipe = parse_recipe(order.recipe, "The recipe of a cell")

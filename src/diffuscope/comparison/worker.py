@@ -4,7 +4,7 @@
 type. It computes on one thread. When its input closes, because the comparison is being stopped or was
 killed, it interrupts itself: a training writes its checkpoint, and the process ends.
 
-    > {"order": "TrainOrder", ...}
+    > {"order": "TrainJob", ...}
     < {"what": null}                              done
     < {"what": "The loss ...", "hint": "..."}     failed; the next order can come
 """
@@ -37,14 +37,14 @@ def main() -> None:
     try:
         import torch
 
-        from diffuscope.comparison.work import obey, read_order
+        from diffuscope.comparison.work import read_job, run_job
 
         torch.set_num_threads(1)
         while (line := orders.get()) is not None:
             answer: dict[str, str | None] = {"what": None}
             busy.set()
             try:
-                obey(read_order(line))
+                run_job(read_job(line))
             except DiffuscopeError as error:
                 answer = {"what": error.what, "hint": error.hint}
             except Exception as error:  # whatever a cell may raise: the others go on

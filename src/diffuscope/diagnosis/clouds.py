@@ -20,7 +20,7 @@ from torch import Tensor
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_sample
-from diffuscope.diffusion.samplers import Sampler, walk
+from diffuscope.diffusion.samplers import Sampler, trajectory
 from diffuscope.diffusion.schedules import Grid
 from diffuscope.metrics import half_interval, sliced_wasserstein
 from diffuscope.threads import side_by_side
@@ -170,7 +170,7 @@ class Clouds:
         def ask(x_t: Tensor, level: object) -> Tensor:
             return subject.ask(configuration.denoiser, x_t, level)  # type: ignore[arg-type]
 
-        for state in walk(ask, x, grid, sampler, subject.generator("walk", k)):
+        for state in trajectory(ask, x, grid, sampler, subject.generator("walk", k)):
             last = state.x
         return last
 

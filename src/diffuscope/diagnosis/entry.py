@@ -78,7 +78,7 @@ def diagnose(
     scaling : (shift, scale), optional
         The network sees (data - shift) / scale, per column; by default the data as it is.
     sampler, steps, spacing : optional
-        How samples are drawn: a name (``diffuscope list samplers``) or a step ``(walk, x) -> x``. By
+        How samples are drawn: a name (``diffuscope list samplers``) or a step ``(context, x) -> x``. By
         default as the run does; otherwise DDPM in all steps of a discrete schedule, 40 steps of
         DPM-Solver++ under a continuous one.
     start_std : float, optional

@@ -21,7 +21,7 @@ from diffuscope.diagnosis.findings import WORTH, Finding, matters
 from diffuscope.diagnosis.steps import Step, probe_steps
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.process import q_posterior
-from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, Walk, sampler_name
+from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, SamplingContext, sampler_name
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, linear
 from diffuscope.errors import DiffuscopeError
 from diffuscope.metrics import sliced_wasserstein
@@ -313,15 +313,15 @@ def own_code(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) -> 
     )
 
 
-def _without_noise(walk: Walk, x: Tensor) -> Tensor:
-    return q_posterior(walk.estimate(x), x, walk.now, walk.target)[0]
+def _without_noise(context: SamplingContext, x: Tensor) -> Tensor:
+    return q_posterior(context.estimate(x), x, context.now, context.target)[0]
 
 
-def _noise_to_the_end(walk: Walk, x: Tensor) -> Tensor:
-    mean, variance = q_posterior(walk.estimate(x), x, walk.now, walk.target)
-    if walk.is_last:
-        variance = walk.grid.levels.sigma[-2].square()
-    return mean + variance.sqrt().to(x.dtype) * walk.noise(x)
+def _noise_to_the_end(context: SamplingContext, x: Tensor) -> Tensor:
+    mean, variance = q_posterior(context.estimate(x), x, context.now, context.target)
+    if context.is_last:
+        variance = context.grid.levels.sigma[-2].square()
+    return mean + variance.sqrt().to(x.dtype) * context.noise(x)
 
 
 def _half(grid: Grid) -> Grid:

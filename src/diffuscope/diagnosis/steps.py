@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from diffuscope.diffusion.process import transition
-from diffuscope.diffusion.samplers import Sampler, Walk
+from diffuscope.diffusion.samplers import Sampler, SamplingContext
 from diffuscope.diffusion.schedules import Grid, NoiseLevel
 
 __all__ = ["Step", "probe_step", "probe_steps"]
@@ -93,7 +93,7 @@ def probe_step(sampler: Sampler, grid: Grid, step: int, spread: float) -> Step:
         def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:
             return torch.full_like(x_t, x_0)
 
-        way = Walk(answer, grid, torch.Generator().manual_seed(0), step=step)
+        way = SamplingContext(answer, grid, torch.Generator().manual_seed(0), step=step)
         with torch.no_grad():
             return sampler(way, zero + x).double()
 

@@ -199,7 +199,7 @@ class Denoiser(nn.Module):
         """How many classes the network can be asked for; 0: it is told of none."""
         return int(getattr(self.network, "classes", 0))
 
-    def told(self, label: Tensor) -> DenoiserLike:
+    def conditioned(self, label: Tensor) -> DenoiserLike:
         """Return the denoiser of points of these classes (n,), int64; the number of classes means any."""
 
         def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:

@@ -1,6 +1,6 @@
 r"""How is a class, or whatever else is asked for, made more of than the law itself makes of it?
 
-.. math::  D_w = D_{free} + w\,(D_{asked} - D_{free})
+.. math::  D_w = D_{uncond} + w\,(D_{cond} - D_{uncond})
 
 Classifier-free guidance (Ho & Salimans 2022): w = 1 is the conditional law, more makes samples more typical
 and less varied. Kynkäänniemi et al. (2024) find that it helps at middling noise only, and so it can be bound
@@ -18,17 +18,16 @@ from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 
-__all__ = ["Guided"]
+__all__ = ["ClassifierFreeGuidance"]
 
 
 @dataclass(frozen=True)
-class Guided:
+class ClassifierFreeGuidance:
     """A denoiser that is drawn from one answer past another.
 
     Parameters
     ----------
-    asked, free : DenoiserLike
-        Told of what is asked for, and not told of it.
+    conditional, unconditional : DenoiserLike
     scale : float
         w.
     low, high : float
@@ -40,8 +39,8 @@ class Guided:
         When the scale is not finite, or nothing lies between the ratios.
     """
 
-    asked: DenoiserLike
-    free: DenoiserLike
+    conditional: DenoiserLike
+    unconditional: DenoiserLike
     scale: float
     low: float = 0.0
     high: float = math.inf
@@ -57,8 +56,8 @@ class Guided:
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
         """Return the guided estimate of x_0, the shape of ``x_t`` (n, ...), at a level of shape ()."""
-        asked = self.asked(x_t, level)
+        conditional = self.conditional(x_t, level)
         if self.scale == 1 or not self.low <= level.ratio <= self.high:
-            return asked
-        free = self.free(x_t, level)
-        return free + self.scale * (asked - free)
+            return conditional
+        unconditional = self.unconditional(x_t, level)
+        return unconditional + self.scale * (conditional - unconditional)

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_step
-from diffuscope.diffusion.samplers import Sampler, Walk
+from diffuscope.diffusion.samplers import Sampler, SamplingContext
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 
-__all__ = ["Painted", "Resampled"]
+__all__ = ["InpaintingDenoiser", "RePaintSampler"]
 
 
 @dataclass(frozen=True)
-class Painted:
+class InpaintingDenoiser:
     """A denoiser of points of which some coordinates are known.
 
     Parameters
@@ -46,7 +46,7 @@ class Painted:
 
 
 @dataclass(frozen=True)
-class Resampled:
+class RePaintSampler:
     """A sampler that takes every step but the last several times, with noise in between.
 
     Parameters
@@ -69,11 +69,11 @@ class Resampled:
         if self.times < 1:
             raise InputError(f"A step cannot be taken {self.times} times.", "Choose 1 to 20.")
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        for again in reversed(range(1 if walk.is_last else self.times)):
-            walk.history = []
-            there = self.sampler(walk, x)
+        for again in reversed(range(1 if context.is_last else self.times)):
+            context.history = []
+            there = self.sampler(context, x)
             if again:
-                x = q_step(there, walk.target, walk.now, walk.noise(there))
+                x = q_step(there, context.target, context.now, context.noise(there))
         return there

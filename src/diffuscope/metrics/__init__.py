@@ -12,7 +12,7 @@ from diffuscope.metrics.likelihood import (
 )
 from diffuscope.metrics.measured import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
-from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, Metric, Yardstick, measure_all
+from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, Metric, MetricSuite
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import (
     TwoSampleTest,
@@ -31,10 +31,10 @@ __all__ = [
     "Measured",
     "Measurements",
     "Metric",
+    "MetricSuite",
     "Neighbourhoods",
     "Share",
     "TwoSampleTest",
-    "Yardstick",
     "against_floor",
     "class_imbalance",
     "classifier_two_sample",
@@ -49,7 +49,6 @@ __all__ = [
     "kernel_distance",
     "kl_divergence",
     "log_likelihood_gap",
-    "measure_all",
     "median_distance",
     "memorisation",
     "mmd",

@@ -32,7 +32,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import classifier_two_sample, energy_distance, median_distance, mmd
 
-__all__ = ["FEATURE_METRICS", "METRICS", "Measurements", "Metric", "Yardstick", "measure_all"]
+__all__ = ["FEATURE_METRICS", "METRICS", "Measurements", "Metric", "MetricSuite"]
 
 _FEW_COLUMNS = 4
 
@@ -223,7 +223,7 @@ _FAMILIES = (
 )
 
 
-class Yardstick:
+class MetricSuite:
     """Real draws and what they score against each other, measured once for any number of models.
 
     Parameters
@@ -340,34 +340,6 @@ def _values(
     # What takes long lets go of Python's lock. Threads within these threads would wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.array(list(pool.map(measure, range(len(pairs)))))
-
-
-def measure_all(
-    generated: Sequence[Points],
-    real: Sequence[Points],
-    floor_pairs: Sequence[tuple[Points, Points]],
-    **facts: Any,
-) -> Measurements:
-    """Measure all metrics, or some, on the same draws: ``Yardstick(real, floor_pairs, **facts)``, used once.
-
-    Parameters
-    ----------
-    generated, real : sequence of arrays of shape (n, d)
-        Independent draws; ``generated[i]`` meets ``real[i]``.
-    floor_pairs, **facts
-        As :class:`Yardstick` takes them.
-
-    Returns
-    -------
-    Measurements
-        A dict of name to :class:`Measured`; ``left_out`` says why others are missing.
-
-    Raises
-    ------
-    InputError
-        When a name is unknown, a draw is missing, or a cloud is empty, of another dimension or not finite.
-    """
-    return Yardstick(real, floor_pairs, **facts).measure(generated)
 
 
 def _missing(family: _Family, facts: _Facts, n: int) -> str | None:

@@ -26,7 +26,7 @@ from diffuscope.progress import Reporter
 from diffuscope.seeds import stream_seed
 
 __all__ = [
-    "RealClouds",
+    "Reference",
     "extractor_for",
     "generated_clouds",
     "measure_quality",
@@ -45,7 +45,7 @@ _IMAGES_OF_PAIRS = 2048
 
 
 @dataclass(frozen=True)
-class RealClouds:
+class Reference:
     """Real points to hold samples against.
 
     Attributes
@@ -89,7 +89,7 @@ def real_clouds(
     seed: int = 0,
     draws: int = _DRAWS,
     pairs: int = _FLOOR_PAIRS,
-) -> RealClouds:
+) -> Reference:
     """Draw clouds of at most 10,000 real points.
 
     Parameters
@@ -125,13 +125,13 @@ def real_clouds(
         both = [_halves(x, n, _seed(seed, "halves", i)) for i in range(max(pairs, draws))]
         real = [first for first, _ in both[:draws]]
         unit = data.filled.std(axis=0)
-    clouds = RealClouds([], [], n, middle, np.where(unit > 0, unit, 1.0), np.isnan(data.x))
+    clouds = Reference([], [], n, middle, np.where(unit > 0, unit, 1.0), np.isnan(data.x))
     clouds.real.extend(clouds.shown(cloud) for cloud in real)
     clouds.pairs.extend((clouds.shown(a), clouds.shown(b)) for a, b in both[:pairs])
     return clouds
 
 
-def _image_clouds(data: ImageData, seed: int) -> RealClouds:
+def _image_clouds(data: ImageData, seed: int) -> Reference:
     """Return clouds of features of at most :data:`_MOST_IMAGES` images each."""
     extractor = extractor_for(data)
     features = unseen_features(data, extractor, seed)
@@ -140,7 +140,7 @@ def _image_clouds(data: ImageData, seed: int) -> RealClouds:
     nothing = np.zeros((1, 0), dtype=bool)
     real = [first for first, _ in pairs[:_IMAGE_DRAWS]]
     labels = data.labels_like(n * len(real), np.random.default_rng(_seed(seed, "labels", 0)))
-    return RealClouds(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor, labels)
+    return Reference(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor, labels)
 
 
 def unseen_features(data: ImageData, extractor: Extractor, seed: int = 0) -> Points:
@@ -155,7 +155,7 @@ def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extracto
     return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
 
 
-def generated_clouds(model: Model, clouds: RealClouds, seed: int = 0) -> list[Points]:
+def generated_clouds(model: Model, clouds: Reference, seed: int = 0) -> list[Points]:
     """Sample a cloud for each real one, in their units.
 
     Raises

@@ -50,7 +50,7 @@ class AnnotatedUNet(nn.Module):
     Raises
     ------
     InputError
-        When it is to be told of classes, or channels do not fit.
+        When it is to be conditioned on classes, or channels do not fit.
     """
 
     per_example = True
@@ -66,7 +66,7 @@ class AnnotatedUNet(nn.Module):
         super().__init__()
         if classes:
             raise InputError(
-                "The annotated diffusion model's network cannot be told of classes.",
+                "The annotated diffusion model's network cannot be conditioned on classes.",
                 'Set data.labels = false, or choose network.name = "unet".',
             )
         check_channels([width * multiplier for multiplier in multipliers])

@@ -71,7 +71,7 @@ class ResNetBlock(nn.Module):
         super().__init__()
         self.norm_1 = nn.GroupNorm(groups_for(inputs), inputs)
         self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.told = nn.Linear(embedding, 2 * outputs)
+        self.modulation = nn.Linear(embedding, 2 * outputs)
         self.norm_2 = nn.GroupNorm(groups_for(outputs), outputs)
         self.dropout = nn.Dropout(dropout)
         self.conv_2 = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
@@ -80,7 +80,7 @@ class ResNetBlock(nn.Module):
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """Map (n, inputs, h, w) and embeddings (n or 1, embedding) to (n, outputs, h, w)."""
         h = self.conv_1(silu(self.norm_1(x)))
-        scale, shift = self.told(e)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(e)[:, :, None, None].chunk(2, dim=1)
         h = self.norm_2(h) * (1 + scale) + shift
         return self.straight(x) + self.conv_2(self.dropout(silu(h)))  # type: ignore[no-any-return]
 
@@ -97,7 +97,7 @@ class ConvNeXtBlock(nn.Module):
     inputs, outputs : int
         Channels.
     embedding : int
-        Width of the embedding; 0: it is told of nothing.
+        Width of the embedding; 0: none.
     dropout : float
     factor : int
     """
@@ -106,7 +106,7 @@ class ConvNeXtBlock(nn.Module):
         self, inputs: int, outputs: int, embedding: int, dropout: float = 0.0, factor: int = 2
     ) -> None:
         super().__init__()
-        self.told = nn.Sequential(nn.GELU(), nn.Linear(embedding, inputs)) if embedding else None
+        self.modulation = nn.Sequential(nn.GELU(), nn.Linear(embedding, inputs)) if embedding else None
         self.depthwise = nn.Conv2d(inputs, inputs, 7, padding=3, groups=inputs)
         self.rest = nn.Sequential(
             nn.GroupNorm(1, inputs),
@@ -121,8 +121,8 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
         """Map (n, inputs, h, w) and embeddings (n or 1, embedding) to (n, outputs, h, w)."""
         h = self.depthwise(x)
-        if self.told is not None and e is not None:
-            h = h + self.told(e)[:, :, None, None]
+        if self.modulation is not None and e is not None:
+            h = h + self.modulation(e)[:, :, None, None]
         return self.straight(x) + self.rest(h)  # type: ignore[no-any-return]
 
 

@@ -31,7 +31,8 @@ class DiffusersUNet(nn.Module):
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        Classes that it can be told of; one row more of ``num_class_embeds`` means any of them. 0: none.
+        Classes that it can be conditioned on; one row more of ``num_class_embeds`` means any of them. 0:
+        none.
     conditioning : {"time"}
         It counts steps, from 0.
     **settings

@@ -34,7 +34,7 @@ class DiT(nn.Module):
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        Classes that it can be told of; 0: none.
+        Classes that it can be conditioned on; 0: none.
     width : int
         Of a patch's vector; a multiple of 4 and of ``heads``.
     depth, heads : int
@@ -42,10 +42,10 @@ class DiT(nn.Module):
     patch : int
         Height and width of a patch.
     embedding : int
-        Width of what it is told of level and class; 0: ``width``.
+        Width of the embedding of level and class; 0: ``width``.
     dropout : float
     conditioning : {"log_snr", "time"}
-        How it is told of the level.
+        What stands for the noise level.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class DiT(nn.Module):
         self.register_buffer("places", _places(*self.size, width))
         self.blocks = nn.ModuleList([_Block(width, heads, e, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.told = zeroed(nn.Linear(e, 2 * width))
+        self.modulation = zeroed(nn.Linear(e, 2 * width))
         self.output = zeroed(nn.Linear(width, channels * patch**2))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
@@ -99,7 +99,7 @@ class DiT(nn.Module):
         h = self.input(patches.flatten(2).transpose(1, 2)) + self.places
         for block in self.blocks:
             h = block(h, e)
-        scale, shift = self.told(e)[:, None].chunk(2, dim=2)
+        scale, shift = self.modulation(e)[:, None].chunk(2, dim=2)
         patches = self.output(self.norm(h) * (1 + scale) + shift).transpose(1, 2)
         return self.padded.back(pixel_shuffle(patches.unflatten(2, self.size), self.patch))
 
@@ -111,7 +111,7 @@ class _Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.told = zeroed(nn.Linear(embedding, 6 * width))
+        self.modulation = zeroed(nn.Linear(embedding, 6 * width))
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(
@@ -120,7 +120,7 @@ class _Block(nn.Module):
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         """Map patches (n, places, width), told of (n or 1, embedding)."""
-        a_1, b_1, g_1, a_2, b_2, g_2 = self.told(e)[:, None].chunk(6, dim=2)
+        a_1, b_1, g_1, a_2, b_2, g_2 = self.modulation(e)[:, None].chunk(6, dim=2)
         h = h + g_1 * self._attention(self.norm(h) * (1 + a_1) + b_1)
         return h + g_2 * self.mlp(self.norm(h) * (1 + a_2) + b_2)  # type: ignore[no-any-return]
 

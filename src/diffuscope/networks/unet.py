@@ -59,7 +59,7 @@ class ImageEmbedding(nn.Module):
     width : int
         Of the vector.
     classes : int
-        0: it is told of none. The class of this number is "any".
+        0: unconditional. The class of this number is "any".
     conditioning : {"log_snr", "time"}
         What the level is given as.
     """
@@ -128,7 +128,7 @@ class UNet(nn.Module):
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        Classes that it can be told of; 0: none.
+        Classes that it can be conditioned on; 0: none.
     width : int
         Channels at the largest size.
     multipliers : sequence of int
@@ -148,10 +148,10 @@ class UNet(nn.Module):
         How sizes change: by convolutions of stride 2 and repetition, or by folding pixels into channels and
         back.
     embedding : int
-        Width of what it is told of level and class; 0: four times ``width``.
+        Width of the embedding of level and class; 0: four times ``width``.
     dropout : float
     conditioning : {"log_snr", "time"}
-        How it is told of the level.
+        What stands for the noise level.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ from torch import nn
 from diffuscope.data.affine import ScalingKind
 from diffuscope.diffusion.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting
-from diffuscope.diffusion.masked import FLAGS, Choices, Factors, PartialDenoiser, PartialLoss
+from diffuscope.diffusion.masked import FLAGS, Choices, Factors, MaskedDenoiser, MaskedLoss
 from diffuscope.diffusion.samplers import SAMPLERS, make_sampler
 from diffuscope.diffusion.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
 from diffuscope.errors import FormatError, InputError, unknown_name
@@ -207,7 +207,7 @@ class LossSection(_Section):
                 "This recipe's loss was handed over from Python.", "Hand it over again: loss=..."
             )
         settings = (self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
-        return PartialLoss(*settings, partial) if partial else Loss(*settings)
+        return MaskedLoss(*settings, partial) if partial else Loss(*settings)
 
 
 class TimesSection(_Section):
@@ -372,7 +372,7 @@ class Recipe(_Section):
         if network is None:
             network = self._make_network((shape,) if isinstance(shape, int) else shape, schedule, empty)
         reading = self.denoiser
-        kind = PartialDenoiser if reading.partial else Denoiser
+        kind = MaskedDenoiser if reading.partial else Denoiser
         return kind(network, schedule, reading.prediction, reading.sigma_data, reading.conditioning)
 
     def _make_network(self, shape: tuple[int, ...], schedule: Schedule, empty: bool) -> nn.Module:

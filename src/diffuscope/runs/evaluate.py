@@ -16,12 +16,12 @@ from diffuscope.modalities.points.evaluation import Evaluation
 from diffuscope.modalities.tables.evaluation import TableEvaluation, evaluate_rows
 from diffuscope.metrics.features import Extractor
 from diffuscope.data.images import ImageData
-from diffuscope.metrics import Measured, Yardstick, classifier_two_sample, relate
+from diffuscope.metrics import Measured, MetricSuite, classifier_two_sample, relate
 from diffuscope.metrics.clouds import Points
 from diffuscope.metrics.likelihood import LogDensity
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
-from diffuscope.modalities.reference import RealClouds, generated_clouds, real_clouds
+from diffuscope.modalities.reference import Reference, generated_clouds, real_clouds
 from diffuscope.runs.run import Run, load
 from diffuscope.seeds import stream_seed
 
@@ -97,7 +97,7 @@ def evaluate(
         clouds = real_clouds(run.data, unseen, seed, _CLOUDS, _PAIRS)
         truth = _true_log_density(run.data)
         fresh = known or unseen is not None
-        yardstick = Yardstick(
+        suite = MetricSuite(
             clouds.real,
             clouds.pairs,
             training=clouds.shown(run.data.x) if fresh else None,
@@ -107,7 +107,7 @@ def evaluate(
         )
     with reporter.stage("measuring samples"):
         generated = generated_clouds(run.model, clouds, seed)
-        measured = yardstick.measure(generated)
+        measured = suite.measure(generated)
         metrics, left_out = dict(measured), dict(measured.left_out)
         told_apart = None
         if "classifier_accuracy" in metrics:
@@ -123,7 +123,7 @@ def evaluate(
             for baseline in fit_baselines(run.data.x, stream_seed(seed, "baselines") % 2**32):
                 if baseline.name == "training_data" and not fresh:
                     continue  # it would be compared with itself
-                found = dict(yardstick.measure(_clouds_of(baseline, clouds, seed)))
+                found = dict(suite.measure(_clouds_of(baseline, clouds, seed)))
                 if likelihood is not None and baseline.log_density is not None:
                     _add(found, {}, likelihood.gap(baseline.log_density))
                 rivals[baseline.name] = found
@@ -178,20 +178,20 @@ def _true_log_density(data: Dataset) -> LogDensity | None:
     return lambda x: np.asarray(oracle.log_density(x).numpy())
 
 
-def _in_clouds(log_density: LogDensity, clouds: RealClouds) -> LogDensity:
+def _in_clouds(log_density: LogDensity, clouds: Reference) -> LogDensity:
     """Return the log-density in the units of the clouds."""
     volume = float(np.log(clouds.unit).sum())
     return lambda z: log_density(z * clouds.unit + clouds.middle) + volume
 
 
-def _clouds_of(baseline: Baseline, clouds: RealClouds, seed: int) -> list[Points]:
+def _clouds_of(baseline: Baseline, clouds: Reference, seed: int) -> list[Points]:
     return [
         clouds.shown(baseline.sample(clouds.n, stream_seed(seed, "baseline", i) % 2**32))
         for i in range(len(clouds.real))
     ]
 
 
-def _certainty(known: bool, unseen: Points | None, clouds: RealClouds) -> str:
+def _certainty(known: bool, unseen: Points | None, clouds: Reference) -> str:
     if known:
         return f"The law of this data is known: samples meet fresh real clouds of {clouds.n:,} points."
     if unseen is not None:

@@ -22,7 +22,7 @@ from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.data.tables import TableData, load_table
 
-__all__ = ["Plan", "changes_from", "claim", "plan_new", "plan_resumed", "usual_recipe"]
+__all__ = ["Plan", "changes_from", "create_run_directory", "plan_new", "plan_resumed", "usual_recipe"]
 
 _PARTS = {
     "network": "network.name",
@@ -203,7 +203,7 @@ def _free_folder(name: str) -> Path:
     return folder
 
 
-def claim(folder: Path, resume: bool) -> None:
+def create_run_directory(folder: Path, resume: bool) -> None:
     """Make the run directory; an existing one is only entered to resume."""
     if resume:
         remove_abandoned(folder)

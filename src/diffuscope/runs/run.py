@@ -30,7 +30,7 @@ from diffuscope.data.images import ImageData, ImageWriter, check_image_target, l
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
-from diffuscope.diffusion.samplers import Sampler, WalkState
+from diffuscope.diffusion.samplers import Sampler, SamplingState
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.data.tables import load_table, read_frame
 
@@ -235,9 +235,9 @@ class Run:
                 bar.update(done)
         return path
 
-    def walk(self, n: int = _WALKERS, **wanted: Any) -> list[WalkState]:
+    def trajectory(self, n: int = _WALKERS, **wanted: Any) -> list[SamplingState]:
         """Return all states of a walk from noise to data; see :meth:`diffuscope.model.Model.walk`."""
-        return self.model.walk(n, **wanted)
+        return self.model.trajectory(n, **wanted)
 
     def animate(
         self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
@@ -254,7 +254,7 @@ class Run:
             frames = section.forward_frames
             states += pictures.forward_states(self.model, self._some_data(seed), section, frames, seed)
         if reverse:
-            walk = image_pictures.sample_walk(self.model, seed) if of_images else self.walk(seed=seed)
+            walk = image_pictures.sample_walk(self.model, seed) if of_images else self.trajectory(seed=seed)
             states += pictures.moving(self.model, walk)
         ms = section.reverse_ms if reverse else section.forward_ms
         color = GENERATED if reverse and not forward else NOISE
@@ -305,7 +305,7 @@ class Run:
 
         if self.model.is_of_images:
             return image_pictures.plot_walk(self.model, image_pictures.sample_walk(self.model, seed))
-        row = pictures.reverse_row(self.model, self.walk(seed=seed))
+        row = pictures.reverse_row(self.model, self.trajectory(seed=seed))
         return plot_walk_rows([("", row)], reference=self._reference())
 
     def plot_samples(self, n: int = _WALKERS, **wanted: Any) -> Figure:

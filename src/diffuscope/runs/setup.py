@@ -16,7 +16,7 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.errors import InputError
 from diffuscope.data.images import ImageData, ImageRows
 from diffuscope.model import Model
-from diffuscope.diffusion.masked import PartialDenoiser, PartialLoss
+from diffuscope.diffusion.masked import MaskedDenoiser, MaskedLoss
 from diffuscope.recipes import Recipe
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
@@ -31,8 +31,8 @@ from diffuscope.training import (
     Rows,
     Trainer,
     World,
-    held_out_rows,
-    hold_out,
+    validation_rows,
+    validation_split,
 )
 
 __all__ = ["Fitting"]
@@ -102,16 +102,16 @@ class Fitting:
         else:
             x = scaling.to_model(data.x).to(device)
             if recipe.training.hold_out:
-                x, held = hold_out(x, recipe.training.hold_out, seed)
+                x, held = validation_split(x, recipe.training.hold_out, seed)
                 self.held = held, None
-            if start is None and isinstance(denoiser, PartialDenoiser) and denoiser.factors is not None:
+            if start is None and isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:
                 denoiser.factors.fit(x)
             self.rows = Resident(x)
-        if start is None and rows is not None and isinstance(denoiser, PartialDenoiser):
+        if start is None and rows is not None and isinstance(denoiser, MaskedDenoiser):
             denoiser.network.choices.set(rows.choices)  # type: ignore[union-attr, operator]
         self.loss: LossLike = loss or recipe.make_loss()
-        if rows is not None and isinstance(self.loss, PartialLoss):
-            assert isinstance(denoiser, PartialDenoiser)
+        if rows is not None and isinstance(self.loss, MaskedLoss):
+            assert isinstance(denoiser, MaskedDenoiser)
             self.loss = self.loss.of_columns(rows.groups, denoiser.choices)
 
     def trainer(self, checkpoints: Checkpoints | None = None, world: World | None = None) -> Trainer:
@@ -155,7 +155,7 @@ class Fitting:
         )
         if not settings.hold_out:
             return rows
-        train, held = held_out_rows(len(data.x), settings.hold_out, seed)
+        train, held = validation_rows(len(data.x), settings.hold_out, seed)
         self.held = rows.as_they_are(held)
         return rows.only(train)
 

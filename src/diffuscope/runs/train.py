@@ -27,7 +27,7 @@ from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.runs.setup import Fitting
 from diffuscope.data.images import ImageData
 from diffuscope.model import pick_device
-from diffuscope.runs.plan import changes_from, claim, plan_new, plan_resumed
+from diffuscope.runs.plan import changes_from, create_run_directory, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter
 from diffuscope.modalities.reference import extractor_for, measure_quality
 from diffuscope.recipes import Recipe
@@ -105,7 +105,7 @@ def train(
     loss : LossLike, optional
         In place of the recipe's, all its settings included.
     sampler : Sampler, optional
-        A function ``(walk, x) -> x`` in place of the recipe's.
+        A function ``(context, x) -> x`` in place of the recipe's.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def train(
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
         if world.is_main:
-            claim(folder, resume)
+            create_run_directory(folder, resume)
             held.enter_context(sole_writer(folder))
         world.wait()
         return _run(experiment, pictures)
@@ -155,7 +155,7 @@ def _run(experiment: _Experiment, pictures: bool) -> Run:
                 write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
         raise
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {experiment.way_on()}") from stop
+        raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {experiment.resume_command()}") from stop
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # where not even the recipe could be written, and so nothing is in it
@@ -190,7 +190,7 @@ class _Experiment:
             )
         return run
 
-    def way_on(self) -> str:
+    def resume_command(self) -> str:
         """Say how an interrupted run is gone on with."""
         if self.recipe.data.source is None or any(part is not None for part in self.given.values()):
             return f"diffuscope.train(..., out={str(self.folder)!r}, resume=True)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from diffuscope.training.batches import Batches, Resident, Rows
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
-from diffuscope.training.held_out import HeldOut, held_out_rows, hold_out
+from diffuscope.training.held_out import HeldOut, validation_rows, validation_split
 from diffuscope.training.loop import Interrupted, LossLike, Progress, Trainer
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Rows",
     "Trainer",
     "World",
-    "held_out_rows",
-    "hold_out",
     "join_world",
+    "validation_rows",
+    "validation_split",
 ]

@@ -20,7 +20,7 @@ from diffuscope.diffusion.losses import Examples, Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.seeds import stream, stream_seed
 
-__all__ = ["HeldOut", "held_out_rows", "hold_out"]
+__all__ = ["HeldOut", "validation_rows", "validation_split"]
 
 _ROWS = 4096  # noised rows, the held-out ones again and again: a loss of few of them is mostly luck
 _NUMBERS = 2**21  # of points that are shown to the network at once
@@ -34,13 +34,13 @@ class _LossLike(Protocol):
     def value(self, output: Tensor, examples: Examples, /) -> Tensor: ...
 
 
-def hold_out(x: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+def validation_split(x: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """Part rows (n, d) at random into those for training and the held-out ones, at least one of each."""
-    train, held = held_out_rows(len(x), share, seed)
+    train, held = validation_rows(len(x), share, seed)
     return x[train.to(x.device)], x[held.to(x.device)]
 
 
-def held_out_rows(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
+def validation_rows(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return which of n rows are for training, and which are held out."""
     held = min(max(1, round(share * n)), n - 1)
     order = torch.randperm(n, generator=stream(seed, "held out"))

@@ -20,9 +20,9 @@ from without first being filled.
 """
 
 from diffuscope.diffusion.masked.choices import Choice, Choices
-from diffuscope.diffusion.masked.denoiser import FLAGS, PartialDenoiser
+from diffuscope.diffusion.masked.denoiser import FLAGS, MaskedDenoiser
 from diffuscope.diffusion.masked.factors import Factors
-from diffuscope.diffusion.masked.loss import PartialLoss
-from diffuscope.diffusion.masked.mask import Given
+from diffuscope.diffusion.masked.loss import MaskedLoss
+from diffuscope.diffusion.masked.mask import Mask
 
-__all__ = ["FLAGS", "Choice", "Choices", "Factors", "Given", "PartialDenoiser", "PartialLoss"]
+__all__ = ["FLAGS", "Choice", "Choices", "Factors", "Mask", "MaskedDenoiser", "MaskedLoss"]

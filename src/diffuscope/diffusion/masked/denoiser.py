@@ -8,33 +8,33 @@ import torch
 from torch import Tensor
 
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, input_scale, output_coefficients
-from diffuscope.diffusion.guidance import Guided
+from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.masked.choices import Choices
 from diffuscope.diffusion.masked.factors import Factors
-from diffuscope.diffusion.masked.mask import Given
+from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["FLAGS", "PartialDenoiser"]
+__all__ = ["FLAGS", "MaskedDenoiser"]
 
 FLAGS = 2
 """Numbers that a network is told of each coordinate besides its value: whether it is known, or absent."""
 
 
-class PartialDenoiser(Denoiser):
+class MaskedDenoiser(Denoiser):
     """A denoiser whose network maps (n, 3d), (n,) to (n, d): coordinates, and which are known and absent."""
 
-    def network_inputs(self, x_t: Tensor, level: NoiseLevel, given: Given) -> Tensor:
+    def network_inputs(self, x_t: Tensor, level: NoiseLevel, given: Mask) -> Tensor:
         """Return what the network sees, shape (n, 3d)."""
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
         point = torch.where(given.known, given.value, c_in * x_t).masked_fill(given.absent, 0.0)
         return torch.cat([point, given.known.to(point.dtype), given.absent.to(point.dtype)], 1)
 
     def forward(  # type: ignore[override]
-        self, x_t: Tensor, level: NoiseLevel, given: Given | None = None
+        self, x_t: Tensor, level: NoiseLevel, given: Mask | None = None
     ) -> Tensor:
         """Return the estimate of x_0 (n, d); known values as they are."""
-        given = Given.nothing(x_t) if given is None else given
+        given = Mask.nothing(x_t) if given is None else given
         inputs = self.network_inputs(x_t, level, given)
         output = answer = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
@@ -49,7 +49,7 @@ class PartialDenoiser(Denoiser):
             x_0 = x_0.index_copy(1, where, self.choices.means(self.choices.log_softmax(logits)))
         return torch.where(given.known, given.value, x_0)
 
-    def log_probabilities(self, x_t: Tensor, level: NoiseLevel, given: Given) -> Tensor:
+    def log_probabilities(self, x_t: Tensor, level: NoiseLevel, given: Mask) -> Tensor:
         """Return log-probabilities of categories by all but their own points, shape (n, c)."""
         assert self.choices is not None
         inputs = self.network_inputs(x_t, level, given)
@@ -67,7 +67,7 @@ class PartialDenoiser(Denoiser):
         """The normal law that the network's answer is added to, where it has one."""
         return getattr(self.network, "factors", None)
 
-    def foreseen(self, x_t: Tensor, level: NoiseLevel, given: Given) -> Tensor:
+    def foreseen(self, x_t: Tensor, level: NoiseLevel, given: Mask) -> Tensor:
         r"""Return what a normal law of the data takes from the network's answer, shape (n, d).
 
         :math:`(c_{skip} x_t - E_{normal}[x_0 \mid x_t]) / c_{out}`, written so that nothing cancels where
@@ -80,7 +80,7 @@ class PartialDenoiser(Denoiser):
         width = (ratio.square() + s**2).sqrt()
         return ratio * width / s * (noise - y / width.square())
 
-    def told(self, given: Given) -> DenoiserLike:  # type: ignore[override]
+    def conditioned(self, given: Mask) -> DenoiserLike:  # type: ignore[override]
         """Return the denoiser of the points of which that is given, row by row."""
 
         def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
@@ -89,21 +89,21 @@ class PartialDenoiser(Denoiser):
         return denoise
 
     def guided(
-        self, given: Given, guiding: Tensor, scale: float, low: float = 0.0, high: float = math.inf
+        self, given: Mask, guiding: Tensor, scale: float, low: float = 0.0, high: float = math.inf
     ) -> DenoiserLike:
         """Return the denoiser that amplifies some of the condition (:mod:`diffuscope.diffusion.guidance`).
 
         Parameters
         ----------
-        given : Given
+        given : Mask
             With the guiding coordinates known.
         guiding : Tensor of shape (d,), bool
             Which they are.
         scale, low, high : float
         """
         value, known, absent = given
-        without = Given(value, known & ~guiding, absent | guiding)
-        beyond = Guided(self.told(given), self.told(without), scale, low, high)
+        without = Mask(value, known & ~guiding, absent | guiding)
+        beyond = ClassifierFreeGuidance(self.conditioned(given), self.conditioned(without), scale, low, high)
 
         def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
             x_0 = beyond(x_t, level)

@@ -27,7 +27,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diffuscope.diffusion.masked.mask import Given
+from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.process import coefficient
 
 __all__ = ["Factors"]
@@ -96,7 +96,7 @@ class Factors(nn.Module):
         low, high = torch.minimum(self.low, y + reach), torch.maximum(self.high, y - reach)
         return torch.minimum(torch.maximum(x_0, low), high)
 
-    def noise(self, y: Tensor, variance: Tensor, given: Given) -> Tensor:
+    def noise(self, y: Tensor, variance: Tensor, given: Mask) -> Tensor:
         r"""Return :math:`(y - E[x | y]) / v`, the noise in points over its variance, shape (n, d).
 
         Parameters
@@ -105,7 +105,7 @@ class Factors(nn.Module):
             Points with noise.
         variance : Tensor of shape () or (n,)
             v.
-        given : Given
+        given : Mask
             Of the points, which coordinates are known and which absent.
         """
         variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]

@@ -12,17 +12,17 @@ from torch import Tensor
 from diffuscope.diffusion.denoiser import Denoiser, training_target
 from diffuscope.diffusion.losses import Examples, Loss, posterior_means
 from diffuscope.diffusion.masked.choices import Choices
-from diffuscope.diffusion.masked.denoiser import PartialDenoiser
-from diffuscope.diffusion.masked.mask import Given
+from diffuscope.diffusion.masked.denoiser import MaskedDenoiser
+from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["PartialLoss"]
+__all__ = ["MaskedLoss"]
 
 
 @dataclass(frozen=True)
-class PartialLoss(Loss):
-    """The loss of a :class:`PartialDenoiser`, with states drawn at random; NaN in the data is absent.
+class MaskedLoss(Loss):
+    """The loss of a :class:`MaskedDenoiser`, with states drawn at random; NaN in the data is absent.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ class PartialLoss(Loss):
     groups: tuple[int, ...] = ()
     choices: Choices | None = None
 
-    def of_columns(self, columns: Sequence[int], choices: Choices | None = None) -> PartialLoss:
+    def of_columns(self, columns: Sequence[int], choices: Choices | None = None) -> MaskedLoss:
         """Return the loss for coordinates of such columns."""
         return dataclasses.replace(self, groups=tuple(columns), choices=choices)
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
         """Draw states, noise ``x_0`` (n, d) and say what the network should answer."""
-        assert isinstance(denoiser, PartialDenoiser)
+        assert isinstance(denoiser, MaskedDenoiser)
         given = self._draw(x_0)
         missing = x_0.isnan()
         x_0 = x_0.nan_to_num(0.0)
@@ -83,7 +83,7 @@ class PartialLoss(Loss):
         total: Tensor = squares.sum() + surprise.sum()
         return total / output.numel()
 
-    def _draw(self, x_0: Tensor) -> Given:
+    def _draw(self, x_0: Tensor) -> Mask:
         """Draw which coordinates are known and absent, from torch's own random state."""
         n, d = x_0.shape
         groups = torch.tensor(self.groups or range(d), device=x_0.device)
@@ -96,4 +96,4 @@ class PartialLoss(Loss):
         absent = some & (u[:, 2:3] < 0.5) & ~known & (again < 2 * u[:, 2:3])
         missing = x_0.isnan()
         absent = absent[:, groups] | missing
-        return Given(x_0.nan_to_num(0.0), known[:, groups] & ~missing, absent)
+        return Mask(x_0.nan_to_num(0.0), known[:, groups] & ~missing, absent)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Given"]
+__all__ = ["Mask"]
 
 
-class Given(NamedTuple):
+class Mask(NamedTuple):
     """What is known of points, and what is left out.
 
     Attributes
@@ -26,11 +26,11 @@ class Given(NamedTuple):
     absent: Tensor
 
     @classmethod
-    def nothing(cls, like: Tensor) -> Given:
+    def nothing(cls, like: Tensor) -> Mask:
         """All coordinates are noisy."""
         none = torch.zeros_like(like, dtype=torch.bool)
         return cls(torch.zeros_like(like), none, none)
 
-    def at(self, index: Tensor | slice) -> Given:
+    def at(self, index: Tensor | slice) -> Mask:
         """Return what is given of the points at ``index``."""
-        return Given(self.value[index], self.known[index], self.absent[index])
+        return Mask(self.value[index], self.known[index], self.absent[index])

@@ -12,7 +12,7 @@ whose Euler step is DDIM. With :math:`\lambda = \log(\alpha/\sigma)` and :math:`
 the multistep samplers integrate the data estimate over λ.
 """
 
-from diffuscope.diffusion.samplers.base import Sampler, Walk, WalkState, prior, walk
+from diffuscope.diffusion.samplers.base import Sampler, SamplingContext, SamplingState, prior, trajectory
 from diffuscope.diffusion.samplers.multistep import DPMSolver, UniPC
 from diffuscope.diffusion.samplers.registry import SAMPLERS, make_sampler, sampler_name
 from diffuscope.diffusion.samplers.single_step import DDIM, DDPM, Euler, Heun, PredictorCorrector
@@ -26,11 +26,11 @@ __all__ = [
     "Heun",
     "PredictorCorrector",
     "Sampler",
+    "SamplingContext",
+    "SamplingState",
     "UniPC",
-    "Walk",
-    "WalkState",
     "make_sampler",
     "prior",
     "sampler_name",
-    "walk",
+    "trajectory",
 ]

@@ -12,10 +12,10 @@ from torch import Tensor
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.schedules import Grid, NoiseLevel
 
-__all__ = ["Estimate", "Sampler", "Walk", "WalkState", "prior", "walk"]
+__all__ = ["Estimate", "Sampler", "SamplingContext", "SamplingState", "prior", "trajectory"]
 
 
-class WalkState(NamedTuple):
+class SamplingState(NamedTuple):
     """Where a walk is.
 
     Attributes
@@ -42,7 +42,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass
-class Walk:
+class SamplingContext:
     """What a step may use besides the point: the denoiser, the grid, fresh noise, earlier estimates."""
 
     denoiser: DenoiserLike
@@ -80,9 +80,9 @@ class Walk:
 
 
 class Sampler(Protocol):
-    """One step of a walk: from points (n, ...) at ``walk.now`` to points at ``walk.target``."""
+    """One step of a walk: from points (n, ...) at ``context.now`` to points at ``context.target``."""
 
-    def __call__(self, walk: Walk, x: Tensor, /) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor, /) -> Tensor:
         """Return the points at the next level, shape (n, ...)."""
         ...
 
@@ -93,19 +93,19 @@ def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 
 
 @torch.no_grad()
-def walk(
+def trajectory(
     denoiser: DenoiserLike, x: Tensor, grid: Grid, sampler: Sampler, generator: torch.Generator
-) -> Iterator[WalkState]:
-    """Walk from ``x`` (n, ...) at the first level of ``grid`` to its last, without gradients.
+) -> Iterator[SamplingState]:
+    """Sample from ``x`` (n, ...) at the first level of ``grid`` to its last, without gradients.
 
     Yields
     ------
-    WalkState
+    SamplingState
         The start and the state after each step: ``grid.n_steps + 1`` of them.
     """
-    way = Walk(denoiser, grid, generator)
-    yield WalkState(0, x, grid.levels.at(0))
+    way = SamplingContext(denoiser, grid, generator)
+    yield SamplingState(0, x, grid.levels.at(0))
     for step in range(grid.n_steps):
         way.step = step
         x = sampler(way, x)
-        yield WalkState(step + 1, x, grid.levels.at(step + 1))
+        yield SamplingState(step + 1, x, grid.levels.at(step + 1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffuscope.diffusion.process import coefficient
-from diffuscope.diffusion.samplers.base import Estimate, Walk
+from diffuscope.diffusion.samplers.base import Estimate, SamplingContext
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 
@@ -43,15 +43,15 @@ class DPMSolver:
 
     stochastic: bool = False
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        x_0 = walk.estimate(x, keep=2)
-        now, target = walk.now, walk.target
+        x_0 = context.estimate(x, keep=2)
+        now, target = context.now, context.target
         if target.sigma == 0:
             return coefficient(target.alpha, x) * x_0
         h = _half_log_snr(target) - _half_log_snr(now)
-        if len(walk.history) == 2:
-            last = walk.history[0]
+        if len(context.history) == 2:
+            last = context.history[0]
             h_last = _half_log_snr(now) - _half_log_snr(last.level)
             x_0 = x_0 + (h / (2 * h_last)) * (x_0 - last.x_0)
         shrink = math.exp(-h)  # 0 if there was no signal
@@ -60,7 +60,7 @@ class DPMSolver:
         if not self.stochastic:
             return keep * x + alpha * (-math.expm1(-h)) * x_0
         gain = -math.expm1(-2 * h)
-        return keep * shrink * x + alpha * gain * x_0 + sigma * math.sqrt(gain) * walk.noise(x)
+        return keep * shrink * x + alpha * gain * x_0 + sigma * math.sqrt(gain) * context.noise(x)
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,18 @@ class UniPC:
         if self.order not in (1, 2, 3):
             raise InputError(f"UniPC of order {self.order} is not available.", "Choose 1, 2 or 3.")
 
-    def _order_at(self, walk: Walk, step: int) -> int:
+    def _order_at(self, context: SamplingContext, step: int) -> int:
         """The order of the step that starts at level ``step``."""
-        return min(self.order, step + 1, walk.grid.n_steps - step)
+        return min(self.order, step + 1, context.grid.n_steps - step)
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step: correct the present point with its own estimate, then predict the next."""
-        x_0 = walk.estimate(x)
-        past = walk.history
+        x_0 = context.estimate(x)
+        past = context.history
         if past:
-            x = self._update(past, walk.now, self._order_at(walk, walk.step - 1), x_0)
-        walk.history = [*past, Estimate(x_0, x, walk.now)][-self.order :]
-        return self._update(walk.history, walk.target, self._order_at(walk, walk.step))
+            x = self._update(past, context.now, self._order_at(context, context.step - 1), x_0)
+        context.history = [*past, Estimate(x_0, x, context.now)][-self.order :]
+        return self._update(context.history, context.target, self._order_at(context, context.step))
 
     @staticmethod
     def _update(

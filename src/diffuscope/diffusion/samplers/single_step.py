@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffuscope.diffusion.denoiser import eps_from_data, score_from_data
 from diffuscope.diffusion.process import coefficient, q_posterior, transition
-from diffuscope.diffusion.samplers.base import Walk
+from diffuscope.diffusion.samplers.base import SamplingContext
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import unknown_name
 
@@ -41,14 +41,14 @@ class DDPM:
         if self.variance not in ("posterior", "beta"):
             raise unknown_name("variance", self.variance, ("posterior", "beta"))
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        mean, variance = q_posterior(walk.estimate(x), x, walk.now, walk.target)
+        mean, variance = q_posterior(context.estimate(x), x, context.now, context.target)
         if self.variance == "beta":
-            variance = transition(walk.target, walk.now).variance
-        elif walk.target.sigma == 0:
+            variance = transition(context.target, context.now).variance
+        elif context.target.sigma == 0:
             return mean
-        return mean + coefficient(variance.sqrt(), x) * walk.noise(x)
+        return mean + coefficient(variance.sqrt(), x) * context.noise(x)
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ class DDIM:
 
     eta: float = 0.0
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        x_0 = walk.estimate(x)
-        eps = eps_from_data(x_0, x, walk.now)
-        if self.eta == 0 or walk.target.sigma == 0:
-            return _combine(x_0, eps, walk.target)
-        _, posterior = q_posterior(x_0, x, walk.now, walk.target)
+        x_0 = context.estimate(x)
+        eps = eps_from_data(x_0, x, context.now)
+        if self.eta == 0 or context.target.sigma == 0:
+            return _combine(x_0, eps, context.target)
+        _, posterior = q_posterior(x_0, x, context.now, context.target)
         variance = self.eta**2 * posterior
-        kept = walk.target._replace(sigma=(walk.target.sigma.square() - variance).clamp_min(0).sqrt())
-        return _combine(x_0, eps, kept) + coefficient(variance.sqrt(), x) * walk.noise(x)
+        kept = context.target._replace(sigma=(context.target.sigma.square() - variance).clamp_min(0).sqrt())
+        return _combine(x_0, eps, kept) + coefficient(variance.sqrt(), x) * context.noise(x)
 
 
 @dataclass(frozen=True)
@@ -98,21 +98,21 @@ class Euler:
     churn_max: float = math.inf
     churn_noise: float = 1.0
 
-    def _add_churn(self, walk: Walk, x: Tensor) -> tuple[Tensor, NoiseLevel]:
-        now = walk.now
-        gamma = min(self.churn / walk.grid.n_steps, math.sqrt(2) - 1)
+    def _add_churn(self, context: SamplingContext, x: Tensor) -> tuple[Tensor, NoiseLevel]:
+        now = context.now
+        gamma = min(self.churn / context.grid.n_steps, math.sqrt(2) - 1)
         if gamma == 0 or now.alpha == 0 or not self.churn_min <= now.ratio <= self.churn_max:
             return x, now
-        raised = walk.grid.at_ratio(now.ratio * (1 + gamma))
+        raised = context.grid.at_ratio(now.ratio * (1 + gamma))
         added = (raised.ratio.square() - now.ratio.square()).clamp_min(0).sqrt() * raised.alpha
         x = coefficient(raised.alpha / now.alpha, x) * x
-        return x + coefficient(self.churn_noise * added, x) * walk.noise(x), raised
+        return x + coefficient(self.churn_noise * added, x) * context.noise(x), raised
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        x, now = self._add_churn(walk, x)
-        x_0 = walk.denoiser(x, now)
-        return _combine(x_0, eps_from_data(x_0, x, now), walk.target)
+        x, now = self._add_churn(context, x)
+        x_0 = context.denoiser(x, now)
+        return _combine(x_0, eps_from_data(x_0, x, now), context.target)
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,18 @@ class Heun(Euler):
     data, where :math:`\hat\epsilon` cannot be asked for, is Euler's.
     """
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        x, now = self._add_churn(walk, x)
-        x_0 = walk.denoiser(x, now)
+        x, now = self._add_churn(context, x)
+        x_0 = context.denoiser(x, now)
         eps = eps_from_data(x_0, x, now)
-        guess = _combine(x_0, eps, walk.target)
-        if walk.target.sigma == 0:
+        guess = _combine(x_0, eps, context.target)
+        if context.target.sigma == 0:
             return guess
-        x_0_next = walk.denoiser(guess, walk.target)
-        eps_next = eps_from_data(x_0_next, guess, walk.target)
-        d_alpha = coefficient(walk.target.alpha - now.alpha, x)
-        d_sigma = coefficient(walk.target.sigma - now.sigma, x)
+        x_0_next = context.denoiser(guess, context.target)
+        eps_next = eps_from_data(x_0_next, guess, context.target)
+        d_alpha = coefficient(context.target.alpha - now.alpha, x)
+        d_sigma = coefficient(context.target.sigma - now.sigma, x)
         return x + d_alpha * (x_0 + x_0_next) / 2 + d_sigma * (eps + eps_next) / 2
 
 
@@ -158,14 +158,14 @@ class PredictorCorrector:
     snr: float = 0.1
     corrections: int = 1
 
-    def __call__(self, walk: Walk, x: Tensor) -> Tensor:
+    def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
-        x = DDPM()(walk, x)
-        level = walk.target
+        x = DDPM()(context, x)
+        level = context.target
         if level.sigma == 0:
             return x
         delta = 2 * (self.snr * level.sigma).square()
         for _ in range(self.corrections):
-            score = score_from_data(walk.denoiser(x, level), x, level)
-            x = x + coefficient(delta, x) * score + coefficient((2 * delta).sqrt(), x) * walk.noise(x)
+            score = score_from_data(context.denoiser(x, level), x, level)
+            x = x + coefficient(delta, x) * score + coefficient((2 * delta).sqrt(), x) * context.noise(x)
         return x

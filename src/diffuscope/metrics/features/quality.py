@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
-from diffuscope.metrics import ClassJudgement, Measurements, Yardstick, judge_classes
+from diffuscope.metrics import ClassJudgement, Measurements, MetricSuite, judge_classes
 from diffuscope.metrics.features.classifier import Classifier, Extractor, Images, Judged, checked_images
 from diffuscope.seeds import stream_seed
 
@@ -142,7 +142,7 @@ def _measure(
     """Add metrics of samples, held-out and training images, given as rows, to ``made``."""
     generated, held_out, training = (_parts(cloud, size) for cloud in clouds)
     floor = [(part, held_out[i % len(held_out)]) for i, part in enumerate(training)]
-    found = Yardstick(held_out, floor, seed=seed, only=names).measure(generated)
+    found = MetricSuite(held_out, floor, seed=seed, only=names).measure(generated)
     made.update(found)
     made.left_out.update(found.left_out)
 

@@ -19,7 +19,7 @@ from diffuscope.modalities.reference import extractor_for
 from diffuscope.progress import Reporter
 from diffuscope.runs.run import Run
 from diffuscope.seeds import stream_seed
-from diffuscope.training import held_out_rows
+from diffuscope.training import validation_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -203,7 +203,7 @@ def _parts(data: ImageData, held_out: Pixels | None, run: Run) -> tuple[Pixels, 
         return pixels, unseen, f"Samples meet the {len(unseen):,} test images that come with the data."
     share = run.recipe.training.hold_out
     if share:
-        first, second = (part.numpy() for part in held_out_rows(len(pixels), share, run.recipe.seed))
+        first, second = (part.numpy() for part in validation_rows(len(pixels), share, run.recipe.seed))
         note = f"Samples meet the {len(second):,} images that training held out."
         return pixels[np.sort(first)], pixels[np.sort(second)], note
     order = np.random.default_rng(0).permutation(len(pixels))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.images import ImageData
-from diffuscope.diffusion.samplers import WalkState
+from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.modalities.images.generator import ImageModel
 from diffuscope.modalities.points.figures import forward_states, moving, reverse_row
 from diffuscope.model import Model
@@ -44,11 +44,11 @@ def labels_shown(model: Model) -> list[int] | None:
     return list(range(len(classes)))[: 2 * _COLUMNS] or None
 
 
-def sample_walk(model: Model, seed: int) -> list[WalkState]:
-    """Walk for a sheet of images; where there are classes, a column for each."""
+def sample_walk(model: Model, seed: int) -> list[SamplingState]:
+    """Sample for a sheet of images; where there are classes, a column for each."""
     labels = labels_shown(model)
     columns = _COLUMNS if labels is None else len(labels)
-    return ImageModel(model).walk(
+    return ImageModel(model).trajectory(
         columns * _ROWS, label=None if labels is None else labels * _ROWS, seed=seed
     )
 
@@ -71,7 +71,7 @@ def _in_lines(label: str) -> str:
     return label.replace(r",\ ", ",$\n$")
 
 
-def plot_walk(model: Model, walk: Sequence[WalkState]) -> Figure:
+def plot_walk(model: Model, walk: Sequence[SamplingState]) -> Figure:
     """Show ten moments of a walk from noise."""
     return plot_noising(reverse_row(model, walk))
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from diffuscope.data.images import to_model, to_pixels
 from diffuscope.diffusion.denoiser import DenoiserLike, eps_from_data
-from diffuscope.diffusion.guidance import Guided
-from diffuscope.diffusion.inpainting import Painted, Resampled
+from diffuscope.diffusion.guidance import ClassifierFreeGuidance
+from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
 from diffuscope.diffusion.process import coefficient, q_sample
-from diffuscope.diffusion.samplers import WalkState, prior
+from diffuscope.diffusion.samplers import SamplingState, prior
 from diffuscope.diffusion.schedules import Grid
 from diffuscope.errors import InputError, RunError, unknown_name
 from diffuscope.model import Model
@@ -142,13 +142,13 @@ class ImageModel:
         """
         return np.concatenate(list(self.batches(n, **wanted)))
 
-    def walk(
+    def trajectory(
         self, n: int, *, label: Any = None, guidance: float | None = None, seed: int = 0, **wanted: Any
-    ) -> list[WalkState]:
+    ) -> list[SamplingState]:
         """Sample as :meth:`sample` does, and return all states of the walk, in the units of the model."""
         labels = self.labels(label, n)
         told = self._told(labels, guidance)
-        return self.model.walk(n, told=told, seed=seed, **wanted)
+        return self.model.trajectory(n, told=told, seed=seed, **wanted)
 
     def inpaint(
         self,
@@ -201,12 +201,12 @@ class ImageModel:
         inner = self._told(None if labels is None else labels.repeat(n), guidance, interval)
         grid, sampler = self.model.plan(**wanted)
         if resample != 1:
-            sampler = Resampled(sampler, resample)
+            sampler = RePaintSampler(sampler, resample)
 
         def told(start: int, stop: int) -> DenoiserLike:
             known = to_model(torch.from_numpy(pixels[start:stop])).to(self.model.device)
             unknown = torch.from_numpy(holes[start:stop]).to(self.model.device)
-            return Painted(inner(start, stop), known, unknown)
+            return InpaintingDenoiser(inner(start, stop), known, unknown)
 
         made = np.concatenate([_pixels(x) for x in self.model.ends(len(pixels), grid, sampler, seed, told)])
         return np.where(holes, made, pixels)
@@ -270,7 +270,7 @@ class ImageModel:
         steps: int | None = None,
         **wanted: Any,
     ) -> Pixels:
-        """Walk from one image to another by n images, through the noise that each comes from.
+        """Sample from one image to another by n images, through the noise that each comes from.
 
         Where walks are deterministic each image has one noise. Between two of them lies the great circle
         (Song et al. 2021, section 5.3), and every point of it leads to an image.
@@ -376,8 +376,8 @@ class ImageModel:
         def told(start: int, stop: int) -> DenoiserLike:
             if labels is None:
                 return denoiser
-            asked = denoiser.told(torch.from_numpy(labels[start:stop]).to(self.model.device))
-            return asked if guidance == 1 else Guided(asked, denoiser, guidance, low, high)
+            asked = denoiser.conditioned(torch.from_numpy(labels[start:stop]).to(self.model.device))
+            return asked if guidance == 1 else ClassifierFreeGuidance(asked, denoiser, guidance, low, high)
 
         return told
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffuscope.diffusion.process import q_sample
-from diffuscope.diffusion.samplers import WalkState
+from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.files import atomic_write
 from diffuscope.model import Model
@@ -79,7 +79,7 @@ def _continuous_name(t: float) -> str:
     return rf"$q(\mathbf{{x}}_{{t}}),\ t = {t:.2g}$"
 
 
-def reverse_states(model: Model, states: Sequence[WalkState]) -> list[State]:
+def reverse_states(model: Model, states: Sequence[SamplingState]) -> list[State]:
     """Turn a walk into pictures, in the units of the data; every state, the start first."""
     steps = len(states) - 1
     return [
@@ -106,13 +106,13 @@ def _shown(model: Model, x: torch.Tensor, level: NoiseLevel) -> NDArray[np.float
     return model.scaling.to_data(x / max(1.0, width))
 
 
-def reverse_row(model: Model, walk: Sequence[WalkState]) -> list[State]:
+def reverse_row(model: Model, walk: Sequence[SamplingState]) -> list[State]:
     """Choose ten moments of a walk, equally many steps apart, the last of them the samples."""
     states = reverse_states(model, walk)
     return [states[round(i * (len(states) - 1) / 10)] for i in range(1, 11)]
 
 
-def moving(model: Model, walk: Sequence[WalkState]) -> list[State]:
+def moving(model: Model, walk: Sequence[SamplingState]) -> list[State]:
     """Choose the states of the reverse GIF: every so-many-th from the noise on, and the samples."""
     states = reverse_states(model, walk)
     every = model.recipe.pictures.reverse_every
@@ -121,7 +121,7 @@ def moving(model: Model, walk: Sequence[WalkState]) -> list[State]:
 
 def save_epoch(model: Model, x: Points, folder: Path, epoch: int) -> None:
     """Write the row of a model in training, ``figures/epoch_01000.png``."""
-    row = reverse_row(model, model.walk(_SHOWN, seed=model.recipe.seed))
+    row = reverse_row(model, model.trajectory(_SHOWN, seed=model.recipe.seed))
     figure = plot_walk_rows([(f"epoch {epoch}", row)], reference=x[:_SHOWN])
     save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
 
@@ -144,7 +144,7 @@ def save_pictures(
         The lines of metrics.jsonl.
     """
     seed, pictures, figures, shown = model.recipe.seed, model.recipe.pictures, folder / "figures", x[:_SHOWN]
-    walk = model.walk(_SHOWN, seed=seed)
+    walk = model.trajectory(_SHOWN, seed=seed)
     save_figure(plot_dataset(shown, model.columns), figures / "dataset.png")
     first = forward_states(model, x, pictures, 10, seed)
     save_figure(plot_forward_grid(first, reference=shown), figures / "forward.png")

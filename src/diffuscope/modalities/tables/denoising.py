@@ -20,7 +20,7 @@ from torch import Tensor
 
 from diffuscope.data.tables.columns.numeric import Number, as_finite
 from diffuscope.data.tables.values import restore
-from diffuscope.diffusion.masked import Given, PartialDenoiser
+from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
 from diffuscope.model import Model
 from diffuscope.seeds import stream
@@ -107,7 +107,7 @@ def _denoise(model: Model, rows: Tensor, sigma: Tensor, generator: torch.Generat
         lacking = (level[:, None].square() - own.square()).clamp_min(0).sqrt()
         lacking[(own - level[:, None]).abs() <= _ALIKE * level[:, None]] = 0.0
         absent = missing[noisy] | (own > level[:, None] * (1 + _ALIKE))
-        given = Given(values[noisy], known[noisy], absent)
+        given = Mask(values[noisy], known[noisy], absent)
         extra = lacking.masked_fill(known[noisy] | absent, 0.0)
         draws = _DRAWS if bool((extra > 0).any()) else 1
         total = torch.zeros(int(noisy.sum()), dtype=torch.float64)
@@ -118,12 +118,12 @@ def _denoise(model: Model, rows: Tensor, sigma: Tensor, generator: torch.Generat
     return clean
 
 
-def _ask(model: Model, noisy: Tensor, ratio: Tensor, given: Given) -> Tensor:
+def _ask(model: Model, noisy: Tensor, ratio: Tensor, given: Mask) -> Tensor:
     """Return E[x_0] of points (n, D) that are x_0 with noise of deviations ``ratio`` (n,)."""
     denoiser = model.denoiser
     level = denoiser.schedule.at_ratio(ratio)
     x_t = (level.alpha[:, None] * noisy).float().to(model.device)
-    if not isinstance(denoiser, PartialDenoiser):
+    if not isinstance(denoiser, MaskedDenoiser):
         return denoiser.forward(x_t, level).double().cpu()
-    told = Given(given.value.float(), given.known, given.absent)
-    return denoiser.forward(x_t, level, Given(*(part.to(model.device) for part in told))).double().cpu()
+    told = Mask(given.value.float(), given.known, given.absent)
+    return denoiser.forward(x_t, level, Mask(*(part.to(model.device) for part in told))).double().cpu()

@@ -28,7 +28,7 @@ from torch import Tensor
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.diffusion.masked import Given, PartialDenoiser
+from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.likelihood import LogDensity, log_density
@@ -106,7 +106,7 @@ class Density:
         return value.numpy()
 
     def _check_can(self, present: Tensor) -> None:
-        if not isinstance(self.model.denoiser, PartialDenoiser) and not (present & self.is_number).all():
+        if not isinstance(self.model.denoiser, MaskedDenoiser) and not (present & self.is_number).all():
             raise InputError(
                 "This model has a density of whole rows of numbers only: its network was trained for these.",
                 "Fit with partial above 0.",
@@ -152,7 +152,7 @@ class Density:
             Which are known, and which are the column's; all others are absent.
         """
         denoiser = self._denoiser
-        assert isinstance(denoiser, PartialDenoiser)
+        assert isinstance(denoiser, MaskedDenoiser)
         assert denoiser.choices is not None
         of_column = asked.to(self.model.device)[denoiser.choices.where]
         schedule, device, d = self.model.denoiser.schedule, self.model.device, values.shape[1]
@@ -211,20 +211,20 @@ class Density:
             nodes=nodes,
         )
 
-    def _given(self, values: Tensor, known: Tensor, absent: Tensor) -> Given:
+    def _given(self, values: Tensor, known: Tensor, absent: Tensor) -> Mask:
         """Return what is given of rows (n, D) that are alike in what is."""
         parts = (values, known.expand_as(values), absent.expand_as(values))
-        return Given(*(part.contiguous().to(self.model.device) for part in parts))
+        return Mask(*(part.contiguous().to(self.model.device) for part in parts))
 
 
 class _Part:
     """The denoiser of some of the coordinates of rows of which others are known or absent."""
 
-    def __init__(self, denoiser: Denoiser, given: Given, asked: Tensor) -> None:
+    def __init__(self, denoiser: Denoiser, given: Mask, asked: Tensor) -> None:
         self.denoiser, self.given, self.asked = denoiser, given, asked
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        if not isinstance(self.denoiser, PartialDenoiser):
+        if not isinstance(self.denoiser, MaskedDenoiser):
             return self.denoiser.forward(x_t, level)
         index = self.asked.nonzero()[:, 0].expand(len(x_t), -1)
         wide = torch.zeros_like(self.given.value).scatter(1, index, x_t)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from diffuscope.diffusion.denoiser import DenoiserLike
-from diffuscope.diffusion.masked import Given, PartialDenoiser
+from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.model import Model
 
@@ -65,7 +65,7 @@ def drawn(
     # What n rows share is looked at once.
     everywhere = ~np.isnan(known[:1] if known.strides[0] == 0 else known)
     plain = not everywhere.any() and not absent.any()
-    if not isinstance(denoiser, PartialDenoiser) and not plain:
+    if not isinstance(denoiser, MaskedDenoiser) and not plain:
         raise InputError(
             "This model's network was not trained for rows of which something is known or missing.",
             "Fit it with partial above 0 (the recipe 'table').",
@@ -73,17 +73,17 @@ def drawn(
     guides = None if guiding is None or guidance == 1 else torch.from_numpy(guiding & everywhere.all(axis=0))
 
     def told(start: int, stop: int) -> DenoiserLike:
-        assert isinstance(denoiser, PartialDenoiser)
+        assert isinstance(denoiser, MaskedDenoiser)
         here = known[start:stop]
         some = torch.from_numpy(~np.isnan(here))
-        given = Given(torch.from_numpy(np.nan_to_num(here)).float(), some, torch.from_numpy(absent) & ~some)
-        given = Given(*(part.to(model.device) for part in given))
+        given = Mask(torch.from_numpy(np.nan_to_num(here)).float(), some, torch.from_numpy(absent) & ~some)
+        given = Mask(*(part.to(model.device) for part in given))
         if guides is None or not guides.any():
-            return denoiser.told(given)
+            return denoiser.conditioned(given)
         return denoiser.guided(given, guides.to(model.device), guidance)
 
     start = 0
-    can_be_told = isinstance(denoiser, PartialDenoiser)
+    can_be_told = isinstance(denoiser, MaskedDenoiser)
     for piece in model.batches(n, seed=seed, told=told if can_be_told else None, **wanted):
         here = known[start : start + len(piece)]
         if not np.isfinite(piece).all():

@@ -14,7 +14,7 @@ from diffuscope.metrics.tabular import TableQuality, measure_table
 from diffuscope.progress import Reporter
 from diffuscope.runs.run import Run
 from diffuscope.seeds import stream_seed
-from diffuscope.training import held_out_rows
+from diffuscope.training import validation_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,7 +151,7 @@ def real_and_synthetic(run: Run, held_out: Any = None, seed: int = 0) -> tuple[A
                 )
             unseen = unseen[list(whole.columns)]
     elif share and share * len(whole) >= _LEAST:
-        first, second = held_out_rows(len(whole), share, run.recipe.seed)
+        first, second = validation_rows(len(whole), share, run.recipe.seed)
         train, unseen = whole.iloc[first.numpy()], whole.iloc[second.numpy()]
     synthetic = read_frame(run.sample(max(len(train), _LEAST), seed=stream_seed(seed, "rows") % 2**32)).data
     if train.isna().any(axis=None):
