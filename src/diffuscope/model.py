@@ -1,8 +1,7 @@
-"""What is a trained model? A denoiser with the units of its data and a recipe; it samples.
+"""What is a trained model? A denoiser with the codec of its data and a recipe; it samples.
 
-``model.safetensors`` holds the network's weights and the scaling; its metadata hold the recipe (TOML)
-and the names of the columns (JSON). A file is checked against the shapes that its recipe asks for
-before any memory is taken for it.
+``model.safetensors`` holds the network's weights; its metadata hold the recipe (TOML) and the codec (JSON).
+A file is checked against the shapes that its recipe asks for before any memory is taken for it.
 """
 
 from __future__ import annotations
@@ -21,32 +20,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diffuscope.data.affine import Scaling
-from diffuscope.data.tables import RowCodec
+from diffuscope.data.base import Codec
+from diffuscope.data.registry import codec_from_json, codec_to_json
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.samplers import SAMPLERS, Sampler, SamplingState, make_sampler, prior, trajectory
-from diffuscope.diffusion.schedules import Grid, Schedule, Spacing
+from diffuscope.diffusion.schedules import Grid, Schedule
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.likelihood import log_density
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
+from diffuscope.request import Request, read_request
 from diffuscope.seeds import stream
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
-__all__ = ["Model", "fill", "pick_device"]
+__all__ = ["Begin", "Conditioned", "Model", "fill", "pick_device", "sample_pieces"]
 
-_FORMAT = "diffuscope-model-1"
+_FORMAT = "diffuscope-model-2"
 _POINTS_PER_PIECE = 2**12
 _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
 _LARGEST = 1e6  # weight of a model that says anything
 
 _T = TypeVar("_T")
-Told = Callable[[int, int], DenoiserLike]
+Conditioned = Callable[[int, int], DenoiserLike]
 Begin = Callable[[int, int, Tensor], Tensor]
 
 
@@ -79,31 +79,26 @@ class Model:
     Attributes
     ----------
     recipe : Recipe
-        How it was made, and how it samples if nothing else is asked for.
+        How it was made, and how it samples by default.
     denoiser : Denoiser
-    scaling : Scaling
-    columns : tuple of str or None
-        Names of the data's columns, where it had some.
+    codec : Codec
+        Between the units of the data and those of the denoiser.
     sampler : Sampler or None
         A sampler handed over from Python, where the recipe's is one.
-    rows : RowCodec or None
-        What the coordinates of a table's rows mean; the "data" of all methods here are these coordinates.
     notes : mapping of str to str
         Text that is kept beside the model.
     """
 
     recipe: Recipe
     denoiser: Denoiser
-    scaling: Scaling
-    columns: tuple[str, ...] | None = None
+    codec: Codec
     sampler: Sampler | None = None
-    rows: RowCodec | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of a point: (d,), or (channels, height, width) of an image."""
-        return self.scaling.shift.shape
+        return self.codec.shape
 
     @property
     def dimension(self) -> int:
@@ -111,24 +106,25 @@ class Model:
         return math.prod(self.shape)
 
     @property
-    def is_of_images(self) -> bool:
-        """Whether its points are images."""
-        return len(self.shape) == 3
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the data's columns, where it had some."""
+        return self.codec.columns
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.denoiser.network.parameters()).device
 
-    def plan(
-        self,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        spacing: Spacing | None = None,
-        **settings: Any,
-    ) -> tuple[Grid, Sampler]:
-        """Turn what :meth:`sample` takes into a grid of noise levels and a sampler."""
-        section = self.recipe.sampling
+    def plan(self, request: Request | None = None) -> tuple[Grid, Sampler]:
+        """Return the grid of noise levels and the sampler of a request.
+
+        Raises
+        ------
+        InputError
+            When the sampler, its settings or the number of steps are not valid.
+        """
+        request, section = request or Request(), self.recipe.sampling
+        sampler, settings = request.sampler, request.settings
         if sampler is None and section.name == CUSTOM:
             sampler = self.sampler
             if sampler is None:
@@ -147,65 +143,64 @@ class Model:
             raise InputError(
                 f"A sampler that is handed over has its settings already; got {', '.join(settings)} besides."
             )
-        steps = section.steps if steps is None else steps
+        steps = section.steps if request.steps is None else request.steps
         if steps > MOST_STEPS:
-            raise InputError(f"A walk of {steps:,} steps is too long.", f"Ask for at most {MOST_STEPS:,}.")
-        grid = self.denoiser.schedule.grid(steps, spacing or section.spacing, section.rho)
+            raise InputError(f"A trajectory of {steps:,} steps is too long.", f"Take at most {MOST_STEPS:,}.")
+        grid = self.denoiser.schedule.grid(steps, request.spacing or section.spacing, section.rho)
         return grid, sampler
 
+    def coordinates(
+        self, n: int, request: Request | None = None, conditioned: Conditioned | None = None
+    ) -> Iterator[Tensor]:
+        """Sample in pieces, in the units of the model; memory stays flat for any ``n``.
+
+        Parameters
+        ----------
+        n : int
+        request : Request, optional
+            Its condition and guidance are in ``conditioned``.
+        conditioned : callable, optional
+            ``conditioned(start, stop)`` gives the denoiser of these points; the model's own by default.
+
+        Yields
+        ------
+        Tensor of shape (m, ...)
+            The m add up to ``n``.
+        """
+        request = request or Request()
+        grid, sampler = self.plan(request)
+        return self.ends(n, grid, sampler, request.seed, conditioned, self._begin(n, request, grid))
+
     def trajectory(
-        self,
-        n: int,
-        *,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        spacing: Spacing | None = None,
-        seed: int = 0,
-        told: Told | None = None,
-        **settings: Any,
+        self, n: int, request: Request | None = None, conditioned: Conditioned | None = None
     ) -> list[SamplingState]:
-        """Sample as :meth:`sample` does, and return all states of the walk.
+        """Sample as :meth:`coordinates` does, and return all states.
 
         Returns
         -------
         list of SamplingState
-            The start and the state after each step, with x of shape (n, ...) in the units of the model;
-            the last is what :meth:`sample` returns for the same arguments.
+            The start and the state after each step, with x of shape (n, ...) in the units of the model.
         """
-        grid, way = self.plan(sampler, steps, spacing, **settings)
-        pieces = list(self._pieces(n, grid, way, seed, list, told))
+        request = request or Request()
+        grid, sampler = self.plan(request)
+        begin = self._begin(n, request, grid)
+        pieces = list(self._pieces(n, grid, sampler, request.seed, list, conditioned, begin))
         return [
             SamplingState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
             for states in zip(*pieces, strict=True)
         ]
 
-    def batches(
-        self,
-        n: int,
-        *,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        spacing: Spacing | None = None,
-        seed: int = 0,
-        told: Told | None = None,
-        **settings: Any,
-    ) -> Iterator[NDArray[np.floating]]:
-        """Sample as :meth:`sample` does, and hand out the points in pieces: memory stays flat for any ``n``.
-
-        Parameters
-        ----------
-        told : callable, optional
-            ``told(start, stop)`` gives the denoiser of these points, such as one that is told what is known
-            of each; the model's own by default.
-
-        Yields
-        ------
-        ndarray of shape (m, ...)
-            In the units of the data; the m add up to ``n``.
-        """
-        grid, way = self.plan(sampler, steps, spacing, **settings)
-        for x in self.ends(n, grid, way, seed, told):
-            yield self.scaling.to_data(x)
+    def _begin(self, n: int, request: Request, grid: Grid) -> Begin | None:
+        """Return what puts the request's own noise in the place of the prior's, if it has some."""
+        if request.noise is None:
+            return None
+        noise = torch.as_tensor(np.asarray(request.noise), dtype=torch.float32)
+        if noise.shape != (n, *self.shape) or not noise.isfinite().all():
+            raise InputError(
+                f"noise of shape {tuple(noise.shape)} does not start {n} points of shape {self.shape}.",
+                f"Give finite numbers of shape {(n, *self.shape)}.",
+            )
+        return lambda start, stop, x: grid.prior_std * noise[start:stop].to(x.device)
 
     def ends(
         self,
@@ -213,10 +208,10 @@ class Model:
         grid: Grid,
         sampler: Sampler,
         seed: int = 0,
-        told: Told | None = None,
+        conditioned: Conditioned | None = None,
         begin: Begin | None = None,
     ) -> Iterator[Tensor]:
-        """Sample over a grid and hand out where it leads, in pieces; memory stays flat for any ``n``.
+        """Sample over a grid and yield where it ends, in pieces; memory stays flat for any ``n``.
 
         Parameters
         ----------
@@ -224,18 +219,18 @@ class Model:
         grid : Grid
         sampler : Sampler
         seed : int
-        told : callable, optional
-            As in :meth:`batches`.
+        conditioned : callable, optional
+            As in :meth:`coordinates`.
         begin : callable, optional
-            ``begin(start, stop, noise)`` turns noise (m, ...) of the prior into the points from which these
-            walks start; the noise itself by default.
+            ``begin(start, stop, noise)`` turns noise (m, ...) of the prior into the points to start from; the
+            noise itself by default.
 
         Yields
         ------
         Tensor of shape (m, ...)
             In the units of the model; the m add up to ``n``.
         """
-        for state in self._pieces(n, grid, sampler, seed, _last, told, begin):
+        for state in self._pieces(n, grid, sampler, seed, _last, conditioned, begin):
             yield state.x
 
     def _pieces(
@@ -245,75 +240,69 @@ class Model:
         sampler: Sampler,
         seed: int,
         keep: Callable[[Iterator[SamplingState]], _T],
-        told: Told | None = None,
+        conditioned: Conditioned | None = None,
         begin: Begin | None = None,
     ) -> Iterator[_T]:
         """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
 
         The bytes do not depend on the number of cores.
         """
-        if n < 1:
-            raise InputError(f"Cannot sample {n} points.", "Ask for at least 1.")
-        numbers = _NUMBERS_PER_PIECE
-        if self.is_of_images and self.device.type == "cpu":
-            numbers = _PIXELS_PER_PIECE  # a network of images is large enough for few to fill a core
-        half = half_type(self.recipe.sampling.precision, self.device)
-        size = max(1, min(_POINTS_PER_PIECE, numbers // self.dimension))
 
-        def piece(start: int) -> _T:
-            generator = stream(seed, "sample", start // size)
-            stop = min(start + size, n)
-            denoiser = self.denoiser if told is None else told(start, stop)
-            x = prior(grid, (stop - start, *self.shape), generator).to(self.device)
+        def started(start: int, stop: int, noise: Tensor) -> Tensor:
             if begin is not None:
-                x = begin(start, stop, x)
-            elif told is not None:
-                x = _around_mean(denoiser, x, grid)
-            with autocast(half, self.device):  # of this thread
-                return keep(trajectory(denoiser, x, grid, sampler, generator))
+                return begin(start, stop, noise)
+            if conditioned is not None:
+                return _around_mean(conditioned(start, stop), noise, grid)
+            return noise
 
-        return side_by_side(piece, range(0, n, size), self.device)
+        return _in_pieces(
+            n,
+            self.shape,
+            grid,
+            sampler,
+            seed,
+            conditioned or (lambda start, stop: self.denoiser),
+            started,
+            self.device,
+            self.piece,
+            keep,
+            self.half,
+        )
 
-    def sample(
-        self,
-        n: int,
-        *,
-        sampler: str | Sampler | None = None,
-        steps: int | None = None,
-        spacing: Spacing | None = None,
-        seed: int = 0,
-        **settings: Any,
-    ) -> NDArray[np.floating]:
-        """Draw points.
+    @property
+    def half(self) -> torch.dtype | None:
+        """The type of 16 bits in which the network multiplies in sampling; None: float32."""
+        return half_type(self.recipe.sampling.precision, self.device)
+
+    @property
+    def piece(self) -> int:
+        """Points that are sampled at a time."""
+        numbers = _NUMBERS_PER_PIECE
+        if len(self.shape) > 1 and self.device.type == "cpu":
+            numbers = _PIXELS_PER_PIECE  # a network of images is large enough for few to fill a core
+        return max(1, min(_POINTS_PER_PIECE, numbers // self.dimension))
+
+    def sample(self, n: int, **options: Any) -> Any:
+        """Sample, unconditionally, in the units of the data.
 
         Parameters
         ----------
         n : int
-            How many.
-        sampler : str or Sampler, optional
-            A name (``diffuscope list samplers``) or a function ``(context, x) -> x``; the recipe's by
-            default.
-        steps : int, optional
-            Steps of the walk, at most T for a discrete schedule; the recipe's by default.
-        spacing : {"uniform", "trailing", "karras"}, optional
-            The recipe's by default.
-        seed : int
-            The same seed gives the same bytes.
-        **settings
-            The sampler's own, such as ``eta=0.5`` for ``ddim``.
+        **options
+            Fields of :class:`~diffuscope.request.Request` and settings of the sampler.
 
         Returns
         -------
-        ndarray of shape (n, ...), float32 (float64 where the data lie far from zero)
-            In the units of the data.
+        ndarray of shape (n, d), table of n rows, or images (n, channels, height, width)
+            What the codec decodes.
 
         Raises
         ------
         InputError
-            When the sampler, its settings or the number of steps cannot be had.
+            When the request is not valid.
         """
-        wanted = {"sampler": sampler, "steps": steps, "spacing": spacing, "seed": seed, **settings}
-        return np.concatenate(list(self.batches(n, **wanted)))
+        request, _ = read_request(options, self.recipe.sampling.name)
+        return self.codec.decode(torch.cat(list(self.coordinates(n, request))))
 
     def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
         """Return the log-density of the model at points, through its probability-flow ODE.
@@ -338,25 +327,23 @@ class Model:
         RunError
             When the model's flow cannot be followed.
         """
-        points = np.asarray(x, dtype=np.float64)
+        points = np.asarray(x)
+        points = points if points.dtype == np.uint8 else points.astype(np.float64)
         if points.shape[1:] != self.shape or not np.isfinite(points).all():
             raise InputError(
                 f"Points of shape {points.shape} do not fit a model of points of shape {self.shape}, "
                 "or are not finite.",
                 f"Give finite numbers of shape (n, {', '.join(map(str, self.shape))}).",
             )
-        rows = self.scaling.to_model(points).to(self.device)
+        rows = self.codec.encode(points).to(self.device)
         value = log_density(self.denoiser, self.denoiser.schedule, rows, **options).value
-        return value.numpy() - np.log(self.scaling.scale).sum()  # type: ignore[no-any-return]
+        return value.numpy() + self.codec.log_abs_det_jacobian(points)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a .safetensors file, whole or not at all."""
         tensors = {f"network.{name}": t for name, t in self.denoiser.network.state_dict().items()}
-        tensors["scaling.shift"] = torch.from_numpy(self.scaling.shift)
-        tensors["scaling.scale"] = torch.from_numpy(self.scaling.scale)
-        metadata = {**self.notes, "recipe": self.recipe.to_toml(), "columns": json.dumps(self.columns)}
-        if self.rows is not None:
-            metadata["rows"] = json.dumps(self.rows.to_json(), separators=(",", ":"))
+        codec = json.dumps(codec_to_json(self.codec), separators=(",", ":"))
+        metadata = {**self.notes, "recipe": self.recipe.to_toml(), "codec": codec}
         save_tensors(path, tensors, _FORMAT, metadata)
 
     @classmethod
@@ -385,37 +372,82 @@ class Model:
         tensors, metadata = load_tensors(path, _FORMAT)
         try:
             recipe = parse_recipe(metadata.get("recipe", ""), f"The recipe in {path}")
-            scaling = _scaling(tensors.pop("scaling.shift"), tensors.pop("scaling.scale"))
-            columns = _columns(json.loads(metadata.get("columns", "null")), scaling.shift.size)
-            rows = _rows(metadata.get("rows"), scaling.shift.size)
-        except (KeyError, ValueError, RecursionError) as error:
+            codec = codec_from_json(json.loads(metadata["codec"]))
+            if codec.kind != recipe.data.kind:
+                raise ValueError(f"its codec is for {codec.kind}, its recipe for {recipe.data.kind}")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             if isinstance(error, DiffuscopeError):
                 raise
             raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
-        denoiser = recipe.make_denoiser(scaling.shift.shape, network=network, schedule=schedule, empty=True)
+        denoiser = recipe.make_denoiser(codec.shape, network=network, schedule=schedule, empty=True)
         fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
-        notes = {key: text for key, text in metadata.items() if key not in ("recipe", "columns", "rows")}
-        return cls(recipe, denoiser, scaling, columns, rows=rows, notes=notes)
+        notes = {key: text for key, text in metadata.items() if key not in ("recipe", "codec")}
+        return cls(recipe, denoiser, codec, notes=notes)
 
 
-def _scaling(shift: Tensor, scale: Tensor) -> Scaling:
-    for tensor in (shift, scale):
-        if tensor.dtype != torch.float64 or tensor.ndim not in (1, 3) or not tensor.isfinite().all():
-            raise ValueError("its scaling is not of points or images")
-    if shift.shape != scale.shape or not shift.numel() or not (scale > 0).all():
-        raise ValueError("its scaling does not fit together")
-    return Scaling(shift.numpy(), scale.numpy())
+def sample_pieces(
+    n: int,
+    shape: tuple[int, ...],
+    grid: Grid,
+    sampler: Sampler,
+    seed: int,
+    denoiser: Conditioned,
+    begin: Begin,
+    device: torch.device,
+    piece: int = _POINTS_PER_PIECE,
+    half: torch.dtype | None = None,
+) -> Iterator[Tensor]:
+    """Sample any denoisers with the random numbers that :meth:`Model.ends` has for the same seed.
+
+    Parameters
+    ----------
+    n : int
+    shape : tuple of int
+        Of a point.
+    grid, sampler, seed
+    denoiser : callable
+        ``denoiser(start, stop)`` gives that of these points.
+    begin : callable
+        ``begin(start, stop, noise)`` turns noise of the prior into the points to start from.
+    device : torch.device
+    piece : int
+        Points that are sampled at a time.
+    half : torch.dtype, optional
+        In which networks multiply, where it is not float32.
+    """
+    pieces = _in_pieces(n, shape, grid, sampler, seed, denoiser, begin, device, piece, _last, half)
+    for state in pieces:
+        yield state.x
 
 
-def _rows(text: str | None, dimension: int) -> RowCodec | None:
-    if text is None:
-        return None
-    rows = RowCodec.from_json(json.loads(text))
-    if rows.width != dimension:
-        raise ValueError("its table has another number of coordinates")
-    return rows
+def _in_pieces(
+    n: int,
+    shape: tuple[int, ...],
+    grid: Grid,
+    sampler: Sampler,
+    seed: int,
+    denoiser: Conditioned,
+    begin: Begin,
+    device: torch.device,
+    size: int,
+    keep: Callable[[Iterator[SamplingState]], _T],
+    half: torch.dtype | None,
+) -> Iterator[_T]:
+    """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"Cannot sample {n!r} points.", "Give a whole number of at least 1.")
+
+    def piece(start: int) -> _T:
+        generator = stream(seed, "sample", start // size)
+        stop = min(start + size, n)
+        noise = prior(grid, (stop - start, *shape), generator).to(device)
+        x = begin(start, stop, noise)
+        with autocast(half, device):  # of this thread
+            return keep(trajectory(denoiser(start, stop), x, grid, sampler, generator))
+
+    return side_by_side(piece, range(0, n, size), device)
 
 
 @torch.no_grad()
@@ -430,14 +462,6 @@ def _around_mean(denoiser: DenoiserLike, x: Tensor, grid: Grid) -> Tensor:
 
 def _last(states: Iterator[SamplingState]) -> SamplingState:
     return deque(states, maxlen=1)[0]
-
-
-def _columns(value: Any, dimension: int) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(c, str) for c in value) or len(value) != dimension:
-        raise ValueError("the names of its columns are not names, one for each")
-    return tuple(value)
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:

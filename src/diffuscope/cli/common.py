@@ -24,11 +24,11 @@ __all__ = [
     "Seed",
     "Steps",
     "app",
+    "conditions",
     "free",
     "is_main",
     "read_settings",
     "say",
-    "steering",
 ]
 
 
@@ -73,13 +73,15 @@ Seed = Annotated[int, typer.Option(help="Seed.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
 Label = Annotated[
     str | None,
-    typer.Option(metavar="CLASS", help="The class that is asked for, by name or number from 0."),
+    typer.Option(
+        "--label",
+        "--y",
+        metavar="CLASS",
+        help="Class or target value to condition on; of images 'each' takes all classes in turn.",
+    ),
 ]
 Guidance = Annotated[
-    float | None,
-    typer.Option(
-        help="How typical of what is asked for each is to be. [default: of images the recipe's, of rows 1]"
-    ),
+    float | None, typer.Option(help="Scale of classifier-free guidance; 1: none. [default: the recipe's]")
 ]
 Interval = Annotated[
     str | None,
@@ -129,9 +131,9 @@ def free(path: Path, force: bool) -> None:
         )
 
 
-def steering(label: str | None, guidance: float | None, interval: str | None) -> dict[str, Any]:
-    """Turn the options that steer images into arguments; those that were not given are left out."""
-    wanted: dict[str, Any] = {"label": label, "guidance": guidance}
+def conditions(label: str | None, guidance: float | None, interval: str | None) -> dict[str, Any]:
+    """Turn the options of a condition into arguments; those that were not given are left out."""
+    options: dict[str, Any] = {"y": label, "guidance": guidance}
     if interval is not None:
         try:
             low, high = map(float, interval.split(","))
@@ -139,5 +141,5 @@ def steering(label: str | None, guidance: float | None, interval: str | None) ->
             raise InputError(
                 f"{interval!r} is no interval.", "Write --interval LOW,HIGH, such as 0.2,5."
             ) from error
-        wanted["interval"] = (low, high)
-    return {name: value for name, value in wanted.items() if value is not None}
+        options["interval"] = (low, high)
+    return {name: value for name, value in options.items() if value is not None}

@@ -29,7 +29,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="V1,V2,...",
-            help="Recipes: names or TOML files. [default: that of images for images, else fast]",
+            help="Recipes: names or TOML files. [default: that of the kind of data]",
         ),
     ] = None,
     schedule: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Schedules.")] = None,

@@ -19,9 +19,11 @@ def diagnose(
     steps: Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")] = None,
     held_out: Annotated[
         Path | None,
-        typer.Option(help="Real data that the run never saw, as a table.", show_default=False),
+        typer.Option(
+            help="Real data that the run never saw: a file, or a folder of images.", show_default=False
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed. [default: the run's]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print budget and findings as JSON.")] = False,
     device: Device = "auto",
     debug: Debug = False,
@@ -29,12 +31,7 @@ def diagnose(
     """Say which part of a run costs what, why its samples are bad, and what mends them."""
     from diffuscope.diagnosis import diagnose as find_out
 
-    unseen = None
-    if held_out is not None:
-        from diffuscope.data.points import load_dataset
-
-        unseen = load_dataset(held_out).x
-    found = find_out(run, sampler=sampler, steps=steps, held_out=unseen, seed=seed, device=device)
+    found = find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device)
     if found.budget.rows:
         found.save(run)
     if as_json:

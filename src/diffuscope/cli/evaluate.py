@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from diffuscope.cli.common import Debug, Device, RunDir
-from diffuscope.errors import InputError
 
 
 def evaluate(
@@ -17,11 +16,11 @@ def evaluate(
     held_out: Annotated[
         Path | None,
         typer.Option(
-            help="Real data that the run never saw: a table, or a folder of images.", show_default=False
+            help="Real data that the run never saw: a file, or a folder of images.", show_default=False
         ),
     ] = None,
-    baselines: Annotated[bool, typer.Option(help="Measure simpler methods beside it.")] = True,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    baselines: Annotated[bool, typer.Option(help="Of points: measure simpler methods too.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Seed. [default: the run's]")] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Of a table: a report in one file, RUN/report.html.")
     ] = False,
@@ -38,39 +37,23 @@ def evaluate(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Measure a run's samples by every metric, beside simpler methods or, of a table, real rows."""
-    from diffuscope.modalities.tables.evaluation import TableEvaluation
+    """Measure a run's samples by every metric, beside simpler methods where there are some."""
     from diffuscope.runs.evaluate import evaluate as measure
     from diffuscope.runs.run import load
 
     opened = load(run, device=device)
-    is_table = opened.model.rows is not None
-    if html and not is_table:
-        raise InputError("A report is made of a table's run, and this is none.", "Leave --html out.")
-    unseen: Any = None
-    if held_out is not None:
-        from diffuscope.data.columnar import read_rows
-        from diffuscope.data.images import load_images
-        from diffuscope.data.points import load_dataset
-
-        if is_table:
-            unseen = read_rows(held_out)
-        elif opened.model.is_of_images:
-            shape = opened.model.shape
-            unseen = load_images(held_out, size=shape[1:], channels=shape[0])
-        else:
-            unseen = load_dataset(held_out).x
     extractor = None
     if inception is not None:
         from diffuscope.metrics.features import InceptionFeatures
 
-        if not opened.model.is_of_images:
-            raise InputError("Features of InceptionV3 are those of images.", "Leave --inception out.")
+        opened.require("images")
         extractor = InceptionFeatures(inception, str(opened.model.device))
+    if html:
+        opened.require("table")
     found = measure(
-        opened, held_out=unseen, baselines=baselines, seed=seed, samples=samples, extractor=extractor
+        opened, held_out=held_out, baselines=baselines, seed=seed, samples=samples, extractor=extractor
     )
-    files = found.save(run, report=html) if isinstance(found, TableEvaluation) else found.save(run)
+    files = found.save(run, report=html)
     if as_json:
         typer.echo(json.dumps(found.to_json()))
         return

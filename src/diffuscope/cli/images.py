@@ -18,8 +18,8 @@ from diffuscope.cli.common import (
     SamplerName,
     Seed,
     Steps,
+    conditions,
     free,
-    steering,
 )
 from diffuscope.errors import InputError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from diffuscope.modalities.images.generator import ImageModel
+    from diffuscope.modalities.images.generator import ImageGenerator
 
 __all__ = ["inpaint", "interpolate", "vary"]
 
@@ -77,9 +77,9 @@ def inpaint(
 
     pixels = _read(model, [image], resize)
     holes = read_mask(mask, (pixels.shape[2], pixels.shape[3]))
-    wanted = {"sampler": sampler, "steps": steps, "seed": seed, **steering(label, guidance, interval)}
+    options = {"sampler": sampler, "steps": steps, "seed": seed, **conditions(label, guidance, interval)}
     with _drawing():
-        made = model.inpaint(pixels, holes, n=n, resample=resample, **wanted)
+        made = model.inpaint(pixels, holes, n=n, resample=resample, **options)
     _write(made, out)
 
 
@@ -105,9 +105,9 @@ def vary(
     """Draw variants of an image."""
     model = _open(run, out, n, force, device)
     pixels = _read(model, [image], resize)
-    wanted = {"sampler": sampler, "steps": steps, "seed": seed, **steering(label, guidance, interval)}
+    options = {"sampler": sampler, "steps": steps, "seed": seed, **conditions(label, guidance, interval)}
     with _drawing():
-        made = model.vary(pixels, strength, n=n, **wanted)
+        made = model.vary(pixels, strength, n=n, **options)
     _write(made, out)
 
 
@@ -134,7 +134,7 @@ def interpolate(
     guidance: Guidance = None,
     interval: Interval = None,
     sampler: Annotated[
-        str | None, typer.Option(help="One without chance, see diffuscope list samplers. [default: heun]")
+        str | None, typer.Option(help="A deterministic one, see diffuscope list samplers. [default: heun]")
     ] = None,
     steps: Steps = None,
     seed: Seed = 0,
@@ -143,9 +143,11 @@ def interpolate(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Draw images on the way from one image to another, or from one sample to another."""
+    """Interpolate from one image to another, or from one sample to another."""
     if (from_ is None) != (to is None):
-        raise InputError("A way has two ends, and one was given.", "Give both --from and --to, or none.")
+        raise InputError(
+            "Two images are needed to interpolate, and one was given.", "Give both --from and --to, or none."
+        )
     is_moving = out.suffix.lower() in (".gif", ".mp4", ".html")
     if is_moving:
         from diffuscope.plots.animation import check_animation
@@ -153,11 +155,11 @@ def interpolate(
         check_animation(out)
     model = _open(run, out, n, force, device, is_moving)
     ends = None if from_ is None or to is None else _read(model, [from_, to], resize)
-    wanted = {"steps": steps, "seed": seed, **steering(label, guidance, interval)}
+    options = {"steps": steps, "seed": seed, **conditions(label, guidance, interval)}
     if sampler is not None:
-        wanted["sampler"] = sampler
+        options["sampler"] = sampler
     with _drawing():
-        made = model.interpolate(n, images=ends, **wanted)
+        made = model.interpolate(n, images=ends, **options)
     if is_moving:
         _animate(made, out)
         typer.echo(f"{n:,} images in {out}")
@@ -165,7 +167,7 @@ def interpolate(
         _write(made, out, min(n, _ACROSS))
 
 
-def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: bool = False) -> ImageModel:
+def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: bool = False) -> ImageGenerator:
     """Load a model of images, once it is clear that what it makes can be written."""
     if not out.is_dir():
         free(out, force)
@@ -174,13 +176,13 @@ def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: boo
 
     if not is_moving:
         check_image_target(out)
-    model = load(run, device=device).images
+    model: ImageGenerator = load(run, device=device).require("images")
     if not is_moving:
         check_image_target(out, (n, *model.model.shape))
     return model
 
 
-def _read(model: ImageModel, paths: list[Path], resize: bool) -> NDArray[np.uint8]:
+def _read(model: ImageGenerator, paths: list[Path], resize: bool) -> NDArray[np.uint8]:
     import numpy as np
 
     from diffuscope.data.images import read_image

@@ -44,7 +44,7 @@ def impute(
     from diffuscope.runs.run import load
 
     check_writable(out)
-    table = load(run, device=device).table
+    table = load(run, device=device).require("table")
     frame = read_rows(holes)
     missing = int(frame.isna().to_numpy().sum())
     filled = table.impute(frame, n_draws=draws, average=average, steps=steps, seed=seed, reporter=Reporter())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,18 +13,16 @@ from diffuscope.cli.common import (
     Force,
     Guidance,
     Interval,
+    Label,
     RunDir,
     SamplerName,
     Seed,
     Steps,
+    conditions,
     free,
     read_settings,
-    steering,
 )
 from diffuscope.errors import InputError
-
-if TYPE_CHECKING:
-    from diffuscope.runs.run import Run
 
 
 def sample(
@@ -54,12 +52,7 @@ def sample(
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Of a table: rows with this value, such as sex=F."),
     ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLASS", help="Of images: the class asked for, by name or number from 0, or 'each'."
-        ),
-    ] = None,
+    label: Label = None,
     guidance: Guidance = None,
     interval: Interval = None,
     force: Force = False,
@@ -73,61 +66,29 @@ def sample(
     from diffuscope.runs.run import load
 
     opened = load(run, device=device)
-    wanted = {
+    options: dict[str, Any] = {
         "sampler": sampler,
         "steps": steps,
         "spacing": spacing,
         "seed": seed,
         **read_settings(set_ or []),
-        **_conditions(opened, given or [], label, guidance, interval),
+        **conditions(label, guidance, interval),
     }
-    images = opened.model.is_of_images
-    if n is None:
-        n = _default(opened, label)
-    if not images and out.suffix.lower() in (".png", ".svg", ".pdf"):
+    if given:
+        options["given"] = dict(map(_pair, given))
+    options = opened.generator.read_words(options)
+    n = opened.generator.count(options) if n is None else n
+    if out.suffix.lower() in opened.generator.drawn_suffixes:
         from diffuscope.plots import save_figure
 
-        save_figure(opened.plot_samples(n, **wanted), out)
+        save_figure(opened.plot_samples(n, **options), out)
     else:
-        opened.sample_to(out, n, reporter=Reporter(), **wanted)
-    typer.echo(f"{n:,} {_unit(opened)} in {out}")
+        opened.sample_to(out, n, reporter=Reporter(), **options)
+    typer.echo(f"{n:,} {opened.modality.unit} in {out}")
 
 
-def _default(run: Run, label: str | None) -> int:
-    """Return how many are drawn where nobody says; of each class as many."""
-    if not run.model.is_of_images:
-        return 10_000
-    classes = len(run.images.classes) if label == "each" else 0
-    return max(64 // classes, 1) * classes if classes else 64
-
-
-def _unit(run: Run) -> str:
-    if run.model.is_of_images:
-        return "images"
-    return "points" if run.model.rows is None else "rows"
-
-
-def _conditions(
-    run: Run, given: list[str], label: str | None, guidance: float | None, interval: str | None
-) -> dict[str, Any]:
-    """Return what is asked of images, or known of the rows of a table."""
-    if run.model.is_of_images:
-        if given:
-            raise InputError("--given speaks of columns, and this is a run of images.", "Give --label CLASS.")
-        return steering(label, guidance, interval)
-    for option, value in (("--label", label), ("--interval", interval)):
-        if value is not None:
-            raise InputError(
-                f"{option} is for images, and this is a run of {_unit(run)}.",
-                "Leave it out." if run.model.rows is None else "Ask for rows by --given COLUMN=VALUE.",
-            )
-    if not given and guidance is None:
-        return {}
-    rows = run.table.rows
-    values = {}
-    for pair in given:
-        name, sign, text = pair.partition("=")
-        if not sign:
-            raise InputError(f"{pair!r} says nothing of a column.", "Write --given COLUMN=VALUE.")
-        values[name] = rows.read_value(name, text)
-    return {"given": values, **({} if guidance is None else {"guidance": guidance})}
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise InputError(f"{text!r} is not COLUMN=VALUE.", "Write --given COLUMN=VALUE.")
+    return name, value

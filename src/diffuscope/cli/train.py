@@ -35,7 +35,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run directory. [default: runs/NAME]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything. [default: the recipe's, 0]")] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column that rows are asked for by.")
+        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column that is y.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Length in passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in steps.")] = None,
@@ -50,11 +50,13 @@ def train(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change any setting of the recipe, such as schedule.end=0.2."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change any setting of the recipe: schedule.end=0.2, width=128.",
         ),
     ] = None,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
     pictures: Annotated[bool, typer.Option(help="Draw figures and GIFs.")] = True,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write losses and samples for TensorBoard too.")
@@ -65,18 +67,6 @@ def train(
     import time
 
     begun = time.perf_counter()
-    changes = read_settings(set_ or [])
-    for key, value in (
-        ("data.target", target),
-        ("data.size", size),
-        ("data.noise", noise),
-        ("schedule.name", schedule),
-        ("schedule.zero_terminal_snr", zero_terminal_snr),
-        ("sampling.name", sampler),
-        ("sampling.steps", sampling_steps),
-    ):
-        if value is not None:
-            changes = {key: value, **changes}
     from diffuscope.runs.train import train as run_training
 
     run = run_training(
@@ -84,41 +74,37 @@ def train(
         recipe=recipe,
         out=out,
         seed=seed,
+        target=target,
+        size=size,
+        noise=noise,
         epochs=epochs,
         steps=steps,
-        changes=changes,
+        schedule=schedule,
+        zero_terminal_snr=zero_terminal_snr,
+        sampler=sampler,
+        sampling_steps=sampling_steps,
+        settings=read_settings(set_ or []),
         device=device,
         resume=resume,
         pictures=pictures,
         tensorboard=tensorboard,
     )
     if is_main:
-        _tell(run, time.perf_counter() - begun)
+        _report(run, time.perf_counter() - begun)
 
 
-def _tell(run: Run, seconds: float) -> None:
+def _report(run: Run, seconds: float) -> None:
     """Say where everything is, how long it took, and how good it is."""
-    summary = run.summary
-    quality = summary["quality"]["sliced_wasserstein"]
-    of = "of features " if run.model.is_of_images else ""
-    is_table = run.model.rows is not None
-    following = f"sample {run.path} -n 1000 -o samples.csv"
-    if is_table:
-        following = f"evaluate {run.path} --html"
-    elif run.model.is_of_images:
-        following = f"sample {run.path} -o samples.png" + (" --label each" * bool(run.images.classes))
+    summary, quality = run.summary, run.quality
+    of = f"{run.modality.measured_in} " if run.modality.measured_in else ""
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),
         ("pictures", f"{run.path / 'figures'}/"),
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
         ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
-        (
-            "quality",
-            f"sliced Wasserstein distance {of}{quality['value']:.4g} = {quality['ratio']:.2f} × floor "
-            f"(95%: {quality['low']:.2f} to {quality['high']:.2f})",
-        ),
-        ("next", f"diffuscope {following}"),
+        ("quality", f"sliced Wasserstein distance {of}{quality.value:.4g} = {quality}"),
+        ("next", f"diffuscope {run.modality.next_command(run.path, run.model)}"),
     ]
     for name, text in lines:
         if text:

@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffuscope.data.base import Dataset
-from diffuscope.data.images import are_images
-from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.errors import InputError
+from diffuscope.modalities.registry import load_data, modality, modality_for
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe
-from diffuscope.runs.plan import plan_new, usual_recipe
+from diffuscope.runs.plan import plan_new
 
 __all__ = ["FLAGS", "Cell", "Grid", "Training", "cell_digest", "lay_out", "read_axes", "settings_of"]
 
@@ -72,7 +71,7 @@ class Training:
         tree["data"]["source"] = None
         content = None
         if source["kind"] in ("array", "callable"):
-            content = hashlib.sha256(self.data.x.tobytes()).hexdigest()
+            content = self.data.digest()
         return _digest({"settings": tree, "source": source, "content": content})
 
     @property
@@ -202,8 +201,8 @@ def lay_out(
     data : str, path, array, DataFrame, Dataset or callable
         As :func:`diffuscope.train` takes it.
     recipe : str, path or Recipe, optional
-        What all combinations have in common; an axis ``recipe`` takes its place. By default that of images
-        for images, else ``fast``.
+        What all combinations have in common; an axis ``recipe`` takes its place. By default that of the kind
+        of data.
     axes : mapping
         The fields and their values.
     seeds : sequence of int
@@ -216,9 +215,11 @@ def lay_out(
         When a combination cannot be, which is named, or none can.
     """
     read = read_axes(axes)
-    recipe = recipe or (usual_recipe(data) if are_images(data) else "fast")
-    bases = {_label("recipe", value): load_recipe(value) for value in read.get("recipe", (recipe,))}
-    given = _Given(data)
+    recipe = recipe or modality_for(data).default_recipe(data)
+    bases = {_label("recipe", value): value for value in read.get("recipe", (recipe,))}
+    for value in bases.values():
+        load_recipe(value)  # one that is not there shows before anything is read
+    source = _Source(data)
     points: list[dict[str, Any]] = []
     ways: list[list[tuple[Recipe, Dataset]]] = []
     left_out: list[str] = []
@@ -227,7 +228,7 @@ def lay_out(
         base = bases[point["recipe"]] if "recipe" in point else next(iter(bases.values()))
         changes = {key: value for key, value in point.items() if key != "recipe"}
         try:
-            ways.append([given.plan(base, {**changes, "seed": seed}) for seed in seeds])
+            ways.append([source.plan(base, {**changes, "seed": seed}) for seed in seeds])
         except InputError as error:
             refused = _explained(error, point, read)
             if not skip_invalid:
@@ -241,24 +242,29 @@ def lay_out(
     return Grid(read, points, _cells(ways), left_out)
 
 
-class _Given:
-    """The data as it was handed over; what is the same for all seeds is read once."""
+class _Source:
+    """The data as it was handed over; what combinations share is read and held once."""
 
     def __init__(self, data: Any) -> None:
-        drawn = callable(data) or (isinstance(data, str) and data in POINT_SETS)
-        as_it_is = drawn or isinstance(data, Dataset) or are_images(data)
-        self._data = data if as_it_is else load_dataset(data)
+        self._data = data
+        self._read: dict[str, Dataset] = {}
         self._seen: dict[str, Dataset] = {}
         self._made: set[str] = set()
 
-    def plan(self, base: Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
+    def plan(self, base: str | Path | Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
         """Return a complete recipe and its data; make sure that the model can be made and sampled."""
-        recipe, data, _ = plan_new(self._data, base, changes, ".")
-        key = json.dumps([data.source, recipe.seed if callable(self._data) else None], sort_keys=True)
-        data = self._seen.setdefault(key, data)  # held once, however many combinations share it
-        denoiser = recipe.model_dump_json(include={"schedule", "network", "denoiser"})
+        chosen = load_recipe(base).changed(changes)
+        key = json.dumps([chosen.data.model_dump(), chosen.seed], sort_keys=True)
+        if key not in self._read:
+            self._read[key] = load_data(self._data, chosen)
+        recipe, data, _ = plan_new(self._read[key], base, changes, ".")
+        content = data.digest() if data.source["kind"] in ("array", "callable") else None
+        key = json.dumps([data.kind, data.source, recipe.data.model_dump(), content], sort_keys=True)
+        data = self._seen.setdefault(key, data)
+        denoiser = recipe.model_dump_json(include={"data", "schedule", "network", "denoiser"})
         if denoiser not in self._made:
-            recipe.make_denoiser(data.x.shape[1:], empty=True)
+            codec = modality(data.kind).codec(data, recipe.data)
+            recipe.make_denoiser(codec.shape, empty=True)
             self._made.add(denoiser)
         return recipe, data
 

@@ -17,16 +17,18 @@ import torch
 
 from diffuscope.comparison.grid import Cell, Training
 from diffuscope.metrics import sliced_wasserstein
+from diffuscope.modalities.reference import DRAWS, PAIRS
 from diffuscope.recipes import Recipe
-from diffuscope.runs.setup import Fitting
+from diffuscope.request import Request
+from diffuscope.runs.setup import Setup
 
 __all__ = ["Estimate", "Probe"]
 
 _START_SECONDS = 3.0  # of a process that loads torch
-_PROBED_POINTS, _PROBED_IMAGES = 2048, 32
+_PROBED_POINTS = 2048
 _PROBED_STEPS = 4
 _PROBED_SECONDS = 0.1
-_TRAINING_CLOUDS, _TRAINING_DISTANCES = 8, 40  # of a run's own measurement of its quality
+_TRAINING_DISTANCES = DRAWS + PAIRS  # of a run's own measurement of its quality
 
 
 class Estimate(NamedTuple):
@@ -96,7 +98,7 @@ class Probe:
         steps = settings.steps or (settings.epochs or 0) * -(-len(x) // settings.batch_size)
         kind = _kind(training, recipe.loss, recipe.denoiser, settings.batch_size, settings.batches)
         each = self._once(f"step {kind}", lambda: _step_seconds(training))
-        measuring = self._walk(training, recipe, _TRAINING_CLOUDS * self._n)
+        measuring = self._walk(training, recipe, DRAWS * self._n)
         return steps * each + measuring + _TRAINING_DISTANCES * self._distance()
 
     def cell(self, cell: Cell) -> float:
@@ -129,16 +131,16 @@ def _kind(training: Training, *sections: Any) -> str:
     return json.dumps([shape, training.recipe.network.model_dump(), *parts], default=str)
 
 
-def _untrained(training: Training) -> Fitting:
-    return Fitting(training.recipe, training.data, torch.device("cpu"))
+def _untrained(training: Training) -> Setup:
+    return Setup(training.recipe, training.data, torch.device("cpu"))
 
 
 def _step_seconds(training: Training) -> float:
     """Return the seconds of one step of training."""
-    fitting, settings = _untrained(training), training.recipe.training
+    setup, settings = _untrained(training), training.recipe.training
 
     def run(steps: int) -> float:
-        trainer = fitting.trainer()
+        trainer = setup.trainer()
         trainer.settings = settings.model_copy(update={"steps": steps, "epochs": None})
         seconds = _seconds(trainer.run) / steps
         trainer.finish()
@@ -154,9 +156,15 @@ def _walk_seconds(training: Training, recipe: Recipe) -> float:
     model = _untrained(training).model
     model.recipe = recipe
     steps = min(_PROBED_STEPS, recipe.sampling.steps)
-    points = _PROBED_IMAGES if model.is_of_images else _PROBED_POINTS
-    model.sample(2, steps=steps)
-    return _seconds(lambda: model.sample(points, steps=steps)) / (steps * points)
+    points = min(_PROBED_POINTS, model.piece)
+    request = Request(steps=steps)
+
+    def run(n: int) -> None:
+        for _ in model.coordinates(n, request):
+            pass
+
+    run(2)
+    return _seconds(lambda: run(points)) / (steps * points)
 
 
 def _seconds(do: Callable[[], object]) -> float:

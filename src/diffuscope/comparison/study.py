@@ -3,7 +3,7 @@
     DIR/comparison.csv  comparison.json  comparison.png    what came of it
     DIR/runs/NAME/                                         the trained models, to be opened and sampled
     DIR/cells/DIGEST.json                                  each cell's result
-    DIR/truth/DIGEST/  DIR/data/DIGEST.np*                 real clouds, and data handed over from Python
+    DIR/truth/DIGEST.npz  DIR/data/DIGEST.*                real clouds, and data handed over from Python
 
 Results are found again by the digest of their settings. So a comparison that was stopped goes on where it
 was, and one that has grown by a sampler or a schedule does only what is new.
@@ -12,7 +12,6 @@ was, and one that has grown by a sampler or a schedule does only what is new.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -21,25 +20,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from diffuscope.comparison.grid import Cell, Grid, Training, cell_digest, lay_out
 from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.probe import Estimate, Probe
 from diffuscope.comparison.table import Comparison, Outcome
-from diffuscope.comparison.truth import Truth, as_points, cloud_size, law_of, prepare_truth, truth_digest
+from diffuscope.comparison.truth import prepare_references
 from diffuscope.comparison.work import Job, SampleJob, TrainJob, trained
 from diffuscope.data.base import Dataset
-from diffuscope.data.images import ImageData, save_images
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import atomic_write, remove_abandoned
+from diffuscope.files import remove_abandoned
+from diffuscope.modalities.registry import modality
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.training import Interrupted
 
 __all__ = ["Study", "compare"]
-
-_CLOUDS = 4
 
 Task = Training | tuple[Cell, Path]
 
@@ -67,7 +62,7 @@ def compare(
         Fields of a recipe and their values, such as ``{"schedule.name": ["linear", "cosine"],
         "sampling.steps": [5, 10]}``; the field ``recipe`` takes names and files.
     recipe : str, path or Recipe, optional
-        What all combinations have in common; by default that of images for images, else ``fast``.
+        What all combinations have in common; by default that of the kind of data.
     seeds : int or sequence of int
         How many (0, 1, ...), or which. A seed is that of the data, the training and the sampling.
     out : str or path, optional
@@ -165,42 +160,21 @@ class Study:
     def prepare(self, reporter: Reporter) -> None:
         """Draw real clouds, measure their floors, and keep data that was handed over from Python."""
         trainings = self.grid.trainings
-        sets: dict[str, list[Dataset]] = {}
-        for training in trainings:
-            sets.setdefault(law_of(training.data), []).append(training.data)
-        seeds = sorted({cell.seed for cell in self.grid.cells})
-        self._truths: dict[str, tuple[str, Truth]] = {}
         with reporter.stage("measuring the floor"):
-            for law, of_law in sets.items():
-                points = as_points(of_law[0])
-                n = cloud_size(of_law, points)
-                digest = truth_digest(points, n, _CLOUDS)
-                folder = self.path / "truth" / digest[:16]
-                truth = prepare_truth(folder, points, n, _CLOUDS, seeds)
-                self._truths[law] = (digest, truth)
+            self._references = prepare_references(self.path / "truth", trainings)
         self._data = {training.digest: self._keep(training.data) for training in trainings}
 
     def _keep(self, data: Dataset) -> dict[str, Any] | None:
-        """Write points that no name and no file brings back; say where they are."""
+        """Write data that no name and no file brings back; say where it is."""
         if data.source["kind"] not in ("array", "callable"):
             return None
-        digest = hashlib.sha256(data.x.tobytes())
-        if isinstance(data, ImageData) and data.labels is not None:
-            digest.update(data.labels.tobytes())
-        path = self.path / "data" / f"{digest.hexdigest()[:16]}.npy"
-        if isinstance(data, ImageData):
-            path = path.with_suffix(".npz")
-            if not path.is_file():
-                save_images([data.pixels], path, len(data.x), data.labels, data.classes)
-        elif not path.is_file():
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.save(file, data.x, allow_pickle=False)
+        path = modality(data.kind).keep(data, self.path / "data")
         return {"path": str(path), "name": data.name, "columns": data.columns, "source": data.source}
 
     @cached_property
     def _files(self) -> list[Path]:
         """The result files of the grid's cells."""
-        digests = [cell_digest(c, self._truths[law_of(c.training.data)][0]) for c in self.grid.cells]
+        digests = [cell_digest(c, self._references[c.training.digest][0].stem) for c in self.grid.cells]
         return [self.path / "cells" / f"{digest[:24]}.json" for digest in digests]
 
     def missing(self) -> tuple[list[Training], list[tuple[Cell, Path]]]:
@@ -216,9 +190,9 @@ class Study:
     def estimate(self, jobs: int) -> Estimate:
         """Estimate what is missing, by a short probe."""
         trainings, cells = self.missing()
-        truths = [truth for _, truth in self._truths.values()]
-        n, d = max(truth.n for truth in truths), max(truth.middle.size for truth in truths)
-        self._probe = Probe(n, _CLOUDS, d)
+        references = [reference for _, reference in self._references.values()]
+        n, d = max(one.n for one in references), max(one.middle.size for one in references)
+        self._probe = Probe(n, max(one.count for one in references), d)
         kept = len(self.grid.cells) - len(cells)
         return self._probe.estimate(trainings, [cell for cell, _ in cells], kept, jobs)
 
@@ -280,11 +254,9 @@ class Study:
             folder = str(self._folder(task))
             return TrainJob(task.recipe.to_toml(), folder, self._data[task.digest], self.device)
         cell, file = task
-        _, truth = self._truths[law_of(cell.training.data)]
-        folder = str(self._folder(cell.training))
-        images = isinstance(cell.training.data, ImageData)
-        data = self._data[cell.training.digest] if images else None
-        return SampleJob(folder, cell.recipe.to_toml(), str(truth.folder), str(file), data, self.device)
+        path, _ = self._references[cell.training.digest]
+        folder, data = str(self._folder(cell.training)), self._data[cell.training.digest]
+        return SampleJob(folder, cell.recipe.to_toml(), str(path), str(file), data, self.device)
 
     def _folder(self, training: Training) -> Path:
         return self.path / "runs" / training.name
@@ -294,7 +266,7 @@ class Study:
         for cell, file in zip(self.grid.cells, self._files, strict=True):
             result = _read_result(file)
             error = None if result is not None else self._errors.get(str(file), "its result is gone")
-            outcomes.append(Outcome(cell, self._truths[law_of(cell.training.data)][1], result, error))
+            outcomes.append(Outcome(cell, self._references[cell.training.digest][1], result, error))
         return outcomes
 
 

@@ -13,7 +13,6 @@ to all of them, as to its data and its training, falls out.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,16 @@ import numpy as np
 
 from diffuscope._version import __version__
 from diffuscope.comparison.grid import Cell, Grid, settings_of
-from diffuscope.comparison.truth import Truth
 from diffuscope.errors import RunError
 from diffuscope.files import write_json, write_text
-from diffuscope.metrics import half_interval
+from diffuscope.metrics import half_interval, relate
+from diffuscope.modalities.reference import Reference
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Comparison", "Interval", "Outcome", "mean_interval", "ratio_interval"]
+__all__ = ["Comparison", "Interval", "Outcome", "mean_interval"]
 
 _MEASURED = ("evaluations", "ratio", "low", "high", "distance", "floor", "points", "seconds", "train_seconds")
 
@@ -51,14 +50,6 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def ratio_interval(values: Sequence[float], floors: Sequence[float]) -> Interval:
-    """Return mean over mean of two lists of distances, with its 95% interval by the delta method."""
-    (value, _, high), (floor, _, floor_high) = mean_interval(values), mean_interval(floors)
-    ratio = value / floor
-    half = ratio * math.hypot(high / value - 1, floor_high / floor - 1)
-    return Interval(ratio, max(0.0, ratio - half), ratio + half)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What came of one cell.
@@ -66,7 +57,7 @@ class Outcome:
     Attributes
     ----------
     cell : Cell
-    truth : Truth
+    truth : Reference
     result : dict or None
         What :mod:`diffuscope.comparison.work` has written.
     error : str or None
@@ -74,7 +65,7 @@ class Outcome:
     """
 
     cell: Cell
-    truth: Truth
+    truth: Reference
     result: dict[str, Any] | None
     error: str | None
 
@@ -82,7 +73,8 @@ class Outcome:
     def ratio(self) -> Interval:
         """Quality as a multiple of the floor, with the interval of the measurement."""
         assert self.result is not None
-        return ratio_interval(self.result["distances"], self.truth.floors)
+        measured = relate(self.result["distances"], self.truth.floors)
+        return Interval(measured.ratio, measured.low, measured.high)
 
     def row(self) -> dict[str, Any]:
         """Return complete settings and what was measured, or the error."""
@@ -183,9 +175,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain JSON: data, axes, floors, and for each combination its quality."""
-        floors = {}
-        for truth in {o.truth.folder: o.truth for o in self.outcomes}.values():
-            floors[truth.folder.name] = {"points": truth.n, **mean_interval(truth.floors)._asdict()}
+        floors = {
+            (o.truth.n, o.cell.seed): {"points": o.truth.n, **mean_interval(o.truth.floors)._asdict()}
+            for o in self.outcomes
+        }
         source = self.grid.cells[0].training.data.source
         best = self.best()
         return {

@@ -13,25 +13,22 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from diffuscope.comparison.grid import settings_of
-from diffuscope.comparison.truth import Truth
 from diffuscope.data.base import Dataset
-from diffuscope.data.images import ImageData, as_bytes, load_images
-from diffuscope.errors import FormatError, RunError
+from diffuscope.errors import DiffuscopeError, FormatError, RunError
 from diffuscope.files import write_json
-from diffuscope.metrics import sliced_wasserstein
-from diffuscope.modalities.reference import extractor_for, sampled
+from diffuscope.modalities.reference import Reference
+from diffuscope.modalities.registry import modality
+from diffuscope.recipes import Recipe
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.train import train
-from diffuscope.seeds import stream_seed
 
 __all__ = ["SampleJob", "TrainJob", "counting", "read_job", "run_job", "trained", "write_job"]
 
@@ -88,20 +85,20 @@ class SampleJob:
 Job = TrainJob | SampleJob
 
 
-def write_job(order: Job) -> str:
+def write_job(job: Job) -> str:
     """Return an order as one line of JSON."""
-    return json.dumps({"order": type(order).__name__, **asdict(order)})
+    return json.dumps({"order": type(job).__name__, **asdict(job)})
 
 
 def read_job(line: str) -> Job:
     """Read what :func:`write_job` has written."""
     fields = json.loads(line)
     kind = {"TrainJob": TrainJob, "SampleJob": SampleJob}[fields.pop("order")]
-    order: Job = kind(**fields)
-    return order
+    job: Job = kind(**fields)
+    return job
 
 
-def run_job(order: Job) -> None:
+def run_job(job: Job) -> None:
     """Do what is ordered.
 
     Raises
@@ -111,10 +108,10 @@ def run_job(order: Job) -> None:
     Interrupted
         On an interrupt during training, after a checkpoint was written.
     """
-    if isinstance(order, TrainJob):
-        _train(order)
+    if isinstance(job, TrainJob):
+        _train(job)
     else:
-        _sample(order)
+        _sample(job)
 
 
 def trained(folder: str | Path) -> bool:
@@ -122,73 +119,64 @@ def trained(folder: str | Path) -> bool:
     return (Path(folder) / "model.safetensors").is_file()
 
 
-def _train(order: TrainJob) -> None:
-    begun = (Path(order.folder) / "recipe.toml").is_file()
-    data = None if order.data is None else _handed_over(order.data)
-    recipe = None if begun else parse_recipe(order.recipe, "The recipe of a comparison")
+def _train(job: TrainJob) -> None:
+    begun = (Path(job.folder) / "recipe.toml").is_file()
+    recipe = parse_recipe(job.recipe, "The recipe of a comparison")
+    data = None if job.data is None else _handed_over(job.data, recipe)
     try:
         train(
             data,
-            recipe=recipe,
-            out=order.folder,
-            device=order.device,
+            recipe=None if begun else recipe,
+            out=job.folder,
+            device=job.device,
             resume=begun,
             pictures=False,
             progress=False,
         )
     except RunError:
         # Samples of the recipe's own sampling may fail where those of others do not.
-        if not trained(order.folder):
+        if not trained(job.folder):
             raise
 
 
-def _handed_over(given: Mapping[str, Any]) -> Dataset:
-    """Read the points or images of data that a file or a name cannot bring back."""
-    if Path(given["path"]).suffix == ".npz":
-        return replace(load_images(given["path"]), name=given["name"], source=dict(given["source"]))
+def _handed_over(about: Mapping[str, Any], recipe: Recipe) -> Dataset:
+    """Read data that a file or a name cannot bring back."""
+    path = Path(about["path"])
     try:
-        x = np.load(given["path"], allow_pickle=False)
+        return modality(recipe.data.kind).restore(path, about, recipe)
     except (OSError, ValueError) as error:
-        raise FormatError(
-            f"{given['path']} cannot be read: {error}.", "Remove it and start again."
-        ) from error
-    columns = None if given["columns"] is None else tuple(given["columns"])
-    return Dataset(given["name"], x, columns, None, dict(given["source"]))
+        if isinstance(error, DiffuscopeError):
+            raise
+        raise FormatError(f"{path} cannot be read: {error}.", "Remove it and start again.") from error
 
 
-def _sample(order: SampleJob) -> None:
-    data = None if order.data is None else _handed_over(order.data)
-    run = load(order.folder, device=order.device, data=data)
-    recipe = parse_recipe(order.recipe, "The recipe of a cell")
-    truth = Truth.load(Path(order.truth))
-    real = truth.real(recipe.seed)
-    n = real.shape[0] * real.shape[1]
-    way = recipe.sampling
-    run.model.recipe = run.recipe.model_copy(update={"sampling": way})
-    seed = stream_seed(recipe.seed, "comparison", "generated") % 2**32
-    images = run.data if run.model.is_of_images else None
-    labels = images.labels_like(n, np.random.default_rng(seed)) if isinstance(images, ImageData) else None
+def _sample(job: SampleJob) -> None:
+    recipe = parse_recipe(job.recipe, "The recipe of a cell")
+    data = None if job.data is None else _handed_over(job.data, recipe)
+    run = load(job.folder, device=job.device, data=data)
+    reference = Reference.load(Path(job.truth))
+    own, sampling = run.modality, recipe.sampling
+    measure = own.measurable(run.data, run.model.codec)
+    run.model.recipe = run.recipe.model_copy(update={"sampling": sampling})
     with counting(run.model.denoiser.network) as evaluations:
         begun = time.perf_counter()
-        samples = sampled(run.model, n, seed, labels)
+        try:
+            samples = own.sampled(run.model, reference)
+        except RunError as error:
+            raise RunError(
+                f"Samples of {sampling.name} in {sampling.steps} steps are not all finite.",
+                "The model is kept; train longer, or take another sampler or more steps.",
+            ) from error
         seconds = time.perf_counter() - begun
-    if not np.isfinite(samples).all():
-        raise RunError(
-            f"Samples of {way.name} in {way.steps} steps are not all finite.",
-            "The model is kept; train longer, or take another sampler or more steps.",
-        )
-    if isinstance(images, ImageData):
-        samples = extractor_for(images).features(as_bytes(samples))
-    clouds = np.split(truth.shown(samples), len(real))
     result = {
         "settings": settings_of(recipe),
-        "evaluations": evaluations.points / n,
-        "points": n,
+        "evaluations": evaluations.points / reference.samples,
+        "points": reference.samples,
         "seconds": round(seconds, 3),
         "train_seconds": _train_seconds(run),
-        "distances": [sliced_wasserstein(a, b) for a, b in zip(clouds, real, strict=True)],
+        "distances": reference.distances(reference.clouds(measure(samples))),
     }
-    write_json(order.result, result)
+    write_json(job.result, result)
 
 
 def _train_seconds(run: Run) -> float:

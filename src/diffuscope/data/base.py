@@ -1,4 +1,4 @@
-"""What do all kinds of data share? Points x of one shape, a source, fresh draws where the law is known."""
+"""What do all kinds of data share? Points x of one shape, a source, and a codec to the model's units."""
 
 from __future__ import annotations
 
@@ -6,20 +6,67 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-__all__ = ["Dataset", "describe_file"]
+from diffuscope.data.affine import Scaling
 
-Columns = tuple[str, ...] | None
-Table = npt.NDArray[np.float64]
+__all__ = ["Codec", "Dataset", "describe_file"]
+
+
+class Codec(Protocol):
+    """Between the units of the data and those of the model.
+
+    Attributes
+    ----------
+    kind : str
+        A name in :data:`diffuscope.data.registry.KINDS`.
+    shape : tuple of int
+        Of one point in the units of the model.
+    columns : tuple of str or None
+        Names of the data's columns, where it has some.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one point in the units of the model."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the data's columns, where it has some."""
+        ...
+
+    @property
+    def affine(self) -> Scaling | None:
+        """The affine map (d,) that it is of flattened points; None where it is another."""
+        ...
+
+    def encode(self, data: Any, /) -> Any:
+        """Return data in the model's units, shape (n, *shape); NaN where a value is missing."""
+        ...
+
+    def decode(self, x: Tensor, /) -> Any:
+        """Return points (n, *shape) of the model as data: an array, a table, images."""
+        ...
+
+    def log_abs_det_jacobian(self, data: Any, /) -> npt.NDArray[np.float64]:
+        """Return log |d model units / d data units| of data, shape (n,)."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the codec as plain data; the class's ``from_json`` reads it."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as the rest of the package sees it.
+    """A data set as the rest of the package sees it; here of points, subclasses are of other kinds.
 
     Attributes
     ----------
@@ -38,16 +85,22 @@ class Dataset:
         subset of a file or an array adds its size and seed.
     """
 
+    kind: ClassVar[str] = "points"
+
     name: str
     x: npt.NDArray[Any]
-    columns: Columns
-    draw: Callable[[int, int], Table] | None
+    columns: tuple[str, ...] | None
+    draw: Callable[[int, int], npt.NDArray[np.float64]] | None
     source: dict[str, Any]
 
     @property
-    def filled(self) -> Table:
-        """The points to be measured and shown: ``x``, with 0 where a coordinate of a table is missing."""
-        return np.nan_to_num(self.x) if np.isnan(self.x).any() else self.x
+    def drawn(self) -> bool:
+        """Whether a name or a file brings the data back; otherwise it was handed over from Python."""
+        return self.source["kind"] in ("builtin", "file")
+
+    def digest(self) -> str:
+        """Of the content, hexadecimal."""
+        return hashlib.sha256(np.ascontiguousarray(self.x).data).hexdigest()
 
 
 def describe_file(path: Path) -> dict[str, Any]:

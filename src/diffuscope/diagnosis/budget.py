@@ -137,7 +137,7 @@ def _given(subject: Subject, clouds: Clouds) -> Values:
 
 def measure_budget(subject: Subject, clouds: Clouds, walks: Walks) -> Budget:
     """Turn the distances of all configurations into the rows that lead from the floor to the total."""
-    rows = [Row("floor", "floor: real points against real points", clouds.share(clouds.floors))]
+    rows = [Row("floor", "floor: real points against the same real points", clouds.share(clouds.baseline))]
     if subject.is_exact:
         discretisation = clouds.above_floor(walks.true_start)
         remembered = walks.memory - clouds.baseline

@@ -15,24 +15,20 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from diffuscope.diagnosis.subject import Subject
+from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_sample
-from diffuscope.diffusion.samplers import Sampler, trajectory
-from diffuscope.diffusion.schedules import Grid
-from diffuscope.metrics import half_interval, sliced_wasserstein
+from diffuscope.diffusion.samplers import Sampler
+from diffuscope.diffusion.schedules import Grid, NoiseLevel
+from diffuscope.metrics import half_interval, relate
+from diffuscope.model import sample_pieces
 from diffuscope.threads import side_by_side
 
 __all__ = ["Clouds", "Configuration", "Share"]
 
 Points = NDArray[np.float64]
-
-_MOST_CLOUDS = 12
-_LEAST_CLOUDS = 6
-_FLOOR_PAIRS = 48
-_PROJECTIONS = 256
 
 
 @dataclass(frozen=True)
@@ -90,13 +86,13 @@ class Clouds:
 
     @property
     def count(self) -> int:
-        """Clouds of a configuration: fewer where walks are long. Never a matter of the machine's speed."""
-        return int(np.clip(800 // self.subject.grid.n_steps, _LEAST_CLOUDS, _MOST_CLOUDS))
+        """Clouds of a configuration: those of the run's reference."""
+        return self.subject.reference.count
 
     @cached_property
     def floors(self) -> Points:
         """Distances between two clouds of real points, (pairs,)."""
-        return self._each(lambda k: self._distance(*self.subject.real_pair(k)), _FLOOR_PAIRS)
+        return np.array(self.subject.reference.floors)
 
     @property
     def floor(self) -> float:
@@ -110,32 +106,31 @@ class Clouds:
         Their mean is the floor in the long run. What they share with a configuration's distances,
         the luck of the real cloud, cancels in the difference.
         """
-        return self._each(
-            lambda k: self.distance_from_real(self.subject.shown(self.subject.other(k)), k), self.count
-        )
+        return self._each(lambda k: self.distance_from_real(self.subject.other(k), k), self.count)
 
     def distances(self, configuration: Configuration, count: int | None = None) -> Points:
         """Return the distance of each cloud of a configuration from real data; NaN where it blew up."""
-        return self._each(
-            lambda k: self.distance_from_real(self.subject.shown(self._generate(configuration, k)), k),
-            count or self.count,
-        )
+        clouds = self.generate(configuration, min(count or self.count, self.count))
+        return self._each(lambda k: self.distance_from_real(clouds[k], k), len(clouds))
 
     def remembered(self) -> Points:
         """Return distances of clouds drawn from the training data itself."""
-        return self._each(lambda k: self.distance_from_real(self.shown_memory(k), k), self.count)
-
-    def shown_memory(self, k: int) -> Points:
-        """Return the k-th cloud of the training data."""
-        return self.subject.shown(self.subject.remembered(k))
+        return self._each(lambda k: self.distance_from_real(self.subject.remembered(k), k), self.count)
 
     def distance_from_real(self, cloud: Points, k: int) -> float:
         """Return the distance of a cloud, as ``shown``, from the k-th real one."""
-        return self._distance_shown(cloud, self.subject.shown(self.subject.real(k)))
+        if not np.isfinite(cloud).all():
+            return math.nan
+        reference = self.subject.reference
+        return reference.distance(cloud, reference.real[k])
 
-    def generate(self, configuration: Configuration, k: int) -> Points:
-        """Return the k-th cloud of a configuration, as ``shown``."""
-        return self.subject.shown(self._generate(configuration, k))
+    def generate(self, configuration: Configuration, count: int) -> list[Points]:
+        """Return the first clouds of a configuration, as ``shown``."""
+        n, reference = self.subject.cloud_size, self.subject.reference
+        x = self._generate(configuration, count)
+        if x.isfinite().all() and self.subject.scaling is self.subject.flattened.codec:
+            return reference.clouds(self.subject.flattened.measure(x))
+        return [self.subject.shown(part) for part in torch.split(x, n)]
 
     def share(self, values: Points, below: Points | None = None) -> Share:
         """Return the mean of ``values`` less that of ``below``, pair by pair, over the floor."""
@@ -152,36 +147,64 @@ class Clouds:
         return self.share(values, self.baseline)
 
     def total(self, values: Points) -> Share:
-        """Return the mean of ``values`` itself; what luck the real clouds had is taken out of it."""
-        return self.share(values - self.baseline + self.floor)
+        """Return the mean of ``values`` itself, as ``train`` and ``evaluate`` print it."""
+        measured = relate(values.tolist(), self.floors.tolist())
+        return Share(measured.value, measured.ratio, measured.low, measured.high)
 
-    def _generate(self, configuration: Configuration, k: int) -> Tensor:
+    def _generate(self, configuration: Configuration, count: int) -> Tensor:
+        """Sample the points (count * n, d) of clouds, from the noise that the run itself starts with."""
         subject = self.subject
+        n = subject.cloud_size
         grid = configuration.grid or subject.grid
         sampler = configuration.sampler or subject.sampler
-        shape = (subject.cloud_size, subject.d)
-        eps = torch.randn(shape, generator=subject.generator("start", k))
-        if configuration.true_start:
-            x_0 = subject.scaling.to_model(subject.real(k, "start"))
-            x = q_sample(x_0, grid.levels.at(0), eps)
-        else:
-            x = subject.start_std * eps
+        level = grid.levels.at(0)
+        its_own = configuration.denoiser is subject.denoiser and isinstance(subject.denoiser, nn.Module)
 
-        def ask(x_t: Tensor, level: object) -> Tensor:
-            return subject.ask(configuration.denoiser, x_t, level)  # type: ignore[arg-type]
+        def of_points(start: int, stop: int) -> DenoiserLike:
+            if its_own:  # as the run samples, to the last bit
+                conditioned = subject.conditioned
+                return subject.denoiser if conditioned is None else conditioned(start, stop)
+            return _by_cloud(subject, configuration.denoiser, start, stop)
 
-        for state in trajectory(ask, x, grid, sampler, subject.generator("walk", k)):
-            last = state.x
-        return last
+        def begin(start: int, stop: int, noise: Tensor) -> Tensor:
+            eps = noise / grid.prior_std
+            if not configuration.true_start:
+                return subject.start_std * eps
+            clouds = range(start // n, (stop - 1) // n + 1)
+            real = np.concatenate([subject.start(k) for k in clouds])[start - clouds[0] * n :]
+            return q_sample(subject.scaling.encode(real[: stop - start]).to(noise.device), level, eps)
 
-    def _distance(self, a: Points, b: Points) -> float:
-        return self._distance_shown(self.subject.shown(a), self.subject.shown(b))
-
-    def _distance_shown(self, a: Points, b: Points) -> float:
-        if not np.isfinite(a).all():
-            return math.nan
-        return sliced_wasserstein(a, b, _PROJECTIONS, self.subject.seed)
+        pieces = sample_pieces(
+            count * n,
+            (subject.d,),
+            grid,
+            sampler,
+            subject.reference.sampling_seed,
+            of_points,
+            begin,
+            subject.device,
+            subject.flattened.piece,
+            subject.flattened.half if its_own else None,
+        )
+        return torch.cat([x.cpu() for x in pieces])
 
     def _each(self, measure: Callable[[int], float], count: int) -> Points:
         """Measure clouds 0, 1, ... side by side."""
         return np.array(list(side_by_side(measure, range(count), self.subject.device)))
+
+
+def _by_cloud(subject: Subject, denoiser: DenoiserLike, start: int, stop: int) -> DenoiserLike:
+    """Return the denoiser of points start to stop, each asked as its cloud is."""
+    n = subject.cloud_size
+    clouds = range(start // n, (stop - 1) // n + 1)
+    sizes = [min(stop, (k + 1) * n) - max(start, k * n) for k in clouds]
+
+    def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        if not isinstance(denoiser, PerCloud):
+            return subject.ask(denoiser, x_t, level)
+        parts = torch.split(x_t, sizes)
+        return torch.cat(
+            [subject.ask(for_cloud(denoiser, k), x, level) for k, x in zip(clouds, parts, strict=True)]
+        )
+
+    return denoise

@@ -17,10 +17,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
-from diffuscope.data.images import ImageData
-from diffuscope.data.points import load_dataset
+from diffuscope.data.registry import codec_from_json, section_of
 from diffuscope.diagnosis.examination import Diagnosis, examine
 from diffuscope.diagnosis.findings import Finding
 from diffuscope.diagnosis.subject import Subject, Training
@@ -29,9 +27,9 @@ from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import Sampler, make_sampler
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.modalities.images.flattened import as_rows, flat_data, flat_denoiser, flat_scaling
-from diffuscope.modalities.reference import extractor_for
+from diffuscope.modalities.registry import modality
 from diffuscope.progress import Reporter
+from diffuscope.request import Request
 from diffuscope.runs.run import Run, load
 from diffuscope.tensors import load_tensors
 
@@ -51,14 +49,14 @@ def diagnose(
     steps: int | None = None,
     spacing: Spacing | None = None,
     start_std: float | None = None,
-    samples: ArrayLike | None = None,
-    held_out: ArrayLike | None = None,
+    samples: Any = None,
+    held_out: Any = None,
     losses: Sequence[float] | None = None,
     learning_rate: float | None = None,
     trained_steps: int | None = None,
     raw: nn.Module | None = None,
     device: str = "auto",
-    seed: int = 0,
+    seed: int | None = None,
     progress: bool | None = None,
 ) -> Diagnosis:
     """Find out why samples are bad, or that they are not.
@@ -83,9 +81,9 @@ def diagnose(
         DPM-Solver++ under a continuous one.
     start_std : float, optional
         Deviation of the noise from which samples start.
-    samples : array_like of shape (m, d), optional
+    samples : array_like of shape (m, d), table or images, optional
         What one's own sampling code made, in the units of ``data``: then that code is on trial as well.
-    held_out : array_like of shape (m, d), optional
+    held_out : array_like of shape (m, d), table, images or path, optional
         Real data that the network never saw. Without a known law, learning by heart can hardly be told
         without it.
     losses : sequence of float, optional
@@ -96,7 +94,8 @@ def diagnose(
         The network with its last weights, where ``subject`` has averaged ones.
     device : str
         For a run given by its directory: auto, cpu, cuda or mps. A network stays where it is.
-    seed : int
+    seed : int, optional
+        Of a run its own by default, so that the total is what ``train`` has printed.
     progress : bool, optional
         By default where standard error is a terminal.
 
@@ -115,11 +114,11 @@ def diagnose(
         if failed is not None:
             return failed
         subject = load(subject, device=device, data=data)
-    told: dict[str, Any] = {"held_out": _table(held_out, "held_out"), "samples": _table(samples, "samples")}
-    told = {name: table for name, table in told.items() if table is not None}
+    reporter = Reporter(progress)
     if isinstance(subject, Run):
         _refuse(schedule=schedule, prediction=prediction, scaling=scaling)
-        made = _of_run(subject, sampler, steps, spacing, start_std, seed)
+        request = Request(sampler=sampler, steps=steps, spacing=spacing)
+        made = _of_run(subject, request, start_std, held_out, seed, reporter)
     else:
         if schedule is None or data is None:
             raise InputError(
@@ -127,19 +126,21 @@ def diagnose(
                 "Write diffuscope.diagnose(network, betas, data).",
             )
         reading = _Reading(prediction, scaling, sampler, steps, spacing, start_std)
-        made = _of_parts(subject, _as_schedule(schedule), load_dataset(data), reading, seed)
+        unseen = _points(held_out, "held_out")
+        made = _of_parts(subject, _as_schedule(schedule), data, reading, unseen, seed or 0)
     training = made.training
-    told["training"] = dataclasses.replace(
+    training = dataclasses.replace(
         training,
         learning_rate=learning_rate or training.learning_rate,
         steps=trained_steps or training.steps,
         losses=training.losses if losses is None else list(enumerate(losses)),
         raw=raw or training.raw,
     )
-    made = dataclasses.replace(made, **told)
+    handed = None if samples is None else _points(made.flattened.rows(samples), "samples")
+    made = dataclasses.replace(made, training=training, samples=handed)
     _check(made)
     with _evaluation_mode(made):
-        return examine(made, Reporter(progress))
+        return examine(made, reporter)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,14 +157,17 @@ class _Reading:
 
 def _of_run(
     run: Run,
-    sampler: str | Sampler | None,
-    steps: int | None,
-    spacing: Spacing | None,
+    request: Request,
     start_std: float | None,
-    seed: int,
+    held_out: Any,
+    seed: int | None,
+    reporter: Reporter,
 ) -> Subject:
-    model, recipe = run.model, run.recipe
-    grid, way = model.plan(sampler, steps, spacing)
+    model, recipe, own = run.model, run.recipe, run.modality
+    seed = recipe.seed if seed is None else seed
+    grid, sampler = model.plan(request)
+    unseen = None if held_out is None else own.held_out(held_out, model, run.data)
+    flattened = own.flatten(model, run.data, unseen, seed, reporter)
     training = Training(
         loss=Loss() if recipe.loss.distance == "custom" else recipe.make_loss(),
         times=recipe.times.make(),
@@ -171,48 +175,39 @@ def _of_run(
         batch_size=recipe.training.batch_size,
         steps=run.summary.get("steps"),
         losses=[(int(line["step"]), float(line["loss"])) for line in run.metrics],
-        raw=_last_weights(run),
+        raw=_last_weights(run) if flattened.denoiser is model.denoiser else None,
         recipe=recipe,
     )
-    if isinstance(run.data, ImageData):
-        unseen = run.data.held_out
-        return Subject(
-            denoiser=flat_denoiser(model.denoiser, model.shape),
-            schedule=model.denoiser.schedule,
-            grid=grid,
-            sampler=way,
-            start_std=start_std or grid.prior_std,
-            data=flat_data(run.data),
-            scaling=flat_scaling(model.scaling),
-            training=dataclasses.replace(training, raw=None),
-            held_out=None if unseen is None else as_rows(unseen.pixels),
-            extractor=extractor_for(run.data, Reporter()),
-            image_shape=model.shape,
-            device=model.device,
-            seed=seed,
-        )
     return Subject(
-        denoiser=model.denoiser,
+        flattened=flattened,
         schedule=model.denoiser.schedule,
         grid=grid,
-        sampler=way,
+        sampler=sampler,
         start_std=start_std or grid.prior_std,
-        data=run.data,
-        scaling=model.scaling,
         training=training,
+        scaling=flattened.codec,
         device=model.device,
         seed=seed,
     )
 
 
 def _of_parts(
-    given: nn.Module | DenoiserLike, schedule: Schedule, data: Dataset, reading: _Reading, seed: int
+    given: nn.Module | DenoiserLike,
+    schedule: Schedule,
+    source: Any,
+    reading: _Reading,
+    held_out: NDArray[np.float64] | None,
+    seed: int,
 ) -> Subject:
+    own: Any = modality("points")  # the kind that anybody's network is diagnosed as
+    data = source if isinstance(source, Dataset) else own.load(source, section_of("points")(), seed)  # type: ignore[call-arg]
     d = data.x.shape[1]
-    scaling = Scaling(np.zeros(d), np.ones(d))
+    shift, scale = np.zeros(d), np.ones(d)
     if reading.scaling is not None:
         shift, scale = (np.broadcast_to(np.asarray(v, dtype=float), d).copy() for v in reading.scaling)
-        scaling = Scaling(shift, scale)
+    codec = codec_from_json(
+        {"kind": "points", "shift": shift.tolist(), "scale": scale.tolist(), "columns": None}
+    )
     device = torch.device("cpu")
     denoiser: DenoiserLike = given
     if isinstance(given, nn.Module):
@@ -225,15 +220,15 @@ def _of_parts(
             "Give a run directory, a torch network (x, t) -> ε, or a function (x_t, level) -> x_0.",
         )
     grid, sampler = _walk(schedule, reading)
+    flattened = own.as_it_is(denoiser, codec, data, held_out, seed)
     return Subject(
-        denoiser=denoiser,
+        flattened=flattened,
         schedule=schedule,
         grid=grid,
         sampler=sampler,
         start_std=reading.start_std or grid.prior_std,
-        data=data,
-        scaling=scaling,
         training=Training(Loss(), Times()),
+        scaling=flattened.codec,
         device=device,
         seed=seed,
     )
@@ -260,12 +255,10 @@ def _as_schedule(schedule: Schedule | ArrayLike | Tensor) -> Schedule:
     return DiscreteSchedule(beta)
 
 
-def _table(values: ArrayLike | None, name: str) -> NDArray[np.float64] | None:
+def _points(values: ArrayLike | None, name: str) -> NDArray[np.float64] | None:
     if values is None:
         return None
     table = np.asarray(values, dtype=np.float64)
-    if table.ndim == 4:  # images
-        table = table.reshape(len(table), -1)
     if table.ndim != 2 or len(table) < 2:
         raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d).")
     return table

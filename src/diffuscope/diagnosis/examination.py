@@ -156,4 +156,5 @@ def _certainty(subject: Subject) -> str:
             "real points are the other half of the data, which the network has seen as well: learning by "
             "heart hardly shows, and the network's share is a lower bound. Held-out data mends that."
         )
-    return f"The law of this data is not known. The exact denoiser of {where} stands for it; {rest}"
+    said = f"The law of this data is not known. The exact denoiser of {where} stands for it; {rest}"
+    return f"{said} {subject.flattened.notes}".rstrip()

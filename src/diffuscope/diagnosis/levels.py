@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
-from diffuscope.diagnosis.subject import Subject
+from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coefficients
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
@@ -123,12 +123,14 @@ def banded(
 ) -> DenoiserLike:
     """Return a denoiser that is ``inside`` for ratios in [last, first], ``outside`` elsewhere."""
 
-    def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        ratio = level.ratio.item()
-        answer = inside if last <= ratio <= first else outside
-        return subject.ask(answer, x_t.cpu(), level).to(x_t)
+    def of_cloud(k: int) -> DenoiserLike:
+        def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
+            answer = inside if last <= level.ratio.item() <= first else outside
+            return subject.ask(for_cloud(answer, k), x_t.cpu(), level).to(x_t)
 
-    return denoiser
+        return denoiser
+
+    return PerCloud(of_cloud)
 
 
 def measure_bands(subject: Subject, clouds: Clouds, own_start: NDArray[np.float64]) -> list[Band]:

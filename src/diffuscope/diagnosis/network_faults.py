@@ -111,7 +111,7 @@ def _by_heart(subject: Subject) -> float | None:
     x = subject.shown(subject.data.x[:_MOST_TO_REMEMBER])
     if len(x) < 3:
         return None
-    samples = Clouds(subject).generate(Configuration(subject.denoiser), 0)
+    samples = Clouds(subject).generate(Configuration(subject.denoiser), 1)[0]
     if not np.isfinite(samples).all():
         return None
     tree = NearestNeighbors(n_neighbors=2).fit(x)

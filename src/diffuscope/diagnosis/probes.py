@@ -82,7 +82,7 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
 
 def probe_yardstick(subject: Subject) -> Probe | None:
     """Train a residual perceptron of 20,000 weights on the same task and schedule; not on images."""
-    if subject.extractor is not None:
+    if not subject.flattened.probe:
         return None
     spread = subject.spread
     with torch.random.fork_rng():
@@ -98,7 +98,7 @@ def _train(
     subject: Subject, denoiser: Denoiser, loss: LossLike, times: Times, rate: float
 ) -> LevelErrors | None:
     denoiser.to(subject.device)
-    steps, batch = (_STEPS, _BATCH) if subject.extractor is None else (_IMAGE_STEPS, _IMAGE_BATCH)
+    steps, batch = (_STEPS, _BATCH) if subject.flattened.probe else (_IMAGE_STEPS, _IMAGE_BATCH)
     settings = TrainingSection(
         steps=steps,
         batch_size=batch,

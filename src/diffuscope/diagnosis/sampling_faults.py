@@ -19,10 +19,11 @@ from diffuscope.diagnosis.budget import Budget, Walks
 from diffuscope.diagnosis.clouds import Clouds, Configuration
 from diffuscope.diagnosis.findings import WORTH, Finding, matters
 from diffuscope.diagnosis.steps import Step, probe_steps
-from diffuscope.diagnosis.subject import Subject
+from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
+from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_posterior
 from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, SamplingContext, sampler_name
-from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, linear
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, linear
 from diffuscope.errors import DiffuscopeError
 from diffuscope.metrics import sliced_wasserstein
 
@@ -293,8 +294,8 @@ def own_code(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) -> 
             "Visit all times that α and σ are for.",
         ),
     ]
-    ours = sliced_wasserstein(given, clouds.generate(Configuration(denoiser), 0))
-    distances = [sliced_wasserstein(given, clouds.generate(way, 0)) for _, _, way, _ in suspects]
+    ours = sliced_wasserstein(given, clouds.generate(Configuration(denoiser), 1)[0])
+    distances = [sliced_wasserstein(given, clouds.generate(way, 1)[0]) for _, _, way, _ in suspects]
     best = int(np.argmin(distances))
     evidence = (
         f"Sampled here, the same network ends {_interval(share.ratio, share.low, share.high)} × floor "
@@ -345,8 +346,11 @@ def clipped_answers(subject: Subject, clouds: Clouds, walks: Walks) -> Finding |
         return None
     exact = subject.perfect
 
-    def clipped(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        return exact(x_t, level).clamp(bottom, top)
+    def of_cloud(k: int) -> DenoiserLike:
+        own = for_cloud(exact, k)
+        return lambda x_t, level: own(x_t, level).clamp(bottom, top)
+
+    clipped = PerCloud(of_cloud)
 
     count = min(_FEW_CLOUDS, clouds.count)
     values: NDArray[np.float64] = clouds.distances(Configuration(clipped), count)

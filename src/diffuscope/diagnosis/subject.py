@@ -1,13 +1,14 @@
 """What is being diagnosed? A way of sampling with all that is known about how it came to be.
 
-A subject holds a denoiser, the schedule it was trained under, the walk that samples with it, the data,
+A subject holds a denoiser, the schedule it was trained under, the trajectory that samples with it, the data,
 and the exact denoiser that takes the network's place. Everything is in the model's units, except for
-distances, which are measured in those of :meth:`Subject.shown`.
+distances, which are measured in those of :meth:`Subject.shown`: the units of the run's own reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,21 +24,20 @@ from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Grid, NoiseLevel, Schedule
-from diffuscope.metrics.features import Extractor
-from diffuscope.modalities.images.flattened import flat_pixels
+from diffuscope.modalities.flattened import Flattened
+from diffuscope.modalities.reference import RealPoints, Reference
+from diffuscope.model import Conditioned
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_of
 from diffuscope.recipes.schema import Recipe
 from diffuscope.seeds import stream_seed
 from diffuscope.training import LossLike
 
-__all__ = ["Subject", "Training"]
+__all__ = ["PerCloud", "Subject", "Training", "for_cloud"]
 
 Points = NDArray[np.float64]
 
-_CLOUD = 10_000
-_EMPIRICAL_CLOUD = 2_000
-_IMAGE_CLOUD = 128
 _SUPPORT = 4_000
+_LOCK = threading.Lock()  # clouds are measured side by side
 _ROWS = 2048  # of a CPU's cache
 
 
@@ -75,49 +75,89 @@ class Training:
         return "" if self.recipe is None else f" ({words})"
 
 
+class PerCloud:
+    """A denoiser that is another one for each cloud, as exact ones are where real points are halved.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the denoiser of the k-th cloud; that of cloud 0 is asked where none is meant.
+    """
+
+    def __init__(self, make: Callable[[int], DenoiserLike]) -> None:
+        self.make = make
+
+    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the estimate of cloud 0."""
+        return self.make(0)(x_t, level)
+
+
+def for_cloud(denoiser: DenoiserLike, k: int) -> DenoiserLike:
+    """Return the denoiser of the k-th cloud."""
+    return denoiser.make(k) if isinstance(denoiser, PerCloud) else denoiser
+
+
 @dataclass
 class Subject:
     """What is diagnosed.
 
     Attributes
     ----------
-    denoiser : DenoiserLike
-        In the model's units, on ``device``.
+    flattened : Flattened
+        Denoiser and data as points (n, d), and what samples are compared with.
     schedule : Schedule
         Under which it was trained, as far as its owner knows.
     grid, sampler
-        The walk that samples.
+        The trajectory that samples.
     start_std : float
         Deviation of the noise from which it starts.
-    data : Dataset
-        The training data, in its own units.
-    scaling : Scaling
-        From those to the model's.
     training : Training
-    held_out : ndarray of shape (m, d) or None
-        Real data that the network never saw, where the law is not known.
+    scaling : Scaling
+        From the units of the data to the model's.
     samples : ndarray of shape (m, d) or None
         What the user's own sampling code made, in the units of the data.
-    extractor : Extractor or None
-        Of images, which are rows of pixels here: what distances are measured in.
-    image_shape : tuple of int
-        Of these, (channels, height, width).
     """
 
-    denoiser: DenoiserLike
+    flattened: Flattened
     schedule: Schedule
     grid: Grid
     sampler: Sampler
     start_std: float
-    data: Dataset
-    scaling: Scaling
     training: Training
-    held_out: Points | None = None
+    scaling: Scaling
     samples: Points | None = None
-    extractor: Extractor | None = None
-    image_shape: tuple[int, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
+
+    @property
+    def denoiser(self) -> DenoiserLike:
+        """In the model's units, on ``device``."""
+        return self.flattened.denoiser
+
+    @property
+    def conditioned(self) -> Conditioned | None:
+        """The denoisers by which the run samples, where these are conditioned."""
+        return self.flattened.conditioned
+
+    @property
+    def data(self) -> Dataset:
+        """The training data, in its own units."""
+        return self.flattened.data
+
+    @property
+    def held_out(self) -> Points | None:
+        """Real data that the network never saw, where the law is not known."""
+        return self.flattened.held_out
+
+    @property
+    def reference(self) -> Reference:
+        """What samples are compared with."""
+        return self.flattened.reference
+
+    @property
+    def points(self) -> RealPoints:
+        """Real clouds, in the units of the data."""
+        return self.flattened.points
 
     @property
     def d(self) -> int:
@@ -127,7 +167,7 @@ class Subject:
     @cached_property
     def x(self) -> Tensor:
         """The training data in the model's units, (n, d), float32."""
-        return self.scaling.to_model(self.data.x)
+        return self.scaling.encode(self.data.x)
 
     @cached_property
     def spread(self) -> float:
@@ -142,89 +182,80 @@ class Subject:
     @cached_property
     def oracle(self) -> Oracle:
         """The law's exact denoiser, or that of a finite set which stands for the law."""
-        if self.is_exact:
-            return oracle_of(self.data).scaled(self.scaling)
-        return EmpiricalOracle(self._first).scaled(self.scaling)
+        return self._oracle(0)
 
-    @property
+    @cached_property
     def perfect(self) -> DenoiserLike:
-        """The oracle, as a denoiser."""
-        return self.oracle
+        """The oracle, as a denoiser; where real points are halved, one for each cloud."""
+        if self.is_exact or self.data.draw is not None or self.held_out is not None:
+            return self.oracle
+        return PerCloud(self._oracle)
+
+    def _oracle(self, k: int) -> Oracle:
+        """Return the exact denoiser that knows nothing of the k-th real cloud."""
+        with _LOCK:
+            if k not in self._oracles:
+                if self.is_exact:
+                    made: Oracle = oracle_of(self.data).scaled(self.scaling)
+                else:
+                    made = EmpiricalOracle(self._support(k)).scaled(self.scaling)
+                self._oracles[k] = made
+            return self._oracles[k]
 
     @cached_property
-    def _halves(self) -> tuple[Points, Points]:
-        """Two sets of real points that have none in common."""
-        rng = np.random.default_rng(self._seed("halves", 0))
-        if self.data.draw is not None:
-            return self.data.draw(_SUPPORT, self._seed("support", 0)), self.data.x
-        if self.held_out is not None:
-            return rng.permutation(self.data.x)[:_SUPPORT], self.held_out
-        order = rng.permutation(self.data.x)
-        half = len(order) // 2
-        return order[:half][:_SUPPORT], order[half:]
+    def _oracles(self) -> dict[int, Oracle]:
+        return {}
+
+    def _support(self, k: int) -> Points:
+        """Return real points that stand for the law where the k-th real cloud is met."""
+        if self.data.draw is None and self.held_out is not None:
+            rng = np.random.default_rng(self._seed("support", 0))
+            x = self.data.x
+            return x[rng.permutation(len(x))[:_SUPPORT]].astype(np.float64)
+        return self.points.rest(k, _SUPPORT)
 
     @property
-    def _first(self) -> Points:
-        return self._halves[0]
-
-    @cached_property
     def cloud_size(self) -> int:
         """Points of a cloud that is measured."""
-        if self.is_exact:
-            return _CLOUD
-        if self.data.draw is not None:
-            return _EMPIRICAL_CLOUD
-        most = _EMPIRICAL_CLOUD if self.extractor is None else _IMAGE_CLOUD
-        return min(most, len(self._first), len(self._halves[1]))
+        return self.reference.n
 
-    def real(self, k: int, kind: str = "real") -> Points:
-        """Return the k-th cloud of real points that nothing else has seen, in the units of the data."""
-        n = self.cloud_size
-        if self.data.draw is not None:
-            return self.data.draw(n, self._seed(kind, k))
-        return self._pick(self._halves[1], n, kind, k)
-
-    def real_pair(self, k: int) -> tuple[Points, Points]:
-        """Return two independent clouds of real points; their distance is the floor."""
-        n = self.cloud_size
-        if self.data.draw is not None:
-            return self.real(2 * k, "floor"), self.real(2 * k + 1, "floor")
-        return self._pick(self._first, n, "floor", k), self._pick(self._halves[1], n, "other", k)
+    def start(self, k: int) -> Points:
+        """Return a real cloud that is independent of the k-th, in the units of the data."""
+        return self.points.other(k)
 
     def other(self, k: int) -> Points:
-        """Return a real cloud that is independent of the k-th: their distance is one draw of the floor."""
-        if self.data.draw is not None:
-            return self.real(k, "start")
-        return self._pick(self._first, self.cloud_size, "other", k)
+        """Return a normalised real cloud that is independent of the k-th: one draw of the floor."""
+        reference = self.reference
+        assert reference.points is not None
+        return reference.normalised(reference.points.other(k))
 
     def remembered(self, k: int) -> Points:
-        """Return a cloud drawn from the training data as if it were the law."""
-        pool = self.data.x if self.data.draw is not None or self.held_out is not None else self._first
+        """Return a normalised cloud drawn from the training data as if it were the law."""
+        whole = self.data.draw is not None or self.held_out is not None
+        pool = self.data.x if whole else self.points.rest(k, len(self.data.x))
         rng = np.random.default_rng(self._seed("remembered", k))
-        return pool[rng.integers(len(pool), size=self.cloud_size)]
-
-    def _pick(self, pool: Points, n: int, kind: str, k: int) -> Points:
-        rng = np.random.default_rng(self._seed(kind, k))
-        return pool[rng.choice(len(pool), n, replace=False)]
+        return self.shown(pool[rng.integers(len(pool), size=self.cloud_size)])
 
     def noised(self, level: NoiseLevel, k: int, n: int | None = None) -> tuple[Tensor, Tensor]:
         """Return real data x_0 and the same noised to ``level``, both (n, d) float32, model's units."""
-        x_0 = self.scaling.to_model(self.real(k, "noised"))[:n]
+        if self.data.draw is not None:
+            real = self.data.draw(self.cloud_size, self._seed("noised", k))
+        else:
+            cloud = self.points.real(0)
+            rng = np.random.default_rng(self._seed("noised", k))
+            real = cloud[rng.permutation(len(cloud))]
+        x_0 = self.scaling.encode(real)[:n]
         eps = torch.randn(x_0.shape, generator=self.generator("noise", k))
         return x_0, (level.alpha * x_0 + level.sigma * eps).to(x_0.dtype)
 
-    @cached_property
-    def _unit(self) -> Points:
-        return np.ones(self.d) if self.data.draw is not None else self.data.x.std(axis=0)
-
     def shown(self, x: Tensor | Points) -> Points:
-        """Bring points to where distances are measured: its units, its columns' deviations, features."""
-        points = self.scaling.to_data(x) if isinstance(x, Tensor) else x
-        if self.extractor is not None:
-            if not np.isfinite(points).all():
-                return np.full((len(points), 1), np.nan)
-            return self.extractor.features(flat_pixels(points, self.image_shape)).astype(np.float64)
-        return np.asarray((points - self.data.x.mean(axis=0)) / self._unit, dtype=np.float64)
+        """Bring points to where distances are measured: NaN where they are not finite."""
+        points = x if isinstance(x, Tensor) else self.scaling.encode(x)
+        if not points.isfinite().all():
+            return np.full((len(points), len(self.reference.middle)), np.nan)
+        if self.scaling is not self.flattened.codec:  # the measure is of the model's own units
+            points = self.flattened.codec.encode(self.scaling.decode(points))
+        return self.reference.normalised(self.flattened.measure(points))
 
     def ask(self, denoiser: DenoiserLike, x_t: Tensor, level: NoiseLevel) -> Tensor:
         """Ask any denoiser at (n, d), wherever it lives, without gradients; on a CPU by cachefuls."""

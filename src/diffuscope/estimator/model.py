@@ -10,6 +10,7 @@ trained on them that can be told which are known and which absent (:mod:`diffusc
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping
@@ -24,12 +25,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.errors import FormatError, InputError
-from diffuscope.modalities.tables.generator import RowModel
+from diffuscope.modalities.tables.generator import TableGenerator
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe, load_recipe
-from diffuscope.runs.setup import Fitting
+from diffuscope.request import Request
+from diffuscope.runs.setup import Setup
 from diffuscope.training import Progress
 
 if TYPE_CHECKING:
@@ -185,21 +187,20 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if n < 2:
             raise InputError(f"The table has one sample only (n_samples = {n}).", "Give at least two rows.")
         start = self.model_ if self.warm_start and hasattr(self, "model_") else None
-        rows = None if start is None else start.rows
-        if rows is None:
-            rows = RowCodec.fit(X, y, categories=self.categories, seed=seed)
+        rows = RowCodec.fit(X, y, categories=self.categories, seed=seed) if start is None else start.codec
+        assert isinstance(rows, RowCodec)
         self._check_features(X, rows, reset=True)
         recipe = self._recipe(n, rows, seed)
         training = recipe.training
         assert training.steps is not None
         X, y = _at_most(round(training.steps * training.batch_size / (1 - training.hold_out)), X, y, n, seed)
         data = TableData.of(X, y, rows=rows, seed=seed)
-        fitting = Fitting(recipe, data, pick_device(self.device), start=start)
+        setup = Setup(recipe, data, pick_device(self.device), start=start)
         if self.max_seconds is not None:
-            changed = recipe.changed({"training.steps": fitting.steps_within(self.max_seconds)})
-            fitting = Fitting(changed, data, fitting.device, start=start)
-        self._train(fitting)
-        self._asked = RowModel(self.model_)
+            changed = recipe.changed({"training.steps": setup.steps_within(self.max_seconds)})
+            setup = Setup(changed, data, setup.device, start=start)
+        self._train(setup)
+        self._generator = TableGenerator(self.model_)
         self._shown, _ = _at_most(_SHOWN_ROWS, X, None, read_frame(X).n, seed)
         return self
 
@@ -207,7 +208,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """Return the recipe: what suits the table, and on top what was asked for."""
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise InputError(f"max_seconds = {self.max_seconds!r} is not above 0.", "Give a time in seconds.")
-        asked = {
+        chosen = {
             "network.width": self.width,
             "network.depth": self.depth,
             "network.dropout": self.dropout,
@@ -222,12 +223,12 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             "seed": seed,
         }
         if not self.partial:
-            asked["denoiser.factors"] = 0
+            chosen["denoiser.factors"] = 0
         own = sizes_for(n, rows)
-        return load_recipe("table").changed({**own, **{k: v for k, v in asked.items() if v is not None}})
+        return load_recipe("table").changed({**own, **{k: v for k, v in chosen.items() if v is not None}})
 
-    def _train(self, fitting: Fitting) -> None:
-        trainer, reporter, begun = fitting.trainer(), Reporter(bool(self.verbose)), time.perf_counter()
+    def _train(self, setup: Setup) -> None:
+        trainer, reporter, begun = setup.trainer(), Reporter(bool(self.verbose)), time.perf_counter()
         self.loss_curve_: list[tuple[int, float]] = []
         with reporter.bar("training", trainer.total_steps, "steps") as bar:
 
@@ -242,9 +243,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.validation_loss_ = None if held is None else held.best[0]
         self.best_iter_ = trainer.step if held is None else held.best[1]
         self.n_iter_ = trainer.step
-        self.model_ = fitting.model
+        self.model_ = setup.model
         reporter.say(
-            f"trained on {len(fitting.rows):,} rows in {time.perf_counter() - begun:.1f} s: "
+            f"trained on {len(setup.source):,} rows in {time.perf_counter() - begun:.1f} s: "
             f"the weights of step {self.best_iter_:,} of {self.n_iter_:,}"
             + ("" if held is None else f", validation loss {self.validation_loss_:.4f}")
         )
@@ -300,21 +301,25 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             When a column, a category or a class is not known, or the model has no y.
         """
-        asked = self._fitted()
-        points, columns = asked.sample(
-            n_samples,
-            y=y,
-            given=given,
-            with_target=return_y,
-            guidance=self.guidance if guidance is None else guidance,
-            **self._way(random_state),
+        generator = self._fitted()
+        if not isinstance(n_samples, int | np.integer) or isinstance(n_samples, bool) or n_samples < 1:
+            raise InputError(
+                f"Invalid value for 'n_samples': {n_samples!r} rows cannot be drawn.", "Give at least 1."
+            )
+        if guidance is None and y is not None:
+            guidance = self.guidance
+        condition = {} if y is None else {"y": y}
+        request = dataclasses.replace(self._request(random_state), guidance=guidance)
+        request = generator.conditional(
+            request, {**condition, "given": given or {}}, n_samples, with_target=return_y
         )
-        X = asked.rows.decode(points, columns)
+        points = generator.points(n_samples, request, Reporter(bool(self.verbose)))
+        X = generator.rows.decode_features(points, generator.given_columns(n_samples, request))
         if not return_y:
             return X
-        if asked.rows.target is None:
+        if generator.rows.target is None:
             raise InputError("This model was fitted without y.", "Fit it with y, or leave return_y out.")
-        return X, asked.rows.decode_target(points)
+        return X, generator.rows.decode_target(points)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
         """Return the log-density of rows, given their y if there is one.
@@ -335,9 +340,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         InputError
             When X does not fit, a category was not seen in ``fit``, or categories are coded as bits.
         """
-        asked = self._fitted()
-        self._check_features(X, asked.rows, reset=False)
-        return asked.log_density(X, y)
+        generator = self._fitted()
+        self._check_features(X, generator.rows, reset=False)
+        return generator.log_density(X, y)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density of rows, given their y if there is one; see :meth:`score_samples`."""
@@ -375,12 +380,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             Of the kind of X, with its index; values that are not missing are handed back unchanged. A list
             where ``n_draws`` is above 1 and they are not averaged.
         """
-        asked = self._fitted()
-        self._check_features(X, asked.rows, reset=False)
-        draws = asked.fill(X, y, n_draws=n_draws, **self._way(random_state))
+        generator = self._fitted()
+        self._check_features(X, generator.rows, reset=False)
+        reporter = Reporter(bool(self.verbose))
+        draws = generator.fill(X, y, self._request(random_state), n_draws=n_draws, reporter=reporter)
         if average or n_draws == 1:
-            return asked.rows.fill(X, draws)
-        return [asked.rows.fill(X, [draw]) for draw in draws]
+            return generator.rows.fill(X, draws)
+        return [generator.rows.fill(X, [draw]) for draw in draws]
 
     def denoise(self, X: Any, noise_std: ArrayLike, *, random_state: Any = None) -> Any:
         """Return what rows are most likely to have been before Gaussian noise was added to their numbers.
@@ -400,9 +406,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             Of the kind of X: the means of the clean values given the noisy ones, see
             :mod:`diffuscope.modalities.tables.denoising`.
         """
-        asked = self._fitted()
-        self._check_features(X, asked.rows, reset=False)
-        return asked.denoise(X, noise_std, self._way(random_state)["seed"])
+        generator = self._fitted()
+        self._check_features(X, generator.rows, reset=False)
+        return generator.denoise(X, noise_std, self._request(random_state).seed)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns, shape (d,); x0, x1, ... where they have none."""
@@ -474,22 +480,23 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         path = Path(path)
         model = Model.load(path / "model.safetensors" if path.is_dir() else path, device=device)
-        if model.rows is None:
+        if not isinstance(model.codec, RowCodec):
             raise InputError(
-                f"{path} is a model of points, not of a table.", "Open it with diffuscope.load(RUN)."
+                f"{path} is a model of {model.codec.kind}, not of a table.",
+                "Open it with diffuscope.load(RUN).",
             )
         own = cls()
         try:
             settings = json.loads(model.notes.get(_NOTE, "{}"))
             own.set_params(**{**settings, "device": device})
-            own._recipe(2, model.rows, 0)  # settings that cannot be are refused here
+            own._recipe(2, model.codec, 0)  # settings that cannot be are refused here
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise FormatError(
                 f"{path} does not hold the settings of a model: {error}.", "Take another copy of it."
             ) from error
         own.model_ = model
-        own._asked = RowModel(model)
-        own._check_features(None, model.rows, reset=True)
+        own._generator = TableGenerator(model)
+        own._check_features(None, model.codec, reset=True)
         return own
 
     def __getstate__(self) -> dict[str, Any]:
@@ -498,18 +505,14 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         state.pop("_shown", None)
         return state
 
-    def _fitted(self) -> RowModel:
+    def _fitted(self) -> TableGenerator:
         check_is_fitted(self)
-        return self._asked
+        return self._generator
 
-    def _way(self, random_state: Any) -> dict[str, Any]:
+    def _request(self, random_state: Any) -> Request:
         """Return how rows are drawn."""
-        return {
-            "sampler": self.sampler,
-            "steps": self.sampling_steps,
-            "seed": _draw_seed(self.random_state if random_state is None else random_state),
-            "reporter": Reporter(bool(self.verbose)),
-        }
+        state = self.random_state if random_state is None else random_state
+        return Request(sampler=self.sampler, steps=self.sampling_steps, seed=_draw_seed(state))
 
     def __sklearn_tags__(self) -> Any:
         """Say what scikit-learn may expect: missing values, categories, text."""

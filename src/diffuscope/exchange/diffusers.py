@@ -32,12 +32,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from diffuscope.data.affine import Scaling
+from diffuscope.data.registry import codec_from_json
 from diffuscope.errors import FormatError, InputError, RunError
 from diffuscope.files import atomic_folder, write_json, write_text
 from diffuscope.model import Model, fill, pick_device
@@ -112,8 +111,8 @@ def export_diffusers(model: Model, path: str | Path) -> Path:
     )
     with atomic_folder(path) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
-        if model.recipe.data.classes:
-            write_json(temporary / _NAMES, {"format": 1, "classes": list(model.recipe.data.classes)})
+        if model.recipe.data.class_names:
+            write_json(temporary / _NAMES, {"format": 1, "classes": list(model.recipe.data.class_names)})
         _compare(import_diffusers(temporary, device="cpu"), model)
     return Path(path)
 
@@ -134,11 +133,6 @@ def _scheduler_of(model: Model) -> tuple[str, dict[str, Any]]:
         raise InputError(
             f"The schedulers of diffusers do not read the prediction {reading.prediction!r}.",
             f"Train with denoiser.prediction one of {', '.join(predictions)}.",
-        )
-    if recipe.data.scaling != "pixels":
-        raise InputError(
-            f"Pipelines of diffusers make pixels of -1 to 1, and data.scaling is {recipe.data.scaling!r}.",
-            "Train with data.scaling = pixels.",
         )
     settings: dict[str, Any] = {
         "num_train_timesteps": schedule.settings["T"],
@@ -232,7 +226,7 @@ def import_diffusers(
     file = _weights_file(unet)
     fill(denoiser.network, _weights(file), file)
     denoiser.to(pick_device(device)).eval()
-    return Model(recipe, denoiser, Scaling.fit(np.zeros((1, *shape)), "pixels", 1.0))
+    return Model(recipe, denoiser, codec_from_json({"kind": recipe.data.kind, "shape": list(shape)}))
 
 
 def import_run(

@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffuscope.data.registry import codec_to_json
 from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
@@ -60,30 +62,31 @@ def export_onnx(model: Model, path: str | Path) -> Path:
 
     The metadata's entry ``diffuscope`` is JSON: ``shape``; ``grid``, the levels [t, alpha, sigma] of the
     recipe's walk, noisiest first; ``prior_std``, the deviation of the noise that it starts from; ``shift``
-    and ``scale``, by which points come back to the units of the data; ``schedule``, ``classes``,
-    ``any_label`` and ``columns``.
+    and ``scale``, by which points come back to the units of the data (null for a table, whose ``codec`` says
+    what coordinates mean); ``schedule``, ``classes``, ``any_label``, ``columns`` and ``codec``.
 
     Parameters
     ----------
     model : Model
-        Of points or images.
+        Whose network takes no masks.
     path : str or Path
         Ends in .onnx; the file appears whole or not at all.
 
     Raises
     ------
     InputError
-        When the model is one of a table, the suffix is another one, or the packages are missing.
+        When its network takes masks, the suffix is another one, or the packages are missing.
     RunError
         When the graph does not answer as the model, or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
         raise InputError(f"{path.name!r} is no name for an ONNX file.", "Choose one that ends in .onnx.")
-    if model.rows is not None:
+    if isinstance(model.denoiser, MaskedDenoiser):
         raise InputError(
-            "A model of a table cannot be exported: what its coordinates mean is known here alone.",
-            "Export models of points or images.",
+            "A network that takes masks of known and absent columns cannot be exported: the graph has no "
+            "inputs for them.",
+            "Train with denoiser.partial = 0 (and denoiser.factors = 0) to export a model of a table.",
         )
     try:
         import onnxruntime
@@ -160,18 +163,19 @@ def _compare(session: Any, model: Model) -> None:
 
 def _about(model: Model) -> dict[str, Any]:
     grid, _ = model.plan()
-    levels, scaling = grid.levels, model.scaling
+    levels, affine = grid.levels, model.codec.affine
     return {
         "format": _FORMAT,
         "shape": list(model.shape),
         "grid": torch.stack([levels.t.double(), levels.alpha, levels.sigma], 1).tolist(),
         "prior_std": grid.prior_std,
-        "shift": _plain(scaling.shift),
-        "scale": _plain(scaling.scale),
+        "shift": None if affine is None else _plain(affine.shift),
+        "scale": None if affine is None else _plain(affine.scale),
         "schedule": {"name": model.recipe.schedule.name, **model.recipe.schedule.settings},
-        "classes": list(model.recipe.data.classes),
+        "classes": list(model.recipe.data.class_names),
         "any_label": model.denoiser.classes,
         "columns": None if model.columns is None else list(model.columns),
+        "codec": codec_to_json(model.codec),
     }
 
 

@@ -51,6 +51,14 @@ class Measured:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``."""
+        return f"{self.ratio:.2f} × floor ({self.low:.2f} to {self.high:.2f})"
+
+    def __float__(self) -> float:
+        """Return the ratio."""
+        return self.ratio
+
     def to_json(self) -> dict[str, float]:
         """Return the numbers by name."""
         return asdict(self)

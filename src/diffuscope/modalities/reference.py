@@ -1,215 +1,292 @@
-"""How good are a run's samples? Their sliced Wasserstein distance from real data, as a multiple of its floor.
+"""How good are samples? Their sliced Wasserstein distance from real data, as a multiple of its floor.
 
-Where the data's law is known (built-in sets, one's own generator) samples meet fresh real draws, in the
-data's units. Otherwise they meet halves of real data, each column over its standard deviation, and the floor
-is the distance of one half from the other. Images meet images that nothing was trained on, where there are
-some, in the features of a classifier (:mod:`diffuscope.metrics.features`); where a model knows of classes, it
-is asked for them as they come in the data.
+One reference serves training, evaluation, comparison and diagnosis, so that a run has one number. It is K
+real clouds of n points that samples meet, and pairs of real clouds whose mean distance is the floor:
+
+* Where the law of the data is known (built-in sets, a function that draws), all clouds are fresh draws. *
+Otherwise the data, or held-out data, is halved at random anew for each cloud: one half is met by samples, the
+  other is independent of it, and the distance of the two is a draw of the floor.
+
+Distances are taken of what :meth:`Reference.measure` makes of the model's points: the data itself, each
+column over its standard deviation where the law is not known; the coordinates of a table; the features of
+images.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from diffuscope.data.base import Dataset
-from diffuscope.data.images import ImageData, as_bytes
-from diffuscope.errors import InputError, RunError
-from diffuscope.metrics import Measured, against_floor, sliced_wasserstein
-from diffuscope.metrics.features import Extractor, cached_classifier
-from diffuscope.modalities.images.generator import ImageModel
-from diffuscope.model import Model
-from diffuscope.progress import Reporter
+from diffuscope.errors import FormatError, InputError
+from diffuscope.files import atomic_write
+from diffuscope.metrics import Measured, relate, sliced_wasserstein
 from diffuscope.seeds import stream_seed
+from diffuscope.threads import side_by_side
 
-__all__ = [
-    "Reference",
-    "extractor_for",
-    "generated_clouds",
-    "measure_quality",
-    "real_clouds",
-    "sampled",
-    "unseen_features",
-]
+__all__ = ["DRAWS", "PAIRS", "Measurable", "RealPoints", "Reference", "draw_reference", "quality_seed"]
 
 Points = NDArray[np.float64]
 
-_MOST_POINTS = 10_000
-_DRAWS = 8
-_FLOOR_PAIRS = 32
-_MOST_IMAGES, _IMAGE_DRAWS = 128, 4  # samples of images cost time
-_IMAGES_OF_PAIRS = 2048
+DRAWS, PAIRS = 8, 32
+MOST_DRAWN, MOST_HALVED = 10_000, 3_000  # points of a cloud: fresh ones, and those of a half
+
+Measurable = Callable[[Tensor], Points]
+"""Maps points (n, ...) of the model to points (n, d) whose distances mean something."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Real points to hold samples against.
+class RealPoints:
+    """Real clouds by their number, before they are normalised.
 
     Attributes
     ----------
-    real : list of arrays of shape (n, d)
-        What samples are compared with, in the units of :meth:`shown`.
-    pairs : list of pairs of arrays of shape (n, d)
-        Independent of each other; what real data scores against real data.
+    pool : ndarray of shape (m, d)
+        The points that are halved, where nothing can be drawn.
+    draw : callable or None
+        ``draw(n, seed) -> (n, d)``: fresh points.
     n : int
         Points of a cloud.
+    seed : int
+    """
+
+    pool: Points
+    draw: Callable[[int, int], Points] | None
+    n: int
+    seed: int
+
+    def real(self, k: int) -> Points:
+        """Return the k-th cloud, which samples meet."""
+        if self.draw is not None:
+            return self.draw(self.n, quality_seed(self.seed, "real", k))
+        return self.pool[self._order(k)[: self.n]]
+
+    def other(self, k: int) -> Points:
+        """Return a cloud that is independent of the k-th."""
+        if self.draw is not None:
+            return self.draw(self.n, quality_seed(self.seed, "other", k))
+        return self.pool[self._order(k)[self.n : 2 * self.n]]
+
+    def rest(self, k: int, most: int) -> Points:
+        """Return points that have none in common with the k-th cloud, at most so many."""
+        if self.draw is not None:
+            return self.draw(most, quality_seed(self.seed, "rest", k))
+        return self.pool[self._order(k)[self.n :][:most]]
+
+    def pair(self, i: int) -> tuple[Points, Points]:
+        """Return the i-th pair of independent clouds, for the floor."""
+        if self.draw is not None:
+            first, second = (quality_seed(self.seed, "floor", 2 * i + side) for side in (0, 1))
+            return self.draw(self.n, first), self.draw(self.n, second)
+        return self.real(i), self.other(i)
+
+    def _order(self, k: int) -> NDArray[np.int64]:
+        return np.random.default_rng(quality_seed(self.seed, "halves", k)).permutation(len(self.pool))
+
+
+@dataclass
+class Reference:
+    """Real clouds that samples are compared with, and the floor.
+
+    Attributes
+    ----------
+    real : list of ndarray of shape (n, d)
+        Normalised.
     middle, unit : ndarray of shape (d,)
-        Points are shown as ``(x - middle) / unit``: far from 0 a float32 would round differences away, and
-        columns of unlike units would not count alike.
-    holes : ndarray of shape (m, d), bool
-        Where training rows are missing. Real ones hold 0 there, and so have samples to, row by row.
-    extractor : Extractor or None
-        What turns images into points.
-    labels : ndarray of shape (m,), int64, or None
-        Classes of as many images as all clouds have, for models that can be asked for them.
+        Points are normalised as ``(x - middle) / unit``: far from 0 a float32 would round differences away,
+        and columns of unlike units would not count alike.
+    points : RealPoints or None
+        Where the clouds come from; None for a reference that was read from a file.
+    seed : int
+        Of the samples that are drawn to be measured.
+    mask : ndarray of shape (m, d), bool
+        Which values of training rows are missing. Real rows hold 0 there, and so do samples, row by row.
+    condition : object
+        What samples are conditioned on, so that classes come as they do in the data.
     """
 
     real: list[Points]
-    pairs: list[tuple[Points, Points]]
-    n: int
     middle: Points
     unit: Points
-    holes: NDArray[np.bool_]
-    extractor: Extractor | None = None
-    labels: NDArray[np.int64] | None = None
+    points: RealPoints | None
+    seed: int
+    mask: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((1, 0), dtype=bool))
+    condition: Any = None
+    kept_floors: list[float] | None = None
 
-    def shown(self, x: NDArray[Any]) -> Points:
-        """Bring points from the units of the data to those of the clouds."""
-        if self.extractor is not None:
-            return self.extractor.features(as_bytes(x)).astype(np.float64)
+    @property
+    def n(self) -> int:
+        """Points of a cloud."""
+        return len(self.real[0])
+
+    @property
+    def count(self) -> int:
+        """Clouds that samples meet."""
+        return len(self.real)
+
+    @cached_property
+    def pairs(self) -> list[tuple[Points, Points]]:
+        """Pairs of independent real clouds, normalised."""
+        return [self._pair(i) for i in range(PAIRS)]
+
+    @cached_property
+    def floors(self) -> list[float]:
+        """Distances of the pairs; the floor is their mean."""
+        if self.kept_floors is not None:
+            return self.kept_floors
+        return list(side_by_side(lambda i: self.distance(*self._pair(i)), range(PAIRS)))
+
+    def _pair(self, i: int) -> tuple[Points, Points]:
+        assert self.points is not None
+        first, second = self.points.pair(i)
+        return self.normalised(first), self.normalised(second)
+
+    def normalised(self, x: NDArray[Any]) -> Points:
+        """Bring points (m, d) to the units of the clouds."""
         return np.asarray((x.astype(np.float64) - self.middle) / self.unit)
 
+    def distance(self, a: Points, b: Points) -> float:
+        """Return the distance of two normalised clouds."""
+        return sliced_wasserstein(a, b)
 
-def real_clouds(
-    data: Dataset,
+    @property
+    def samples(self) -> int:
+        """How many samples are measured."""
+        return self.count * self.n
+
+    @property
+    def sampling_seed(self) -> int:
+        """The seed that they are drawn with."""
+        return quality_seed(self.seed, "generated")
+
+    def clouds(self, samples: Points) -> list[Points]:
+        """Part measured samples (k * n, d) into k normalised clouds, masked as training rows are."""
+        if self.mask.any():
+            random = np.random.default_rng(quality_seed(self.seed, "mask"))
+            samples = np.where(self.mask[random.integers(len(self.mask), size=len(samples))], 0.0, samples)
+        return [self.normalised(part) for part in np.split(samples, len(samples) // self.n)]
+
+    def distances(self, clouds: list[Points]) -> list[float]:
+        """Return the distance of each cloud from the real one that it meets."""
+        return list(side_by_side(lambda pair: self.distance(*pair), zip(clouds, self.real, strict=False)))
+
+    def ratio(self, clouds: list[Points]) -> Measured:
+        """Return the mean distance of clouds from real ones, as a multiple of the floor.
+
+        Raises
+        ------
+        InputError
+            When the floor is 0.
+        """
+        return relate(self.distances(clouds), self.floors)
+
+    def save(self, path: Path) -> None:
+        """Write clouds and floor to a .npz file, whole or not at all."""
+        arrays: dict[str, Any] = {
+            "real": np.stack(self.real),
+            "floors": np.array(self.floors),
+            "middle": self.middle,
+            "unit": self.unit,
+            "mask": self.mask,
+            "seed": np.array(self.seed),
+        }
+        if self.condition is not None:
+            arrays["condition"] = np.asarray(self.condition)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        FormatError
+            When the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                kept = {name: arrays[name] for name in arrays.files}
+            return cls(
+                list(kept["real"]),
+                kept["middle"],
+                kept["unit"],
+                None,
+                int(kept["seed"]),
+                kept["mask"],
+                kept.get("condition"),
+                kept["floors"].tolist(),
+            )
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise FormatError(f"{path} cannot be read: {error}.", f"Remove {path}.") from error
+
+
+def draw_reference(
+    x: Points,
+    *,
+    draw: Callable[[int, int], Points] | None = None,
     held_out: Points | None = None,
     seed: int = 0,
-    draws: int = _DRAWS,
-    pairs: int = _FLOOR_PAIRS,
+    draws: int | None = None,
+    most: int | None = None,
+    n: int | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    condition: Any = None,
+    scaled: bool = True,
 ) -> Reference:
-    """Draw clouds of at most 10,000 real points.
+    """Draw the clouds of a reference.
 
     Parameters
     ----------
-    data : Dataset
-        Where its law is known, clouds are fresh and as large as it is; otherwise they are halves of it.
-    held_out : ndarray of shape (m, d), optional
+    x : ndarray of shape (m, d)
+        The training data, in the units that are measured.
+    draw : callable, optional
+        ``draw(n, seed)``: fresh points, where the law is known and nothing is held out.
+    held_out : ndarray of shape (l, d), optional
         Real points that nothing was trained on; then the clouds are halves of these.
-    seed, draws, pairs : int
+    seed : int
+    draws, most : int, optional
+        How many clouds, and of how many points at most where they are halves.
+    n : int, optional
+        Points of a cloud, in place of as many as there are.
+    mask, condition
+        See :class:`Reference`.
+    scaled : bool
+        Whether columns are measured over their deviations, where the law is not known.
 
     Raises
     ------
     InputError
-        When ``held_out`` has other columns.
+        When ``held_out`` has other columns, or there are fewer than two points.
     """
-    if isinstance(data, ImageData):
-        return _image_clouds(data, seed)
-    x = data.filled if held_out is None else np.asarray(held_out, dtype=np.float64)
-    if x.ndim != 2 or x.shape[1] != data.x.shape[1] or len(x) < 2:
+    pool = x if held_out is None else np.asarray(held_out, dtype=np.float64)
+    if pool.ndim != 2 or pool.shape[1] != x.shape[1] or len(pool) < 2:
         raise InputError(
-            f"Held-out data of shape {x.shape} does not go with data of {data.x.shape[1]} columns.",
+            f"Held-out data of shape {pool.shape} does not go with data of {x.shape[1]} columns.",
             "Give at least 2 rows with the columns of the training data.",
         )
-    middle = data.filled.mean(axis=0)
-    if data.draw is not None and held_out is None:
-        n = min(len(x), _MOST_POINTS)
-        drawn = [data.draw(n, _seed(seed, "real", i)) for i in range(draws + 2 * pairs)]
-        real, rest = drawn[:draws], drawn[draws:]
-        both = list(zip(rest[::2], rest[1::2], strict=True))
-        unit = np.ones(x.shape[1])
+    fresh = draw if held_out is None else None
+    size = min(len(x), MOST_DRAWN) if fresh is not None else min(len(pool) // 2, most or MOST_HALVED)
+    points = RealPoints(pool, fresh, n or size, seed)
+    if not scaled:
+        middle, unit = np.zeros(x.shape[1]), np.ones(x.shape[1])
     else:
-        n = min(len(x) // 2, _MOST_POINTS)
-        both = [_halves(x, n, _seed(seed, "halves", i)) for i in range(max(pairs, draws))]
-        real = [first for first, _ in both[:draws]]
-        unit = data.filled.std(axis=0)
-    clouds = Reference([], [], n, middle, np.where(unit > 0, unit, 1.0), np.isnan(data.x))
-    clouds.real.extend(clouds.shown(cloud) for cloud in real)
-    clouds.pairs.extend((clouds.shown(a), clouds.shown(b)) for a, b in both[:pairs])
-    return clouds
+        middle = x.mean(axis=0)
+        unit = np.ones(x.shape[1]) if fresh is not None else x.std(axis=0)
+    none = np.zeros((1, 0), dtype=bool)
+    reference = Reference(
+        [], middle, np.where(unit > 0, unit, 1.0), points, seed, none if mask is None else mask, condition
+    )
+    reference.real.extend(reference.normalised(points.real(k)) for k in range(draws or DRAWS))
+    return reference
 
 
-def _image_clouds(data: ImageData, seed: int) -> Reference:
-    """Return clouds of features of at most :data:`_MOST_IMAGES` images each."""
-    extractor = extractor_for(data)
-    features = unseen_features(data, extractor, seed)
-    n = min(len(features) // 2, _MOST_IMAGES)
-    pairs = [_halves(features, n, _seed(seed, "halves", i)) for i in range(_FLOOR_PAIRS)]
-    nothing = np.zeros((1, 0), dtype=bool)
-    real = [first for first, _ in pairs[:_IMAGE_DRAWS]]
-    labels = data.labels_like(n * len(real), np.random.default_rng(_seed(seed, "labels", 0)))
-    return Reference(real, pairs, n, np.zeros(1), np.ones(1), nothing, extractor, labels)
-
-
-def unseen_features(data: ImageData, extractor: Extractor, seed: int = 0) -> Points:
-    """Return features (m, d) of at most 2,048 images, such as nothing was trained on where there are some."""
-    unseen = (data if data.held_out is None else data.held_out).pixels
-    order = np.random.default_rng(_seed(seed, "images", 0)).permutation(len(unseen))  # files come by class
-    return extractor.features(unseen[np.sort(order[:_IMAGES_OF_PAIRS])]).astype(np.float64)
-
-
-def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
-    """Return the classifier whose features images like these are measured in, trained once and kept."""
-    return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
-
-
-def generated_clouds(model: Model, clouds: Reference, seed: int = 0) -> list[Points]:
-    """Sample a cloud for each real one, in their units.
-
-    Raises
-    ------
-    RunError
-        When a sample is not finite.
-    """
-    count = len(clouds.real)
-    samples = sampled(model, count * clouds.n, _seed(seed, "generated", 0), clouds.labels)
-    if clouds.holes.any():
-        rows = np.random.default_rng(_seed(seed, "holes", 0)).integers(len(clouds.holes), size=len(samples))
-        samples = np.where(clouds.holes[rows], 0.0, samples)
-    if not np.isfinite(samples).all():
-        raise RunError(
-            "The trained model's samples are not all finite, so nothing can be measured; the model is kept.",
-            "Sample it another way (diffuscope sample RUN --sampler NAME --steps N), or train longer.",
-        )
-    return [clouds.shown(part) for part in np.split(samples, count)]
-
-
-def sampled(model: Model, n: int, seed: int, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
-    """Sample a model, asked for classes (n,) where it knows of any."""
-    if labels is not None and model.recipe.data.classes:
-        return ImageModel(model).sample(n, label=labels, seed=seed)
-    return model.sample(n, seed=seed)
-
-
-def measure_quality(model: Model, data: Dataset, seed: int = 0) -> dict[str, Measured]:
-    """Measure a model's samples against its data.
-
-    Parameters
-    ----------
-    model : Model
-    data : Dataset
-        What it was trained on.
-    seed : int
-
-    Returns
-    -------
-    dict
-        The one metric ``sliced_wasserstein``: clouds of as many points as the data has, at most 10,000
-        (half of the data's where no fresh draws can be had), means over 8 pairs; the floor over 32.
-        Of images: features of 128 each, and 4 pairs.
-    """
-    clouds = real_clouds(data, seed=seed)
-    generated = generated_clouds(model, clouds, seed)
-    measured = against_floor(sliced_wasserstein, generated, clouds.real, clouds.pairs)
-    return {"sliced_wasserstein": measured}
-
-
-def _halves(x: Points, n: int, seed: int) -> tuple[Points, Points]:
-    order = np.random.default_rng(seed).permutation(len(x))
-    return x[order[:n]], x[order[n : 2 * n]]
-
-
-def _seed(seed: int, *place: str | int) -> int:
-    return stream_seed(seed, "quality", *place) % 2**32
+def quality_seed(seed: int, *place: str | int) -> int:
+    """Return the seed of one draw of a reference."""
+    return int(stream_seed(seed, "quality", *place) % 2**32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from torch import nn
 
@@ -13,7 +14,16 @@ from diffuscope.networks.dit import DiT
 from diffuscope.networks.resmlp import ResMLP
 from diffuscope.networks.unet import UNet
 
-__all__ = ["NETWORKS", "AnnotatedUNet", "ArticleMLP", "DiT", "DiffusersUNet", "ResMLP", "UNet"]
+__all__ = [
+    "NETWORKS",
+    "AnnotatedUNet",
+    "ArticleMLP",
+    "DiT",
+    "DiffusersUNet",
+    "ResMLP",
+    "UNet",
+    "network_kind",
+]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "article_mlp": ArticleMLP,
@@ -23,3 +33,14 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "annotated_unet": AnnotatedUNet,
     "diffusers_unet": DiffusersUNet,
 }
+
+_OF_IMAGES = (UNet, DiT, AnnotatedUNet, DiffusersUNet)
+
+
+def network_kind(factory: Callable[..., nn.Module]) -> Literal["vector", "image"]:
+    """Return what a network takes: vectors (n, d) or images (n, channels, height, width).
+
+    A network of one's own in the registry says it by its attribute ``kind``; without one it takes vectors.
+    """
+    kind: Literal["vector", "image"] = getattr(factory, "kind", "vector")
+    return "image" if factory in _OF_IMAGES else kind

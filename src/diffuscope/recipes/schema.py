@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 import reprlib
@@ -12,17 +13,26 @@ from typing import Annotated, Any, Literal
 
 import tomli_w
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from torch import nn
 
-from diffuscope.data.affine import ScalingKind
+from diffuscope.data.registry import KINDS, section_of
+from diffuscope.data.section import DataSection
 from diffuscope.diffusion.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.diffusion.masked import FLAGS, Choices, Factors, MaskedDenoiser, MaskedLoss
 from diffuscope.diffusion.samplers import SAMPLERS, make_sampler
 from diffuscope.diffusion.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
 from diffuscope.errors import FormatError, InputError, unknown_name
-from diffuscope.networks import NETWORKS
+from diffuscope.networks import NETWORKS, network_kind
 from diffuscope.precision import Precision
 from diffuscope.recipes.settings import check_settings
 
@@ -38,14 +48,7 @@ _MOST_UNITS = 2**16
 _MOST_LAYERS = 1000
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
-_TOLD = ("dimension", "n_steps", "flags", "shape", "classes")  # networks, by data and other sections
-
-_SAY_NOTHING: dict[str, dict[str, Any]] = {
-    "data": {"skip_broken": False, "flip": False, "labels": True, "classes": ()},
-    "network": {"dropout": 0.0},
-    "training": {"accumulate": 1, "precision": "float32", "compile": False, "drop_labels": 0.1},
-    "sampling": {"precision": "float32", "guidance": 1.0, "guidance_interval": (0.0, math.inf)},
-}
+_BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
 
 _Positive = Annotated[int, Field(ge=1)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -86,47 +89,6 @@ class _Named(_Section):
         extra.update(check_settings(kind, self.name, registry[self.name], extra, fixed))
 
 
-class DataSection(_Section):
-    """The data: where from, and how it is scaled before the model sees it."""
-
-    source: str | None = None
-    """Name of a built-in set or path; None: data handed over from Python."""
-    size: _Positive | None = None
-    """Points of a built-in set or of a function that draws them; None: its own default."""
-    noise: float | None = None
-    """Noise of a built-in set, in its units; None: its own default."""
-    scaling: ScalingKind = "standard"
-    """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is. ``table``:
-    columns of any kind, with holes, become coordinates as :mod:`diffuscope.data.tables` makes them.
-    ``pixels``: the values 0 to 255 of images become -1 to 1."""
-    divisor: _PositiveFloat = 1.0
-    target: str | None = None
-    """Column of a table that rows can be asked for by; the last in what a model says."""
-    categories: Literal["onehot", "bits"] = "onehot"
-    """How the categories of a table become coordinates."""
-    image_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Height and width that images of a folder are brought to; None: what suits most of them."""
-    channels: Literal[1, 3] | None = None
-    """Whether such images are grey or in colour; None: grey if all are."""
-    skip_broken: bool = False
-    """Whether files that are no images are left out, and not refused."""
-    flip: bool = False
-    """Whether images are shown mirrored as often as not."""
-    labels: bool = True
-    """Whether the model is told of the classes of images that have some."""
-    classes: tuple[str, ...] = ()
-    """The names of these classes."""
-
-    @model_validator(mode="after")
-    def _check(self) -> DataSection:
-        if self.target is not None and self.scaling != "table":
-            raise InputError(
-                f"A target ({self.target!r}) belongs to a table, and scaling is {self.scaling!r}.",
-                "Use the recipe 'table', or set data.scaling to 'table'.",
-            )
-        return self
-
-
 class ScheduleSection(_Named):
     """The schedule's name and its settings (start, end, T; sigma_min, ...)."""
 
@@ -154,11 +116,9 @@ class NetworkSection(_Named):
 
     @model_validator(mode="after")
     def _check(self) -> NetworkSection:
-        self._complete("network", NETWORKS, fixed=_TOLD)
+        self._complete("network", NETWORKS, fixed=_BY_DATA)
         for key, value in self.settings.items():
-            least = (
-                0 if key in ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding") else 1
-            )
+            least = 0 if key in _MAY_BE_0 else 1
             most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
             if type(value) is int and not least <= value <= most:
                 raise InputError(
@@ -311,7 +271,7 @@ class Recipe(_Section):
     name: str
     description: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
-    data: DataSection = DataSection()
+    data: SerializeAsAny[DataSection] = Field(default_factory=lambda: section_of("points")())  # type: ignore[call-arg]
     schedule: ScheduleSection
     network: NetworkSection
     denoiser: DenoiserSection = DenoiserSection()
@@ -320,6 +280,15 @@ class Recipe(_Section):
     training: TrainingSection
     sampling: SamplingSection = SamplingSection()
     pictures: PicturesSection = PicturesSection()
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: Any) -> Any:
+        """Read the section as one of its kind of data."""
+        if not isinstance(value, Mapping):
+            return value
+        kind = value.get("kind", "points")
+        return section_of(str(kind)).model_validate({**value, "kind": kind})
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
@@ -377,30 +346,29 @@ class Recipe(_Section):
 
     def _make_network(self, shape: tuple[int, ...], schedule: Schedule, empty: bool) -> nn.Module:
         factory = NETWORKS[self.network.name]
-        takes = inspect.signature(factory).parameters
-        if _is_for_images(factory) != (len(shape) == 3):
-            suited = sorted(
-                name for name, make in NETWORKS.items() if _is_for_images(make) == (len(shape) == 3)
-            )
+        wanted = "image" if len(shape) == 3 else "vector"
+        if network_kind(factory) != wanted:
+            suited = sorted(name for name, make in NETWORKS.items() if network_kind(make) == wanted)
             raise InputError(
-                f"The network {self.network.name!r} is not for {'images' if len(shape) == 3 else 'points'}.",
+                f"The network {self.network.name!r} does not take points of shape {shape}.",
                 f"Choose another (network.name): {', '.join(suited)}.",
             )
-        if _is_for_images(factory):
-            with torch.device("meta" if empty else "cpu"):
-                return factory(shape=shape, classes=len(self.data.classes), **self.network.settings)
-        dimension = shape[0]
-        told: dict[str, int] = {}
-        if "n_steps" in takes and isinstance(schedule, DiscreteSchedule):
-            told["n_steps"] = schedule.T
-        if self.denoiser.partial:
-            told["flags"] = FLAGS * dimension
+        arguments: dict[str, Any] = dict(self.network.settings)
+        if wanted == "image":
+            arguments |= {"shape": shape, "classes": len(self.data.class_names)}
+        else:
+            takes = inspect.signature(factory).parameters
+            arguments["dimension"] = shape[0]
+            if "n_steps" in takes and isinstance(schedule, DiscreteSchedule):
+                arguments["n_steps"] = schedule.T
+            if self.denoiser.partial:
+                arguments["flags"] = FLAGS * shape[0]
         with torch.device("meta" if empty else "cpu"):
-            network = factory(dimension=dimension, **told, **self.network.settings)
+            network = factory(**arguments)
             if self.denoiser.factors:
-                network.factors = Factors(dimension, self.denoiser.factors)
-            if self.data.scaling == "table" and self.denoiser.partial:
-                network.choices = Choices(dimension)
+                network.factors = Factors(shape[0], self.denoiser.factors)
+            if self.data.categorical and self.denoiser.partial:
+                network.choices = Choices(shape[0])
         return network
 
     def make_loss(self) -> Loss:
@@ -413,9 +381,12 @@ class Recipe(_Section):
         Changing the name of a schedule, network or sampler drops the settings of the old one; setting
         epochs unsets steps and the other way round.
         """
+        changes = {self._full_name(key, changes): value for key, value in changes.items()}
         tree = self.model_dump()
         # Names first: they bring the settings that the other changes are made to.
-        for path, value in sorted(changes.items(), key=lambda change: not change[0].endswith(".name")):
+        for path, value in sorted(
+            changes.items(), key=lambda change: not change[0].endswith((".name", ".kind"))
+        ):
             *sections, key = path.split(".")
             node = tree
             for section in sections:
@@ -429,27 +400,34 @@ class Recipe(_Section):
                 keep = type(named).model_fields
                 for old in [k for k in node if k not in keep]:
                     del node[old]
+            if path == "data.kind" and value != self.data.kind:
+                tree["data"] = {k: v for k, v in node.items() if k in section_of(str(value)).model_fields}
+                node = tree["data"]
             if sections == ["training"] and key in ("epochs", "steps"):
                 node["epochs"] = node["steps"] = None
             node[key] = value
         return _validated(tree, f"recipe {self.name!r}")
 
+    def _full_name(self, key: str, changes: Mapping[str, Any]) -> str:
+        """Return SECTION.KEY of a setting that may be given without its section."""
+        if "." in key or key in type(self).model_fields:
+            return key
+        named = {path: value for path, value in changes.items() if path.endswith((".name", ".kind"))}
+        tree = (self.changed(named) if named else self).model_dump()
+        sections = {name: section for name, section in tree.items() if isinstance(section, dict)}
+        found = [f"{name}.{key}" for name, section in sections.items() if key in section]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise InputError(f"{key!r} is a setting of several sections.", f"Write {' or '.join(found)}.")
+        known = {one: f"{name}.{one}" for name, section in sections.items() for one in section}
+        near = difflib.get_close_matches(key, known, n=1)
+        guess = f"Did you mean {known[near[0]]}? " if near else ""
+        raise InputError(f"There is no setting {key!r}.", f"{guess}All of them: diffuscope list settings.")
+
     def to_toml(self) -> str:
-        """Return the recipe as TOML, complete: every setting is there, except those without a value.
-
-        Settings that came after the first version are left out where they say what that one did, so that the
-        recipe of a run, and what is made of it, stay what they were.
-        """
-        tree = _without_none(self.model_dump())
-        for section, settings in _SAY_NOTHING.items():
-            for key, value in settings.items():
-                if key in tree[section] and tree[section][key] == value:
-                    del tree[section][key]
-        return tomli_w.dumps(tree)
-
-
-def _is_for_images(factory: Callable[..., nn.Module]) -> bool:
-    return "shape" in inspect.signature(factory).parameters
+        """Return the recipe as TOML, complete: every setting is there, except those without a value."""
+        return tomli_w.dumps(_without_none(self.model_dump()))
 
 
 def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
@@ -465,25 +443,41 @@ def _validated(tree: Any, where: str) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"] if "[" not in str(part))  # not "literal[...]"
-        cause = first.get("ctx", {}).get("error")
+        cause, place = first.get("ctx", {}).get("error"), first["loc"]
+        if isinstance(cause, ValidationError):  # of the section of one kind of data
+            first = cause.errors()[0]
+            cause, place = first.get("ctx", {}).get("error"), (*place, *first["loc"])
         if isinstance(cause, InputError):
             raise InputError(f"{where}: {cause.what}", cause.hint) from error
-        what, hint = _explained(first, at)
+        at = ".".join(str(part) for part in place if "[" not in str(part))  # not "literal[...]"
+        what, hint = _explained(first, at, tree)
         raise InputError(f"{where}: {what}", hint) from error
 
 
-def _explained(error: Any, at: str) -> tuple[str, str | None]:
+def _explained(error: Any, at: str, tree: Any) -> tuple[str, str | None]:
     """Say in our words what pydantic found at a place, and what to do."""
     if error["type"] == "extra_forbidden":
         section, _, key = at.rpartition(".")
+        if section == "data":
+            return _foreign_setting(key, tree["data"].get("kind", "points"))
         model = Recipe.model_fields[section].annotation if section else Recipe
         known = getattr(model, "model_fields", {})
         return f"there is no setting {at}.", unknown_name("setting", key, known).hint
     if error["type"] == "missing":
         return f"{at} is missing.", "Start from a complete one: the file recipe.toml of any run directory."
     given = reprlib.repr(error["input"])
-    return f"{at} = {given} cannot be.", error["msg"].replace("Input should", "It should") + "."
+    return f"{at} = {given} is not valid.", error["msg"].replace("Input should", "It should") + "."
+
+
+def _foreign_setting(key: str, kind: str) -> tuple[str, str | None]:
+    """Say what kinds of data a setting is for, where it is not for this one."""
+    for other, where in KINDS.items():
+        if other != kind and key in where.load("section").model_fields:
+            what = f"data.{key} is a setting for data of the kind {other!r}; this recipe is for {kind!r}."
+            return what, f'Take a recipe with kind = "{other}" in [data] (diffuscope list recipes).'
+    return f"there is no setting data.{key}.", unknown_name(
+        "setting", key, section_of(kind).model_fields
+    ).hint
 
 
 def read_recipe(path: str | Path) -> Recipe:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,28 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from diffuscope.modalities.images.generator import ImageModel
-from diffuscope.modalities.tables.generator import RowModel
-from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.base import Dataset
-from diffuscope.data.columnar import TableWriter, check_writable
-from diffuscope.data.columnar.arrays import names_of
+from diffuscope.diffusion.samplers import Sampler
+from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import FormatError, InputError
-from diffuscope.data.images import ImageData, ImageWriter, check_image_target, load_images
+from diffuscope.metrics import Measured
+from diffuscope.modalities.base import Generator, Modality
+from diffuscope.modalities.reference import Measurable, Points, Reference
+from diffuscope.modalities.registry import modality, modality_of
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
-from diffuscope.diffusion.samplers import Sampler, SamplingState
-from diffuscope.diffusion.schedules import Schedule
-from diffuscope.data.tables import load_table, read_frame
+from diffuscope.request import Request
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Run", "load"]
+    from diffuscope.modalities.figures import Figures
 
-_WALKERS = 10_000
+__all__ = ["Run", "load"]
 
 
 @dataclass
@@ -58,6 +55,8 @@ class Run:
     model: Model
     given_data: Dataset | None = None
 
+    # --- what is in the directory ---------------------------------------------------------------------------
+
     @property
     def recipe(self) -> Recipe:
         """The recipe that made the run."""
@@ -74,10 +73,13 @@ class Run:
         return _read_json(self.path / "summary.json")
 
     @property
-    def quality(self) -> float:
-        """How far its samples are from data, as a multiple of how far data is from data (1: as good)."""
+    def quality(self) -> Measured:
+        """How far its samples are from data, as a multiple of how far data is from data (1: as good).
+
+        It prints with its interval: ``1.34 × floor (0.98 to 1.69)``; ``float(run.quality)`` is the ratio.
+        """
         try:
-            return float(self.summary["quality"]["sliced_wasserstein"]["ratio"])
+            return Measured(**self.summary["quality"]["sliced_wasserstein"])
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{self.path / 'summary.json'} does not say how good the samples are.",
@@ -95,6 +97,55 @@ class Run:
                 f"{path} cannot be read: {error}.", "Train the run again, or remove it."
             ) from error
 
+    def facts(self) -> dict[str, str]:
+        """Return how the run was made, in words, for a report."""
+        try:
+            summary = self.summary
+            steps, seconds = int(summary["steps"]), float(summary["train_seconds"])
+            versions = {name: str(version) for name, version in summary["versions"].items()}
+        except (FormatError, KeyError, TypeError, ValueError, AttributeError):
+            return {}  # a model that was imported, say
+        return {"training": f"{steps:,} steps, {seconds:.1f} s on {summary.get('device')}", **versions}
+
+    # --- the kind of data -----------------------------------------------------------------------------------
+
+    @property
+    def modality(self) -> Modality:
+        """Its kind of data."""
+        return modality_of(self.model)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """What the model can be asked for, in its kind of data."""
+        return self.modality.generator(self.model)
+
+    def require(self, kind: str) -> Any:
+        """Return the generator of a run of this kind of data, with all that only this kind has.
+
+        Raises
+        ------
+        InputError
+            When the run is of another kind.
+        """
+        own = self.modality
+        if own.name != kind:
+            other = modality(kind)
+            raise InputError(
+                f"This is a run of {own.unit}, not of {other.unit}.",
+                f"Train one with the recipe {other.recipe_hint!r}.",
+            )
+        return self.generator
+
+    @property
+    def table(self) -> Any:
+        """What only a table has: ``impute``, ``denoise``, rows given columns."""
+        return self.require("table")
+
+    @property
+    def images(self) -> Any:
+        """What only images have: ``inpaint``, ``vary``, ``interpolate``."""
+        return self.require("images")
+
     @cached_property
     def data(self) -> Dataset:
         """The data that the run was trained on.
@@ -106,223 +157,190 @@ class Run:
         """
         if self.given_data is not None:
             return self.given_data
-        section = self.recipe.data
-        if section.source is None:
+        source = self.recipe.data.source
+        if source is None:
             raise InputError(
                 f"The data of {self.path} was handed over from Python and is not kept in the run.",
                 "Hand it over again: diffuscope.load(path, data=...).",
             )
-        return _load_data(section.source, self.model)
+        return self.modality.reload(source, self.model)
 
-    @property
-    def table(self) -> RowModel:
-        """What can be asked of a model of a table: samples of a class, holes, densities.
+    # --- samples --------------------------------------------------------------------------------------------
 
-        Raises
-        ------
-        InputError
-            When the run is one of points.
-        """
-        return RowModel(self.model)
-
-    @property
-    def images(self) -> ImageModel:
-        """What can be asked of a model of images: images of a class, the rest of one, variants, ways.
-
-        Raises
-        ------
-        InputError
-            When the run is one of points or rows.
-        """
-        return ImageModel(self.model)
-
-    def sample(self, n: int, **wanted: Any) -> Any:
+    def sample(self, n: int, **options: Any) -> Any:
         """Draw points, rows of a table, or images.
 
         Parameters
         ----------
         n : int
-        **wanted
-            Of :meth:`diffuscope.model.Model.sample`; for tables also ``y``, ``given`` and ``guidance`` of
-            :meth:`diffuscope.DiffusionModel.sample`; for images ``label``, ``guidance`` and ``interval`` of
-            :meth:`diffuscope.modalities.images.generator.ImageModel.sample`.
+        **options
+            ``sampler``, ``steps``, ``spacing``, ``seed``, ``noise`` and settings of the sampler such as
+            ``eta=0.5``; ``y``, a class or a target, with ``guidance`` and ``interval``, where the model has
+            one; of tables also ``given``, a mapping of columns to what is known. See
+            :class:`~diffuscope.request.Request`.
 
         Returns
         -------
         ndarray of shape (n, d) in the units of the data, or a table with the columns that it was trained on,
         or images of shape (n, channels, height, width), uint8
-        """
-        if self.model.is_of_images:
-            return self.images.sample(n, **wanted)
-        if self.model.rows is None:
-            return self.model.sample(n, **wanted)
-        return self.model.rows.join(*self.table.sample(n, with_target=True, **wanted))
-
-    def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
-        """Return log-densities (n,) in nats at points (n, d), in the units of the data.
-
-        See :meth:`diffuscope.model.Model.log_density`; of rows ask :attr:`table`.
-        """
-        return self.model.log_density(x, **options)
-
-    def sample_frame(self, n: int, **wanted: Any) -> pd.DataFrame:
-        """Draw points as a DataFrame with the columns of the data."""
-        import pandas as pd
-
-        if self.model.is_of_images:
-            raise InputError(
-                "Images are no rows of a table.", "Take them as an array (sample), or write them (sample_to)."
-            )
-        if self.model.rows is not None:
-            return read_frame(self.sample(n, **wanted)).data
-        return pd.DataFrame(
-            self.sample(n, **wanted), columns=None if self.columns is None else list(self.columns)
-        )
-
-    def sample_to(self, path: str | Path, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Path:
-        """Write ``n`` points or rows to .npy, .npz, .csv, .tsv or .parquet; memory stays flat for any ``n``.
-
-        Images go to .npy or .npz, into a folder (a name without suffix), or on one sheet (.png), see
-        :class:`diffuscope.data.images.ImageWriter`; of classes that are asked for the labels are written too.
 
         Raises
         ------
         InputError
-            When the format is not known, or the sampling cannot be had.
+            When an option is unknown, or its value is not valid.
         """
-        path = Path(path)
-        if self.model.is_of_images:
-            return self._images_to(path, n, reporter, wanted)
-        check_writable(path)
-        if self.model.rows is not None:
-            return self._rows_to(path, n, reporter, wanted)
-        batches = self.model.batches(n, **wanted)
+        return self.generator.sample(n, self.generator.request(options, n))
+
+    def trajectory(self, n: int = 1000, **options: Any) -> Any:
+        """Sample, and return all states from noise to samples, in the units of the data.
+
+        Returns
+        -------
+        ndarray of shape (steps + 1, n, ...); of a table a list of steps + 1 tables
+        """
+        return self.generator.trajectory(n, self.generator.request(options, n))
+
+    def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
+        """Return log-densities (n,) in nats, in the units of the data.
+
+        Parameters
+        ----------
+        data : ndarray of shape (n, d), table, or images of shape (n, channels, height, width)
+        **options
+            Of points and images those of :meth:`diffuscope.model.Model.log_density`; of a table ``y``.
+        """
+        return self.generator.log_density(data, **options)
+
+    def sample_frame(self, n: int, **options: Any) -> pd.DataFrame:
+        """Draw points or rows as a DataFrame with the columns of the data."""
+        frame: pd.DataFrame = self.generator.frame(n, self.generator.request(options, n))
+        return frame
+
+    def sample_to(
+        self, path: str | Path, n: int, *, reporter: Reporter | None = None, **options: Any
+    ) -> Path:
+        """Write ``n`` samples to a file; memory stays flat for any ``n``.
+
+        Points and rows go to .npy, .npz, .csv, .tsv or .parquet; images to .npy, .npz, into a folder (a name
+        without suffix), or on one sheet (.png), with their labels where they are of classes.
+
+        Raises
+        ------
+        InputError
+            When the format is not known, or an option is not valid.
+        """
+        path, generator = Path(path), self.generator
+        generator.check_path(path, n)
+        request = generator.request(options, n)
+        batches = generator.batches(n, request)
         first = next(batches)  # whatever is wrong with the request shows before the file is begun
+        done = 0
         with (
-            (reporter or Reporter(False)).bar("sampling", n, "points") as bar,
-            TableWriter(path, n, self.model.dimension, self.columns) as writer,
+            (reporter or Reporter(False)).bar("sampling", n, generator.unit) as bar,
+            generator.writer(path, n, first, request) as writer,
         ):
-            writer.append(first)
-            done = len(first)
-            bar.update(done)
-            for points in batches:
-                writer.append(points)
-                done += len(points)
+            for batch in itertools.chain([first], batches):
+                writer.append(batch)
+                done += len(batch)
                 bar.update(done)
         return path
 
-    def _rows_to(self, path: Path, n: int, reporter: Reporter | None, wanted: Mapping[str, Any]) -> Path:
-        tables = (read_frame(table).data for table in self.table.tables(n, reporter=reporter, **wanted))
-        first = next(tables)
-        with TableWriter(path, n, first.shape[1], names_of(first)) as writer:
-            for table in itertools.chain([first], tables):
-                writer.append(table)
-        return path
+    # --- quality --------------------------------------------------------------------------------------------
 
-    def _images_to(self, path: Path, n: int, reporter: Reporter | None, wanted: Mapping[str, Any]) -> Path:
-        check_image_target(path, (n, *self.model.shape))
-        model = self.images
-        batches = model.batches(n, **wanted)
-        first = next(batches)
-        labels, done = model.labels(wanted.get("label"), n), 0
-        with (
-            (reporter or Reporter(False)).bar("sampling", n, "images") as bar,
-            ImageWriter(path, n, labels, model.classes) as writer,
-        ):
-            for images in itertools.chain([first], batches):
-                writer.append(images)
-                done += len(images)
-                bar.update(done)
-        return path
+    def reference(
+        self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
+    ) -> tuple[Reference, Measurable]:
+        """Return the real points that samples meet, and what of samples is measured."""
+        own, seed = self.modality, self.recipe.seed if seed is None else seed
+        measure = own.measurable(self.data, self.model.codec, reporter)
+        return own.reference(self.data, self.model.codec, held_out, seed), measure
 
-    def trajectory(self, n: int = _WALKERS, **wanted: Any) -> list[SamplingState]:
-        """Return all states of a walk from noise to data; see :meth:`diffuscope.model.Model.walk`."""
-        return self.model.trajectory(n, **wanted)
+    def measured_clouds(
+        self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
+    ) -> tuple[Reference, list[Points]]:
+        """Return the real points that samples meet, and clouds of samples for them."""
+        reference, measure = self.reference(held_out, seed, reporter)
+        return reference, self.modality.clouds(self.model, reference, measure, reporter=reporter)
+
+    def measure(self, reporter: Reporter | None = None) -> dict[str, Measured]:
+        """Measure the distance of samples from data, as ``train`` prints it.
+
+        Raises
+        ------
+        RunError
+            When a sample is not finite.
+        """
+        reference, clouds = self.measured_clouds(reporter=reporter)
+        return {"sliced_wasserstein": reference.ratio(clouds)}
+
+    # --- pictures -------------------------------------------------------------------------------------------
+
+    @property
+    def figures(self) -> Figures:
+        """What draws the run."""
+        return self.modality.figures(self.model, self.data)
+
+    @property
+    def _figures_of_samples(self) -> Figures:
+        """What draws samples, also where the data is not at hand."""
+        try:
+            return self.figures
+        except InputError:
+            return self.modality.figures(self.model, None)
 
     def animate(
         self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
     ) -> Path:
-        """Write a .gif, .mp4 or .html of the forward walk, the reverse walk, or one after the other."""
-        from diffuscope.modalities.images import figures as image_pictures
-        from diffuscope.modalities.points import figures as pictures
-        from diffuscope.plots.animation import save_animation
-        from diffuscope.plots import GENERATED, NOISE
-
-        section, of_images = self.recipe.pictures, self.model.is_of_images
-        states = []
-        if forward:
-            frames = section.forward_frames
-            states += pictures.forward_states(self.model, self._some_data(seed), section, frames, seed)
-        if reverse:
-            walk = image_pictures.sample_walk(self.model, seed) if of_images else self.trajectory(seed=seed)
-            states += pictures.moving(self.model, walk)
-        ms = section.reverse_ms if reverse else section.forward_ms
-        color = GENERATED if reverse and not forward else NOISE
-        reference = None if of_images else self._reference()
-        save_animation(states, path, frame_ms=ms, color=color, reference=reference)
+        """Write a .gif, .mp4 or .html of the way into noise, the way back, or one after the other."""
+        figures = self.figures if forward else self._figures_of_samples
+        figures.animate(Path(path), forward, reverse, seed)
         return Path(path)
-
-    def _some_data(self, seed: int) -> NDArray[Any]:
-        """Return the data as it is shown: points, or some images of all classes."""
-        if isinstance(self.data, ImageData):
-            from diffuscope.modalities.images import figures as image_pictures
-
-            return image_pictures.some_images(self.data, image_pictures.SHOWN, seed)
-        return self.data.filled[:_WALKERS]
-
-    def _reference(self) -> NDArray[np.float64] | None:
-        """The data that set the axes of a picture, where they can be had."""
-        try:
-            return self.data.filled[:_WALKERS]
-        except InputError:
-            return None
 
     def plot_data(self) -> Figure:
         """Show the data."""
-        from diffuscope.modalities.images import figures as image_pictures
-        from diffuscope.plots import plot_dataset
-
-        if self.model.is_of_images:
-            return image_pictures.plot_images(self._some_data(0))
-        return plot_dataset(self.data.filled[:_WALKERS], self.columns)
+        return self.figures.draw_data()
 
     def plot_forward(self, seed: int = 0) -> Figure:
         """Show ten steps of the noising."""
-        from diffuscope.modalities.images import figures as image_pictures
-        from diffuscope.modalities.points import figures as pictures
-        from diffuscope.plots import plot_forward_grid
+        figures = self.figures
+        return figures.draw_forward(figures.forward(10, seed))
 
-        states = pictures.forward_states(self.model, self._some_data(seed), self.recipe.pictures, 10, seed)
-        if self.model.is_of_images:
-            return image_pictures.plot_noising(states)
-        return plot_forward_grid(states, reference=self._reference())
+    def plot_trajectory(self, seed: int = 0) -> Figure:
+        """Show ten moments from noise to samples."""
+        figures = self._figures_of_samples
+        return figures.draw_states(figures.row(figures.states(seed)))
 
-    def plot_walk(self, seed: int = 0) -> Figure:
-        """Show ten moments of the reverse walk."""
-        from diffuscope.modalities.images import figures as image_pictures
-        from diffuscope.modalities.points import figures as pictures
-        from diffuscope.plots import plot_walk_rows
-
-        if self.model.is_of_images:
-            return image_pictures.plot_walk(self.model, image_pictures.sample_walk(self.model, seed))
-        row = pictures.reverse_row(self.model, self.trajectory(seed=seed))
-        return plot_walk_rows([("", row)], reference=self._reference())
-
-    def plot_samples(self, n: int = _WALKERS, **wanted: Any) -> Figure:
-        """Show samples beside the data."""
-        from diffuscope.modalities.images import figures as image_pictures
-        from diffuscope.plots import plot_samples
-
-        if self.model.is_of_images:
-            return image_pictures.plot_images(self.sample(min(n, image_pictures.SHOWN), **wanted))
-        return plot_samples(self.data.filled[:n], self.model.sample(n, **wanted), self.columns)
+    def plot_samples(self, n: int | None = None, **options: Any) -> Figure:
+        """Show samples beside the data; options are those of :meth:`sample`."""
+        figures = self._figures_of_samples
+        usual, request = figures.sampled()
+        count = usual if n is None else n
+        if options:
+            request = self.generator.request(options, count)
+        elif n is not None:
+            request = Request()
+        return figures.draw_samples(self.generator.sample(count, request), request=request)
 
     def plot_loss(self) -> Figure:
         """Show the loss over the steps."""
-        from diffuscope.plots import plot_loss
+        from diffuscope.modalities.figures import loss_figure
 
-        lines = self.metrics
-        return plot_loss([line["step"] for line in lines], [line["loss"] for line in lines])
+        return loss_figure(self.metrics)
+
+    def _repr_png_(self) -> bytes:
+        """Return a picture of samples, for notebooks."""
+        import io
+
+        buffer = io.BytesIO()
+        self.plot_samples().savefig(buffer, format="png")
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        try:
+            quality = f", {self.quality}"
+        except FormatError:
+            quality = ""
+        return f"Run({str(self.path)!r}, {self.modality.unit}{quality})"
 
 
 def load(
@@ -357,40 +375,15 @@ def load(
         unfinished = (path / "recipe.toml").is_file()
         raise InputError(
             f"{path} holds no model: {'its training has not finished' if unfinished else 'it is not a run'}.",
-            "Go on with diffuscope train DATA --out DIR --resume." if unfinished else "Give a run directory.",
+            "Resume it: diffuscope train DATA --out DIR --resume." if unfinished else "Give a run directory.",
         )
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler
-    return Run(path, model, None if data is None else _load_data(data, model))
-
-
-def _load_data(source: Any, model: Model) -> Dataset:
-    section, seed = model.recipe.data, model.recipe.seed
-    if model.is_of_images:
-        return load_images(
-            source,
-            size=model.shape[1:],
-            channels=model.shape[0],
-            skip_broken=section.skip_broken,
-            limit=section.size,
-            seed=seed,
-        )
-    if model.rows is not None:
-        return load_table(
-            source,
-            target=section.target,
-            size=section.size,
-            noise=section.noise,
-            seed=seed,
-            rows=model.rows,
-        )
-    is_named = isinstance(source, str) and source in POINT_SETS
-    return load_dataset(
-        source,
-        size=section.size if is_named or callable(source) else None,
-        noise=section.noise if is_named else None,
-        seed=seed,
-    )
+    run = Run(path, model)
+    if data is not None:
+        same = isinstance(data, Dataset) and data.kind == run.modality.name
+        run.given_data = data if same else run.modality.reload(data, model)
+    return run
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -399,5 +392,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Train the run again, or remove it.") from error
     if not isinstance(value, dict):
-        raise FormatError(f"{path} does not hold an object.", "Train the run again, or remove it.")
+        raise FormatError(f"{path} holds no object.", "Train the run again, or remove it.")
     return value
+
+

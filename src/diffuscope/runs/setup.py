@@ -6,48 +6,42 @@ import copy
 import hashlib
 import time
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
-from diffuscope.data.affine import Scaling
+from diffuscope.data.base import Dataset
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.errors import InputError
-from diffuscope.data.images import ImageData, ImageRows
-from diffuscope.model import Model
-from diffuscope.diffusion.masked import MaskedDenoiser, MaskedLoss
-from diffuscope.recipes import Recipe
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
+from diffuscope.errors import InputError
+from diffuscope.modalities.registry import modality
+from diffuscope.model import Model
+from diffuscope.recipes import Recipe
 from diffuscope.seeds import stream_seed
-from diffuscope.data.tables import TableData
 from diffuscope.training import (
     Batches,
     Checkpoints,
     HeldOut,
     LossLike,
-    Resident,
-    Rows,
     Trainer,
     World,
     validation_rows,
-    validation_split,
 )
 
-__all__ = ["Fitting"]
+__all__ = ["Setup"]
 
 _PROBED_STEPS = 20
 
 
-class Fitting:
+class Setup:
     """A recipe and data, ready to be trained.
 
     Parameters
     ----------
     recipe : Recipe
     data : Dataset
-        A :class:`~diffuscope.data.tables.TableData` where the recipe's scaling is "table", and only there.
+        Of the recipe's kind.
     device : torch.device
     network, schedule, loss, sampler : optional
         The parts that the recipe calls "custom".
@@ -79,40 +73,33 @@ class Fitting:
         start: Model | None = None,
     ) -> None:
         self.recipe, self.data, self.device = recipe, data, device
-        seed, shape = recipe.seed, data.x.shape[1:]
-        rows = data.rows if isinstance(data, TableData) else None
+        seed, own = recipe.seed, modality(recipe.data.kind)
+        if data.kind != own.name:
+            raise InputError(
+                f"A recipe for {own.unit} does not go with data of the kind {data.kind!r}.",
+                f"Take a recipe for it, such as {modality(data.kind).recipe_hint!r}.",
+            )
+        codec = own.codec(data, recipe.data) if start is None else start.codec
         if start is None:
-            section = recipe.data
-            _check_suits(section.scaling, data)
-            scaling = Scaling.fit(data.x, section.scaling, section.divisor)
             with torch.random.fork_rng():
                 torch.manual_seed(stream_seed(seed, "weights"))
-                denoiser = recipe.make_denoiser(shape, network=network, schedule=schedule)
+                denoiser = recipe.make_denoiser(codec.shape, network=network, schedule=schedule)
         else:
-            scaling, denoiser = start.scaling, start.denoiser
+            denoiser = start.denoiser
         denoiser.to(device)
         if network is not None or schedule is not None:
-            _try(denoiser, shape, device)
-        self.model = Model(recipe, denoiser, scaling, data.columns, sampler, rows)
+            _try(denoiser, codec.shape, device)
+        self.model = Model(recipe, denoiser, codec, sampler)
         self.model.plan()  # the sampling must be possible as well
+        self.source = own.batch_source(data, codec, recipe, device)
         self.held: tuple[Tensor, Tensor | None] | None = None
-        self.rows: Rows
-        if isinstance(data, ImageData):
-            self.rows = self._images(data)
-        else:
-            x = scaling.to_model(data.x).to(device)
-            if recipe.training.hold_out:
-                x, held = validation_split(x, recipe.training.hold_out, seed)
-                self.held = held, None
-            if start is None and isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:
-                denoiser.factors.fit(x)
-            self.rows = Resident(x)
-        if start is None and rows is not None and isinstance(denoiser, MaskedDenoiser):
-            denoiser.network.choices.set(rows.choices)  # type: ignore[union-attr, operator]
-        self.loss: LossLike = loss or recipe.make_loss()
-        if rows is not None and isinstance(self.loss, MaskedLoss):
-            assert isinstance(denoiser, MaskedDenoiser)
-            self.loss = self.loss.of_columns(rows.groups, denoiser.choices)
+        if recipe.training.hold_out:
+            train, held = validation_rows(len(self.source), recipe.training.hold_out, seed)
+            self.held = self.source.as_they_are(held)
+            self.source = self.source.only(train)
+        if start is None:
+            own.initialise(denoiser, self.source, codec)
+        self.loss: LossLike = own.loss(loss or recipe.make_loss(), denoiser, codec)
 
     def trainer(self, checkpoints: Checkpoints | None = None, world: World | None = None) -> Trainer:
         """Make what trains the model."""
@@ -140,40 +127,16 @@ class Fitting:
 
     def fingerprint(self) -> str:
         """Of all that the weights depend on: data, recipe and the shape of the network."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.data.x).data)
+        digest = hashlib.sha256(self.data.digest().encode())
         digest.update(self.recipe.to_toml().encode())
         for name, tensor in self.model.denoiser.network.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         return digest.hexdigest()
 
-    def _images(self, data: ImageData) -> ImageRows:
-        """Return the images of training, and keep those that are held out."""
-        section, settings, seed = self.recipe.data, self.recipe.training, self.recipe.seed
-        labels = data.labels if section.classes else None
-        rows = ImageRows(
-            data.pixels, labels, self.device, section.flip, len(section.classes), settings.drop_labels
-        )
-        if not settings.hold_out:
-            return rows
-        train, held = validation_rows(len(data.x), settings.hold_out, seed)
-        self.held = rows.as_they_are(held)
-        return rows.only(train)
-
     def _batches(self) -> Batches:
         settings, recipe = self.recipe.training, self.recipe
         schedule, times = self.model.denoiser.schedule, recipe.times.make()
-        return Batches(self.rows, schedule, times, settings.batch_size, settings.batches, recipe.seed)
-
-
-def _check_suits(scaling: str, data: Dataset) -> None:
-    """Refuse data of another kind than the recipe is for."""
-    kinds = {"table": "the rows of a table", "pixels": "images"}
-    kind = "table" if isinstance(data, TableData) else "pixels" if isinstance(data, ImageData) else "points"
-    if kind != (scaling if scaling in kinds else "points"):
-        raise InputError(
-            f"A recipe with scaling = {scaling!r} is not for {kinds.get(kind, 'plain points')}.",
-            "Take the recipe 'table' for tables, 'images' for images, another for points.",
-        )
+        return Batches(self.source, schedule, times, settings.batch_size, settings.batches, recipe.seed)
 
 
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:

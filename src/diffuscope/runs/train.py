@@ -21,20 +21,18 @@ from torch import nn
 
 from diffuscope._version import __version__
 from diffuscope.runs.tensorboard import Board, check_board
-from diffuscope.data.base import Dataset
 from diffuscope.errors import RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
-from diffuscope.runs.setup import Fitting
-from diffuscope.data.images import ImageData
+from diffuscope.data.base import Dataset
+from diffuscope.modalities.registry import modality
 from diffuscope.model import pick_device
 from diffuscope.runs.plan import changes_from, create_run_directory, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter
-from diffuscope.modalities.reference import extractor_for, measure_quality
 from diffuscope.recipes import Recipe
 from diffuscope.runs.run import Run, load
+from diffuscope.runs.setup import Setup
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
-from diffuscope.data.tables import TableData
 from diffuscope.training import (
     Checkpoints,
     Interrupted,
@@ -47,45 +45,68 @@ from diffuscope.training import (
 
 __all__ = ["train"]
 
-_SHOWN_ROWS = 20_000
-
 
 def train(
-    data: Any,
+    data: Any = None,
     *,
     recipe: str | Path | Recipe | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    target: str | None = None,
+    size: int | None = None,
+    noise: float | None = None,
     epochs: int | None = None,
     steps: int | None = None,
-    changes: Mapping[str, Any] | None = None,
+    schedule: str | Schedule | None = None,
+    zero_terminal_snr: bool | None = None,
+    network: str | nn.Module | None = None,
+    loss: LossLike | None = None,
+    sampler: str | Sampler | None = None,
+    sampling_steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     resume: bool = False,
     pictures: bool = True,
     tensorboard: bool = False,
     progress: bool | None = None,
-    network: nn.Module | None = None,
-    schedule: Schedule | None = None,
-    loss: LossLike | None = None,
-    sampler: Sampler | None = None,
+    **more: Any,
 ) -> Run:
     """Train a diffusion model and keep everything in a run directory.
 
     Parameters
     ----------
     data : str, path, array, DataFrame, Dataset or callable
-        A built-in name (``diffuscope list datasets``), a .csv, .tsv, .parquet, .npy or .npz file,
-        points (n, d), or a function ``(n, rng) -> (n, d)`` that draws fresh ones.
+        A built-in name (``diffuscope list datasets``), a .csv, .tsv, .parquet, .npy or .npz file, a folder of
+        images, points (n, d), a table, or a function ``(n, rng) -> (n, d)`` that draws fresh points.
     recipe : str, path or Recipe
-        A name (``diffuscope list recipes``) or a TOML file; ``fast`` by default.
+        A name (``diffuscope list recipes``) or a TOML file; by default that of the kind of data.
     out : str or path, optional
         The run directory; by default the first free one of runs/NAME, runs/NAME-2, ...
     seed : int, optional
         Of everything; the recipe's by default.
+    target : str, optional
+        Of a table: the column that is y.
+    size, noise : optional
+        Points and noise of a built-in set.
     epochs, steps : int, optional
         Length of the training; the recipe's by default.
-    changes : mapping, optional
-        Further changes to the recipe, such as ``{"training.batch_size": 512}``.
+    schedule : str or Schedule, optional
+        A name (``diffuscope list schedules``), or one of your own.
+    zero_terminal_snr : bool, optional
+        Whether a discrete schedule is rescaled to end in noise.
+    network : str or nn.Module, optional
+        A name (``diffuscope list networks``), or a module ``(x, t) -> same shape``, which is trained in
+        place. t is the schedule's time, or log(α²/σ²) if the module says ``conditioning = "log_snr"``, which
+        suits networks better where times reach from 0.002 to 10 as they do under ``fast``.
+    loss : LossLike, optional
+        In place of the recipe's, all its settings included.
+    sampler : str or Sampler, optional
+        A name (``diffuscope list samplers``), or a function ``(context, x) -> x``.
+    sampling_steps : int, optional
+        Steps of the sampler.
+    settings : mapping, optional
+        Further settings of the recipe, such as ``{"training.batch_size": 512}``; the section may be left out
+        where it is clear: ``{"width": 128}``.
     device : str
         auto, cpu, cuda or mps.
     resume : bool
@@ -96,16 +117,8 @@ def train(
         Whether to write losses and samples for TensorBoard too, into the folder ``tensorboard`` of the run.
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
-    network : nn.Module, optional
-        A module ``(x, t) -> same shape`` in place of the recipe's network. It is trained in place. t is
-        the schedule's time, or log(α²/σ²) if the module says ``conditioning = "log_snr"``, which suits
-        networks better where times reach from 0.002 to 10 as they do under ``fast``.
-    schedule : Schedule, optional
-        In place of the recipe's.
-    loss : LossLike, optional
-        In place of the recipe's, all its settings included.
-    sampler : Sampler, optional
-        A function ``(context, x) -> x`` in place of the recipe's.
+    **more
+        Settings by their own name: ``width=128``.
 
     Returns
     -------
@@ -114,55 +127,66 @@ def train(
     Raises
     ------
     InputError
-        When the data or a setting cannot be used, or ``out`` exists already.
+        When the data or a setting is not valid, or ``out`` exists already.
     RunError
         When training fails: the loss is not finite, no space is left.
     Interrupted
         On Ctrl-C, after a checkpoint was written.
     """
-    given = {"network": network, "schedule": schedule, "loss": loss, "sampler": sampler}
+    named = {"schedule.name": schedule, "network.name": network, "sampling.name": sampler}
+    parts = {"network": network, "schedule": schedule, "loss": loss, "sampler": sampler}
+    parts = {name: None if isinstance(part, str) else part for name, part in parts.items()}
+    options = {
+        "data.target": target,
+        "data.size": size,
+        "data.noise": noise,
+        "schedule.zero_terminal_snr": zero_terminal_snr,
+        "sampling.steps": sampling_steps,
+        **{key: value for key, value in named.items() if isinstance(value, str)},
+    }
     if tensorboard:
         check_board()
-    wanted = changes_from(seed, epochs, steps, changes, given)
+    changes = {key: value for key, value in options.items() if value is not None}
+    changes = changes_from(seed, epochs, steps, {**changes, **(settings or {}), **more}, parts)
     reporter = Reporter(progress)
-    plan = (plan_resumed if resume else plan_new)(data, recipe, wanted, out)
+    plan = (plan_resumed if resume else plan_new)(data, recipe, changes, out)
     folder = plan.folder
     place = pick_device(device)
     world = join_world(place)
     if not world.is_main:
         reporter = Reporter(False)
-    experiment = _Experiment(plan.recipe, plan.data, folder, place, world, reporter, given, tensorboard)
-    experiment.prepare()  # whatever does not fit shows before a directory is made
+    training = _Training(plan.recipe, plan.data, folder, place, world, reporter, parts, tensorboard)
+    training.prepare()  # whatever does not fit shows before a directory is made
     if resume and (folder / "summary.json").is_file():
-        return experiment.reopen()
+        return training.reopen()
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
         if world.is_main:
             create_run_directory(folder, resume)
             held.enter_context(sole_writer(folder))
         world.wait()
-        return _run(experiment, pictures)
+        return _run(training, pictures)
 
 
-def _run(experiment: _Experiment, pictures: bool) -> Run:
-    """Run an experiment in its directory, and leave a sensible one behind whatever happens."""
-    folder = experiment.folder
+def _run(training: _Training, pictures: bool) -> Run:
+    """Run a training in its directory, and leave a sensible one behind whatever happens."""
+    folder = training.folder
     try:
-        return experiment.run(pictures)
+        return training.run(pictures)
     except RunError as error:
-        if experiment.world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
+        if training.world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
             with contextlib.suppress(OSError, RunError):
                 write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
         raise
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {experiment.resume_command()}") from stop
+        raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {training.resume_command()}") from stop
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # where not even the recipe could be written, and so nothing is in it
 
 
 @dataclass
-class _Experiment:
+class _Training:
     """One run on its way from data to a directory."""
 
     recipe: Recipe
@@ -176,14 +200,14 @@ class _Experiment:
 
     def prepare(self) -> None:
         """Scale the data and make the untrained model."""
-        self.fitting = Fitting(self.recipe, self.data, self.device, **self.given)
-        self.model = self.fitting.model
+        self.setup = Setup(self.recipe, self.data, self.device, **self.given)
+        self.model = self.setup.model
 
     def reopen(self) -> Run:
         """Return a run that is finished already, if it is this one."""
         parts = {name: self.given[name] for name in ("network", "schedule", "sampler")}
         run = load(self.folder, device=str(self.device), data=self.data, **parts)
-        if run.summary.get("fingerprint") != self.fitting.fingerprint():
+        if run.summary.get("fingerprint") != self.setup.fingerprint():
             raise RunError(
                 f"{self.folder} was made with other data, another recipe or another seed.",
                 "Start a new run in another folder.",
@@ -203,32 +227,20 @@ class _Experiment:
         if main:
             write_text(self.folder / "recipe.toml", self.recipe.to_toml())
             (self.folder / "failure.json").unlink(missing_ok=True)
-        checkpoints = Checkpoints(self.folder / "checkpoints", self.fitting.fingerprint())
-        trainer = self.fitting.trainer(checkpoints, self.world)
+        checkpoints = Checkpoints(self.folder / "checkpoints", self.setup.fingerprint())
+        trainer = self.setup.trainer(checkpoints, self.world)
         trainer.on_epoch = self._draw_row if pictures and main else None
         train_seconds = self._train(trainer)
         run = Run(self.folder, self.model, self.data)
         if not main:
             return run
         self.model.save(self.folder / "model.safetensors")
-        if isinstance(self.data, ImageData):
-            extractor_for(self.data, self.reporter)  # trained once and kept; it shows how far it is
         with self.reporter.stage("measuring the samples"):
-            quality = {
-                k: m.to_json() for k, m in measure_quality(self.model, self.data, self.recipe.seed).items()
-            }
+            measured = run.measure(self.reporter)
+        quality = {name: one.to_json() for name, one in measured.items()}
         if pictures:
-            from diffuscope.modalities.images.figures import save_image_pictures
-            from diffuscope.modalities.points.figures import save_pictures
-
             with self.reporter.stage("drawing"):
-                ratio = quality["sliced_wasserstein"]["ratio"]
-                if isinstance(self.data, ImageData):
-                    save_image_pictures(self.model, self.data, self.folder, ratio, run.metrics)
-                else:
-                    save_pictures(self.model, self.data.filled, self.folder, ratio, run.metrics)
-                if isinstance(self.data, TableData):
-                    _save_pairs(run, self.data)
+                run.figures.save(self.folder, measured["sliced_wasserstein"], run.metrics)
         write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
         return run
 
@@ -247,7 +259,8 @@ class _Experiment:
             bar = held.enter_context(self.reporter.bar("training", trainer.total_steps, "steps", start))
             board = None
             if self.tensorboard and self.world.is_main:
-                board = Board(self.folder / "tensorboard", self.model, trainer, self.data.filled)
+                figures = modality(self.data.kind).figures(self.model, self.data)
+                board = Board(self.folder / "tensorboard", figures, trainer)
                 held.callback(board.close)
             trainer.on_progress = self._follow(log, bar, seconds, board) if self.world.is_main else None
             trainer.run()
@@ -278,11 +291,10 @@ class _Experiment:
         every = self.recipe.pictures.row_every
         if every is None or (epoch - 1) % every:
             return
-        from diffuscope.modalities.points.figures import save_epoch
-
+        
         begun = time.perf_counter()
         with trainer.averaged():
-            save_epoch(self.model, self.data.filled, self.folder, epoch - 1)
+            modality(self.data.kind).figures(self.model, self.data).save_epoch(self.folder, epoch - 1)
         self._drawing_seconds += time.perf_counter() - begun
 
     def _summary(
@@ -298,7 +310,7 @@ class _Experiment:
             "total_seconds": round(time.perf_counter() - started, 3),
             "device": str(self.device),
             "processes": self.world.size,
-            "fingerprint": self.fitting.fingerprint(),
+            "fingerprint": self.setup.fingerprint(),
             "quality": quality,
             "versions": {
                 "diffuscope": __version__,
@@ -307,15 +319,6 @@ class _Experiment:
                 "python": platform.python_version(),
             },
         }
-
-
-def _save_pairs(run: Run, data: TableData) -> None:
-    """Draw real and synthetic rows in the words of their table."""
-    from diffuscope.plots import plot_pairs, save_figure
-
-    real = data.frame
-    figure = plot_pairs(real, run.sample_frame(min(len(real), _SHOWN_ROWS), seed=run.recipe.seed))
-    save_figure(figure, run.path / "figures" / "pairs.png")
 
 
 def _keep_metrics(log: Path, step: int) -> float:

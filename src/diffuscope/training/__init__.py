@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from diffuscope.training.batches import Batches, Resident, Rows
+from diffuscope.training.batches import Batches, BatchSource, Resident
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
 from diffuscope.training.held_out import HeldOut, validation_rows, validation_split
 from diffuscope.training.loop import Interrupted, LossLike, Progress, Trainer
 
 __all__ = [
+    "BatchSource",
     "Batches",
     "Checkpoints",
     "HeldOut",
@@ -16,7 +17,6 @@ __all__ = [
     "LossLike",
     "Progress",
     "Resident",
-    "Rows",
     "Trainer",
     "World",
     "join_world",

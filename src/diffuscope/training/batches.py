@@ -20,13 +20,13 @@ from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
 
-__all__ = ["Batches", "Chunk", "Resident", "Rows"]
+__all__ = ["BatchSource", "Batches", "Chunk", "Resident"]
 
 _NUMBERS_PER_CHUNK = 2**14
 
 
-class Rows(Protocol):
-    """Where data is taken from, in the units of the model.
+class BatchSource(Protocol):
+    """Where training data is taken from, in the units of the model.
 
     Attributes
     ----------
@@ -40,11 +40,19 @@ class Rows(Protocol):
     device: torch.device
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of points."""
         ...
 
     def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Return points (n, ...) and their classes (n,), if any; what is random in it is drawn here."""
+        """Return points (n, ...) and their classes (n,), if any; augmentation is drawn here."""
+        ...
+
+    def as_they_are(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return points (n, ...) and their classes (n,), if any, without augmentation."""
+        ...
+
+    def only(self, index: Tensor) -> BatchSource:
+        """Return the points at ``index`` alone."""
         ...
 
     def largest(self) -> float:
@@ -63,7 +71,15 @@ class Resident:
 
     def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
         """Return the points at ``index``; nothing is random."""
+        return self.as_they_are(index)
+
+    def as_they_are(self, index: Tensor) -> tuple[Tensor, None]:
+        """Return the points at ``index``."""
         return self.x[index.to(self.device)], None
+
+    def only(self, index: Tensor) -> Resident:
+        """Return the points at ``index`` alone, copied."""
+        return Resident(self.as_they_are(index)[0])
 
     def largest(self) -> float:
         """Return the largest absolute value of a coordinate."""
@@ -100,8 +116,7 @@ class Batches:
 
     Parameters
     ----------
-    rows : Rows
-        The data.
+    source : BatchSource
     schedule, times
         Where noise levels come from.
     batch_size : int
@@ -111,7 +126,7 @@ class Batches:
     seed : int
     """
 
-    rows: Rows
+    source: BatchSource
     schedule: Schedule
     times: Times
     batch_size: int
@@ -121,12 +136,12 @@ class Batches:
     @property
     def steps_per_epoch(self) -> int:
         """Batches that see each point once."""
-        return math.ceil(len(self.rows) / self.batch_size)
+        return math.ceil(len(self.source) / self.batch_size)
 
     @property
     def chunk_steps(self) -> int:
         """Batches in a full chunk: enough to make drawing cheap, few enough to stay small in memory."""
-        steps = max(1, _NUMBERS_PER_CHUNK // (self.batch_size * math.prod(self.rows.shape)))
+        steps = max(1, _NUMBERS_PER_CHUNK // (self.batch_size * math.prod(self.source.shape)))
         return min(steps, self.steps_per_epoch) if self.order == "shuffled" else steps
 
     def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
@@ -148,15 +163,15 @@ class Batches:
         full = [size for size in sizes if size == self.batch_size]
         t = [self.times.draw(self.schedule, len(full), self.batch_size, generator).flatten()]
         t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[len(full) :]]
-        eps = torch.randn((len(index), *self.rows.shape), generator=generator)
+        eps = torch.randn((len(index), *self.source.shape), generator=generator)
         times = torch.cat(t)
         bounds = [0, *torch.tensor(sizes).cumsum(0).tolist()]
-        x_0, label = self.rows.take(index, generator)
-        return Chunk(step, x_0, eps.to(self.rows.device), self.schedule(times), bounds, label)
+        x_0, label = self.source.take(index, generator)
+        return Chunk(step, x_0, eps.to(self.source.device), self.schedule(times), bounds, label)
 
     def _indices(self, step: int, steps: int) -> tuple[Tensor, list[int]]:
         """Return which points the batches take, one after the other, and their sizes."""
-        n, b = len(self.rows), self.batch_size
+        n, b = len(self.source), self.batch_size
         if self.order == "shuffled":
             epoch, within = divmod(step, self.steps_per_epoch)
             index = _permutation(n, self.seed, epoch)[within * b : (within + steps) * b]

@@ -270,7 +270,7 @@ class Trainer:
         before = f" (before: {losses[at - 1].item():.3g})" if at else ""
         kept = self.checkpoints.paths() if self.checkpoints else {}
         last = f"the checkpoint of step {max(kept)} is kept" if kept else "there is no checkpoint before it"
-        scale = self.batches.rows.largest()
+        scale = self.batches.source.largest()
         causes = [f"a learning rate of {self.learning_rate(first_step + at):.3g} that is too high"]
         if self.settings.clip_norm is None:
             causes.append("gradients that are not clipped (clip_norm = 1.0 in [training])")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ class ImageData(Dataset):
         What was done to the images that one would want to know: sizes, modes, what was left out.
     """
 
+    kind: ClassVar[str] = "images"
+
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     held_out: ImageData | None = None
@@ -45,7 +48,9 @@ class ImageData(Dataset):
         """Return classes of n images, as mixed as those of the data; None where there are no labels."""
         return None if self.labels is None else self.labels[random.integers(len(self.labels), size=n)]
 
-    @property
-    def filled(self) -> NDArray[Any]:
-        """The images: none of their values is missing."""
-        return self.x
+    def digest(self) -> str:
+        """Of the images and their labels, hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x).data)
+        if self.labels is not None:
+            digest.update(self.labels.tobytes())
+        return digest.hexdigest()

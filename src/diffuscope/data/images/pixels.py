@@ -51,7 +51,7 @@ def let_go(pixels: NDArray[np.uint8]) -> None:
 
 
 class ImageRows:
-    """Images as :class:`~diffuscope.training.Rows`, in the units of the model.
+    """Images as a :class:`~diffuscope.training.BatchSource`, in the units of the model.
 
     Parameters
     ----------

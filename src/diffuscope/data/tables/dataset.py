@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar import read_rows
-from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.tables.columns.categories import Coding
 from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.frames import read_frame
@@ -37,9 +37,23 @@ class TableData(Dataset):
         As they were given.
     """
 
+    kind: ClassVar[str] = "table"
+
     rows: RowCodec
     features: Any
     target: Any = None
+
+    @property
+    def filled(self) -> NDArray[np.float64]:
+        """The coordinates, 0 where a value is missing."""
+        filled: NDArray[np.float64] = np.nan_to_num(self.x) if np.isnan(self.x).any() else self.x
+        return filled
+
+    @classmethod
+    def of_points(cls, points: Dataset, *, rows: RowCodec | None = None, **settings: Any) -> TableData:
+        """Make one of points, whose law stays known where it was."""
+        made = cls.of(points.x, name=points.name, source=points.source, rows=rows, **settings)
+        return made if points.draw is None else replace(made, draw=_in_coordinates(points.draw, made.rows))
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -95,8 +109,6 @@ def load_table(
     *,
     target: Name | None = None,
     categories: Coding = "onehot",
-    size: int | None = None,
-    noise: float | None = None,
     seed: int = 0,
     rows: RowCodec | None = None,
 ) -> TableData:
@@ -104,16 +116,13 @@ def load_table(
 
     Parameters
     ----------
-    source : str, path, table or callable
+    source : str, path or table
         A .csv, .tsv, .parquet, .npy or .npz file; a DataFrame or whatever else
-        :func:`~diffuscope.data.tables.frames.read_frame` reads; or what
-        :func:`~diffuscope.data.columnar.load_dataset` makes points of.
+        :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points.
     target : str or int, optional
         The column that is y.
     categories, rows
         See :meth:`TableData.of`.
-    size, noise
-        Of a built-in set or a function that draws points.
     seed : int
 
     Raises
@@ -121,17 +130,12 @@ def load_table(
     InputError, FormatError
         When there is no such file or column, or the table cannot be modelled.
     """
-    is_path = isinstance(source, str | os.PathLike) and source not in POINT_SETS
-    settings: dict[str, Any] = {"categories": categories, "seed": seed, "rows": rows}
-    if is_path and Path(source).suffix:
+    if isinstance(source, Dataset):
+        return TableData.of_points(source, categories=categories, seed=seed, rows=rows)
+    is_path = isinstance(source, str | os.PathLike)
+    if is_path:
         path = Path(source)
         table, name, described = read_rows(path), path.stem, describe_file(path)
-    elif is_path or isinstance(source, str | Dataset) or callable(source):
-        points = load_dataset(source, size=size, noise=noise, seed=seed)
-        if target is not None:
-            raise InputError("Points have no column to be the target.", "Leave the target out.")
-        made = TableData.of(points.x, name=points.name, source=points.source, **settings)
-        return made if points.draw is None else replace(made, draw=_in_coordinates(points.draw, made.rows))
     else:
         frame = read_frame(source)
         table = frame.data if target is not None else source
@@ -140,7 +144,16 @@ def load_table(
     try:
         if target is not None:
             table, y, at = RowCodec.split(table, target)
-        return TableData.of(table, y, name=name, source=described, target_at=at, **settings)
+        return TableData.of(
+            table,
+            y,
+            name=name,
+            source=described,
+            target_at=at,
+            categories=categories,
+            seed=seed,
+            rows=rows,
+        )
     except InputError as error:
         where = str(source) if is_path else "The table"
         raise InputError(f"{where} cannot be learned from: {error.what}", error.hint) from error

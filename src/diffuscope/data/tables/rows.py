@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from diffuscope.data.tables.codec import TableCodec
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Plain
@@ -43,6 +44,8 @@ class RowCodec(Plain):
     classes : str or None
         The type of a target whose integers are the names of classes.
     """
+
+    kind: ClassVar[str] = "table"
 
     format: Literal["diffuscope-rows-1"] = "diffuscope-rows-1"
     features: TableCodec
@@ -125,13 +128,35 @@ class RowCodec(Plain):
             raise InputError(f"There is no column but the target {target!r}.", "Give further columns.")
         return table.drop(columns=target), table[target], names.index(target)
 
-    def join(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
+    def decode(self, x: Floats | Tensor, given: Mapping[Name, Any] | None = None) -> Any:
         """Return the rows that points (n, D) mean, the target among them where it came from the table."""
-        rows = self.decode(points, given)
+        points = x.double().cpu().numpy() if isinstance(x, Tensor) else x
+        rows = self.decode_features(points, given)
         if self.target_at is not None:
             y = self.decode_target(points)
             rows.insert(self.target_at, y.name, y)
         return rows
+
+    def parted(self, table: Any, y: Any = None) -> tuple[Any, Any]:
+        """Return the features and the target of a table that may have the target among its columns."""
+        if y is None and self.target_name is not None and self.target_name in getattr(table, "columns", ()):
+            return table.drop(columns=self.target_name), table[self.target_name]
+        return table, y
+
+    @property
+    def affine(self) -> None:
+        """It is none: columns are of many kinds."""
+        return None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a point: (D,)."""
+        return (self.width,)
+
+    @property
+    def target_name(self) -> Name | None:
+        """The name of a target that is a column of the table; None where there is none."""
+        return None if self.target is None or self.target_at is None else self.target.names[0]
 
     @property
     def joinable(self) -> bool:
@@ -146,21 +171,31 @@ class RowCodec(Plain):
         return self.features.width + (0 if self.target is None else self.target.width)
 
     @property
-    def columns(self) -> tuple[AnyColumn, ...]:
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the table's columns in their order, the target's in its place; None where it has none."""
+        if not self.features.container.has_names:
+            return None
+        names = list(map(str, self.features.names))
+        if self.target_at is not None and self.target_name is not None:
+            names.insert(self.target_at, str(self.target_name))
+        return tuple(names)
+
+    @property
+    def all_columns(self) -> tuple[AnyColumn, ...]:
         """All columns, the target's last."""
         return self.features.columns + (() if self.target is None else self.target.columns)
 
     @property
     def groups(self) -> tuple[int, ...]:
         """Number of the column, counted from 0, that each coordinate belongs to."""
-        widths = [column.width for column in self.columns]
+        widths = [column.width for column in self.all_columns]
         return tuple(np.repeat(np.arange(len(widths)), widths).tolist())
 
     @property
     def choices(self) -> list[tuple[slice, tuple[float, ...], float]]:
         """Place, shares and scale of each column of categories that is coded as one of many."""
         found, start = [], 0
-        for column in self.columns:
+        for column in self.all_columns:
             if isinstance(column, Category | Boolean) and column.codes.coding == "onehot":
                 codes = column.codes
                 found.append((slice(start, start + column.width), codes.shares, codes.scale))
@@ -170,7 +205,9 @@ class RowCodec(Plain):
     @property
     def whole(self) -> bool:
         """Whether all columns are numbers or times, and no value was missing."""
-        return not any(column.missing or isinstance(column, Category | Boolean) for column in self.columns)
+        return not any(
+            column.missing or isinstance(column, Category | Boolean) for column in self.all_columns
+        )
 
     @property
     def is_target(self) -> NDArray[np.bool_]:
@@ -243,8 +280,8 @@ class RowCodec(Plain):
         _check_lengths(n, read_frame(column).n)
         return self.target.encode(column, dequantise=dequantise, seed=seed + 1)
 
-    def decode(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
-        """Return the rows that points (n, D) mean, as a table of the kind that was fitted.
+    def decode_features(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
+        """Return the features that points (n, D) mean, as a table of the kind that was fitted.
 
         Parameters
         ----------
@@ -300,7 +337,7 @@ class RowCodec(Plain):
         """
         import pandas as pd
 
-        known = {str(column.name): column for column in self.columns}
+        known = {str(column.name): column for column in self.all_columns}
         if name not in known:
             raise InputError(f"There is no column {name!r}.", f"The columns are: {', '.join(known)}.")
         column = known[str(name)]
@@ -334,9 +371,13 @@ class RowCodec(Plain):
             return [row[0] for row in table]
         return table[:, 0] if isinstance(table, np.ndarray) else table.to_series()
 
-    def log_volume(self, X: Any) -> Floats:
-        """Return log |d coordinates / d values| of the features, shape (n,), see :class:`TableCodec`."""
-        return self.features.log_volume(X)
+    def log_abs_det_jacobian(self, X: Any, y: Any = None) -> Floats:
+        """Return log |d coordinates / d values| of rows, shape (n,), see :meth:`TableCodec.log_volume`.
+
+        With y that of the target is added.
+        """
+        volume = self.features.log_volume(X)
+        return volume if y is None or self.target is None else volume + self.target.log_volume(_as_table(y))
 
 
 def _class_dtype(y: Any) -> str | None:

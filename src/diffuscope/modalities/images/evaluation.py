@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from diffuscope.data.images import ImageData, nearest
 from diffuscope.errors import InputError
-from diffuscope.metrics import FEATURE_METRICS, METRICS
-from diffuscope.metrics.features import Extractor, ImageQuality, image_quality
-from diffuscope.modalities.reference import extractor_for
+from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
+from diffuscope.metrics.features import Extractor, ImageQuality, cached_classifier, image_quality
+from diffuscope.modalities.images.generator import ImageGenerator
+from diffuscope.model import Model
 from diffuscope.progress import Reporter
-from diffuscope.runs.run import Run
+from diffuscope.recipes import Recipe
+from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
 from diffuscope.training import validation_rows
 
@@ -49,12 +51,21 @@ class ImageEvaluation:
         Samples, and beside each its nearest training images.
     notes : tuple of str
         What was compared with what, and what that costs in certainty.
+    overall : Measured or None
+        The distance of features, which training has printed.
     """
 
     quality: ImageQuality
     copies: float
     shown: Pixels
     notes: tuple[str, ...]
+    overall: Measured | None = None
+
+    @property
+    def metrics(self) -> dict[str, Measured]:
+        """All that was measured: the distance that training has printed first."""
+        first = {} if self.overall is None else {"sliced_wasserstein": self.overall}
+        return first | dict(self.quality)
 
     def to_json(self) -> dict[str, Any]:
         """Return what was measured as plain data."""
@@ -63,7 +74,7 @@ class ImageEvaluation:
         if plain is not None and classes is not None and classes.accuracy is not None:
             plain["accuracy"] = classes.accuracy._asdict()
         return {
-            "metrics": {name: one.to_json() for name, one in self.quality.items()},
+            "metrics": {name: one.to_json() for name, one in self.metrics.items()},
             "classes": plain,
             "distance_to_training_images": self.copies,
         }
@@ -78,7 +89,7 @@ class ImageEvaluation:
         table.add_column("metric")
         for title in ("real data", "this model", "÷ floor", "95%"):
             table.add_column(title, justify="right")
-        for name, one in self.quality.items():
+        for name, one in self.metrics.items():
             interval = f"{one.low:.2f} to {one.high:.2f}"
             title = (METRICS | FEATURE_METRICS)[name].title
             table.add_row(title, f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval)
@@ -116,7 +127,7 @@ class ImageEvaluation:
         images = self.shown.reshape(-1, *self.shown.shape[2:])
         return plot_sheet(images, columns, column_titles=["sample", "nearest", *[""] * (columns - 2)])
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, report: bool = False) -> list[Path]:
         """Write ``evaluation.json`` and ``figures/nearest.png`` into a folder; return the picture's path."""
         from diffuscope.files import write_json
         from diffuscope.plots import save_figure
@@ -136,21 +147,29 @@ _MEMORISED = ": they are copies, see figures/nearest.png"
 
 
 def evaluate_images(
-    run: Run,
+    model: Model,
+    data: ImageData,
+    generator: ImageGenerator,
     held_out: Pixels | None,
+    overall: Measured | None,
     seed: int,
     reporter: Reporter,
     samples: int | None = None,
     extractor: Extractor | None = None,
 ) -> ImageEvaluation:
-    """Measure how like real images those of a run are.
+    """Measure how like real images those of a model are.
 
     Parameters
     ----------
-    run : Run
-        Of images.
+    model : Model
+    data : ImageData
+        What it was trained on.
+    generator : ImageGenerator
     held_out : ndarray of shape (m, channels, height, width), uint8, or None
-        Images that the run never saw; without them those that come with the data, or that training held out.
+        Images that the model never saw; without them those that come with the data, or that training held
+        out.
+    overall : Measured or None
+        The distance of features, which training has printed.
     seed : int
     reporter : Reporter
     samples : int, optional
@@ -162,19 +181,23 @@ def evaluate_images(
     Raises
     ------
     InputError
-        When the run's data cannot be had, or images are too few or of another shape.
+        When images are too few or of another shape.
     """
-    data = run.data
-    assert isinstance(data, ImageData)
-    train, unseen, note = _parts(data, held_out, run)
-    extractor = extractor_for(data, reporter) if extractor is None else extractor
+    train, unseen, note = _parts(data, held_out, model.recipe)
+    extractor = (
+        cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
+        if extractor is None
+        else extractor
+    )
     n = _SAMPLES if samples is None else samples
     labels = None
-    if run.images.classes:
+    if generator.classes:
         labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
     pieces, done = [], 0
     with reporter.bar("sampling", n, "images") as bar:
-        for piece in run.images.batches(n, label=labels, seed=stream_seed(seed, "images") % 2**32):
+        for piece in generator.batches(
+            n, Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
+        ):
             pieces.append(piece)
             done += len(piece)
             bar.update(done)
@@ -185,10 +208,10 @@ def evaluate_images(
         index, _ = nearest(made[:_SHOWN], train, min(_NEIGHBOURS, len(train)))
         shown = np.concatenate([made[:_SHOWN, None], train[index]], axis=1)
         far = [float(np.median(nearest(some[:_COMPARED], train)[1])) for some in (made, unseen)]
-    return ImageEvaluation(quality, far[0] / max(far[1], 1e-9), shown, (note,))
+    return ImageEvaluation(quality, far[0] / max(far[1], 1e-9), shown, (note,), overall)
 
 
-def _parts(data: ImageData, held_out: Pixels | None, run: Run) -> tuple[Pixels, Pixels, str]:
+def _parts(data: ImageData, held_out: Pixels | None, recipe: Recipe) -> tuple[Pixels, Pixels, str]:
     """Return training images, unseen ones, and a sentence about these."""
     pixels = data.pixels
     if held_out is not None:
@@ -201,9 +224,9 @@ def _parts(data: ImageData, held_out: Pixels | None, run: Run) -> tuple[Pixels, 
     if data.held_out is not None:
         unseen = data.held_out.pixels
         return pixels, unseen, f"Samples meet the {len(unseen):,} test images that come with the data."
-    share = run.recipe.training.hold_out
+    share = recipe.training.hold_out
     if share:
-        first, second = (part.numpy() for part in validation_rows(len(pixels), share, run.recipe.seed))
+        first, second = (part.numpy() for part in validation_rows(len(pixels), share, recipe.seed))
         note = f"Samples meet the {len(second):,} images that training held out."
         return pixels[np.sort(first)], pixels[np.sort(second)], note
     order = np.random.default_rng(0).permutation(len(pixels))

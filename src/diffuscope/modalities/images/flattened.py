@@ -1,19 +1,15 @@
-"""How are images diagnosed? As the points that they are, rows of pixels; only distances are of features."""
+"""How is a model of images diagnosed? As one of rows of pixels, with the same weights."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diffuscope.data.affine import Scaling
-from diffuscope.data.base import Dataset
-from diffuscope.data.images import ImageData, as_bytes
-from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["FlatNetwork", "as_rows", "flat_data", "flat_denoiser", "flat_pixels", "flat_scaling"]
+__all__ = ["FlatNetwork", "as_rows", "flat_denoiser", "flattened"]
 
 
 class FlatNetwork(nn.Module):
@@ -48,24 +44,15 @@ def flat_denoiser(denoiser: Denoiser, shape: tuple[int, ...]) -> Denoiser:
     )
 
 
-def flat_scaling(scaling: Scaling) -> Scaling:
-    """Return the scaling of rows of pixels."""
-    return Scaling(scaling.shift.ravel(), scaling.scale.ravel())
+def flattened(denoiser: DenoiserLike, shape: tuple[int, ...]) -> DenoiserLike:
+    """Return any denoiser of images as one of rows of pixels."""
 
+    def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        return denoiser(x_t.reshape(-1, *shape), level).flatten(1)
 
-def flat_data(data: ImageData) -> Dataset:
-    """Return images as rows of pixels; nothing is copied."""
-    return Dataset(
-        data.name, data.pixels.reshape(len(data.x), -1), None, None, {**data.source, "kind": "file"}
-    )
-
-
-def flat_pixels(points: NDArray[np.floating], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return rows of pixels (n, d) as images, the nearest that there are."""
-    assert points.shape[1] == math.prod(shape)
-    return as_bytes(points).reshape(-1, *shape)
+    return denoise
 
 
 def as_rows(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return images as rows of numbers."""
+    """Return images as rows of numbers (n, d)."""
     return images.reshape(len(images), -1).astype(np.float64)

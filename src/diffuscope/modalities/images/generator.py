@@ -1,30 +1,32 @@
-"""What can a model of images be asked for? Images of a class, the rest of one, variants, ways between two.
-
-Everything goes through the model's own denoiser, told of what is asked, and any sampler.
-"""
+"""What can a model of images be asked for? Images of a class, inpainting, variants, interpolation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from diffuscope.data.images import to_model, to_pixels
+from diffuscope.data.images import ImageWriter, check_image_target, to_model, to_pixels
+from diffuscope.data.images.section import ImagesSection
 from diffuscope.diffusion.denoiser import DenoiserLike, eps_from_data
 from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
 from diffuscope.diffusion.process import coefficient, q_sample
-from diffuscope.diffusion.samplers import SamplingState, prior
+from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
 from diffuscope.errors import InputError, RunError, unknown_name
-from diffuscope.model import Model
+from diffuscope.modalities.base import Generator, Writer, refuse_guidance
+from diffuscope.model import Conditioned, Model
+from diffuscope.request import Request
 from diffuscope.seeds import stream
 
-__all__ = ["ImageModel"]
+__all__ = ["EACH", "ImageGenerator"]
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -32,29 +34,52 @@ EACH = "each"
 """In place of a class: as many of each as of the others, in turn."""
 
 
-class ImageModel:
-    """Questions to a model of images. Images are uint8 of shape (n, channels, height, width).
+class ImageGenerator(Generator):
+    """A model of images, uint8 of shape (n, channels, height, width).
 
     Parameters
     ----------
     model : Model
 
-    Raises
-    ------
-    InputError
-        When it is one of points or rows.
+    Attributes
+    ----------
+    classes : tuple of str
+        Names of the classes that it is conditioned on; empty: none.
     """
 
+    conditions: ClassVar[tuple[str, ...]] = ("y", "label")
+    unit: ClassVar[str] = "images"
+    drawn_suffixes: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, model: Model) -> None:
-        if not model.is_of_images:
+        super().__init__(model)
+        section = model.recipe.data
+        assert isinstance(section, ImagesSection)
+        self.classes: tuple[str, ...] = section.classes
+
+    # --- conditions -----------------------------------------------------------------------------------------
+
+    def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
+        """Return the request with the classes of n images (``y``, or ``label``)."""
+        if len(condition) > 1:
+            raise InputError("y and label are one: the class.", "Give one of them.")
+        label = next(iter(condition.values()), None)
+        labels = None if label is None else self.labels(label, n)
+        if label is None:
+            if request.guidance not in (None, 1) and not self.classes:
+                raise InputError(
+                    "Guidance amplifies a class, and this model was trained without classes.",
+                    "Leave guidance at 1.",
+                )
+            refuse_guidance(request)
+        elif request.interval is not None and self.scale(request, True) == 1:
             raise InputError(
-                "This is a model of points, not of images.", "Train one: diffuscope train digits."
+                "An interval is where guidance acts, and there is none.", "Give guidance as well."
             )
-        self.model = model
-        self.classes: tuple[str, ...] = model.recipe.data.classes
+        return dataclasses.replace(request, condition=labels)
 
     def labels(self, label: Any, n: int) -> Labels | None:
-        """Return the classes of n images; None: none is asked for.
+        """Return the classes of n images; None: unconditional.
 
         Parameters
         ----------
@@ -64,13 +89,13 @@ class ImageModel:
         Raises
         ------
         InputError
-            When the model was told of no classes, or of none such.
+            When the model was trained without classes, or has none such.
         """
         if label is None:
             return None
         if not self.classes:
             raise InputError(
-                "This model was trained without classes, so none can be asked for.",
+                "This model was trained without classes, so none can be chosen.",
                 "Leave the label out, or train it on images with labels: a folder for each class.",
             )
         if isinstance(label, str) and label == EACH:
@@ -96,59 +121,60 @@ class ImageModel:
             )
         return int(label)
 
-    def batches(
-        self,
-        n: int,
-        *,
-        label: Any = None,
-        guidance: float | None = None,
-        interval: tuple[float, float] | None = None,
-        seed: int = 0,
-        **wanted: Any,
-    ) -> Iterator[Pixels]:
-        """Sample as :meth:`sample` does, in pieces: memory stays flat for any n."""
-        grid, sampler = self.model.plan(**wanted)
-        labels = self.labels(label, n)
-        told = self._told(labels, guidance, interval)
-        for x in self.model.ends(n, grid, sampler, seed, told):
-            yield _pixels(x)
+    def scale(self, request: Request, conditional: bool) -> float:
+        """Return the scale of guidance: by default the recipe's where there is a class."""
+        if request.guidance is not None:
+            return request.guidance
+        return self.model.recipe.sampling.guidance if conditional else 1.0
 
-    def sample(self, n: int, **wanted: Any) -> Pixels:
-        """Draw images.
+    def conditioned(self, request: Request, n: int) -> Conditioned | None:
+        """Return what gives the denoisers of images of classes."""
+        labels: Labels | None = request.condition
+        if labels is None:
+            return None
+        denoiser, scale = self.model.denoiser, self.scale(request, True)
+        low, high = request.interval or self.model.recipe.sampling.guidance_interval
 
-        Parameters
-        ----------
-        n : int
-        label : int, str, "each" or sequence of n of them, optional
-            The class that is asked for, by number or name; ``"each"`` takes all in turn. Without, images
-            are as mixed as the data.
-        guidance : float
-            Scale of classifier-free guidance: 1 is the law itself, more makes images more typical of
-            their class, at the price of variety. By default the recipe's.
-        interval : (float, float)
-            Ratios of noise to signal between which it is done. By default the recipe's.
-        seed : int
-        **wanted
-            ``sampler``, ``steps``, ``spacing`` and settings of the sampler, see :meth:`Model.sample`.
+        def of_images(start: int, stop: int) -> DenoiserLike:
+            own = denoiser.conditioned(torch.from_numpy(labels[start:stop]).to(self.model.device))
+            return own if scale == 1 else ClassifierFreeGuidance(own, denoiser, scale, low, high)
 
-        Returns
-        -------
-        ndarray of shape (n, channels, height, width), uint8
+        return of_images
 
-        Raises
-        ------
-        InputError
-            When the model was told of no such class, or the sampling cannot be had.
-        """
-        return np.concatenate(list(self.batches(n, **wanted)))
+    def _denoisers(self, request: Request, n: int) -> Conditioned:
+        """Return what gives the denoisers of pieces of n images, conditional or not."""
+        return self.conditioned(request, n) or (lambda start, stop: self.model.denoiser)
 
-    def trajectory(
-        self, n: int, *, label: Any = None, guidance: float | None = None, seed: int = 0, **wanted: Any
-    ) -> list[SamplingState]:
-        """Sample as :meth:`sample` does, and return all states of the walk, in the units of the model."""
-        labels = self.labels(label, n)
-        told = self._told(labels, guidance)
-        return self.model.trajectory(n, told=told, seed=seed, **wanted)
+    # --- images ---------------------------------------------------------------------------------------------
+
+    def finite(self, x: Tensor) -> Tensor:
+        """Return images as they are, once all values are finite."""
+        if not x.isfinite().all():
+            raise RunError(
+                "The model's images are not finite.",
+                "Try another sampler or more steps, or train it longer.",
+            )
+        return x
+
+    def count(self, options: Mapping[str, Any]) -> int:
+        """Return 64, or of all classes in turn as many of each."""
+        label = options.get("label", options.get("y"))
+        classes = len(self.classes) if isinstance(label, str) and label == EACH else 0
+        return max(64 // classes, 1) * classes if classes else 64
+
+    def check_path(self, path: Path, n: int) -> None:
+        """Make sure that n images can be written there."""
+        check_image_target(path, (n, *self.model.shape))
+
+    def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
+        """Return what writes n images: one sheet, an array, or a file for each."""
+        return ImageWriter(path, n, request.condition, self.classes)
+
+    def frame(self, n: int, request: Request) -> Any:
+        """Refuse: images are no rows of a table."""
+        raise InputError(
+            "Images are no rows of a table.", "Take them as an array (sample), or write them (sample_to)."
+        )
 
     def inpaint(
         self,
@@ -157,11 +183,7 @@ class ImageModel:
         *,
         n: int = 1,
         resample: int = 1,
-        label: Any = None,
-        guidance: float | None = None,
-        interval: tuple[float, float] | None = None,
-        seed: int = 0,
-        **wanted: Any,
+        **options: Any,
     ) -> Pixels:
         """Draw what lies under a mask, given the rest.
 
@@ -175,8 +197,8 @@ class ImageModel:
         resample : int
             How often each step is taken, see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 fit edges
             better, at as many times the cost.
-        label, guidance, interval, seed, **wanted
-            Of :meth:`sample`; labels are those of the m images.
+        **options
+            Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
 
         Returns
         -------
@@ -197,19 +219,27 @@ class ImageModel:
                 "The mask is empty: nothing is to be drawn.", "Mark (white) what is to be drawn."
             )
         pixels, holes = pixels.repeat(n, axis=0), holes.repeat(n, axis=0)
-        labels = self.labels(label, len(pixels) // n)
-        inner = self._told(None if labels is None else labels.repeat(n), guidance, interval)
-        grid, sampler = self.model.plan(**wanted)
+        request = self._repeated(self.request(options, len(pixels) // n), n)
+        inner = self._denoisers(request, len(pixels))
+        grid, sampler = self.model.plan(request)
         if resample != 1:
             sampler = RePaintSampler(sampler, resample)
 
-        def told(start: int, stop: int) -> DenoiserLike:
+        def of_images(start: int, stop: int) -> DenoiserLike:
             known = to_model(torch.from_numpy(pixels[start:stop])).to(self.model.device)
             unknown = torch.from_numpy(holes[start:stop]).to(self.model.device)
             return InpaintingDenoiser(inner(start, stop), known, unknown)
 
-        made = np.concatenate([_pixels(x) for x in self.model.ends(len(pixels), grid, sampler, seed, told)])
-        return np.where(holes, made, pixels)
+        ends = self.model.ends(len(pixels), grid, sampler, request.seed, of_images)
+        return np.where(holes, self._pixels(ends), pixels)
+
+    def _repeated(self, request: Request, n: int) -> Request:
+        """Return the request for n images of each."""
+        labels: Labels | None = request.condition
+        return request if labels is None else dataclasses.replace(request, condition=labels.repeat(n))
+
+    def _pixels(self, ends: Iterator[Tensor]) -> Pixels:
+        return np.concatenate([to_pixels(self.finite(x)) for x in ends])
 
     def vary(
         self,
@@ -217,11 +247,7 @@ class ImageModel:
         strength: float = 0.5,
         *,
         n: int = 1,
-        label: Any = None,
-        guidance: float | None = None,
-        interval: tuple[float, float] | None = None,
-        seed: int = 0,
-        **wanted: Any,
+        **options: Any,
     ) -> Pixels:
         """Draw variants: images are noised, and the walk goes on from there (Meng et al. 2022, SDEdit).
 
@@ -232,8 +258,8 @@ class ImageModel:
             The share of the walk's steps that are taken: 0.2 redraws details, 0.8 all but the rough shape.
         n : int
             Variants of each image.
-        label, guidance, interval, seed, **wanted
-            Of :meth:`sample`.
+        **options
+            Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
 
         Returns
         -------
@@ -244,10 +270,9 @@ class ImageModel:
                 f"A strength of {strength} cannot be.", "Give a share of the walk: above 0, to 1."
             )
         pixels = self._checked(images)
-        grid, sampler = self.model.plan(**wanted)
+        request = self._repeated(self.request(options, len(pixels)), n)
+        grid, sampler = self.model.plan(request)
         grid = grid.after(grid.n_steps - max(1, round(strength * grid.n_steps)))
-        labels = self.labels(label, len(pixels))
-        told = self._told(None if labels is None else labels.repeat(n), guidance, interval)
         pixels = pixels.repeat(n, axis=0)
         level = grid.levels.at(0)
 
@@ -255,20 +280,15 @@ class ImageModel:
             x_0 = to_model(torch.from_numpy(pixels[start:stop])).to(noise.device)
             return q_sample(x_0, level, noise / grid.prior_std)
 
-        ends = self.model.ends(len(pixels), grid, sampler, seed, told, begin)
-        return np.concatenate([_pixels(x) for x in ends])
+        of_images = self._denoisers(request, len(pixels))
+        return self._pixels(self.model.ends(len(pixels), grid, sampler, request.seed, of_images, begin))
 
     def interpolate(
         self,
         n: int,
         *,
         images: ArrayLike | None = None,
-        label: Any = None,
-        guidance: float | None = None,
-        interval: tuple[float, float] | None = None,
-        seed: int = 0,
-        steps: int | None = None,
-        **wanted: Any,
+        **options: Any,
     ) -> Pixels:
         """Sample from one image to another by n images, through the noise that each comes from.
 
@@ -281,10 +301,9 @@ class ImageModel:
             With the first and the last.
         images : array_like of shape (2, channels, height, width), uint8, optional
             The ends, brought to their noise by :meth:`encode`; two samples by default.
-        label, guidance, interval, seed
-            Of :meth:`sample`; one class for all.
-        steps, **wanted
-            Of the walk; the sampler, "heun" by default, has to be deterministic.
+        **options
+            Of :meth:`diffuscope.Run.sample`; one class for all. The sampler, "heun" by default, must be
+            deterministic.
 
         Returns
         -------
@@ -292,43 +311,43 @@ class ImageModel:
         """
         if n < 2:
             raise InputError(f"{n} images do not lead from one to another.", "Ask for at least 2.")
-        wanted = {"sampler": "heun", **wanted}
-        if wanted["sampler"] not in _DETERMINISTIC or wanted.get("eta"):
+        request = self.request({"sampler": "heun", **options}, n)
+        if request.sampler not in _DETERMINISTIC or request.settings.get("eta"):
             raise InputError(
-                f"Walks by {wanted['sampler']!r} are random: an image has no one noise.",
+                f"Trajectories by {request.sampler!r} are random: an image has no one noise.",
                 f"Choose among {', '.join(_DETERMINISTIC)}, without eta.",
             )
-        grid, sampler = self.model.plan(steps=steps, **wanted)
-        labels = self.labels(label, n)
+        grid, sampler = self.model.plan(request)
+        of_images = self._denoisers(request, n)
         if images is None:
-            ends = prior(grid, (2, *self.model.shape), stream(seed, "sample", 0))
+            ends = prior(grid, (2, *self.model.shape), stream(request.seed, "sample", 0))
         else:
             pixels = self._checked(images)
             if len(pixels) != 2:
                 raise InputError(f"{len(pixels)} images are not two ends.", "Give two.")
-            own = None if labels is None else labels[:2]
-            told = self._told(own, guidance, interval)(0, 2)
-            ends = self._encoded(to_model(torch.from_numpy(pixels)).to(self.model.device), told, grid)
+            x_0 = to_model(torch.from_numpy(pixels)).to(self.model.device)
+            ends = self._encoded(x_0, of_images(0, 2), grid)
         between = _great_circle(ends[0], ends[1], n)
 
         def begin(start: int, stop: int, noise: Tensor) -> Tensor:
             return between[start:stop].to(noise.device)
 
-        told_all = self._told(labels, guidance, interval)
-        made = np.concatenate([_pixels(x) for x in self.model.ends(n, grid, sampler, seed, told_all, begin)])
+        made = self._pixels(self.model.ends(n, grid, sampler, request.seed, of_images, begin))
         if images is not None:
             made[[0, -1]] = pixels
         return made
 
-    def encode(self, images: ArrayLike, *, label: Any = None, steps: int | None = None) -> Tensor:
+    def encode(self, images: ArrayLike, **options: Any) -> Tensor:
         """Return the noise that images come from by deterministic walks, (m, channels, height, width).
 
         It has the standard deviation from which walks start; "heun" leads back in as many steps.
         """
         pixels = self._checked(images)
-        grid, _ = self.model.plan("heun", steps)
-        told = self._told(self.labels(label, len(pixels)), 1.0)(0, len(pixels))
-        return self._encoded(to_model(torch.from_numpy(pixels)).to(self.model.device), told, grid)
+        request = self.request({"sampler": "heun", **options}, len(pixels))
+        request = dataclasses.replace(request, guidance=1.0)
+        grid, _ = self.model.plan(request)
+        denoiser = self._denoisers(request, len(pixels))(0, len(pixels))
+        return self._encoded(to_model(torch.from_numpy(pixels)).to(self.model.device), denoiser, grid)
 
     @torch.no_grad()
     def _encoded(self, x_0: Tensor, denoiser: DenoiserLike, grid: Grid) -> Tensor:
@@ -352,35 +371,6 @@ class ImageModel:
             x = coefficient(to.alpha, x) * (y + width * (slope + other) / 2)
         return x
 
-    def _told(
-        self, labels: Labels | None, guidance: float | None, interval: tuple[float, float] | None = None
-    ) -> Any:
-        """Return what makes denoisers of pieces that are told of their classes."""
-        denoiser = self.model.denoiser
-        usual = self.model.recipe.sampling
-        if guidance is None:
-            guidance = 1.0 if labels is None else usual.guidance
-        if guidance != 1 and labels is None:
-            raise InputError(
-                "Guidance makes more of a class, and none is asked for.",
-                "Ask for one (label), or leave guidance at 1."
-                if self.classes
-                else "This model was trained without classes; leave guidance at 1.",
-            )
-        if guidance == 1 and interval is not None:
-            raise InputError(
-                "An interval says where to guide, and there is no guidance.", "Give guidance too."
-            )
-        low, high = interval or usual.guidance_interval
-
-        def told(start: int, stop: int) -> DenoiserLike:
-            if labels is None:
-                return denoiser
-            asked = denoiser.conditioned(torch.from_numpy(labels[start:stop]).to(self.model.device))
-            return asked if guidance == 1 else ClassifierFreeGuidance(asked, denoiser, guidance, low, high)
-
-        return told
-
     def _checked(self, images: ArrayLike) -> Pixels:
         pixels = np.asarray(images)
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.model.shape or not len(pixels):
@@ -393,14 +383,6 @@ class ImageModel:
 
 
 _DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
-
-
-def _pixels(x: Tensor) -> Pixels:
-    if not x.isfinite().all():
-        raise RunError(
-            "The model's images are not finite.", "Try another sampler or more steps, or train it longer."
-        )
-    return to_pixels(x)
 
 
 def _great_circle(a: Tensor, b: Tensor, n: int) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.affine import Scaling
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.metrics.clouds import Points
 
 __all__ = ["Baseline", "fit_baselines"]
@@ -68,13 +68,13 @@ def fit_baselines(x: NDArray[Any], seed: int = 0) -> list[Baseline]:
     random = np.random.default_rng(seed)
     if len(x) > _MOST_POINTS:
         x = x[random.choice(len(x), _MOST_POINTS, replace=False)]
-    scaling = Scaling.fit(x)
+    scaling = PointsCodec.fit(x)
     z = (x - scaling.shift) / scaling.scale
     with threadpool_limits(1):  # the pieces are too small to be shared out
         return [_kernel_density(z, scaling, seed), _gaussian_mixture(z, scaling, seed), _training_data(x)]
 
 
-def _kernel_density(z: Points, scaling: Scaling, seed: int) -> Baseline:
+def _kernel_density(z: Points, scaling: PointsCodec, seed: int) -> Baseline:
     from sklearn.model_selection import GridSearchCV, KFold
     from sklearn.neighbors import KernelDensity
 
@@ -95,7 +95,7 @@ def _kernel_density(z: Points, scaling: Scaling, seed: int) -> Baseline:
     )
 
 
-def _gaussian_mixture(z: Points, scaling: Scaling, seed: int) -> Baseline:
+def _gaussian_mixture(z: Points, scaling: PointsCodec, seed: int) -> Baseline:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -140,5 +140,5 @@ def _training_data(x: Points) -> Baseline:
     return Baseline("training_data", "training data, drawn again", sample, None)
 
 
-def _in_units(z: Points, scaling: Scaling) -> Points:
+def _in_units(z: Points, scaling: PointsCodec) -> Points:
     return np.asarray(z * scaling.scale + scaling.shift)

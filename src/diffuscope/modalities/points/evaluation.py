@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffuscope.metrics import METRICS, Measured, TwoSampleTest
+import numpy as np
+
+from diffuscope.data.base import Dataset
+from diffuscope.errors import InputError
+from diffuscope.metrics import METRICS, Measured, MetricSuite, TwoSampleTest, classifier_two_sample, relate
+from diffuscope.metrics.likelihood import LogDensity
+from diffuscope.modalities.points.baselines import Baseline, fit_baselines
+from diffuscope.modalities.reference import PAIRS, Points, Reference
+from diffuscope.model import Model
+from diffuscope.oracle import oracle_of
+from diffuscope.progress import Reporter
+from diffuscope.seeds import stream_seed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Evaluation"]
+__all__ = ["Evaluation", "evaluate_points"]
 
 _WIDTH = 100
 _SAME = 0.01
+_LIKELIHOOD_POINTS = 256
+_LIKELIHOOD_CLOUDS = 4
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,7 @@ class Evaluation:
         }
         return plot_quality(rows, ratios)
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, report: bool = False) -> list[Path]:
         """Write ``evaluation.json`` and ``figures/quality.png`` into a folder; return the picture's path."""
         from diffuscope.files import write_json
         from diffuscope.plots import save_figure
@@ -179,3 +192,144 @@ def _off(name: str, m: Measured) -> tuple[float, float]:
     if metric.better == "high":
         return max(ideal - m.ratio, 0.0), max(ideal - m.high, 0.0)
     return max(m.ratio - ideal, 0.0), max(m.low - ideal, 0.0)
+
+
+def evaluate_points(
+    model: Model,
+    data: Dataset,
+    reference: Reference,
+    clouds: list[Points],
+    seed: int,
+    reporter: Reporter,
+    *,
+    unseen: int = 0,
+    baselines: bool = True,
+    only: Sequence[str] | None = None,
+) -> Evaluation:
+    """Measure a model's samples by all metrics, beside three simpler methods fitted to the same data.
+
+    Parameters
+    ----------
+    model : Model
+    data : Dataset
+        What it was trained on.
+    reference : Reference
+        Real points that samples meet.
+    clouds : list of ndarray of shape (n, d)
+        Its samples, normalised, one cloud for each of the reference.
+    seed : int
+    reporter : Reporter
+    unseen : int
+        How many points were held out; 0: the reference is the training data.
+    baselines : bool
+        Whether to fit and measure the simpler methods.
+    only : sequence of str, optional
+        Some of :data:`diffuscope.metrics.METRICS`; all by default.
+    """
+    known = data.draw is not None
+    fresh = known or bool(unseen)
+    truth = _true_log_density(data)
+    with reporter.stage("measuring samples"):
+        suite = MetricSuite(
+            reference.real,
+            reference.pairs,
+            training=reference.normalised(data.x) if fresh else None,
+            log_density=None if truth is None else _normalised(truth, reference),
+            seed=seed,
+            only=only,
+        )
+        measured = suite.measure(clouds)
+        metrics, left_out = dict(measured), dict(measured.left_out)
+        if "sliced_wasserstein" in metrics:  # the number of the run, wherever it is measured
+            metrics["sliced_wasserstein"] = reference.ratio(clouds)
+        told_apart = None
+        if "classifier_accuracy" in metrics:
+            told_apart = classifier_two_sample(clouds[0], reference.real[0], seed)
+    likelihood = _Likelihood(data, truth, seed) if only is None or "log_likelihood_gap" in only else None
+    if likelihood is not None:
+        with reporter.stage("integrating the model's log-density"):
+            _add(metrics, left_out, likelihood.gap(model.log_density))
+    rivals: dict[str, dict[str, Measured]] = {}
+    titles = {}
+    if baselines:
+        with reporter.stage("fitting and measuring simpler methods"):
+            for baseline in fit_baselines(data.x, stream_seed(seed, "baselines") % 2**32):
+                if baseline.name == "training_data" and not fresh:
+                    continue  # it would be compared with itself
+                found = dict(suite.measure(_clouds_of(baseline, reference, seed)))
+                if likelihood is not None and baseline.log_density is not None:
+                    _add(found, {}, likelihood.gap(baseline.log_density))
+                rivals[baseline.name] = found
+                titles[baseline.name] = baseline.title
+    return Evaluation(metrics, rivals, titles, left_out, _certainty(known, unseen, reference.n), told_apart)
+
+
+def _certainty(known: bool, unseen: int, n: int) -> str:
+    if known:
+        return f"The law of this data is known: samples meet fresh real clouds of {n:,} points."
+    if unseen:
+        return (
+            f"The law of this data is not known: samples meet halves of the {unseen:,} held-out rows. "
+            "These stay the same, so intervals are somewhat too narrow."
+        )
+    return (
+        f"The law of this data is not known: samples meet halves of the training data, {n:,} rows "
+        "each, so a model that learned them by heart would look perfect. Held-out rows tell it apart: "
+        "--held-out FILE."
+    )
+
+
+class _Likelihood:
+    """Real points with their true log-density, to hold another log-density against."""
+
+    def __init__(self, data: Dataset, truth: LogDensity | None, seed: int) -> None:
+        self.clouds: list[tuple[Points, Points]] = []
+        if truth is None or data.draw is None:
+            return
+        for i in range(_LIKELIHOOD_CLOUDS):
+            x = data.draw(_LIKELIHOOD_POINTS, stream_seed(seed, "likelihood", i) % 2**32)
+            self.clouds.append((x, np.asarray(truth(x), dtype=np.float64)))
+        many = truth(data.draw(2 * PAIRS * _LIKELIHOOD_POINTS, stream_seed(seed, "floor") % 2**32))
+        means = many.reshape(PAIRS, 2, -1).mean(axis=2)
+        self.floors = (means[:, 0] - means[:, 1]).tolist()
+
+    def gap(self, log_density: LogDensity) -> Measured | str:
+        """Return E_real[log p_true - log p], or why it cannot be had."""
+        if not self.clouds:
+            return "It needs the true density, which is not known."
+        x = np.concatenate([points for points, _ in self.clouds])
+        own = np.split(log_density(x), len(self.clouds))
+        gaps = [float((true - log_p).mean()) for (_, true), log_p in zip(self.clouds, own, strict=True)]
+        if not np.isfinite(gaps).all():
+            return "It is infinite: real points lie where the density is 0."
+        return relate(gaps, self.floors, "zero")
+
+
+def _add(found: dict[str, Measured], left_out: dict[str, str], gap: Measured | str) -> None:
+    if isinstance(gap, str):
+        left_out["log_likelihood_gap"] = gap
+    else:
+        found["log_likelihood_gap"] = gap
+
+
+def _true_log_density(data: Dataset) -> LogDensity | None:
+    """Return the law's log-density in the units of the data, where it has one that is known."""
+    try:
+        oracle = oracle_of(data)
+        oracle.log_density(data.x[:1])
+    except InputError:
+        return None
+    return lambda x: np.asarray(oracle.log_density(x).numpy())
+
+
+def _normalised(log_density: LogDensity, reference: Reference) -> LogDensity:
+    """Return the log-density in the units of the reference."""
+    volume = float(np.log(reference.unit).sum())
+    return lambda z: log_density(z * reference.unit + reference.middle) + volume
+
+
+def _clouds_of(baseline: Baseline, reference: Reference, seed: int) -> list[Points]:
+    return [
+        reference.normalised(baseline.sample(reference.n, stream_seed(seed, "baseline", i) % 2**32))
+        for i in range(reference.count)
+    ]

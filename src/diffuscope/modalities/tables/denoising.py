@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.columns.numeric import Number, as_finite
 from diffuscope.data.tables.values import restore
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
@@ -54,8 +55,8 @@ def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> 
     InputError
         When a deviation is negative, or not finite.
     """
-    assert model.rows is not None
-    codec = model.rows.features
+    assert isinstance(model.codec, RowCodec)
+    codec = model.codec.features
     frame = codec.aligned(X)
     stds = np.asarray(noise_std, dtype=np.float64)
     if stds.shape not in ((), (len(codec.columns),)) or not (np.isfinite(stds) & (stds >= 0)).all():
@@ -65,7 +66,7 @@ def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> 
             "Give standard deviations in the units of the columns.",
         )
     stds = np.broadcast_to(stds, len(codec.columns))
-    points = model.rows.encode(X)
+    points = model.codec.encode(X)
     noise = np.zeros_like(points)
     numbers = {j: c for j, c in enumerate(codec.columns) if isinstance(c, Number) and stds[j] > 0}
     for j, column in numbers.items():
@@ -125,5 +126,5 @@ def _ask(model: Model, noisy: Tensor, ratio: Tensor, given: Mask) -> Tensor:
     x_t = (level.alpha[:, None] * noisy).float().to(model.device)
     if not isinstance(denoiser, MaskedDenoiser):
         return denoiser.forward(x_t, level).double().cpu()
-    told = Mask(given.value.float(), given.known, given.absent)
-    return denoiser.forward(x_t, level, Mask(*(part.to(model.device) for part in told))).double().cpu()
+    conditioned = Mask(given.value.float(), given.known, given.absent)
+    return denoiser.forward(x_t, level, Mask(*(part.to(model.device) for part in conditioned))).double().cpu()

@@ -62,17 +62,17 @@ class Density:
     Parameters
     ----------
     model : Model
-        Of a table, told which coordinates are known.
+        Of a table.
     """
 
     def __init__(self, model: Model) -> None:
-        assert model.rows is not None
-        self.model = model
-        self.codes = _codes_of(model.rows)
+        assert isinstance(model.codec, RowCodec)
+        self.model: Model = model
+        self.codes: list[tuple[slice, Codes]] = _codes_of(model.codec)
         is_number = torch.ones(model.dimension, dtype=torch.bool)
         for place, _ in self.codes:
             is_number[place] = False
-        self.is_number = is_number
+        self.is_number: Tensor = is_number
 
     def __call__(self, points: Floats, condition: NDArray[np.bool_] | None = None) -> Floats:
         """Return the log-density of rows in the units of their coordinates, shape (n,).
@@ -119,7 +119,7 @@ class Density:
     @cached_property
     def _nodes(self) -> tuple[float, ...]:
         """The steps in which the flow is followed, chosen once by rows that the model makes itself."""
-        rows = torch.from_numpy(self.model.sample(_ROWS).astype(np.float64))
+        rows = torch.cat(list(self.model.coordinates(_ROWS))).double().cpu()
         everything = torch.ones(rows.shape[1], dtype=torch.bool)
         return self._follow(rows, everything, self.is_number, None).nodes
 
@@ -234,7 +234,7 @@ class _Part:
 def _codes_of(rows: RowCodec) -> list[tuple[slice, Codes]]:
     """Return where the coordinates of each column of categories are, and what they mean."""
     found, start = [], 0
-    for column in rows.columns:
+    for column in rows.all_columns:
         if isinstance(column, Category | Boolean):
             found.append((slice(start, start + column.width), column.codes))
         start += column.width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ import numpy as np
 
 from diffuscope.data.tables import TableData, read_frame
 from diffuscope.errors import InputError
+from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular import TableQuality, measure_table
+from diffuscope.modalities.tables.generator import TableGenerator
+from diffuscope.model import Model
 from diffuscope.progress import Reporter
-from diffuscope.runs.run import Run
 from diffuscope.seeds import stream_seed
 from diffuscope.training import validation_rows
 
@@ -37,6 +40,8 @@ class TableEvaluation:
         The rows that met; ``held_out`` may be None.
     facts : dict
         How the model was made, in words and numbers.
+    overall : Measured or None
+        The distance of coordinates, which training has printed.
     """
 
     quality: TableQuality
@@ -44,13 +49,20 @@ class TableEvaluation:
     held_out: pd.DataFrame | None
     synthetic: pd.DataFrame
     facts: dict[str, str]
+    overall: Measured | None = None
 
     def __str__(self) -> str:
-        return str(self.quality)
+        first = (
+            "" if self.overall is None else f"sliced Wasserstein distance of coordinates: {self.overall}\n\n"
+        )
+        return f"{first}{self.quality}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what was measured as plain data."""
-        return self.quality.to_json()
+        plain = self.quality.to_json()
+        if self.overall is not None:
+            plain["metrics"] = {"sliced_wasserstein": self.overall.to_json(), **plain["metrics"]}
+        return plain
 
     def plot(self) -> Figure:
         """Draw real and synthetic rows, pairs of columns."""
@@ -89,57 +101,73 @@ class TableEvaluation:
         return files
 
 
-def evaluate_rows(run: Run, held_out: Any, seed: int, reporter: Reporter) -> TableEvaluation:
-    """Measure how like real rows those of a run are: columns, dependence, use, privacy.
+def evaluate_rows(
+    model: Model,
+    data: TableData,
+    generator: TableGenerator,
+    held_out: pd.DataFrame | None,
+    overall: Measured | None,
+    seed: int,
+    reporter: Reporter,
+    facts: Mapping[str, str] | None = None,
+) -> TableEvaluation:
+    """Measure how like real rows those of a model are: columns, dependence, use, privacy.
 
     Parameters
     ----------
-    run : Run
-        Of a table.
-    held_out : table or None
-        Real rows that the run never saw, with the columns of the training data; without them, the rows that
+    model : Model
+    data : TableData
+        What it was trained on.
+    generator : TableGenerator
+    held_out : DataFrame or None
+        Real rows that the model never saw, with the columns of the training data; without them, the rows that
         training held out to know when to stop.
+    overall : Measured or None
+        The distance of coordinates, which training has printed.
     seed : int
     reporter : Reporter
+    facts : mapping, optional
+        How the model was made, in words, for the report.
 
     Raises
     ------
     InputError
-        When the run's data cannot be had, or ``held_out`` has other columns.
+        When ``held_out`` has other columns.
     """
     with reporter.stage("sampling"):
-        train, unseen, synthetic, target = real_and_synthetic(run, held_out, seed)
+        train, unseen, synthetic, target = real_and_synthetic(model, data, generator, held_out, seed)
     with reporter.stage("measuring rows"):
         quality = measure_table(train, unseen, synthetic, target, seed)
-    return TableEvaluation(quality, train, unseen, synthetic, _facts(run, train, unseen))
+    return TableEvaluation(quality, train, unseen, synthetic, _facts(model, train, unseen, facts), overall)
 
 
-def _facts(run: Run, train: pd.DataFrame, unseen: pd.DataFrame | None) -> dict[str, str]:
-    summary, recipe = run.summary, run.recipe
+def _facts(
+    model: Model, train: pd.DataFrame, unseen: pd.DataFrame | None, facts: Mapping[str, str] | None
+) -> dict[str, str]:
+    recipe = model.recipe
     sampling = recipe.sampling
+    weights = sum(p.numel() for p in model.denoiser.network.parameters())
     return {
         "data": str(recipe.data.source or "a table from Python"),
         "training rows": f"{len(train):,}",
         "held-out rows": "none" if unseen is None else f"{len(unseen):,}",
         "recipe": recipe.name,
-        "network": f"{recipe.network.name}, {summary['parameters']:,} weights",
-        "training": f"{summary['steps']:,} steps, {summary['train_seconds']:.1f} s on {summary['device']}",
+        "network": f"{recipe.network.name}, {weights:,} weights",
         "sampling": f"{sampling.name}, {sampling.steps} steps",
         "seed": str(recipe.seed),
-        **{name: str(version) for name, version in summary["versions"].items()},
+        **(facts or {}),
     }
 
 
-def real_and_synthetic(run: Run, held_out: Any = None, seed: int = 0) -> tuple[Any, Any, Any, Any]:
+def real_and_synthetic(
+    model: Model, data: TableData, generator: TableGenerator, held_out: Any = None, seed: int = 0
+) -> tuple[Any, Any, Any, Any]:
     """Return training rows, rows that were held out (or None), as many synthetic ones, and the target's name.
 
-    Synthetic rows have holes where real ones do, row by row: a model fills all.
+    Synthetic rows have missing values where real ones do, row by row: a model fills all.
     """
-    data, rows = run.data, run.table.rows
-    assert isinstance(data, TableData)
     whole = data.frame
-    target = None if rows.target is None or rows.target_at is None else rows.target.names[0]
-    share = run.recipe.training.hold_out
+    share = model.recipe.training.hold_out
     train, unseen = whole, None
     if held_out is not None:
         unseen = read_frame(held_out).data
@@ -151,10 +179,11 @@ def real_and_synthetic(run: Run, held_out: Any = None, seed: int = 0) -> tuple[A
                 )
             unseen = unseen[list(whole.columns)]
     elif share and share * len(whole) >= _LEAST:
-        first, second = validation_rows(len(whole), share, run.recipe.seed)
+        first, second = validation_rows(len(whole), share, model.recipe.seed)
         train, unseen = whole.iloc[first.numpy()], whole.iloc[second.numpy()]
-    synthetic = read_frame(run.sample(max(len(train), _LEAST), seed=stream_seed(seed, "rows") % 2**32)).data
+    request = generator.request({"seed": stream_seed(seed, "rows") % 2**32})
+    synthetic = generator.frame(max(len(train), _LEAST), request)
     if train.isna().any(axis=None):
         chosen = np.random.default_rng(stream_seed(seed, "holes")).integers(len(train), size=len(synthetic))
         synthetic = synthetic.mask(train.isna().to_numpy()[chosen])
-    return train, unseen, synthetic, target
+    return train, unseen, synthetic, data.rows.target_name

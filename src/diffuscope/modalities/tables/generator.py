@@ -1,44 +1,60 @@
-"""What can be asked of a model of rows, in the words of its table?"""
+"""What can a model of a table be asked for? Rows, rows given some columns or y, missing values, densities.
+
+One network serves them all (:mod:`diffuscope.diffusion.masked`). A coordinate that is known stays what it is
+all along; one that is absent is sampled too, by itself, and thrown away.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from diffuscope.data.tables import RowCodec
+from diffuscope.data.columnar import TableWriter, check_writable
+from diffuscope.data.columnar.arrays import names_of
+from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
+from diffuscope.modalities.base import Generator, Writer, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
-from diffuscope.modalities.tables.drawing import drawn
-from diffuscope.model import Model
+from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
+from diffuscope.request import Request
 
-__all__ = ["Draws", "RowModel"]
+__all__ = ["TableCondition", "TableGenerator"]
 
 Floats = NDArray[np.float64]
 
 
-class Draws(NamedTuple):
-    """Rows that are being drawn.
+class TableCondition(NamedTuple):
+    """What is known of rows.
 
     Attributes
     ----------
-    pieces : iterator of ndarray of shape (m, D)
-        Their coordinates.
-    given : dict
-        Names of columns to the values (n,) that were given for them.
+    known : ndarray of shape (n, D)
+        Coordinates, NaN where nothing is known. May be one row that is shown as n: memory stays flat.
+    absent : ndarray of shape (D,), bool
+        Coordinates that are left out where they are not known.
+    columns : dict
+        Names of columns to the values (n,), or (1,) for all rows, that were given for them.
     """
 
-    pieces: Iterator[Floats]
-    given: dict[Any, Any]
+    known: Floats
+    absent: NDArray[np.bool_]
+    columns: dict[Any, Any]
 
 
-class RowModel:
-    """A model whose points are rows of a table.
+class TableGenerator(Generator):
+    """A model whose points are the coordinates of rows.
 
     Parameters
     ----------
@@ -46,59 +62,56 @@ class RowModel:
 
     Attributes
     ----------
-    model : Model
     rows : RowCodec
         What its coordinates mean.
-
-    Raises
-    ------
-    InputError
-        When its points are no rows.
     """
 
+    conditions: ClassVar[tuple[str, ...]] = ("y", "given")
+    unit: ClassVar[str] = "rows"
+
     def __init__(self, model: Model) -> None:
-        if model.rows is None:
-            raise InputError(
-                "This is a model of points, not of a table's rows.", "Train it with the recipe 'table'."
-            )
-        self.model = model
-        self.rows: RowCodec = model.rows
+        super().__init__(model)
+        assert isinstance(model.codec, RowCodec)
+        self.rows: RowCodec = model.codec
 
     @cached_property
     def density(self) -> Density:
         """The density of its rows."""
         return Density(self.model)
 
-    def draws(
-        self,
-        n: int,
-        *,
-        y: Any = None,
-        given: Mapping[Any, Any] | None = None,
-        with_target: bool = False,
-        guidance: float = 1.0,
-        seed: int = 0,
-        **wanted: Any,
-    ) -> Draws:
-        """Draw rows, see :meth:`diffuscope.DiffusionModel.sample`; memory stays flat where values are shared.
+    def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return options with the values of columns, and of the target, in their types."""
+        read = dict(options)
+        if "given" in options:
+            read["given"] = {
+                name: self.rows.read_value(name, text) for name, text in options["given"].items()
+            }
+        if "y" in options and self.rows.target is not None:
+            read["y"] = self.rows.read_value(str(self.rows.target.names[0]), options["y"])
+        return read
+
+    # --- rows -----------------------------------------------------------------------------------------------
+
+    def conditional(
+        self, request: Request, condition: Mapping[str, Any], n: int, with_target: bool = True
+    ) -> Request:
+        """Return the request with what is known of n rows.
 
         Parameters
         ----------
-        given : mapping, optional
-            The target may be among them.
+        condition : mapping
+            ``y``: a value of the target for all rows, or one for each. ``given``: names of columns, the
+            target's among them, to a value for all rows, or one for each.
+        n : int
         with_target : bool
-            Whether the target is drawn where it is not given; otherwise it has no say.
-        **wanted
-            ``sampler``, ``steps`` and others of :meth:`Model.sample`.
+            Whether the target is sampled where it is not known; otherwise it is left out.
         """
-        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-            raise InputError(
-                f"Invalid value for 'n_samples': {n!r} rows cannot be drawn.", "Ask for at least 1."
-            )
-        rows, given = self.rows, dict(given or {})
+        rows, y, given = self.rows, condition.get("y"), dict(condition.get("given", {}))
         target = None if rows.target is None else rows.target.names[0]
         if y is None and target in given and target not in rows.features.slices:
             y = given.pop(target)
+        if y is None:
+            refuse_guidance(request)
         shared = (y is None or _is_one(y)) and all(map(_is_one, given.values()))
         count = 1 if shared else int(n)
         columns = rows.columns_given(given, count)
@@ -108,48 +121,118 @@ class RowModel:
         if y is not None:
             known[:, rows.is_target] = rows.encode_target(y, count)
         absent = rows.is_target & (not with_target)
-        pieces = drawn(
-            self.model,
-            np.broadcast_to(known, (int(n), rows.width)),
-            absent,
-            seed=seed,
-            guiding=rows.is_target,
-            guidance=guidance,
-            **wanted,
-        )
-        return Draws(pieces, columns)
+        return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
-    def sample(
-        self, n: int, *, reporter: Reporter | None = None, **wanted: Any
-    ) -> tuple[Floats, dict[Any, Any]]:
-        """Draw rows as :meth:`draws` does; return their coordinates (n, D), and the given columns (n,)."""
-        pieces, given = self.draws(n, **wanted)
-        with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
-            points = np.concatenate(list(_counted(pieces, bar)))
-        return points, _repeated(given, n)
+    def conditioned(self, request: Request, n: int) -> Conditioned | None:
+        """Return what gives the denoisers of rows of which something is known or absent.
 
-    def tables(self, n: int, *, reporter: Reporter | None = None, **wanted: Any) -> Iterator[Any]:
-        """Draw rows with their target, as tables of some of them each; memory stays flat for any n."""
-        pieces, given = self.draws(n, with_target=True, **wanted)
+        Raises
+        ------
+        InputError
+            When the model's network was not trained for that.
+        """
+        condition: TableCondition | None = request.condition
+        if condition is None:
+            return None
+        known, absent, _ = condition
+        observed = ~np.isnan(known)
+        if not observed.any() and not absent.any():
+            return None
+        denoiser = self.model.denoiser
+        if not isinstance(denoiser, MaskedDenoiser):
+            raise InputError(
+                "This model's network was not trained for rows of which something is known or missing.",
+                "Fit it with partial above 0 (the recipe 'table').",
+            )
+        every = np.broadcast_to(known, (n, known.shape[1]))
+        scale = 1.0 if request.guidance is None else request.guidance
+        guides = torch.from_numpy(self.rows.is_target & observed.all(axis=0))
+        interval = request.interval or (0.0, np.inf)
+
+        def of_rows(start: int, stop: int) -> DenoiserLike:
+            here = every[start:stop]
+            some = torch.from_numpy(~np.isnan(here))
+            values = torch.from_numpy(np.nan_to_num(here)).float()
+            parts = (values, some, torch.from_numpy(absent) & ~some)
+            mask = Mask(*(part.to(self.model.device) for part in parts))
+            if scale == 1 or not guides.any():
+                return denoiser.conditioned(mask)
+            return denoiser.guided(mask, guides.to(self.model.device), scale, *interval)
+
+        return of_rows
+
+    def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
+        """Sample coordinates (m, D), float64, piece by piece, with what is known as it was."""
+        condition: TableCondition | None = request.condition
         start = 0
+        for x in super().coordinates(n, request):
+            piece = x.double().cpu()
+            if condition is not None:
+                stop = start + len(piece)
+                every = np.broadcast_to(condition.known, (n, condition.known.shape[1]))
+                known = torch.from_numpy(np.array(every[start:stop]))
+                piece, start = piece.where(known.isnan(), known), stop
+            yield piece
+
+    def points(self, n: int, request: Request, reporter: Reporter | None = None) -> Floats:
+        """Sample coordinates (n, D), all finite."""
         with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
-            for points in _counted(pieces, bar):
-                stop = start + len(points)
-                here = {name: values.iloc[start:stop] for name, values in given.items() if len(values) > 1}
-                shared = {name: values for name, values in given.items() if len(values) == 1}
-                yield self.rows.join(points, {**here, **_repeated(shared, len(points))})
-                start = stop
+            pieces, done = [], 0
+            for x in self.coordinates(n, request):
+                pieces.append(self.finite(x).numpy())
+                done += len(x)
+                bar.update(done)
+        return np.concatenate(pieces)
+
+    def given_columns(self, n: int, request: Request) -> dict[Any, Any]:
+        """Return the columns (n,) that were given."""
+        condition: TableCondition | None = request.condition
+        return {} if condition is None else _repeated(condition.columns, n)
+
+    def sample(self, n: int, request: Request) -> Any:
+        """Sample rows with their target, as a table of the kind that was trained on."""
+        return self.rows.decode(self.points(n, request), self.given_columns(n, request))
+
+    def batches(self, n: int, request: Request) -> Iterator[Any]:
+        """Sample rows with their target, as tables of some of them each; memory stays flat for any n."""
+        condition: TableCondition | None = request.condition
+        columns = {} if condition is None else condition.columns
+        start = 0
+        for x in self.coordinates(n, request):
+            stop = start + len(x)
+            here = {name: v.iloc[start:stop] for name, v in columns.items() if len(v) > 1}
+            shared = {name: v for name, v in columns.items() if len(v) == 1}
+            yield self.rows.decode(self.finite(x).numpy(), {**here, **_repeated(shared, len(x))})
+            start = stop
+
+    def trajectory(self, n: int, request: Request) -> list[Any]:
+        """Sample, and return all states as tables, from noise to rows."""
+        return [self.rows.decode(state.x.double().cpu().numpy()) for state in self.states(n, request)]
+
+    def frame(self, n: int, request: Request) -> Any:
+        """Sample a DataFrame."""
+        return read_frame(self.sample(n, request)).data
+
+    def check_path(self, path: Path, n: int) -> None:
+        """Make sure that rows can be written there."""
+        check_writable(path)
+
+    def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
+        """Return what writes n rows to .csv, .tsv, .parquet, or numbers to .npy and .npz."""
+        frame = read_frame(first).data
+        return _FrameWriter(path, n, frame.shape[1], names_of(frame))
+
+    # --- what is missing ------------------------------------------------------------------------------------
 
     def fill(
         self,
         X: Any,
         y: Any = None,
+        request: Request | None = None,
         *,
         n_draws: int = 1,
         with_target: bool = False,
-        seed: int = 0,
         reporter: Reporter | None = None,
-        **wanted: Any,
     ) -> list[Floats]:
         """Draw what is missing of rows given the rest; return the coordinates of each draw, (n, D).
 
@@ -157,28 +240,47 @@ class RowModel:
         ----------
         X, y
             y may be missing for some rows.
+        request : Request, optional
         n_draws : int
         with_target : bool
-            Whether a y that is missing is drawn too; otherwise it has no say.
+            Whether a y that is missing is drawn too; otherwise it is left out.
         """
         if n_draws < 1:
-            raise InputError(f"n_draws = {n_draws!r} is not above 0.", "Ask for at least one draw.")
+            raise InputError(f"n_draws = {n_draws!r} is not above 0.", "Take at least one draw.")
         rows = self.rows
-        known = rows.encode(X, y)
-        absent = rows.is_target & (not with_target)
-        holes = np.isnan(known[:, ~absent]).any(axis=1)
+        return self.completed(
+            rows.encode(X, y), rows.is_target & (not with_target), request or Request(), n_draws, reporter
+        )
+
+    def completed(
+        self,
+        known: Floats,
+        absent: NDArray[np.bool_],
+        request: Request,
+        n_draws: int = 1,
+        reporter: Reporter | None = None,
+    ) -> list[Floats]:
+        """Draw the missing coordinates (NaN) of points (n, D) given the others; one array for each draw."""
+        missing = np.isnan(known[:, ~absent]).any(axis=1)
         draws = [np.nan_to_num(known) for _ in range(n_draws)]
-        if holes.any():
-            many = np.tile(known[holes], (n_draws, 1))
-            pieces = drawn(self.model, many, absent, seed=seed, **wanted)
-            with (reporter or Reporter(False)).bar("filling", len(many), "rows") as bar:
-                filled = np.concatenate(list(_counted(pieces, bar)))
+        if missing.any():
+            many = np.tile(known[missing], (n_draws, 1))
+            request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
+            filled = self.points(len(many), request, reporter)
             for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
-                draw[holes] = part
+                draw[missing] = part
         return draws
 
-    def impute(self, frame: Any, *, n_draws: int = 1, average: bool = False, **wanted: Any) -> list[Any]:
-        """Fill the holes of a pandas table that may have the target among its columns, which is filled too.
+    def impute(
+        self,
+        frame: Any,
+        *,
+        n_draws: int = 1,
+        average: bool = False,
+        reporter: Reporter | None = None,
+        **options: Any,
+    ) -> list[Any]:
+        """Fill missing values of a pandas table; the target is filled too where it is among the columns.
 
         Parameters
         ----------
@@ -186,8 +288,9 @@ class RowModel:
             In any order of columns, which is kept.
         n_draws, average
             See :meth:`diffuscope.DiffusionModel.impute`.
-        **wanted
-            Of :meth:`fill`.
+        reporter : Reporter, optional
+        **options
+            ``sampler``, ``steps``, ``seed`` and others of :class:`~diffuscope.request.Request`.
 
         Returns
         -------
@@ -195,10 +298,11 @@ class RowModel:
             One of each draw, or one of their average.
         """
         rows, y, X = self.rows, None, frame
-        target = None if rows.target is None or rows.target_at is None else rows.target.names[0]
+        request = self.request(options)
+        target = rows.target_name
         if target is not None and target in frame.columns:
             X, y = frame.drop(columns=target), frame[target]
-        draws = self.fill(X, y, n_draws=n_draws, with_target=y is not None, **wanted)
+        draws = self.fill(X, y, request, n_draws=n_draws, with_target=y is not None, reporter=reporter)
         filled = []
         for some in [draws] if average else [[draw] for draw in draws]:
             table = rows.fill(X, some)
@@ -207,15 +311,39 @@ class RowModel:
             filled.append(table[list(frame.columns)])
         return filled
 
-    def log_density(self, X: Any, y: Any = None) -> Floats:
-        """Return log-densities (n,) of rows in nats, given their y if there is one."""
+    # --- densities ------------------------------------------------------------------------------------------
+
+    def log_density(self, data: Any, y: Any = None, **options: Any) -> Floats:
+        """Return log-densities (n,) of rows in nats, of all their columns, or given their y.
+
+        Parameters
+        ----------
+        data : table of shape (n, d) or (n, d + 1)
+            Missing values are left out of the density. Where the target is among the columns it is part of
+            it.
+        y : array_like of shape (n,), optional
+            The density is that of the others given it.
+        """
+        for word in options:
+            raise InputError(f"The density of rows has no option {word!r}.", "Leave it out; y is one.")
         rows = self.rows
+        X, target = rows.parted(data, y)
         condition = None if y is None else rows.is_target
-        return self.density(rows.encode(X, y), condition) + rows.log_volume(X)
+        return self.density(rows.encode(X, target), condition) + rows.log_abs_det_jacobian(
+            X, target if y is None else None
+        )
 
     def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
         """Return rows without the noise of their numbers, see :mod:`.denoising`."""
         return denoise_table(self.model, X, noise_std, seed)
+
+
+class _FrameWriter(TableWriter):
+    """Writes tables of any kind as data frames."""
+
+    def append(self, chunk: Any) -> None:
+        """Write the next rows."""
+        super().append(read_frame(chunk).data)
 
 
 def _is_one(value: Any) -> bool:
@@ -226,11 +354,3 @@ def _repeated(given: Mapping[Any, Any], n: int) -> dict[Any, Any]:
     """Return given columns of one value as columns of n."""
     first = np.zeros(n, dtype=int)
     return {name: values.iloc[first] if len(values) == 1 else values for name, values in given.items()}
-
-
-def _counted(pieces: Iterator[Floats], bar: Any) -> Iterator[Floats]:
-    done = 0
-    for piece in pieces:
-        done += len(piece)
-        bar.update(done)
-        yield piece

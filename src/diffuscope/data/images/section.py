@@ -1,0 +1,34 @@
+"""The section ``[data]`` of a recipe for images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from diffuscope.data.section import DataSection
+
+__all__ = ["ImagesSection"]
+
+
+class ImagesSection(DataSection):
+    """Where images come from, and how they are read."""
+
+    kind: Literal["images"] = "images"
+    image_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Height and width that images of a folder are brought to; None: what suits most of them."""
+    channels: Literal[1, 3] | None = None
+    """Whether such images are grey or in colour; None: grey if all are."""
+    skip_broken: bool = False
+    """Whether files that are no images are left out instead of refused."""
+    flip: bool = False
+    """Whether images are mirrored at random in training."""
+    labels: bool = True
+    """Whether the model is conditioned on the classes of labelled images."""
+    classes: tuple[str, ...] = ()
+    """The names of these classes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes that a network can be conditioned on."""
+        return self.classes

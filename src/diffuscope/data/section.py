@@ -1,0 +1,38 @@
+"""The section ``[data]`` of a recipe: where data comes from. Each kind of data adds settings of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["DataSection"]
+
+
+class DataSection(BaseModel):
+    """What every kind of data has.
+
+    Attributes
+    ----------
+    kind : str
+        A name in :data:`diffuscope.data.registry.KINDS`.
+    class_names : tuple of str
+        Classes that a network can be conditioned on.
+    categorical : bool
+        Whether coordinates may be those of categories (:class:`diffuscope.diffusion.masked.Choices`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    categorical: ClassVar[bool] = False
+
+    kind: str
+    source: str | None = None
+    """Name of a built-in set or path; None: data handed over from Python."""
+    size: Annotated[int, Field(ge=1)] | None = None
+    """How many: points of a built-in set or of a function that draws them, or a random part of images."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes that a network can be conditioned on."""
+        return ()

@@ -1,0 +1,448 @@
+"""What is a kind of data to the rest of the package? One object that answers all that depends on it.
+
+:class:`Modality` knows how data of its kind is loaded, trained on, measured and drawn; :class:`Generator`
+what a trained model of it can be asked for. No other module knows which kinds there are
+(:mod:`diffuscope.modalities.registry`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.data.base import Codec, Dataset
+from diffuscope.data.section import DataSection
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.masked import MaskedDenoiser
+from diffuscope.diffusion.samplers import SamplingState
+from diffuscope.errors import InputError, RunError
+from diffuscope.modalities.flattened import Flattened
+from diffuscope.modalities.reference import Measurable, Points, Reference
+from diffuscope.model import Conditioned, Model
+from diffuscope.progress import Reporter
+from diffuscope.recipes import Recipe
+from diffuscope.request import Request, read_request
+from diffuscope.training import BatchSource, LossLike, Resident
+
+if TYPE_CHECKING:
+    from diffuscope.modalities.figures import Figures
+
+__all__ = ["Evaluation", "Generator", "Modality", "Writer", "numbered"]
+
+
+class Writer(Protocol):
+    """Writes samples batch by batch into one file or folder, whole or not at all."""
+
+    def __enter__(self) -> Any:
+        """Open it."""
+        ...
+
+    def append(self, batch: Any, /) -> None:
+        """Write the next samples."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close it."""
+        ...
+
+
+class Evaluation(Protocol):
+    """What came of an evaluation; it prints as a table."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, ...}`` as plain data."""
+        ...
+
+    def save(self, folder: str | Path, report: bool = False) -> list[Path]:
+        """Write ``evaluation.json`` and pictures into a folder; return what a person may want to look at."""
+        ...
+
+
+class Generator:
+    """What a trained model of one kind can be asked for; this one draws, unconditionally.
+
+    Parameters
+    ----------
+    model : Model
+
+    Attributes
+    ----------
+    conditions : tuple of str
+        The words of a condition, such as ``y``.
+    unit : str
+        What one calls its samples.
+    drawn_suffixes : tuple of str
+        Files that samples are drawn into as a figure, in place of being written.
+    """
+
+    conditions: ClassVar[tuple[str, ...]] = ("y",)
+    unit: ClassVar[str] = "points"
+    drawn_suffixes: ClassVar[tuple[str, ...]] = (".png", ".svg", ".pdf")
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return options whose condition was typed as text, with values in the types of the data."""
+        return options
+
+    def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
+        """Read keyword arguments as a request for n samples.
+
+        Raises
+        ------
+        InputError
+            When a word is unknown, or a value is not valid.
+        """
+        request, condition = read_request(options, self.model.recipe.sampling.name, self.conditions)
+        return self.conditional(request, condition, n)
+
+    def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
+        """Return the request with its condition, in this kind's own type."""
+        for word in condition:
+            raise InputError(
+                f"This model is unconditional: it was trained without classes or a target, so {word}= has no "
+                "meaning.",
+                f"Leave {word} out, or train on data with classes or a target.",
+            )
+        refuse_guidance(request)
+        return request
+
+    def conditioned(self, request: Request, n: int) -> Conditioned | None:
+        """Return what gives the conditioned denoisers of pieces of n samples; None: the model's own."""
+        return None
+
+    def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
+        """Sample in pieces, in the units of the model; memory stays flat for any n."""
+        return self.model.coordinates(n, request, self.conditioned(request, n))
+
+    def batches(self, n: int, request: Request) -> Iterator[Any]:
+        """Sample in pieces, in the units of the data; memory stays flat for any n."""
+        for x in self.coordinates(n, request):
+            yield self.model.codec.decode(self.finite(x))
+
+    def sample(self, n: int, request: Request) -> Any:
+        """Sample n points, rows or images, in the units of the data."""
+        return np.concatenate(list(self.batches(n, request)))
+
+    def states(self, n: int, request: Request) -> list[SamplingState]:
+        """Sample, and return all states, in the units of the model."""
+        return self.model.trajectory(n, request, self.conditioned(request, n))
+
+    def trajectory(self, n: int, request: Request) -> Any:
+        """Sample, and return all states in the units of the data, from noise to samples.
+
+        Returns
+        -------
+        ndarray of shape (steps + 1, n, ...), or list of steps + 1 tables
+        """
+        return np.stack([self.model.codec.decode(state.x) for state in self.states(n, request)])
+
+    def finite(self, x: Tensor) -> Tensor:
+        """Return samples as they are, once all of them are finite.
+
+        Raises
+        ------
+        RunError
+            When one is not.
+        """
+        if not x.isfinite().all():
+            raise RunError(
+                f"The model's {self.unit} are not all finite.",
+                "Try another sampler or more steps, or train it longer.",
+            )
+        return x
+
+    def count(self, options: Mapping[str, Any]) -> int:
+        """Return how many samples are drawn by default, with such keyword arguments."""
+        return 10_000
+
+    @abstractmethod
+    def check_path(self, path: Path, n: int) -> None:
+        """Make sure that n samples can be written to ``path``, before any work is done.
+
+        Raises
+        ------
+        InputError
+            When the format is not known.
+        """
+        ...
+
+    @abstractmethod
+    def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
+        """Return what writes n samples, of which ``first`` are the first, to a file."""
+        ...
+
+    def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
+        """Return log-densities (n,) in nats, in the units of the data."""
+        return self.model.log_density(data, **options)
+
+    def frame(self, n: int, request: Request) -> Any:
+        """Sample a DataFrame with the columns of the data."""
+        import pandas as pd
+
+        columns = self.model.columns
+        return pd.DataFrame(self.sample(n, request), columns=None if columns is None else list(columns))
+
+
+class Modality(ABC):
+    """A kind of data.
+
+    Attributes
+    ----------
+    name : str
+        A key of :data:`diffuscope.data.registry.KINDS`, the ``kind`` of recipes, codecs and data sets.
+    unit : str
+        What one calls its samples: points, rows, images.
+    recipe_hint : str
+        What recipe to take for data of this kind.
+    measured_in : str
+        What the distance of samples from data is taken of, for people; "" for the data itself.
+    evaluation_options : tuple of str
+        Options of :func:`diffuscope.evaluate` that have a meaning here.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+    recipe_hint: ClassVar[str]
+    measured_in: ClassVar[str] = ""
+    evaluation_options: ClassVar[tuple[str, ...]] = ()
+
+    # --- data ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def accepts(self, source: Any) -> bool:
+        """Whether a source is of this kind, at a glance."""
+
+    def reads(self, source: Any) -> bool:
+        """Whether :meth:`load` takes a source where a recipe names this kind."""
+        return self.accepts(source)
+
+    @abstractmethod
+    def default_recipe(self, source: Any) -> str:
+        """Return the name of the recipe that a source is trained by."""
+
+    @abstractmethod
+    def load(self, source: Any, section: DataSection, seed: int) -> Dataset:
+        """Load data as a recipe's section says.
+
+        Raises
+        ------
+        InputError, FormatError
+            When it cannot be read, or cannot be learned from.
+        """
+
+    def adopt(self, data: Dataset, section: DataSection, seed: int) -> Dataset:
+        """Return data of another kind as data of this one.
+
+        Raises
+        ------
+        InputError
+            When that is not possible.
+        """
+        raise InputError(
+            f"This recipe is for data of the kind {self.name!r}, and the data is of the kind {data.kind!r}.",
+            f"Leave the recipe out, or give {self.unit}.",
+        )
+
+    @abstractmethod
+    def reload(self, source: Any, model: Model) -> Dataset:
+        """Load data for a trained model: in its shape and with its codec."""
+
+    def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
+        """Return held-out data, from a path or an object, as :meth:`reference` takes it."""
+        return self.reload(source, model).x
+
+    def check_changes(self, data: Dataset, changes: Mapping[str, Any]) -> None:
+        """Refuse a size or a noise for data that has its own.
+
+        Raises
+        ------
+        InputError
+            When ``data.size`` or ``data.noise`` are set and do not apply.
+        """
+        kind = data.source["kind"]
+        for key, kinds in (("data.size", ("builtin", "callable")), ("data.noise", ("builtin",))):
+            if changes.get(key) is not None and kind not in kinds:
+                raise InputError(
+                    f"{key} = {changes[key]} applies to built-in sets, not to data of your own.",
+                    "Leave it out.",
+                )
+
+    def describe(self, data: Dataset, section: DataSection) -> dict[str, Any]:
+        """Return what the recipe says of the data once it is read, as changes to the recipe."""
+        source, kind = data.source, data.source["kind"]
+        if kind == "builtin":
+            return {f"data.{to}": source[key] for to, key in _BUILTIN}
+        path = str(Path(source["path"]).resolve()) if kind == "file" else None
+        size = source["size"] if kind == "callable" else None
+        return {"data.source": path, "data.size": size, "data.noise": None}
+
+    def tune(self, recipe: str, data: Dataset) -> dict[str, Any]:
+        """Return changes by which the recipe of that name suits the size of the data."""
+        return {}
+
+    def keep(self, data: Dataset, folder: Path) -> Path:
+        """Write data that was handed over from Python into a folder; return the file."""
+        return numbered(folder, data)
+
+    def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
+        """Read what :meth:`keep` wrote; ``about`` has its name, columns and source."""
+        x = np.load(path, allow_pickle=False)
+        columns = None if about["columns"] is None else tuple(about["columns"])
+        return Dataset(about["name"], x, columns, None, dict(about["source"]))
+
+    # --- training ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def codec(self, data: Dataset, section: DataSection) -> Codec:
+        """Return the map between the units of the data and the model's."""
+
+    def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
+        """Return where batches of training come from."""
+        return Resident(codec.encode(data.x).to(device))
+
+    def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
+        """Set what of a denoiser is not learned step by step, from the data of training."""
+        if isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:
+            assert isinstance(source, Resident)
+            denoiser.factors.fit(source.x)
+
+    def loss(self, loss: LossLike, denoiser: Denoiser, codec: Codec) -> LossLike:
+        """Return the loss as it suits the coordinates."""
+        return loss
+
+    # --- a trained model -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def generator(self, model: Model) -> Generator:
+        """Return what the model can be asked for."""
+
+    @abstractmethod
+    def measurable(self, data: Dataset, codec: Codec, reporter: Reporter | None = None) -> Measurable:
+        """Return the map from points of the model to points whose distance is measured."""
+
+    @abstractmethod
+    def reference(
+        self, data: Dataset, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
+    ) -> Reference:
+        """Return real points that samples are compared with, in clouds of n, or of as many as there are."""
+
+    def measured_request(self, model: Model, reference: Reference, request: Request) -> Request:
+        """Return the request for samples that meet a reference: with its seed, and its classes."""
+        return dataclasses.replace(request, seed=reference.sampling_seed)
+
+    def clouds(
+        self,
+        model: Model,
+        reference: Reference,
+        measure: Measurable,
+        request: Request | None = None,
+        reporter: Reporter | None = None,
+    ) -> list[Points]:
+        """Sample a cloud for each real one of a reference, normalised; see :meth:`sampled`."""
+        return reference.clouds(measure(self.sampled(model, reference, request, reporter)))
+
+    def sampled(
+        self,
+        model: Model,
+        reference: Reference,
+        request: Request | None = None,
+        reporter: Reporter | None = None,
+    ) -> Tensor:
+        """Sample the points of the clouds that meet a reference, in the units of the model.
+
+        Raises
+        ------
+        RunError
+            When a sample is not finite.
+        """
+        request = self.measured_request(model, reference, request or Request())
+        pieces, done = [], 0
+        with (reporter or Reporter(False)).bar("sampling to measure", reference.samples, self.unit) as bar:
+            for x in self.generator(model).coordinates(reference.samples, request):
+                if not x.isfinite().all():
+                    raise RunError(
+                        "The trained model's samples are not all finite, so nothing can be measured; the "
+                        "model is kept.",
+                        "Try another sampler (diffuscope sample RUN --sampler NAME), or train longer.",
+                    )
+                pieces.append(x)
+                done += len(x)
+                bar.update(done)
+        return torch.cat(pieces)
+
+    @abstractmethod
+    def figures(self, model: Model, data: Dataset | None) -> Figures:
+        """Return what draws the model; without data only its samples."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        model: Model,
+        data: Dataset,
+        reference: Reference,
+        clouds: list[Points],
+        held_out: Any,
+        seed: int,
+        reporter: Reporter,
+        **options: Any,
+    ) -> Evaluation:
+        """Measure the model's samples by all metrics of this kind.
+
+        Parameters
+        ----------
+        reference, clouds
+            Real points, and the model's samples that meet them: what training has printed.
+        held_out : object
+            As :meth:`held_out` returns it.
+        **options
+            Of :func:`diffuscope.evaluate`, those that were given.
+        """
+
+    @abstractmethod
+    def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
+        """Return model and data as points (n, d), for a diagnosis."""
+
+    def training_notes(self, data: Dataset) -> tuple[str, ...]:
+        """Return what a person should know of how the data was read."""
+        return ()
+
+    def next_command(self, path: Path, model: Model) -> str:
+        """Return what to type after a training."""
+        return f"sample {path} -n 1000 -o samples.csv"
+
+
+_BUILTIN = (("source", "name"), ("size", "size"), ("noise", "noise"))
+
+
+def refuse_guidance(request: Request) -> None:
+    """Refuse guidance where there is no condition."""
+    if request.guidance not in (None, 1):
+        raise InputError(
+            "Guidance amplifies a condition, and there is none.", "Give y as well, or leave guidance at 1."
+        )
+    if request.interval is not None:
+        raise InputError("An interval is where guidance acts, and there is none.", "Give guidance as well.")
+
+
+def numbered(folder: Path, data: Dataset) -> Path:
+    """Write the points of a data set as FOLDER/DIGEST.npy, unless they are there; return the file."""
+    from diffuscope.files import atomic_write
+
+    path = folder / f"{data.digest()[:16]}.npy"
+    if not path.is_file():
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.save(file, data.x, allow_pickle=False)
+    return path

@@ -1,0 +1,270 @@
+"""Which figures does a run make? The data, its way into noise and back, the samples, the loss, and GIFs.
+
+:mod:`diffuscope.plots` draws; this module says what. A kind of data says how its points are shown.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.data.base import Dataset
+from diffuscope.diffusion.process import q_sample
+from diffuscope.diffusion.samplers import SamplingState
+from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.files import atomic_write
+from diffuscope.metrics import Measured
+from diffuscope.model import Model
+from diffuscope.plots import GENERATED, NOISE, State, plot_loss, save_figure
+from diffuscope.request import Request
+from diffuscope.seeds import stream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from diffuscope.modalities.base import Generator
+
+__all__ = ["SHOWN", "Figures", "loss_figure"]
+
+SHOWN = 10_000
+_ROW = 10  # moments of a trajectory in one row
+_BOARD = 2_000
+
+
+class Figures(ABC):
+    """Draws a model: one method a figure, and all of them into a run directory.
+
+    Parameters
+    ----------
+    model : Model
+    generator : Generator
+    data : Dataset or None
+        What it was trained on; None where that is not at hand: then only samples are drawn.
+    """
+
+    measured = "sliced Wasserstein distance"
+    sample_files: tuple[str, ...] = ("samples.png",)
+
+    def __init__(self, model: Model, generator: Generator, data: Dataset | None) -> None:
+        self.model, self.generator, self.data = model, generator, data
+
+    # --- what a kind of data says ---------------------------------------------------------------------------
+
+    @cached_property
+    @abstractmethod
+    def shown(self) -> Any:
+        """Some of the data, as the codec encodes it; needs the data."""
+
+    @abstractmethod
+    def encoded(self, shown: Any) -> Tensor:
+        """Return some of the data in the units of the model, (n, ...), finite."""
+
+    def display(self, x: Tensor) -> NDArray[Any]:
+        """Return points (n, ...) of the model as the arrays that are drawn."""
+        return np.asarray(self.model.codec.decode(x))
+
+    @property
+    @abstractmethod
+    def limits(self) -> NDArray[np.float64] | None:
+        """The points (n, d) that set the axes; None where they cannot be had or are not needed."""
+
+    def sampled(self) -> tuple[int, Request]:
+        """Return how many samples are drawn for the figures, and under which condition."""
+        return SHOWN, Request()
+
+    @abstractmethod
+    def draw_data(self) -> Figure:
+        """Draw the data."""
+
+    @abstractmethod
+    def draw_states(self, states: Sequence[State], label: str = "") -> Figure:
+        """Draw ten moments of a trajectory from noise in one row."""
+
+    @abstractmethod
+    def draw_forward(self, states: Sequence[State]) -> Figure:
+        """Draw ten moments on the way into noise."""
+
+    @abstractmethod
+    def draw_samples(
+        self, samples: Any, caption: str | None = None, request: Request | None = None
+    ) -> Figure:
+        """Draw samples, beside the data where it is at hand."""
+
+    # --- trajectories ---------------------------------------------------------------------------------------
+
+    def states(self, seed: int) -> list[SamplingState]:
+        """Sample for the figures, and return all states."""
+        n, request = self.sampled()
+        return self.generator.states(n, _with_seed(request, seed))
+
+    def forward(self, frames: int, seed: int) -> list[State]:
+        """Noise the data to ``frames`` levels, each drawn anew from q(x_t | x_0)."""
+        levels, names = self._forward_levels(frames)
+        x_0 = self.encoded(self.shown)
+        generator = stream(seed, "forward")
+        states = []
+        for i, name in enumerate(names):
+            level = levels.at(i)
+            noisy = q_sample(x_0, level, torch.randn(x_0.shape, generator=generator))
+            states.append(State(self._shown(noisy, level), name, (i + 1) / len(names)))
+        return states
+
+    def _forward_levels(self, frames: int) -> tuple[NoiseLevel, list[str]]:
+        """Choose levels, and their names: steps counted from 1, or times."""
+        schedule = self.model.denoiser.schedule
+        if schedule.discrete:
+            last = int(schedule.t_max)
+            if self.model.recipe.pictures.forward == "first_steps":
+                t = torch.arange(min(frames, last + 1))
+            else:
+                t = torch.linspace(0, last, min(frames, last + 1)).round().long()
+            return schedule(t), [rf"$q(\mathbf{{x}}_{{{int(step) + 1}}})$" for step in t]
+        # From data to noise in equal steps of the angle arctan(sigma / alpha), which looks even.
+        ends = schedule(torch.tensor([schedule.t_min, schedule.t_max])).ratio.atan()
+        angle = torch.linspace(ends[0].item(), ends[1].item(), frames, dtype=torch.float64)
+        levels = schedule.at_ratio(angle.tan())
+        return levels, [rf"$q(\mathbf{{x}}_{{t}}),\ t = {t:.2g}$" for t in levels.t.tolist()]
+
+    def reverse(self, trajectory: Sequence[SamplingState]) -> list[State]:
+        """Turn a trajectory into pictures; every state, the start first."""
+        steps, discrete = len(trajectory) - 1, self.model.denoiser.schedule.discrete
+        return [
+            State(self._shown(state.x, state.level), _reverse_name(state.level, discrete), state.step / steps)
+            for state in trajectory
+        ]
+
+    def row(self, trajectory: Sequence[SamplingState]) -> list[State]:
+        """Choose ten moments of a trajectory, equally many steps apart, the last of them the samples."""
+        last = len(trajectory) - 1
+        steps = [round(i * last / _ROW) for i in range(1, _ROW + 1)]
+        states = {step: self.reverse_at(trajectory, step) for step in set(steps)}
+        return [states[step] for step in steps]
+
+    def reverse_at(self, trajectory: Sequence[SamplingState], step: int) -> State:
+        """Turn one state of a trajectory into a picture."""
+        state, discrete = trajectory[step], self.model.denoiser.schedule.discrete
+        name = _reverse_name(state.level, discrete)
+        return State(self._shown(state.x, state.level), name, state.step / (len(trajectory) - 1))
+
+    def moving(self, trajectory: Sequence[SamplingState]) -> list[State]:
+        """Choose the states of the reverse GIF: every so-many-th from the noise on, and the samples."""
+        every, last = self.model.recipe.pictures.reverse_every, len(trajectory) - 1
+        return [self.reverse_at(trajectory, i) for i in range(len(trajectory)) if i % every == 0 or i == last]
+
+    def _shown(self, x: Tensor, level: NoiseLevel) -> NDArray[Any]:
+        """Return points as they are drawn, at most as wide as data of variance 1 (matters where α = 1)."""
+        width = math.hypot(level.alpha.item(), level.sigma.item())
+        return self.display(x / max(1.0, width))
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def save_epoch(self, folder: Path, epoch: int) -> None:
+        """Write the row of a model in training, ``figures/epoch_01000.png``."""
+        row = self.row(self.states(self.model.recipe.seed))
+        figure = self.draw_states(row, f"epoch {epoch}")
+        save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
+
+    def save(self, folder: Path, quality: Measured, metrics: Sequence[Mapping[str, float]]) -> None:
+        """Write all figures of a finished run.
+
+        Parameters
+        ----------
+        folder : Path
+            The run directory: figures/*.png, forward.gif, reverse.gif, and diffusion.gif if ``joined``.
+        quality : Measured
+            Of its samples, for the caption.
+        metrics : sequence of mappings
+            The lines of metrics.jsonl.
+        """
+        pictures, seed, figures = self.model.recipe.pictures, self.model.recipe.seed, folder / "figures"
+        trajectory = self.states(seed)
+        save_figure(self.draw_data(), figures / "dataset.png")
+        save_figure(self.draw_forward(self.forward(_ROW, seed)), figures / "forward.png")
+        epochs = sorted(figures.glob("epoch_*.png"))
+        save_figure(self.draw_states(self.row(trajectory), "end"), figures / "reverse.png")
+        _stack([*epochs, figures / "reverse.png"], figures / "epochs.png")
+        samples = self.model.codec.decode(trajectory[-1].x)
+        caption = f"{self.measured} {quality}"
+        drawn = self.draw_samples(samples, caption, self.sampled()[1])
+        for name in self.sample_files:
+            save_figure(drawn, figures / name)
+        save_figure(loss_figure(metrics), figures / "loss.png")
+
+        forward = self.forward(pictures.forward_frames, seed)
+        reverse = self.moving(trajectory)
+        there, back = pictures.forward_ms, pictures.reverse_ms
+        self._animate(forward, folder / "forward.gif", there, NOISE)
+        self._animate(reverse, folder / "reverse.gif", back, GENERATED)
+        if pictures.joined:
+            self._animate(forward + reverse, folder / "diffusion.gif", back, NOISE)
+
+    def animate(self, path: Path, forward: bool, reverse: bool, seed: int) -> None:
+        """Write the way into noise, the way back, or one after the other as a moving picture."""
+        pictures = self.model.recipe.pictures
+        states = self.forward(pictures.forward_frames, seed) if forward else []
+        if reverse:
+            states += self.moving(self.states(seed))
+        ms = pictures.reverse_ms if reverse else pictures.forward_ms
+        self._animate(states, path, ms, GENERATED if reverse and not forward else NOISE)
+
+    def _animate(self, states: Sequence[State], path: Path, ms: float, color: str) -> None:
+        from diffuscope.plots.animation import save_animation
+
+        save_animation(states, path, frame_ms=ms, color=color, reference=self.limits)
+
+    def board(self, seed: int) -> NDArray[np.uint8]:
+        """Return samples of a model in training as one picture (height, width, 3)."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        n, request = self.sampled()
+        request = _with_seed(request, seed)
+        samples = self.generator.sample(min(n, _BOARD), request)
+        canvas: Any = FigureCanvasAgg(
+            self.draw_samples(samples, None, request)
+        )  # matplotlib has no types for it
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def loss_figure(metrics: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw the loss over the steps of a training."""
+    return plot_loss([line["step"] for line in metrics], [line["loss"] for line in metrics])
+
+
+def _with_seed(request: Request, seed: int) -> Request:
+    import dataclasses
+
+    return dataclasses.replace(request, seed=seed)
+
+
+def _reverse_name(level: NoiseLevel, discrete: bool) -> str:
+    """Name a state by its step, counted from 1, or its time; data is x_0."""
+    if level.sigma == 0:
+        return r"$\mathbf{x}_{0}$"
+    t = level.t.item()
+    return rf"$\mathbf{{x}}_{{{int(t) + 1}}}$" if discrete else rf"$\mathbf{{x}}_{{t}},\ t = {t:.2g}$"
+
+
+def _stack(rows: Sequence[Path], path: Path) -> None:
+    """Put the rows of all epochs under one another, where there are several."""
+    if len(rows) < 2:
+        return
+    from PIL import Image
+
+    images = [Image.open(row).convert("RGB") for row in rows]
+    whole = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    with atomic_write(path) as temporary:
+        whole.save(temporary)

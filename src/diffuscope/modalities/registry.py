@@ -1,0 +1,63 @@
+"""Which modality is a source, a model or a recipe of?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffuscope.data.base import Dataset
+from diffuscope.data.registry import KINDS, kind_of
+from diffuscope.errors import InputError
+from diffuscope.modalities.base import Modality
+from diffuscope.model import Model
+from diffuscope.recipes import Recipe
+
+__all__ = ["load_data", "modality", "modality_for", "modality_of"]
+
+
+def modality(name: str) -> Modality:
+    """Return a modality by its name."""
+    found: Modality = kind_of(name).load("modality")
+    return found
+
+
+def modality_for(source: Any) -> Modality:
+    """Return the modality that accepts a source: a path, a name, an array, a table, a function, a Dataset.
+
+    What none accepts is for the first, whose loading says what is wrong with it.
+    """
+    if isinstance(source, Dataset):
+        return modality(source.kind)
+    for name in KINDS:
+        if modality(name).accepts(source):
+            return modality(name)
+    return modality(next(iter(KINDS)))
+
+
+def modality_of(model: Model) -> Modality:
+    """Return the modality of a trained model, by its codec."""
+    return modality(model.codec.kind)
+
+
+def load_data(source: Any, recipe: Recipe) -> Dataset:
+    """Load data as a recipe says; None: from where the recipe says.
+
+    Raises
+    ------
+    InputError, FormatError
+        When there is no source, or it cannot be learned from.
+    """
+    own, section, seed = modality(recipe.data.kind), recipe.data, recipe.seed
+    source = section.source if source is None else source
+    if source is None:
+        raise InputError("No data was named to train on.", "Name a data set or a file, or give an array.")
+    if not isinstance(source, Dataset) and not own.reads(source):
+        other = modality_for(source)
+        if other is not own:
+            shared = {key: getattr(section, key, None) for key in ("size", "noise")}
+            kind = kind_of(other.name).load("section")
+            source = other.load(
+                source, kind(**{k: v for k, v in shared.items() if k in kind.model_fields}), seed
+            )
+    if isinstance(source, Dataset):
+        return source if source.kind == own.name else own.adopt(source, section, seed)
+    return own.load(source, section, seed)

@@ -1,0 +1,115 @@
+"""What is a model asked for? How to sample, and under which condition: one frozen value for all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from diffuscope.diffusion.samplers import SAMPLERS, Sampler
+from diffuscope.diffusion.schedules import Spacing
+from diffuscope.errors import InputError, unknown_name
+from diffuscope.recipes.settings import check_settings
+
+__all__ = ["Request", "read_request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to sample.
+
+    Attributes
+    ----------
+    sampler : str or Sampler, optional
+        A name (``diffuscope list samplers``) or a function ``(context, x) -> x``; the recipe's by default.
+    steps : int, optional
+        Steps, at most T for a discrete schedule; the recipe's by default.
+    spacing : {"uniform", "trailing", "karras"}, optional
+        The recipe's by default.
+    settings : mapping
+        The sampler's own, such as ``{"eta": 0.5}`` for ``ddim``.
+    seed : int
+        The same seed gives the same bytes.
+    condition : object, optional
+        What samples are conditioned on, in the kind of data's own type; None: nothing.
+    guidance : float, optional
+        Scale of classifier-free guidance; 1: none.
+    interval : (float, float), optional
+        Ratios of noise to signal between which there is guidance.
+    noise : array_like of shape (n, ...), optional
+        Standard normal noise to start from, in place of that of ``seed``.
+    """
+
+    sampler: str | Sampler | None = None
+    steps: int | None = None
+    spacing: Spacing | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    condition: Any = None
+    guidance: float | None = None
+    interval: tuple[float, float] | None = None
+    noise: ArrayLike | None = None
+
+
+_WORDS = tuple(one.name for one in fields(Request) if one.name != "condition")
+
+
+def read_request(
+    options: Mapping[str, Any], sampler: str, conditions: Iterable[str] = ()
+) -> tuple[Request, dict[str, Any]]:
+    """Read keyword arguments; return the request without its condition, and the words of the condition.
+
+    Parameters
+    ----------
+    options : mapping
+        Fields of :class:`Request`, settings of the sampler, words of the condition; None counts as left out.
+    sampler : str
+        The name of the one that samples where none is named.
+    conditions : iterable of str
+        Words of the kind of data, such as ``y``.
+
+    Raises
+    ------
+    InputError
+        When a word is none of these, or a value is not valid.
+    """
+    given = {word: value for word, value in options.items() if value is not None}
+    conditions = tuple(conditions)
+    settings = dict(given.pop("settings", {}))
+    name = given.get("sampler", sampler)
+    known = {}
+    if isinstance(name, str) and name in SAMPLERS:
+        known = check_settings("sampler", name, SAMPLERS[name], {})
+    for word in [w for w in given if w not in (*_WORDS, *conditions)]:
+        if word not in known and not (isinstance(name, str) and name not in SAMPLERS):
+            own = f"; settings of the sampler {name!r}: {', '.join(known) or 'none'}"
+            words = ", ".join((*conditions, *(w for w in _WORDS if w != "settings")))
+            suggestion = unknown_name("option", word, (*conditions, *_WORDS, *known))
+            raise InputError(suggestion.what, f"Options: {words}{own if isinstance(name, str) else ''}.")
+        settings[word] = given.pop(word)
+    condition = {word: given.pop(word) for word in conditions if word in given}
+    if "seed" in given:
+        given["seed"] = _seed(given["seed"])
+    if "interval" in given:
+        given["interval"] = _interval(given["interval"])
+    return Request(settings=settings, **given), condition
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise InputError(f"seed = {value!r} is not a whole number of at least 0.", "Take 0, for one.")
+    return int(value)
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"interval = {value!r} is not two numbers.",
+            "Give two ratios of noise to signal, such as (0.2, 5).",
+        ) from error
+    return low, high
