@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 import diffuscope
-from diffuscope.data.affine import Scaling
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.model import Model
 from diffuscope.training import Batches, Resident, Trainer
 
@@ -66,11 +66,11 @@ class Recipe:
         self.seed = seed
         recipe = diffuscope.load_recipe(name)
         denoiser = recipe.make_denoiser(x.shape[1])
-        scaling = Scaling.fit(x, recipe.data.scaling, recipe.data.divisor)
+        scaling = PointsCodec.fit(x, recipe.data.scaling, recipe.data.divisor)
         settings = recipe.training
         if steps is not None:
             settings = settings.model_copy(update={"steps": steps, "epochs": None})
-        data, times = scaling.to_model(x), recipe.times.make()
+        data, times = scaling.encode(x), recipe.times.make()
         batches = Batches(
             Resident(data), denoiser.schedule, times, settings.batch_size, settings.batches, seed
         )

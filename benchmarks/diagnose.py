@@ -52,7 +52,7 @@ def of_run(data: Any = "s_curve", size: int | None = None, **changes: Any) -> Pa
     if size is not None:
         wanted["data.size"] = size
     out = FOLDER / f"{len(list(FOLDER.iterdir()))}"
-    diffuscope.train(data, out=out, changes=wanted, pictures=False, progress=False)
+    diffuscope.train(data, out=out, settings=wanted, pictures=False, progress=False)
     return out
 
 
@@ -194,7 +194,7 @@ def clamping(bound: float) -> Diagnosis:
     def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
         return model.denoiser(x_t, level).clamp(-bound, bound)
 
-    scaling = (model.scaling.shift, model.scaling.scale)
+    scaling = (model.codec.shift, model.codec.scale)
     return diagnose(denoiser, model.denoiser.schedule, "s_curve", scaling=scaling, progress=False)
 
 
@@ -212,7 +212,7 @@ def diverging() -> Diagnosis:
         diffuscope.train(
             "s_curve",
             out=out,
-            changes={"training.learning_rate": 1e4},
+            settings={"training.learning_rate": 1e4},
             pictures=False,
             progress=False,
         )

@@ -23,9 +23,9 @@ import torch
 from report import interval, parser, publish, table, timed
 
 import diffuscope
-from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.training import Batches, Resident, Trainer
@@ -60,10 +60,10 @@ def trained(name: str, recipe_name: str, seed: int) -> tuple[Model, Dataset, tup
     """
     recipe = diffuscope.load_recipe(recipe_name)
     data = load_dataset(name, size=recipe.data.size or N, seed=seed)
-    scaling = Scaling.fit(data.x, recipe.data.scaling, recipe.data.divisor)
+    scaling = PointsCodec.fit(data.x, recipe.data.scaling, recipe.data.divisor)
     torch.manual_seed(seed)
     denoiser = recipe.make_denoiser(data.x.shape[1])
-    x, settings = scaling.to_model(data.x), recipe.training
+    x, settings = scaling.encode(data.x), recipe.training
     batches = Batches(
         Resident(x), denoiser.schedule, recipe.times.make(), settings.batch_size, settings.batches, seed
     )

@@ -167,7 +167,7 @@ def run(folder: Path, kills: int, chance: random.Random) -> bool:
     bad = False
     begun = time.perf_counter()
     # What is first used by a copy of this process would be set up in each of them.
-    diffuscope.train("s_curve", out=folder / "first", steps=1, changes={"data.size": 9}, pictures=False)
+    diffuscope.train("s_curve", out=folder / "first", steps=1, settings={"data.size": 9}, pictures=False)
     for name, job in jobs.items():
         done, wrong, left = job()
         print(f"{name:<22} {done:>6} {wrong:>6} {left:>10}", flush=True)

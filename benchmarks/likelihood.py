@@ -15,8 +15,8 @@ import torch
 from report import parser, publish, table, timed
 
 import diffuscope
-from diffuscope.data.affine import Scaling
 from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diffusion.schedules import EDM, VP, Flow, Schedule
 from diffuscope.likelihood import LogDensity, log_density
 from diffuscope.model import Model
@@ -57,7 +57,7 @@ def trained(rounds: int) -> str:
     recipe = diffuscope.load_recipe("fast")
     data = load_dataset("s_curve")
     torch.manual_seed(0)
-    model = Model(recipe, recipe.make_denoiser(2), Scaling.fit(data.x))
+    model = Model(recipe, recipe.make_denoiser(2), PointsCodec.fit(data.x))
     torch.nn.init.normal_(model.denoiser.network.output.weight, std=0.05)
     seconds = [timed(lambda: model.log_density(data.x[:1000])) for _ in range(rounds + 1)][1:]
     return (

@@ -52,7 +52,7 @@ def main() -> None:
         cells = []
         for steps in options.steps:
             asked = 0
-            grid, way = model.plan(sampler, steps)
+            grid, way = model.plan(Request(sampler=sampler, steps=steps))
             for _ in trajectory(counted, torch.zeros(1, model.dimension), grid, way, torch.Generator()):
                 pass
             samples = np.split(model.sample(options.clouds * N, sampler=sampler, steps=steps), options.clouds)

@@ -13,8 +13,8 @@ import torch
 from report import parser, publish, table, timed
 
 import diffuscope
-from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.model import Model
 
 N = 10_000
@@ -41,7 +41,7 @@ def main() -> None:
 
     recipe = diffuscope.load_recipe("article")
     data = load_dataset("s_curve")
-    model = Model(recipe, recipe.make_denoiser(2), Scaling.fit(data.x, "divide", 10.0))
+    model = Model(recipe, recipe.make_denoiser(2), PointsCodec.fit(data.x, "divide", 10.0))
     ways = {
         "the tutorial's loop, as printed": lambda: tutorial(model.denoiser.network),
         "the tutorial's loop, without gradients": torch.no_grad()(lambda: tutorial(model.denoiser.network)),

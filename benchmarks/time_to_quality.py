@@ -44,8 +44,8 @@ from quality_over_time import Record, draw, outcomes_of, write_up
 from report import parser, publish
 from training_step import PlainLoop
 
-from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.plots import save_figure
 
@@ -146,7 +146,7 @@ def measure(name: str, seed: int, plan: Plan) -> Record:
 
 def time_plain_loop(x: np.ndarray, plan: Plan) -> list[Record]:
     """Time steps of the tutorial's loop."""
-    loop, clock = PlainLoop(Scaling.fit(x, "divide", 10.0).to_model(x)), Clock()
+    loop, clock = PlainLoop(PointsCodec.fit(x, "divide", 10.0).to_model(x)), Clock()
     loop.run(STEPS_PER_EPOCH)
     with clock.running():
         loop.run(plan.plain_steps)

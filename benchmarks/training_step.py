@@ -15,8 +15,8 @@ from report import parser, publish, table, timed
 from torch import nn
 
 import diffuscope
-from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.training import Batches, Resident, Trainer
 
 ASKED = 0.6
@@ -101,7 +101,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     data = load_dataset("s_curve", size=10_000).x
-    x = Scaling.fit(data, "divide", 10.0).to_model(data)
+    x = PointsCodec.fit(data, "divide", 10.0).encode(data)
     plain, ours = PlainLoop(x), Ours(x)
     plain.run(79)
     ours.run(79)

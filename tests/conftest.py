@@ -53,7 +53,7 @@ def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
         if "network" in arguments:
             del wanted["network.width"], wanted["network.depth"]
         arguments.setdefault("pictures", False)
-        return diffuscope.train(data, out=tmp_path / out, changes=wanted, **arguments)
+        return diffuscope.train(data, out=tmp_path / out, settings=wanted, **arguments)
 
     return train
 
@@ -66,20 +66,22 @@ def features_are_pixels(monkeypatch):
         def features(self, pixels):
             return pixels.reshape(len(pixels), -1).astype("float32") / 255
 
-    monkeypatch.setattr("diffuscope.modalities.reference.extractor_for", lambda data: AsTheyAre())
+    monkeypatch.setattr(
+        "diffuscope.modalities.images.modality.extractor_for", lambda data, reporter=None: AsTheyAre()
+    )
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """Diagnose with a few small clouds."""
-    from diffuscope.diagnosis import clouds, levels, sampling_faults, subject
+    from diffuscope.diagnosis import levels, sampling_faults
+    from diffuscope.modalities import reference
 
     for module, name, value in (
-        (subject, "_CLOUD", 1_500),
-        (subject, "_EMPIRICAL_CLOUD", 1_000),
-        (clouds, "_MOST_CLOUDS", 5),
-        (clouds, "_LEAST_CLOUDS", 5),
-        (clouds, "_FLOOR_PAIRS", 12),
+        (reference, "MOST_DRAWN", 1_500),
+        (reference, "MOST_HALVED", 1_000),
+        (reference, "DRAWS", 5),
+        (reference, "PAIRS", 12),
         (levels, "_BAND_CLOUDS", 3),
         (sampling_faults, "_FEW_CLOUDS", 5),
     ):
@@ -90,7 +92,7 @@ def quick(monkeypatch):
 def run_dir(tmp_path_factory) -> Path:
     """A finished run on a built-in set, without pictures. Nobody writes to it."""
     path = tmp_path_factory.mktemp("runs") / "s_curve"
-    diffuscope.train("s_curve", out=path, changes=TINY, pictures=False)
+    diffuscope.train("s_curve", out=path, settings=TINY, pictures=False)
     return path
 
 

@@ -13,12 +13,13 @@ from safetensors.torch import load_file, save_file
 
 import diffuscope
 from diffuscope.cli import main
-from diffuscope.data.affine import Scaling
+from diffuscope.data.images.codec import PixelCodec
 from diffuscope.diffusion.samplers import trajectory
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.exchange import export_diffusers, import_diffusers
 from diffuscope.model import Model
 from diffuscope.recipes import load_recipe
+from diffuscope.request import Request
 
 # What numpy says of diffusers' own code, which is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -31,7 +32,7 @@ def made(shape=(1, 8, 8), **changes) -> Model:
     recipe = load_recipe("diffusers").changed({**SMALL, **changes})
     torch.manual_seed(0)
     denoiser = recipe.make_denoiser(shape).eval()
-    return Model(recipe, denoiser, Scaling.fit(np.zeros((1, *shape)), "pixels", 1.0))
+    return Model(recipe, denoiser, PixelCodec(shape))
 
 
 def their_walk(pipeline, x, steps, labels=None):
@@ -74,7 +75,7 @@ def test_an_exported_model_gives_the_same_images_there(pipeline, changes, tmp_pa
     model = made(**changes)
     folder = export_diffusers(model, tmp_path / "folder")
     opened = getattr(diffusers, pipeline).from_pretrained(folder)
-    grid, sampler = model.plan(None if model.recipe.sampling.name == "ddpm" else "ddim")
+    grid, sampler = model.plan(Request(sampler=None if model.recipe.sampling.name == "ddpm" else "ddim"))
     x = torch.randn((4, *model.shape), generator=torch.Generator().manual_seed(1))
     *_, last = trajectory(model.denoiser, x, grid, sampler, torch.Generator().manual_seed(5))
     assert agreement(last.x, their_walk(opened, x, grid.n_steps)) <= 1e-4
@@ -307,7 +308,6 @@ def test_files_that_are_missing_or_damaged_are_named(foreign, tmp_path):
         ({"schedule.name": "vp"}, "vp"),
         ({"schedule.name": "sigmoid"}, "DDIM"),
         ({"denoiser.prediction": "flow"}, "flow"),
-        ({"data.scaling": "none"}, "scaling"),
     ],
 )
 def test_models_that_do_not_map_are_not_exported(changes, said, tmp_path):
@@ -318,7 +318,7 @@ def test_models_that_do_not_map_are_not_exported(changes, said, tmp_path):
 
 def test_other_networks_and_taken_names_are_refused(tmp_path):
     recipe = load_recipe("digits").changed({"network.width": 8})
-    model = Model(recipe, recipe.make_denoiser((1, 8, 8)), made().scaling)
+    model = Model(recipe, recipe.make_denoiser((1, 8, 8)), made().codec)
     with pytest.raises(InputError, match="unet") as caught:
         export_diffusers(model, tmp_path / "folder")
     assert "--recipe diffusers" in str(caught.value.hint)

@@ -113,9 +113,9 @@ def test_an_empty_directory_is_taken(tiny, tmp_path):
 def test_without_a_directory_the_first_free_one_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changes = {"data.size": 20, "network.width": 4, "sampling.steps": 2}
-    names = [str(diffuscope.train("moons", changes=changes, steps=1, pictures=False).path) for _ in range(3)]
+    names = [str(diffuscope.train("moons", settings=changes, steps=1, pictures=False).path) for _ in range(3)]
     assert names == ["runs/moons", "runs/moons-2", "runs/moons-3"]
-    odd = diffuscope.train(lambda n, rng: rng.normal(size=(n, 1)), changes=changes, steps=1, pictures=False)
+    odd = diffuscope.train(lambda n, rng: rng.normal(size=(n, 1)), settings=changes, steps=1, pictures=False)
     assert str(odd.path) == "runs/lambda"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from diffuscope.data.affine import Scaling
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.model import Model, pick_device
 from diffuscope.recipes import load_recipe
+from diffuscope.request import Request
 from diffuscope.tensors import load_tensors, save_tensors
 
-KIND = "diffuscope-model-1"
+KIND = "diffuscope-model-2"
 FAST = load_recipe("fast").changed({"network.width": 8, "network.depth": 1, "sampling.steps": 4})
 
 
@@ -24,7 +26,7 @@ def make(recipe=FAST, d=2, columns=None, seed=0) -> Model:
     denoiser = recipe.make_denoiser(d)
     for p in denoiser.network.parameters():
         nn.init.normal_(p, std=0.3)
-    return Model(recipe, denoiser.eval(), Scaling(np.arange(d) + 5.0, np.arange(d) + 0.5), columns)
+    return Model(recipe, denoiser.eval(), PointsCodec(np.arange(d) + 5.0, np.arange(d) + 0.5, columns))
 
 
 @pytest.fixture
@@ -38,8 +40,8 @@ def test_a_model_comes_back_whole(file):
     model, again = make(columns=("höhe", "b, c")), Model.load(file)
     assert again.recipe == model.recipe
     assert again.columns == ("höhe", "b, c")
-    np.testing.assert_array_equal(again.scaling.shift, model.scaling.shift)
-    np.testing.assert_array_equal(again.scaling.scale, model.scaling.scale)
+    np.testing.assert_array_equal(again.codec.shift, model.codec.shift)
+    np.testing.assert_array_equal(again.codec.scale, model.codec.scale)
     for name, tensor in model.denoiser.network.state_dict().items():
         assert torch.equal(again.denoiser.network.state_dict()[name], tensor)
     np.testing.assert_array_equal(again.sample(50, seed=1), model.sample(50, seed=1))
@@ -74,13 +76,13 @@ def test_sampling_leaves_the_global_generator_alone():
 @pytest.mark.parametrize("n", [1, 16_383, 16_384, 16_385, 40_000])
 def test_sampling_in_pieces_adds_up_to_sampling_at_once(n):
     model = make()
-    pieces = list(model.batches(n, steps=1))
+    pieces = [model.codec.decode(x) for x in model.coordinates(n, Request(steps=1))]
     assert sum(len(piece) for piece in pieces) == n
     np.testing.assert_array_equal(np.concatenate(pieces), model.sample(n, steps=1))
 
 
 def test_every_piece_has_noise_of_its_own():
-    pieces = list(make().batches(40_000, steps=1))
+    pieces = list(make().coordinates(40_000, Request(steps=1)))
     assert len(np.unique(np.concatenate(pieces)[:, 0])) > 39_000
 
 
@@ -92,7 +94,7 @@ def test_the_first_points_are_the_same_however_many_follow_in_other_pieces():
 
 
 def test_pieces_are_small_for_points_of_many_coordinates():
-    sizes = [len(piece) for piece in make(d=3000).batches(1000, steps=1)]
+    sizes = [len(piece) for piece in make(d=3000).coordinates(1000, Request(steps=1))]
     assert max(sizes) * 3000 <= 2**20
     assert sum(sizes) == 1000
 
@@ -108,7 +110,7 @@ def test_samples_have_the_units_of_the_data():
 
     recipe = FAST.changed({"denoiser.prediction": "data"})
     denoiser = recipe.make_denoiser(2, network=Zero())
-    model = Model(recipe, denoiser, Scaling(np.array([5.0, -1.0]), np.array([2.0, 3.0])))
+    model = Model(recipe, denoiser, PointsCodec(np.array([5.0, -1.0]), np.array([2.0, 3.0])))
     np.testing.assert_allclose(model.sample(3), [[5.0, -1.0]] * 3, atol=1e-4)
 
 
@@ -129,7 +131,7 @@ def test_a_sampler_is_a_name_with_settings_or_a_function():
         ({"steps": 0}, "0 steps"),
         ({"steps": -1}, "-1 steps"),
         ({"steps": 10**12}, "too long"),
-        ({"seed": -1}, "cannot be negative"),
+        ({"seed": -1}, "seed = -1 is not a whole number of at least 0"),
         ({"sampler": "hein"}, "Did you mean 'heun'"),
         ({"spacing": "karas"}, "Did you mean 'karras'"),
         ({"sampler": "ddim", "eta": "high"}, "eta = 'high'"),
@@ -156,13 +158,18 @@ def test_devices_are_picked_by_name():
             pick_device(name)
 
 
-def rewritten(file, tensors=None, text=None, drop=()):
+def codec(**changes) -> str:
+    """The codec of a small model, with other content."""
+    plain = {"kind": "points", "shift": [5.0, 6.0], "scale": [0.5, 1.5], "columns": None}
+    return json.dumps({**plain, **changes})
+
+
+def rewritten(file, tensors=None, text=None, drop=(), drop_text=()):
     """The file with other content, its digest right."""
     old_tensors, old_text = load_tensors(file, KIND)
     together = {**old_tensors, **(tensors or {})}
-    save_tensors(
-        file, {k: v for k, v in together.items() if k not in drop}, KIND, {**old_text, **(text or {})}
-    )
+    kept = {k: v for k, v in {**old_text, **(text or {})}.items() if k not in drop_text}
+    save_tensors(file, {k: v for k, v in together.items() if k not in drop}, KIND, kept)
 
 
 RECIPE = FAST.to_toml()
@@ -179,32 +186,28 @@ HOSTILE = {
     "another width": {"text": {"recipe": RECIPE.replace("width = 8", "width = 9")}},
     "another network": {"text": {"recipe": RECIPE.replace('"resmlp"', '"article_mlp"')}},
     "a custom network": {"text": {"recipe": RECIPE.replace('"resmlp"', '"custom"')}},
-    "a shift missing": {"drop": ["scaling.shift"]},
+    "no codec": {"drop_text": ["codec"]},
     "a weight missing": {"drop": ["network.input.weight"]},
     "a weight too many": {"tensors": {"network.more": torch.ones(2)}},
     "a weight of another shape": {"tensors": {"network.input.weight": torch.ones(2, 8)}},
     "a weight of another type": {"tensors": {"network.input.weight": torch.ones(8, 2).double()}},
-    "a scaling of another length": {"tensors": {"scaling.shift": torch.ones(3).double()}},
-    "a scaling of another dimension": {
-        "tensors": {"scaling.shift": torch.ones(3).double(), "scaling.scale": torch.ones(3).double()}
-    },
-    "an absurd dimension": {
-        "tensors": {"scaling.shift": torch.ones(10**5).double(), "scaling.scale": torch.ones(10**5).double()}
-    },
-    "an empty scaling": {
-        "tensors": {"scaling.shift": torch.ones(0).double(), "scaling.scale": torch.ones(0).double()}
-    },
-    "a flat scaling": {"tensors": {"scaling.scale": torch.zeros(2).double()}},
-    "a scaling that is not finite": {"tensors": {"scaling.scale": torch.full((2,), torch.inf).double()}},
-    "a scaling of bfloat16": {"tensors": {"scaling.scale": torch.ones(2, dtype=torch.bfloat16)}},
-    "a scaling that is a table": {
-        "tensors": {"scaling.shift": torch.ones(2, 2).double(), "scaling.scale": torch.ones(2, 2).double()}
-    },
+    "a codec of another dimension": {"text": {"codec": codec(shift=[0.0] * 3, scale=[1.0] * 3)}},
+    "an absurd dimension": {"text": {"codec": codec(shift=[0.0] * 10**5, scale=[1.0] * 10**5)}},
+    "a shift of another length": {"text": {"codec": codec(shift=[0.0] * 3)}},
+    "an empty scaling": {"text": {"codec": codec(shift=[], scale=[])}},
+    "a flat scaling": {"text": {"codec": codec(scale=[0.0, 0.0])}},
+    "a scaling that is not finite": {"text": {"codec": codec(scale=[1.0, float("inf")])}},
+    "a scaling of text": {"text": {"codec": codec(scale=["a", "b"])}},
+    "a scaling that is a table": {"text": {"codec": codec(shift=[[0.0] * 2] * 2, scale=[[1.0] * 2] * 2)}},
+    "a codec of no known kind": {"text": {"codec": codec(kind="sequences")}},
+    "a codec of another kind": {"text": {"codec": codec(kind="images", shape=[1, 4, 4])}},
+    "a codec without content": {"text": {"codec": '{"kind": "points"}'}},
+    "a codec that is a list": {"text": {"codec": "[]"}},
     "a recipe nested without end": {"text": {"recipe": "name = " + "[" * 100_000}},
-    "columns that are not JSON": {"text": {"columns": "["}},
-    "columns that are not names": {"text": {"columns": "[1, 2]"}},
-    "too many columns": {"text": {"columns": '["a", "b", "c"]'}},
-    "columns nested without end": {"text": {"columns": "[" * 100_000}},
+    "a codec that is not JSON": {"text": {"codec": "["}},
+    "columns that are not names": {"text": {"codec": codec(columns=[1, 2])}},
+    "too many columns": {"text": {"codec": codec(columns=["a", "b", "c"])}},
+    "a codec nested without end": {"text": {"codec": "[" * 100_000}},
 }
 
 
@@ -228,7 +231,7 @@ def test_a_foreign_model_is_refused_before_memory_is_taken(file, case, monkeypat
 
 def test_a_checkpoint_is_not_taken_for_a_model(tmp_path):
     save_tensors(tmp_path / "x.safetensors", {"weights": torch.ones(3)}, "diffuscope-checkpoint-1", {})
-    with pytest.raises(FormatError, match="not of the kind 'diffuscope-model-1'"):
+    with pytest.raises(FormatError, match="not of the kind 'diffuscope-model-2'"):
         Model.load(tmp_path / "x.safetensors")
 
 

@@ -16,6 +16,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diffusion.samplers import DDIM, Heun, prior, trajectory
 from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel
 from diffuscope.errors import InputError
@@ -419,12 +420,12 @@ def test_a_large_training_set_is_asked_in_small_blocks(monkeypatch):
 @pytest.mark.parametrize("name", ["s_curve", "checkerboard"])
 def test_walks_from_an_oracle_end_in_the_data(name, schedule, sampler):
     law = oracle_for(name)
-    scaling = Scaling.fit(law.draw(4000, 1).numpy())
+    scaling = PointsCodec.fit(law.draw(4000, 1).numpy())
     grid = schedule.grid(40, "karras")
     generator = torch.Generator().manual_seed(0)
     x = prior(grid, (3000, 2), generator)
     *_, last = islice(trajectory(law.scaled(scaling), x, grid, sampler, generator), 50)
-    generated = scaling.to_data(last.x)
+    generated = scaling.decode(last.x)
     a, b, c = (law.draw(3000, seed).numpy() for seed in (2, 3, 4))
     floor = (sliced_wasserstein(a, b) + sliced_wasserstein(a, c) + sliced_wasserstein(b, c)) / 3
     assert sliced_wasserstein(generated, a) < 3 * floor

@@ -195,7 +195,7 @@ def test_no_walk_leaves_the_range_of_the_data_however_wild_the_network_is():
     wild.factors.fit(x)
     torch.nn.init.normal_(wild.network.output.weight, std=20.0)
     model = Model(recipe, wild.eval(), Scaling(np.zeros(2), np.ones(2)))
-    free = Model(recipe, Denoiser(_Plain(wild), wild.schedule, "edm"), model.scaling)
+    free = Model(recipe, Denoiser(_Plain(wild), wild.schedule, "edm"), model.codec)
     most = 1.5 * np.abs(x.numpy()).max()
     assert np.abs(model.sample(200)).max() < most
     assert not np.abs(free.sample(200)).max() < most

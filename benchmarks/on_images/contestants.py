@@ -28,10 +28,10 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, smooth_l1_loss
 
 from diffuscope.data.images import load_images
-from diffuscope.modalities.images.generator import ImageModel
+from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.precision import half_type
 from diffuscope.recipes import load_recipe
-from diffuscope.runs.setup import Fitting
+from diffuscope.runs.setup import Setup
 from on_images.annotated import Network, Process
 
 __all__ = ["CONTESTANTS", "OURS", "Contestant", "Terms"]
@@ -111,9 +111,9 @@ class Ours:
                 **{key.replace("__", "."): value for key, value in changes.items()},
             }
         )
-        fitting = Fitting(recipe, load_images("fashion_mnist"), terms.device)
+        fitting = Setup(recipe, load_images("fashion_mnist"), terms.device)
         self.network, self.walk = fitting.model.denoiser.network, recipe.sampling.steps
-        self.images, self.trainer = ImageModel(fitting.model), fitting.trainer()
+        self.images, self.trainer = ImageGenerator(fitting.model), fitting.trainer()
 
     def train(self, steps: int) -> None:
         """Take so many steps more; the length is the recipe's, and a round ends earlier."""

@@ -372,7 +372,7 @@ class Model:
         tensors, metadata = load_tensors(path, _FORMAT)
         try:
             recipe = parse_recipe(metadata.get("recipe", ""), f"The recipe in {path}")
-            codec = codec_from_json(json.loads(metadata["codec"]))
+            codec = _codec(json.loads(metadata["codec"]), path)
             if codec.kind != recipe.data.kind:
                 raise ValueError(f"its codec is for {codec.kind}, its recipe for {recipe.data.kind}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -385,6 +385,13 @@ class Model:
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "codec")}
         return cls(recipe, denoiser, codec, notes=notes)
+
+
+def _codec(data: Any, path: str | Path) -> Codec:
+    try:
+        return codec_from_json(data)
+    except DiffuscopeError as error:
+        raise FormatError(f"{path} is not a whole model file: {error.what}", error.hint) from error
 
 
 def sample_pieces(

@@ -84,12 +84,9 @@ def read_request(
     if isinstance(name, str) and name in SAMPLERS:
         known = check_settings("sampler", name, SAMPLERS[name], {})
     for word in [w for w in given if w not in (*_WORDS, *conditions)]:
-        if word not in known and not (isinstance(name, str) and name not in SAMPLERS):
-            own = f"; settings of the sampler {name!r}: {', '.join(known) or 'none'}"
-            words = ", ".join((*conditions, *(w for w in _WORDS if w != "settings")))
-            suggestion = unknown_name("option", word, (*conditions, *_WORDS, *known))
-            raise InputError(suggestion.what, f"Options: {words}{own if isinstance(name, str) else ''}.")
-        settings[word] = given.pop(word)
+        if word not in known and isinstance(name, str) and name in SAMPLERS:
+            raise unknown_name("option", word, (*conditions, *_WORDS, *known))
+        settings[word] = given.pop(word)  # of a sampler that is not known, the model says so
     condition = {word: given.pop(word) for word in conditions if word in given}
     if "seed" in given:
         given["seed"] = _seed(given["seed"])

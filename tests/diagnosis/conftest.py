@@ -13,6 +13,7 @@ import diffuscope
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diagnosis import subject
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
@@ -27,7 +28,7 @@ class Perfect:
 
     @property
     def scaling(self) -> Scaling:
-        return Scaling.fit(self.data.x)
+        return PointsCodec.fit(self.data.x)
 
     @property
     def oracle(self) -> Oracle:

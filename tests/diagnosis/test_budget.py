@@ -94,7 +94,7 @@ def test_the_loss_of_a_perfect_denoiser_is_what_an_exact_network_reaches(perfect
     values = []
     for k in range(20):
         generator = torch.Generator().manual_seed(k)
-        x_0 = perfect.scaling.to_model(perfect.data.x)
+        x_0 = perfect.scaling.encode(perfect.data.x)
         level = perfect.schedule(times.draw(perfect.schedule, 1, len(x_0), generator)[0])
         examples = loss.examples(denoiser, x_0, level, torch.randn(x_0.shape, generator=generator))
         with torch.no_grad():

@@ -16,6 +16,7 @@ from torch import nn
 import diffuscope
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diagnosis import findings
 from diffuscope.diagnosis.findings import Finding, in_order
 from diffuscope.diffusion.schedules import cosine, linear
@@ -199,7 +200,7 @@ def test_weights_that_are_not_finite_are_named(perfect, network):
 
 def test_few_points_that_were_learned_by_heart_are_named(quick):
     data = load_dataset("eight_gaussians", size=60)
-    scaling = Scaling.fit(data.x)
+    scaling = PointsCodec.fit(data.x)
     memory = EmpiricalOracle(data.x).scaled(scaling)
     found = diffuscope.diagnose(
         lambda x_t, level: memory(x_t, level),

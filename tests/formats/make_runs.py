@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
         "s_curve",
         out=folder / "points",
         steps=40,
-        changes={**SMALL, "data.size": 500, "network.n_directions": 4},
+        settings={**SMALL, "data.size": 500, "network.n_directions": 4},
         pictures=False,
     )
     patients = draw_patients()
@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
         patients,
         out=folder / "table",
         steps=40,
-        changes={**SMALL, "data.target": "state"},
+        settings={**SMALL, "data.target": "state"},
         pictures=False,
     )
     rows = table.sample(5, seed=1)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from diffuscope.data.affine import Scaling
+from diffuscope.data.images.codec import PixelCodec
 from diffuscope.model import Model
 from diffuscope.recipes import load_recipe
 
@@ -38,10 +37,9 @@ def make_image_run(tmp_path_factory) -> Callable[..., Path]:
             for weight in denoiser.network.parameters():
                 weight.add_(0.1 * torch.randn(weight.shape))
         denoiser.eval()
-        scaling = Scaling.fit(np.zeros((1, *shape), np.uint8), "pixels")
         path = tmp_path_factory.mktemp("image_runs") / "run"
         path.mkdir()
-        Model(recipe, denoiser, scaling).save(path / "model.safetensors")
+        Model(recipe, denoiser, PixelCodec(shape)).save(path / "model.safetensors")
         (path / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
         return path
 

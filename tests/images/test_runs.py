@@ -14,7 +14,7 @@ import diffuscope
 from diffuscope.data.images import load_images, read_image, save_grid
 from diffuscope.data.images.sheets import as_sheet
 from diffuscope.errors import InputError
-from diffuscope.modalities.images.generator import ImageModel
+from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.modalities.reference import _seed, generated_clouds, real_clouds
 
 from .conftest import CLASSES, SHAPE
@@ -73,7 +73,7 @@ def test_guidance_outside_its_interval_is_none(run):
 def test_guidance_and_its_interval_are_by_default_the_recipes(run):
     asked = {"label": "dog", "steps": 3, "seed": 1}
     own = run.recipe.changed({"sampling.guidance": 3.0, "sampling.guidance_interval": [0.1, 10.0]})
-    usual = ImageModel(dataclasses.replace(run.model, recipe=own))
+    usual = ImageGenerator(dataclasses.replace(run.model, recipe=own))
     spoken = run.sample(4, guidance=3.0, interval=(0.1, 10.0), **asked)
     np.testing.assert_array_equal(usual.sample(4, **asked), spoken)
     np.testing.assert_array_equal(usual.sample(4, guidance=3.0, **asked), spoken)

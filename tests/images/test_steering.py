@@ -14,7 +14,7 @@ from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
 from diffuscope.diffusion.samplers import make_sampler, trajectory
 from diffuscope.diffusion.schedules import EDM
 from diffuscope.errors import InputError
-from diffuscope.modalities.images.generator import ImageModel
+from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.model import Model
 from diffuscope.oracle import GaussianMixture
 from diffuscope.runs.run import load
@@ -112,11 +112,11 @@ def model(image_run) -> Model:
 
 
 @pytest.fixture(scope="module")
-def asked(model) -> ImageModel:
-    return ImageModel(model)
+def asked(model) -> ImageGenerator:
+    return ImageGenerator(model)
 
 
-def exact(model: Model, pixels: np.ndarray) -> ImageModel:
+def exact(model: Model, pixels: np.ndarray) -> ImageGenerator:
     """The same model with a denoiser that knows the law: normal around some pixels, 20 grey levels wide."""
     mean = (pixels.reshape(-1).astype(float) - 127.5) / 127.5
     oracle = GaussianMixture(mean[None], (20 / 127.5) ** 2 * np.eye(mean.size)[None])
@@ -126,7 +126,7 @@ def exact(model: Model, pixels: np.ndarray) -> ImageModel:
             return oracle(x_t, at)
 
     known = Known(model.denoiser.network, model.denoiser.schedule, "edm")
-    return ImageModel(Model(model.recipe, known.eval(), model.scaling))
+    return ImageGenerator(Model(model.recipe, known.eval(), model.codec))
 
 
 def test_labels_are_numbers_names_or_each_in_turn(asked):
@@ -175,7 +175,7 @@ def test_noise_of_an_image_leads_back_to_it(model):
     pixels = np.random.default_rng(2).integers(40, 216, (2, *model.shape), dtype=np.uint8)
     law = exact(model, np.full(model.shape, 128, np.uint8))
     noise = law.encode(pixels, steps=30)
-    grid, sampler = model.plan("heun", 30)
+    grid, sampler = model.plan(Request(sampler="heun", steps=30))
     *_, last = trajectory(law.model.denoiser, noise, grid, sampler, torch.Generator())
     assert (last.x * 127.5 + 127.5 - torch.from_numpy(pixels)).abs().max() < 3
     between = law.interpolate(5, images=pixels, steps=30)

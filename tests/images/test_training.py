@@ -26,7 +26,7 @@ from diffuscope.progress import Reporter
 from diffuscope.recipes import load_recipe
 from diffuscope.runs import train as experiment
 from diffuscope.runs.run import Run, load
-from diffuscope.runs.setup import Fitting
+from diffuscope.runs.setup import Setup
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.training import Interrupted
 
@@ -57,7 +57,7 @@ def digits() -> ImageData:
 
 def fitted(data: ImageData, **changes) -> Model:
     recipe = load_recipe("digits").changed({**SMALL, "data.classes": data.classes, **changes})
-    fitting = Fitting(recipe, data, CPU)
+    fitting = Setup(recipe, data, CPU)
     trainer = fitting.trainer()
     trainer.run()
     trainer.finish()
@@ -212,7 +212,7 @@ def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, dig
         "training.steps": 64,
         "training.checkpoint_every": 16,
     }
-    whole = diffuscope.train("digits", out=tmp_path / "whole", changes=changes, pictures=False)
+    whole = diffuscope.train("digits", out=tmp_path / "whole", settings=changes, pictures=False)
     append, lines = experiment.append_text, []
 
     def press(path, text):
@@ -223,7 +223,7 @@ def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, dig
 
     monkeypatch.setattr(experiment, "append_text", press)
     with pytest.raises(Interrupted):
-        diffuscope.train("digits", out=tmp_path / "stopped", changes=changes, pictures=False)
+        diffuscope.train("digits", out=tmp_path / "stopped", settings=changes, pictures=False)
     monkeypatch.setattr(experiment, "append_text", append)
     diffuscope.train(None, out=tmp_path / "stopped", resume=True, pictures=False)
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
@@ -235,10 +235,10 @@ def test_held_out_images_decide_when_it_is_enough(digits):
     recipe = load_recipe("digits").changed(
         {**SMALL, "data.classes": digits.classes, "training.hold_out": 0.1, "training.steps": 8}
     )
-    fitting = Fitting(recipe, digits, CPU)
+    fitting = Setup(recipe, digits, CPU)
     trainer = fitting.trainer()
     trainer.run()
-    assert len(fitting.rows) == 1350
+    assert len(fitting.source) == 1350
     assert trainer.held_out is not None
     assert trainer.held_out.best[0] < 2
     assert trainer.held_out.weights is not None
@@ -251,7 +251,7 @@ def test_every_kind_of_images_finds_its_recipe(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "x.npz", pixels, labels=np.arange(40) % 2)
     changes = SMALL | {"training.steps": 2, "network.patch": 1}
-    run = diffuscope.train(tmp_path / "x.npz", out=tmp_path / "run", changes=changes, pictures=False)
+    run = diffuscope.train(tmp_path / "x.npz", out=tmp_path / "run", settings=changes, pictures=False)
     assert run.recipe.name == "images"
     assert run.recipe.data.classes == ("0", "1")
     again = load(tmp_path / "run", device="cpu")
@@ -259,7 +259,7 @@ def test_every_kind_of_images_finds_its_recipe(tmp_path):
     assert np.array_equal(again.data.x, run.data.x)
     assert np.array_equal(run.sample(3, label="1", seed=1), again.sample(3, label=1, seed=1))
     plain = diffuscope.train(
-        pixels, out=tmp_path / "plain", changes=changes | {"data.labels": False}, pictures=False
+        pixels, out=tmp_path / "plain", settings=changes | {"data.labels": False}, pictures=False
     )
     assert plain.recipe.data.classes == ()
     with pytest.raises(InputError, match="without classes"):

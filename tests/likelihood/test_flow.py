@@ -236,7 +236,7 @@ def test_points_may_have_any_shape():
 
 def test_a_model_has_a_density_in_the_units_of_the_data(tiny):
     run = tiny(data=lambda n, seed: np.random.default_rng(seed).normal([50.0, -2.0], [20.0, 0.1], (n, 2)))
-    scale, shift = run.model.scaling.scale, run.model.scaling.shift
+    scale, shift = run.model.codec.scale, run.model.codec.shift
     ticks = (np.arange(80) + 0.5) / 8 - 5  # ten standard deviations in 80 cells
     z = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
     log_p = run.log_density(shift + scale * z)

@@ -23,7 +23,7 @@ def test_every_recipe_that_ships_is_valid_bears_its_name_and_makes_its_parts(nam
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description.endswith(".")
-    shape = (1, 28, 28) if recipe.data.scaling == "pixels" else (2,)
+    shape = (1, 28, 28) if recipe.data.kind == "images" else (2,)
     denoiser = recipe.make_denoiser(shape)
     x = torch.randn(5, *shape)
     grid = denoiser.schedule.grid(recipe.sampling.steps, recipe.sampling.spacing, recipe.sampling.rho)

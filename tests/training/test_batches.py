@@ -48,7 +48,7 @@ def test_shuffled_batches_hold_every_point_once_an_epoch(n, size):
     found = batches(b, 0, 3 * per_epoch)
     epochs = [points(found[i * per_epoch : (i + 1) * per_epoch]) for i in range(3)]
     for epoch in epochs:
-        assert torch.equal(epoch.sort().values, b.rows.x[:, 0])
+        assert torch.equal(epoch.sort().values, b.source.x[:, 0])
     if n > 100:
         assert not torch.equal(epochs[0], epochs[1])
 

@@ -187,7 +187,7 @@ class Exploding(Loss):
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where_why_and_what_is_left(tmp_path):
     ours = trainer({"training.epochs": 5, "training.clip_norm": None}, folder=tmp_path)
     ours.settings.__dict__["checkpoint_every"] = 8
-    ours.batches.rows.x[0, 0] = 1e3
+    ours.batches.source.x[0, 0] = 1e3
     loss = Exploding()
     loss.__dict__.update(calls=[], fatal=21)
     ours.loss = loss

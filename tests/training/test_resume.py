@@ -105,7 +105,7 @@ def test_a_run_stopped_and_resumed_has_the_bytes_of_one_that_was_not(tiny, tmp_p
 def test_the_article_stopped_and_resumed_has_the_bytes_of_one_that_was_not(tmp_path, stop_after):
     def train(out, **arguments):
         return diffuscope.train(
-            "s_curve", recipe="article", changes=ARTICLE, out=tmp_path / out, pictures=False, **arguments
+            "s_curve", recipe="article", settings=ARTICLE, out=tmp_path / out, pictures=False, **arguments
         )
 
     whole = train("whole")
@@ -186,7 +186,7 @@ import diffuscope
 from diffuscope.cli import main
 wait = random.Random(0)
 out, *words = sys.argv[1:]
-diffuscope.train("s_curve", out=out + "-first", steps=1, changes={"data.size": 9}, pictures=False)
+diffuscope.train("s_curve", out=out + "-first", steps=1, settings={"data.size": 9}, pictures=False)
 
 def log_time():
     try:

@@ -421,6 +421,7 @@ class Recipe(_Section):
         if found:
             raise InputError(f"{key!r} is a setting of several sections.", f"Write {' or '.join(found)}.")
         known = {one: f"{name}.{one}" for name, section in sections.items() for one in section}
+        known |= {name: name for name in tree if name not in sections}
         near = difflib.get_close_matches(key, known, n=1)
         guess = f"Did you mean {known[near[0]]}? " if near else ""
         raise InputError(f"There is no setting {key!r}.", f"{guess}All of them: diffuscope list settings.")
