@@ -17,6 +17,7 @@ from report import parser, publish, table
 import diffuscope
 from diffuscope.diffusion.samplers import SAMPLERS, trajectory
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.request import Request
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def test_arrays_of_mixed_shapes_are_refused(cli, tmp_path):
 TRAIN = [
     (["s_curv"], "Did you mean 's_curve'"),
     (["./nothing.csv"], "nothing.csv"),
-    ([], "what data"),
+    ([], "No data was named"),
     (["s_curve", "--recipe", "artcle"], "Did you mean 'article'"),
     (["s_curve", "--recipe", "none.toml"], "no recipe file none.toml"),
     (["s_curve", "--schedule", "cosin"], "Did you mean 'cosine'"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.data.affine import Scaling
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.masked import FLAGS, Mask, MaskedDenoiser, MaskedLoss
@@ -189,12 +189,17 @@ def test_a_recipe_makes_it_and_refuses_networks_that_cannot_be_told():
 
 def test_no_walk_leaves_the_range_of_the_data_however_wild_the_network_is():
     x = torch.randn(500, 2)
-    changes = {"data.scaling": "none", "denoiser.factors": 2, "network.n_directions": 0}
+    changes = {
+        "data.kind": "points",
+        "data.scaling": "none",
+        "denoiser.factors": 2,
+        "network.n_directions": 0,
+    }
     recipe = load_recipe("table").changed(changes)
     wild = recipe.make_denoiser(2)
     wild.factors.fit(x)
     torch.nn.init.normal_(wild.network.output.weight, std=20.0)
-    model = Model(recipe, wild.eval(), Scaling(np.zeros(2), np.ones(2)))
+    model = Model(recipe, wild.eval(), PointsCodec(np.zeros(2), np.ones(2)))
     free = Model(recipe, Denoiser(_Plain(wild), wild.schedule, "edm"), model.codec)
     most = 1.5 * np.abs(x.numpy()).max()
     assert np.abs(model.sample(200)).max() < most

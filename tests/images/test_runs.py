@@ -15,7 +15,7 @@ from diffuscope.data.images import load_images, read_image, save_grid
 from diffuscope.data.images.sheets import as_sheet
 from diffuscope.errors import InputError
 from diffuscope.modalities.images.generator import ImageGenerator
-from diffuscope.modalities.reference import _seed, generated_clouds, real_clouds
+from diffuscope.modalities.registry import modality
 
 from .conftest import CLASSES, SHAPE
 
@@ -85,14 +85,16 @@ def test_guidance_and_its_interval_are_by_default_the_recipes(run):
 def test_quality_is_that_of_images_of_classes_as_they_come_in_the_data(run, features_are_pixels):
     x = np.random.default_rng(0).integers(0, 256, (400, *SHAPE), dtype=np.uint8)
     data = load_images(x, labels=np.repeat([0, 2], [300, 100]))
-    clouds = real_clouds(data, seed=1)
-    assert np.bincount(clouds.labels, minlength=3)[1] == 0
-    assert 0.65 < (clouds.labels == 0).mean() < 0.85
-    wanted = {"n": len(clouds.labels), "seed": _seed(1, "generated", 0)}
-    asked = run.images.sample(label=clouds.labels, **wanted)
-    made = np.concatenate(generated_clouds(run.model, clouds, seed=1))
-    np.testing.assert_array_equal(made, clouds.shown(asked))
-    assert (asked != run.sample(**wanted)).any()
+    own, codec = modality("images"), run.model.codec
+    reference, measure = own.reference(data, codec, seed=1), own.measurable(data, codec)
+    labels = reference.condition
+    assert np.bincount(labels, minlength=3)[1] == 0
+    assert 0.65 < (labels == 0).mean() < 0.85
+    wanted = {"n": len(labels), "seed": reference.sampling_seed}
+    conditional = run.sample(y=labels, **wanted)
+    made = np.concatenate(own.clouds(run.model, reference, measure))
+    np.testing.assert_array_equal(made, conditional.reshape(len(labels), -1).astype(np.float32) / 255)
+    assert (conditional != run.sample(**wanted)).any()
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "folder", "x.png"])

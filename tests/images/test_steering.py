@@ -17,6 +17,7 @@ from diffuscope.errors import InputError
 from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.model import Model
 from diffuscope.oracle import GaussianMixture
+from diffuscope.request import Request
 from diffuscope.runs.run import load
 
 SCHEDULE = EDM(0.002, 20.0)

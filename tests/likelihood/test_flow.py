@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from diffuscope.data.affine import Scaling
 from diffuscope.data.points import POINT_SETS
+from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.schedules import (
     EDM,
@@ -244,7 +244,7 @@ def test_a_model_has_a_density_in_the_units_of_the_data(tiny):
     assert log_p.dtype == np.float64
     assert np.exp(log_p).sum() * scale.prod() / 64 == pytest.approx(1, abs=2e-3)
     twice = run.model
-    twice.scaling = Scaling(2 * shift, 2 * scale)
+    twice.codec = PointsCodec(2 * shift, 2 * scale)
     same = twice.log_density(2 * (shift + scale * z[:50]))
     np.testing.assert_allclose(same, log_p[:50] - 2 * math.log(2), rtol=0, atol=1e-3)
 

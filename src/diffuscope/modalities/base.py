@@ -132,8 +132,9 @@ class Generator:
         for x in self.coordinates(n, request):
             yield self.model.codec.decode(self.finite(x))
 
-    def sample(self, n: int, request: Request) -> Any:
-        """Sample n points, rows or images, in the units of the data."""
+    def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
+        """Sample n points, rows or images, in the units of the data; options are those of :meth:`request`."""
+        request = self.request(options, n) if request is None else request
         return np.concatenate(list(self.batches(n, request)))
 
     def states(self, n: int, request: Request) -> list[SamplingState]:

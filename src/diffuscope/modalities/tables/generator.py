@@ -189,8 +189,9 @@ class TableGenerator(Generator):
         condition: TableCondition | None = request.condition
         return {} if condition is None else _repeated(condition.columns, n)
 
-    def sample(self, n: int, request: Request) -> Any:
+    def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
         """Sample rows with their target, as a table of the kind that was trained on."""
+        request = self.request(options, n) if request is None else request
         return self.rows.decode(self.points(n, request), self.given_columns(n, request))
 
     def batches(self, n: int, request: Request) -> Iterator[Any]:
