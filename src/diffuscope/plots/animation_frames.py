@@ -183,7 +183,7 @@ class Stage:
         self._number.set(x=left + wide + gap, y=baseline)
 
     def _measured(self, head: str, number: str) -> tuple[float, float, float]:
-        """Baseline, width of ``head`` and the gap behind it, as both are typeset together; in frame widths."""
+        """Baseline, width of ``head`` and the gap behind it if typeset together, in widths of a frame."""
         label = self._label
         label.set(x=0, y=self._middle, ha="left", va="center", text=f"{head} {number}$")
         together = label.get_window_extent()
