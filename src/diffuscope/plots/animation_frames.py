@@ -187,7 +187,7 @@ class Stage:
         label = self._label
         label.set(x=0, y=self._middle, ha="left", va="center", text=f"{head} {number}$")
         together = label.get_window_extent()
-        label.set_va("baseline")
+        label.set(va="baseline")
         baseline = self._middle + (together.y0 - label.get_window_extent().y0) / self._size
         label.set_text(f"{head}$")
         self._number.set_text(number)
