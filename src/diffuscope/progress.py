@@ -8,16 +8,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 __all__ = ["Reporter"]
 
@@ -33,15 +29,31 @@ class Reporter:
 
     def __init__(self, show: bool | None = None) -> None:
         self.show = sys.stderr.isatty() if show is None else show
-        self._console = Console(stderr=True, quiet=not self.show)
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True)
+
+    def _progress(self, *columns: ProgressColumn) -> Progress:
+        from rich.progress import Progress
+
+        return Progress(*columns, console=self._console, transient=True)
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        if self.show:
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""
+        if not self.show:
+            yield Bar(None, unit, done)
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),
@@ -49,26 +61,33 @@ class Reporter:
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(compact=True),
         ]
-        with Progress(*columns, console=self._console, disable=not self.show, transient=True) as progress:
-            yield Bar(progress, progress.add_task(what, total=total, completed=done, note=""), unit, done)
+        with self._progress(*columns) as progress:
+            progress.add_task(what, total=total, completed=done, note="")
+            yield Bar(progress, unit, done)
 
     @contextlib.contextmanager
     def stage(self, what: str) -> Iterator[None]:
         """Show a spinner with ``what`` while the block runs."""
-        columns = [SpinnerColumn(), TextColumn("{task.description}")]
-        with Progress(*columns, console=self._console, disable=not self.show, transient=True) as progress:
+        if not self.show:
+            yield
+            return
+        from rich.progress import SpinnerColumn, TextColumn
+
+        with self._progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
             progress.add_task(what, total=None)
             yield
 
 
 class Bar:
-    """A bar under way."""
+    """A bar under way, or none."""
 
-    def __init__(self, progress: Progress, task: object, unit: str, start: int) -> None:
-        self._progress, self._task, self._unit, self._start = progress, task, unit, start
+    def __init__(self, progress: Progress | None, unit: str, start: int) -> None:
+        self._progress, self._unit, self._start = progress, unit, start
 
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, with their rate and a ``note``."""
+        if self._progress is None:
+            return
         task = self._progress.tasks[0]
         rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
         self._progress.update(task.id, completed=done, note=f"{note}  {rate:,.0f} {self._unit}/s")

@@ -11,6 +11,7 @@ so nothing is ever quantised, and a frame goes to a GIF or a PNG as it is.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ Frame = NDArray[np.uint8]
 INKS = 48  # levels of ink; twice as many look the same and make files a third larger
 GREYS = 16
 SOLID = round(0.55 * (INKS - 1))  # the level of filled shapes: the hue itself, nearly
+
+# A label such as "$t = 0.12$". Typesetting takes longer than the rest of a frame: what stays is typeset once.
+_COUNTING = re.compile(r"(\$[^$]*=) *([0-9.]+)\$")
 
 
 class Stage:
@@ -77,7 +81,8 @@ class Stage:
         self._darkness = np.clip(np.round((255 - np.arange(256)) * (GREYS - 1) / (255 - 38)), 0, GREYS - 1)
         self._size = size_px
         self._lay_out()
-        self._figure, self._label = self._draw_background(title)
+        self._figure, self._label, self._number = self._draw_background(title)
+        self._typeset: dict[str, tuple[float, float, float]] = {}
         canvas: Any = FigureCanvasAgg(self._figure)
         canvas.draw()
         self._canvas = canvas
@@ -114,7 +119,7 @@ class Stage:
         self._panel = (bottom - side, bottom, left, left + side)
         self._header = (0, bottom - side - 2)
 
-    def _draw_background(self, title: str | None) -> tuple[Figure, Text]:
+    def _draw_background(self, title: str | None) -> tuple[Figure, Text, Text]:
         size, unit = self._size, self._unit
         figure = Figure(figsize=(size / 100, size / 100), dpi=100)
         top, bottom, left, right = self._panel
@@ -136,10 +141,11 @@ class Stage:
             wide, room = head.get_window_extent(canvas.get_renderer()).width, 0.65 * (right - left)
             head.set_fontsize(11 * unit * min(1.0, room / wide))  # the label needs the rest of the line
         where, align = (right / size, "right") if title else ((left + right) / 2 / size, "center")
-        label = figure.text(
-            where, middle, "", color=INK, fontsize=12 * unit, ha=align, va="center", animated=True
+        self._place, self._align, self._middle = where, align, middle
+        label, number = (
+            figure.text(0, 0, "", color=INK, fontsize=12 * unit, animated=True) for _ in range(2)
         )
-        return figure, label
+        return figure, label, number
 
     def _discs(self, points: NDArray[np.floating], shape: tuple[int, int]) -> Frame:
         return np.round(ink_level(points, self.view.limits, shape) * (INKS - 1)).astype(np.uint8)
@@ -154,10 +160,39 @@ class Stage:
 
     def _write(self, frame: Frame, label: str) -> None:
         self._canvas.restore_region(self._empty)
-        self._label.set_text(label)
-        self._figure.draw_artist(self._label)
+        counting = _COUNTING.fullmatch(label)
+        if counting:
+            self._set_counting(*counting.groups())
+        else:
+            self._number.set_text("")
+            self._label.set(x=self._place, y=self._middle, ha=self._align, va="center", text=label)
+        for text in (self._label, self._number):
+            self._figure.draw_artist(text)
         rows = slice(*self._header)
         frame[rows] = self._greys(rows, slice(0, self._size))
+
+    def _set_counting(self, head: str, number: str) -> None:
+        """Put a number beside what stands before it, where they would be if typeset together."""
+        if head not in self._typeset:
+            self._typeset[head] = self._measured(head, number)
+        baseline, wide, gap = self._typeset[head]
+        self._number.set_text(number)
+        total = wide + gap + self._number.get_window_extent().width / self._size
+        left = self._place - total * {"center": 0.5, "right": 1.0}[self._align]
+        self._label.set(x=left, y=baseline, ha="left", va="baseline", text=f"{head}$")
+        self._number.set(x=left + wide + gap, y=baseline)
+
+    def _measured(self, head: str, number: str) -> tuple[float, float, float]:
+        """Baseline, width of ``head`` and the gap behind it if typeset together, in widths of a frame."""
+        label = self._label
+        label.set(x=0, y=self._middle, ha="left", va="center", text=f"{head} {number}$")
+        together = label.get_window_extent()
+        label.set(va="baseline")
+        baseline = self._middle + (together.y0 - label.get_window_extent().y0) / self._size
+        label.set_text(f"{head}$")
+        self._number.set_text(number)
+        wide, digits = (text.get_window_extent().width for text in (label, self._number))
+        return baseline, wide / self._size, (together.width - wide - digits) / self._size
 
     def _bar(self, frame: Frame, progress: float) -> None:
         thick = max(2, round(4 * self._unit))

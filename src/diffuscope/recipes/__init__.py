@@ -1,11 +1,17 @@
-"""Named, complete settings, as TOML files beside this one; ``load_recipe`` takes a name or a path."""
+"""Named, complete settings, as TOML files beside this one; ``load_recipe`` takes a name or a path.
+
+What a recipe may say is imported when it is first asked for: it needs torch, the names of the recipes do not.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from diffuscope.errors import unknown_name
-from diffuscope.recipes.schema import CUSTOM, Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from diffuscope.recipes.schema import CUSTOM, Recipe, read_recipe
 
 __all__ = ["CUSTOM", "RECIPES", "Recipe", "load_recipe", "read_recipe"]
 
@@ -20,6 +26,8 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
     InputError, FormatError
         When there is no such recipe, or the file is not a valid one.
     """
+    from diffuscope.recipes.schema import Recipe, read_recipe
+
     if isinstance(recipe, Recipe):
         return recipe
     if str(recipe) in RECIPES:
@@ -27,3 +35,11 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
     if Path(recipe).suffix == ".toml" or Path(recipe).exists():
         return read_recipe(recipe)
     raise unknown_name("recipe", str(recipe), RECIPES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from diffuscope.recipes import schema
+
+    return getattr(schema, name)

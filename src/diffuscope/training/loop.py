@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.seeds import stream_seed
 from diffuscope.threads import side_by_side
+from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
@@ -120,12 +121,7 @@ class Trainer:
         for tensor in (vector, *self.denoiser.network.buffers()):
             self.world.copy_first_(tensor)  # weights handed over may differ between processes
         self.average = WeightAverage(vector, self.settings.ema_decay)
-        self.optimizer = torch.optim.Adam(
-            [vector],
-            lr=self.settings.learning_rate,
-            betas=self.settings.betas,
-            fused=vector.device.type in ("cpu", "cuda"),
-        )
+        self.optimizer: Any = Adam(vector, self.settings.learning_rate, self.settings.betas)
         self._half = half_type(self.settings.precision, vector.device)
         self._scaler = torch.amp.GradScaler(vector.device.type, enabled=self._half is torch.float16)
         network = self.denoiser.network
@@ -213,7 +209,7 @@ class Trainer:
             self._scaler.unscale_(self.optimizer)
             if settings.clip_norm is not None:
                 flat.clip(settings.clip_norm)
-            self.optimizer.param_groups[0]["lr"] = self.learning_rate(self.step)
+            self.optimizer.learning_rate = self.learning_rate(self.step)
             self._scaler.step(self.optimizer)
             self._scaler.update()
             self.step += 1
@@ -342,13 +338,12 @@ class Trainer:
         self._saved_step = self.step
 
     def _tensors(self) -> dict[str, Tensor]:
-        moments = self.optimizer.state[self.flat.vector]
         return {
             "weights": self.flat.vector,
             "averaged": self.average.weights,
-            "adam.exp_avg": moments["exp_avg"],
-            "adam.exp_avg_sq": moments["exp_avg_sq"],
-            "adam.step": moments["step"],
+            "adam.exp_avg": self.optimizer.exp_avg,
+            "adam.exp_avg_sq": self.optimizer.exp_avg_sq,
+            "adam.step": self.optimizer.steps,
             **self._scale(),
             **{f"buffers.{name}": b for name, b in self.denoiser.network.named_buffers()},
             **(self.held_out.tensors() if self.held_out else {}),
@@ -377,6 +372,9 @@ class Trainer:
         with torch.no_grad():
             vector.copy_(tensors["weights"])
             self.average.weights.copy_(tensors["averaged"])
+            self.optimizer.exp_avg.copy_(tensors["adam.exp_avg"])
+            self.optimizer.exp_avg_sq.copy_(tensors["adam.exp_avg_sq"])
+            self.optimizer.steps.copy_(tensors["adam.step"])
             for name, buffer in buffers.items():
                 buffer.copy_(tensors[f"buffers.{name}"])
         if self._scaler.is_enabled():
@@ -386,10 +384,6 @@ class Trainer:
             )
         if self.held_out:
             self.held_out.load(tensors)
-        keep = {"exp_avg", "exp_avg_sq"}
-        self.optimizer.state[vector] = {
-            key: tensors[f"adam.{key}"].to(vector.device if key in keep else "cpu") for key in (*keep, "step")
-        }
 
 
 @contextlib.contextmanager

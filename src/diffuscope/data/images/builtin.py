@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
 import io
 import os
 import struct
-import urllib.request
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,6 +134,8 @@ def cache_folder() -> Path:
 
 def _fashion_folder(reporter: Reporter) -> Path:
     """Return a folder with the four files."""
+    from http.client import HTTPException
+
     own = os.environ.get("DIFFUSCOPE_DATA")
     cache = cache_folder() / "fashion-mnist"
     places = [*([Path(own), Path(own) / "fashion-mnist"] if own else []), _DEBIAN, cache]
@@ -146,7 +146,7 @@ def _fashion_folder(reporter: Reporter) -> Path:
         for name in _FILES:
             if not (cache / name).is_file():
                 _fetch(name, cache / name, reporter)
-    except (OSError, EOFError, zlib.error, http.client.HTTPException, RunError) as error:
+    except (OSError, EOFError, zlib.error, HTTPException, RunError) as error:
         reason = error.what if isinstance(error, RunError) else error
         raise InputError(
             f"Fashion-MNIST is not on this machine, and could not be fetched from {_URL} ({reason}).",
@@ -159,6 +159,8 @@ def _fashion_folder(reporter: Reporter) -> Path:
 
 def _fetch(name: str, path: Path, reporter: Reporter) -> None:
     """Fetch a file whose size and digest are known."""
+    import urllib.request
+
     digest, size = _FILES[name]
     data = bytearray()
     with (

@@ -11,13 +11,15 @@ sum itself, in whole numbers, so that the distances are exact.
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from diffuscope.data.images.pixels import let_go
+import numpy as np
+from numpy.typing import NDArray
+
 from diffuscope.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["nearest"]
 
@@ -73,6 +75,10 @@ def _of_block(
     images: NDArray[np.uint8], data: NDArray[np.uint8], k: int, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return which images are nearest to some, and the sums of squared differences, (n, k) each."""
+    import torch
+
+    from diffuscope.data.images.pixels import let_go
+
     rows = _centred(images)
     wanted = min(k + _SPARE, len(data))
     best = torch.empty(len(rows), 0)
@@ -104,6 +110,8 @@ def _exactly(
 
 def _centred(pixels: NDArray[np.uint8]) -> Tensor:
     """Return images as float32 of shape (n, pixels) around the middle, where products lose least."""
+    import torch
+
     flat = np.asarray(pixels).reshape(len(pixels), -1).astype(np.float32)
     flat -= 128
     return torch.from_numpy(flat)

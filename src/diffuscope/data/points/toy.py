@@ -9,7 +9,7 @@ docstring. Diffusing x_t = α x + σ ε keeps that form, with centre α c(z) and
 so exact densities and denoisers are one integral over z away.
 
 The functions draw from a ``numpy.random.RandomState``, because its streams are frozen across numpy's
-versions and because scikit-learn's generators take one.
+versions and because scikit-learn's generators draw from one too.
 """
 
 from __future__ import annotations
@@ -71,10 +71,8 @@ def s_curve(n: int, noise: float, random: np.random.RandomState) -> Points:
     meet in the origin.
     The speed |c'(t)| is 1, so points lie evenly along the curve.
     """
-    from sklearn.datasets import make_s_curve
-
-    x, _ = make_s_curve(n, noise=noise, random_state=random)
-    return np.ascontiguousarray(x[:, [0, 2]])
+    t = 3.0 * np.pi * (random.uniform(size=n) - 0.5)
+    return _side_view(np.stack([np.sin(t), np.sign(t) * (np.cos(t) - 1.0)]), noise, random)
 
 
 def swiss_roll(n: int, noise: float, random: np.random.RandomState) -> Points:
@@ -82,10 +80,8 @@ def swiss_roll(n: int, noise: float, random: np.random.RandomState) -> Points:
 
     t ~ U(3π/2, 9π/2),   c(t) = (t cos t, t sin t):  a spiral whose turns are 2π apart.
     """
-    from sklearn.datasets import make_swiss_roll
-
-    x, _ = make_swiss_roll(n, noise=noise, random_state=random)
-    return np.ascontiguousarray(x[:, [0, 2]])
+    t = 1.5 * np.pi * (1.0 + 2.0 * random.uniform(size=n))
+    return _side_view(np.stack([t * np.cos(t), t * np.sin(t)]), noise, random)
 
 
 def moons(n: int, noise: float, random: np.random.RandomState) -> Points:
@@ -166,6 +162,14 @@ def two_spirals(n: int, noise: float, random: np.random.RandomState) -> Points:
     sign = 2.0 * random.randint(0, 2, n) - 1.0
     centres = (sign * t / 3.0)[:, None] * np.stack([-np.cos(t), np.sin(t)], axis=1)
     return _with_noise(centres, noise, random)
+
+
+def _side_view(centres: Points, noise: float, random: np.random.RandomState) -> Points:
+    """Add noise to centres (2, n) as scikit-learn does to its sheets, whose depth is not seen; (n, 2)."""
+    n = centres.shape[1]
+    random.uniform(size=n)  # the depth
+    eps = random.standard_normal((3, n))[[0, 2]]
+    return np.ascontiguousarray((centres + noise * eps).T)
 
 
 def _polar(r: npt.ArrayLike, theta: npt.ArrayLike) -> Points:

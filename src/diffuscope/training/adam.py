@@ -1,0 +1,88 @@
+r"""How does a gradient become a step? Adam (Kingma and Ba 2015, Algorithm 1), of one vector in one operation.
+
+.. math::
+
+   m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2, \qquad
+   w \leftarrow w - \eta \, \frac{m / (1 - \beta_1^k)}{\sqrt{v / (1 - \beta_2^k)} + \epsilon}
+
+``torch.optim.Adam`` takes the same steps, bit for bit. Making one loads torch's compiler, which takes longer
+than a short training.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Adam"]
+
+_EPS = 1e-8
+
+
+class Adam:
+    """Takes steps in place.
+
+    Parameters
+    ----------
+    vector : nn.Parameter of shape (n_weights,)
+        All weights, with their gradient in ``vector.grad``.
+    learning_rate : float
+        Of the next step; may be set between steps.
+    betas : (float, float)
+        Decay of the averages of the gradient and of its square.
+
+    Attributes
+    ----------
+    exp_avg, exp_avg_sq : Tensor of shape (n_weights,)
+        The averages m and v.
+    steps : Tensor of shape ()
+        How many steps were taken.
+    """
+
+    found_inf: Tensor | None = None  # GradScaler sets it for a step: 1 where a gradient is not finite
+
+    def __init__(self, vector: nn.Parameter, learning_rate: float, betas: tuple[float, float]) -> None:
+        self.vector, self.learning_rate, self.betas = vector, learning_rate, betas
+        self.exp_avg, self.exp_avg_sq = torch.zeros_like(vector.data), torch.zeros_like(vector.data)
+        self._fused = vector.device.type in ("cpu", "cuda")
+        self.steps = torch.zeros((), device=vector.device if self._fused else "cpu")
+        self.param_groups: list[dict[str, Any]] = [{"params": [vector]}]  # where GradScaler looks
+        self._step_supports_amp_scaling = self._fused  # elsewhere GradScaler leaves such a step out itself
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take a step; none where ``found_inf`` is 1."""
+        assert self.vector.grad is not None
+        self.steps += 1
+        (self._step_fused if self._fused else self._step_in_parts)(self.vector.grad)
+
+    def _step_fused(self, grad: Tensor) -> None:
+        torch._fused_adam_(
+            [self.vector],
+            [grad],
+            [self.exp_avg],
+            [self.exp_avg_sq],
+            [],
+            [self.steps],
+            lr=self.learning_rate,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            weight_decay=0.0,
+            eps=_EPS,
+            amsgrad=False,
+            maximize=False,
+            found_inf=self.found_inf,
+        )
+        if self.found_inf is not None:
+            self.steps -= self.found_inf
+
+    def _step_in_parts(self, grad: Tensor) -> None:
+        first, second = self.betas
+        k = self.steps.item()
+        self.exp_avg.lerp_(grad, 1 - first)
+        self.exp_avg_sq.mul_(second).addcmul_(grad, grad, value=1 - second)
+        root = (self.exp_avg_sq.sqrt() / math.sqrt(1 - second**k)).add_(_EPS)
+        self.vector.addcdiv_(self.exp_avg, root, value=-self.learning_rate / (1 - first**k))
