@@ -24,6 +24,7 @@ __all__ = [
     "append_text",
     "atomic_folder",
     "atomic_write",
+    "cache_folder",
     "remove_abandoned",
     "sole_writer",
     "write_bytes",
@@ -134,6 +135,21 @@ def _remove_dead(paths: Iterable[Path]) -> None:
                 path.unlink()
         elif match and path.is_dir() and not path.is_symlink() and not _alive(int(match[1])):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def cache_folder() -> Path:
+    """Return the folder for what was fetched, decoded or trained before; it need not be there yet.
+
+    It lies where the system keeps caches, such as ``~/.cache``, or in ``$XDG_CACHE_HOME``.
+
+    Raises
+    ------
+    RuntimeError
+        When there is no home folder, and no other is named.
+    """
+    from platformdirs import user_cache_path
+
+    return user_cache_path("diffuscope", appauthor=False)
 
 
 @contextlib.contextmanager
