@@ -189,13 +189,23 @@ def test_the_lock_of_a_killed_process_keeps_nobody_off_and_is_cleared_away(tmp_p
     with held_by(tmp_path) as other:
         other.kill()
         other.wait()
-    assert (tmp_path / ".lock").is_file()
+    assert (tmp_path / ".diffuscope.lock").is_file()
     remove_abandoned(tmp_path)
     assert not list(tmp_path.iterdir())
-    (tmp_path / ".lock").write_text(f"{os.getppid()}\n")  # a number that another process has by now
+    (tmp_path / ".diffuscope.lock").write_text(
+        f"{os.getppid()}\n"
+    )  # a number that another process has by now
     with sole_writer(tmp_path):
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / ".diffuscope.lock").read_text() == f"{os.getpid()}\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_of_another_program_is_let_be(tmp_path):
+    (tmp_path / ".lock").write_text("1")
+    with sole_writer(tmp_path):
+        pass
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_threads_keep_each_other_off(tmp_path):

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
-_LOCK = ".lock"
+_LOCK = ".diffuscope.lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
@@ -156,9 +156,9 @@ def cache_folder() -> Path:
 def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from writing to ``folder`` while the block runs.
 
-    The kernel locks the file ``.lock`` in it, which names this process. What a killed process leaves of it
-    keeps nobody off. Where the file system knows no locks nothing is kept off. A folder that is still empty
-    when the block fails is removed.
+    The kernel locks the file ``.diffuscope.lock`` in it, which names this process. What a killed process
+    leaves of it keeps nobody off. Where the file system knows no locks nothing is kept off. A folder that is
+    still empty when the block fails is removed.
 
     Raises
     ------

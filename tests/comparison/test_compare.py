@@ -192,7 +192,7 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, po
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "goes on" in err
-    assert not (tmp_path / "out" / ".lock").exists()
+    assert not (tmp_path / "out" / ".diffuscope.lock").exists()
     (metrics,) = tmp_path.glob("out/runs/*/metrics.jsonl")
     before = metrics.read_text()
     assert before

@@ -71,7 +71,8 @@ def draw_distances(own: Floats, unseen: Floats) -> Drawing | None:
     if high <= 0:
         return None
     values = (np.minimum(unseen, high), np.minimum(own, high))
-    facet = Facet("distance", "number", values, (0.0, high), [], False, (unseen, own))
+    unmoved = (np.zeros(len(unseen)), np.zeros(len(own)))
+    facet = Facet("distance", "number", values, (0.0, high), [], False, unmoved)
     medians = f"medians: unseen rows {np.median(unseen):.3g}, synthetic rows {np.median(own):.3g}"
     return Drawing(_column(facet), "Distance to the nearest training row", medians)
 
