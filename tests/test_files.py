@@ -222,23 +222,39 @@ def test_threads_keep_each_other_off(tmp_path):
         assert pool.submit(enter).result() == "in"
 
 
-def test_a_child_neither_takes_the_lock_along_nor_lets_go_of_it(tmp_path):
-    reader, writer = os.pipe()
-    with sole_writer(tmp_path):
-        child = os.fork()
-        if not child:  # it waits until the parent has let go
-            os.close(writer)
-            os.read(reader, 1)
-            os._exit(0)
-        with pytest.raises(RunError), sole_writer(tmp_path):
-            pass
+FORKING = """
+import os, sys
+from diffuscope.errors import RunError
+from diffuscope.files import sole_writer
+
+def enter():
     try:
-        with sole_writer(tmp_path):  # though the child is still there
-            pass
-    finally:
-        os.close(writer)
-        os.close(reader)
-        os.waitpid(child, 0)
+        with sole_writer(sys.argv[1]):
+            print("in")
+    except RunError:
+        print("kept off")
+
+here, there = os.pipe(), os.pipe()
+with sole_writer(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        os.write(here[1], b"x")
+        os.close(there[1])
+        os.read(there[0], 1)
+        os._exit(0)
+    os.read(here[0], 1)
+    enter()
+enter()
+os.close(there[1])
+os.waitpid(child, 0)
+"""
+
+
+def test_a_child_neither_lets_go_of_the_lock_nor_takes_it_along(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "kept off\nin\n", done.stderr
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
