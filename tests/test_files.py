@@ -7,13 +7,22 @@ import os
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from diffuscope import files
 from diffuscope.errors import RunError
-from diffuscope.files import append_text, atomic_write, remove_abandoned, write_bytes, write_json, write_text
+from diffuscope.files import (
+    append_text,
+    atomic_write,
+    remove_abandoned,
+    sole_writer,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -147,3 +156,128 @@ def test_only_the_temporary_files_of_dead_processes_are_removed(tmp_path):
     remove_abandoned(tmp_path)
     assert not any(path.exists() for path in abandoned)
     assert all(path.exists() for path in kept)
+
+
+# --- one writer a folder -----------------------------------------------------------------------------------
+
+
+def held_by(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process that holds a folder until it is killed or hears a line."""
+    program = (
+        "import sys; from diffuscope.files import sole_writer\n"
+        "with sole_writer(sys.argv[1]): print('held', flush=True); input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    other = subprocess.Popen([sys.executable, "-c", program, str(folder)], **pipes)
+    assert other.stdout.readline() == b"held\n"
+    return other
+
+
+def test_whoever_comes_second_is_told_which_process_holds_the_folder(tmp_path):
+    with held_by(tmp_path) as other:
+        with pytest.raises(RunError, match="Another process is at work") as failure, sole_writer(tmp_path):
+            pass
+        assert f"process {other.pid} " in failure.value.hint
+        remove_abandoned(tmp_path)  # a lock that is held is not abandoned
+        with pytest.raises(RunError), sole_writer(tmp_path):
+            pass
+        other.communicate(b"\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_of_a_killed_process_keeps_nobody_off_and_is_cleared_away(tmp_path):
+    with held_by(tmp_path) as other:
+        other.kill()
+        other.wait()
+    assert (tmp_path / ".diffuscope.lock").is_file()
+    remove_abandoned(tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / ".diffuscope.lock").write_text(
+        f"{os.getppid()}\n"
+    )  # a number that another process has by now
+    with sole_writer(tmp_path):
+        assert (tmp_path / ".diffuscope.lock").read_text() == f"{os.getpid()}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_of_another_program_is_let_be(tmp_path):
+    (tmp_path / ".lock").write_text("1")
+    with sole_writer(tmp_path):
+        pass
+    remove_abandoned(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_threads_keep_each_other_off(tmp_path):
+    def enter() -> str:
+        try:
+            with sole_writer(tmp_path):
+                return "in"
+        except RunError:
+            return "kept off"
+
+    with ThreadPoolExecutor(1) as pool:
+        with sole_writer(tmp_path):
+            assert pool.submit(enter).result() == "kept off"
+        assert pool.submit(enter).result() == "in"
+
+
+FORKING = """
+import os, sys
+from diffuscope.errors import RunError
+from diffuscope.files import sole_writer
+
+def enter():
+    try:
+        with sole_writer(sys.argv[1]):
+            print("in")
+    except RunError:
+        print("kept off")
+
+here, there = os.pipe(), os.pipe()
+with sole_writer(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        os.write(here[1], b"x")
+        os.close(there[1])
+        os.read(there[0], 1)
+        os._exit(0)
+    os.read(here[0], 1)
+    enter()
+enter()
+os.close(there[1])
+os.waitpid(child, 0)
+"""
+
+
+def test_a_child_neither_lets_go_of_the_lock_nor_takes_it_along(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "kept off\nin\n", done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with pytest.raises(RunError, match="No permission to write"), sole_writer(tmp_path):
+        pass
+
+
+def test_where_there_are_no_locks_nothing_is_kept_off(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with sole_writer(tmp_path):
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_block_that_fails_at_once_leaves_no_empty_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(ZeroDivisionError), sole_writer(tmp_path / "run"):
+        print(1 / 0)
+    assert not list(tmp_path.iterdir())

@@ -22,7 +22,6 @@ from diffuscope.plots import (
     plot_forward_grid,
     plot_loss,
     plot_samples,
-    plot_schedule,
     plot_walk_rows,
     save_figure,
     view_of,
@@ -229,16 +228,6 @@ def test_the_running_mean_is_the_mean_of_the_last_losses():
     smooth = plot_loss(np.arange(1_000), loss).axes[0].lines[1].get_ydata()
     assert smooth[0] == pytest.approx(loss[0])
     assert smooth[700] == pytest.approx(loss[681:701].mean())
-
-
-def test_the_schedule_states_its_final_signal_to_noise_ratio():
-    alpha_bar = np.cumprod(1 - np.linspace(1e-5, 0.5e-2, 100))
-    figure = plot_schedule(alpha_bar)
-    assert "3.51" in figure.axes[1].get_title()
-    dark(figure)
-    dark(plot_schedule([1.0, 0.5, 0.0]))  # neither end has a place on a logarithmic axis
-    with pytest.raises(InputError):
-        plot_schedule([1.2])
 
 
 @pytest.mark.parametrize(

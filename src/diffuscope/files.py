@@ -24,6 +24,7 @@ __all__ = [
     "append_text",
     "atomic_folder",
     "atomic_write",
+    "cache_folder",
     "remove_abandoned",
     "sole_writer",
     "write_bytes",
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 _TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
+_LOCK = ".diffuscope.lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
@@ -116,8 +119,11 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None:
-    """Remove temporary files that a killed process left in ``folder`` and, unless told otherwise, below."""
+    """Remove what a killed process left: its lock, and temporary files, by default also those below."""
     _remove_dead(Path(folder).glob("**/.diffuscope-*" if below else ".diffuscope-*"))
+    if Path(folder, _LOCK).exists():
+        with contextlib.suppress(RunError), sole_writer(folder):  # whoever lets go of a lock removes it
+            pass
 
 
 def _remove_dead(paths: Iterable[Path]) -> None:
@@ -131,37 +137,72 @@ def _remove_dead(paths: Iterable[Path]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Return the folder for what was fetched, decoded or trained before; it need not be there yet.
+
+    It lies where the system keeps caches, such as ``~/.cache``, or in ``$XDG_CACHE_HOME``.
+
+    Raises
+    ------
+    RuntimeError
+        When there is no home folder, and no other is named.
+    """
+    from platformdirs import user_cache_path
+
+    return user_cache_path("diffuscope", appauthor=False)
+
+
 @contextlib.contextmanager
 def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from writing to ``folder`` while the block runs.
 
-    The folder itself is locked, by the kernel: nothing is left behind by a process that is killed. Where
-    folders cannot be locked (Windows, some network drives) nothing is kept off.
+    The kernel locks the file ``.diffuscope.lock`` in it, which names this process. What a killed process
+    leaves of it keeps nobody off. Where the file system knows no locks nothing is kept off. A folder that is
+    still empty when the block fails is removed.
 
     Raises
     ------
     RunError
-        When another process holds it.
+        When another process holds it, or the folder cannot be written to.
     """
+    from filelock import FileLock, Timeout
+
+    path = Path(folder, _LOCK)
+    lock = FileLock(path)
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        pid = _holder(path)
+        raise RunError(
+            f"Another process is at work in {folder}; nothing there was touched.",
+            f"Wait until {'it' if pid is None else f'process {pid}'} has ended, or choose another folder.",
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise _as_run_error(error, path) from error
+    failed = True
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"Another process is at work in {folder}; nothing there was touched.",
-                "Wait until it has ended, or choose another folder.",
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+        if lock.is_locked and _holder(path) != os.getpid():
+            with contextlib.suppress(OSError):  # the name is a courtesy
+                path.write_text(f"{os.getpid()}\n")
         yield
+        failed = False
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            if lock.is_locked:
+                path.unlink()  # while it is held: whoever opened it sees that it is gone
+        lock.release()
+        with contextlib.suppress(OSError):
+            if failed:
+                path.parent.rmdir()
+
+
+def _holder(path: Path) -> int | None:
+    """Return the process that a lock's file names."""
+    try:
+        return int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _alive(pid: int) -> bool:

@@ -22,7 +22,7 @@ from diffuscope.comparison.truth import prepare_truth
 from diffuscope.comparison.work import TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, RunError
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, po
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "goes on" in err
-    assert not (tmp_path / "out" / ".lock").exists()
+    assert not (tmp_path / "out" / ".diffuscope.lock").exists()
     (metrics,) = tmp_path.glob("out/runs/*/metrics.jsonl")
     before = metrics.read_text()
     assert before
@@ -272,10 +272,15 @@ def test_a_directory_of_something_else_is_not_touched(tmp_path, points):
 
 def test_two_processes_do_not_share_a_directory(tmp_path, points):
     (tmp_path / "out" / "cells").mkdir(parents=True)
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    program = (
+        "import sys; from diffuscope.files import sole_writer\n"
+        "with sole_writer(sys.argv[1]): print('held', flush=True); input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "out")], **pipes)
     try:
-        (tmp_path / "out" / ".lock").write_text(str(other.pid))
-        with pytest.raises(InputError, match=f"process {other.pid}"):
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match=f"process {other.pid}"):
             diffuscope.compare(points, {}, seeds=1, out=tmp_path / "out")
     finally:
         other.communicate(b"\n")

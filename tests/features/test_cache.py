@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.files import cache_folder
 from diffuscope.metrics.features import cached_classifier
-from diffuscope.metrics.features.cache import cache_folder, load_classifier, save_classifier
+from diffuscope.metrics.features.cache import load_classifier, save_classifier
 from diffuscope.progress import Reporter
 from diffuscope.tensors import load_tensors, save_tensors
 
@@ -76,7 +77,7 @@ def test_it_is_kept_where_the_user_keeps_such_things(digits, trainings, tmp_path
     assert only_file(tmp_path / "cache" / "diffuscope" / "features").suffix == ".safetensors"
     monkeypatch.setenv("XDG_CACHE_HOME", "somewhere/else")  # the standard has relative ones ignored
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder() == tmp_path / "home" / ".cache" / "diffuscope" / "features"
+    assert cache_folder() == tmp_path / "home" / ".cache" / "diffuscope"
 
 
 def cut(path):
@@ -157,11 +158,12 @@ def test_where_nothing_can_be_written_it_serves_all_the_same_and_says_so(
 
 
 def test_without_a_home_it_serves_all_the_same_and_says_so(digits, classifier, trainings, monkeypatch):
-    def no_home():
-        raise RuntimeError("Could not determine home directory.")
+    def unknown(user):
+        raise KeyError(user)
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr("pathlib.Path.home", no_home)
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
     with pytest.warns(UserWarning, match="no home folder"):
         assert cached_classifier(digits.images, digits.labels) is classifier
 

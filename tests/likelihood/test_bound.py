@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from diffuscope.diffusion.schedules import EDM, DiscreteSchedule, NoiseLevel, cosine, linear
 from diffuscope.errors import InputError
-from diffuscope.likelihood import Bins, log_density, variational_bound
+from diffuscope.likelihood import Bins, bits_per_dimension, log_density, variational_bound
 from diffuscope.oracle import GaussianMixture, oracle_for
 
 MEAN = torch.tensor([0.3, -0.2], dtype=torch.float64)
@@ -62,10 +64,6 @@ def test_the_terms_add_up_to_the_mean_of_the_points():
     found = variational_bound(LAW, cosine(50), x)
     assert found.terms.shape == (51,)
     assert found.terms.sum().item() == pytest.approx(found.value.mean().item(), rel=1e-12)
-    assert found.bits_per_dimension.mean().item() == pytest.approx(
-        found.terms_in_bits.sum().item(), rel=1e-12
-    )
-    assert found.terms_in_bits[0].item() == pytest.approx(found.terms[0].item() / math.log(2) / 2)
 
 
 @pytest.mark.parametrize("variance", ["posterior", "beta"])
@@ -156,3 +154,59 @@ def test_it_lies_above_the_density_of_the_flow_too():
     flow = log_density(LAW, schedule, x, prior=LAW)
     found = variational_bound(LAW, schedule, x, variance="beta", draws=2)
     assert found.value.mean() + flow.value.mean() > 0
+
+
+# --- bits per dimension ------------------------------------------------------------------------------------
+
+SCALE = torch.tensor([10.0, 0.01], dtype=torch.float64)  # data = SCALE * x
+
+
+def test_bits_per_dimension_have_the_closed_form_in_the_units_of_the_data():
+    schedule, x = linear(20, 0.01, 0.4), LAW.draw(200, 1)
+    volume = -SCALE.log().sum().item()
+    found = bits_per_dimension(LAW, schedule, x, volume, draws=50)
+    exact = closed_form(x, schedule, "posterior")
+    nats, bit = exact.sum(0) - volume, 2 * math.log(2)
+    noise = variational_bound(LAW, schedule, x, draws=50)  # the same draws: their uncertainty
+    uncertain = noise.error.square().sum().sqrt().item() / 200
+    assert found.value == pytest.approx(nats.mean().item() / bit, abs=4 * uncertain / bit)
+    assert 4 * uncertain / bit < 0.15
+    assert found.error == pytest.approx(
+        math.hypot(nats.std().item() / math.sqrt(200), uncertain) / bit, rel=0.2
+    )
+    assert found.prior == pytest.approx(exact[-1].mean().item(), abs=1e-12)
+    terms = torch.tensor([found.decoder + volume, *found.steps], dtype=torch.float64)
+    assert ((terms - exact[:-1].mean(1)) / noise.terms_error[:-1]).abs().max() < 4
+    entropy = 0.5 * (2 * math.pi * math.e * VARIANCE * SCALE.square()).log().sum().item()
+    assert found.value > entropy / (2 * math.log(2))
+
+
+def test_a_volume_for_each_point_counts_as_its_mean():
+    schedule, x = linear(20, 0.01, 0.4), LAW.draw(50, 1)
+    each = torch.linspace(-1, 3, 50)
+    one, many = (bits_per_dimension(LAW, schedule, x, volume) for volume in (1.0, each))
+    assert many.value == pytest.approx(one.value)
+    assert many.decoder == pytest.approx(one.decoder)
+    assert many.nats == pytest.approx(many.value * 2 * math.log(2))
+
+
+@pytest.mark.parametrize("T", [1, 2, 5, 9, 100])
+def test_its_terms_add_up_as_data_and_in_words(T):
+    found = bits_per_dimension(LAW, linear(T, 0.01, 0.4), LAW.draw(20, 1), -3.0)
+    told = json.loads(json.dumps(found.to_json()))
+    assert [term["t"] for term in told["terms"]] == list(range(1, T))
+    total = told["decoder"] + told["prior"] + sum(term["nats"] for term in told["terms"])
+    assert told["nats"] == pytest.approx(total)
+    assert told["bits_per_dimension"] == pytest.approx(total / (2 * math.log(2)))
+    first, heads, *rows = str(found).splitlines()
+    assert first.startswith(f"{found.value:.4f} ± {found.error:.4f} bits per dimension")
+    assert heads.split() == ["nats", "share"]
+    assert len(rows) == min(T + 1, 10)
+    assert (rows[0].split()[0], rows[-1].split()[0]) == ("decoder,", "prior")
+    numbers = [float(re.search(r"(-?\d+\.\d{4})", row)[1]) for row in rows]
+    assert sum(numbers) == pytest.approx(total, abs=1e-3)
+    shares = [float(row.split()[-1].rstrip("%")) for row in rows[1:]]
+    assert sum(shares) == pytest.approx(100, abs=1)
+    if T == 100:
+        ranges = [re.match(r"t = \d+ to \d+", row)[0] for row in rows[1:-1]]
+        assert (ranges[:2], ranges[-1]) == (["t = 1 to 12", "t = 13 to 24"], "t = 87 to 99")

@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from diffuscope.errors import InputError
-from diffuscope.metrics import extrapolated_frechet, frechet_distance, measure_all
+from diffuscope.metrics import MetricSuite, extrapolated_frechet, frechet_distance
 
 
 def of_moments(mean_a, cov_a, mean_b, cov_b):
@@ -96,19 +96,21 @@ def test_among_other_metrics_it_is_measured_where_it_is_asked_for(gauss):
         return [spread * gauss(300, 8) for _ in range(count)]
 
     pairs = list(zip(clouds(12), clouds(12), strict=True))
-    perfect = measure_all(clouds(6), clouds(6), pairs, only=names)
+    suite = MetricSuite(clouds(6), pairs, only=names)
+    perfect = suite.measure(clouds(6))
     assert list(perfect) == names
     assert [m.low < ideal < m.high for m, ideal in zip(perfect.values(), (1, 0, 0), strict=True)] == [
         True
     ] * 3
-    wide = measure_all(clouds(6, 1.4), clouds(6), pairs, only=names)
+    wide = suite.measure(clouds(6, 1.4))
     assert all(wide[name].low > perfect[name].high for name in names)
-    assert set(measure_all(clouds(6), clouds(6), pairs)).isdisjoint(names)
+    assert set(MetricSuite(clouds(6), pairs).measure(clouds(6))).isdisjoint(names)
 
 
 def test_too_few_points_to_extrapolate_from_are_left_out_with_the_reason(gauss):
     clouds = [gauss(100, 20) for _ in range(4)]
-    found = measure_all(clouds, clouds[::-1], [(clouds[0], clouds[1])], only=["frechet_extrapolated"])
+    suite = MetricSuite(clouds[::-1], [(clouds[0], clouds[1])], only=["frechet_extrapolated"])
+    found = suite.measure(clouds)
     assert not found
     assert "too small to extrapolate" in found.left_out["frechet_extrapolated"]
 

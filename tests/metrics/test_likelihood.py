@@ -1,4 +1,4 @@
-"""Are entropy, divergence and gap those of laws where they are known?"""
+"""Are entropy and divergence those of laws where they are known?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from diffuscope.errors import InputError
-from diffuscope.metrics import entropy, excess_divergence, kl_divergence, log_likelihood_gap
+from diffuscope.metrics import entropy, excess_divergence, kl_divergence
 
 
 def standard(x):
@@ -67,37 +67,3 @@ def test_points_without_a_density_are_refused(gauss):
     for wrong in (lambda x: np.zeros(3), lambda x: np.full(len(x), np.nan)):
         with pytest.raises(InputError, match="log-density"):
             kl_divergence(gauss(50), wrong)
-
-
-def test_the_gap_of_a_model_is_its_divergence_from_the_truth(gauss):
-    x = gauss(4000, 1)
-    gap = log_likelihood_gap(norm.logpdf(x[:, 0]), norm.logpdf(x[:, 0], 0.3, 1.2))
-    expected = math.log(1.2) + (1 + 0.09) / (2 * 1.44) - 0.5
-    assert abs(gap.value - expected) < 3.5 * gap.error
-    assert gap.error < 0.006
-
-
-def test_the_error_of_the_gap_is_that_of_a_mean():
-    gap = log_likelihood_gap([1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0])
-    assert gap == pytest.approx((2.5, np.std([1, 2, 3, 4], ddof=1) / 2))
-
-
-def test_the_gap_of_a_model_that_excludes_real_data_is_infinite():
-    assert log_likelihood_gap([0.0, 0.0], [0.0, -np.inf]) == (math.inf, math.inf)
-
-
-@pytest.mark.parametrize(
-    ("true", "model"),
-    [
-        ([0.0], [0.0]),
-        ([0.0, 0.0], [0.0]),
-        ([[0.0, 0.0]], [[0.0, 0.0]]),
-        ([0.0, np.nan], [0.0, 0.0]),
-        ([0.0, -np.inf], [0.0, 0.0]),
-        ([0.0, 0.0], [0.0, np.nan]),
-        ([0.0, 0.0], [0.0, np.inf]),
-    ],
-)
-def test_log_densities_that_cannot_be_compared_are_refused(true, model):
-    with pytest.raises(InputError, match=r"[Ll]og-densit"):
-        log_likelihood_gap(true, model)

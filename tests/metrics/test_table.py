@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import norm
 
 from diffuscope.errors import InputError
-from diffuscope.metrics import METRICS, Measured, MetricSuite, against_floor, measure_all, sliced_wasserstein
+from diffuscope.metrics import METRICS, Measured, MetricSuite, against_floor, sliced_wasserstein
 
 DRAWS, PAIRS, N = 6, 12, 400
 MEASURED_HERE = [name for name, metric in METRICS.items() if metric.needs != "likelihood"]
@@ -35,7 +35,7 @@ TRAINING = clouds(9, 1)[0]
 
 def measured(generated, **options):
     facts = {"training": TRAINING, "log_density": log_density, **options}
-    return measure_all(generated, clouds(1), pairs(2), **facts)
+    return MetricSuite(clouds(1), pairs(2), **facts).measure(generated)
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,8 @@ def test_perfect_samples_are_at_their_ideal(perfect, name):
 
 @pytest.mark.parametrize("d", [1, 13])
 def test_perfect_samples_are_at_their_ideal_in_one_dimension_and_above_trees(d):
-    found = measure_all(
-        clouds(5, d=d), clouds(1, d=d), pairs(2, d=d), training=clouds(9, 1, d=d)[0], log_density=log_density
-    )
+    suite = MetricSuite(clouds(1, d=d), pairs(2, d=d), training=clouds(9, 1, d=d)[0], log_density=log_density)
+    found = suite.measure(clouds(5, d=d))
     assert list(found) == MEASURED_HERE
     assert all(is_at_its_ideal(name, m) for name, m in found.items())
 
@@ -115,10 +114,8 @@ def test_the_sliced_distance_is_the_one_that_training_reports():
 
 def test_draws_may_come_as_one_array():
     options = {"only": ["sliced_wasserstein"]}
-    stacked = measure_all(
-        np.stack(clouds(5)), np.stack(clouds(1)), np.stack([np.stack(p) for p in pairs(2)]), **options
-    )
-    assert stacked == measured(clouds(5), **options)
+    stacked = MetricSuite(np.stack(clouds(1)), np.stack([np.stack(p) for p in pairs(2)]), **options)
+    assert stacked.measure(np.stack(clouds(5))) == measured(clouds(5), **options)
 
 
 def test_only_what_is_asked_for_is_measured_and_it_is_what_the_whole_table_says(perfect):
@@ -135,10 +132,14 @@ def test_a_yardstick_measures_the_second_model_as_it_would_alone(perfect, monkey
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others():
-    draws = clouds(5, 2, 1300), clouds(1, 2, 1300), pairs(2, 2, 1300)
-    options = {"only": ["wasserstein", "classifier_accuracy", "mmd"]}
-    assert measure_all(*draws, **options) == measure_all(*draws, **options)
-    assert measure_all(*draws, **options) != measure_all(*draws, **options, seed=1)
+    def found(seed):
+        names = ["wasserstein", "classifier_accuracy", "mmd"]
+        suite = MetricSuite(clouds(1, 2, 1300), pairs(2, 2, 1300), only=names, seed=seed)
+        return suite.measure(clouds(5, 2, 1300))
+
+    first = found(0)
+    assert first == found(0)
+    assert first != found(1)
 
 
 def test_clouds_are_cut_to_the_smallest_so_that_the_floor_is_that_of_equal_sizes():
@@ -149,7 +150,7 @@ def test_clouds_are_cut_to_the_smallest_so_that_the_floor_is_that_of_equal_sizes
 
 
 def test_what_cannot_be_had_is_left_out_with_a_reason():
-    found = measure_all(clouds(5), clouds(1), pairs(2))
+    found = MetricSuite(clouds(1), pairs(2)).measure(clouds(5))
     assert set(found.left_out) == {"memorisation", "kl"}
     assert "not trained on" in found.left_out["memorisation"]
     assert "true density" in found.left_out["kl"]
@@ -158,7 +159,8 @@ def test_what_cannot_be_had_is_left_out_with_a_reason():
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 21])
 def test_of_a_handful_of_rows_what_needs_more_is_left_out(rows):
-    found = measure_all(clouds(5, n=rows), clouds(1, n=rows), pairs(2, n=rows), log_density=log_density)
+    suite = MetricSuite(clouds(1, n=rows), pairs(2, n=rows), log_density=log_density)
+    found = suite.measure(clouds(5, n=rows))
     assert {"sliced_wasserstein", "wasserstein"} <= set(found)
     assert "classifier_accuracy" in found.left_out
     assert ("precision" in found) == (rows >= 20)
@@ -183,7 +185,7 @@ def test_held_out_points_that_were_trained_on_leave_memorisation_out():
 
 def test_data_without_variation_leaves_out_what_it_has_no_floor_for():
     same = [np.zeros((100, 2))] * 4
-    found = measure_all(same, same, list(zip(same, same, strict=True)))
+    found = MetricSuite(same, list(zip(same, same, strict=True))).measure(same)
     assert "do not differ" in found.left_out["sliced_wasserstein"]
     assert set(found) | set(found.left_out) == set(MEASURED_HERE)
 
@@ -207,7 +209,7 @@ def test_data_without_variation_leaves_out_what_it_has_no_floor_for():
 def test_draws_that_cannot_be_measured_are_refused(change, words):
     draws = {"generated": clouds(5), "real": clouds(1), "floor_pairs": pairs(2), **change}
     with pytest.raises(InputError, match=words):
-        measure_all(**draws)
+        MetricSuite(draws["real"], draws["floor_pairs"], only=draws.get("only")).measure(draws["generated"])
 
 
 def test_importing_the_metrics_loads_nothing_heavy():

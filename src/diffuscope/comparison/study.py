@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -28,7 +27,7 @@ from diffuscope.comparison.truth import prepare_references
 from diffuscope.comparison.work import Job, SampleJob, TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import remove_abandoned
+from diffuscope.files import remove_abandoned, sole_writer
 from diffuscope.modalities.registry import modality
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -131,7 +130,9 @@ class Study:
         Raises
         ------
         InputError
-            When it holds something else, or another process is at work in it.
+            When it holds something else.
+        RunError
+            When another process is at work in it, or it cannot be written to.
         """
         path = self.path
         foreign = path.exists() and not (path.is_dir() and (not any(path.iterdir()) or _is_comparison(path)))
@@ -143,19 +144,9 @@ class Study:
             (path / "cells").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"Cannot make {path}: {error.strerror}.", "Choose another --out.") from error
-        lock = path / ".lock"
-        holder = _holder(lock)
-        if holder is not None:
-            raise InputError(
-                f"{path} is being worked on by process {holder}.",
-                f"Wait for it, or remove {lock} if there is no such comparison.",
-            )
-        lock.write_text(str(os.getpid()))
-        try:
+        with sole_writer(path):
             remove_abandoned(path)
             yield
-        finally:
-            lock.unlink(missing_ok=True)
 
     def prepare(self, reporter: Reporter) -> None:
         """Draw real clouds, measure their floors, and keep data that was handed over from Python."""
@@ -272,16 +263,6 @@ class Study:
 
 def _is_comparison(path: Path) -> bool:
     return (path / "cells").is_dir()
-
-
-def _holder(lock: Path) -> int | None:
-    """Return the process that holds a lock, if it is still there."""
-    try:
-        pid = int(lock.read_text())
-        os.kill(pid, 0)
-    except (OSError, ValueError):
-        return None
-    return None if pid == os.getpid() else pid
 
 
 def _read_result(file: Path) -> dict[str, Any] | None:

@@ -20,14 +20,20 @@ The last step, to data, is :math:`N(\hat x_0(x_{t=0}), \beta_0 I)` for either ch
 posterior's variance is 0 there, and :math:`\beta_0` is right for data that are smooth at that scale. It is a
 density for continuous data; for data in bins, such as the grey values of an image, the probability
 of the bin (Ho et al. 2020, Eq. 13; Nichol & Dhariwal 2021, section 2.1).
+
+Of d numbers in a point, :math:`L / (d \log 2)` is the bound in **bits per dimension**. A density depends on
+the units: where the model sees z = f(x) of the data x, the density of x is
+:math:`\log p(x) = \log p(z) + \log |\det \partial z / \partial x|`, which belongs to the step to data, L_0.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from diffuscope.diffusion.denoiser import DenoiserLike
@@ -37,12 +43,13 @@ from diffuscope.errors import InputError, unknown_name
 from diffuscope.oracle.boxes import log_mean_normal
 from diffuscope.seeds import stream
 
-__all__ = ["Bins", "VariationalBound", "variational_bound"]
+__all__ = ["Bins", "BitsPerDimension", "VariationalBound", "bits_per_dimension", "variational_bound"]
 
 Variance = Literal["posterior", "beta"]
 
 _ROWS = 2**14
 _NUMBERS = 2**20
+_MOST_LINES = 12
 
 
 class Bins(NamedTuple):
@@ -86,15 +93,114 @@ class VariationalBound(NamedTuple):
     terms_error: Tensor
     dimension: int
 
-    @property
-    def bits_per_dimension(self) -> Tensor:
-        """The points' bounds in bits a number, (n,)."""
-        return self.value / (self.dimension * math.log(2))
+
+@dataclass(frozen=True)
+class BitsPerDimension:
+    r"""The bound on a set of points in the units of the data, and what each step takes of it.
+
+    Attributes
+    ----------
+    value, error : float
+        Mean over the points in bits per dimension, and its standard error over points and noise.
+    decoder, prior : float
+        :math:`L_0`, in the units of the data, and :math:`L_T`, in nats a point.
+    steps : tuple of T - 1 floats
+        :math:`L_1, \dots, L_{T-1}` in nats a point.
+    dimension : int
+        Numbers in a point.
+    """
+
+    value: float
+    error: float
+    decoder: float
+    steps: tuple[float, ...]
+    prior: float
+    dimension: int
 
     @property
-    def terms_in_bits(self) -> Tensor:
-        """The terms in bits a number, (T + 1,)."""
-        return self.terms / (self.dimension * math.log(2))
+    def nats(self) -> float:
+        """The bound in nats a point, the sum of all terms."""
+        return self.decoder + sum(self.steps) + self.prior
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers: bits per dimension, and the terms in nats a point."""
+        return {
+            "bits_per_dimension": self.value,
+            "error": self.error,
+            "nats": self.nats,
+            "decoder": self.decoder,
+            "terms": [{"t": t, "nats": nats} for t, nats in enumerate(self.steps, start=1)],
+            "prior": self.prior,
+        }
+
+    def lines(self) -> list[str]:
+        r"""Return at most 12 lines of text: the bound, then what each range of steps takes, data first.
+
+        Shares are of all divergences, :math:`L_1 + \dots + L_T`; the decoder's term has none, as the
+        logarithm of a density can have either sign.
+        """
+        divergence = sum(self.steps) + self.prior
+        rows = [("decoder, t = 0", self.decoder, "")]
+        count = min(len(self.steps), _MOST_LINES - 4)
+        for k in range(count):
+            first, stop = (len(self.steps) * at // count for at in (k, k + 1))
+            nats = sum(self.steps[first:stop])
+            times = f"t = {first + 1}" if stop == first + 1 else f"t = {first + 1} to {stop}"
+            rows.append((times, nats, _share(nats, divergence)))
+        rows.append(("prior", self.prior, _share(self.prior, divergence)))
+        width = max(len(name) for name, _, _ in rows)
+        return [
+            f"{self.value:.4f} ± {self.error:.4f} bits per dimension ({self.nats:.4f} nats a point) at most",
+            f"{'':{width}} {'nats':>10} {'share':>6}",
+            *(f"{name:{width}} {nats:10.4f} {share:>6}".rstrip() for name, nats, share in rows),
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole > 0 else ""
+
+
+def bits_per_dimension(
+    denoiser: DenoiserLike,
+    schedule: Schedule,
+    x: Tensor,
+    log_abs_det: ArrayLike = 0.0,
+    *,
+    variance: Variance = "posterior",
+    bins: Bins | None = None,
+    draws: int = 2,
+    seed: int = 0,
+) -> BitsPerDimension:
+    r"""Return the variational bound on points, in bits per dimension and in the units of the data.
+
+    Parameters
+    ----------
+    denoiser, schedule, x, variance, bins, draws, seed
+        As :func:`variational_bound` takes them; ``x`` (n, ...) is in the units of the model.
+    log_abs_det : array_like of shape () or (n,)
+        :math:`\log |\det \partial x / \partial \mathrm{data}|` at the points: minus the sum of log scale,
+        where they are standardised. 0 with ``bins``, whose probabilities have no units.
+
+    Raises
+    ------
+    InputError
+        As :func:`variational_bound`.
+    """
+    found = variational_bound(denoiser, schedule, x, variance=variance, bins=bins, draws=draws, seed=seed)
+    volume = torch.as_tensor(log_abs_det, dtype=torch.float64).expand(len(x))
+    bits = (found.value - volume) / (found.dimension * math.log(2))
+    decoder, *steps, prior = found.terms.tolist()
+    return BitsPerDimension(
+        bits.mean().item(),
+        bits.std().item() / math.sqrt(len(x)) if len(x) > 1 else math.inf,
+        decoder - volume.mean().item(),
+        tuple(steps),
+        prior,
+        found.dimension,
+    )
 
 
 @torch.no_grad()

@@ -3,13 +3,7 @@
 from diffuscope.metrics.classes import ClassJudgement, Share, class_imbalance, entropy_gap, judge_classes
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
 from diffuscope.metrics.kernel import KernelDistance, kernel_distance
-from diffuscope.metrics.likelihood import (
-    LikelihoodGap,
-    entropy,
-    excess_divergence,
-    kl_divergence,
-    log_likelihood_gap,
-)
+from diffuscope.metrics.likelihood import entropy, excess_divergence, kl_divergence
 from diffuscope.metrics.measured import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
 from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, Metric, MetricSuite
@@ -27,7 +21,6 @@ __all__ = [
     "METRICS",
     "ClassJudgement",
     "KernelDistance",
-    "LikelihoodGap",
     "Measured",
     "Measurements",
     "Metric",
@@ -48,7 +41,6 @@ __all__ = [
     "judge_classes",
     "kernel_distance",
     "kl_divergence",
-    "log_likelihood_gap",
     "median_distance",
     "memorisation",
     "mmd",

@@ -13,7 +13,7 @@ Its bias is small in low dimension, and large in high dimension or where the law
 a *real* cloud of the same size it cancels where it matters: :func:`excess_divergence` is zero on average
 for perfect samples, whatever n, k and d.
 
-Where a model has a density of its own, :func:`log_likelihood_gap` is the divergence the other way round,
+Where a model has a density of its own, the gap in log-likelihood is the divergence the other way round,
 :math:`KL(p \| q) = E_p[\log p - \log q]`: it punishes data that the model cannot make.
 """
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +29,7 @@ from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points, checked_pair
 from diffuscope.metrics.neighbours import neighbour_distances
 
-__all__ = ["LikelihoodGap", "entropy", "excess_divergence", "kl_divergence", "log_likelihood_gap"]
+__all__ = ["entropy", "excess_divergence", "kl_divergence"]
 
 LogDensity = Callable[[Points], Points]
 
@@ -105,42 +104,3 @@ def excess_divergence(generated: ArrayLike, real: ArrayLike, log_density: LogDen
         As :func:`kl_divergence`.
     """
     return kl_divergence(generated, log_density, k) - kl_divergence(real, log_density, k)
-
-
-class LikelihoodGap(NamedTuple):
-    """Mean log-likelihood that a model loses to the truth, in nats a point, and its standard error."""
-
-    value: float
-    error: float
-
-
-def log_likelihood_gap(log_p_true: ArrayLike, log_p_model: ArrayLike) -> LikelihoodGap:
-    """Return E_real[log p_true - log p_model].
-
-    Parameters
-    ----------
-    log_p_true, log_p_model : array_like of shape (n,)
-        Log-densities of the same held-out real points, in the same units. The model's may be -inf, and
-        then so is the likelihood: gap and error are infinite.
-
-    Raises
-    ------
-    InputError
-        When the shapes differ, there are fewer than two points, a true one is not finite or a model's
-        is NaN or +inf.
-    """
-    true, model = np.asarray(log_p_true, dtype=np.float64), np.asarray(log_p_model, dtype=np.float64)
-    if true.ndim != 1 or true.shape != model.shape or len(true) < 2:
-        raise InputError(
-            f"Log-densities of shapes {true.shape} and {model.shape} cannot be compared.",
-            "Give two arrays of shape (n,) for the same n points, at least two.",
-        )
-    if not np.isfinite(true).all() or np.isnan(model).any() or (model == np.inf).any():
-        raise InputError(
-            "A log-density is not a number, or the truth's is not finite on a real point.",
-            "Look for the points where it is so.",
-        )
-    if np.isneginf(model).any():
-        return LikelihoodGap(math.inf, math.inf)
-    gap = true - model
-    return LikelihoodGap(float(gap.mean()), float(gap.std(ddof=1) / math.sqrt(len(gap))))

@@ -67,7 +67,7 @@ class Metric:
         Which way from there is better, or less bad.
     needs : {"real", "training", "density", "likelihood"}
         What it takes besides samples and real draws. One that needs the model's own likelihood is not
-        measured here: see :func:`~diffuscope.metrics.likelihood.log_likelihood_gap`.
+        measured here: see :func:`~diffuscope.runs.evaluate.evaluate`.
     """
 
     name: str

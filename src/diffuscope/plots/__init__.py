@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diffuscope.plots.clouds import draw_points, plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
-from diffuscope.plots.curves import plot_loss, plot_schedule
+from diffuscope.plots.curves import plot_loss
 from diffuscope.plots.diagnosis import plot_diagnosis
 from diffuscope.plots.ink import Limits
 from diffuscope.plots.pairs import plot_pairs
@@ -32,7 +32,6 @@ __all__ = [
     "plot_pairs",
     "plot_quality",
     "plot_samples",
-    "plot_schedule",
     "plot_sheet",
     "plot_walk_rows",
     "save_figure",

@@ -1,4 +1,4 @@
-r"""How does something go with time: the loss over training, signal and noise over a schedule?"""
+"""How does the loss go over training?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
-from diffuscope.plots.style import DATA, INK, MUTED, NOISE, chart, heading
+from diffuscope.plots.style import DATA, INK, chart, heading
 
-__all__ = ["plot_loss", "plot_schedule"]
+__all__ = ["plot_loss"]
 
 Values = NDArray[np.floating[Any]]
 
@@ -53,41 +53,6 @@ def plot_loss(
     ax.set_xlabel("step", color=INK)
     ax.set_ylabel("loss", color=INK)
     ax.margins(x=0.01)
-    heading(figure, title)
-    return figure
-
-
-def plot_schedule(alpha_bar: ArrayLike, title: str | None = None) -> Figure:
-    r"""Show how much signal is left at each step, and what sampling should start from.
-
-    Parameters
-    ----------
-    alpha_bar : array_like of shape (T,)
-        :math:`\bar\alpha_t` for t = 1 ... T, in [0, 1]. The signal-to-noise ratio is
-        :math:`\bar\alpha_t / (1 - \bar\alpha_t)`.
-    title : str, optional
-    """
-    kept = np.asarray(alpha_bar, dtype=np.float64).ravel()
-    if not len(kept) or not ((kept >= 0) & (kept <= 1)).all():
-        raise InputError("A schedule's alpha_bar lies in [0, 1] and has at least one step.")
-    t = np.arange(1, len(kept) + 1)
-    figure, (left, right) = chart(8.4, 3.4, panels=2)
-    left.plot(t, kept, color=DATA, linewidth=2, label=r"$\bar{\alpha}_{t}$  (signal)")
-    left.plot(t, 1 - kept, color=NOISE, linewidth=2, label=r"$1-\bar{\alpha}_{t}$  (noise)")
-    left.set_ylim(-0.03, 1.03)
-    left.legend(frameon=False, labelcolor=INK, fontsize=9)
-    with np.errstate(divide="ignore"):
-        snr = kept / (1 - kept)
-    drawn = (snr > 0) & np.isfinite(snr)  # a logarithmic axis has no place for the others
-    right.plot(t[drawn], snr[drawn], color=INK, linewidth=2)
-    right.axhline(1, color=MUTED, linewidth=0.8, linestyle=(0, (5, 3)))
-    right.set_yscale("log")
-    right.plot(t[-1:], snr[-1:], "o", color=NOISE, markersize=6)
-    right.set_title(rf"SNR$(t)$;  at the end {snr[-1]:.3g}", color=INK, fontsize=11)
-    left.set_title(r"$q(\mathbf{x}_{t}\mid\mathbf{x}_{0})$", color=INK, fontsize=11)
-    for ax in (left, right):
-        ax.set_xlabel("$t$", color=INK)
-        ax.margins(x=0.02)
     heading(figure, title)
     return figure
 

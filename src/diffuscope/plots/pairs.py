@@ -31,7 +31,7 @@ from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, square_pa
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["plot_pairs"]
+__all__ = ["draw_column", "plot_pairs"]
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def _panel(ax: Axes, facets: Sequence[Facet], i: int, j: int) -> None:
     ax.set_box_aspect(1)
     ax.set_xlim(*x.limits)
     if i == j:
-        _alone(ax, x)
+        draw_column(ax, x)
         return
     ax.set_ylim(*y.limits)
     own, other = (0, 1) if i > j else (1, 0)
@@ -109,7 +109,8 @@ def _panel(ax: Axes, facets: Sequence[Facet], i: int, j: int) -> None:
 # --- one column --------------------------------------------------------------------------------------------
 
 
-def _alone(ax: Axes, facet: Facet) -> None:
+def draw_column(ax: Axes, facet: Facet) -> None:
+    """Draw how often each value is there: real rows filled, synthetic ones as a line."""
     ax.spines[["top", "right", "left"]].set_visible(False)
     shares = []
     if facet.named:

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.errors import FormatError, InputError, RunError
-from diffuscope.files import atomic_write
+from diffuscope.files import atomic_write, cache_folder
 from diffuscope.progress import Reporter
 
-__all__ = ["IMAGE_SETS", "USUAL_RECIPES", "ImageSet", "cache_folder"]
+__all__ = ["IMAGE_SETS", "USUAL_RECIPES", "ImageSet"]
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -124,12 +124,6 @@ IMAGE_SETS: dict[str, ImageSet] = {
     ),
 }
 USUAL_RECIPES = {"digits": "digits", "fashion_mnist": "fashion_fast"}
-
-
-def cache_folder() -> Path:
-    """Return the folder where what was fetched or decoded is kept; it need not be there yet."""
-    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "diffuscope"
 
 
 def _fashion_folder(reporter: Reporter) -> Path:

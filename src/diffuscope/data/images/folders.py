@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.images.builtin import cache_folder
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.reading import image_facts, read_image
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
-from diffuscope.files import remove_abandoned
+from diffuscope.files import cache_folder, remove_abandoned
 from diffuscope.progress import Reporter
 from diffuscope.threads import side_by_side
 

@@ -5,8 +5,7 @@ is found is the right one. It holds numbers and text, never code, and is read wi
 damaged, of other shapes or too large in its numbers is trained again and replaced. Where nothing can be
 written the classifier serves all the same, and it is said that the next one will take as long.
 
-Files lie in ``$XDG_CACHE_HOME/diffuscope/features`` or ``~/.cache/diffuscope/features``; they may be
-removed at any time.
+Files lie in ``features`` of :func:`~diffuscope.files.cache_folder`; they may be removed at any time.
 """
 
 from __future__ import annotations
@@ -24,13 +23,14 @@ import torch
 from numpy.typing import NDArray
 
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
+from diffuscope.files import cache_folder
 from diffuscope.metrics.features.classifier import Classifier, Images, checked_images
 from diffuscope.metrics.features.network import FeatureNetwork
 from diffuscope.metrics.features.training import SETTINGS, train_classifier
 from diffuscope.progress import Reporter
 from diffuscope.tensors import load_tensors, save_tensors
 
-__all__ = ["cache_folder", "cached_classifier", "load_classifier", "save_classifier"]
+__all__ = ["cached_classifier", "load_classifier", "save_classifier"]
 
 _FORMAT = "diffuscope-classifier-1"
 _LARGEST = 1e6  # weight of a classifier that says anything
@@ -53,7 +53,7 @@ def cached_classifier(
     images, labels, classes, seed, progress
         As :func:`~diffuscope.metrics.features.train_classifier` takes them.
     folder : str or Path, optional
-        Where it is kept; :func:`cache_folder` by default.
+        Where it is kept; ``features`` of :func:`~diffuscope.files.cache_folder` by default.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def cached_classifier(
     path: Path | None = None
     reason = "there is no home folder"
     with contextlib.suppress(DiffuscopeError, OSError, RuntimeError):  # none there, or none to be trusted
-        path = (cache_folder() if folder is None else Path(folder)) / f"{key[:32]}.safetensors"
+        path = Path(cache_folder() / "features" if folder is None else folder) / f"{key[:32]}.safetensors"
         return load_classifier(path, key)
     classifier = train_classifier(images, labels, classes, seed=seed, progress=progress)
     if path is not None:
@@ -84,19 +84,6 @@ def cached_classifier(
         stacklevel=2,
     )
     return classifier
-
-
-def cache_folder() -> Path:
-    """Return the folder where classifiers are kept; it need not be there yet.
-
-    Raises
-    ------
-    RuntimeError
-        When there is no home folder, and no other is named.
-    """
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(named) if Path(named).is_absolute() else Path.home() / ".cache"  # as the standard has it
-    return root / "diffuscope" / "features"
 
 
 def save_classifier(classifier: Classifier, path: str | os.PathLike[str], key: str = "") -> None:

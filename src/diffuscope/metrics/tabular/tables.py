@@ -29,7 +29,7 @@ from diffuscope.seeds import stream_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_ROWS", "Column", "ColumnKind", "Floats", "Table", "as_table", "read_tables", "some_rows"]
+__all__ = ["MOST_ROWS", "Column", "ColumnKind", "Floats", "Table", "read_tables", "some_rows"]
 
 ColumnKind = Literal["number", "integer", "datetime", "boolean", "category"]
 Floats = NDArray[np.float64]
@@ -139,11 +139,6 @@ def read_tables(tables: Mapping[str, Any], seed: int = 0) -> list[Table]:
         columns.append(column)
         codes.append(code)
     return [Table(tuple(columns), part) for part in np.split(np.stack(codes, axis=1), ends)]
-
-
-def as_table(frame: Any) -> Table:
-    """Read one table on its own."""
-    return read_tables({"the": frame})[0]
 
 
 def some_rows(n: int, most: int, seed: int, *place: str | int) -> NDArray[np.intp]:

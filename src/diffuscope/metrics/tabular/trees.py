@@ -118,12 +118,9 @@ def _leaf(n: int) -> int:
 
 def area_under_roc(score: Floats, positive: NDArray[np.bool_]) -> float:
     """Return the share of pairs of a positive and a negative that the score puts in order; ties half."""
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return math.nan
-    return float((rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * m))
+    return float(roc_auc_score(positive, score))
 
 
 def area_of_classes(chances: Floats, known: NDArray[np.intp], truth: NDArray[np.intp]) -> float:
@@ -137,12 +134,13 @@ def area_of_classes(chances: Floats, known: NDArray[np.intp], truth: NDArray[np.
         Those classes.
     truth : ndarray of shape (n,)
     """
-    areas, weights = [], []
-    for label in np.unique(truth):
-        at = np.flatnonzero(known == label)
-        areas.append(area_under_roc(chances[:, at[0]] if len(at) else np.zeros(len(truth)), truth == label))
-        weights.append(float((truth == label).mean()))
-    return float(np.average(areas, weights=weights)) if len(areas) > 1 else 0.5
+    from sklearn.metrics import roc_auc_score
+
+    labels = np.unique(truth)
+    if len(labels) < 2:
+        return 0.5
+    scores = np.stack([chances[:, known == label].sum(axis=1) for label in labels], axis=1)
+    return float(roc_auc_score(truth[:, None] == labels, scores, average="weighted"))
 
 
 def _area_error(area: float, n: int) -> float:

@@ -13,20 +13,17 @@ import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffuscope.data.tables import read_frame
 from diffuscope.errors import InputError
 from diffuscope.files import write_text
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.result import TABLE_METRICS, TableQuality, ratio_with_interval
-from diffuscope.modalities.tables.report_drawings import (
-    HEIGHT,
-    WIDTH,
-    draw_columns,
-    draw_distances,
-    draw_matrices,
-)
+from diffuscope.modalities.tables.report_drawings import draw_columns, draw_distances, draw_matrices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["write_report"]
 
@@ -80,6 +77,8 @@ def _render(
 ) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from diffuscope.plots import plot_pairs
+
     real, made = _pictured(train, held_out, synthetic)
     if list(real.columns) != list(quality.columns):
         raise InputError(
@@ -87,13 +86,13 @@ def _render(
             "Give write_report the tables that measure_table was given.",
         )
     environment = Environment(
-        loader=PackageLoader("diffuscope.metrics.tabular", "."),
+        loader=PackageLoader("diffuscope.modalities.tables", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names, matrices = ([], []) if quality.associations is None else draw_matrices(quality.associations)
+    environment.filters["png"] = _png
     privacy = quality.privacy
     return environment.get_template("report.html").render(
         title=title,
@@ -101,14 +100,11 @@ def _render(
         metrics=_metrics(quality),
         titles={name: metric.title for name, metric in TABLE_METRICS.items()},
         columns=_columns(real, made, quality),
-        names=names,
-        matrices=matrices,
+        matrices=[] if quality.associations is None else draw_matrices(quality.associations),
         distances=None if privacy is None else draw_distances(privacy.distances, privacy.unseen_distances),
-        pairs=_pairs(real, made),
+        pairs=plot_pairs(real, made),
         facts=_listed(facts),
         versions=_versions(),
-        width=WIDTH,
-        height=HEIGHT,
         reach=_REACH,
     )
 
@@ -179,18 +175,15 @@ def _missing(real: float, synthetic: float) -> str:
     return f"{real:.1%} missing, synthetic {synthetic:.1%}" if max(real, synthetic) > 0 else ""
 
 
-def _pairs(real: Any, made: Any) -> str:
-    """Return the pair plot as a PNG in base64, its colours cut to 256."""
+def _png(figure: Figure, dpi: int) -> str:
+    """Return a figure as the address of a PNG that holds it, its colours cut to 256."""
     from PIL import Image
 
-    from diffuscope.plots import plot_pairs
-
-    drawn = io.BytesIO()
-    plot_pairs(real, made).savefig(drawn, format="png", dpi=120, facecolor="white")
-    small = io.BytesIO()
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi, facecolor="white")
     picture = Image.open(drawn).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
     picture.save(small, format="png", optimize=True)
-    return base64.b64encode(small.getvalue()).decode("ascii")
+    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
 
 
 def _listed(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
