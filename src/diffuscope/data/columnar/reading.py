@@ -213,7 +213,6 @@ def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
         "sep": separator,
         "skipinitialspace": True,
         "low_memory": False,
-        "dtype_backend": "numpy_nullable",
         "keep_default_na": False,  # in text "NA" is a word
         "na_values": [""],
     }
@@ -236,7 +235,13 @@ def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
             else:
                 columns = _header(path, first)
                 skipped = records.line_num
-            frame = pd.read_csv(handle, **options)
+            try:
+                frame = pd.read_csv(handle, dtype_backend="pyarrow", **options)
+            except OverflowError:  # an integer beyond 64 bits
+                handle.seek(0)
+                for _ in range(skipped):
+                    handle.readline()
+                frame = pd.read_csv(handle, dtype_backend="numpy_nullable", **options)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.") from None
     except pd.errors.ParserError as error:
