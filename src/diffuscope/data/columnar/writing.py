@@ -286,7 +286,7 @@ def _npz(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterato
 
 
 def _text(separator: str) -> Callable[..., contextlib.AbstractContextManager[_Append]]:
-    """Return the sink of rows of text; arrays are printed by Arrow, in the fewest digits that tell a float."""
+    """Return the sink of rows of text; arrays are printed by Arrow, in the fewest digits of a float."""
 
     @contextlib.contextmanager
     def sink(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterator[_Append]:

@@ -11,10 +11,9 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from diffuscope.data.tables.columns.base import Column, Floats
+from diffuscope.data.tables.columns.base import Column, Floats, Name
 from diffuscope.data.tables.columns.labels import Labels
 from diffuscope.data.tables.columns.numeric import as_finite
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import Kind, dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.values import (
     as_ticks,

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.columns.base import Floats, Name
 from diffuscope.data.tables.columns.knots import fit_line
 from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, sample_of
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
 from diffuscope.data.tables.values import as_ticks, restore_ticks
 

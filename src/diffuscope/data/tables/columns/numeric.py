@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Column, Floats
+from diffuscope.data.tables.columns.base import Column, Floats, Name
 from diffuscope.data.tables.columns.knots import fit_line
 from diffuscope.data.tables.columns.line import Line
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import dtype_name, named_dtype
 from diffuscope.data.tables.values import as_floats, as_whole, label, restore
 from diffuscope.errors import InputError
