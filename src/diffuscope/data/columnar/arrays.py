@@ -25,6 +25,7 @@ __all__ = [
     "check_names",
     "is_frame",
     "names_of",
+    "native",
     "two_dimensional",
 ]
 
@@ -94,6 +95,19 @@ def two_dimensional(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
             "Give an array of shape (n, d): one row per observation, one column per variable.",
         )
     return array[:, None] if array.ndim == 1 else array
+
+
+def native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array of a type that pandas takes: text as objects, days as seconds."""
+    kind = array.dtype.kind
+    if kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+            return array.astype(np.float64)
+    if kind in "USTO":
+        return array.astype(object, copy=False)
+    if kind == "M" and np.datetime_data(array.dtype)[0] not in ("s", "ms", "us", "ns"):
+        return array.astype("M8[s]")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 # --- from memory -------------------------------------------------------------------------------------------

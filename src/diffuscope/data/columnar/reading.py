@@ -30,6 +30,7 @@ from diffuscope.data.columnar.arrays import (
     as_table,
     check_names,
     names_of,
+    native,
     two_dimensional,
 )
 from diffuscope.errors import FormatError, InputError
@@ -131,25 +132,13 @@ def _as_frame(values: Any, where: str, columns: Columns) -> pd.DataFrame:
     if isinstance(values, pd.DataFrame):
         frame = values.reset_index(drop=True)
     elif values.dtype.names is not None and values.ndim == 1:
-        frame = pd.DataFrame({name: _native(values[name]) for name in values.dtype.names})
+        frame = pd.DataFrame({name: native(values[name]) for name in values.dtype.names})
     else:
-        frame = pd.DataFrame(_native(two_dimensional(values, where)))
+        frame = pd.DataFrame(native(two_dimensional(values, where)))
     columns = names_of(frame) if columns is None else columns
     check_names(columns, frame.shape[1], where)
     frame.columns = pd.RangeIndex(frame.shape[1]) if columns is None else pd.Index(columns)
     return frame
-
-
-def _native(array: Any) -> Any:
-    """Return an array of a type that pandas takes."""
-    kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind == "f" and size > 8:
-        return array.astype(np.float64)
-    if kind in "US":
-        return array.astype(object)
-    if kind in "M" and np.datetime_data(array.dtype)[0] not in ("s", "ms", "us", "ns"):
-        return array.astype("M8[s]")
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _read(path: Path) -> tuple[Any, Columns]:
