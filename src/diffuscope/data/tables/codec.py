@@ -176,8 +176,8 @@ class TableCodec(Plain):
         Raises
         ------
         InputError
-            When X does not have the columns that were fitted, a value in a column with holes cannot be one of
-            that column's, or the points are not of X's shape.
+            When X does not have the columns that were fitted, a value of a column with missing ones is not
+            one of that column, or the points are not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
