@@ -374,6 +374,7 @@ def test_whatever_is_accepted_is_a_usable_table_and_the_rest_is_an_input_error(x
         ("a,b,a\n1,2,3\n3,4,5\n", "several columns named 'a'"),
         (",a,b\n0,1,2\n1,3,4\n", r"Column 0 .* has no name.*\n.*index=False"),
         ("a,b\n1,2\n3,four\n", r"column 'b', e.g. 'four' in row 1"),
+        ("a,b\n1,2\nNA,3\nfour,4\n", r"column 'a', e.g. 'four' in row 2"),
         ("a;b\n1;2\n3;4\n", "looks separated by semicolons, not by commas"),
         ("1\t2\n3\t4\n", "looks separated by tabs"),
         ("1.5 2\n3 4\n", "looks separated by spaces"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from diffuscope.data.columnar.reading import READABLE, TABLES, read_table
-from diffuscope.data.columnar.typed_reading import read_rows
+from diffuscope.data.columnar.reading import READABLE, TABLES, read_rows, read_table
 from diffuscope.data.columnar.writing import WRITABLE, TableWriter, check_writable, write_rows, write_table
 
 __all__ = [

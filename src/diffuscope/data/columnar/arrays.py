@@ -17,10 +17,26 @@ import numpy.typing as npt
 
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["Columns", "Table", "as_table", "check_names", "is_frame", "names_of"]
+__all__ = [
+    "MISSING_WORDS",
+    "Columns",
+    "Table",
+    "as_table",
+    "check_names",
+    "is_frame",
+    "names_of",
+    "native",
+    "two_dimensional",
+]
 
 Columns = tuple[str, ...] | None
 Table = npt.NDArray[np.float64]
+
+MISSING_WORDS = [
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+]
+"""What stands for a missing number in text."""
 
 # The square of a larger value overflows float64, and with it the variance of its column.
 _LARGEST = 1e150
@@ -71,6 +87,29 @@ def names_of(frame: Any) -> Columns:
     return tuple(map(str, frame.columns))
 
 
+def two_dimensional(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """Return an array of shape (n,) or (n, d) as one of shape (n, d); an InputError for any other."""
+    if array.ndim not in (1, 2):
+        raise InputError(
+            f"{where} has {array.ndim} dimensions (shape {array.shape}), not the two of a table.",
+            "Give an array of shape (n, d): one row per observation, one column per variable.",
+        )
+    return array[:, None] if array.ndim == 1 else array
+
+
+def native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array of a type that pandas takes: text as objects, days as seconds."""
+    kind = array.dtype.kind
+    if kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+            return array.astype(np.float64)
+    if kind in "USTO":
+        return array.astype(object, copy=False)
+    if kind == "M" and np.datetime_data(array.dtype)[0] not in ("s", "ms", "us", "ns"):
+        return array.astype("M8[s]")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 # --- from memory -------------------------------------------------------------------------------------------
 
 
@@ -96,13 +135,7 @@ def _from_array(array: npt.NDArray[Any], where: str, columns: Columns) -> tuple[
         import pandas as pd
 
         return _from_frame(pd.DataFrame({name: array[name] for name in array.dtype.names}), where, columns)
-    if array.ndim not in (1, 2):
-        raise InputError(
-            f"{where} has {array.ndim} dimensions (shape {array.shape}), not the two of a table.",
-            "Give an array of shape (n, d): one row per observation, one column per variable.",
-        )
-    if array.ndim == 1:
-        array = array[:, None]
+    array = two_dimensional(array, where)
     if array.dtype.kind in "biuf":
         with np.errstate(over="ignore"):  # a long double may become inf, which is then reported as such
             return np.array(array, dtype=np.float64, order="C"), columns
@@ -124,15 +157,17 @@ def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Column
     text = []
     for j in range(frame.shape[1]):
         series = frame.iloc[:, j]
-        kind = series.dtype
-        if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
-            x[:, j] = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        elif (bad := _first_not_a_number(series)) is None:
-            x[:, j] = pd.to_numeric(series, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            value = series.iloc[bad]
-            shown = repr(value) if isinstance(value, str) else value
-            text.append(f"{_label(columns, j)}, e.g. {shown} in row {bad}")
+        plain = series
+        if not pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_complex_dtype(series.dtype):
+            bad = _not_numbers(series)
+            if bad.any():
+                row = int(bad.argmax())
+                value = series.iloc[row]
+                shown = repr(value) if isinstance(value, str) else value
+                text.append(f"{_label(columns, j)}, e.g. {shown} in row {row}")
+                continue
+            plain = pd.to_numeric(series, errors="coerce")
+        x[:, j] = plain.to_numpy(dtype=np.float64, na_value=np.nan)
     if text and len(frame):
         raise InputError(
             f"{where} holds values that are not numbers (rows counted from 0): {_some(text, '; ')}.",
@@ -141,23 +176,19 @@ def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Column
     return x, columns
 
 
-def _first_not_a_number(series: Any) -> int | None:
-    """The row to show of a column that is not numeric; None if it holds plain numbers and gaps only."""
+def _not_numbers(series: Any) -> npt.NDArray[np.bool_]:
+    """Return which values of a column that is not numeric are the ones to show, shape (n,)."""
     import pandas as pd
 
-    present = series.notna().to_numpy()
-    if not present.any():
-        return None
+    present: npt.NDArray[np.bool_] = series.notna().to_numpy(dtype=bool)
     if series.dtype == object:
-        real = np.array([isinstance(value, numbers.Real | Decimal) for value in series], dtype=bool)
-        if not np.any(present & ~real):
-            return None
-        return int(np.argmax(present & ~real))
+        return present & [not isinstance(value, numbers.Real | Decimal) for value in series]
     if isinstance(series.dtype, pd.StringDtype):
         # In a column of numbers with one stray word, the word is what the user must find.
         stray = present & pd.to_numeric(series, errors="coerce").isna().to_numpy()
-        present = stray if stray.any() else present
-    return int(np.argmax(present))
+        words = stray & ~series.isin(MISSING_WORDS).to_numpy()
+        return next((rows for rows in (words, stray) if rows.any()), present)
+    return present
 
 
 # --- checks ------------------------------------------------------------------------------------------------

@@ -1,31 +1,58 @@
-"""How does a table come out of a file.
+"""How does a table come out of a file?
 
-One reader per format turns bytes into values and names; :func:`as_table` checks that they are numbers,
-:mod:`~diffuscope.data.columnar.typed_reading` takes them as they are. Files are foreign: nothing here ever
-unpickles, and a parser's complaint becomes a :class:`FormatError` that names the file.
+One reader a format turns bytes into values and names. :func:`read_table` checks that they are numbers;
+:func:`read_rows` takes each column in its own type. Files are foreign: nothing here ever unpickles, and a
+parser's complaint becomes a :class:`FormatError` that names the file.
+
+Text files do not say what their columns are. Here a column is what all its cells are: integers, floats,
+truth values (``True``, ``false``), times by ISO 8601 (``2020-03-29``, ``2020-03-29T12:30:00+02:00``), or else
+text. An empty cell is missing, and in numbers and truth values ``NA``, ``nan``, ``null`` and their like are
+as well; in text they are words.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffuscope.data.columnar.arrays import Columns, Table, as_table
+from diffuscope.data.columnar.arrays import (
+    MISSING_WORDS,
+    Columns,
+    Table,
+    as_table,
+    check_names,
+    names_of,
+    native,
+    two_dimensional,
+)
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["READABLE", "TABLES", "check_suffix", "other_separators", "read_raw", "read_table"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "READABLE",
+    "SEPARATORS",
+    "TABLES",
+    "check_suffix",
+    "is_number",
+    "other_separators",
+    "read_rows",
+    "read_table",
+]
 
 READABLE = (".csv", ".tsv", ".parquet", ".npy", ".npz")
 TABLES = (".csv", ".tsv", ".parquet")
 """Those whose columns may be of any kind."""
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 # How well-known files begin, to say what a misnamed one is.
 _MAGIC = {
@@ -63,42 +90,87 @@ def read_table(path: str | os.PathLike[str]) -> tuple[Table, Columns]:
     FormatError
         When the file is corrupt, truncated or not what its suffix says.
     """
-    values, columns = read_raw(Path(path), typed=False)
+    values, columns = _read(Path(path))
     return as_table(values, str(path), columns)
 
 
-def read_raw(path: Path, typed: bool) -> tuple[Any, Columns]:
-    """Read what a file holds, as an array or a DataFrame, and the names beside it.
+def read_rows(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table with its columns as they are.
 
     Parameters
     ----------
-    path : Path
-    typed : bool
-        Whether integers and truth values with holes are to be such, in pandas' nullable types, and words
-        like "NA" in columns of text to be text; else they are floats, objects and holes.
+    path : str or path
+        A file that :func:`read_table` reads. A .csv or .tsv file has a header unless its first line is all
+        numbers.
+
+    Returns
+    -------
+    DataFrame of shape (n, d)
+        Its columns are numbered from 0 where the file has no names. Of text files: int64, float64, bool,
+        str and datetime64 (in UTC where the cells have zones). Of arrays and Parquet files: the types they
+        have. Integers and truth values with missing ones are Int8 to UInt64 and boolean.
 
     Raises
     ------
-    InputError, FormatError
-        See :func:`read_table`.
+    InputError
+        When the file is not there, is empty, its format is unknown, or two columns have one name.
+    FormatError
+        When the file is corrupt, truncated or not what its suffix says.
     """
+    values, columns = _read(Path(path))
+    frame = _as_frame(values, str(path), columns)
+    if not frame.shape[0] or not frame.shape[1]:
+        raise InputError(
+            f"{path} is empty: {frame.shape[0]} rows, {frame.shape[1]} columns.", "Give at least one row."
+        )
+    return frame
+
+
+def _as_frame(values: Any, where: str, columns: Columns) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(values, pd.DataFrame):
+        frame = values.reset_index(drop=True)
+    elif values.dtype.names is not None and values.ndim == 1:
+        frame = pd.DataFrame({name: native(values[name]) for name in values.dtype.names})
+    else:
+        frame = pd.DataFrame(native(two_dimensional(values, where)))
+    columns = names_of(frame) if columns is None else columns
+    check_names(columns, frame.shape[1], where)
+    frame.columns = pd.RangeIndex(frame.shape[1]) if columns is None else pd.Index(columns)
+    return frame
+
+
+def _read(path: Path) -> tuple[Any, Columns]:
+    """Return what a file holds, as an array or a DataFrame, and the names beside it."""
     suffix = check_suffix(path, READABLE, "read")
     if path.is_dir():
         raise InputError(
             f"{path} is a folder.", f"Give one file ({', '.join(READABLE)}); images are not supported yet."
         )
     try:
-        with path.open("rb") as handle:
-            start = handle.read(8)
+        start = _start(path)
     except FileNotFoundError:
-        raise InputError(f"There is no file {path}.", _neighbour_hint(path)) from None
+        near: list[str] = []
+        if path.parent.is_dir():
+            near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
+        raise InputError(
+            f"There is no file {path}.", f"Did you mean {near[0]!r}?" if near else "Check the path."
+        ) from None
     except OSError as error:
         raise InputError(
             f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
         ) from error
     if not start:
         raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
-    return _READERS[suffix](path, typed)
+    if suffix in SEPARATORS:
+        return _read_text(path, SEPARATORS[suffix])
+    return {".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}[suffix](path)
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as handle:
+        return handle.read(8)
 
 
 def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
@@ -117,26 +189,12 @@ def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
     raise InputError(f"Cannot {verb} {path}: {what}.", f"{guess}Known: {', '.join(known)}.")
 
 
-def _neighbour_hint(path: Path) -> str:
-    near: list[str] = []
-    if path.parent.is_dir():
-        near = difflib.get_close_matches(path.name, [file.name for file in path.parent.iterdir()], n=1)
-    return f"Did you mean {near[0]!r}?" if near else "Check the path."
-
-
 # --- readers -----------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, typed: bool) -> tuple[Any, Columns]:
-    return _read_text(path, ",", typed)
-
-
-def _read_tsv(path: Path, typed: bool) -> tuple[Any, Columns]:
-    return _read_text(path, "\t", typed)
-
-
-def _read_text(path: Path, separator: str, typed: bool) -> tuple[Any, Columns]:
+def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
     import pandas as pd
+    import pyarrow as pa
 
     # The header is read below, so that pandas neither renames doubles nor makes an index of a column.
     options: dict[str, Any] = {
@@ -144,8 +202,13 @@ def _read_text(path: Path, separator: str, typed: bool) -> tuple[Any, Columns]:
         "sep": separator,
         "skipinitialspace": True,
         "low_memory": False,
+        "keep_default_na": False,  # in text "NA" is a word
+        "na_values": [""],
     }
-    if _version(pd) < (3, 1):  # from then on it reads every float exactly and asks not to be told to
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (
+        3,
+        1,
+    ):  # from then on it is deprecated, and so always
         options["float_precision"] = "round_trip"
     skipped = 0
     try:
@@ -156,22 +219,18 @@ def _read_text(path: Path, separator: str, typed: bool) -> tuple[Any, Columns]:
                 raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
             _check_separator(path, first, separator)
             columns = None
-            if all(map(_is_number, first)):
+            if all(map(is_number, first)):
                 handle.seek(0)
             else:
                 columns = _header(path, first)
                 skipped = records.line_num
-            if not typed:
-                frame = pd.read_csv(handle, **options)
-            else:
+            try:
+                frame = pd.read_csv(handle, dtype_backend="pyarrow", **options)
+            except OverflowError:  # an integer beyond 64 bits
+                handle.seek(0)
+                for _ in range(skipped):
+                    handle.readline()
                 frame = pd.read_csv(handle, dtype_backend="numpy_nullable", **options)
-                words: list[Any] = [j for j in frame if pd.api.types.is_string_dtype(frame[j].dtype)]
-                if words:  # once more, for in text "NA" is a word
-                    handle.seek(0)
-                    for _ in range(skipped):
-                        handle.readline()
-                    as_it_is: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_values": [""]}
-                    frame[words] = pd.read_csv(handle, usecols=words, **as_it_is, **options)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.") from None
     except pd.errors.ParserError as error:
@@ -183,14 +242,45 @@ def _read_text(path: Path, separator: str, typed: bool) -> tuple[Any, Columns]:
         raise _foreign(path, "text in UTF-8", "Save it as CSV in UTF-8.") from error
     except csv.Error as error:
         raise FormatError(f"{path} is not a table in text: {error}.", "Save it as CSV in UTF-8.") from error
-    return frame, columns
+    table = pa.table({str(j): _typed(pa.array(frame[j])) for j in frame})
+    return _to_pandas(table).set_axis(frame.columns, axis=1), columns
 
 
-def _version(module: ModuleType) -> tuple[int, ...]:
-    return tuple(map(int, module.__version__.split(".")[:2]))
+def _typed(cells: Any) -> Any:
+    """Return a column of a text file, an Arrow array, in the type that all its cells have."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)):
+        return cells.cast(pa.float64()) if cells.null_count == len(cells) else cells
+    missing = pa.scalar(None, cells.type)
+    cells = pc.if_else(pc.equal(cells, ""), missing, cells)
+    known = pc.if_else(pc.is_in(cells, pa.array(MISSING_WORDS, cells.type)), missing, cells)
+    types = [pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("us", "ns")]
+    if known.null_count:  # numbers and truth values, which pandas took for text
+        trimmed = pc.replace_substring_regex(known, r"^\s*\+?|\s+$", "")
+        with contextlib.suppress(pa.ArrowInvalid):
+            floats = trimmed.cast(pa.float64())  # no hexadecimal, which Arrow takes for integers
+            whole = [] if known.null_count == len(known) else [pa.int64(), pa.uint64()]
+            return _first_cast(trimmed, whole, floats)
+        if pc.all(pc.match_substring_regex(trimmed, "^(?i:true|false)$")).as_py():
+            return trimmed.cast(pa.bool_())
+    return _first_cast(cells, types, cells)
 
 
-def _is_number(cell: str) -> bool:
+def _first_cast(cells: Any, types: Iterable[Any], otherwise: Any) -> Any:
+    """Return cells in the first of the types that all of them have."""
+    import pyarrow as pa
+
+    for kind in types:
+        with contextlib.suppress(pa.ArrowInvalid):
+            cells.drop_null()[:100].cast(kind)  # to fail takes a while a cell
+            return cells.cast(kind)
+    return otherwise
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell of text is a number."""
     try:
         float(cell)
     except ValueError:
@@ -198,22 +288,22 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-_SEPARATORS = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
+_SEPARATOR_NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
 
 
 def other_separators(first: Sequence[str], separator: str) -> list[str]:
     """Return what seems to separate the first line of a text file, one cell to a reader, if anything does."""
     if len(first) != 1:
         return []
-    found = [name for other, name in _SEPARATORS.items() if other != separator and other in first[0]]
+    found = [name for other, name in _SEPARATOR_NAMES.items() if other != separator and other in first[0]]
     words = first[0].split()
-    return found or ["spaces"] * (len(words) > 1 and all(map(_is_number, words)))
+    return found or ["spaces"] * (len(words) > 1 and all(map(is_number, words)))
 
 
 def _check_separator(path: Path, first: list[str], separator: str) -> None:
     found = other_separators(first, separator)
     if found:
-        wanted = _SEPARATORS[separator]
+        wanted = _SEPARATOR_NAMES[separator]
         raise FormatError(
             f"{path} looks separated by {found[0]}, not by {wanted}.",
             f"Save it with {wanted} between the values and a point as the decimal sign.",
@@ -238,7 +328,7 @@ def _ragged(message: str, skipped: int) -> str:
     return f"line {int(match[2]) + skipped} has {match[3]} values where {match[1]} are expected"
 
 
-def _read_parquet(path: Path, typed: bool) -> tuple[Any, Columns]:
+def _read_parquet(path: Path) -> tuple[Any, Columns]:
     import pyarrow.parquet as pq
 
     _check_magic(path, "a Parquet table", b"PAR1")
@@ -246,7 +336,7 @@ def _read_parquet(path: Path, typed: bool) -> tuple[Any, Columns]:
         with pq.ParquetFile(path) as file:
             # pandas would read two columns of one name, but nobody could tell them apart.
             names = file.schema_arrow.names
-            frame = _to_pandas(file.read(), typed) if len(set(names)) == len(names) else None
+            frame = _to_pandas(file.read()) if len(set(names)) == len(names) else None
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise _foreign(path, "a readable Parquet table", "Write the file again.", error) from error
     if frame is None:
@@ -257,29 +347,28 @@ def _read_parquet(path: Path, typed: bool) -> tuple[Any, Columns]:
     return frame, None
 
 
-def _to_pandas(table: Any, typed: bool) -> Any:
-    """Return an Arrow table as a DataFrame; ``typed``: integers and truth values with holes as such."""
+def _to_pandas(table: Any) -> Any:
+    """Return an Arrow table as a DataFrame; integers and truth values with missing ones in nullable types."""
     import pandas as pd
     import pyarrow as pa
 
     frame = table.to_pandas()
-    for field in table.schema if typed else ():
+    for field in table.schema:
+        column, kind = table[field.name], field.type
         if field.name not in frame:  # an index
             continue
-        column, kind = table[field.name], field.type
         if pa.types.is_date(kind):
-            column = column.cast(pa.timestamp("ms")).cast(pa.timestamp("us"))
-            frame[field.name] = column.to_pandas().set_axis(frame.index)
+            frame[field.name] = column.cast(pa.timestamp("ms")).cast(pa.timestamp("us")).to_pandas().array
         elif pa.types.is_decimal(kind):
-            frame[field.name] = column.cast(pa.float64()).to_pandas().set_axis(frame.index)
+            frame[field.name] = column.cast(pa.float64()).to_pandas().array
         elif column.null_count and (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
             name = "boolean" if pa.types.is_boolean(kind) else str(kind).replace("int", "Int")
             made: Any = pd.api.types.pandas_dtype(name.replace("uI", "UI"))
-            frame[field.name] = pd.Series(made.__from_arrow__(column), index=frame.index)
+            frame[field.name] = made.__from_arrow__(column)
     return frame
 
 
-def _read_npy(path: Path, typed: bool) -> tuple[Any, Columns]:
+def _read_npy(path: Path) -> tuple[Any, Columns]:
     _check_magic(path, "a .npy array", b"\x93NUMPY")
     try:
         return np.load(path, allow_pickle=False), None
@@ -287,7 +376,7 @@ def _read_npy(path: Path, typed: bool) -> tuple[Any, Columns]:
         raise _unreadable_array(path, str(path), error) from error
 
 
-def _read_npz(path: Path, typed: bool) -> tuple[Any, Columns]:
+def _read_npz(path: Path) -> tuple[Any, Columns]:
     _check_magic(path, "a .npz archive", b"PK\x03\x04", b"PK\x05\x06")  # the second: no entry
     try:
         # np.load leaves a file that it opens itself open when the archive is damaged.
@@ -321,9 +410,8 @@ def _read_npz(path: Path, typed: bool) -> tuple[Any, Columns]:
 
 
 def _check_magic(path: Path, wanted: str, *magic: bytes) -> None:
-    with path.open("rb") as handle:
-        if not handle.read(8).startswith(magic):
-            raise _foreign(path, wanted, "Give the file the suffix of its format, or convert it.")
+    if not _start(path).startswith(magic):
+        raise _foreign(path, wanted, "Give the file the suffix of its format, or convert it.")
 
 
 def _unreadable_array(path: Path, which: str, error: Exception) -> FormatError:
@@ -337,19 +425,8 @@ def _unreadable_array(path: Path, which: str, error: Exception) -> FormatError:
 
 def _foreign(path: Path, wanted: str, hint: str, error: Exception | None = None) -> FormatError:
     """The error for a file that is not what it is taken for, with what it looks like if that can be told."""
-    with path.open("rb") as handle:
-        start = handle.read(8)
-    looks = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+    looks = next((name for magic, name in _MAGIC.items() if _start(path).startswith(magic)), None)
     if looks is not None and error is None:
         return FormatError(f"{path} is not {wanted}; it looks like {looks}.", hint)
     reason = "" if error is None or not str(error) else f": {str(error).splitlines()[0].rstrip('.')}"
     return FormatError(f"{path} is not {wanted}{reason}.", hint)
-
-
-_READERS: dict[str, Callable[[Path, bool], tuple[Any, Columns]]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".parquet": _read_parquet,
-    ".npy": _read_npy,
-    ".npz": _read_npz,
-}

@@ -1,4 +1,4 @@
-"""How does a table go into a file, in memory that does not grow with the number of rows.
+"""How does a table go into a file, in memory that does not grow with the number of rows?
 
 :class:`TableWriter` takes the rows in chunks, numbers or a DataFrame's columns of any kind, and passes each
 on to the disk. The file appears under its name when the last row is in, or not at all.
@@ -7,18 +7,20 @@ on to the disk. The file appears under its name when the last row is in, or not 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-from collections.abc import Iterator, Sequence
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from diffuscope.data.columnar.arrays import is_frame, names_of
-from diffuscope.data.columnar.reading import check_suffix, other_separators
-from diffuscope.data.columnar.sinks import CHUNK_ROWS, SINKS, Sink, all_numbers
+from diffuscope.data.columnar.arrays import Columns, is_frame, names_of
+from diffuscope.data.columnar.reading import SEPARATORS, check_suffix, is_number, other_separators
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["WRITABLE", "TableWriter", "check_writable", "write_rows", "write_table"]
 
 WRITABLE = (".csv", ".tsv", ".parquet", ".npy", ".npz")
-_TEXT = (".csv", ".tsv")
+_CHUNK_ROWS = 1 << 18  # 4 MiB of float64 pairs: large enough for speed, small enough for any machine
+_UNSAFE = re.compile(r'["\r\n]|^\s|\s$')
+
+_Append = Callable[[Any], None]  # writes rows (m, d), an array of numbers or a DataFrame
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -63,8 +68,8 @@ def write_table(path: str | os.PathLike[str], x: npt.ArrayLike, columns: Sequenc
     if x.ndim != 2:
         raise InputError(f"Cannot write an array of shape {x.shape} as a table.", "Give shape (n, d).")
     with TableWriter(path, x.shape[0], x.shape[1], columns) as writer:
-        for start in range(0, len(x), CHUNK_ROWS):
-            writer.append(x[start : start + CHUNK_ROWS])
+        for start in range(0, len(x), _CHUNK_ROWS):
+            writer.append(x[start : start + _CHUNK_ROWS])
 
 
 def write_rows(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
@@ -89,12 +94,12 @@ def write_rows(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
     """
     check_writable(path)
     columns = names_of(frame)
-    if columns is None and Path(path).suffix.lower() in _TEXT and not all_numbers(frame):
+    if columns is None and Path(path).suffix.lower() in SEPARATORS and not _all_numbers(frame):
         columns = tuple(f"x{j}" for j in range(frame.shape[1]))
         frame = frame.set_axis(list(columns), axis=1)
     with TableWriter(path, *frame.shape, columns) as writer:
-        for start in range(0, len(frame), CHUNK_ROWS):
-            writer.append(frame.iloc[start : start + CHUNK_ROWS])
+        for start in range(0, len(frame), _CHUNK_ROWS):
+            writer.append(frame.iloc[start : start + _CHUNK_ROWS])
 
 
 class TableWriter:
@@ -143,7 +148,7 @@ class TableWriter:
         self._check_names()
         self._written = 0
         self._dtype: Any = None  # of the first chunk, or those of its columns
-        self._sink: Sink | None = None
+        self._append: _Append | None = None
 
     def __enter__(self) -> TableWriter:
         self._file = self._open()
@@ -152,7 +157,7 @@ class TableWriter:
 
     def append(self, chunk: npt.ArrayLike | pd.DataFrame) -> None:
         """Write the next rows, shape (m, n_columns): numbers, or a DataFrame with the names as announced."""
-        if self._sink is None:
+        if self._append is None:
             raise InputError(
                 f"The writer of {self.path} is not open.", "Use it as `with TableWriter(...) as w`."
             )
@@ -176,7 +181,7 @@ class TableWriter:
                 "Give all chunks the same type.",
             )
         self._dtype = dtype
-        self._sink.append(rows)
+        self._append(rows)
         self._written += len(rows)
 
     def _types_of(self, frame: pd.DataFrame) -> list[Any]:
@@ -187,12 +192,12 @@ class TableWriter:
                 "Announce the names of the columns, and give every chunk these.",
             )
         suffix = self.path.suffix.lower()
-        if not all_numbers(frame):
+        if not _all_numbers(frame):
             if suffix in (".npy", ".npz"):
                 raise InputError(
                     f"Cannot write columns that are no numbers to {self.path}.", "Write .csv or .parquet."
                 )
-            if suffix in _TEXT and self.columns is None:
+            if suffix in SEPARATORS and self.columns is None:
                 raise InputError(
                     f"Cannot write columns that are no numbers to {self.path} without names.",
                     "Announce names of the columns.",
@@ -207,22 +212,21 @@ class TableWriter:
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
         # atomic_write renames after the handle is closed, and removes the temporary file on any error.
-        with atomic_write(self.path) as temporary, temporary.open("wb") as handle:
-            self._sink = SINKS[self.path.suffix.lower()](handle, self.n_rows, self.n_columns, self.columns)
+        suffix = self.path.suffix.lower()
+        with (
+            atomic_write(self.path) as temporary,
+            temporary.open("wb") as handle,
+            _SINKS[suffix](handle, (self.n_rows, self.n_columns), self.columns) as self._append,
+        ):
             try:
                 yield
-                if self._written != self.n_rows:
-                    raise InputError(
-                        f"{self._written} rows were given for {self.path}, {self.n_rows} announced.",
-                        "Announce the number of all rows; nothing was written.",
-                    )
-            except BaseException:
-                with contextlib.suppress(Exception):  # the first error is the one to tell
-                    self._sink.close()
-                raise
             finally:
-                sink, self._sink = self._sink, None
-            sink.close()
+                self._append = None
+            if self._written != self.n_rows:
+                raise InputError(
+                    f"{self._written} rows were given for {self.path}, {self.n_rows} announced.",
+                    "Announce the number of all rows; nothing was written.",
+                )
 
     def _check_names(self) -> None:
         if self.columns is None:
@@ -233,23 +237,202 @@ class TableWriter:
                 f"The names {self.columns} do not fit the {self.n_columns} columns of {self.path}.",
                 "Give every column one name of its own.",
             )
-        if self.path.suffix.lower() in (".csv", ".tsv") and all(map(_is_number, self.columns)):
+        separator = SEPARATORS.get(self.path.suffix.lower())
+        if separator is not None and all(map(is_number, self.columns)):
             raise InputError(
                 f"A header of numbers, {self.columns}, would be read back as data from {self.path}.",
                 "Rename the columns, or write .parquet or .npz.",
             )
-        separators = {".csv": ",", ".tsv": "\t"}
-        suffix = self.path.suffix.lower()
-        if suffix in separators and other_separators(self.columns, separators[suffix]):
+        if separator is not None and other_separators(self.columns, separator):
             raise InputError(
                 f"A header {self.columns[0]!r} would be read back as several columns from {self.path}.",
                 "Rename the column, or write .parquet or .npz.",
             )
 
 
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return False
-    return True
+# --- a sink a format, which holds one chunk at a time -----------------------------------------------------
+
+
+@contextlib.contextmanager
+def _npy(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterator[_Append]:
+    """Write the header of the whole array, then the rows as they come."""
+    started = False
+
+    def append(chunk: Any) -> None:
+        nonlocal started
+        chunk = _as_array(chunk) if is_frame(chunk) else chunk
+        if not started:
+            started = True
+            descr = np.lib.format.dtype_to_descr(chunk.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(handle, header)
+        handle.write(np.ascontiguousarray(chunk).data)
+
+    yield append
+
+
+@contextlib.contextmanager
+def _npz(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterator[_Append]:
+    """Write a .npy stream ``x`` into an uncompressed zip archive, and the names as the array ``columns``."""
+    with zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED) as archive:
+        if columns is not None:
+            names = io.BytesIO()
+            np.lib.format.write_array(names, np.array(columns, dtype=np.str_), allow_pickle=False)
+            # An entry opened by name has the archive's epoch as its date, so equal tables are equal bytes.
+            with archive.open("columns.npy", "w") as entry:
+                entry.write(names.getvalue())
+        with archive.open("x.npy", "w", force_zip64=True) as entry, _npy(entry, shape, columns) as append:
+            yield append
+
+
+def _text(separator: str) -> Callable[..., contextlib.AbstractContextManager[_Append]]:
+    """Return the sink of rows of text; arrays are printed by Arrow, in the fewest digits of a float."""
+
+    @contextlib.contextmanager
+    def sink(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterator[_Append]:
+        from pyarrow import csv as arrow_csv
+
+        if columns is not None:
+            header = separator.join(_cell(name, separator) for name in columns)
+            handle.write(f"{header}\n".encode())
+        options = arrow_csv.WriteOptions(include_header=False, delimiter=separator)
+        with contextlib.ExitStack() as stack:
+            writer: Any = None
+
+            def append(chunk: Any) -> None:
+                nonlocal writer
+                if is_frame(chunk):
+                    handle.write(_lines(chunk, separator, columns is not None))
+                    return
+                batch = _batch(chunk.astype(np.int8) if chunk.dtype == bool else chunk, None)
+                if writer is None:
+                    writer = arrow_csv.CSVWriter(handle, batch.schema, write_options=options)
+                    stack.enter_context(writer)
+                writer.write_batch(batch)
+
+            yield append
+
+    return sink
+
+
+@contextlib.contextmanager
+def _parquet(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterator[_Append]:
+    """Write row groups of at least a chunk's size, however small the chunks that come in."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = list(columns or [f"x{j}" for j in range(shape[1])])
+    waiting: list[Any] = []
+    schema: Any = None
+    with contextlib.ExitStack() as stack:
+        writer: Any = None
+
+        def flush() -> None:
+            nonlocal writer, waiting
+            if not waiting:
+                return
+            table = pa.Table.from_batches(waiting)
+            if writer is None:
+                writer = stack.enter_context(pq.ParquetWriter(handle, table.schema))
+            writer.write_table(table)
+            waiting = []
+
+        def append(chunk: Any) -> None:
+            nonlocal schema
+            if is_frame(chunk):
+                frame = chunk.set_axis(names, axis=1)
+                if schema is None:
+                    schema = pa.Schema.from_pandas(frame, preserve_index=False)
+                    for j, field in enumerate(schema):  # objects that are missing in all of the first rows
+                        if pa.types.is_null(field.type):
+                            schema = schema.set(j, field.with_type(pa.string()))
+                waiting.append(pa.RecordBatch.from_pandas(frame, schema=schema, preserve_index=False))
+            else:
+                waiting.append(_batch(chunk, names))
+            if sum(batch.num_rows for batch in waiting) >= _CHUNK_ROWS:
+                flush()
+
+        yield append
+        flush()
+
+
+_SINKS: dict[str, Callable[..., contextlib.AbstractContextManager[_Append]]] = {
+    ".parquet": _parquet,
+    ".npy": _npy,
+    ".npz": _npz,
+    **{suffix: _text(separator) for suffix, separator in SEPARATORS.items()},
+}
+
+
+def _batch(chunk: Any, columns: Sequence[str] | None) -> Any:
+    """The columns of ``chunk`` as an Arrow record batch; half and long floats widen to what Arrow prints."""
+    import pyarrow as pa
+
+    if chunk.dtype.kind == "f" and chunk.dtype.itemsize not in (4, 8):
+        chunk = chunk.astype(np.float32 if chunk.dtype.itemsize < 4 else np.float64)
+    chunk = np.asfortranarray(chunk, dtype=chunk.dtype.newbyteorder("="))  # every column becomes contiguous
+    names = columns or [f"x{j}" for j in range(chunk.shape[1])]
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in chunk.T], names=list(names))
+
+
+def _all_numbers(frame: Any) -> bool:
+    """Whether all columns of a DataFrame are integers or floats."""
+    from pandas.api.types import is_float_dtype, is_integer_dtype
+
+    return all(is_integer_dtype(dtype) or is_float_dtype(dtype) for dtype in frame.dtypes)
+
+
+def _as_array(frame: Any) -> Any:
+    """The numbers of a DataFrame in a type that can hold all its columns, nullable ones as floats."""
+    types = [dtype if isinstance(dtype, np.dtype) else np.dtype(np.float64) for dtype in frame.dtypes]
+    wide = np.result_type(*types)
+    columns = [column.to_numpy(dtype=wide, na_value=np.nan) for _, column in frame.items()]
+    return np.stack(columns, axis=1)
+
+
+# --- rows as text ------------------------------------------------------------------------------------------
+# Floats have a point or an exponent and the shortest digits that give the same float again; truth values are
+# True and False, times ISO 8601, in UTC where they have a zone; text is quoted where it must be. A missing
+# value is an empty cell, and nan where there is no header that could tell the first row from one.
+
+
+def _lines(frame: pd.DataFrame, separator: str, named: bool) -> bytes:
+    """Return the rows of a DataFrame as lines of text; ``named``: the file has a header."""
+    missing = "nan" if not named else '""' if frame.shape[1] == 1 else ""  # no line may be empty
+    cells = []
+    for _, column in frame.items():
+        texts = _cells(column, separator)
+        for row in np.flatnonzero(column.isna().to_numpy()).tolist():
+            texts[row] = missing
+        cells.append(texts)
+    return "".join(f"{separator.join(row)}\n" for row in zip(*cells, strict=True)).encode()
+
+
+def _cells(column: pd.Series[Any], separator: str) -> list[str]:
+    """Return the cells of a column; anything where a value is missing."""
+    from pandas.api import types
+
+    dtype: Any = column.dtype
+    if types.is_float_dtype(dtype):
+        plain = getattr(dtype, "numpy_dtype", dtype)
+        floats = column.to_numpy(dtype=plain, na_value=np.nan)
+        # The shortest digits among floats of this size; those of float64 are Python's.
+        return list(map(repr, floats.tolist()) if plain.itemsize == 8 else map(str, floats))
+    if types.is_datetime64_any_dtype(dtype):  # no finer than they are, days where all are midnights
+        zoned = column.dt.tz is not None
+        times = (column.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else column).to_numpy()
+        times = times.astype("M8[us]") if times.dtype.kind != "M" else times
+        known = times[~np.isnat(times)]
+        units = ["s" if zoned else "D", "s", "ms", "us"]
+        unit: Any = next((unit for unit in units if (known.astype(f"M8[{unit}]") == known).all()), "ns")
+        return [f"{time}{'+00:00' * zoned}" for time in np.datetime_as_string(times, unit=unit).tolist()]
+    texts = list(map(str, column.tolist()))
+    plain_text = types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype)
+    return texts if plain_text else [_cell(text, separator) for text in texts]
+
+
+def _cell(text: str, separator: str) -> str:
+    """Return text as a cell: in quotes where a reader would end it, or strip it, too early."""
+    if separator in text or _UNSAFE.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Floats, Plain
+from diffuscope.data.tables.columns.base import Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.numeric import precision_of
-from diffuscope.data.tables.containers import Container, Name
+from diffuscope.data.tables.containers import Container
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.errors import InputError, unknown_name
@@ -176,8 +176,8 @@ class TableCodec(Plain):
         Raises
         ------
         InputError
-            When X does not have the columns that were fitted, a value in a column with holes cannot be one of
-            that column's, or the points are not of X's shape.
+            When X does not have the columns that were fitted, a value of a column with missing ones is not
+            one of that column, or the points are not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))

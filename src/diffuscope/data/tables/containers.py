@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from diffuscope.data.tables.columns.base import Name, Plain, Text
+from diffuscope.data.tables.values import kind_of
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["LABELS", "Container", "Name", "Text"]
+__all__ = ["LABELS", "Container"]
 
-Text = Annotated[str, Field(max_length=1_000_000)]
-Name = Annotated[int, Field(ge=-(2**63), lt=2**63)] | Text
 Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=100_000)]
 _ShortTexts = Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=100_000)]
 _Labels = Literal["range", "str", "string", "object", "int64"]
@@ -29,7 +29,7 @@ LABELS = get_args(_Labels)
 _TYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f(?:2|4|8|12|16)|O|[US]\d{1,6}|M8\[\w{1,12}\])")
 
 
-class Container(BaseModel):
+class Container(Plain):
     """Which kind of table it was, and how to make one like it.
 
     Attributes
@@ -44,8 +44,6 @@ class Container(BaseModel):
     enums : tuple of str
         The columns that are polars' ``Enum``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Literal["pandas", "polars", "arrow", "numpy", "structured", "list"]
     names: Names
@@ -157,8 +155,6 @@ class Container(BaseModel):
 
 def _type_for(columns: Sequence[pd.Series[Any]], dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type of an array that is to hold columns: ``dtype`` wherever that can."""
-    from diffuscope.data.tables.values import kind_of
-
     kinds = {kind_of(column, 0) for column in columns}
     anything = np.dtype(object)
     if dtype.kind in "US":

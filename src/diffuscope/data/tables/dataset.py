@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar import read_rows
+from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.categories import Coding
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.frames import read_frame
 from diffuscope.data.tables.rows import RowCodec
 from diffuscope.errors import InputError

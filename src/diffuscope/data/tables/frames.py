@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from diffuscope.data.columnar.arrays import native
 from diffuscope.data.tables.containers import LABELS, Container
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
 from diffuscope.errors import InputError
@@ -181,10 +182,11 @@ def _plain(field: Any) -> Any:
     """Return the field with text in the layout that pandas knows."""
     import pyarrow as pa
 
-    view = str(field.type) == "string_view"
+    if str(field.type) == "string_view":
+        return field.with_type(pa.large_string())
     if pa.types.is_dictionary(field.type) and str(field.type.value_type) == "string_view":
         return field.with_type(pa.dictionary(field.type.index_type, pa.large_string(), field.type.ordered))
-    return field.with_type(pa.large_string()) if view else field
+    return field
 
 
 # --- arrays and lists --------------------------------------------------------------------------------------
@@ -197,19 +199,15 @@ def _from_array(table: Any) -> Frame:
         raise InputError(f"A table cannot be read from {type(table).__name__!r}: {error}.", _HINT) from error
     if array.dtype.names is not None and array.ndim == 1:
         return _from_structured(array)
-    _check_two_dimensions(array.shape)
-    named = array.dtype.kind != "T"  # text of any length has a type without a name
-    types = (array.dtype.str,) if named else ("O",)
-    return _of_block(array, Container.model_construct(kind="numpy", names=(), types=types))
-
-
-def _check_two_dimensions(shape: tuple[int, ...]) -> None:
-    if len(shape) != 2:
+    if array.ndim != 2:
         raise InputError(
-            f"Expected a table of two dimensions, got {len(shape)}: shape {shape}.",
+            f"Expected a table of two dimensions, got {array.ndim}: shape {array.shape}.",
             "Reshape your data: array.reshape(-1, 1) if it is one column, "
             "array.reshape(1, -1) if it is one row.",
         )
+    named = array.dtype.kind != "T"  # text of any length has a type without a name
+    types = (array.dtype.str,) if named else ("O",)
+    return _of_block(array, Container.model_construct(kind="numpy", names=(), types=types))
 
 
 def _of_block(array: Any, container: Container) -> Frame:
@@ -227,18 +225,9 @@ def _for_pandas(array: Any) -> Any:
         raise InputError("Complex data not supported.", "Give real and imaginary parts as two columns.")
     if kind == "V":
         raise InputError(f"Values of the type {array.dtype} cannot be modelled.", _HINT)
-    if kind == "M" and np.datetime_data(array.dtype)[0] not in ("s", "ms", "us", "ns"):
-        coarse = np.datetime_data(array.dtype)[0] in ("Y", "M", "W", "D", "h", "m")
-        if not coarse:
-            raise InputError(f"Times of the type {array.dtype} are too fine.", "Use astype('M8[ns]').")
-        array = array.astype("M8[s]")
-    elif kind == "f" and array.dtype.itemsize > 8:
-        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
-            array = array.astype(np.float64)
-    elif kind in "USTO":
-        array = array.astype(object, copy=False)
-    elif not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+    if kind == "M" and np.datetime_data(array.dtype)[0] in ("ps", "fs", "as", "generic"):
+        raise InputError(f"Times of the type {array.dtype} are too fine.", "Use astype('M8[ns]').")
+    array = native(array)
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array)
         if not mask.any():
@@ -260,33 +249,20 @@ def _from_structured(array: Any) -> Frame:
             raise InputError(
                 f"The field {name!r} holds arrays, not values.", "Give each value a field of its own."
             )
-    columns = {name: _for_pandas(array[name]) for name in names}
-    frame = pd.DataFrame(
-        {
-            name: pd.Series(c, dtype=object if c.dtype == object else None, copy=False)
-            for name, c in columns.items()
-        },
-        copy=False,
-    )
+    plain = {name: _for_pandas(array[name]) for name in names}
+    columns = {
+        name: pd.Series(values, dtype=object if values.dtype == object else None, copy=False)
+        for name, values in plain.items()
+    }
     types = tuple(array.dtype[name].str for name in names)
-    return Frame(
-        frame, Container.model_construct(kind="structured", names=names, labels="object", types=types)
-    )
+    container = Container.model_construct(kind="structured", names=names, labels="object", types=types)
+    return Frame(pd.DataFrame(columns, copy=False), container)
 
 
 def _from_list(rows: Sequence[Any]) -> Frame:
     if not rows:
         raise InputError("The table has no rows: 0 sample(s) while a minimum of 1 is required.", _HINT)
-    odd = next(
-        (
-            row
-            for row in rows
-            if not hasattr(row, "__len__")
-            or isinstance(row, str | bytes | dict | set)
-            or getattr(row, "ndim", 1) == 0
-        ),
-        None,
-    )
+    odd = next((row for row in rows if not _is_row(row)), None)
     if odd is not None:
         raise InputError(
             f"Expected a list of rows, and {odd!r} is no row.",
@@ -308,3 +284,8 @@ def _from_list(rows: Sequence[Any]) -> Frame:
             raise InputError(f"Row {i} (counted from 0) holds lists, not values.", _HINT)
         array[i] = values
     return _of_block(array, Container.model_construct(kind="list", names=()))
+
+
+def _is_row(row: Any) -> bool:
+    alike = hasattr(row, "__len__") and not isinstance(row, str | bytes | dict | set)
+    return alike and getattr(row, "ndim", 1) > 0

@@ -16,11 +16,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from diffuscope.data.tables.codec import TableCodec
-from diffuscope.data.tables.columns.base import DtypeName, Floats, Plain
+from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.numeric import Integer, Number, as_finite
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.frames import read_frame
 from diffuscope.data.tables.values import restore

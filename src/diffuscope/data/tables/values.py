@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.dtypes import (
     Kind,
     dtype_name,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.columns.base import Name
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.metrics.tabular.associations import Associations, Associator

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.metrics.tabular.associations import Associations
 from diffuscope.metrics.tabular.privacy import Privacy

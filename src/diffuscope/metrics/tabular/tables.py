@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.numeric import as_finite
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.data.tables.values import as_ticks, kind_of, label

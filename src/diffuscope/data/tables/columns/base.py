@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import Kind, kind_of_dtype, named_dtype
 from diffuscope.errors import FormatError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "DtypeName", "Floats", "Plain", "read_json"]
+__all__ = ["Column", "DtypeName", "Floats", "Name", "Plain", "Text", "read_json"]
 
 Floats = NDArray[np.float64]
+Text = Annotated[str, Field(max_length=1_000_000)]
+Name = Annotated[int, Field(ge=-(2**63), lt=2**63)] | Text
+"""Of a column; its position where it has none."""
 _Model = TypeVar("_Model", bound=BaseModel)
 
 

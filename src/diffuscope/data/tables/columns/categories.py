@@ -31,9 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Column, Floats, Plain
+from diffuscope.data.tables.columns.base import Column, Floats, Name, Plain
 from diffuscope.data.tables.columns.labels import Labels
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import dtype_name
 from diffuscope.data.tables.values import as_truths, is_present, kind_of, label, restore, shown
 from diffuscope.errors import InputError

@@ -11,10 +11,9 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from diffuscope.data.tables.columns.base import Column, Floats
+from diffuscope.data.tables.columns.base import Column, Floats, Name
 from diffuscope.data.tables.columns.labels import Labels
 from diffuscope.data.tables.columns.numeric import as_finite
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import Kind, dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.values import (
     as_ticks,
@@ -100,12 +99,9 @@ class Constant(Column):
         InputError
             When a value is another.
         """
-        present = is_present(values)
-        if self.value is None:
-            other = present
-        else:
-            other = np.zeros(len(values), dtype=bool)
-            other[present] = ~self._is_the_same(values[present])
+        other = np.array(is_present(values))
+        if self.value is not None:
+            other[other] = ~self._is_the_same(values[other])
         if other.any():
             row = int(np.argmax(other))
             was = "missing" if self.value is None else shown(self.value.index[0])
@@ -139,12 +135,8 @@ class Constant(Column):
             made = pd.CategoricalDtype(self.all_labels.index, ordered=self.ordered)
             return pd.Series(pd.Categorical.from_codes(np.full(n, place), dtype=made))
         if kind_of_dtype(self.dtype) == "datetime":
-            missing = np.iinfo(np.int64).min
-            return restore_ticks(
-                np.full(n, missing if self.value is None else self.value.values[0], dtype=np.int64),
-                self.dtype,
-                False,
-            )
+            ticks = np.iinfo(np.int64).min if self.value is None else self.value.values[0]
+            return restore_ticks(np.full(n, ticks, dtype=np.int64), self.dtype, local=False)
         if self.value is None:
             column = pd.Series([None] * n, dtype=object)
             return column if self.dtype == "object" else column.astype(named_dtype(self.dtype))

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.columns.base import Floats, Name
 from diffuscope.data.tables.columns.knots import fit_line
-from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, sample_of
-from diffuscope.data.tables.containers import Name
+from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, sample_of, steps_from
 from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
 from diffuscope.data.tables.values import as_ticks, restore_ticks
 
@@ -85,7 +84,7 @@ class DateTime(Lattice):
             ticks = _present(as_ticks(values, name, dtype, local))
         low, high = int(ticks.min()), int(ticks.max())
         step = _resolution(ticks, low, high, per_second)
-        steps = _steps_from(ticks, low) / step
+        steps = steps_from(ticks, low) / step
         return cls(
             name=name,
             dtype=dtype,
@@ -101,7 +100,7 @@ class DateTime(Lattice):
         ticks = as_ticks(values, self.name, self.dtype, self.local)
         steps = np.full(len(ticks), np.nan)
         present = ticks != _MISSING
-        steps[present] = _steps_from(ticks[present], self.low) / self.step
+        steps[present] = steps_from(ticks[present], self.low) / self.step
         return steps
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
@@ -125,12 +124,6 @@ class DateTime(Lattice):
 
 def _present(ticks: _Ticks) -> _Ticks:
     return np.asarray(ticks[ticks != _MISSING])
-
-
-def _steps_from(ticks: _Ticks, low: int) -> Floats:
-    """Return ticks - low as floats; exact where it is below 2⁵³."""
-    about = ticks.astype(np.float64) - float(low)
-    return np.where(np.abs(about) < 2**62, (ticks - np.int64(low)).astype(np.float64), about)
 
 
 def _resolution(ticks: _Ticks, low: int, high: int, per_second: int) -> int:

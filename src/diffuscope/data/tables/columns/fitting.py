@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, ValidationError
 
+from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
 from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.columns.dates import DateTime
 from diffuscope.data.tables.columns.numeric import Integer, Number
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.values import as_floats, kind_of, label
 from diffuscope.errors import InputError
 

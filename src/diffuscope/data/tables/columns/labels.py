@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import DtypeName, Plain
-from diffuscope.data.tables.containers import Name, Text
+from diffuscope.data.tables.columns.base import DtypeName, Name, Plain, Text
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.values import as_ticks, label, restore_ticks
 from diffuscope.errors import InputError

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Column, Floats
+from diffuscope.data.tables.columns.base import Column, Floats, Name
 from diffuscope.data.tables.columns.knots import fit_line
 from diffuscope.data.tables.columns.line import Line
-from diffuscope.data.tables.containers import Name
 from diffuscope.data.tables.dtypes import dtype_name, named_dtype
 from diffuscope.data.tables.values import as_floats, as_whole, label, restore
 from diffuscope.errors import InputError
@@ -27,7 +26,16 @@ from diffuscope.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "precision_of", "sample_of"]
+__all__ = [
+    "MOST_STEPS",
+    "Integer",
+    "Lattice",
+    "Number",
+    "as_finite",
+    "precision_of",
+    "sample_of",
+    "steps_from",
+]
 
 _MOST_DECIMALS = 6
 _MOST_ROWS = 200_000  # that a map is fitted to
@@ -47,6 +55,22 @@ def sample_of(x: Floats, seed: int) -> Floats:
 def _inside(within: Floats, span: float) -> Floats:
     """Return offsets from the middle of a cell; so far from its ends that rounding leads to no other cell."""
     return (within - 0.5) * (1 - min(1e-9 + span * 2.0**-45, 0.5))
+
+
+def _forward(line: Line, x: Floats, within: Floats | None = None) -> Floats:
+    """Return the coordinates (n, 1) of numbers (n,); NaN where NaN, infinite where beyond a float."""
+    z, present = np.full((len(x), 1), np.nan), ~np.isnan(x)
+    with np.errstate(over="ignore"):
+        z[present, 0] = line.forward(x[present], None if within is None else within[present])
+    return z
+
+
+def _backward(line: Line, coordinates: Floats) -> Floats:
+    """Return the numbers (n,) of coordinates (n, 1), NaN where NaN."""
+    x, present = np.full(len(coordinates), np.nan), ~np.isnan(coordinates[:, 0])
+    with np.errstate(over="ignore"):
+        x[present] = line.backward(coordinates[present, 0])
+    return x
 
 
 class Lattice(Column):
@@ -74,26 +98,20 @@ class Lattice(Column):
         return True
 
     def _encode_steps(self, steps: Floats, within: Floats | None) -> Floats:
-        present = ~np.isnan(steps)
-        z = np.full(len(steps), np.nan)
-        moved = steps if within is None else steps + _inside(within, self.span)
-        with np.errstate(over="ignore"):
-            z[present] = self.line.forward(moved[present])
+        z = _forward(self.line, steps if within is None else steps + _inside(within, self.span))
         if np.isinf(z).any():
+            far = steps[np.isinf(z[:, 0])][0]
             raise InputError(
-                f"{label(self.name)} has a value {steps[np.isinf(z)][0]:g} steps from the least that it was "
-                f"fitted to, which spanned {self.span}.",
+                f"{label(self.name)} has a value {far:g} steps from the least that it was fitted to, which "
+                f"spanned {self.span}.",
                 "Check the units.",
             )
-        return z[:, None]
+        return z
 
     def _decode_steps(self, coordinates: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        z = coordinates[:, 0]
-        present = ~np.isnan(z)
-        steps = np.zeros(len(z), dtype=np.int64)
-        with np.errstate(over="ignore"):
-            steps[present] = np.clip(np.rint(self.line.backward(z[present])), 0, self.span)
-        return steps, present
+        x = _backward(self.line, coordinates)
+        present = ~np.isnan(x)
+        return np.where(present, np.clip(np.rint(x), 0, self.span), 0).astype(np.int64), present
 
     def _log_cells(self, steps: Floats) -> Floats:
         present = ~np.isnan(steps)
@@ -146,7 +164,7 @@ class Integer(Lattice):
                 "a float cannot tell them apart.",
                 "Leave it out if it is an identifier, or make it floats.",
             )
-        line = fit_line(sample_of(_steps_from(whole, low), seed), 1.0)
+        line = fit_line(sample_of(steps_from(whole, low), seed), 1.0)
         return cls(
             name=name,
             dtype=dtype_name(values.dtype),
@@ -159,7 +177,7 @@ class Integer(Lattice):
     def _steps(self, values: pd.Series[Any]) -> Floats:
         whole, present = as_whole(values, self.name)
         steps = np.full(len(values), np.nan)
-        steps[present] = _steps_from(whole, self.low)
+        steps[present] = steps_from(whole, self.low)
         return steps
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
@@ -187,7 +205,7 @@ def _short(whole: int) -> str:
     return str(whole) if whole.bit_length() <= 64 else f"{'-' * (whole < 0)}2^{whole.bit_length()}"
 
 
-def _steps_from(whole: NDArray[Any], low: int) -> Floats:
+def steps_from(whole: NDArray[Any], low: int) -> Floats:
     """Return whole - low as floats; exact where it is below 2⁵³."""
     if whole.dtype == object:
         return np.array([float(value - low) for value in whole], dtype=np.float64)
@@ -268,32 +286,24 @@ class Number(Column):
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return coordinates (n, 1), see :meth:`Column.encode`."""
         x = as_finite(values, self.name)
-        present = ~np.isnan(x)
-        here = x[present]
-        if within is not None:
-            within = within[present]
-            if self.decimals is not None:
-                step = 10.0**-self.decimals
-                here = here + _inside(within, (self.high - self.low) / step) * step
-        z = np.full(len(x), np.nan)
-        with np.errstate(over="ignore"):
-            z[present] = self.line.forward(here, within)
+        moved = x
+        if within is not None and self.decimals is not None:
+            step = 10.0**-self.decimals
+            moved = x + _inside(within, (self.high - self.low) / step) * step
+        z = _forward(self.line, moved, within)
         if np.isinf(z).any():
             raise InputError(
-                f"{label(self.name)} has a value of {x[np.isinf(z)][0]:g}, too far from those "
+                f"{label(self.name)} has a value of {x[np.isinf(z[:, 0])][0]:g}, too far from those "
                 f"that it was fitted to ({self.low:g} to {self.high:g}).",
                 "Check the units.",
             )
-        return z[:, None]
+        return z
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the floats of coordinates (n, 1)."""
         most = float(np.finfo(precision_of(self.dtype)).max)
-        z = coordinates[:, 0]
-        present = ~np.isnan(z)
-        x = np.full(len(z), np.nan)
-        with np.errstate(over="ignore"):
-            x[present] = np.clip(self.line.backward(z[present]), -most, most)
+        x = np.clip(_backward(self.line, coordinates), -most, most)
+        present = ~np.isnan(x)
         if self.decimals is not None:
             x = np.clip(np.round(x, self.decimals), self.low, self.high) + 0.0  # no -0.0
         return restore(x, present, self.dtype, self.name)
