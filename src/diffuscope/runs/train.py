@@ -180,9 +180,6 @@ def _run(training: _Training, pictures: bool) -> Run:
         raise
     except KeyboardInterrupt as stop:
         raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {training.resume_command()}") from stop
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # where not even the recipe could be written, and so nothing is in it
 
 
 @dataclass
