@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read once, by whatever first loads OpenMP; see _one_thread
+
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,11 +30,14 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Tests run side by side: one thread each, also in the processes that they start."""
+    """Tests run side by side: one thread each, also in the processes that they start.
+
+    Threads of OpenMP that wait for each other keep a core busy: scikit-learn's trees took twenty times as
+    long on two threads with another test beside them as on one.
+    """
     import torch
 
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
