@@ -75,7 +75,7 @@ def perfect(pipeline) -> Perfect:
 @pytest.fixture
 def large_clouds(quick, monkeypatch):
     """Measure with as many points as ever, where a fault is small beside the floor of fewer."""
-    monkeypatch.setattr(subject, "_CLOUD", 10_000)
+    monkeypatch.setattr(subject, "_CLOUD", 5_000)
 
 
 @pytest.fixture
