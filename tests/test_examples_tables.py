@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 import pytest
 
+import diffuscope
+
 FOLDER = Path(__file__).parents[1] / "examples" / "tables"
 
 
 @pytest.fixture
 def run_example(tmp_path, monkeypatch, capsys):
+    """Run an example with models that are trained for 500 steps: what is said of them holds by then."""
+    monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=500))
+
     def run(name):
         monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "out")])
         monkeypatch.chdir(tmp_path)
