@@ -72,13 +72,13 @@ def features_are_pixels(monkeypatch):
         def features(self, pixels):
             return pixels.reshape(len(pixels), -1).astype("float32") / 255
 
-    monkeypatch.setattr("diffuscope.modalities.reference.extractor_for", lambda data: AsTheyAre())
+    monkeypatch.setattr("diffuscope.modalities.reference.cached_classifier", lambda *_, **__: AsTheyAre())
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Diagnose with a few small clouds."""
-    from diffuscope.diagnosis import clouds, levels, sampling_faults, subject
+    """Diagnose with a few small clouds, and train briefly on images."""
+    from diffuscope.diagnosis import clouds, levels, probes, sampling_faults, subject
 
     for module, name, value in (
         (subject, "_CLOUD", 1_500),
@@ -87,6 +87,7 @@ def quick(monkeypatch):
         (clouds, "_LEAST_CLOUDS", 5),
         (clouds, "_FLOOR_PAIRS", 12),
         (levels, "_BAND_CLOUDS", 3),
+        (probes, "_IMAGE_STEPS", 10),
         (sampling_faults, "_FEW_CLOUDS", 5),
     ):
         monkeypatch.setattr(module, name, value)

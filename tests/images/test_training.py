@@ -279,7 +279,7 @@ def test_a_model_file_whose_scaling_is_of_another_shape_is_refused(image_run, tm
 # --- what a person does ------------------------------------------------------------------------------------
 
 
-def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path):
+def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path, quick):
     run = tmp_path / "run"
     words = [word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     code, out, err = cli("train", "digits", "--out", run, *words)
