@@ -16,7 +16,7 @@ from diffuscope.errors import RunError
 from diffuscope.files import sole_writer, write_text
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SHORT_KILLS = "import kills; kills.TRAIN += ['--steps', '300']; kills.main()"
+KILLS = "import kills; kills.TRAIN += ['--steps', '{}']; kills.main()"
 WORDS = [
     "--no-pictures",
     "--size",
@@ -67,17 +67,20 @@ def leftovers(folder):
     return list(folder.rglob(".diffuscope-*"))
 
 
-def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes():
+@pytest.mark.parametrize(
+    ("steps", "kills"), [(300, 3), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes(steps, kills):
     found = subprocess.run(
-        [sys.executable, "-c", SHORT_KILLS, "--kills", "12", "--seed", "1"],
+        [sys.executable, "-c", KILLS.format(steps), "--kills", str(4 * kills), "--seed", "1"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BENCHMARKS), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     rows = [line.split()[-3:] for line in found.stdout.splitlines()[1:5]]
-    assert rows == [["3", "0", "0"]] * 4  # kills, wrong bytes, files left over
+    assert rows == [[str(kills), "0", "0"]] * 4  # kills, wrong bytes, files left over
 
 
 def test_only_one_process_at_a_time_writes_into_a_run(tmp_path, start, cli):
