@@ -1,4 +1,4 @@
-# Two commands: `make demo` trains the S-curve and shows where its pictures are, `make test` runs every test.
+# Two commands: `make demo` trains the S-curve and shows where its pictures are, `make test` runs the tests.
 # Both set up what is missing in .venv; nothing but Python >= 3.11 and make has to be there.
 
 PYTHON ?= python3
@@ -7,13 +7,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-.PHONY: demo test lint format bench clean
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: demo test test-all lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/diffuscope train s_curve
 
 test: $(VENV)/.installed-for-tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(PYTEST) -m "not slow"
+	@echo "The tests marked slow were left out; make test-all runs them too."
+
+test-all: $(VENV)/.installed-for-tests
+	$(PYTEST)
 
 lint: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read once, by whatever first loads OpenMP; see _one_thread
+
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,11 +30,14 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Tests run side by side: one thread each, also in the processes that they start."""
+    """Tests run side by side: one thread each, also in the processes that they start.
+
+    Threads of OpenMP that wait for each other keep a core busy: scikit-learn's trees took twenty times as
+    long on two threads with another test beside them as on one.
+    """
     import torch
 
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,15 +72,13 @@ def features_are_pixels(monkeypatch):
         def features(self, pixels):
             return pixels.reshape(len(pixels), -1).astype("float32") / 255
 
-    monkeypatch.setattr(
-        "diffuscope.modalities.images.modality.extractor_for", lambda data, reporter=None: AsTheyAre()
-    )
+    monkeypatch.setattr("diffuscope.modalities.images.modality.cached_classifier", lambda *_, **__: AsTheyAre())
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Diagnose with a few small clouds."""
-    from diffuscope.diagnosis import levels, sampling_faults
+    """Diagnose with a few small clouds, and train briefly on images."""
+    from diffuscope.diagnosis import levels, probes, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
@@ -83,6 +87,7 @@ def quick(monkeypatch):
         (reference, "DRAWS", 5),
         (reference, "PAIRS", 12),
         (levels, "_BAND_CLOUDS", 3),
+        (probes, "_IMAGE_STEPS", 10),
         (sampling_faults, "_FEW_CLOUDS", 5),
     ):
         monkeypatch.setattr(module, name, value)

@@ -36,8 +36,8 @@ def test_a_training_that_is_watched_ends_with_the_same_bytes(tiny):
     assert not (plain.path / "tensorboard").exists()
 
 
-def test_sheets_of_images_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("features_are_pixels")
+def test_sheets_of_images_are_shown(tmp_path):
     changes = {"network.width": 8, "network.head_width": 8, "training.steps": 4, "sampling.steps": 2}
     run = diffuscope.train("digits", out=tmp_path / "run", settings=changes, pictures=False, tensorboard=True)
     assert events(run).Images("samples")[-1].step == 4

@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 import runpy
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 import pytest
 
+import diffuscope
+
 FOLDER = Path(__file__).parents[1] / "examples" / "tables"
 
 
-@pytest.fixture
-def run_example(tmp_path, monkeypatch, capsys):
+@pytest.fixture(params=[500, pytest.param(None, marks=pytest.mark.slow)], ids=["briefly", "as it stands"])
+def run_example(request, tmp_path, monkeypatch, capsys):
+    """Run an example, with models trained for 500 steps or as it stands: what it says holds of both."""
+    model = partial(diffuscope.DiffusionModel, steps=request.param)
+    monkeypatch.setattr(diffuscope, "DiffusionModel", model)
+
     def run(name):
         monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "out")])
         monkeypatch.chdir(tmp_path)

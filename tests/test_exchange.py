@@ -44,7 +44,13 @@ MODELS = {
     "images": lambda: noisy(
         "digits",
         (1, 8, 6),
-        **{"network.width": 8, "data.classes": ["cat", "dog"], "sampling.steps": 5, "network.attention": [4]},
+        **{
+            "network.width": 8,
+            "network.blocks": 1,
+            "data.classes": ["cat", "dog"],
+            "sampling.steps": 5,
+            "network.attention": [4],
+        },
     ),
     "transformer": lambda: noisy(
         "digits",
@@ -56,6 +62,7 @@ MODELS = {
         (1, 8, 8),
         **{
             "network.block_out_channels": [8, 16],
+            "network.layers_per_block": 1,
             "network.norm_num_groups": 4,
             "data.classes": ["cat", "dog"],
             "sampling.steps": 5,

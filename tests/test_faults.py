@@ -15,7 +15,8 @@ import pytest
 from diffuscope.errors import RunError
 from diffuscope.files import sole_writer, write_text
 
-KILLS = Path(__file__).parents[1] / "benchmarks" / "kills.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+KILLS = "import kills; kills.TRAIN += ['--steps', '{}']; kills.main()"
 WORDS = [
     "--no-pictures",
     "--size",
@@ -27,8 +28,13 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
-def start(tmp_path):
+def start():
     """Start a command in a process of its own."""
     started = []
 
@@ -38,7 +44,6 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=tmp_path,
             **options,
         )
         started.append(process)
@@ -62,24 +67,27 @@ def leftovers(folder):
     return list(folder.rglob(".diffuscope-*"))
 
 
-def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes():
+@pytest.mark.parametrize(
+    ("steps", "kills"), [(300, 3), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes(steps, kills):
     found = subprocess.run(
-        [sys.executable, str(KILLS), "--kills", "12", "--seed", "1"],
+        [sys.executable, "-c", KILLS.format(steps), "--kills", str(4 * kills), "--seed", "1"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(BENCHMARKS), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     rows = [line.split()[-3:] for line in found.stdout.splitlines()[1:5]]
-    assert rows == [["3", "0", "0"]] * 4  # kills, wrong bytes, files left over
+    assert rows == [[str(kills), "0", "0"]] * 4  # kills, wrong bytes, files left over
 
 
-def test_only_one_process_at_a_time_writes_into_a_run(tmp_path, start):
+def test_only_one_process_at_a_time_writes_into_a_run(tmp_path, start, cli):
     first = start("train", "s_curve", *WORDS, "--steps", 200_000, "--out", "run")
     wait_for(tmp_path / "run" / "metrics.jsonl", first)
-    second = start("train", "--out", "run", "--resume")
-    out, err = second.communicate(timeout=60)
-    assert second.returncode == 1, out + err
+    code, out, err = cli("train", "--out", "run", "--resume")
+    assert code == 1, out + err
     assert "Error: Another process is at work in run; nothing there was touched." in err
     assert first.poll() is None  # it is not disturbed
     first.kill()
@@ -100,8 +108,8 @@ def test_a_locked_folder_is_free_again_after_the_block(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, start):
-    words = ["train", "s_curve", *WORDS, "--steps", 1500]
+def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, start, cli):
+    words = ["train", "s_curve", *WORDS, "--steps", 1000]
     process = start(*words, "--out", "run")
     wait_for(tmp_path / "run" / "checkpoints", process)
     process.send_signal(signal.SIGINT)
@@ -110,9 +118,9 @@ def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, star
     assert process.returncode == 130, out + err
     assert "Traceback" not in err
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    for resume in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
-        done = start(*resume)
-        assert done.wait(timeout=60) == 0, done.communicate()
+    for again in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
+        code, _, err = cli(*again)
+        assert code == 0, err
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
     assert models[0] == models[1]
     assert not leftovers(tmp_path)
@@ -122,7 +130,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
 
-def test_a_training_that_finds_no_room_goes_on_once_there_is_some(tmp_path, start):
+def test_a_training_that_finds_no_room_goes_on_once_there_is_some(tmp_path, start, cli):
     words = ["train", "s_curve", *WORDS, "--steps", 300]
     process = start(*words, "--out", "run", preexec_fn=limited)
     out, err = process.communicate(timeout=60)
@@ -130,17 +138,16 @@ def test_a_training_that_finds_no_room_goes_on_once_there_is_some(tmp_path, star
     assert "Error: No space left for run" in err
     assert not leftovers(tmp_path)
     for again in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
-        done = start(*again)
-        assert done.wait(timeout=60) == 0, done.communicate()
+        code, _, err = cli(*again)
+        assert code == 0, err
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
     assert models[0] == models[1]
 
 
-def test_a_place_where_nothing_can_be_written_is_said(tmp_path, start):
+def test_a_place_where_nothing_can_be_written_is_said(tmp_path, cli):
     (tmp_path / "file").write_text("no folder")  # binds root too, whom permissions do not
-    process = start("train", "s_curve", *WORDS, "--steps", 20, "--out", "file/run")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    code, _, err = cli("train", "s_curve", *WORDS, "--steps", 20, "--out", "file/run")
+    assert code == 1
     assert "Error: Cannot make the run directory file/run" in err
     assert (tmp_path / "file").read_text() == "no folder"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

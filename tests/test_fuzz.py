@@ -6,13 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 
 
-def test_changed_files_are_read_or_refused_and_nothing_else():
+@pytest.mark.parametrize("mutations", [500, pytest.param(5_000, marks=pytest.mark.slow)])
+def test_changed_files_are_read_or_refused_and_nothing_else(mutations):
     # In a process of its own, whose memory is limited.
     found = subprocess.run(
-        [sys.executable, str(FUZZ), "--mutations", "1000", "--seed", "1"],
+        [sys.executable, str(FUZZ), "--mutations", str(mutations), "--seed", "1"],
         capture_output=True,
         text=True,
         timeout=300,

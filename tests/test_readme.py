@@ -24,10 +24,11 @@ SETS_UP = ("make demo", "make test")
 # What takes long is done on a small budget here: the words are the same, the numbers are not looked at.
 SHORTENED = {
     "diffuscope train patients.csv --target diagnosis --no-pictures": "--steps 200",
-    "diffuscope train digits": "--steps 40",
+    "diffuscope train digits": "--steps 20 --set network.width=16 --set sampling.steps=6",
     "diffuscope evaluate runs/digits": "--samples 400",
     "diffuscope train digits --recipe diffusers --steps 300 --out runs/ours --no-pictures": (
         "--steps 10 --set sampling.steps=5"
+        " --set network.block_out_channels=[8,16] --set network.norm_num_groups=4"
     ),
     "diffuscope train s_curve --recipe article --epochs 20 --out runs/article --no-pictures": (
         "--set data.size=1000"

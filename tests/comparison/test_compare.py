@@ -18,10 +18,10 @@ from sklearn.datasets import load_digits
 import diffuscope
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.pool import Pool
-from diffuscope.comparison.truth import prepare_truth
 from diffuscope.comparison.work import TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
+from diffuscope.modalities.reference import Reference, draw_reference
 from diffuscope.errors import InputError, RunError
 
 
@@ -59,6 +59,7 @@ def test_cells_differ_by_the_sampling_alone(done):
     assert comparison.frame()["floor"].nunique() == 1
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_images_are_compared_in_features_asked_for_classes_as_the_data_has_them(tmp_path):
     found = load_digits()
     x = np.round(found.images[:240] * (255 / 16)).astype(np.uint8)
@@ -68,7 +69,7 @@ def test_images_are_compared_in_features_asked_for_classes_as_the_data_has_them(
     assert not comparison.failed
     frame = comparison.frame()
     assert frame["evaluations"].tolist() == [3, 3, 5, 5]  # one more: noise lies around the mean of a class
-    assert frame["points"].eq(4 * 120).all()
+    assert frame["points"].eq(6 * 120).all()
     assert (frame["ratio"] > 1).all()  # three steps of training leave noise
     run = diffuscope.load(next(iter(comparison.path.glob("runs/*"))))
     assert run.recipe.data.classes == tuple("0123456789")
@@ -81,10 +82,15 @@ def test_images_are_compared_in_features_asked_for_classes_as_the_data_has_them(
 def test_a_feature_that_is_the_same_everywhere_is_no_distance(tmp_path):
     x = np.random.default_rng(0).normal(size=(400, 2))
     with_constant = Dataset("x", np.column_stack([x, np.full(400, 7.0)]), None, None, {"kind": "array"})
-    truth = prepare_truth(tmp_path, with_constant, 200, 2, [0])
-    assert np.isfinite(truth.real(0)).all()
-    assert np.ptp(truth.real(0)[..., 2]) == 0
-    assert 0 < np.mean(truth.floors) < 1
+    reference = draw_reference(with_constant.x)
+    reference.save(tmp_path / "reference.npz")
+    again = Reference.load(tmp_path / "reference.npz")
+    assert again.floors == reference.floors
+    for cloud, same in zip(reference.real, again.real, strict=True):
+        assert np.isfinite(cloud).all()
+        assert np.ptp(cloud[:, 2]) == 0
+        np.testing.assert_array_equal(cloud, same)
+    assert 0 < np.mean(reference.floors) < 1
 
 
 def test_the_models_can_be_opened(done):
@@ -114,6 +120,7 @@ def test_again_does_nothing_again(done, points):
     assert times_of(comparison.path, "cells/*") | times_of(comparison.path, "runs/*/*") == before
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_grown_comparison_does_only_what_is_new_and_a_damaged_result_anew(tmp_path, points, small):
     axes = {**small, "sampling.steps": [3]}
     diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1)
@@ -131,9 +138,10 @@ def test_a_grown_comparison_does_only_what_is_new_and_a_damaged_result_anew(tmp_
     assert times_of(tmp_path / "out", "runs/*/*") == models
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_training_that_fails_takes_no_other_with_it(tmp_path, points, small):
     axes = {**small, "training.learning_rate": [0.01, 1e30], "sampling.steps": [3, 4]}
-    comparison = diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=2)
+    comparison = diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1)
     assert [outcome.cell.recipe.training.learning_rate for outcome in comparison.failed] == [1e30] * 2
     assert all("training failed" in str(outcome.error) for outcome in comparison.failed)
     assert comparison.lines()[0]["seeds"] == 1
@@ -164,29 +172,25 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, points, small_words):
-    np.save(tmp_path / "points.npy", points)
-    words = [w.replace("training.steps=20", "training.steps=8000") for w in small_words]
-    command = [
-        sys.executable,
-        "-m",
-        "diffuscope.cli",
-        "compare",
-        "points.npy",
-        "--sampling-steps",
-        "3,4",
-        "--seeds",
-        "2",
-    ]
-    command += [*words, "--jobs", "1", "--out", "out"]
+def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(
+    cli, in_this_process, tmp_path, points, small_words, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    np.save("points.npy", points)
+    steps = [w.replace("training.steps=20", "training.steps=2500") for w in small_words]
+    words = ["compare", "points.npy", "--sampling-steps", "3,4", "--seeds", "1", *steps, "--jobs", "1"]
+    words += ["--out", "out"]
+    command = [sys.executable, "-m", "diffuscope.cli", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
     def listen() -> None:
         """Hear Ctrl-C as at a terminal: what runs in the background has it switched off from above."""
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=listen, **pipes) as process:
-        while process.poll() is None and not list(tmp_path.glob("out/runs/*/checkpoints/*")):
+    with subprocess.Popen(command, preexec_fn=listen, **pipes) as process:
+        while process.poll() is None and not any(
+            path.stat().st_size for path in tmp_path.glob("out/runs/*/metrics.jsonl")
+        ):
             time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -196,13 +200,14 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(tmp_path, po
     (metrics,) = tmp_path.glob("out/runs/*/metrics.jsonl")
     before = metrics.read_text()
     assert before
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert again.returncode == 0, again.stderr
+    code, _, err = cli(*words)
+    assert code == 0, err
     assert metrics.read_text().startswith(before)  # gone on with, not begun again
-    assert len(list(tmp_path.glob("out/cells/*.json"))) == 4
+    assert len(list(tmp_path.glob("out/cells/*.json"))) == 2
     assert not list(tmp_path.rglob("*.tmp*"))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_command_prints_a_table_and_where_everything_is(cli, tmp_path, points, small_words, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("points.npy", points)
@@ -215,6 +220,8 @@ def test_the_command_prints_a_table_and_where_everything_is(cli, tmp_path, point
         "3",
         "--seeds",
         "2",
+        "--jobs",
+        "1",
         *small_words,
     ]
     code, out, err = cli(*words)
@@ -233,13 +240,12 @@ def test_the_command_prints_a_table_and_where_everything_is(cli, tmp_path, point
     assert [point["sampling.name"] for point in told["points"]] == ["ddim", "heun"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_failed_cell_is_told_and_seen_in_the_exit_status(cli, tmp_path, points, small_words, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("points.npy", points)
-    words = [w for w in small_words if "learning" not in w]
-    code, out, _ = cli(
-        "compare", "points.npy", "--seeds", "1", "--set", "training.learning_rate=0.01,1e30", *words
-    )
+    words = [*small_words, "--set", "training.learning_rate=0.01,1e30"]
+    code, out, _ = cli("compare", "points.npy", "--seeds", "1", "--jobs", "1", *words)
     assert code == 1
     assert "failed" in out
     assert "training failed" in out

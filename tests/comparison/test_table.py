@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from diffuscope.comparison.grid import lay_out
-from diffuscope.comparison.table import Comparison, Outcome, mean_interval, ratio_interval
-from diffuscope.comparison.truth import Truth
+from diffuscope.comparison.table import Comparison, Outcome, mean_interval
 from diffuscope.errors import RunError
+from diffuscope.metrics import relate
+from diffuscope.modalities.reference import Reference
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def comparison(tmp_path, points):
 
     def make(ratios):
         grid = lay_out(points, "fast", {"sampling.steps": [5, 10, 20]}, range(4))
-        truth = Truth(tmp_path / "truth", 200, np.zeros(2), np.ones(2), [0.09, 0.11, 0.1, 0.1])
+        clouds, floors = [np.zeros((200, 2))], [0.09, 0.11, 0.1, 0.1]
+        truth = Reference(clouds, np.zeros(2), np.ones(2), None, 0, kept_floors=floors)
         outcomes = []
         for cell in grid.cells:
             ratio = ratios[cell.point][cell.seed]
@@ -49,7 +51,7 @@ def test_the_interval_of_a_ratio_covers_it_as_often_as_it_says():
     rng = np.random.default_rng(1)
     hits = 0
     for _ in range(2000):
-        interval = ratio_interval(rng.normal(2, 0.1, 6).tolist(), rng.normal(1, 0.1, 64).tolist())
+        interval = relate(rng.normal(2, 0.1, 6).tolist(), rng.normal(1, 0.1, 64).tolist())
         hits += interval.low <= 2 <= interval.high
     assert 0.935 < hits / 2000 < 0.98
 

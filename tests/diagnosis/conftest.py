@@ -14,7 +14,6 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
-from diffuscope.diagnosis import subject
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
 
@@ -71,12 +70,6 @@ def pipeline(quick) -> type[Perfect]:
 @pytest.fixture
 def perfect(pipeline) -> Perfect:
     return pipeline()
-
-
-@pytest.fixture
-def large_clouds(quick, monkeypatch):
-    """Measure with as many points as ever, where a fault is small beside the floor of fewer."""
-    monkeypatch.setattr(subject, "_CLOUD", 10_000)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diagnosis import findings
+from diffuscope.modalities import reference
 from diffuscope.diagnosis.findings import Finding, in_order
 from diffuscope.diffusion.schedules import cosine, linear
 from diffuscope.oracle import EmpiricalOracle
@@ -104,15 +105,16 @@ def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"),
+    ("fault", "code", "size"),  # the smaller a fault is beside the floor, the larger clouds have to be
     [
-        ({"noise": "none"}, "noise_missing"),
-        ({"noise": "last"}, "noise_last_step"),
-        ({"clip": 0.5}, "clipping"),
+        ({"noise": "none"}, "noise_missing", 5_000),
+        ({"noise": "last"}, "noise_last_step", 10_000),
+        ({"clip": 0.5}, "clipping", 5_000),
     ],
     ids=["no noise", "noise in the last step", "clipped"],
 )
-def test_a_broken_sampler_is_named(perfect, large_clouds, fault, code):
+def test_a_broken_sampler_is_named(perfect, monkeypatch, fault, code, size):
+    monkeypatch.setattr(reference, "MOST_DRAWN", size)
     found = perfect.diagnose(sampler=lambda context, x: ancestral(context, x, **fault))
     assert codes(found)[:1] == [code]
 

@@ -77,12 +77,12 @@ def test_the_same_seed_gives_the_same_numbers(perfect):
 
 
 def test_where_the_law_is_not_known_the_text_says_what_stands_for_it(quick):
-    x = load_dataset("eight_gaussians", size=3_000, seed=4).x
+    x = load_dataset("eight_gaussians", size=1_200, seed=4).x
     told = {"scaling": (x.mean(0), x.std(0)), "sampler": "ddim", "progress": False}
-    oracle = EmpiricalOracle(x[:1500]).scaled(Scaling(x.mean(0), x.std(0)))
+    oracle = EmpiricalOracle(x[:600]).scaled(Scaling(x.mean(0), x.std(0)))
     found = diffuscope.diagnose(lambda x_t, level: oracle(x_t, level), cosine(20), x, **told)
     assert "not known" in found.certainty
-    unseen = load_dataset("eight_gaussians", size=2_000, seed=5).x
+    unseen = load_dataset("eight_gaussians", size=600, seed=5).x
     with_unseen = diffuscope.diagnose(
         lambda x_t, level: oracle(x_t, level), cosine(20), x, held_out=unseen, **told
     )

@@ -119,9 +119,9 @@ def test_warm_start_goes_on_from_the_last_fit():
 
 def test_held_out_rows_end_a_training_that_learns_by_heart():
     X = np.random.default_rng(0).normal(size=(60, 8))
-    model = DiffusionModel(steps=3000, random_state=0).fit(X)
+    model = DiffusionModel(steps=3000, width=64, random_state=0).fit(X)
     assert model.best_iter_ < model.n_iter_ < 3000
-    endless = DiffusionModel(steps=model.n_iter_, early_stopping=False, random_state=0).fit(X)
+    endless = DiffusionModel(steps=model.n_iter_, width=64, early_stopping=False, random_state=0).fit(X)
     assert endless.n_iter_ == endless.best_iter_ == model.n_iter_
     fresh = np.random.default_rng(1).normal(size=(200, 8))
     assert model.score(fresh) > endless.score(fresh)

@@ -10,26 +10,31 @@ import pytest
 import diffuscope
 from diffuscope.errors import InputError, RunError
 from diffuscope.metrics import METRICS, Measured
+from diffuscope.modalities import reference
+from diffuscope.modalities.points import evaluation
 from diffuscope.modalities.points.evaluation import Evaluation
 from diffuscope.model import Model
-from diffuscope.runs import evaluate as entry
 
+SMALL = (
+    (reference, "DRAWS", 3),
+    (reference, "PAIRS", 6),
+    (evaluation, "PAIRS", 6),
+    (evaluation, "_LIKELIHOOD_POINTS", 16),
+)
 BASELINES = ["kernel_density", "gaussian_mixture", "training_data"]
 
 
 @pytest.fixture(autouse=True)
 def _few_clouds(monkeypatch):
-    monkeypatch.setattr(entry, "_CLOUDS", 3)
-    monkeypatch.setattr(entry, "_PAIRS", 6)
-    monkeypatch.setattr(entry, "_LIKELIHOOD_POINTS", 16)
+    for module, name, value in SMALL:
+        monkeypatch.setattr(module, name, value)
 
 
 @pytest.fixture(scope="module")
 def found(run_dir):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entry, "_CLOUDS", 3)
-        patch.setattr(entry, "_PAIRS", 6)
-        patch.setattr(entry, "_LIKELIHOOD_POINTS", 16)
+        for module, name, value in SMALL:
+            patch.setattr(module, name, value)
         return diffuscope.evaluate(run_dir, progress=False)
 
 

@@ -41,15 +41,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory):
-    """Keep what is kept out of the user's own cache; one classifier serves all tests here."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 @pytest.fixture(scope="module")
 def digits() -> ImageData:
     return load_images("digits")
@@ -287,7 +278,7 @@ def test_a_model_file_whose_codec_is_of_another_shape_is_refused(image_run, tmp_
 # --- what a person does ------------------------------------------------------------------------------------
 
 
-def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path):
+def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path, quick):
     run = tmp_path / "run"
     words = [word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     code, out, err = cli("train", "digits", "--out", run, *words)

@@ -58,7 +58,7 @@ def truth(law: Oracle, schedule: Schedule, x: Tensor) -> Tensor:
     return law.log_density(level.alpha * x, level) + law.d * level.alpha.log()
 
 
-def on_and_off(law: Oracle, width: float, n: int = 40) -> Tensor:
+def on_and_off(law: Oracle, width: float, n: int = 15) -> Tensor:
     """Points of the law, and others some widths away."""
     x = law.draw(n, 1)
     away = torch.from_numpy(np.random.default_rng(2).standard_normal(x.shape))
@@ -88,7 +88,7 @@ def test_the_flow_of_a_perfect_model_has_the_density_of_its_law(name, kind):
 @pytest.mark.parametrize("name", NOISY)
 def test_it_is_the_density_of_clean_data_where_t_min_is_small_against_their_noise(name):
     law, noise = oracle_for(name), POINT_SETS[name].noise
-    x = on_and_off(law, noise, 20)
+    x = on_and_off(law, noise)
     found = log_density(law, EDM(sigma_min=noise / 500), x, prior=law)
     torch.testing.assert_close(found.value, law.log_density(x), rtol=0, atol=1e-3)
 
