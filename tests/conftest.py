@@ -72,7 +72,9 @@ def features_are_pixels(monkeypatch):
         def features(self, pixels):
             return pixels.reshape(len(pixels), -1).astype("float32") / 255
 
-    monkeypatch.setattr("diffuscope.modalities.images.modality.cached_classifier", lambda *_, **__: AsTheyAre())
+    monkeypatch.setattr(
+        "diffuscope.modalities.images.modality.cached_classifier", lambda *_, **__: AsTheyAre()
+    )
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from diffuscope.comparison.pool import Pool
 from diffuscope.comparison.work import TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
-from diffuscope.modalities.reference import Reference, draw_reference
 from diffuscope.errors import InputError, RunError
+from diffuscope.modalities.reference import Reference, draw_reference
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diagnosis import findings
-from diffuscope.modalities import reference
 from diffuscope.diagnosis.findings import Finding, in_order
 from diffuscope.diffusion.schedules import cosine, linear
+from diffuscope.modalities import reference
 from diffuscope.oracle import EmpiricalOracle
 
 
