@@ -229,7 +229,7 @@ class Trainer:
 
         def of(part: Examples) -> tuple[Tensor, tuple[Tensor, ...]]:
             with autocast(self._half, part.inputs.device):
-                output = part.answer(self._network)
+                output = part.predict(self._network)
             loss = self.loss.value(output.to(part.inputs.dtype), part)
             if len(part.inputs) < n:
                 loss = loss * (len(part.inputs) / n)
