@@ -46,7 +46,7 @@ def test_a_damaged_one_is_refused_and_the_one_before_can_be_taken(tmp_path):
     checkpoints.save(4, tensors(4))
     last = checkpoints.paths()[4]
     last.write_bytes(last.read_bytes()[:-3])
-    with pytest.raises(FormatError, match="Remove it, and the run goes on from the one before"):
+    with pytest.raises(FormatError, match="the run then resumes from the previous checkpoint"):
         checkpoints.load_last()
     last.unlink()
     assert checkpoints.load_last()[0] == 3
