@@ -129,7 +129,7 @@ def test_a_sampler_is_a_name_with_settings_or_a_function():
         ({"steps": 0}, "0 steps"),
         ({"steps": -1}, "-1 steps"),
         ({"steps": 10**12}, "too long"),
-        ({"seed": -1}, "cannot be negative"),
+        ({"seed": -1}, "must not be negative"),
         ({"sampler": "hein"}, "Did you mean 'heun'"),
         ({"spacing": "karas"}, "Did you mean 'karras'"),
         ({"sampler": "ddim", "eta": "high"}, "eta = 'high'"),
@@ -228,7 +228,7 @@ def test_a_foreign_model_is_refused_before_memory_is_taken(file, case, monkeypat
 
 def test_a_checkpoint_is_not_taken_for_a_model(tmp_path):
     save_tensors(tmp_path / "x.safetensors", {"weights": torch.ones(3)}, "diffuscope-checkpoint-1", {})
-    with pytest.raises(FormatError, match="not of the kind 'diffuscope-model-1'"):
+    with pytest.raises(FormatError, match="expected 'diffuscope-model-1'"):
         Model.load(tmp_path / "x.safetensors")
 
 

@@ -1,6 +1,6 @@
-"""What does a person see while waiting? A bar for training, a line for each thing after it.
+"""How is progress shown? As a bar for training, and a line for each later stage.
 
-All of it goes to standard error, and only where that is a terminal; pipes and notebooks stay clean.
+Output goes to standard error, and only if that is a terminal; pipes and notebooks stay clean.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Shows progress, or nothing.
+    """Shows progress, if enabled.
 
     Parameters
     ----------
     show : bool, optional
-        By default where standard error is a terminal.
+        By default, whether standard error is a terminal.
     """
 
     def __init__(self, show: bool | None = None) -> None:
@@ -36,7 +36,7 @@ class Reporter:
         self._console = Console(stderr=True, quiet=not self.show)
 
     def say(self, text: str) -> None:
-        """Show a line that stays."""
+        """Print a permanent line."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
@@ -62,13 +62,13 @@ class Reporter:
 
 
 class Bar:
-    """A bar under way."""
+    """A progress bar in use."""
 
     def __init__(self, progress: Progress, task: object, unit: str, start: int) -> None:
         self._progress, self._task, self._unit, self._start = progress, task, unit, start
 
     def update(self, done: int, note: str = "") -> None:
-        """Show that ``done`` are done, with their rate and a ``note``."""
+        """Set the number of finished units, and show the rate and a ``note``."""
         task = self._progress.tasks[0]
         rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
         self._progress.update(task.id, completed=done, note=f"{note}  {rate:,.0f} {self._unit}/s")
