@@ -267,7 +267,7 @@ def test_too_few_images_are_refused(tmp_path, count):
     for i in range(count):
         write(tmp_path / f"{i}.png", noise(4, 4))
     (tmp_path / "text.txt").write_text("")
-    with pytest.raises(InputError, match=r"holds (no images|one image only)"):
+    with pytest.raises(InputError, match=r"contains (no images|one image only)"):
         load_images(tmp_path)
 
 
@@ -433,7 +433,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(fold
         raise full
 
     monkeypatch.setattr(os, "posix_fallocate", reserve)
-    with pytest.raises(RunError, match="no place for 256 bytes"):
+    with pytest.raises(RunError, match="disk space for 256 bytes"):
         load_images(folder)
     assert not [path for path in cache.rglob("*") if path.is_file()]
     full = OSError(errno.EOPNOTSUPP, "Operation not supported")  # a file system that promises nothing

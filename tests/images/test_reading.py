@@ -104,7 +104,7 @@ def test_another_size_is_an_error_that_names_both_unless_resizing_is_asked_for(t
     halves = np.zeros((20, 40), np.uint8)
     halves[:, 20:] = 255
     path = write(tmp_path / "x.png", halves)
-    with pytest.raises(InputError, match=r"20 × 40 pixels, and 8 × 8 are wanted"):
+    with pytest.raises(InputError, match=r"20 × 40 pixels; expected 8 × 8"):
         read_image(path, (1, 8, 8))
     x = read_image(path, (1, 8, 8), resize=True)
     assert x.shape == (1, 8, 8)

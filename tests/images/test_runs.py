@@ -285,7 +285,7 @@ def wrong_words(name, photo, mask):
         ("guidance that is no number", "not a finite number"),
         ("an interval without guidance", "there is no guidance"),
         ("an interval that is none", "'1' is no interval"),
-        ("an interval upside down", "No noise lies between"),
+        ("an interval upside down", "guidance interval"),
         ("columns of images", "this is a run of images"),
         ("no images", "Cannot sample 0"),
         ("each of a variant", "There is no class named 'bird'"),

@@ -1,4 +1,4 @@
-"""Images: read, kept as bytes, shown to a network, written."""
+"""Images: reading, storage as bytes, batches for training, writing."""
 
 from __future__ import annotations
 
