@@ -166,7 +166,7 @@ def test_other_kinds_of_tables_will_do(three):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t, h, s: (t, h, s[:10]), "10 synthetic rows, too few"),
+        (lambda t, h, s: (t, h, s[:10]), "only 10 synthetic rows"),
         (lambda t, h, s: (t, h, s.drop(columns="age")), "missing: 'age'"),
         (lambda t, h, s: (t[:0], h, s), "no rows"),
     ],
