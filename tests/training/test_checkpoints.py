@@ -56,5 +56,5 @@ def test_one_under_a_wrong_name_is_refused(tmp_path):
     checkpoints = Checkpoints(tmp_path, "f")
     checkpoints.save(3, tensors(3))
     checkpoints.paths()[3].rename(tmp_path / "step_000000009.safetensors")
-    with pytest.raises(FormatError, match="of step 3"):
+    with pytest.raises(FormatError, match="it holds step 3"):
         checkpoints.load_last()
