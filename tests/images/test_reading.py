@@ -114,7 +114,7 @@ def test_another_size_is_an_error_that_names_both_unless_resizing_is_asked_for(t
 
 def test_a_mask_of_another_size_is_an_error_that_names_both(tmp_path):
     path = write(tmp_path / "mask.png", GREYS)
-    with pytest.raises(InputError, match=r"mask .* 2 × 3 pixels, and the image 3 × 2"):
+    with pytest.raises(InputError, match=r"mask .* 2 × 3 pixels, but the image has 3 × 2"):
         read_mask(path, (3, 2))
 
 

@@ -65,7 +65,7 @@ def test_points_without_a_density_are_refused(gauss):
     with pytest.raises(InputError, match="too small"):
         entropy(gauss(5))
     for wrong in (lambda x: np.zeros(3), lambda x: np.full(len(x), np.nan)):
-        with pytest.raises(InputError, match="log-density"):
+        with pytest.raises(InputError, match="log_density"):
             kl_divergence(gauss(50), wrong)
 
 
