@@ -282,7 +282,7 @@ def wrong_words(name, photo, mask):
         ("no such class", "There is no class named 'bird'"),
         ("a number beyond", "this model has 3"),
         ("guidance without a class", "none is asked for"),
-        ("guidance that is no number", "not a finite number"),
+        ("guidance that is no number", "must be a finite number"),
         ("an interval without guidance", "there is no guidance"),
         ("an interval that is none", "'1' is no interval"),
         ("an interval upside down", "guidance interval"),
@@ -294,9 +294,9 @@ def wrong_words(name, photo, mask):
         ("no image", "no such file"),
         ("inpaint without a mask", "--mask"),
         ("an empty mask", "The mask is empty"),
-        ("a mask of another size", "20 × 20 pixels, and the image 8 × 6"),
-        ("an image of another size", "20 × 20 pixels, and 8 × 6 are wanted"),
-        ("no times", "0 times"),
+        ("a mask of another size", "20 × 20 pixels, but the image has 8 × 6"),
+        ("an image of another size", "20 × 20 pixels; expected 8 × 6"),
+        ("no times", "at least 1, not 0"),
         ("guidance of a hole", "none is asked for"),
         ("one end", "two ends"),
         ("chance", "random"),
@@ -363,4 +363,4 @@ def test_formats_that_images_cannot_have_are_refused(image_run, cli, tmp_path, p
     words = {"inpaint": (photo[0], "--mask", mask[0]), "vary": (photo[0],)}.get(command, ())
     code, _, err = cli(command, image_run, *words, "-o", tmp_path / "x.csv")
     assert code == 2
-    assert "Cannot write images as '.csv'" in err
+    assert "'.csv' is not supported" in err
