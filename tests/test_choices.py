@@ -55,14 +55,14 @@ def test_little_noise_leaves_no_doubt_and_no_overflow(denoiser):
 
 
 def test_noise_alone_leaves_the_shares(denoiser):
-    given = Mask.nothing(torch.zeros(4, 6))
-    log_p = denoiser.log_probabilities(torch.randn(4, 6), EDM()(torch.tensor(20.0)), given)
+    mask = Mask.all_noisy(torch.zeros(4, 6))
+    log_p = denoiser.log_probabilities(torch.randn(4, 6), EDM()(torch.tensor(20.0)), mask)
     assert torch.allclose(log_p.exp(), torch.tensor([*SHARES, *OTHER]).expand(4, -1), atol=1e-6)
 
 
 def test_codes_and_probabilities_are_each_others_inverse(choices):
     x = torch.cat([code(i % 3, i % 2) for i in range(6)])
-    taken = choices.taken(x)
+    taken = choices.one_hot(x)
     assert torch.equal(taken.round(), taken.round().clamp(0, 1))
     assert torch.allclose(choices.means(taken.clamp_min(1e-30).log()), x[:, 1:], atol=1e-5)
 

@@ -223,9 +223,9 @@ def edited(folder, tmp_path, file, change):
     ("key", "value", "said"),
     [
         ("_class_name", "UNet2DConditionModel", "Only UNet2DModel"),
-        ("sample_size", None, "how large"),
-        ("sample_size", [8, "8"], "how large"),
-        ("sample_size", 10**9, "At most"),
+        ("sample_size", None, "image size"),
+        ("sample_size", [8, "8"], "image size"),
+        ("sample_size", 10**9, "Each side"),
         ("sample_size", 6, "halved"),
         ("in_channels", 4, "channels"),
         ("out_channels", 6, "channels"),

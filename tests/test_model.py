@@ -146,7 +146,7 @@ def test_what_cannot_be_sampled_is_refused(wanted, words):
 
 def test_more_steps_than_the_schedule_has_are_refused():
     recipe = load_recipe("article").changed({"network.width": 4})
-    with pytest.raises(InputError, match="101 steps: the model's schedule has T = 100"):
+    with pytest.raises(InputError, match="101 steps: the model's schedule has only T = 100"):
         make(recipe).sample(5, steps=101)
 
 

@@ -35,5 +35,5 @@ def test_a_stream_leaves_the_global_generator_alone():
 
 
 def test_a_negative_seed_is_refused():
-    with pytest.raises(InputError, match="cannot be negative"):
+    with pytest.raises(InputError, match="must not be negative"):
         stream(-1, "x")

@@ -180,7 +180,7 @@ def _measured(run: Run, made: Pixels) -> ImageQuality:
     data = _data(run)
     assert data.held_out is not None
     return image_quality(
-        made, data.pixels, data.held_out.pixels, _extractor(run), asked=_classes(run, len(made))
+        made, data.pixels, data.held_out.pixels, _extractor(run), labels=_classes(run, len(made))
     )
 
 

@@ -1,7 +1,7 @@
-"""What went wrong, where, and what to do about it.
+"""What is wrong, where, and how can it be fixed?
 
-Every error that a user can cause is a :class:`DiffuscopeError`; the command line prints its two
-sentences and exits with its ``exit_code``, the Python interface raises it as it is.
+Every error that a user can cause is a :class:`DiffuscopeError`. The command line prints its message and hint
+and exits with its ``exit_code``; the Python interface raises it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ __all__ = ["DiffuscopeError", "FormatError", "InputError", "RunError", "unknown_
 
 
 class DiffuscopeError(Exception):
-    """Base of all errors that are the user's to mend.
+    """Base class of all errors that the user can fix.
 
     Parameters
     ----------
     what : str
         What is wrong, and where.
     hint : str, optional
-        What to do about it, as a full sentence.
+        How to fix it, as a full sentence.
     """
 
     exit_code = 1
@@ -32,25 +32,25 @@ class DiffuscopeError(Exception):
 
 
 class InputError(DiffuscopeError, ValueError):
-    """An argument or a data set that cannot be used as it is (exit code 2)."""
+    """An argument or a data set that is not valid (exit code 2)."""
 
     exit_code = 2
 
 
 class FormatError(DiffuscopeError, ValueError):
-    """A file that is corrupt, truncated or not what it is taken for (exit code 2)."""
+    """A file that is corrupt, truncated or of another format (exit code 2)."""
 
     exit_code = 2
 
 
 class RunError(DiffuscopeError, RuntimeError):
-    """A run that failed on the way: non-finite loss, no space left, no permission (exit code 1)."""
+    """A run that failed: non-finite loss, no space left, no permission (exit code 1)."""
 
     exit_code = 1
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that is not in a registry, with the nearest one that is."""
+    """Return the error for a name that is not in a registry; it suggests the nearest known name."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}? " if near else ""

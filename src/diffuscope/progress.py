@@ -1,6 +1,6 @@
-"""What does a person see while waiting? A bar for training, a line for each thing after it.
+"""How is progress shown? As a bar for training, and a line for each later stage.
 
-All of it goes to standard error, and only where that is a terminal; pipes and notebooks stay clean.
+Output goes to standard error, and only if that is a terminal; pipes and notebooks stay clean.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Shows progress, or nothing.
+    """Shows progress, if enabled.
 
     Parameters
     ----------
     show : bool, optional
-        By default where standard error is a terminal.
+        By default, whether standard error is a terminal.
     """
 
     def __init__(self, show: bool | None = None) -> None:

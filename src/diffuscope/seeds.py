@@ -1,8 +1,7 @@
 """Where does randomness come from? From one seed, through named streams.
 
-A stream is a generator of its own for one purpose and one place in time, such as ``("noise", 7)``.
-Nothing has to be carried along for a run to be repeated, or gone on with in its middle: the seed and
-the place give the same bytes.
+A stream is a separate generator for one purpose and one point in time, such as ``("noise", 7)``. A run can be
+repeated, or resumed in its middle, without the state of a generator: equal seeds and names give equal bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def stream_seed(seed: int, *place: str | int) -> int:
         When ``seed`` is negative.
     """
     if seed < 0:
-        raise InputError(f"A seed cannot be negative, and {seed} is.", "Take 0, for one.")
+        raise InputError(f"A seed must not be negative, got {seed}.", "Choose 0, for example.")
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in place]
     state = np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))  # torch takes signed seeds

@@ -1,6 +1,6 @@
-"""How do tensors come into a file and out of it? As safetensors: numbers and text, never code.
+"""How are tensors written and read? As safetensors: numbers and text, never code.
 
-The same content gives the same bytes, and a digest of the content shows a file that was damaged later.
+Equal content gives equal bytes, and a digest of the content reveals damaged files.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["load_tensors", "save_tensors"]
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], kind: str, metadata: Mapping[str, str]
 ) -> None:
-    """Write named tensors and text to ``path``, whole or not at all.
+    """Write named tensors and text to ``path``, completely or not at all.
 
     Parameters
     ----------
     kind : str
-        Name and version of the format; :func:`load_tensors` asks for it.
+        Name and version of the format; :func:`load_tensors` checks it.
     """
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = {"format": kind, **metadata}
@@ -38,14 +38,14 @@ def save_tensors(
 
 
 def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what :func:`save_tensors` wrote: the tensors (on the CPU) and the text.
+    """Read the tensors (on the CPU) and the text that :func:`save_tensors` wrote.
 
     Raises
     ------
     InputError
-        When there is no such file.
+        When the file does not exist.
     FormatError
-        When the file is damaged, foreign, or of another kind.
+        When the file is damaged or of another format.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,8 +55,7 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
             text = dict(file.metadata() or {})
             if text.get("format") != kind:
                 raise FormatError(
-                    f"{path} is a safetensors file, but not of the kind {kind!r} "
-                    f"(it says {text.get('format')!r}).",
+                    f"{path} is a safetensors file of the format {text.get('format')!r}; expected {kind!r}.",
                     "Give a file that this version of Diffuscope wrote.",
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -66,7 +65,7 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
         raise _damaged(path, str(error)) from error
     digest = text.pop("sha256", None)
     if digest != _digest(tensors, text):
-        raise _damaged(path, "its content is not what was written")
+        raise _damaged(path, "its checksum does not match its content")
     del text["format"]
     return tensors, text
 
@@ -74,12 +73,12 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
 def _damaged(path: Path, why: str) -> FormatError:
     return FormatError(
         f"{path} is damaged, cut short or not a model file: {why}.",
-        "Make it again, or take another copy; nothing was changed.",
+        "Write the file again, or restore a copy.",
     )
 
 
 def _in_order(data: bytes) -> bytes:
-    """Sort the text in the header, which safetensors leaves in another order each time."""
+    """Sort the text in the header, whose order safetensors does not fix."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

@@ -1,7 +1,7 @@
-"""How is work in pieces shared among the cores? Each piece on one thread, so that none waits for another.
+"""How is work distributed over the CPU's cores? In pieces, each on one thread.
 
-Threads within a product of small matrices cost more than they gain, and where other programs are at work
-they wait for one another at every step. Pieces do not; and what one comes to depends on no number of cores.
+Several threads within a product of small matrices cost more than they gain, and wait for each other at every
+step. Independent pieces do not, and their results do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _S = TypeVar("_S")
 def side_by_side(
     do: Callable[[_T], _S], pieces: Iterable[_T], device: torch.device | None = None
 ) -> Iterator[_S]:
-    """Yield ``do(piece)`` for all pieces, in their order; on an accelerator one after another.
+    """Yield ``do(piece)`` for all pieces in order, in parallel on a CPU, sequentially on an accelerator.
 
-    Pieces are taken only as they are needed, so that memory stays flat however many there are. What ``do``
-    raises is raised here, once its turn has come, and what has not begun by then never does.
+    Pieces are consumed lazily, so that memory does not grow with their number. An exception of ``do`` is
+    raised in its turn; pieces that have not started by then are cancelled.
 
     Parameters
     ----------
     do : callable
-        Must let go of Python's lock to gain anything, as operations on arrays do.
+        Should release Python's global interpreter lock, as array operations do.
     pieces : iterable
     device : torch.device, optional
-        Where the work is done; the CPU by default.
+        The device of the computation; the CPU by default.
     """
     import torch
 

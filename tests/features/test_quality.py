@@ -14,7 +14,7 @@ from diffuscope.metrics.features import ImageQuality, image_quality
 def perfect(digits, classifier):
     """Half of the held-out digits stand for samples, the other half for held-out images."""
     samples, rest = digits.held_out[:298], digits.held_out[298:]
-    return image_quality(samples, digits.images, rest, classifier, asked=digits.held_out_labels[:298])
+    return image_quality(samples, digits.images, rest, classifier, labels=digits.held_out_labels[:298])
 
 
 def with_defect(digits, classifier, change, **options) -> ImageQuality:
@@ -81,16 +81,16 @@ def test_classes_that_are_missing_show_in_recall_and_in_the_balance_by_their_sha
 
 
 def test_the_same_seed_gives_the_same_figures(digits, classifier, perfect):
-    asked = digits.held_out_labels[:298]
-    again = with_defect(digits, classifier, lambda x: x, asked=asked)
+    labels = digits.held_out_labels[:298]
+    again = with_defect(digits, classifier, lambda x: x, labels=labels)
     assert again == perfect
     assert again.classes == perfect.classes
-    assert with_defect(digits, classifier, lambda x: x, asked=asked, seed=1) != perfect
+    assert with_defect(digits, classifier, lambda x: x, labels=labels, seed=1) != perfect
 
 
 def test_a_thousand_at_a_time_give_what_all_at_once_give(digits, classifier, perfect, monkeypatch):
     monkeypatch.setattr("diffuscope.metrics.features.quality._AT_ONCE", 70)
-    again = with_defect(digits, classifier, lambda x: x, asked=digits.held_out_labels[:298])
+    again = with_defect(digits, classifier, lambda x: x, labels=digits.held_out_labels[:298])
     assert {name: m.value for name, m in again.items()} == pytest.approx(
         {name: m.value for name, m in perfect.items()}, rel=1e-3
     )
@@ -133,9 +133,9 @@ def test_what_cannot_be_compared_is_refused(digits, classifier):
         image_quality(x, digits.images[..., :6], x, classifier)
     with pytest.raises(InputError, match="not images"):
         image_quality(x / 255, digits.images, x, classifier)
-    with pytest.raises(InputError, match=r"shape \(3,\) do not go with 200"):
-        image_quality(x[:200], digits.images, x[200:], classifier, asked=[1, 2, 3])
+    with pytest.raises(InputError, match=r"shape \(3,\) do not match 200"):
+        image_quality(x[:200], digits.images, x[200:], classifier, labels=[1, 2, 3])
     with pytest.raises(InputError, match="Without labels"):
-        image_quality(x[:200], digits.images, x[200:], Pixels(), asked=np.zeros(200, int))
+        image_quality(x[:200], digits.images, x[200:], Pixels(), labels=np.zeros(200, int))
     with pytest.raises(InputError, match="a row for each image"):
         image_quality(x[:200], digits.images, x[200:], type("", (), {"features": lambda self, x: x})())

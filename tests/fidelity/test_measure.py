@@ -85,7 +85,7 @@ def test_without_held_out_rows_it_says_what_that_costs(three):
     quality = measure_table(train, None, synthetic)
     assert quality.privacy is None
     assert set(quality.left_out) == {"closer_to_training", "distance_to_training"}
-    assert "learned them by heart would look perfect" in quality.certainty
+    assert "memorised its training rows would look perfect" in quality.certainty
     assert quality.off("marginals") == "as real"
     assert measure_table(train, None, train).off("marginals") == "as real"
     assert set(quality.rows) == {"train", "synthetic"}
@@ -166,7 +166,7 @@ def test_other_kinds_of_tables_will_do(three):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t, h, s: (t, h, s[:10]), "10 synthetic rows, too few"),
+        (lambda t, h, s: (t, h, s[:10]), "only 10 synthetic rows"),
         (lambda t, h, s: (t, h, s.drop(columns="age")), "missing: 'age'"),
         (lambda t, h, s: (t[:0], h, s), "no rows"),
     ],

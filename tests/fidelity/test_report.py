@@ -172,9 +172,9 @@ def test_a_page_without_held_out_rows_or_pairs_is_whole(three, tmp_path):
     html, quality = write(tmp_path, [three[0][["age"]], None, three[2][["age"]]])
     page = Page(html)
     assert quality.certainty in page.text
-    assert "two columns at least" in page.text
-    assert "cannot be said" in page.text
-    assert "real rows that the model never saw" not in page.text.split("Patients")[1][:100]
+    assert "at least two columns" in page.text
+    assert "Copies cannot be detected" in page.text
+    assert "held-out rows" not in page.text.split("Patients")[1][:100]
 
 
 def test_the_same_report_is_the_same_bytes(three, tmp_path):

@@ -89,8 +89,8 @@ def test_synthetic_columns_may_be_missing_as_a_whole():
 @pytest.mark.parametrize(
     ("synthetic", "said"),
     [
-        (pd.DataFrame({"x": ["a", "b"], "t": pd.to_datetime(["2020", "2021"])}), "'x' is of the kind number"),
-        (pd.DataFrame({"x": [1.0, 2.0], "t": [1.0, 2.0]}), "'t' is of the kind datetime"),
+        (pd.DataFrame({"x": ["a", "b"], "t": pd.to_datetime(["2020", "2021"])}), "'x' is number"),
+        (pd.DataFrame({"x": [1.0, 2.0], "t": [1.0, 2.0]}), "'t' is datetime"),
         (pd.DataFrame({"x": [1.0, 2.0], "z": [1.0, 2.0]}), "missing: 't'; new: 'z'"),
         (pd.DataFrame({"x": [1.0, np.inf], "t": pd.to_datetime(["2020", "2021"])}), "infinite"),
     ],

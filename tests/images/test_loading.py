@@ -248,7 +248,7 @@ def test_a_broken_file_is_named_or_left_out(tmp_path):
     assert "skip_broken" in refused.value.hint
     data = load_images(tmp_path, skip_broken=True)
     assert np.array_equal(data.x[:, 0], [noise(16, 16, seed=0), noise(16, 16, seed=2)])
-    assert "2 of the files" in " ".join(data.notes)
+    assert "2 unreadable files" in " ".join(data.notes)
 
 
 def test_labels_stay_with_their_images_when_some_are_left_out(tmp_path):
@@ -267,7 +267,7 @@ def test_too_few_images_are_refused(tmp_path, count):
     for i in range(count):
         write(tmp_path / f"{i}.png", noise(4, 4))
     (tmp_path / "text.txt").write_text("")
-    with pytest.raises(InputError, match=r"holds (no images|one image only)"):
+    with pytest.raises(InputError, match=r"contains (no images|one image only)"):
         load_images(tmp_path)
 
 
@@ -343,7 +343,7 @@ def test_images_beside_folders_are_said_to_take_the_classes_away(tmp_path):
     for _ in range(2):  # decoded, and opened again
         data = load_images(tmp_path)
         assert data.labels is None
-        assert "1 images lie beside the folders" in " ".join(data.notes)
+        assert "1 images are in no subfolder" in " ".join(data.notes)
 
 
 def test_what_was_written_as_a_folder_comes_back(tmp_path):
@@ -422,7 +422,7 @@ def test_where_nothing_can_be_kept_it_is_said_and_works(folder, tmp_path, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     data = load_images(folder)
     assert np.array_equal(data.x[:, 0], [noise(8, 8, seed=i) for i in range(4)])
-    assert "could not be kept" in " ".join(data.notes)
+    assert "could not be cached" in " ".join(data.notes)
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(folder, cache, monkeypatch):
@@ -433,7 +433,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(fold
         raise full
 
     monkeypatch.setattr(os, "posix_fallocate", reserve)
-    with pytest.raises(RunError, match="no place for 256 bytes"):
+    with pytest.raises(RunError, match="disk space for 256 bytes"):
         load_images(folder)
     assert not [path for path in cache.rglob("*") if path.is_file()]
     full = OSError(errno.EOPNOTSUPP, "Operation not supported")  # a file system that promises nothing

@@ -104,7 +104,7 @@ def test_another_size_is_an_error_that_names_both_unless_resizing_is_asked_for(t
     halves = np.zeros((20, 40), np.uint8)
     halves[:, 20:] = 255
     path = write(tmp_path / "x.png", halves)
-    with pytest.raises(InputError, match=r"20 × 40 pixels, and 8 × 8 are wanted"):
+    with pytest.raises(InputError, match=r"20 × 40 pixels; expected 8 × 8"):
         read_image(path, (1, 8, 8))
     x = read_image(path, (1, 8, 8), resize=True)
     assert x.shape == (1, 8, 8)
@@ -114,7 +114,7 @@ def test_another_size_is_an_error_that_names_both_unless_resizing_is_asked_for(t
 
 def test_a_mask_of_another_size_is_an_error_that_names_both(tmp_path):
     path = write(tmp_path / "mask.png", GREYS)
-    with pytest.raises(InputError, match=r"mask .* 2 × 3 pixels, and the image 3 × 2"):
+    with pytest.raises(InputError, match=r"mask .* 2 × 3 pixels, but the image has 3 × 2"):
         read_mask(path, (3, 2))
 
 

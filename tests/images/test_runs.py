@@ -365,4 +365,4 @@ def test_formats_that_images_cannot_have_are_refused(image_run, cli, tmp_path, p
     words = {"inpaint": (photo[0], "--mask", mask[0]), "vary": (photo[0],)}.get(command, ())
     code, _, err = cli(command, image_run, *words, "-o", tmp_path / "x.csv")
     assert code == 2
-    assert "Cannot write images as '.csv'" in err
+    assert "'.csv' is not supported" in err

@@ -260,7 +260,7 @@ def test_a_folder_that_a_killed_process_left_is_cleared_away(tmp_path):
 def test_the_current_folder_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in (".", ".."):
-        with pytest.raises(InputError, match="where you are"):
+        with pytest.raises(InputError, match="the current folder"):
             ImageWriter(name, 2)
 
 

@@ -66,5 +66,5 @@ def test_what_is_no_probability_and_no_class_is_refused():
     with pytest.raises(InputError, match="not probabilities"):
         entropy_gap(p, p - [[0.1, -0.1, 0, 0]])
     for asked in ([0, 1], [0, 1, 5], [0, 1, -1], [0.0, 1.0, 2.0]):
-        with pytest.raises(InputError, match="do not go with 3 samples of 4 classes"):
+        with pytest.raises(InputError, match="are not valid for 3 samples of 4 classes"):
             judge_classes(p, p, asked)

@@ -60,10 +60,10 @@ def test_points_where_the_truth_is_zero_have_an_infinite_divergence(gauss):
 
 
 def test_points_without_a_density_are_refused(gauss):
-    with pytest.raises(InputError, match="in one place"):
+    with pytest.raises(InputError, match="are equal"):
         entropy(np.repeat(gauss(20), 7, axis=0))
     with pytest.raises(InputError, match="too small"):
         entropy(gauss(5))
     for wrong in (lambda x: np.zeros(3), lambda x: np.full(len(x), np.nan)):
-        with pytest.raises(InputError, match="log-density"):
+        with pytest.raises(InputError, match="log_density"):
             kl_divergence(gauss(50), wrong)

@@ -111,7 +111,7 @@ def test_memorisation_of_samples_elsewhere_is_nought(gauss):
 
 def test_held_out_points_from_the_training_set_are_refused(gauss):
     training = gauss(100)
-    with pytest.raises(InputError, match="Held-out points lie on points of the training set"):
+    with pytest.raises(InputError, match="Memorisation cannot be measured"):
         memorisation(gauss(100), training[:50], training)
 
 

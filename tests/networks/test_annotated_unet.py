@@ -102,7 +102,7 @@ def test_the_annotated_network_is_built_as_its_authors_describe_it(size, width, 
     ("changes", "words"),
     [
         ({"multipliers": ()}, "channels"),
-        ({"multipliers": (1,) * 8}, "128 times smaller"),
+        ({"multipliers": (1,) * 8}, "by a factor of 128"),
         ({"width": 1024, "multipliers": (16,)}, "channels"),
     ],
 )

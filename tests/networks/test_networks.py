@@ -116,7 +116,7 @@ def test_dropout_of_resmlp_is_for_training_alone_and_keeps_the_mean() -> None:
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
 def test_a_share_that_is_none_is_refused(dropout: float) -> None:
-    with pytest.raises(InputError, match=r"dropout = .* does not suit the network 'resmlp'"):
+    with pytest.raises(InputError, match=r"dropout = .* is not valid for the network 'resmlp'"):
         load_recipe("table").changed({"network.dropout": dropout})
 
 

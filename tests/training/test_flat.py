@@ -108,7 +108,7 @@ def test_frozen_parameters_stay_out(pair):
 
 def test_mixed_types_are_refused():
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
-    with pytest.raises(InputError, match="one floating type"):
+    with pytest.raises(InputError, match="one floating-point type"):
         FlatParameters(net)
 
 

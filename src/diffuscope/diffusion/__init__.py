@@ -1,1 +1,1 @@
-"""The mathematics: schedules, denoisers, losses, samplers and guidance. It knows nothing of kinds of data."""
+"""The mathematics: schedules, denoisers, losses, samplers and guidance. Independent of the kind of data."""

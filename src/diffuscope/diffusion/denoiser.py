@@ -1,13 +1,13 @@
 r"""Given a noisy point, what was the data?
 
 A denoiser is anything that maps :math:`(x_t, \text{level})` to an estimate :math:`\hat x_0` of
-:math:`E[x_0 \mid x_t]`: a network under one of five readings, or an exact oracle. Whatever a network
-predicts, with :math:`x_t = \alpha x_0 + \sigma \epsilon` the data is an affine function of it:
+:math:`E[x_0 \mid x_t]`: a network with one of five prediction types, or an exact oracle. With
+:math:`x_t = \alpha x_0 + \sigma \epsilon`, the estimate is affine in the network's output for each of them:
 
 .. math::  \hat x_0 = c_{skip}\, x_t + c_{out}\, F(c_{in}\, x_t, t)
 
 =========  =====================================  ==========================  =======================
-prediction F is trained towards                   :math:`c_{skip}`            :math:`c_{out}`
+prediction target of F                            :math:`c_{skip}`            :math:`c_{out}`
 =========  =====================================  ==========================  =======================
 noise      :math:`\epsilon`                       1/α                         −σ/α
 data       :math:`x_0`                            0                           1
@@ -52,7 +52,7 @@ Conditioning = Literal["time", "log_snr"]
 
 
 class DenoiserLike(Protocol):
-    """What samplers, metrics and plots ask for: a learned denoiser and an oracle both are one."""
+    """The interface that samplers, metrics and plots use; learned denoisers and oracles both have it."""
 
     def __call__(self, x_t: Tensor, level: NoiseLevel, /) -> Tensor:
         """Return the estimate of x_0, the shape of ``x_t`` (n, ...), at a level of shape () or (n,)."""
@@ -87,7 +87,7 @@ def input_scale(prediction: Prediction, level: NoiseLevel, sigma_data: float = 1
 def training_target(
     prediction: Prediction, x_0: Tensor, eps: Tensor, level: NoiseLevel, sigma_data: float = 1.0
 ) -> Tensor:
-    """Return what F is trained towards, from data and noise of shape (n, ...)."""
+    """Return the target of F, from data and noise of shape (n, ...)."""
     alpha, sigma = coefficient(level.alpha, x_0), coefficient(level.sigma, x_0)
     if prediction == "noise":
         return eps
@@ -110,10 +110,10 @@ def convert(
     target: Prediction,
     sigma_data: float = 1.0,
 ) -> Tensor:
-    """Turn one kind of prediction at ``x_t`` into another; all of shape (n, ...).
+    """Convert one type of prediction at ``x_t`` into another; all of shape (n, ...).
 
-    Where the one says nothing of the other (noise without any signal, data without any noise) the
-    result is not finite.
+    Where the source does not determine the target (noise at alpha = 0, data at sigma = 0) the result is not
+    finite.
     """
     skip, out = (coefficient(c, x_t) for c in output_coefficients(source, level, sigma_data))
     x_0 = skip * x_t + out * value
@@ -138,27 +138,27 @@ def velocity_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
 
 
 class Denoiser(nn.Module):
-    r"""A network, read as an estimate of the data.
+    r"""A network wrapped as an estimator of the data.
 
     Parameters
     ----------
     network : nn.Module
         Maps ``(x, condition)``, of shapes (n, ...) and (n,), to the shape of x.
     schedule : Schedule
-        The schedule under which it is trained.
+        The schedule of its training.
     prediction : {"noise", "data", "velocity", "flow", "edm"}
-        What its output means.
+        What the network predicts.
     sigma_data : float
         Standard deviation of the data, for ``edm``.
     conditioning : {"time", "log_snr"}, optional
-        What the network is told of the level: the schedule's own time (an integer for discrete
-        schedules), or :math:`\log(\alpha^2/\sigma^2)` clipped to [-20, 20]. By default the network's
+        How the network is conditioned on the noise level: by the schedule's time (an integer for discrete
+        schedules), or by :math:`\log(\alpha^2/\sigma^2)` clipped to [-20, 20]. By default the network's
         attribute ``conditioning`` if it has one, else the time.
 
     Raises
     ------
     InputError
-        When noise prediction meets a schedule with zero terminal SNR, where it says nothing.
+        When noise prediction is combined with a schedule of zero terminal SNR.
     """
 
     def __init__(
@@ -172,22 +172,22 @@ class Denoiser(nn.Module):
         super().__init__()
         if prediction not in PREDICTIONS:
             raise unknown_name("prediction", prediction, PREDICTIONS)
-        silent = schedule(torch.tensor(schedule.t_max)).alpha.item() == 0
-        if prediction == "noise" and silent:
+        no_signal = schedule(torch.tensor(schedule.t_max)).alpha.item() == 0
+        if prediction == "noise" and no_signal:
             raise InputError(
-                "Noise prediction says nothing of the data where no signal is left, "
-                "and this schedule ends there (zero terminal SNR).",
+                "Noise prediction is undefined at zero terminal SNR: "
+                "the last level of this schedule has no signal left.",
                 "Predict velocity, data, flow or edm instead.",
             )
         self.network = network
         self.schedule = schedule
         self.prediction: Prediction = prediction
         self.sigma_data = sigma_data
-        own: Conditioning = getattr(network, "conditioning", "time")
-        self.conditioning: Conditioning = conditioning or own
+        default: Conditioning = getattr(network, "conditioning", "time")
+        self.conditioning: Conditioning = conditioning or default
 
     def condition(self, level: NoiseLevel, x: Tensor) -> Tensor:
-        """What the network is told of ``level``: a tensor of the level's shape on the device of ``x``."""
+        """Return the network's conditioning on ``level``, of the level's shape, on the device of ``x``."""
         if self.conditioning == "log_snr":
             log_snr = level.snr.log().clamp(-20.0, 20.0)
             return log_snr.to(x.dtype).to(x.device)
@@ -196,11 +196,11 @@ class Denoiser(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many classes the network can be asked for; 0: it is told of none."""
+        """Number of classes that the network is conditioned on; 0 if it is unconditional."""
         return int(getattr(self.network, "classes", 0))
 
     def conditioned(self, label: Tensor) -> DenoiserLike:
-        """Return the denoiser of points of these classes (n,), int64; the number of classes means any."""
+        """Return the denoiser conditioned on classes (n,), int64; ``classes`` is the null class."""
 
         def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
             return self.forward(x_t, level, label)
@@ -208,14 +208,14 @@ class Denoiser(nn.Module):
         return denoise
 
     def network_output(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
-        """Return F, the bare output of the network, shape (n, ...)."""
+        """Return F, the raw output of the network, shape (n, ...)."""
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
         condition = self.condition(level, x_t).expand(x_t.shape[0])
         output: Tensor = self.network(x_t * c_in, condition, *(() if label is None else (label,)))
-        return output.to(x_t.dtype)  # under autocast it may come in fewer bits
+        return output.to(x_t.dtype)  # autocast may return fewer bits
 
     def forward(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
-        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,); of classes (n,)."""
+        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,), for labels (n,)."""
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         output = self.network_output(x_t, level, label)
         return coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output

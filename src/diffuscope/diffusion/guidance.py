@@ -1,9 +1,9 @@
-r"""How is a class, or whatever else is asked for, made more of than the law itself makes of it?
+r"""How is the influence of a condition, such as a class, strengthened? By classifier-free guidance.
 
 .. math::  D_w = D_{uncond} + w\,(D_{cond} - D_{uncond})
 
-Classifier-free guidance (Ho & Salimans 2022): w = 1 is the conditional law, more makes samples more typical
-and less varied. Kynkäänniemi et al. (2024) find that it helps at middling noise only, and so it can be bound
+(Ho & Salimans 2022). w = 1 samples the conditional distribution; a larger w makes samples more typical and
+less diverse. Kynkäänniemi et al. (2024) find that guidance helps at medium noise only, so it can be limited
 to an interval of :math:`\sigma/\alpha`.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["ClassifierFreeGuidance"]
 
 @dataclass(frozen=True)
 class ClassifierFreeGuidance:
-    """A denoiser that is drawn from one answer past another.
+    """A denoiser that extrapolates from the unconditional estimate past the conditional one.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ class ClassifierFreeGuidance:
     scale : float
         w.
     low, high : float
-        Noise-to-signal ratios between which it is done; elsewhere w = 1.
+        Noise-to-signal ratios between which guidance is applied; elsewhere w = 1.
 
     Raises
     ------
     InputError
-        When the scale is not finite, or nothing lies between the ratios.
+        When the scale is not finite, or the interval is empty.
     """
 
     conditional: DenoiserLike
@@ -47,11 +47,14 @@ class ClassifierFreeGuidance:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.scale):
-            raise InputError(f"A guidance of {self.scale} is not a finite number.", "1 is none; take 1 to 5.")
+            raise InputError(
+                f"The guidance scale must be a finite number, not {self.scale}.",
+                "1 means no guidance; 1 to 5 is usual.",
+            )
         if not 0 <= self.low < self.high:
             raise InputError(
-                f"No noise lies between the ratios {self.low} and {self.high} of guidance.",
-                "Give two ratios of noise to signal, the smaller first, such as 0.2 and 5.",
+                f"The guidance interval from {self.low} to {self.high} is not valid.",
+                "Give two noise-to-signal ratios, the smaller first, such as 0.2 and 5.",
             )
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:

@@ -1,10 +1,9 @@
-r"""How does a walk go where a part of every point is known? The known part says what it was.
+r"""How are points sampled of which some coordinates are known? By inpainting.
 
-The estimate of :math:`x_0` is replaced where it is known. A walk that starts there from
-:math:`\alpha x_0 + \sigma \epsilon` then stays on :math:`q(x_t \mid x_0)`, whichever sampler walks.
-That alone lets what is filled in fit its edges only as well as one look back at each level can make it;
-taking each step several times, with fresh noise in between, lets both sides of an edge settle
-(Lugmayr et al. 2022, "RePaint", Algorithm 1).
+The estimate of :math:`x_0` is replaced by the known values. A trajectory that starts there from
+:math:`\alpha x_0 + \sigma \epsilon` then stays on :math:`q(x_t \mid x_0)`, for every sampler.
+The generated part may still fit its surroundings poorly. Repeating each step several times, with fresh noise
+in between, harmonises the two (Lugmayr et al. 2022, "RePaint", Algorithm 1).
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ __all__ = ["InpaintingDenoiser", "RePaintSampler"]
 
 @dataclass(frozen=True)
 class InpaintingDenoiser:
-    """A denoiser of points of which some coordinates are known.
+    """A denoiser of points with some known coordinates.
 
     Parameters
     ----------
     denoiser : DenoiserLike
     value : Tensor of shape (n, ...)
-        What is known, in the units of the model; anything elsewhere.
-    unknown : Tensor of shape (n, ...) or one that is broadcast to it, bool
-        The coordinates that are asked of the denoiser.
+        The known values, in the units of the model; ignored elsewhere.
+    unknown : Tensor of shape (n, ...) or broadcastable to it, bool
+        The coordinates to be generated.
     """
 
     denoiser: DenoiserLike
@@ -41,20 +40,20 @@ class InpaintingDenoiser:
     unknown: Tensor
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the estimate of x_0, the shape of ``x_t``, with the known coordinates in their place."""
+        """Return the estimate of x_0, the shape of ``x_t``, with the known values inserted."""
         return torch.where(self.unknown, self.denoiser(x_t, level), self.value)
 
 
 @dataclass(frozen=True)
 class RePaintSampler:
-    """A sampler that takes every step but the last several times, with noise in between.
+    """A sampler that repeats every step but the last, with fresh noise in between.
 
     Parameters
     ----------
     sampler : Sampler
-        One that needs nothing of earlier steps.
+        A single-step sampler.
     times : int
-        How often; 1 is the sampler itself.
+        Number of repetitions; 1 is the sampler itself.
 
     Raises
     ------
@@ -67,7 +66,10 @@ class RePaintSampler:
 
     def __post_init__(self) -> None:
         if self.times < 1:
-            raise InputError(f"A step cannot be taken {self.times} times.", "Choose 1 to 20.")
+            raise InputError(
+                f"The number of repetitions of a step must be at least 1, not {self.times}.",
+                "Choose 1 to 20.",
+            )
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""

@@ -3,8 +3,8 @@ r"""What does training minimise, and at which times?
 .. math::  L = E_{t, x_0, \epsilon}\; w(t)\; d\bigl(F(c_{in} x_t, t),\; F^*(x_0, \epsilon, t)\bigr)
 
 d is the square, the absolute value or Huber's mixture of both, averaged over coordinates; F and its
-target F* are those of the denoiser's prediction type. A weighting is named after what it does to the
-square error of the *data* estimate; dividing by :math:`c_{out}^{-2}` turns it into w(t):
+target F* are those of the denoiser's prediction type. A weighting is named after its effect on the
+squared error of the *data* estimate; dividing by :math:`c_{out}^{-2}` turns it into w(t):
 
 * ``none``: w = 1, the plain loss of F (for noise prediction Ho et al. 2020, Eq. 14);
 * ``min_snr``: min(SNR, γ) on the data error (Hang et al. 2023, Eq. 8);
@@ -34,17 +34,17 @@ Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
 class Examples(NamedTuple):
-    """What a network is trained on.
+    """A batch of training examples.
 
     Attributes
     ----------
     inputs, target : Tensor of shape (n, ...)
-        Scaled noisy data, and what the network should say of it.
+        Scaled noisy data, and the target of the network's output.
     condition : Tensor of shape (n,)
-        What it is told of the noise level.
+        The conditioning on the noise level.
     weight : Tensor of shape (n, 1, ...), or None where all are 1
     label : Tensor of shape (n,), int64, or None
-        The class that the network is told of, where it is told of one.
+        The classes, for a class-conditional network.
     """
 
     inputs: Tensor
@@ -57,10 +57,10 @@ class Examples(NamedTuple):
         """Return the examples at ``index``."""
         return Examples(*(None if part is None else part[index] for part in self))  # type: ignore[arg-type]
 
-    def answer(self, network: Callable[..., Tensor]) -> Tensor:
-        """Return what a network says of them, shape (n, ...)."""
-        told = () if self.label is None else (self.label,)
-        return network(self.inputs, self.condition, *told)
+    def predict(self, network: Callable[..., Tensor]) -> Tensor:
+        """Return the output of a network, shape (n, ...)."""
+        label = () if self.label is None else (self.label,)
+        return network(self.inputs, self.condition, *label)
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,15 @@ class Loss:
     distance : {"l2", "l1", "huber"}
     weighting : {"none", "min_snr", "edm"}
     gamma : float
-        The bound of ``min_snr``.
+        The upper bound of ``min_snr``.
     delta : float
-        Where ``huber`` turns from square to linear.
+        Where ``huber`` changes from squared to linear.
     target : {"sample", "posterior"}
-        What the network is trained towards: the point that was noised, or the mean of all points of
-        its group, each weighted by how likely it is the one (Xu et al. 2023, Eq. 6). Both have the
-        same expectation; the second varies much less, which pays where few coordinates let noisy
-        points be confused.
+        The training target: the clean point itself, or the mean of all points of its group, weighted by
+        their posterior probabilities (Xu et al. 2023, Eq. 6). Both have the same expectation; the second
+        has a much smaller variance in low dimensions.
     group : int
-        Points in a group of ``posterior``.
+        Group size of ``posterior``.
     """
 
     distance: Distance = "l2"
@@ -100,7 +99,7 @@ class Loss:
             raise unknown_name("target", self.target, get_args(Target))
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
-        """Noise ``x_0`` (n, ...) with ``eps`` to ``level`` (n,) and say what the network should answer."""
+        """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets."""
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
         c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
         weight = self._weight(denoiser, level)
@@ -137,11 +136,11 @@ class Loss:
     def __call__(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
         """Return the loss, shape (), on data (n, ...) at ``level`` (n,) with noise ``eps`` (n, ...)."""
         examples = self.examples(denoiser, x_0, level, eps)
-        return self.value(examples.answer(denoiser.network), examples)
+        return self.value(examples.predict(denoiser.network), examples)
 
 
 def posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> tuple[Tensor, Tensor]:
-    r"""Return :math:`E[x_0 \mid x_t]` and :math:`E[\epsilon \mid x_t]` if the data were each point's group.
+    r"""Return :math:`E[x_0 \mid x_t]` and :math:`E[\epsilon \mid x_t]` under each group's empirical law.
 
     With :math:`r = \alpha/\sigma` the weight of point j for the noisy point i is
     :math:`\mathrm{softmax}_j\; r_i (\epsilon_i + r_i x_i) \cdot x_j - r_i^2 |x_j|^2 / 2`.
@@ -160,7 +159,7 @@ def posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> 
 
 @dataclass(frozen=True)
 class Times:
-    r"""How the times of training are drawn.
+    r"""Distribution of the training times.
 
     Parameters
     ----------
@@ -171,8 +170,8 @@ class Times:
     mean, std : float
         Of ``log_normal``.
     stratified : bool
-        For ``log_normal``: one draw in each of n equally likely strata, which takes most of the
-        variance out of a batch (Kingma et al. 2021, appendix I.1).
+        For ``log_normal``: one draw in each of n equally likely strata, which removes most of the
+        variance between batches (Kingma et al. 2021, appendix I.1).
     """
 
     kind: Kind = "uniform"

@@ -1,4 +1,4 @@
-r"""How does data turn into noise, and where did a noisy point come from?
+r"""How is data turned into noise, and what is the posterior of a less noisy point?
 
 For two levels s < t of one schedule, with :math:`\alpha_{t|s} = \alpha_t / \alpha_s` and
 :math:`\sigma_{t|s}^2 = \sigma_t^2 - \alpha_{t|s}^2 \sigma_s^2`:
@@ -32,14 +32,14 @@ def coefficient(c: Tensor, x: Tensor) -> Tensor:
 
 
 def q_sample(x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
-    r"""Noise data in one go: :math:`x_t = \alpha_t x_0 + \sigma_t \epsilon`.
+    r"""Add noise to data in one step: :math:`x_t = \alpha_t x_0 + \sigma_t \epsilon`.
 
     Parameters
     ----------
     x_0, eps : Tensor of shape (n, ...)
         Data and standard normal noise.
     level : NoiseLevel of shape () or (n,)
-        Where to.
+        The level of x_t.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def q_sample(x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
 
 
 class Transition(NamedTuple):
-    """What happens between a level and a noisier one: signal factor and added variance, float64."""
+    """The transition from a level to a noisier one: signal factor and added variance, float64."""
 
     alpha: Tensor
     variance: Tensor
@@ -63,7 +63,7 @@ def transition(source: NoiseLevel, target: NoiseLevel) -> Transition:
 
 
 def q_step(x_s: Tensor, source: NoiseLevel, target: NoiseLevel, eps: Tensor) -> Tensor:
-    """Noise a point at level ``source`` further, to the noisier ``target``; shapes as :func:`q_sample`."""
+    """Add noise to a point at level ``source`` up to the level ``target``; shapes as :func:`q_sample`."""
     alpha, variance = transition(source, target)
     return coefficient(alpha, x_s) * x_s + coefficient(variance.sqrt(), x_s) * eps
 

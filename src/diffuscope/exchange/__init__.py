@@ -1,4 +1,4 @@
-"""How does a model leave for other programs, and come from them?"""
+"""How are models exported to and imported from other software?"""
 
 from diffuscope.exchange.diffusers import export_diffusers, import_diffusers, import_run
 from diffuscope.exchange.onnx import export_onnx

@@ -1,14 +1,14 @@
-r"""How does a model come from Hugging Face diffusers, and go there? As a folder of text and safetensors.
+r"""How are models exchanged with Hugging Face diffusers? As a folder of JSON and safetensors.
 
 .. code-block:: text
 
     folder/
-      model_index.json                                      which pipeline
+      model_index.json                                      the pipeline
       unet/config.json, diffusion_pytorch_model.safetensors  a UNet2DModel: our network "diffusers_unet"
       scheduler/scheduler_config.json                        a DDPM or DDIM scheduler: schedule and sampler
       diffuscope.json                                        the names of the classes
 
-What maps, and what it is called here:
+Supported settings, and their names here:
 
 ========================== =======================================================================
 ``beta_schedule``          ``linear``; ``scaled_linear``: quadratic; ``squaredcos_cap_v2``: cosine;
@@ -19,8 +19,8 @@ What maps, and what it is called here:
 ``DDIMScheduler``          sampler ``ddim``
 ========================== =======================================================================
 
-Anything else is refused by name: a folder is read rightly or not at all. Clipping of the data estimate is not
-taken over; the samplers here do without.
+Other settings are refused with an error that names them. Clipping of the data estimate is not imported: the
+samplers here do not clip.
 """
 
 from __future__ import annotations
@@ -70,37 +70,37 @@ _OLD_NAMES = {  # of attention, in folders from before diffusers 0.15
     ".value.": ".to_v.",
     ".proj_attn.": ".to_out.0.",
 }
-_OF_SHAPE = ("sample_size", "in_channels", "out_channels", "num_class_embeds")
-_SAYS_NOTHING: dict[str, tuple[Any, ...]] = {"class_embed_type": (None,), "skip_time_act": (False, None)}
+_SHAPE_KEYS = ("sample_size", "in_channels", "out_channels", "num_class_embeds")
+_UNUSED_KEYS: dict[str, tuple[Any, ...]] = {"class_embed_type": (None,), "skip_time_act": (False, None)}
 
 
 def export_diffusers(model: Model, path: str | Path) -> Path:
-    """Write a model as a folder that ``DDPMPipeline`` or ``DDIMPipeline`` of diffusers opens.
+    """Write a model as a folder for ``DDPMPipeline`` or ``DDIMPipeline`` of diffusers.
 
     Parameters
     ----------
     model : Model
-        Of images, with the network ``diffusers_unet`` and a discrete schedule.
+        An image model with the network ``diffusers_unet`` and a discrete schedule.
     path : str or Path
-        A new folder, or an empty one; it appears whole or not at all.
+        A new folder, or an empty one; written completely or not at all.
 
     Notes
     -----
-    The same noise gives the same images there as here in the same number of steps, which DDIM there wants to
-    divide the schedule's, with ``trailing`` times here.
+    Equal noise gives equal images in diffusers and here, with equal numbers of steps. For DDIM the number of
+    steps must divide the schedule's T, with ``trailing`` spacing here.
 
     Raises
     ------
     InputError
-        When something of the model has no counterpart there.
+        When a part of the model is not supported by diffusers.
     RunError
-        When the folder, read again, does not answer as the model, or cannot be written.
+        When the written folder does not reproduce the model's output, or cannot be written.
     """
     network = model.denoiser.network
     if not isinstance(network, DiffusersUNet):
         raise InputError(
-            f"The network {model.recipe.network.name!r} is none that diffusers knows.",
-            "Train one that is: diffuscope train DATA --recipe diffusers. ONNX takes any (-o model.onnx).",
+            f"The network {model.recipe.network.name!r} cannot be exported to diffusers.",
+            "Train with diffuscope train DATA --recipe diffusers, or export to ONNX (-o model.onnx).",
         )
     name, settings = _scheduler_of(model)
     import diffusers
@@ -118,48 +118,49 @@ def export_diffusers(model: Model, path: str | Path) -> Path:
 
 
 def _scheduler_of(model: Model) -> tuple[str, dict[str, Any]]:
-    """Return the scheduler's class and settings that say what the model's schedule and sampler say."""
+    """Return the class and settings of the scheduler for the model's schedule and sampler."""
     recipe = model.recipe
-    schedule, reading, sampling = recipe.schedule, recipe.denoiser, recipe.sampling
+    schedule, denoiser, sampling = recipe.schedule, recipe.denoiser, recipe.sampling
     ancestral = sampling.name == "ddpm"
     names = {ours: theirs for theirs, ours in _SCHEDULES.items() if ancestral or theirs != "sigmoid"}
     predictions = {ours: theirs for theirs, ours in _PREDICTIONS.items()}
     if schedule.name not in names:
         raise InputError(
-            f"No {'DDPM' if ancestral else 'DDIM'} scheduler has the schedule {schedule.name!r}.",
+            f"The {'DDPM' if ancestral else 'DDIM'} scheduler of diffusers does not support the schedule "
+            f"{schedule.name!r}.",
             f"Train with schedule.name one of {', '.join(names)}.",
         )
-    if reading.prediction not in predictions:
+    if denoiser.prediction not in predictions:
         raise InputError(
-            f"The schedulers of diffusers do not read the prediction {reading.prediction!r}.",
+            f"The schedulers of diffusers do not support the prediction {denoiser.prediction!r}.",
             f"Train with denoiser.prediction one of {', '.join(predictions)}.",
         )
     settings: dict[str, Any] = {
         "num_train_timesteps": schedule.settings["T"],
         "beta_schedule": names[schedule.name],
-        "prediction_type": predictions[reading.prediction],
+        "prediction_type": predictions[denoiser.prediction],
         "rescale_betas_zero_snr": schedule.zero_terminal_snr,
-        # DDIMScheduler steps by T / steps whatever its timesteps are; these fit that.
+        # DDIMScheduler always steps by T / steps; trailing timesteps agree with that.
         "timestep_spacing": "linspace" if ancestral and sampling.spacing == "uniform" else "trailing",
         "clip_sample": False,
     }
     if schedule.name == "cosine":
         if {**schedule.settings, "T": 0} != {"T": 0, "start": 0.0, "end": 0.999, "offset": 0.008}:
             raise InputError(
-                "The cosine schedule of diffusers has no settings of its own.",
-                "Train with start = 0, end = 0.999 and offset = 0.008, which are the defaults.",
+                "The cosine schedule of diffusers has fixed settings, and the model's differ.",
+                "Train with the defaults start = 0, end = 0.999 and offset = 0.008.",
             )
     else:
         settings |= {"beta_start": schedule.settings["start"], "beta_end": schedule.settings["end"]}
     if ancestral:
         variance = sampling.settings.get("variance", "posterior")
-        of = {ours: theirs for theirs, ours in _VARIANCES.items()}
-        return "DDPMScheduler", {**settings, "variance_type": of[variance]}
+        variances = {ours: theirs for theirs, ours in _VARIANCES.items()}
+        return "DDPMScheduler", {**settings, "variance_type": variances[variance]}
     return "DDIMScheduler", {**settings, "set_alpha_to_one": True}
 
 
 def _compare(read: Model, model: Model) -> None:
-    """Make sure that what was written answers as the model."""
+    """Check that the written model reproduces the output of the original."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn((3, *model.shape), generator=generator)
     level = model.denoiser.schedule(torch.linspace(0, model.denoiser.schedule.t_max, 3).long())
@@ -169,26 +170,26 @@ def _compare(read: Model, model: Model) -> None:
         found, expected = (each(x, level, label) for each in (read.denoiser, denoiser))
     if not (found - expected).abs().max() <= _TOLERANCE * max(1.0, float(expected.abs().max())):
         raise RunError(
-            "The folder that was written does not answer as the model.",
-            "This should not be: please report the version of diffusers.",
+            "The exported folder does not reproduce the output of the model, so it was not written.",
+            "This is a bug: please report it with the version of diffusers.",
         )
 
 
 def import_diffusers(
     path: str | Path, *, data: str | None = None, null_class: bool = False, device: str = "auto"
 ) -> Model:
-    """Read a folder of diffusers with a ``UNet2DModel`` and the config of a DDPM or DDIM scheduler.
+    """Read a diffusers folder with a ``UNet2DModel`` and the config of a DDPM or DDIM scheduler.
 
-    Nothing in it is run as code, and weights come from safetensors only.
+    No code in it is executed; weights are read from safetensors only.
 
     Parameters
     ----------
     path : str or Path
-        With ``unet`` and ``scheduler`` in folders of their own, or all files side by side.
+        With subfolders ``unet`` and ``scheduler``, or with all files in one folder.
     data : str, optional
-        What it was trained on: a folder of images or a name, for ``diagnose`` and ``evaluate``.
+        Its training data: a folder of images or a name, for ``diagnose`` and ``evaluate``.
     null_class : bool
-        The last row of class embeddings means any class; folders that were exported here say so themselves.
+        Whether the last class embedding is the null class. Not needed for folders exported by Diffuscope.
     device : str
 
     Returns
@@ -199,7 +200,7 @@ def import_diffusers(
     Raises
     ------
     InputError, FormatError
-        When files are missing or damaged, or say something that has no counterpart here.
+        When files are missing, damaged or contain unsupported settings.
     """
     path = Path(path)
     if not path.is_dir():
@@ -207,9 +208,9 @@ def import_diffusers(
     unet = path / "unet" if (path / "unet").is_dir() else path
     config = _read(unet / "config.json")
     scheduler = path / "scheduler" / "scheduler_config.json"
-    walk = _read(scheduler if scheduler.is_file() else path / "scheduler_config.json")
+    scheduler_config = _read(scheduler if scheduler.is_file() else path / "scheduler_config.json")
     shape = _shape(config, unet / "config.json")
-    changes = _schedule_and_sampler(walk)
+    changes = _schedule_and_sampler(scheduler_config)
     classes = _classes(path, config, null_class)
     network = _network(config)
     recipe = load_recipe("diffusers").changed(
@@ -232,14 +233,14 @@ def import_diffusers(
 def import_run(
     path: str | Path, out: str | Path, *, data: str | None = None, null_class: bool = False
 ) -> Run:
-    """Read such a folder and write it as a run directory, to be sampled, evaluated and diagnosed.
+    """Read a diffusers folder and write it as a run directory, to be sampled, evaluated and diagnosed.
 
     Parameters
     ----------
     path, data, null_class
-        As of :func:`import_diffusers`.
+        As in :func:`import_diffusers`.
     out : str or Path
-        A new folder, or an empty one; it appears whole or not at all.
+        A new folder, or an empty one; written completely or not at all.
 
     Raises
     ------
@@ -251,7 +252,7 @@ def import_run(
         model.save(temporary / "model.safetensors")
         parameters = sum(p.numel() for p in model.denoiser.network.parameters())
         write_json(temporary / "summary.json", {"recipe": model.recipe.name, "parameters": parameters})
-        write_text(temporary / "metrics.jsonl", "")  # nothing is known of its training
+        write_text(temporary / "metrics.jsonl", "")  # its training is unknown
     return load(out)
 
 
@@ -262,50 +263,52 @@ def _read(path: Path) -> dict[str, Any]:
         )
     try:
         if path.stat().st_size > _LARGEST_TEXT:
-            raise ValueError("it is larger than a config can be")
+            raise ValueError("the file is too large for a config")
         value = json.loads(path.read_text("utf-8"))
         if not isinstance(value, dict):
-            raise ValueError("it holds no object")
+            raise ValueError("expected a JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"{path} cannot be read: {error}.", "Take another copy of the folder.") from error
+        raise FormatError(f"{path} cannot be read: {error}.", "Get a new copy of the folder.") from error
     return value
 
 
 def _shape(config: Mapping[str, Any], path: Path) -> tuple[int, int, int]:
     kind = config.get("_class_name")
     if kind != "UNet2DModel":
-        raise InputError(f"{path} is of a {kind!r}.", "Only UNet2DModel can be read.")
+        raise InputError(f"{path} is the config of a {kind!r}.", "Only UNet2DModel is supported.")
     size, channels = config.get("sample_size"), config.get("in_channels", 3)
     sides = [size, size] if type(size) is int else size
     if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
-        raise InputError(f"{path} does not say how large its images are.", "Set its sample_size.")
+        raise InputError(f"{path} has no valid image size.", "Set its sample_size to [height, width].")
     if not all(1 <= side <= _LARGEST_SIDE for side in sides):
-        raise InputError(f"{path} asks for images of {sides}.", f"At most {_LARGEST_SIDE} a side are read.")
+        raise InputError(
+            f"{path} has sample_size {sides}.", f"Each side must be from 1 to {_LARGEST_SIDE} pixels."
+        )
     if channels not in (1, 3) or config.get("out_channels", 3) != channels:
         raise InputError(
-            f"{path} has {channels!r} channels in and {config.get('out_channels', 3)!r} out.",
-            "Only models of grey images (1) or colours (3) can be read, which answer in as many.",
+            f"{path} has in_channels = {channels!r} and out_channels = {config.get('out_channels', 3)!r}.",
+            "Only models with equal numbers are supported: 1 (grey) or 3 (colour).",
         )
     return int(channels), sides[0], sides[1]
 
 
 def _network(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the network; refuse what it does not know."""
-    takes = inspect.signature(DiffusersUNet).parameters
-    given = dict(_THEIR_DEFAULTS)
+    """Return the settings of the network; raise for unsupported ones."""
+    parameters = inspect.signature(DiffusersUNet).parameters
+    settings = dict(_DIFFUSERS_DEFAULTS)
     for key, value in config.items():
-        if key.startswith("_") or key in _OF_SHAPE:
+        if key.startswith("_") or key in _SHAPE_KEYS:
             continue
-        says_nothing = key in _SAYS_NOTHING and value in _SAYS_NOTHING[key]
-        if says_nothing or (value is None and key in takes and takes[key].default is None):
+        unused = key in _UNUSED_KEYS and value in _UNUSED_KEYS[key]
+        if unused or (value is None and key in parameters and parameters[key].default is None):
             continue
-        if value is None or key in _SAYS_NOTHING:
-            raise InputError(f"{key} = {json.dumps(value)} of a UNet2DModel has no counterpart here.")
-        given[key] = value
-    return check_settings("network", "diffusers_unet", DiffusersUNet, given, ("shape", "classes"))
+        if value is None or key in _UNUSED_KEYS:
+            raise InputError(f"{key} = {json.dumps(value)} of a UNet2DModel is not supported.")
+        settings[key] = value
+    return check_settings("network", "diffusers_unet", DiffusersUNet, settings, ("shape", "classes"))
 
 
-_THEIR_DEFAULTS: dict[str, Any] = {
+_DIFFUSERS_DEFAULTS: dict[str, Any] = {
     "block_out_channels": (224, 448, 672, 896),
     "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
     "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
@@ -315,13 +318,13 @@ _THEIR_DEFAULTS: dict[str, Any] = {
 
 
 def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes to a recipe that say what the config of a scheduler says."""
+    """Return the changes to a recipe for the config of a scheduler."""
 
     def one_of(key: str, known: Mapping[str, str], default: str) -> str:
         value = config.get(key, default)
         if value not in known:
             raise InputError(
-                f"The scheduler's {key} = {value!r} has no counterpart here.", f"Known: {', '.join(known)}."
+                f"The scheduler's {key} = {value!r} is not supported.", f"Supported: {', '.join(known)}."
             )
         return known[value]
 
@@ -329,7 +332,7 @@ def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("trained_betas", "thresholding"):
         if config.get(key):
             raise InputError(
-                f"The scheduler's {key} has no counterpart here.", "Only named schedules can be read."
+                f"The scheduler's {key} is not supported.", "Only schedulers without it can be imported."
             )
     steps = config.get("num_train_timesteps", 1000)
     name = one_of("beta_schedule", _SCHEDULES, "linear")
@@ -355,23 +358,23 @@ def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[str]:
-    """Return the names of the classes; none where the network is told of none."""
+    """Return the names of the classes; empty for an unconditional network."""
     rows = config.get("num_class_embeds")
     if rows is None:
         return []
     if type(rows) is not int or not 2 <= rows <= 2**16:
-        raise InputError(f"num_class_embeds = {rows!r} cannot be read.", "Give 2 rows or more, or null.")
+        raise InputError(f"num_class_embeds = {rows!r} is not valid.", "It must be null, or at least 2.")
     if (path / _NAMES).is_file():
         names = _read(path / _NAMES).get("classes")
         if not isinstance(names, list) or len(names) != rows - 1:
             raise FormatError(
-                f"{path / _NAMES} does not name {rows - 1} classes.", "Remove it, or export the model again."
+                f"{path / _NAMES} must name {rows - 1} classes.", "Remove it, or export the model again."
             )
         return [str(name) for name in names]
     if not null_class:
         raise InputError(
-            f"The model knows {rows} classes, and none of them is known to mean any class.",
-            "If the last does, say so: --null-class. Models that must always be told cannot be diagnosed.",
+            f"The model has {rows} class embeddings, and it is unknown whether the last is the null class.",
+            "If it is, add --null-class. Models without a null class are not supported.",
         )
     return [str(i) for i in range(rows - 1)]
 
@@ -383,19 +386,19 @@ def _weights_file(folder: Path) -> Path:
     others = sorted(path.name for path in folder.glob(f"{_WEIGHTS}*"))
     raise InputError(
         f"There is no {file}" + (f", only {', '.join(others[:3])}." if others else "."),
-        "Save the model again with save_pretrained(folder, safe_serialization=True), in one file; a .bin may "
-        "run anything when it is opened, so none is read.",
+        "Save the model again with save_pretrained(folder, safe_serialization=True), in one file. Files .bin "
+        "can execute code when they are opened, so they are not read.",
     )
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights, in float32 and under the names of today."""
+    """Read the weights in float32, with the current names of diffusers."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise FormatError(
-            f"{path} is damaged or cut short: {error}.", "Take another copy; nothing was changed."
+            f"{path} is damaged or cut short: {error}.", "Get a new copy of the file."
         ) from error
     named = {}
     for name, tensor in tensors.items():

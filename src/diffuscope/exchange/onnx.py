@@ -1,7 +1,7 @@
-r"""How does a model leave as a graph that runs without torch? As ONNX, with all that sampling needs.
+r"""How is a model exported to run without torch? As an ONNX file with all that sampling needs.
 
-The graph is the denoiser, :math:`\hat x_0 = D(x, \alpha, \sigma)`: whoever has it walks as they like. The
-schedule, the levels of the recipe's own walk, and the units of the data are text beside it.
+The graph is the denoiser, :math:`\hat x_0 = D(x, \alpha, \sigma)`, for use with any sampler. The metadata
+hold the schedule, the noise levels of the recipe's sampler and the scaling of the data.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from diffuscope.model import Model
 __all__ = ["METADATA", "export_onnx"]
 
 METADATA = "diffuscope"
-"""The key of the text, which is JSON."""
+"""The key of the metadata, which are JSON."""
 
 _FORMAT = 1
-_BATCH = 3  # of the example that is followed; any other is as good afterwards, but 1
+_BATCH = 3  # of the traced example; any but 1, the exported batch size is dynamic
 _TOLERANCE = 1e-4
 
 
@@ -45,20 +45,19 @@ class _Graph(nn.Module):
         self.denoiser, self.names = denoiser, names
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        given = dict(zip(self.names, inputs, strict=True))
-        alpha, sigma = given["alpha"].double(), given["sigma"].double()
-        level = NoiseLevel(given.get("t", torch.zeros_like(alpha)), alpha, sigma)
-        return self.denoiser(given["x"], level, given.get("label"))  # type: ignore[no-any-return]
+        named = dict(zip(self.names, inputs, strict=True))
+        alpha, sigma = named["alpha"].double(), named["sigma"].double()
+        level = NoiseLevel(named.get("t", torch.zeros_like(alpha)), alpha, sigma)
+        return self.denoiser(named["x"], level, named.get("label"))  # type: ignore[no-any-return]
 
 
 def export_onnx(model: Model, path: str | Path) -> Path:
-    """Write a model's denoiser as an ONNX file, and make sure that it answers as the model does.
+    """Write a model's denoiser as an ONNX file, and check that it reproduces the model's output.
 
-    Inputs of the graph, for any number n of points or images at a time, are ``x`` of shape (n, d) or
-    (n, channels, height, width), in the units of the model, ``alpha`` and ``sigma`` (n,), all float32;
-    for networks that are told of the time also ``t`` (n,), int64 where the schedule has steps, else float32;
-    for models that are told of classes ``label`` (n,), int64, the number of classes for any. The output
-    ``x_0`` has the shape of ``x``.
+    Inputs of the graph, for any batch size n, are ``x`` of shape (n, d) or (n, channels, height, width), in
+    the units of the model, ``alpha`` and ``sigma`` (n,), all float32; for networks conditioned on the time
+    also ``t`` (n,), int64 for discrete schedules, else float32; for class-conditional models also ``label``
+    (n,), int64, where the number of classes is the null class. The output ``x_0`` has the shape of ``x``.
 
     The metadata's entry ``diffuscope`` is JSON: ``shape``; ``grid``, the levels [t, alpha, sigma] of the
     recipe's walk, noisiest first; ``prior_std``, the deviation of the noise that it starts from; ``shift``
@@ -70,14 +69,14 @@ def export_onnx(model: Model, path: str | Path) -> Path:
     model : Model
         Whose network takes no masks.
     path : str or Path
-        Ends in .onnx; the file appears whole or not at all.
+        Ends in .onnx; the file is written completely or not at all.
 
     Raises
     ------
     InputError
         When its network takes masks, the suffix is another one, or the packages are missing.
     RunError
-        When the graph does not answer as the model, or cannot be written.
+        When the graph does not reproduce the model's output, or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
@@ -90,17 +89,18 @@ def export_onnx(model: Model, path: str | Path) -> Path:
         )
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401  # torch asks for it
+        import onnxscript  # noqa: F401  # torch needs it
     except ImportError as error:
         raise InputError(
-            f"ONNX needs packages that are not installed ({error}).", "pip install 'diffuscope[onnx]'"
+            f"The export to ONNX needs packages that are not installed ({error}).",
+            "Install them: pip install 'diffuscope[onnx]'",
         ) from error
     denoiser = model.denoiser.to("cpu").eval()
     inputs = _inputs(model, _BATCH, seed=0)
     names = tuple(inputs)
     batch = torch.export.Dim("n", min=1)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx"):
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             _Graph(denoiser, names),
             tuple(inputs.values()),
@@ -121,7 +121,7 @@ def export_onnx(model: Model, path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Keep a logger from saying what is no error, such as that torchvision is not installed."""
+    """Silence a logger below errors, such as the note that torchvision is not installed."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -132,7 +132,7 @@ def _quiet(name: str) -> Iterator[None]:
 
 
 def _inputs(model: Model, n: int, seed: int) -> dict[str, Tensor]:
-    """Return n noisy points with their levels, along the recipe's walk."""
+    """Return n noisy points at levels of the recipe's sampler."""
     generator = torch.Generator().manual_seed(seed)
     grid, _ = model.plan()
     level = grid.levels.at(torch.linspace(0, grid.n_steps - 1, n).long())
@@ -147,7 +147,7 @@ def _inputs(model: Model, n: int, seed: int) -> dict[str, Tensor]:
 
 
 def _compare(session: Any, model: Model) -> None:
-    """Make sure that the graph answers as the model, for other numbers of points than it was made with."""
+    """Check that the graph reproduces the model's output, at other batch sizes than that of the export."""
     for n in (1, 2, 7):
         inputs = _inputs(model, n, seed=n)
         (found,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
@@ -156,8 +156,8 @@ def _compare(session: Any, model: Model) -> None:
         worst = float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))
         if not worst <= _TOLERANCE:
             raise RunError(
-                f"The exported graph answers otherwise than the model, by {worst:.2g}.",
-                "This should not be: please report the versions of torch, onnxscript and onnxruntime.",
+                f"The exported graph does not reproduce the output of the model: it differs by {worst:.2g}.",
+                "This is a bug: please report it with the versions of torch, onnxscript and onnxruntime.",
             )
 
 
@@ -180,5 +180,5 @@ def _about(model: Model) -> dict[str, Any]:
 
 
 def _plain(values: Any) -> Any:
-    """Return numbers as lists, and one number where all are the same."""
+    """Return an array as nested lists, or as one number where all are equal."""
     return float(values.flat[0]) if (values == values.flat[0]).all() else values.tolist()

@@ -1,4 +1,4 @@
-"""How likely is a point under a model? By its flow, or by the variational bound."""
+"""How likely is a point under a model? By the probability-flow ODE, or by the variational bound."""
 
 from diffuscope.likelihood.bound import (
     Bins,

@@ -246,15 +246,15 @@ def variational_bound(
     """
     if not isinstance(schedule, DiscreteSchedule):
         raise InputError(
-            "The variational bound is one of discrete steps, and this schedule is continuous.",
-            "Take log_density, which is exact.",
+            "The variational bound needs a discrete schedule, and this schedule is continuous.",
+            "Use log_density, which is exact.",
         )
     if variance not in ("posterior", "beta"):
         raise unknown_name("variance", variance, ("posterior", "beta"))
     if draws < 2 or not len(x) or (bins is not None and not (bins.width > 0 and bins.low < bins.high)):
         raise InputError(
-            f"A bound cannot be had with draws = {draws}, {len(x)} points and bins = {bins}.",
-            "Take 2 draws or more, a point or more, and bins of width > 0 between low < high.",
+            f"draws = {draws}, {len(x)} points and bins = {bins} are not valid for the variational bound.",
+            "Give at least 2 draws and 1 point, and bins of width > 0 with low < high.",
         )
     n, d, T = len(x), math.prod(x.shape[1:]), schedule.T
     value, uncertain = torch.zeros(2, n, dtype=torch.float64)  # uncertain: variance of the value
@@ -294,13 +294,13 @@ def _term(
     if t == 0:
         return _to_data(x, x_0, schedule.beta[0].item(), bins)
     earlier = schedule(torch.tensor(t - 1))
-    wanted, posterior = q_posterior(x, x_t, now, earlier)
-    had, _ = q_posterior(x_0, x_t, now, earlier)
+    true_mean, posterior = q_posterior(x, x_t, now, earlier)
+    mean, _ = q_posterior(x_0, x_t, now, earlier)
     v = posterior if variance == "posterior" else transition(earlier, now).variance
     excess = posterior / v
     d = math.prod(x.shape[1:])
     constant = d / 2 * (excess - 1 - excess.log())
-    return (wanted - had).flatten(1).square().sum(1) / (2 * v.item()) + constant.item()
+    return (true_mean - mean).flatten(1).square().sum(1) / (2 * v.item()) + constant.item()
 
 
 def _to_data(x: Tensor, mean: Tensor, variance: float, bins: Bins | None) -> Tensor:

@@ -1,8 +1,8 @@
 r"""What is the density of a model, in nats, at a point?
 
-The probability-flow ODE carries data to noise without any chance, so that densities change only by the
-volume that it makes (Song et al. 2021, Eq. 39). It is followed in coordinates in which nothing is
-singular at either end. With the angle :math:`\varphi = \arctan(\sigma/\alpha)` and
+The probability-flow ODE maps data to noise deterministically, so that log-densities change only by its
+divergence (Song et al. 2021, Eq. 39). It is integrated in coordinates that are not singular at either end.
+With the angle :math:`\varphi = \arctan(\sigma/\alpha)` and
 
 .. math::
     z = \frac{x_t}{\sqrt{\alpha^2 + \sigma^2}}, \qquad
@@ -12,17 +12,16 @@ the flow :math:`dx = \hat x_0\, d\alpha + \hat\epsilon\, d\sigma` of any schedul
 
 .. math::  \frac{dz}{ds} = z \cos\varphi - \hat x_0, \qquad \cos\varphi = -\tanh s,
 
-and s is log(σ/2α) where there is little noise and 0 where there is no signal. Along it
+where s is about log(σ/2α) at low noise and 0 without signal. Along the flow
 
 .. math::
     \log p_s(z_s) = \log p_T(z_T) + \int_s^{s_T} \nabla \cdot \frac{dz}{ds'}\, ds'.
 
-**Which density.** A model is asked down to t_min, not below. The value is the density of
+**Which density.** The model is evaluated from t_min on. The value is the density of
 :math:`x_{t_{min}} / \alpha_{t_{min}}`: that of the data with Gaussian noise of standard deviation
-:math:`r = \sigma/\alpha` at t_min. From the density p of clean data it differs by about
-:math:`\tfrac12 r^2\, \nabla^2 p / p`, relatively: by nothing where r is small against the finest structure
-of the data; by much at sharp edges, and for data on a curve or in points, which have no density of
-their own.
+:math:`r = \sigma/\alpha` at t_min. Its relative difference from the density p of clean data is about
+:math:`\tfrac12 r^2\, \nabla^2 p / p`: negligible where r is small against the finest structure of the data;
+large at sharp edges, and for data on a curve or in isolated points, which have no density.
 """
 
 from __future__ import annotations
@@ -48,27 +47,27 @@ __all__ = ["LogDensity", "ModelFlow", "log_density"]
 
 _POINTS = 2**10
 _NUMBERS = 2**20
-# Where a schedule ends without any signal the flow is left this much earlier, at α/σ = 1e-6: derivatives
-# of oracles may be 0/0 there.
-_SILENT = -1e-6
+# If a schedule ends without signal, the integration stops at α/σ = 1e-6: derivatives of oracles may be 0/0
+# beyond.
+_NO_SIGNAL = -1e-6
 
 
 class LogDensity(NamedTuple):
-    """Log-densities, and how well they are known.
+    """Log-densities and their errors.
 
     Attributes
     ----------
     value : Tensor of shape (n,), float64
-        In nats, for points in the units in which they were given.
+        In nats, for points in the units of ``x``.
     error : Tensor of shape (n,), float64
-        Estimate of the numerical error in nats: the sum of what all steps got wrong, by the difference of
-        two orders. As a rule it is much larger than the error.
+        Estimate of the numerical error in nats: the sum over all steps of the difference of two orders.
+        Usually it is much larger than the actual error.
     standard_error : Tensor of shape (n,), float64
         Of Hutchinson's estimate, over its probes; 0 where the divergence is exact.
     evaluations : int
-        How often a point was shown to the denoiser.
+        Evaluations of the denoiser per point.
     nodes : tuple of float
-        Where the steps ended; of the piece with most of them.
+        The ends of the steps; of the batch with the most steps.
     """
 
     value: Tensor
@@ -92,37 +91,37 @@ def log_density(
 ) -> LogDensity:
     r"""Return the log-density of a model at points, through its probability-flow ODE.
 
-    With a continuous schedule the steps are chosen to a tolerance; so they are with a discrete one if the
-    denoiser is an oracle, or a network that is told the signal-to-noise ratio. A network that is told
-    an integer time has no answers between: there the flow is followed from each of the schedule's
-    levels to the next. What those are too coarse for shows in ``error``; ``tolerance`` has no part in it.
+    Steps are adaptive for continuous schedules, for oracles and for networks that are conditioned on the
+    log-SNR. A network that is conditioned on an integer time is defined at the schedule's levels only: there
+    the ODE is integrated from each level to the next, ``tolerance`` is ignored, and ``error`` shows whether
+    the levels are too coarse.
 
     Parameters
     ----------
     denoiser : DenoiserLike
-        Differentiable; each row of its answer may depend on that row of the points only.
+        Differentiable; each row of its output may depend on the same row of the points only.
     schedule : Schedule
-        Its t_min says which density this is, see above.
+        Its t_min determines which density this is, see above.
     x : Tensor of shape (n, ...)
-        Clean points in the units of the model. The work is done in their type and on their device.
+        Clean points in the units of the model. The computation uses their type and device.
     prior : Oracle, optional
-        The law, in the units of the model, whose noised density stands at the noisy end. By default that is
+        The distribution, in the units of the model, whose noised density is used at the noisy end. By default
         :math:`N(0, (\alpha^2 + \sigma^2) I)`, from which samplers start.
     tolerance : float
         Largest error of a step at any point, in nats, as a multiple of :math:`1 + |\hat\epsilon|^2/2`:
-        relative where a point is as unlikely as noise of that size.
+        relative for points that are as unlikely as noise of that size.
     probes : int
-        Products with the denoiser's Jacobian that an evaluation may cost. In up to so many dimensions
-        the divergence is exact; above, it is Hutchinson's estimate by so many Rademacher vectors, the
-        same ones all along a point's way.
+        Number of vector-Jacobian products per evaluation. In up to this many dimensions the divergence is
+        exact; above, it is Hutchinson's estimate with this many Rademacher vectors, fixed along the
+        trajectory of a point.
     seed : int
         Of those vectors.
     batch : int, optional
-        Points that are worked on together: 1,024 by default, or fewer in high dimension. The steps are
-        common to them, so that it changes values within the error.
+        Points per batch: 1,024 by default, or fewer in high dimension. A batch shares its steps, so that the
+        batch size changes values within the error.
     nodes : sequence of float, optional
-        Take the steps that an earlier call took, its ``nodes``, whatever the tolerance: then a point's value
-        depends on no other point. Only where the steps are chosen.
+        Use the steps of an earlier call, its ``nodes``, instead of a tolerance: then a point's value does not
+        depend on other points. For adaptive steps only.
 
     Returns
     -------
@@ -131,9 +130,9 @@ def log_density(
     Raises
     ------
     InputError
-        When ``tolerance``, ``probes`` or ``batch`` is not above 0.
+        When ``tolerance``, ``probes`` or ``batch`` is not positive.
     RunError
-        When the denoiser is not finite on the way, or too rough to be followed.
+        When the denoiser is not finite, or not smooth enough to be integrated.
 
     References
     ----------
@@ -141,8 +140,8 @@ def log_density(
     """
     if not 0 < tolerance < math.inf or probes < 1 or (batch is not None and batch < 1):
         raise InputError(
-            f"tolerance = {tolerance!r}, probes = {probes!r} and batch = {batch!r} are not all above 0.",
-            "Leave them out for 1e-5, 16 and 1,024.",
+            f"tolerance = {tolerance!r}, probes = {probes!r} and batch = {batch!r} must be above 0.",
+            "Omit them for the defaults 1e-5, 16 and 1,024.",
         )
     d = math.prod(x.shape[1:])
     splits = enumerate(torch.split(x, batch or max(1, min(_POINTS, _NUMBERS // d))))
@@ -156,13 +155,13 @@ def log_density(
     if not pieces:
         none = torch.zeros(0, dtype=torch.float64)
         return LogDensity(none, none, none, 0, ())
-    value, error, standard_error, evaluations, ways = zip(*pieces, strict=True)
+    value, error, standard_error, evaluations, paths = zip(*pieces, strict=True)
     whole = (torch.cat(value), torch.cat(error), torch.cat(standard_error))
-    return LogDensity(*whole, max(evaluations), max(ways, key=len))
+    return LogDensity(*whole, max(evaluations), max(paths, key=len))
 
 
 def _probes(x: Tensor, probes: int, seed: int, piece: int) -> Tensor | None:
-    """Return signs of shape (probes, n, ...), or None where the divergence can be exact."""
+    """Return Rademacher vectors of shape (probes, n, ...), or None if the divergence is exact."""
     if math.prod(x.shape[1:]) <= probes:
         return None
     bits = torch.randint(0, 2, (probes, *x.shape), generator=stream(seed, "probe", piece))
@@ -173,7 +172,7 @@ def _piece(
     flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float, steps: Sequence[float] | None
 ) -> LogDensity:
     d = math.prod(x.shape[1:])
-    start, stop, nodes = flow.way()
+    start, stop, nodes = flow.interval()
     shrink = -math.tanh(start)  # z = x cos φ
     with torch.no_grad():
         z = x.detach() * shrink
@@ -188,8 +187,8 @@ def _piece(
     value = end + volumes.mean(1) + d * math.log(shrink)
     k = volumes.shape[1]
     spread = volumes.std(1) / math.sqrt(k) if k > 1 else torch.full_like(value, math.nan)
-    known = flow.probes is None
-    standard_error = torch.zeros_like(value) if known else spread
+    exact = flow.probes is None
+    standard_error = torch.zeros_like(value) if exact else spread
     return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
 
@@ -224,16 +223,16 @@ class ModelFlow:
 
     @property
     def _any_level(self) -> bool:
-        """Whether the denoiser has answers between the schedule's times."""
-        told_ratio = getattr(self.denoiser, "conditioning", "time") == "log_snr"
-        return not self.schedule.discrete or told_ratio or isinstance(self.denoiser, Oracle)
+        """Whether the denoiser is defined between the schedule's times."""
+        on_log_snr = getattr(self.denoiser, "conditioning", "time") == "log_snr"
+        return not self.schedule.discrete or on_log_snr or isinstance(self.denoiser, Oracle)
 
-    def way(self) -> tuple[float, float, list[float]]:
-        """Return s at both ends, and at all levels between if there are no others."""
+    def interval(self) -> tuple[float, float, list[float]]:
+        """Return s at both ends, and at all levels if the denoiser is defined at those only."""
         if self._any_level:
             ends = torch.tensor([self.schedule.t_min, self.schedule.t_max])
             start, stop = (-(1 / self.schedule(ends).ratio).asinh()).tolist()
-            return start, min(stop, _SILENT), []
+            return start, min(stop, _NO_SIGNAL), []
         times = torch.arange(int(self.schedule.t_min), int(self.schedule.t_max) + 1)
         nodes = (-(1 / self.schedule(times).ratio).asinh()).tolist()
         return nodes[0], nodes[-1], nodes

@@ -1,11 +1,11 @@
-r"""How is a flow followed, together with the volume that it makes, and how wrong is a step?
+r"""How is a flow integrated together with its change of volume, and what is the error of a step?
 
-The flow is :math:`dz/ds = f(s, z)`, its volume :math:`dV/ds = \nabla \cdot f`. What is wanted of them is
-:math:`\log p_s(z_s) = \log p_T(z_T) + V`. A step's error (e_z, e_V) in both moves that number by
+The flow is :math:`dz/ds = f(s, z)`, its log-volume :math:`dV/ds = \nabla \cdot f`. The result is
+:math:`\log p_s(z_s) = \log p_T(z_T) + V`. A step's error (e_z, e_V) in both changes it by
 
 .. math::  e = e_V + \nabla \log p_s(z) \cdot e_z,
 
-whatever comes after it: errors are counted in nats, as they arise.
+independently of later steps: errors are measured in nats, step by step.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _ROUNDINGS = 4
 _SAFETY, _LEAST_FACTOR, _MOST_FACTOR = 0.9, 0.2, 5.0
 _MULTISTEP_ORDER = 3
 
-# Dormand and Prince 1980, Table 2, order 5(4). The last row is the result; the slope there begins the next
-# step. Below them the difference of the two orders.
+# Dormand and Prince 1980, Table 2, order 5(4). The last row is the result; its slope is the first of the next
+# step. _ERROR is the difference of the two orders.
 _ROWS = (
     (1 / 5,),
     (3 / 40, 9 / 40),
@@ -44,14 +44,14 @@ _ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1
 
 
 class Slope(NamedTuple):
-    """Derivatives by s of the points (n, ...), and of as many estimates of the volume (n, k)."""
+    """Derivatives with respect to s of the points (n, ...), and of k estimates of the log-volume (n, k)."""
 
     z: Tensor
     volume: Tensor
 
 
 class State(NamedTuple):
-    """Points (n, ...), volume made (n, k) and error in nats (n,) so far, and the places of all steps."""
+    """Points (n, ...), log-volume (n, k) and error in nats (n,) so far, and the nodes of all steps."""
 
     z: Tensor
     volume: Tensor
@@ -60,7 +60,7 @@ class State(NamedTuple):
 
 
 class Flow(Protocol):
-    """A field with a density: its slope, and the gradient of log p where the slope is known."""
+    """A vector field with a density: its slope, and the gradient of log p given the slope."""
 
     def __call__(self, s: float, z: Tensor, /) -> Slope:
         """Return the slope at points (n, ...)."""
@@ -72,9 +72,9 @@ class Flow(Protocol):
 
 
 def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -> State:
-    """Follow a flow with steps as large as the tolerance allows (Dormand and Prince, order 5).
+    """Integrate a flow with adaptive steps (Dormand and Prince, order 5).
 
-    All points take the same steps, those that the most difficult of them needs.
+    All points take the same steps, determined by the point with the largest error.
 
     Parameters
     ----------
@@ -83,13 +83,13 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
     start, stop : float
         start < stop.
     tolerance : float
-        Largest error of a step: in nats, as a multiple of 1 + ε²/2 where ε is the noise that a point has
-        in it, and in place, as a multiple of the noise's standard deviation in z, 1 / cosh s.
+        Largest error of a step: in nats, as a multiple of 1 + ε²/2 where ε is the noise in a point, and
+        in position, as a multiple of the noise's standard deviation in z, 1 / cosh s.
 
     Raises
     ------
     RunError
-        When the flow is not finite, or too rough for steps that make headway.
+        When the flow is not finite, or the step size underflows.
     """
     s, h, slope = start, _FIRST_STEP, flow(start, z)
     state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), (start,))
@@ -98,46 +98,46 @@ def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -
         h = stop - s if last else h
         slopes, z = _stages(flow, s, h, state.z, slope)
         step = _sum(_ROWS[-1], slopes, h)
-        wrong = _sum(_ERROR, slopes, h)
+        error = _sum(_ERROR, slopes, h)
         score = flow.score(s + h, z, slopes[-1])
-        nats = _nats(score, wrong)
-        excess = _excess(z, score, wrong, nats, 1 / math.cosh(s + h), tolerance)
+        nats = _nats(score, error)
+        excess = _excess(z, score, error, nats, 1 / math.cosh(s + h), tolerance)
         if excess <= 1:
             s, slope = stop if last else s + h, slopes[-1]
             state = State(z, state.volume + step.volume, state.error + nats.abs(), (*state.nodes, s))
             if last:
                 return state
-        # An excess that is not finite makes the step smaller, as a large one does.
+        # An excess that is not finite reduces the step size, like a large one.
         factor = _SAFETY * max(excess, 1e-9) ** -0.2 if math.isfinite(excess) else 0.0
         h *= min(max(factor, _LEAST_FACTOR), _MOST_FACTOR)
         if h < _LEAST_STEP:
             break
     raise RunError(
-        f"The flow could not be followed beyond a noise of {1 / math.sinh(-s):.3g} times the data's unit: "
-        "the denoiser is not finite there, or jumps near one of the points.",
-        "Look for weights and points that are not finite or far from all data; or allow a larger tolerance.",
+        "The log-density could not be computed: the integration failed at sigma / alpha = "
+        f"{1 / math.sinh(-s):.3g}, where the denoiser is not finite or not smooth at one of the points.",
+        "Check weights and points for values that are not finite or far from the data, or raise tolerance.",
     )
 
 
 def follow_steps(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
-    """Follow a flow as :func:`follow` does, in given steps: no point's way depends on another's."""
+    """Integrate a flow like :func:`follow`, with given steps: points do not depend on each other."""
     slope = flow(nodes[0], z)
     state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), tuple(nodes))
     for s, stop in itertools.pairwise(nodes):
         h = stop - s
         slopes, z = _stages(flow, s, h, state.z, slope)
-        step, wrong = _sum(_ROWS[-1], slopes, h), _sum(_ERROR, slopes, h)
-        nats = _nats(flow.score(stop, z, slopes[-1]), wrong)
+        step, error = _sum(_ROWS[-1], slopes, h), _sum(_ERROR, slopes, h)
+        nats = _nats(flow.score(stop, z, slopes[-1]), error)
         state = State(z, state.volume + step.volume, state.error + nats.abs(), state.nodes)
         slope = slopes[-1]
     return state
 
 
 def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
-    """Follow a flow that has answers at some places only, from each to the next.
+    """Integrate a flow that is defined at given nodes only, from each to the next.
 
-    Adams' implicit formula of order 3 for uneven steps, whose point is predicted by the explicit one:
-    one evaluation a node. The error is told by the formula of an order less.
+    Implicit Adams method of order 3 for variable steps, with the explicit one as predictor: one evaluation a
+    node. The error is the difference from order 2.
     """
     slope = flow(nodes[0], z)
     past = [slope]
@@ -149,21 +149,21 @@ def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
         known.append(s)
         step = _adams_step(known, past, nodes[i - 1], s, _MULTISTEP_ORDER)
         coarse = _adams_step(known, past, nodes[i - 1], s, _MULTISTEP_ORDER - 1)
-        wrong = Slope(step.z - coarse.z, step.volume - coarse.volume)
+        error = Slope(step.z - coarse.z, step.volume - coarse.volume)
         z = state.z + step.z
-        nats = _nats(flow.score(s, z, past[-1]), wrong)
+        nats = _nats(flow.score(s, z, past[-1]), error)
         state = State(z, state.volume + step.volume, state.error + nats.abs(), state.nodes)
         past = past[-_MULTISTEP_ORDER:]
     return state
 
 
 def _stages(flow: Flow, s: float, h: float, z: Tensor, first: Slope) -> tuple[list[Slope], Tensor]:
-    """Return the seven slopes of a step, and the point that it leads to, where the last of them is."""
-    slopes, place = [first], z
+    """Return the seven slopes of a step, and its end point, where the last slope is evaluated."""
+    slopes, stage = [first], z
     for node, row in zip(_NODES, _ROWS, strict=True):
-        place = z + h * sum((a * k.z for a, k in zip(row, slopes, strict=True) if a), torch.zeros_like(z))
-        slopes.append(flow(s + node * h, place))
-    return slopes, place
+        stage = z + h * sum((a * k.z for a, k in zip(row, slopes, strict=True) if a), torch.zeros_like(z))
+        slopes.append(flow(s + node * h, stage))
+    return slopes, stage
 
 
 def _sum(weights: Sequence[float], slopes: Sequence[Slope], h: float) -> Slope:
@@ -172,18 +172,18 @@ def _sum(weights: Sequence[float], slopes: Sequence[Slope], h: float) -> Slope:
     return Slope(z, sum((w * k.volume for w, k in pairs[1:]), pairs[0][0] * pairs[0][1].volume))
 
 
-def _nats(score: Tensor, wrong: Slope) -> Tensor:
-    """By how much the log-density is wrong after such a step, (n,)."""
-    return wrong.volume.mean(1) + (score * wrong.z).flatten(1).sum(1)
+def _nats(score: Tensor, error: Slope) -> Tensor:
+    """Return the error of the log-density after a step, in nats, (n,)."""
+    return error.volume.mean(1) + (score * error.z).flatten(1).sum(1)
 
 
-def _excess(z: Tensor, score: Tensor, wrong: Slope, nats: Tensor, noise: float, tolerance: float) -> float:
-    """How many times what is allowed the worst point's error is; nobody can do better than rounding."""
+def _excess(z: Tensor, score: Tensor, error: Slope, nats: Tensor, noise: float, tolerance: float) -> float:
+    """Return the largest error of all points over the tolerance plus rounding."""
     rounding = _ROUNDINGS * torch.finfo(z.dtype).eps * z.flatten(1).norm(dim=1)
     size = score.flatten(1).norm(dim=1)
     in_nats = nats.abs() / (tolerance * (1 + (noise * size).square() / 2) + size * rounding)
-    in_place = wrong.z.flatten(1).norm(dim=1) / (tolerance * noise + rounding)
-    return torch.maximum(in_nats, in_place).max().item()
+    in_position = error.z.flatten(1).norm(dim=1) / (tolerance * noise + rounding)
+    return torch.maximum(in_nats, in_position).max().item()
 
 
 def _adams_step(
@@ -194,9 +194,9 @@ def _adams_step(
 
 
 def _adams(nodes: Sequence[float], start: float, stop: float) -> list[float]:
-    """Weights with which slopes at ``nodes`` give the integral of their polynomial over [start, stop]."""
+    """Return the weights of slopes at ``nodes`` for the integral of their polynomial over [start, stop]."""
     h = stop - start
-    places = torch.tensor([(node - start) / h for node in nodes], dtype=torch.float64)
+    scaled = torch.tensor([(node - start) / h for node in nodes], dtype=torch.float64)
     powers = torch.arange(len(nodes), dtype=torch.float64)
-    weights: list[float] = (h * torch.linalg.solve(places ** powers[:, None], 1 / (powers + 1))).tolist()
+    weights: list[float] = (h * torch.linalg.solve(scaled ** powers[:, None], 1 / (powers + 1))).tolist()
     return weights

@@ -1,4 +1,4 @@
-"""How far are samples from data, and how far would perfect samples be? One concept a file."""
+"""How far are samples from data, and how far would perfect samples be? One file for each metric."""
 
 from diffuscope.metrics.classes import ClassJudgement, Share, class_imbalance, entropy_gap, judge_classes
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance

@@ -1,15 +1,15 @@
-r"""Are samples of the right classes, in the right shares, and as plainly as data is?
+r"""Do samples have the right classes, in the right proportions, and are they as easy to classify as data?
 
-With :math:`p_i` the probabilities that a classifier gives the classes of sample i, :math:`q_j` those of
-real point j, and bars for means over all of them:
+With :math:`p_i` the class probabilities of a classifier for sample i, :math:`q_j` those for real point j, and
+bars for means:
 
-* **imbalance**, :math:`\frac12 \sum_c |\bar p_c - \bar q_c|`: the share of samples that would have to be
-  of another class for the classes to come as often as in data;
-* **gap in entropy**, :math:`|\overline{H(p)} - \overline{H(q)}|` in nats: samples between the classes are
-  less certain than data, samples of a model that exaggerates (guidance does) more so;
-* **accuracy**: of samples that were asked for by class, the share whose class is the most probable one.
+* **imbalance**, :math:`\frac12 \sum_c |\bar p_c - \bar q_c|`: the fraction of samples that would have to
+  change their class to match the class frequencies of the data;
+* **entropy gap**, :math:`|\overline{H(p)} - \overline{H(q)}|` in nats: samples between classes are classified
+  with less certainty than data, samples with strong guidance with more;
+* **accuracy**: the fraction of class-conditional samples whose most probable class is the requested one.
 
-The first two are positive for finite clouds of equal laws, and so need a floor.
+The first two are positive even for finite clouds of equal distributions, and so need a floor.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Share(NamedTuple):
 
 
 class ClassJudgement(NamedTuple):
-    """What a classifier says of samples, and of real points beside them; entropies in nats.
+    """Class statistics of samples and of real points; entropies in nats.
 
     Attributes
     ----------
     balance, real_balance : float
-        Entropy of the mean probabilities: the logarithm of the number of classes where all come equally
-        often, 0 where there is only one.
+        Entropy of the mean probabilities: the logarithm of the number of classes if all are equally
+        frequent, 0 if there is only one.
     imbalance : float
-        Share of samples that would have to be of another class.
+        Fraction of samples that would have to change their class.
     entropy, real_entropy : float
-        Mean entropy of the probabilities: 0 where all is certain.
+        Mean entropy of the probabilities: 0 if all are certain.
     accuracy : Share or None
-        Of samples that were asked for by class.
+        Of class-conditional samples.
     """
 
     balance: float
@@ -58,20 +58,20 @@ class ClassJudgement(NamedTuple):
     accuracy: Share | None = None
 
 
-def judge_classes(generated: ArrayLike, real: ArrayLike, asked: ArrayLike | None = None) -> ClassJudgement:
-    """Say of which classes samples are, and how plainly.
+def judge_classes(generated: ArrayLike, real: ArrayLike, labels: ArrayLike | None = None) -> ClassJudgement:
+    """Return balance, certainty and accuracy of the classes of samples.
 
     Parameters
     ----------
     generated, real : array_like of shape (n, k) and (m, k)
-        Probabilities of classes, a row each.
-    asked : array_like of int, shape (n,), optional
-        The classes that were asked for, 0 to k - 1; k where none was, which counts for no accuracy.
+        Class probabilities.
+    labels : array_like of int, shape (n,), optional
+        The requested classes, 0 to k - 1; k for unconditional samples, which have no accuracy.
 
     Raises
     ------
     InputError
-        When rows are no probabilities, or ``asked`` does not go with them.
+        When rows are not probabilities, or ``labels`` are not valid.
     """
     p, q = _checked(generated, real)
     return ClassJudgement(
@@ -80,12 +80,12 @@ def judge_classes(generated: ArrayLike, real: ArrayLike, asked: ArrayLike | None
         imbalance=class_imbalance(p, q),
         entropy=float(_entropy(p).mean()),
         real_entropy=float(_entropy(q).mean()),
-        accuracy=None if asked is None else _accuracy(p, np.asarray(asked)),
+        accuracy=None if labels is None else _accuracy(p, np.asarray(labels)),
     )
 
 
 def class_imbalance(generated: ArrayLike, real: ArrayLike) -> float:
-    """Return the share of samples that would have to be of another class, from 0 to 1.
+    """Return the fraction of samples that would have to change their class, from 0 to 1.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def class_imbalance(generated: ArrayLike, real: ArrayLike) -> float:
 
 
 def entropy_gap(generated: ArrayLike, real: ArrayLike) -> float:
-    """Return how much more, or less, certain samples are than real points, in nats, without its sign.
+    """Return the absolute difference of the mean entropies of samples and real points, in nats.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _checked(generated: ArrayLike, real: ArrayLike) -> tuple[Points, Points]:
     for rows in both:
         if (rows < 0).any() or (np.abs(rows.sum(axis=1) - 1) > 1e-3).any():
             raise InputError(
-                "These are not probabilities of classes.", "Give rows of shares that add up to 1."
+                "Class probabilities are not probabilities.", "Each row must be 0 or more, and sum to 1."
             )
     return both
 
@@ -133,24 +133,24 @@ def _entropy(p: Points) -> NDArray[np.float64]:
     return np.asarray(-(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=-1))
 
 
-def _accuracy(p: Points, asked: NDArray[np.integer]) -> Share | None:
+def _accuracy(p: Points, labels: NDArray[np.integer]) -> Share | None:
     from scipy.stats import binomtest
 
     n, k = p.shape
     if (
-        asked.shape != (n,)
-        or not np.issubdtype(asked.dtype, np.integer)
-        or asked.min() < 0
-        or asked.max() > k
+        labels.shape != (n,)
+        or not np.issubdtype(labels.dtype, np.integer)
+        or labels.min() < 0
+        or labels.max() > k
     ):
         raise InputError(
-            f"Classes of shape {asked.shape} ({asked.dtype}) do not go with {n} samples of {k} classes.",
-            f"Give a whole number from 0 to {k - 1} for each, and {k} where none was asked for.",
+            f"Labels of shape {labels.shape} ({labels.dtype}) are not valid for {n} samples of {k} classes.",
+            f"Give an integer from 0 to {k - 1} for each, or {k} for an unconditional sample.",
         )
-    named = asked < k
+    named = labels < k
     count = int(named.sum())
     if not count:
         return None
-    right = int((p[named].argmax(axis=1) == asked[named]).sum())
+    right = int((p[named].argmax(axis=1) == labels[named]).sum())
     low, high = binomtest(right, count).proportion_ci(method="wilson")
     return Share(right / count, float(low), float(high), count)

@@ -1,4 +1,4 @@
-"""What is a cloud that can be measured? Checks, parts of it, and directions through it."""
+"""Point clouds for metrics: validation, subsamples, and random directions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def checked_pair(
     ----------
     x, y : array_like of shape (n, d) and (m, d)
     least : int
-        Points that each must have.
+        Minimum number of points of each.
     dtype : type
 
     Raises
@@ -35,10 +35,10 @@ def checked_pair(
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
         raise InputError(
             f"Clouds of shapes {a.shape} and {b.shape} cannot be compared.",
-            "Give two arrays of shape (n, d) with the same d.",
+            "Give two non-empty arrays of shape (n, d) with the same d.",
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise InputError("A cloud has values that are not finite.", "Remove them, or mend what made them.")
+        raise InputError("A cloud has values that are not finite.", "Remove these points.")
     if min(len(a), len(b)) < least:
         raise InputError(
             f"Clouds of {len(a)} and {len(b)} points are too small for this metric.",
@@ -48,7 +48,7 @@ def checked_pair(
 
 
 def subsample(x: Points, most: int, *seed: int) -> Points:
-    """Return ``most`` rows of ``x`` (n, d) in random order, or ``x`` itself where it has no more."""
+    """Return ``most`` rows of ``x`` (n, d) in random order, or ``x`` itself if it has no more."""
     if len(x) <= most:
         return x
     return np.asarray(x[np.random.default_rng(seed).permutation(len(x))[:most]])

@@ -1,4 +1,4 @@
-r"""How far apart are two clouds of features, each taken for a normal law?
+r"""How far apart are two clouds of features, each approximated by a Gaussian?
 
 The Fréchet distance of N(μ_a, Σ_a) and N(μ_b, Σ_b), squared (Dowson and Landau 1982; as a measure of
 images in the features of a network: Heusel et al. 2017, Eq. 6):
@@ -7,14 +7,14 @@ images in the features of a network: Heusel et al. 2017, Eq. 6):
                - 2 \operatorname{tr} (Σ_a^{1/2} Σ_b Σ_a^{1/2})^{1/2}
 
 With :math:`Σ_a = A^T A` and :math:`Σ_b = B^T B` the last trace is the sum of the singular values of
-:math:`A B^T`. No root of a rounded eigenvalue is taken, in which half of the digits would be lost, and
-nothing is inverted: covariances of any rank will do, those of fewer points than features as well.
+:math:`A B^T`. Roots of rounded eigenvalues, which lose half of the digits, and inverses are avoided:
+covariances may be singular, as with fewer points than features.
 
-From finite clouds the distance comes out too large, even for equal laws: the directions in which one
-cloud happens to be wide are not those of the other. The excess is about :math:`c / n` once n is some times
-the number of features (Chong and Forsyth 2020, Section 3), and c differs from law to law. There are two
-ways out: compare with real clouds of the same size, as :mod:`~diffuscope.metrics.measured` does, or
-extrapolate to n = ∞ along :math:`1/n`, as :func:`extrapolated_frechet` does.
+For finite clouds the distance is biased upwards, even for equal distributions. The bias is about
+:math:`c / n` once n is several times the number of features (Chong and Forsyth 2020, Section 3), where c
+depends on the distribution. There are two remedies: compare with real clouds of the same size, as
+:mod:`~diffuscope.metrics.measured` does, or extrapolate to n = ∞ in :math:`1/n`, as
+:func:`extrapolated_frechet` does.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
     Parameters
     ----------
     x, y : array_like of shape (n, f) and (m, f)
-        Of one size, if the result is to be compared with another. Of no more points than features the
-        covariance is mostly chance, and so is the distance: little but a large floor can be seen.
+        Results are comparable for equal n and m only. With no more points than features the covariance is
+        mostly noise, and so is the distance.
 
     Raises
     ------
@@ -50,17 +50,17 @@ def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def extrapolated_frechet(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
-    """Return the squared Fréchet distance as it would be of infinitely many points.
+    """Return the squared Fréchet distance extrapolated to infinitely many points.
 
-    Distances of ever larger parts of the clouds, of n points each, lie about a line in 1/n; this is where
-    the line meets 0. Of equal laws half of the results, or so, are negative.
+    Distances of subsets of n points are fitted by a line in 1/n, which is evaluated at 0. For equal
+    distributions about half of the results are negative.
 
     Parameters
     ----------
     x, y : array_like of shape (n, f) and (m, f)
-        At least eight points for each feature: the distance of fewer does not yet go with 1/n.
+        At least eight points for each feature: for fewer the bias is not linear in 1/n.
     seed : int
-        Of the order in which points are taken.
+        Of the order of the points.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def extrapolated_frechet(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
     most = min(len(a), len(b))
     if most < 8 * f:
         raise InputError(
-            f"Clouds of {len(a)} and {len(b)} points are too small to extrapolate from in {f} features.",
+            f"Clouds of {len(a)} and {len(b)} points are too small for an extrapolation in {f} features.",
             f"Give at least {8 * f} points each.",
         )
     middle = b.mean(axis=0)
@@ -84,7 +84,7 @@ def extrapolated_frechet(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
 
 
 def _of_parts(a: Points, b: Points, n: int) -> float:
-    """Return the mean distance of disjoint parts of ``n`` points, as many as there are."""
+    """Return the mean distance of all disjoint parts of ``n`` points."""
     count = min(len(a), len(b)) // n
     return float(np.mean([_frechet(a[i * n : (i + 1) * n], b[i * n : (i + 1) * n]) for i in range(count)]))
 

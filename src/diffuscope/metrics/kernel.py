@@ -1,17 +1,17 @@
-r"""How far apart are two clouds of features, without any law being taken for normal?
+r"""How far apart are two clouds of features, without assuming Gaussians?
 
 The kernel distance (KID, Bińkowski et al. 2018, Section 4) is the squared maximum mean discrepancy
 (Gretton et al. 2012, Eq. 3) with a cubic kernel:
 
 .. math::  M(X, Y) = E k(X, X') + E k(Y, Y') - 2 E k(X, Y), \qquad k(x, y) = (x^T y / f + 1)^3
 
-It is 0 where means, covariances and third moments agree. Estimated by means over pairs of *different*
-points it is without bias at any size, unlike the Fréchet distance; of equal laws half of the estimates are
-negative. The estimate is the full one, over all pairs.
+It is 0 if means, covariances and third moments agree. Estimated over pairs of *different* points it is
+unbiased for any size, unlike the Fréchet distance; for equal distributions half of the estimates are
+negative. The estimate uses all pairs.
 
-Its standard error comes from leaving out blocks of points, one after another (the grouped jackknife, Efron
-and Stein 1981). The sums of the kernel over pairs of blocks are all that this takes, so that it costs
-nothing more. For equal laws, where the estimate varies less than it seems to, it is too large by some 40%.
+Its standard error is the grouped jackknife's (Efron and Stein 1981): blocks of points are left out in turn.
+It needs only the sums of the kernel over pairs of blocks, at no extra cost. For equal distributions it is too
+large by some 40%.
 """
 
 from __future__ import annotations
@@ -43,10 +43,9 @@ def kernel_distance(x: ArrayLike, y: ArrayLike, seed: int = 0) -> KernelDistance
     Parameters
     ----------
     x, y : array_like of shape (n, f) and (m, f)
-        The kernel has a scale and an origin: features belong in units in which they are about 1, and are
-        not centred.
+        The kernel has a scale and an origin: features should be about 1 in size, and not centred.
     seed : int
-        Of the order of the points, and so of the error; the value depends on no order.
+        Of the assignment of points to blocks, which affects the error, but not the value.
 
     Raises
     ------

@@ -1,15 +1,15 @@
 r"""How far are samples from data, and how far would perfect samples be?
 
-A distance between finite samples is never zero: two independent draws of the same law differ too. That
+A distance between finite samples is never zero: two independent draws of one distribution differ too. That
 is the **floor**. A metric is reported as value, floor and their ratio. There are two kinds.
 
-Ideal ``"floor"``: the metric of perfect samples is positive (a distance, an accuracy, a share). The floor
-is its mean over independent pairs of real clouds; **a ratio of 1 cannot be told from the truth**.
+Ideal ``"floor"``: the metric of perfect samples is positive (a distance, an accuracy, a fraction). The floor
+is its mean over independent pairs of real clouds; **a ratio of 1 is ideal**: indistinguishable from data.
 
-Ideal ``"zero"``: the metric is an unbiased estimate of something that is 0 for the truth, so the mean over
-real pairs is 0 as well and is of no use as a unit. The floor is the root mean square over real pairs,
-which is how far chance alone takes one comparison from 0; **a ratio of 0 is the truth**. That of D
-perfect draws together is :math:`0 \pm 1/\sqrt D`, and may well be negative.
+Ideal ``"zero"``: the metric is an unbiased estimate of a quantity that is 0 for the truth. Its mean over real
+pairs is 0 as well and cannot serve as a unit. The floor is the root mean square over real pairs, the random
+error of one comparison; **a ratio of 0 is ideal**. The mean ratio of D perfect draws is
+:math:`0 \pm 1/\sqrt D`, and may be negative.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def against_floor(
     distance : callable
         Maps two clouds to a number.
     generated, real : sequence of arrays
-        Independent draws, compared one with one.
+        Independent draws, compared pair by pair.
     floor_pairs : sequence of pairs of arrays
         Pairs of independent real draws of the same sizes.
     ideal : {"floor", "zero"}
-        What perfect samples have.
+        The ideal value of perfect samples.
     """
 
     def measure(pair: tuple[Points, Points]) -> float:
@@ -100,7 +100,7 @@ def relate(
     Raises
     ------
     InputError
-        When the floor is 0: real clouds that are all the same tell nothing.
+        When the floor is 0.
     """
     value = float(np.mean(values))
     if ideal == "zero":
@@ -113,7 +113,7 @@ def relate(
     if not floor > 0:
         raise InputError(
             "The floor is 0: real points compared with real points do not differ at all.",
-            "Give more data, or data that varies.",
+            "Give more data, or data with more than one distinct point.",
         )
     ratio = value / floor
     spread = math.hypot(half_interval(values) / floor, ratio * floor_error / _scale(floor, ideal))
@@ -122,14 +122,14 @@ def relate(
 
 
 def _scale(floor: float, ideal: Ideal) -> float:
-    """Return what the floor's error is relative to: the mean square for a root of it."""
+    """Return the reference of the floor's error: the mean square if the floor is its root."""
     return floor**2 if ideal == "zero" else floor
 
 
 def half_interval(values: Sequence[float] | Points) -> float:
     r"""Return half the 95% interval of a mean, :math:`t_{0.975,\,n-1}\, s / \sqrt n` (Student).
 
-    Of a single value it is infinite.
+    It is infinite for a single value.
     """
     from scipy.special import stdtrit
 

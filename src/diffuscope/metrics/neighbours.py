@@ -1,21 +1,21 @@
-r"""Do samples lie where data lies, everywhere where it lies, and not on the training points?
+r"""Are samples in the support of the data, do they cover it, and do they copy training points?
 
-With :math:`B_k(z)` the ball around z that reaches to its k-th neighbour in its own cloud, for samples X
-and real points Y (n and m of them):
+With :math:`B_k(z)` the ball around z up to its k-th neighbour in its own cloud, for n samples X and m
+real points Y:
 
-* **precision**, the share of samples in the ball of any real point: samples that look real;
-* **recall**, the share of real points in the ball of any sample: data that the model can make
+* **precision**, the fraction of samples in the ball of any real point: realistic samples;
+* **recall**, the fraction of real points in the ball of any sample: data that the model can generate
   (both Kynkäänniemi et al. 2019, Eq. 1 and 2);
-* **density**, :math:`\frac1{kn} \sum_{x, y} 1[x \in B_k(y)]`: as precision, but an outlier among the real
-  points, whose ball is wide, does not count for much; it may exceed 1;
-* **coverage**, the share of real points with a sample in their ball (both Naeem et al. 2020, Eq. 3, 4).
+* **density**, :math:`\frac1{kn} \sum_{x, y} 1[x \in B_k(y)]`: like precision, but robust to outliers among
+  the real points; it may exceed 1;
+* **coverage**, the fraction of real points with a sample in their ball (both Naeem et al. 2020, Eq. 3, 4).
 
-**Memorisation**: the share of samples that are nearer to a training point than all but a tenth of
-held-out real points are. Of perfect samples it is a tenth, so **a ratio above 1 means copying** and 10 is
-nothing but copies. A share is used rather than a mean distance, in which a few wild samples would hide
-many copies (the reasoning of Meehan et al. 2020, who compare ranks).
+**Memorisation**: the fraction of samples that are nearer to a training point than the nearest tenth of
+held-out points. It is a tenth for perfect samples, so **a ratio above 1 means copying**, and 10 means only
+copies. A fraction is used instead of a mean distance, in which a few outliers would hide many copies (the
+argument of Meehan et al. 2020, who compare ranks).
 
-Up to ten dimensions neighbours come from k-d trees, above by brute force in blocks.
+Nearest neighbours are found by k-d trees in up to ten dimensions, above by brute force in blocks.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = ["Neighbourhoods", "memorisation", "neighbour_distances", "neighbourho
 Counts = NDArray[np.int_]
 
 _TREE_DIMENSIONS = 10
-_TREE_BLOCK = 1000  # balls looked into at once: repeated points may have all points in theirs
+_TREE_BLOCK = 1000  # balls per query: balls of duplicates may contain all points
 _BLOCK_MIB = 64
 
 
 class Neighbourhoods(NamedTuple):
-    """What the balls say, each 0 for the worst; density and no other may exceed 1."""
+    """Precision, recall, density and coverage; 0 is the worst, and only density may exceed 1."""
 
     precision: float
     recall: float
@@ -54,7 +54,7 @@ def neighbourhoods(generated: ArrayLike, real: ArrayLike, k: int = 5) -> Neighbo
     ----------
     generated, real : array_like of shape (n, d) and (m, d)
     k : int
-        Which neighbour a ball reaches to; 5 as in Naeem et al. 2020.
+        Number of the neighbour; 5 as in Naeem et al. 2020.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def neighbourhoods(generated: ArrayLike, real: ArrayLike, k: int = 5) -> Neighbo
 
 
 def _occupancy(centres: Points, radii: Points, points: Points) -> tuple[Counts, Counts]:
-    """Return how many points each ball holds, shape (m,), and in how many balls each point is, (n,)."""
+    """Return the number of points in each ball, shape (m,), and of balls around each point, (n,)."""
     held: list[Counts] = []
     within: Counts = np.zeros(len(points), dtype=np.int_)
     for counts, inside in _balls(centres, radii, points):
@@ -83,7 +83,7 @@ def _occupancy(centres: Points, radii: Points, points: Points) -> tuple[Counts, 
 
 
 def _balls(centres: Points, radii: Points, points: Points) -> Iterator[tuple[Counts, Counts]]:
-    """Yield the two counts of :func:`_occupancy` for some balls at a time."""
+    """Yield the two counts of :func:`_occupancy` for blocks of balls."""
     if centres.shape[1] <= _TREE_DIMENSIONS:
         from scipy.spatial import KDTree
 
@@ -112,7 +112,7 @@ def neighbour_distances(points: Points, cloud: Points, k: int = 1, itself: bool 
     points, cloud : ndarray
     k : int
     itself : bool
-        Whether ``points`` is ``cloud``, where each point is its own nearest and does not count.
+        Whether ``points`` is ``cloud``; each point's distance to itself is then excluded.
     """
     rank = k + 1 if itself else k
     if cloud.shape[1] <= _TREE_DIMENSIONS:
@@ -126,16 +126,16 @@ def neighbour_distances(points: Points, cloud: Points, k: int = 1, itself: bool 
 
 
 def memorisation(generated: ArrayLike, held_out: ArrayLike, training: ArrayLike, share: float = 0.1) -> float:
-    """Return the share of samples that are as near to the training set as few held-out points are.
+    """Return the fraction of samples that are unusually near to the training set.
 
     Parameters
     ----------
     generated, held_out : array_like of shape (n, d) and (m, d)
         Samples, and real points that the model was not trained on.
     training : array_like of shape (l, d)
-        All of what it was trained on: copies of a point that is missing here are not seen.
+        All training points: copies of points that are missing here are not found.
     share : float
-        Of the held-out points, those that count as near; what perfect samples have.
+        Fraction of held-out points that count as near; the value of perfect samples.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def memorisation(generated: ArrayLike, held_out: ArrayLike, training: ArrayLike,
     near = float(np.quantile(neighbour_distances(y, z), share))
     if near == 0:
         raise InputError(
-            "Held-out points lie on points of the training set, so nearness to it says nothing.",
-            "Keep real points out of training, or give data that does not repeat itself.",
+            "Memorisation cannot be measured: too many held-out points are also in the training set.",
+            "Give held-out points that are not in the training set, or data without duplicates.",
         )
     return float((neighbour_distances(x, z) <= near).mean())

@@ -1,6 +1,6 @@
-"""Which metrics are there, and what are all of them for a set of draws?
+"""Which metrics are available, and how are all of them computed for a set of draws?
 
-Metrics that share work (the balls of precision, recall, density and coverage) are measured together.
+Metrics that share computations (precision, recall, density and coverage) are measured together.
 Expensive ones use fewer points, draws and real pairs than cheap ones:
 
 =================================== ============= ===== ==========
@@ -21,9 +21,9 @@ metrics                             points, most  draws real pairs
 ``entropy_gap``                     10,000        all   all
 =================================== ============= ===== ==========
 
-Above four columns, where neighbours take long to find, ``precision`` to ``kl`` use 2,000, 500 and
-2,000 points. From ``frechet_distance`` on they are for features, such as a network makes of images, the last
-two for its probabilities of classes; these are measured only where they are asked for.
+Above four columns, where neighbour searches are slow, ``precision`` to ``kl`` use 2,000, 500 and 2,000
+points. From ``frechet_distance`` on they are for features, such as those of a network for images, and the
+last two for its class probabilities; these are measured only on request.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ _FEW_COLUMNS = 4
 
 @dataclass(frozen=True)
 class Metric:
-    """What a reader of a table must know of a metric.
+    """Description of a metric.
 
     Attributes
     ----------
     name, title : str
-        For files, and for people.
+        Identifier in files, and display name.
     ideal : {"floor", "zero"}
         Whether the ratio of perfect samples is 1 or 0, see :mod:`diffuscope.metrics.measured`.
     better : {"low", "high"}
-        Which way from there is better, or less bad.
+        Whether lower or higher ratios are better.
     needs : {"real", "training", "density", "likelihood"}
         What it takes besides samples and real draws. One that needs the model's own likelihood is not
         measured here: see :func:`~diffuscope.runs.evaluate.evaluate`.
@@ -84,7 +84,7 @@ METRICS: dict[str, Metric] = {
         Metric("wasserstein", "Wasserstein distance", "floor", "low"),
         Metric("energy_distance", "Energy distance", "zero", "low"),
         Metric("mmd", "Maximum mean discrepancy", "zero", "low"),
-        Metric("classifier_accuracy", "Accuracy of a classifier", "floor", "low"),
+        Metric("classifier_accuracy", "Two-sample classifier accuracy", "floor", "low"),
         Metric("precision", "Precision", "floor", "high"),
         Metric("recall", "Recall", "floor", "high"),
         Metric("density", "Density", "floor", "high"),
@@ -96,15 +96,15 @@ METRICS: dict[str, Metric] = {
 }
 
 
-# Of features and of probabilities of classes: of points in the units of data others say more.
+# For features and class probabilities; for points in the units of the data the others are more sensitive.
 FEATURE_METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("frechet_distance", "Fréchet distance", "floor", "low"),
         Metric("frechet_extrapolated", "Fréchet distance, extrapolated", "zero", "low"),
         Metric("kernel_distance", "Kernel distance", "zero", "low"),
-        Metric("class_imbalance", "Imbalance of classes", "floor", "low"),
-        Metric("entropy_gap", "Gap in certainty (nats)", "floor", "low"),
+        Metric("class_imbalance", "Class imbalance", "floor", "low"),
+        Metric("entropy_gap", "Class entropy gap (nats)", "floor", "low"),
     )
 }
 
@@ -112,12 +112,12 @@ _KNOWN = {**METRICS, **FEATURE_METRICS}
 
 
 class Measurements(dict[str, Measured]):
-    """What was measured, by name, in the order of ``METRICS`` and ``FEATURE_METRICS``.
+    """Measured metrics by name, in the order of ``METRICS`` and ``FEATURE_METRICS``.
 
     Attributes
     ----------
     left_out : dict of str to str
-        Why a metric could not be had, a sentence each.
+        Omitted metrics, each with the reason.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Measurements(dict[str, Measured]):
 
 @dataclass(frozen=True)
 class _Facts:
-    """What metrics use besides the two clouds."""
+    """Inputs of metrics besides the two clouds."""
 
     training: Points | None
     log_density: LogDensity | None
@@ -148,12 +148,12 @@ class _Family:
     least: int = 2
 
     def most(self, d: int) -> int:
-        """Return how many points of a cloud are used."""
+        """Return the largest number of points used."""
         return self.points_above if self.points_above and d > _FEW_COLUMNS else self.points
 
 
 def _memorisation(x: Points, y: Points, facts: _Facts) -> tuple[float]:
-    assert facts.training is not None  # a missing one is found before
+    assert facts.training is not None  # checked before
     return (memorisation(x, y, facts.training),)
 
 
@@ -224,19 +224,19 @@ _FAMILIES = (
 
 
 class MetricSuite:
-    """Real draws and what they score against each other, measured once for any number of models.
+    """Real draws with their floors, which are measured once for any number of models.
 
     Parameters
     ----------
     real : sequence of arrays of shape (n, d)
-        Independent draws in units in which all columns count alike.
+        Independent draws, in units in which all columns have equal weight.
     floor_pairs : sequence of pairs of arrays of shape (n, d)
-        Independent real pairs. All clouds are cut to the size of the smallest (and to the most that a
-        metric uses, see the table above), so that the floor is that of equal sizes.
+        Independent real pairs. All clouds are reduced to the size of the smallest (and to the limit of a
+        metric, see the table above), so that values and floors have equal sizes.
     training : ndarray of shape (l, d), optional
-        What the model was trained on; ``real`` and ``floor_pairs`` hold none of it.
+        The training points of the model, disjoint from ``real`` and ``floor_pairs``.
     log_density : callable, optional
-        The truth's, (n, d) to (n,), nats, in the units of the clouds.
+        That of the truth, (n, d) to (n,), nats, in the units of the clouds.
     seed : int
         Of subsamples, directions and folds.
     only : sequence of str, optional
@@ -263,12 +263,12 @@ class MetricSuite:
                 raise unknown_name("metric", name, _KNOWN)
         if not len(real) or not len(floor_pairs):
             raise InputError(
-                f"{len(real)} real draws and {len(floor_pairs)} real pairs are not enough to measure by.",
-                "Give at least one of each; two, for an interval.",
+                f"{len(real)} real draws and {len(floor_pairs)} real pairs are too few for a comparison.",
+                "Give at least one of each, or two for intervals.",
             )
         self.real = [checked_pair(cloud, real[0][:1])[0] for cloud in real]
         self.pairs = [(checked_pair(x, real[0][:1])[0], checked_pair(x, y)[1]) for x, y in floor_pairs]
-        self.wanted = set(METRICS if only is None else only)
+        self.names = set(METRICS if only is None else only)
         self._facts = _Facts(training, log_density, median_distance(*self.pairs[0], seed=seed), seed)
         self._floors: dict[tuple[tuple[str, ...], int], NDArray[np.float64]] = {}
 
@@ -278,29 +278,29 @@ class MetricSuite:
         Parameters
         ----------
         generated : sequence of arrays of shape (n, d)
-            Independent draws; ``generated[i]`` meets ``real[i]``. Two at least, or the intervals are
-            infinite.
+            Independent draws; ``generated[i]`` is compared with ``real[i]``. With a single one the intervals
+            are infinite.
 
         Raises
         ------
         InputError
-            When there is not one for each real draw, or it is empty, of another dimension or not finite.
+            When their number is not that of ``real``, or one is empty, of another dimension or not finite.
         """
         if len(generated) != len(self.real):
             raise InputError(
-                f"{len(generated)} generated draws cannot meet {len(self.real)} real ones.",
-                "Give as many of the one as of the other.",
+                f"Got {len(generated)} generated draws, expected {len(self.real)}: one for each real draw.",
+                "Give equal numbers of generated and real draws.",
             )
         draws = [checked_pair(x, y) for x, y in zip(generated, self.real, strict=True)]
         made = Measurements()
         for family in _FAMILIES:
-            if not self.wanted.isdisjoint(family.names):
+            if not self.names.isdisjoint(family.names):
                 self._add(family, draws, made)
         return made
 
     def _add(self, family: _Family, draws: Sequence[tuple[Points, Points]], made: Measurements) -> None:
-        """Add a family's metrics to ``made``, or say there why they cannot be had."""
-        names = [name for name in family.names if name in self.wanted]
+        """Add the metrics of a family to ``made``, or the reason for omitting them."""
+        names = [name for name in family.names if name in self.names]
         smallest = min(len(cloud) for pair in [*draws, *self.pairs] for cloud in pair)
         n = min(family.most(draws[0][0].shape[1]), smallest)
         why = _missing(family, self._facts, n)
@@ -318,7 +318,7 @@ class MetricSuite:
         for name in names:
             value, floor = values[:, family.names.index(name)], floors[:, family.names.index(name)]
             if not (np.isfinite(value).all() and np.isfinite(floor).all()):
-                made.left_out[name] = "It is infinite: points lie where the true density is 0."
+                made.left_out[name] = "It is infinite: some points have a true density of 0."
                 continue
             try:
                 made[name] = relate(value, floor, _KNOWN[name].ideal)
@@ -337,7 +337,7 @@ def _values(
 
     from threadpoolctl import threadpool_limits
 
-    # What takes long lets go of Python's lock. Threads within these threads would wait for each other.
+    # Long computations release the global interpreter lock. Nested threads would wait for each other.
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.array(list(pool.map(measure, range(len(pairs)))))
 
@@ -346,9 +346,9 @@ def _missing(family: _Family, facts: _Facts, n: int) -> str | None:
     """Return why a family cannot be measured, or None."""
     needs = _KNOWN[family.names[0]].needs
     if needs == "training" and facts.training is None:
-        return "It needs real points that the model was not trained on, beside those that it was."
+        return "It needs both training points and held-out points."
     if needs == "density" and facts.log_density is None:
-        return "It needs the true density, which is not known."
+        return "It needs the true density, which is unknown."
     if n < family.least:
         return f"It needs clouds of at least {family.least} points; there are {n}."
     return None

@@ -1,17 +1,17 @@
-r"""How far must mass be carried to turn one cloud into the other?
+r"""How far must mass be moved to turn one cloud into the other?
 
 Wasserstein-2 distance, over all couplings γ of the two clouds (Peyré and Cuturi 2019, Eq. 2.15):
 
 .. math::  W_2^2(X, Y) = \min_\gamma\; E_{(x, y) \sim \gamma} |x - y|^2
 
-It is exact here, by the network simplex of POT (Bonneel et al. 2011), whose cost grows with the third
-power of the number of points: a subsample. Sliced Wasserstein-2 distance (Bonneel et al. 2015,
-Definition 3), over directions θ on the sphere, whose cost grows with n log n:
+It is computed exactly by the network simplex of POT (Bonneel et al. 2011), at a cost of O(n³), on a
+subsample. Sliced Wasserstein-2 distance (Bonneel et al. 2015, Definition 3), over directions θ on the sphere,
+at a cost of O(n log n):
 
 .. math::  SW_2^2(X, Y) = E_\theta\; W_2^2(\theta^T X, \theta^T Y)
 
-where in one dimension :math:`W_2` pairs sorted values. Both are biased upwards for finite clouds, which
-the floor takes into account.
+where in one dimension :math:`W_2` pairs sorted values. Both are biased upwards for finite clouds, for which
+the floor accounts.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ def wasserstein(x: ArrayLike, y: ArrayLike, most_points: int = 1000, seed: int =
     ----------
     x, y : array_like of shape (n, d) and (m, d)
     most_points : int
-        Points of each that are used, drawn without replacement; 1,000 take about 0.1 s, 2,000 five times
-        that.
+        Points used of each, drawn without replacement; 1,000 take about 0.1 s, 2,000 five times as long.
     seed : int
         Of the subsamples.
 

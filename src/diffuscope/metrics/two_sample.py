@@ -1,4 +1,4 @@
-r"""Could chance alone have made two clouds so different? Two-sample statistics.
+r"""Do two clouds differ by more than chance? Two-sample statistics.
 
 Energy distance (Székely and Rizzo 2013, Eq. 2.1) and squared maximum mean discrepancy (Gretton et al.
 2012, Eq. 3), with independent copies X' and Y':
@@ -7,8 +7,8 @@ Energy distance (Székely and Rizzo 2013, Eq. 2.1) and squared maximum mean disc
 
 .. math::  M(X, Y) = E k(X, X') + E k(Y, Y') - 2 E k(X, Y)
 
-Both are 0 where the laws agree and positive elsewhere. They are estimated without bias, by means over
-pairs of *different* points; so of equal laws half of the estimates, or so, are negative.
+Both are 0 for equal distributions and positive otherwise. The estimates, means over pairs of *different*
+points, are unbiased, so for equal distributions about half of them are negative.
 
 The energy distance is computed by sorting: for v in R^d :math:`|v| = c_d E_\theta |\theta^T v|` over
 directions θ, with :math:`c_d = \sqrt\pi\, \Gamma(\frac{d+1}2) / \Gamma(\frac d2)`, hence
@@ -16,12 +16,12 @@ directions θ, with :math:`c_d = \sqrt\pi\, \Gamma(\frac{d+1}2) / \Gamma(\frac d
 :math:`\sum_{i<j} |x_i - x_j| = \sum_i (2i - n + 1) x_{(i)}`, i from 0.
 
 The discrepancy's kernel is the mean of five Gaussians, of bandwidths 2, 1, 1/2, 1/4, 1/8 times a median
-distance. The estimate is the mean over blocks of B points (Zaremba et al. 2013, Eq. 4): of equal laws its
-standard deviation is that of a full statistic on :math:`\sqrt{nB}` points at the same cost, of different
-laws it is smaller, for all points take part.
+distance. The estimate is the mean over blocks of B points (Zaremba et al. 2013, Eq. 4). For equal
+distributions its standard deviation is that of a full statistic on :math:`\sqrt{nB}` points, at equal cost;
+for different ones it is smaller, since all points are used.
 
-Classifier two-sample test (Lopez-Paz and Oquab 2017, Section 3): a classifier that tells the clouds apart
-on points that it has not seen shows that they differ, and its accuracy says how plainly; 1/2 is chance.
+Classifier two-sample test (Lopez-Paz and Oquab 2017, Section 3): two clouds differ if a classifier can
+distinguish them on unseen points. Its accuracy measures the difference; 1/2 is chance.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float | None = None, block: int =
     x, y : array_like of shape (n, d) and (m, d)
     bandwidth : float, optional
         The middle scale of the kernel, in the units of the clouds; the median distance of the two clouds
-        by default. Clouds to be compared with each other need a common one. It is without bias where the
+        by default. Results are comparable for a common bandwidth only. The estimate is unbiased if the
         bandwidth does not depend on the clouds.
     block : int
         Points of the smaller cloud in a block; time and memory of a block grow with its square.
@@ -131,7 +131,7 @@ def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float | None = None, block: int =
 def _mmd_of_block(x: Points, y: Points) -> float:
     """Return the U-statistic (Gretton et al. 2012, Eq. 3) of clouds in units of the largest bandwidth."""
     n, m = len(x), len(y)
-    within = (_kernel_sum(x, x) - n) / (n * (n - 1))  # less the pairs of a point with itself
+    within = (_kernel_sum(x, x) - n) / (n * (n - 1))  # without the pairs of a point with itself
     beyond = (_kernel_sum(y, y) - m) / (m * (m - 1))
     return within + beyond - 2 * _kernel_sum(x, y) / (n * m)
 
@@ -149,16 +149,16 @@ def _kernel_sum(x: Points, y: Points) -> float:
 
 
 class TwoSampleTest(NamedTuple):
-    """How well a classifier tells two clouds apart.
+    """Result of a classifier two-sample test.
 
     Attributes
     ----------
     accuracy : float
-        Share of points whose cloud it guesses, none of them seen before.
+        Fraction of unseen points that are classified correctly.
     low, high : float
         95% interval of the accuracy (Wilson).
     p_value : float
-        How probable as many right guesses are by chance, one-sided.
+        One-sided, against guessing.
     """
 
     accuracy: float
@@ -168,16 +168,16 @@ class TwoSampleTest(NamedTuple):
 
 
 def classifier_two_sample(x: ArrayLike, y: ArrayLike, seed: int = 0) -> TwoSampleTest:
-    """Test with gradient-boosted trees, cross-fitted, whether two clouds have the same law.
+    """Test with cross-fitted gradient-boosted trees whether two clouds have the same distribution.
 
-    Trees fitted to one half judge the other, and the other way round. The two halves' guesses depend on
-    each other, so that interval and p-value count one half of the points only: guesses on one half vary
-    as a binomial, and the mean of both no more than that.
+    Trees fitted to each half classify the other half. The predictions on the two halves are dependent, so
+    interval and p-value count one half of the points only: the errors on one half are binomial, and the
+    mean of both varies no more.
 
     Parameters
     ----------
     x, y : array_like of shape (n, d) and (m, d)
-        The larger one is cut to the size of the smaller, so that chance is 1/2.
+        The larger one is reduced to the size of the smaller, so that chance is 1/2.
     seed : int
         Of the subsample and the folds.
 

@@ -1,4 +1,4 @@
-"""The networks: maps from (x, condition) to the shape of x, which know nothing of schedules."""
+"""The networks: maps from (x, condition) to the shape of x, independent of the schedule."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The U-Net of "The Annotated Diffusion Model" (Rogge & Rasul 2022), which the tutorial points to.
+"""The U-Net of "The Annotated Diffusion Model" (Rogge & Rasul 2022), which the tutorial refers to.
 
-Two ConvNeXt blocks and linear attention at each size, softmax attention in the middle, one way across at each
-size but the largest. It is kept as it was, to be compared with: what it does not know (zeros at the start,
-ways across for every block, classes) is in :mod:`diffuscope.networks.unet`.
+Two ConvNeXt blocks and linear attention at each resolution, softmax attention in the middle, one skip
+connection at each resolution but the highest. It is kept unchanged as a baseline; zero initialisation, skip
+connections for every block and class conditioning are in :mod:`diffuscope.networks.unet`.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ _HEADS, _HEAD_WIDTH = 4, 32
 
 
 class AnnotatedUNet(nn.Module):
-    """ConvNeXt blocks with linear attention, told of the time.
+    """ConvNeXt blocks with linear attention, conditioned on the time.
 
-    With the settings that stand here, on images of 1 × 28 × 28, it has 2,996,315 parameters.
+    With its default settings and images of 1 × 28 × 28, it has 2,996,315 parameters.
 
     Parameters
     ----------
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        It knows none: 0.
+        Must be 0: class conditioning is not supported.
     width : int
         "dim"; the first convolution has two thirds of it.
     multipliers : sequence of int
-        Channels at each size, in widths.
+        Channels at each resolution, as multiples of ``width``.
     conditioning : {"time", "log_snr"}
 
     Attributes
     ----------
     per_example : bool
-        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
 
     Raises
     ------
     InputError
-        When it is to be conditioned on classes, or channels do not fit.
+        When ``classes`` is not 0, or the channels are not valid.
     """
 
     per_example = True
@@ -66,7 +66,7 @@ class AnnotatedUNet(nn.Module):
         super().__init__()
         if classes:
             raise InputError(
-                "The annotated diffusion model's network cannot be conditioned on classes.",
+                'The network "annotated_unet" does not support class conditioning.',
                 'Set data.labels = false, or choose network.name = "unet".',
             )
         check_channels([width * multiplier for multiplier in multipliers])
@@ -111,7 +111,7 @@ class AnnotatedUNet(nn.Module):
 
 
 class _Level(nn.Module):
-    """Two blocks and linear attention at one size."""
+    """Two blocks and linear attention at one resolution."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
         super().__init__()

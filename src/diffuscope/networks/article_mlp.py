@@ -1,4 +1,4 @@
-r"""The article's "small U-Net": three hidden layers, each told the step by a table of its own.
+r"""The article's "small U-Net": three hidden layers, each with its own embedding of the step.
 
 .. math::  h_{i+1} = \mathrm{relu}(W_i h_i + b_i + E_i[t]), \qquad F = W_3 h_3 + b_3
 """
@@ -13,7 +13,7 @@ __all__ = ["ArticleMLP"]
 
 
 class ArticleMLP(nn.Module):
-    """The article's network; modules and parameters bear its names, so its state dicts load.
+    """The article's network; modules and parameters have its names, so its state dicts load.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-r"""What are networks of images built of? Blocks that know the noise level, attention, changes of size.
+r"""What are image networks built of? Blocks conditioned on the noise level, attention, resampling.
 
-All maps keep the shape (n, channels, height, width) but for what their names say.
+All modules map (n, channels, height, width); resampling changes height and width.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LEAST_GROUP = 8  # channels
 
 
 def groups_for(channels: int) -> int:
-    """Return how many groups so many channels are normalised in: at most 32, of at least 8 channels."""
+    """Return the number of groups for group norm: at most 32, of at least 8 channels each."""
     groups = max(1, min(_MOST_GROUPS, channels // _LEAST_GROUP))
     while channels % groups:
         groups -= 1
@@ -41,14 +41,14 @@ def groups_for(channels: int) -> int:
 
 
 def zeroed(layer: nn.Module) -> nn.Module:
-    """Return a layer with zeros for weights: what it is part of begins as if it were not there."""
+    """Return the layer with all weights set to zero, so that its residual branch starts as zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
 
 
 class ResNetBlock(nn.Module):
-    r"""Two convolutions beside a straight path, the second told of the level by scale and shift.
+    r"""Residual block of two convolutions, the second conditioned on the level by scale and shift.
 
     .. math::
         h = W_1\, \mathrm{silu}(\mathrm{norm}(x)), \qquad
@@ -64,7 +64,7 @@ class ResNetBlock(nn.Module):
     embedding : int
         Width of e.
     dropout : float
-        Share of the values before :math:`W_2` that are set to 0 in training.
+        Dropout probability before :math:`W_2`.
     """
 
     def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float = 0.0) -> None:
@@ -86,9 +86,9 @@ class ResNetBlock(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    r"""A wide depthwise convolution and two others, as the annotated diffusion model has them.
+    r"""A wide depthwise convolution and two others, as in the annotated diffusion model.
 
-    After Liu et al. (2022), with 3 × 3 convolutions in the place of the 1 × 1 ones: depthwise 7 × 7, the
+    After Liu et al. (2022), with 3 × 3 convolutions instead of 1 × 1: depthwise 7 × 7, the
     embedding added to every channel, norm, 3 × 3 to ``factor`` times as many channels, GELU, norm, 3 × 3
     back.
 
@@ -127,15 +127,15 @@ class ConvNeXtBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Softmax attention among all places of an image, beside a straight path.
+    """Softmax attention among all positions of an image, with a residual connection.
 
     Parameters
     ----------
     channels, heads, head_width : int
     groups : int
-        In which the input is normalised.
+        Of the group norm of the input.
     zero : bool
-        Whether it begins as the straight path alone.
+        Whether the output layer starts as zero.
     """
 
     def __init__(self, channels: int, heads: int, head_width: int, groups: int, zero: bool = True) -> None:
@@ -154,7 +154,7 @@ class SelfAttention(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    r"""Attention whose cost grows with the number of places, not its square (Shen et al. 2021).
+    r"""Attention whose cost is linear in the number of positions (Shen et al. 2021).
 
     .. math::  y = (\mathrm{softmax}_{places}(k)^T v)^T \,\mathrm{softmax}_{channels}(q) / \sqrt{width}
 
@@ -181,7 +181,7 @@ class LinearAttention(nn.Module):
 
 
 def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Part (n, 3 * heads * width, h, w) into three of shape (n, heads, places, width)."""
+    """Split (n, 3 * heads * width, h, w) into three of shape (n, heads, positions, width)."""
     n, channels, height, width = qkv.shape
     parts = qkv.reshape(n, 3, heads, channels // (3 * heads), height * width).transpose(-1, -2)
     q, k, v = parts.unbind(1)
@@ -189,14 +189,14 @@ def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class StridedDown(nn.Conv2d):
-    """Half the height and width by a convolution of stride 2."""
+    """Halve height and width by a convolution of stride 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, stride=2, padding=1)
 
 
 class StridedUp(nn.Module):
-    """Twice the height and width by repetition, then a convolution (Odena et al. 2016)."""
+    """Double height and width by nearest-neighbour upsampling, then a convolution (Odena et al. 2016)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class StridedUp(nn.Module):
 
 
 class PixelDown(nn.Module):
-    """Half the height and width by folding squares of 2 × 2 into channels, then a 1 × 1 convolution."""
+    """Halve height and width by pixel unshuffle, then a 1 × 1 convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -220,12 +220,12 @@ class PixelDown(nn.Module):
 
 
 class PixelUp(nn.Module):
-    """Twice the height and width by a 1 × 1 convolution, then unfolding channels (Shi et al. 2016)."""
+    """Double height and width by a 1 × 1 convolution, then pixel shuffle (Shi et al. 2016)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, 4 * outputs, 1)
-        with torch.no_grad():  # the four of a square begin alike: no checkerboard
+        with torch.no_grad():  # the four pixels of a square start equal: no checkerboard
             for parameter in self.conv.parameters():
                 parameter.copy_(parameter[::4].repeat_interleave(4, dim=0))
 

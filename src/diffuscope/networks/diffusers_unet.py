@@ -1,7 +1,7 @@
-"""The U-Net of Hugging Face diffusers, ``UNet2DModel``, so that its weights run here and ours there.
+"""The U-Net of Hugging Face diffusers, ``UNet2DModel``, for models to import and to export.
 
-It is that package's own network, made when it is asked for; only its settings are checked here. Their names
-are those of its ``config.json``; what that file may say besides maps onto nothing here.
+The network is that of the package, imported only when it is used; its settings are checked here. They have
+the names of its ``config.json``; other keys of that file are not supported.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _Up = Literal["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]
 
 
 class DiffusersUNet(nn.Module):
-    """``diffusers.UNet2DModel``, told of the time and, where there are classes, of the class.
+    """``diffusers.UNet2DModel``, conditioned on the time and, if there are classes, on the class.
 
     Parameters
     ----------
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        Classes that it can be conditioned on; one row more of ``num_class_embeds`` means any of them. 0:
-        none.
+        Number of classes; 0: unconditional. ``num_class_embeds`` has one row more, for the null class.
     conditioning : {"time"}
-        It counts steps, from 0.
+        The step, from 0.
     **settings
-        Those of ``UNet2DModel``, under its names.
+        Those of ``UNet2DModel``, with its names.
 
     Attributes
     ----------
     per_example : bool
-        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
 
     Raises
     ------
     InputError
-        When diffusers is not installed, settings do not go together, or its strides do not divide the sides.
+        When diffusers is not installed, the settings are not valid, or the image size is not a multiple of
+        the total stride.
     """
 
     per_example = True
@@ -93,12 +93,13 @@ class DiffusersUNet(nn.Module):
         if shape[1] % stride or shape[2] % stride:
             raise InputError(
                 f"Images of {shape[1]} × {shape[2]} cannot be halved {len(block_out_channels) - 1} times.",
-                "Give fewer block_out_channels, or images whose sides are multiples of "
-                f"{stride}; the network 'unet' takes any.",
+                f"Give fewer block_out_channels, or images whose height and width are multiples of {stride}; "
+                "the network 'unet' accepts any size.",
             )
         if time_embedding_type == "learned" and num_train_timesteps is None:
             raise InputError(
-                "Learned times are a table.", "Say how many steps there are: num_train_timesteps."
+                "time_embedding_type = 'learned' needs the number of steps.",
+                "Set num_train_timesteps to the T of the schedule.",
             )
         attended = [
             channels
@@ -107,15 +108,15 @@ class DiffusersUNet(nn.Module):
         ] + [block_out_channels[-1]] * add_attention
         if attention_head_dim is not None and attended and min(attended) < attention_head_dim:
             raise InputError(
-                f"attention_head_dim = {attention_head_dim} is more than {min(attended)} channels.",
-                "Choose one that divides the channels.",
+                f"attention_head_dim = {attention_head_dim} is larger than the {min(attended)} channels.",
+                "Choose a divisor of the channels.",
             )
         try:
             from diffusers.models.unets.unet_2d import UNet2DModel
         except ImportError as error:
             raise InputError(
-                "The network 'diffusers_unet' is one of diffusers, which is not installed.",
-                "pip install 'diffuscope[diffusers]'",
+                "The network 'diffusers_unet' needs the package diffusers, which is not installed.",
+                "Install it: pip install 'diffuscope[diffusers]'",
             ) from error
         try:
             self.model: nn.Module = UNet2DModel(
@@ -127,14 +128,14 @@ class DiffusersUNet(nn.Module):
             )
         except (ValueError, TypeError, ZeroDivisionError) as error:
             raise InputError(
-                f"diffusers makes no UNet2DModel of these settings: {error}",
+                f"These settings are not valid for diffusers' UNet2DModel: {error}",
                 "Channels must be multiples of norm_num_groups and of attention_head_dim, and there must be "
                 "as many down_block_types and up_block_types as block_out_channels.",
             ) from error
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
-        """Map images (n, c, h, w) at times (n,), of classes (n,) or any, to the same shape."""
+        """Map images (n, c, h, w) at times (n,), with labels (n,) or without, to the same shape."""
         if self.classes and label is None:
             label = condition.new_full((len(x),), self.classes).long()
-        (answer,) = self.model(x, condition, label, return_dict=False)
-        return answer  # type: ignore[no-any-return]
+        (output,) = self.model(x, condition, label, return_dict=False)
+        return output  # type: ignore[no-any-return]

@@ -1,11 +1,11 @@
-r"""A diffusion transformer: patches of an image as words, told of level and class by adaLN-zero.
+r"""A diffusion transformer: image patches as tokens, conditioned on level and class by adaLN-zero.
 
 .. math::
     h &\leftarrow h + g_1(e) \odot \mathrm{attention}\bigl((1 + a_1(e))\, \mathrm{norm}(h) + b_1(e)\bigr) \\
     h &\leftarrow h + g_2(e) \odot \mathrm{MLP}\bigl((1 + a_2(e))\, \mathrm{norm}(h) + b_2(e)\bigr)
 
-The gates g are zero at the start, so that every block begins as the identity (Peebles & Xie 2023, section 3).
-Patches know their place by fixed sines and cosines in two dimensions.
+The gates g are zero at the start, so that every block starts as the identity (Peebles & Xie 2023, section 3).
+Positions are encoded by fixed two-dimensional sines and cosines.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ __all__ = ["DiT"]
 
 
 class DiT(nn.Module):
-    """A small diffusion transformer. Images whose sides patches do not divide are padded inside.
+    """A small diffusion transformer. Images are padded internally to whole patches.
 
     Parameters
     ----------
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        Classes that it can be conditioned on; 0: none.
+        Number of classes; 0: unconditional.
     width : int
-        Of a patch's vector; a multiple of 4 and of ``heads``.
+        Width of a token; a multiple of 4 and of ``heads``.
     depth, heads : int
-        Blocks, and heads of attention in each.
+        Blocks, and attention heads in each.
     patch : int
         Height and width of a patch.
     embedding : int
         Width of the embedding of level and class; 0: ``width``.
     dropout : float
     conditioning : {"log_snr", "time"}
-        What stands for the noise level.
+        How the noise level is given.
 
     Attributes
     ----------
     per_example : bool
-        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
 
     Raises
     ------
     InputError
-        When heads do not divide the width.
+        When the width is not a multiple of 4 and of ``heads``.
     """
 
     per_example = True
@@ -75,7 +75,7 @@ class DiT(nn.Module):
         super().__init__()
         if width % heads or width % 4:
             raise InputError(
-                f"{heads} heads do not share a width of {width}, or it is no multiple of 4.",
+                f"width = {width} must be a multiple of 4 and of heads = {heads}.",
                 f"Choose heads = 4 and width = {max(8, width // 4 * 4)}.",
             )
         self.conditioning, self.classes, self.patch = conditioning, classes, patch
@@ -93,7 +93,7 @@ class DiT(nn.Module):
         self.output = zeroed(nn.Linear(width, channels * patch**2))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
-        """Map images (n, c, h, w) at levels (n,), of classes (n,) or any, to the same shape."""
+        """Map images (n, c, h, w) at levels (n,), with labels (n,) or without, to the same shape."""
         e = self.embedding(condition, label)
         patches = pixel_unshuffle(self.padded(x), self.patch)
         h = self.input(patches.flatten(2).transpose(1, 2)) + self.places
@@ -105,7 +105,7 @@ class DiT(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention and a perceptron of four times the width, each behind a gate."""
+    """Attention and an MLP of four times the width, each with a gate."""
 
     def __init__(self, width: int, heads: int, embedding: int, dropout: float) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _Block(nn.Module):
         )
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        """Map patches (n, places, width), told of (n or 1, embedding)."""
+        """Map tokens (n, positions, width), conditioned on (n or 1, embedding)."""
         a_1, b_1, g_1, a_2, b_2, g_2 = self.modulation(e)[:, None].chunk(6, dim=2)
         h = h + g_1 * self._attention(self.norm(h) * (1 + a_1) + b_1)
         return h + g_2 * self.mlp(self.norm(h) * (1 + a_2) + b_2)  # type: ignore[no-any-return]
@@ -133,6 +133,6 @@ class _Block(nn.Module):
 
 def _places(height: int, width: int, features: int) -> Tensor:
     """Return sines and cosines of rows and columns, (1, height * width, features)."""
-    shown = Sinusoids(features // 2)
+    encode = Sinusoids(features // 2)
     down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.cat([shown(down.flatten()), shown(across.flatten())], dim=1)[None]
+    return torch.cat([encode(down.flatten()), encode(across.flatten())], dim=1)[None]

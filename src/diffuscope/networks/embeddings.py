@@ -1,4 +1,4 @@
-r"""How are numbers shown to a network? As waves: :math:`[\cos(2\pi F c), \sin(2\pi F c)]`."""
+r"""How are numbers embedded for a network? As Fourier features, :math:`[\cos(2\pi F c), \sin(2\pi F c)]`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["FourierFeatures", "Sinusoids", "shared"]
 
 
 def shared(condition: Tensor) -> Tensor:
-    """Return the one entry of a condition (n,) that was expanded from it, else the condition itself.
+    """Return the single entry of a condition (n,) that was expanded from one, else the condition itself.
 
-    In sampling all points are at one level: what is made of it need not be made n times.
+    In sampling all points are at one level, which then needs to be embedded only once.
     """
     return condition[:1] if condition.stride(0) == 0 else condition
 
@@ -24,11 +24,11 @@ class FourierFeatures(nn.Module):
     Parameters
     ----------
     n_frequencies : int
-        Features come in pairs; 0 gives none.
+        Number of frequencies, each with a cosine and a sine; 0: no features.
     std : float
-        Spread of the frequencies: the larger, the finer the differences that can be told.
+        Standard deviation of the frequencies; a larger one resolves finer differences.
     dimension : int
-        Coordinates of what is shown.
+        Dimension of the input.
     """
 
     frequencies: Tensor
@@ -46,8 +46,8 @@ class FourierFeatures(nn.Module):
 class Sinusoids(nn.Module):
     r"""Sines and cosines at fixed angular frequencies, evenly spaced in their logarithm.
 
-    Frequencies from 1 to 1/10000 are the positions of Vaswani et al. (2017, section 3.5), as Ho et al. (2020)
-    show the time.
+    Frequencies from 1 to 1/10000 are the positional encoding of Vaswani et al. (2017, section 3.5), which Ho
+    et al. (2020) use for the time.
 
     Parameters
     ----------

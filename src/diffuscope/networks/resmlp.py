@@ -1,6 +1,6 @@
-r"""A residual perceptron for points and tables of any dimension.
+r"""A residual MLP for points and tables of any dimension.
 
-Both inputs are shown as waves too: the point along random directions B, the noise level at random
+Both inputs have Fourier features: the point along random directions B, the noise level at random
 frequencies f. The level scales and shifts the first layer.
 
 .. math::
@@ -8,7 +8,7 @@ frequencies f. The level scales and shifts the first layer.
     h_0 &= (1 + a)\, W_{in} [x, \cos(Bx), \sin(Bx)] + b \\
     h_{i+1} &= h_i + W_i\, \mathrm{silu}(h_i), \qquad F = W_{out}\, \mathrm{silu}(h_{depth})
 
-The output layer is zero at the start, so that an untrained model is its preconditioning.
+The output layer is zero at the start, so that the untrained denoiser is c_skip x_t.
 """
 
 from __future__ import annotations
@@ -40,17 +40,16 @@ class ResMLP(nn.Module):
     depth : int
         Residual layers.
     n_directions : int
-        Random directions along which the point is shown as waves; 0: none.
+        Random directions of the point's Fourier features; 0: none.
     direction_std : float
-        Spread of the directions, in radians per unit of the network's input: the larger, the finer
-        the structure that is learned early.
+        Standard deviation of the directions, in radians per unit of the network's input; with a larger one
+        fine structure is learned earlier.
     n_frequencies : int
         Frequencies of the noise level's embedding.
     flags : int
-        Further inputs behind the point's coordinates, not shown as waves.
+        Further inputs after the point's coordinates, without Fourier features.
     dropout : float
-        Share of units set to 0 at random before a layer adds its answer and before the output, in training.
-        Against learning few rows by heart.
+        Dropout probability in each residual layer and before the output; against memorising small data sets.
     """
 
     conditioning = "log_snr"

@@ -1,4 +1,4 @@
-r"""The U-Net of the DDPM lineage: down to few places and up again, with ways across at every size.
+r"""The U-Net of the DDPM lineage: downsampling and upsampling, with skip connections at every resolution.
 
 .. code-block:: text
 
@@ -7,9 +7,9 @@ r"""The U-Net of the DDPM lineage: down to few places and up again, with ways ac
                         └ down, blocks ────→ blocks, up ┘
                              └ block, attention, block ┘
 
-Ho et al. (2020, appendix B), with what has been learned since: scale and shift by the embedding, zeros where
-a path begins (Dhariwal & Nichol 2021), pixels folded into channels before the first convolution, which costs
-little of the picture and saves most of the work.
+Ho et al. (2020, appendix B), with later improvements: scale and shift by the embedding, zero initialisation
+of residual branches (Dhariwal & Nichol 2021), and pixels folded into channels before the first convolution,
+which saves most of the computation at little cost in quality.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ _BLOCKS: dict[str, type[ResNetBlock | ConvNeXtBlock]] = {"resnet": ResNetBlock, 
 
 
 class ImageEmbedding(nn.Module):
-    """What a network of images is told: the noise level, and the class, as one vector.
+    """The conditioning of an image network: noise level and class as one vector.
 
     Parameters
     ----------
     width : int
         Of the vector.
     classes : int
-        0: unconditional. The class of this number is "any".
+        0: unconditional. This number itself is the null class.
     conditioning : {"log_snr", "time"}
-        What the level is given as.
+        How the noise level is given.
     """
 
     def __init__(self, width: int, classes: int, conditioning: Conditioning) -> None:
         super().__init__()
         self.classes, self.is_log_snr = classes, conditioning == "log_snr"
         features = 2 * max(8, width // 8)
-        # log_snr / 8 lies in ±2.5, and what differs by a tenth of it is to be told apart.
+        # log_snr / 8 lies in ±2.5; differences of a tenth must be resolved.
         self.level = Sinusoids(features, 64.0, 0.25) if self.is_log_snr else Sinusoids(features)
         self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(classes + 1, width) if classes else None
@@ -80,13 +80,13 @@ class ImageEmbedding(nn.Module):
         c = shared(condition).float()
         e: Tensor = self.layers(self.level(c / 8 if self.is_log_snr else c))
         if self.label is not None:
-            everyone = torch.full((1,), self.classes, device=condition.device) if label is None else label
-            e = e + self.label(everyone)
+            null = torch.full((1,), self.classes, device=condition.device) if label is None else label
+            e = e + self.label(null)
         return silu(e)
 
 
 class Padded:
-    """Images with as many pixels around that their sides are multiples of a number.
+    """Zero padding of images to a height and width that are multiples of a number.
 
     Parameters
     ----------
@@ -96,72 +96,71 @@ class Padded:
     Raises
     ------
     InputError
-        When nearly all would be padding: the number is above 64 and above both sides.
+        When the number is above 64, above the height and above the width.
     """
 
     def __init__(self, height: int, width: int, multiple: int) -> None:
         most = max(_LARGEST_STRIDE, height, width)
         if multiple > most:
             raise InputError(
-                f"Images of {height} × {width} cannot be made {multiple:,} times smaller.",
-                f"Give fewer multipliers or a smaller patch: {most} times at most.",
+                f"Images of {height} × {width} cannot be downsampled by a factor of {multiple:,}.",
+                f"Give fewer multipliers or a smaller patch; the factor may be at most {most}.",
             )
         down, across = (-height) % multiple, (-width) % multiple
         self.sides = (across // 2, across - across // 2, down // 2, down - down // 2)
         self.height, self.width = height + down, width + across
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return images (n, c, h, w) with zeros around."""
+        """Return images (n, c, h, w) with zero padding."""
         return pad(x, self.sides) if any(self.sides) else x
 
     def back(self, x: Tensor) -> Tensor:
-        """Return the inner part again."""
+        """Remove the padding."""
         left, right, top, bottom = self.sides
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
 class UNet(nn.Module):
-    """A U-Net. Sides that its strides do not divide are padded inside.
+    """A U-Net. Images are padded internally to a multiple of its total stride.
 
     Parameters
     ----------
     shape : tuple of int
         (channels, height, width) of the images.
     classes : int
-        Classes that it can be conditioned on; 0: none.
+        Number of classes; 0: unconditional.
     width : int
-        Channels at the largest size.
+        Channels at the highest resolution.
     multipliers : sequence of int
-        Channels at each size, in widths; each size has half the height and width of the one before.
+        Channels at each resolution, as multiples of ``width``; each halves height and width.
     blocks : int
-        At each size on the way down; one more on the way up.
+        Blocks at each resolution of the down path; the up path has one more.
     block : {"resnet", "convnext"}
     attention : sequence of int
-        Heights at which there is attention after each block. In the middle there always is.
+        Heights at which attention follows each block. The middle always has attention.
     linear_attention : sequence of int
-        Heights at which there is linear attention after each block.
+        Heights at which linear attention follows each block.
     head_width : int
-        Channels of a head of attention.
+        Channels of an attention head.
     patch : int
-        Squares of so many pixels a side are folded into channels: 2 makes it four times as fast.
+        Side of the squares of pixels folded into channels; 2 makes it four times as fast.
     resampling : {"strided", "pixel"}
-        How sizes change: by convolutions of stride 2 and repetition, or by folding pixels into channels and
-        back.
+        By convolutions of stride 2 and nearest-neighbour upsampling, or by pixel unshuffle and shuffle.
     embedding : int
         Width of the embedding of level and class; 0: four times ``width``.
     dropout : float
     conditioning : {"log_snr", "time"}
-        What stands for the noise level.
+        How the noise level is given.
 
     Attributes
     ----------
     per_example : bool
-        Nothing that it says of one image depends on another: parts of a batch can be looked at side by side.
+        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
 
     Raises
     ------
     InputError
-        When there is no image of a height at which attention is asked for, or channels do not fit.
+        When no resolution has a height of ``attention``, or the channels are not valid.
     """
 
     per_example = True
@@ -238,7 +237,7 @@ class UNet(nn.Module):
         self.output = zeroed(nn.Conv2d(last, channels * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
-        """Map images (n, c, h, w) at levels (n,), of classes (n,) or any, to the same shape."""
+        """Map images (n, c, h, w) at levels (n,), with labels (n,) or without, to the same shape."""
         e = self.embedding(condition, label)
         h = self.input(pixel_unshuffle(self.padded(x), self.patch))
         kept = [h]
@@ -260,7 +259,7 @@ class UNet(nn.Module):
 
 
 class _Steps(nn.Module):
-    """A block, and what follows it that needs no embedding."""
+    """A block, followed by layers without embedding."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -280,7 +279,7 @@ def _attention(
 
 
 def check_channels(widths: Sequence[int]) -> None:
-    """Refuse a U-Net without any size, or with so many channels that no memory holds it.
+    """Check that a U-Net has a resolution, and not too many channels for memory.
 
     Raises
     ------
@@ -288,7 +287,7 @@ def check_channels(widths: Sequence[int]) -> None:
     """
     if not widths or max(widths) > _MOST_CHANNELS:
         raise InputError(
-            f"A U-Net with channels {list(widths)} cannot be made.",
+            f"The channels {list(widths)} are not valid for a U-Net.",
             f"Give one multiplier or more, and at most {_MOST_CHANNELS:,} channels.",
         )
 
@@ -303,18 +302,18 @@ def _check(
     for height in (*attention, *linear_attention):
         if height not in heights:
             raise InputError(
-                f"No images in this U-Net are {height} high, where attention is asked for.",
+                f"attention at height {height} is not possible: no resolution of this U-Net has that height.",
                 f"Its heights are {', '.join(map(str, heights))}.",
             )
-    asked = {*attention, *linear_attention, heights[-1]}
-    heads = [own for own, height in zip(widths, heights, strict=True) if height in asked]
+    attended = {*attention, *linear_attention, heights[-1]}
+    heads = [own for own, height in zip(widths, heights, strict=True) if height in attended]
     if any(own > head_width and own % head_width for own in heads):
         raise InputError(
-            f"Heads of {head_width} channels do not divide {', '.join(map(str, heads))} channels.",
+            f"head_width = {head_width} does not divide the channels {', '.join(map(str, heads))}.",
             f"Choose head_width = {_divisor(math.gcd(*heads))}, or another width.",
         )
 
 
 def _divisor(number: int) -> int:
-    """Return the largest divisor that a head may be wide."""
+    """Return the largest divisor that is a valid width of a head."""
     return max(d for d in range(1, _WIDEST_HEAD + 1) if number % d == 0)

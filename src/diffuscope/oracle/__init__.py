@@ -1,9 +1,9 @@
-"""What would a perfect model say? Exact denoisers, scores and densities of laws that are known.
+"""What does a perfect model predict? Exact denoisers, scores and densities of known distributions.
 
-Under x_t = α x_0 + σ ε a law of x_0 has one perfect denoiser, E[x_0 | x_t], and one density at every
-level. An oracle computes both for a Gaussian mixture, uniform boxes, a curve under Gaussian noise or a
-finite training set, hence for every built-in point set. It takes a learned denoiser's place in
-every sampler, plot and metric: ``oracle(x_t, level)``.
+Under x_t = α x_0 + σ ε a distribution of x_0 has one optimal denoiser, E[x_0 | x_t], and one density at every
+level. An oracle computes both for a Gaussian mixture, uniform boxes, a curve with Gaussian noise or a finite
+training set, and so for every built-in point set. It can replace a learned denoiser in every sampler, plot
+and metric: ``oracle(x_t, level)``.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-r"""What does every oracle offer, whatever law it knows?
+r"""What is common to all oracles?
 
-From the posterior mean :math:`\hat x_0 = E[x_0 \mid x_t]` follow, as for a learned denoiser,
+As for a learned denoiser, all other estimates follow from the posterior mean
+:math:`\hat x_0 = E[x_0 \mid x_t]`:
 
 .. math::
     \hat\epsilon = \frac{x_t - \alpha \hat x_0}{\sigma}, \qquad
     \nabla \log q(x_t) = -\frac{\hat\epsilon}{\sigma}, \qquad
     v = \alpha \hat\epsilon - \sigma \hat x_0.
 
-A law gives its posterior mean and its log-density for a block of points; levels, types, shapes and
-memory are looked after here.
+A subclass computes posterior mean and log-density for a block of points; levels, types, shapes and memory
+are handled here.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from diffuscope.errors import InputError
 
 __all__ = ["BLOCK", "Entropy", "Extent", "Oracle", "as_double"]
 
-# Numbers in a block of intermediate results: half a megabyte, which stays in a core's cache.
+# Numbers in a block of intermediate results: half a megabyte, which fits into a core's cache.
 BLOCK = 2**16
-# Grid points times components that a quadrature may cost: some seconds.
+# Largest number of grid points times components of a quadrature: some seconds.
 _MOST_WORK = 3e8
 _MONTE_CARLO_DRAWS = 2**17
 
-Law = Callable[[Tensor, Tensor, Tensor], Tensor]
+_Function = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Entropy(NamedTuple):
@@ -47,8 +48,8 @@ class Entropy(NamedTuple):
     value : float
         In nats.
     error : float
-        Monte Carlo: the standard error. Quadrature: the difference from a grid of twice the spacing,
-        which bounds the error amply, as it falls faster than any power of the spacing. 0 if exact.
+        Monte Carlo: the standard error. Quadrature: the difference from a grid of twice the spacing, an
+        upper bound, as the error falls faster than any power of the spacing. 0 if exact.
     method : str
         "exact", "quadrature" or "monte carlo".
     """
@@ -59,7 +60,7 @@ class Entropy(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """Where a density is, per coordinate (d,): its ends, and the width of its finest detail."""
+    """The support of a density, per coordinate (d,): its bounds, and the width of its finest detail."""
 
     low: Tensor
     high: Tensor
@@ -67,16 +68,16 @@ class Extent(NamedTuple):
 
 
 def as_double(x: ArrayLike | Tensor) -> Tensor:
-    """Return numbers as a float64 tensor on the processor."""
+    """Return numbers as a float64 tensor on the CPU."""
     if isinstance(x, Tensor):
         return x.cpu().to(torch.float64)
     return torch.from_numpy(np.array(x, dtype=np.float64))
 
 
 class Oracle(ABC):
-    """A law of x_0 that is known exactly, as a denoiser with a density.
+    """A known distribution of x_0, as a denoiser with a density.
 
-    It computes in float64 on the processor, whatever it is asked in.
+    It computes in float64 on the CPU, for inputs of any type and device.
 
     Attributes
     ----------
@@ -94,8 +95,8 @@ class Oracle(ABC):
         x_t : Tensor of shape (n, ...)
             With d numbers a row.
         level : NoiseLevel of shape () or (n,)
-            Without signal (alpha = 0) the answer is the mean of the data, without noise (sigma = 0) it
-            is x_t / alpha.
+            The result is the mean of the data without signal (alpha = 0), and x_t / alpha without noise
+            (sigma = 0).
 
         Returns
         -------
@@ -120,7 +121,7 @@ class Oracle(ABC):
         Raises
         ------
         InputError
-            Without noise, where the law has no density.
+            Without noise, if the distribution has no density.
         """
         x, level = self._rows(x_t), _plain(level)
         if bool((level.sigma == 0).any()):  # Tweedie's formula is 0 / 0 there
@@ -152,7 +153,7 @@ class Oracle(ABC):
         Raises
         ------
         InputError
-            When the law has no density: points or curves without any noise.
+            When the distribution has no density: points or curves without noise.
         """
         rows = self._rows(x if isinstance(x, Tensor) else as_double(x))
         alpha, sigma = _columns(level)
@@ -165,9 +166,9 @@ class Oracle(ABC):
 
     @abstractmethod
     def scaled(self, scaling: Scaling) -> Oracle:
-        """Return the oracle of the data as a model sees it, (x - shift) / scale; it is exact as well.
+        """Return the oracle of the data in the units of the model, (x - shift) / scale; it is exact as well.
 
-        Its density is that of the scaled data: the log-density in the data's own units plus the sum
+        Its density is that of the scaled data: the log-density in the units of the data plus the sum
         of log scale.
         """
 
@@ -180,7 +181,7 @@ class Oracle(ABC):
         Raises
         ------
         InputError
-            When the law has no density.
+            When the distribution has no density.
         """
         alpha, sigma = _columns(level)
         self._check_density(sigma)
@@ -220,7 +221,7 @@ class Oracle(ABC):
 
     @abstractmethod
     def _extent(self, alpha: Tensor, sigma: Tensor) -> Extent:
-        """Where the noised density is, up to what no float64 sees, for alpha, sigma of shape (1,)."""
+        """Support of the noised density within float64's resolution, for alpha, sigma of shape (1,)."""
 
     @abstractmethod
     def _cost(self, alpha: Tensor, sigma: Tensor) -> int:
@@ -228,19 +229,19 @@ class Oracle(ABC):
 
     @abstractmethod
     def _check_density(self, sigma: Tensor) -> None:
-        """Raise InputError if the noised law has no density at some sigma (n, 1)."""
+        """Raise InputError if the noised distribution has no density at some sigma (n, 1)."""
 
     def _block_rows(self, alpha: Tensor, sigma: Tensor) -> int:
         return max(1, BLOCK // self._cost(alpha, sigma))
 
-    def _in_blocks(self, law: Law, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def _in_blocks(self, function: _Function, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         rows = self._block_rows(alpha, sigma)
         if len(x) <= rows:
-            return law(x, alpha, sigma)
+            return function(x, alpha, sigma)
         parts = []
         for i in range(0, len(x), rows):
             here = slice(i, i + rows) if len(alpha) > 1 else slice(None)
-            parts.append(law(x[i : i + rows], alpha[here], sigma[here]))
+            parts.append(function(x[i : i + rows], alpha[here], sigma[here]))
         return torch.cat(parts)
 
     def _estimate(self, x: Tensor, level: NoiseLevel) -> Tensor:
@@ -248,15 +249,15 @@ class Oracle(ABC):
         clean = sigma == 0
         if bool(clean.all()):
             return x / alpha
-        # Clean rows go through the law too, at a level that it can be asked at, and are replaced after.
+        # Clean rows are computed too, at a level with noise, and replaced afterwards.
         mean = self._in_blocks(self._mean, x, alpha, torch.where(clean, 1.0, sigma))
         return torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
 
     def _rows(self, x: Tensor) -> Tensor:
         if not x.ndim or math.prod(x.shape[1:]) != self.d:
             raise InputError(
-                f"Points of shape {tuple(x.shape)} do not fit a law in {self.d} dimensions.",
-                f"Give shape (n, {self.d}).",
+                f"Points of shape {tuple(x.shape)} do not fit a distribution in {self.d} dimensions.",
+                f"Give points of shape (n, {self.d}).",
             )
         return x.cpu().to(torch.float64).reshape(len(x), self.d)
 

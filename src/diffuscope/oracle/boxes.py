@@ -1,4 +1,4 @@
-r"""What does a perfect model of uniform boxes say?
+r"""What does a perfect model of uniform boxes predict?
 
 Data :math:`x_0 = u + s \epsilon` with u uniform on a box is, noised, :math:`x_t = \alpha u + \tau \xi` with
 :math:`\tau^2 = \alpha^2 s^2 + \sigma^2`. Per coordinate, for :math:`u \in [a, b]`,
@@ -8,8 +8,8 @@ Data :math:`x_0 = u + s \epsilon` with u uniform on a box is, noised, :math:`x_t
     E[u \mid x] = \frac{x - \tau E[z]}{\alpha}, \qquad
     E[z] = \frac{\varphi(q) - \varphi(p)}{\Phi(p) - \Phi(q)},
 
-with :math:`p = (x - \alpha a)/\tau`, :math:`q = (x - \alpha b)/\tau`: z is a normal variable cut off outside
-[q, p]. A box's density is the product over coordinates, the law a mixture of boxes.
+with :math:`p = (x - \alpha a)/\tau`, :math:`q = (x - \alpha b)/\tau`: z is a normal variable truncated to
+[q, p]. A box's density is the product over coordinates, the distribution a mixture of boxes.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class UniformBoxes(Oracle):
-    """A mixture of uniform laws on k boxes that do not overlap, plus Gaussian noise.
+    """A mixture of uniform distributions on k disjoint boxes, plus Gaussian noise.
 
     Parameters
     ----------
     low, high : array_like of shape (k, d)
         Opposite corners, in the units of the data.
     noise : array_like of shape () or (d,)
-        Standard deviation of the noise, per coordinate; 0 leaves the edges sharp.
+        Standard deviation of the noise, per coordinate; 0 for sharp edges.
     weights : array_like of shape (k,), optional
-        Brought to sum 1; proportional to the volumes by default.
+        Normalised to sum 1; proportional to the volumes by default.
 
     Raises
     ------
     InputError
-        When shapes do not fit, boxes overlap or are empty, or the noise is negative.
+        When shapes do not agree, boxes overlap or are empty, or the noise is negative.
     """
 
     def __init__(
@@ -62,15 +62,17 @@ class UniformBoxes(Oracle):
     ) -> None:
         self.low, self.high = as_double(low), as_double(high)
         if self.low.ndim != 2 or self.low.shape != self.high.shape or not bool((self.low < self.high).all()):
-            raise InputError("The corners do not make boxes.", "Give low < high, both of shape (k, d).")
+            raise InputError(
+                "The corners of the boxes are not valid.", "Give low < high, both of shape (k, d)."
+            )
         k, self.d = self.low.shape
         overlap = torch.minimum(self.high[:, None], self.high) - torch.maximum(self.low[:, None], self.low)
         rounding = 1e-12 * (self.high - self.low).amin(0)
         if int((overlap > rounding).all(2).sum()) > k:
-            raise InputError("The boxes overlap.", "Cut them into boxes that do not.")
+            raise InputError("The boxes overlap.", "Split them into disjoint boxes.")
         self.noise = as_double(noise).expand(self.d)
         if not bool(((self.noise >= 0) & self.noise.isfinite()).all()):
-            raise InputError("The noise is negative or not finite.", "Take 0 for none.")
+            raise InputError("The noise is negative or not finite.", "Give 0 for no noise.")
         self._volume = (self.high - self.low).prod(1)
         self.weights = _as_weights(self._volume if weights is None else weights, k)
 
@@ -98,7 +100,7 @@ class UniformBoxes(Oracle):
         return super().entropy(level)
 
     def _interval(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return q, p (b, k, d) and τ (1 or b, 1, d); coordinates without noise are given some."""
+        """Return q, p (b, k, d) and τ (1 or b, 1, d), with τ = 1 for coordinates without noise."""
         tau = (alpha * self.noise).hypot(sigma)[:, None]  # (1 or b, 1, d)
         tau = torch.where(tau == 0, 1.0, tau)
         x, alpha = x[:, None], alpha[:, None]
@@ -107,12 +109,12 @@ class UniformBoxes(Oracle):
     def _log_joint(self, x: Tensor, alpha: Tensor, sigma: Tensor, log_mean: Tensor, tau: Tensor) -> Tensor:
         """Return the logarithm of weight times density of each box at points (b, d), shape (b, k)."""
         log_q = log_mean - tau.log()
-        silent = (alpha * self.noise).hypot(sigma)[:, None] == 0
-        if bool(silent.any()):
+        noiseless = (alpha * self.noise).hypot(sigma)[:, None] == 0
+        if bool(noiseless.any()):
             x, alpha = x[:, None], alpha[:, None]
             inside = (x >= alpha * self.low) & (x < alpha * self.high)
             sharp = torch.where(inside, -(alpha * (self.high - self.low)).log(), -math.inf)
-            log_q = torch.where(silent, sharp, log_q)
+            log_q = torch.where(noiseless, sharp, log_q)
         return self.weights.log() + log_q.sum(2)
 
     def _mean(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -121,7 +123,7 @@ class UniformBoxes(Oracle):
         r = torch.softmax(self._log_joint(x, alpha, sigma, log_mean, tau), 1)
         u = self.high - (self.high - self.low) * truncated_normal_place(q, p, log_mean)
         u = (r[:, :, None] * u).sum(1)
-        # The data's own noise makes up this part of the distance from the box.
+        # The part of the distance from the box that is due to the noise of the data.
         gain = alpha * self.noise.square() / tau[:, 0].square()
         return u + gain * (x - alpha * u)
 
@@ -135,10 +137,10 @@ class UniformBoxes(Oracle):
         return Extent(low - _REACH * tau, high + _REACH * tau, tau)
 
     def _cost(self, alpha: Tensor, sigma: Tensor) -> int:
-        return 4 * self.low.numel()  # some intermediate results live at a time
+        return 4 * self.low.numel()  # several intermediate results at a time
 
     def _check_density(self, sigma: Tensor) -> None:
-        pass  # uniform laws have densities, noised or not
+        pass  # uniform distributions always have densities
 
 
 def log_mean_normal(q: Tensor, p: Tensor) -> Tensor:
@@ -154,7 +156,7 @@ def log_mean_normal(q: Tensor, p: Tensor) -> Tensor:
     tilt = safe - (2 * safe).log() + torch.log1p(-(-2 * safe).exp())  # log(sinh t / t)
     tilt = torch.where(t < 1e-2, t.square() / 6 - t**4 / 180, tilt)
     series = -0.5 * middle.square() - _LOG_ROOT_2PI + tilt - w.square() / 24
-    # Otherwise the difference of the tails on the side on which they are small
+    # Otherwise the difference of the tails, on the side where they are small
     near, far, w = _tails(q, p, narrow)
     above = torch.special.log_ndtr(near)
     gap = (torch.special.log_ndtr(far) - above).clamp_max(-1e-300)
@@ -163,7 +165,7 @@ def log_mean_normal(q: Tensor, p: Tensor) -> Tensor:
 
 
 def truncated_normal_place(q: Tensor, p: Tensor, log_mean: Tensor) -> Tensor:
-    """Return where in [q, p] a normal variable cut off outside has its mean: 0 at q, 1 at p; any shape.
+    """Return the mean of a normal variable truncated to [q, p], scaled to 0 at q and 1 at p; any shape.
 
     ``log_mean`` is :func:`log_mean_normal` of the same interval.
     """
@@ -180,7 +182,7 @@ def truncated_normal_place(q: Tensor, p: Tensor, log_mean: Tensor) -> Tensor:
 
 
 def _tails(q: Tensor, p: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mirror [q, p] to the left: return its ends, the larger first, and its width; narrow ones replaced."""
+    """Mirror [q, p] to the left: return its ends, the larger first, and its width; narrow is replaced."""
     q, p = torch.where(narrow, -1.0, q), torch.where(narrow, 1.0, p)
     right = p + q > 0
     return torch.where(right, -q, p), torch.where(right, -p, q), p - q

@@ -1,8 +1,7 @@
-"""What does a perfect model of a built-in point set say?
+"""What does a perfect model of a built-in point set predict?
 
-Each set's law stands in the docstring of its generator in :mod:`diffuscope.data.points.toy`; here the
-same laws are written for the oracles: clusters as a Gaussian mixture, a board as boxes, curves cut into
-smooth pieces.
+The docstrings of the generators in :mod:`diffuscope.data.points.toy` define the distributions. Here they are
+written for the oracles: clusters as a Gaussian mixture, a checkerboard as boxes, curves as smooth pieces.
 """
 
 from __future__ import annotations
@@ -36,22 +35,22 @@ def oracle_for(name: str, noise: float | None = None, resolution: float = 1.0) -
     Parameters
     ----------
     name : str
-        A name in :data:`~diffuscope.data.columnar.POINT_SETS`.
+        A name in :data:`~diffuscope.data.points.POINT_SETS`.
     noise : float, optional
-        Standard deviation of the set's noise, in the units of its points; the set's own by default.
+        Standard deviation of the set's noise, in the units of its points; the set's default if omitted.
     resolution : float
-        Factor on the number of components that stand for a curve; 2 tells their error.
+        Factor on the number of components that approximate a curve; compare with 2 for their error.
 
     Raises
     ------
     InputError
-        When there is no such set, or the noise is negative or not finite.
+        When the name is unknown, or the noise is negative or not finite.
     """
     if name not in POINT_SETS:
         raise unknown_name("data set", name, POINT_SETS)
     noise = POINT_SETS[name].noise if noise is None else float(noise)
     if not 0 <= noise < math.inf:
-        raise InputError(f"noise must be a finite number that is not negative, not {noise!r}.")
+        raise InputError(f"noise must be finite and not negative, got {noise!r}.")
     if name == "eight_gaussians":
         return _eight_gaussians(noise)
     if name == "checkerboard":
@@ -60,17 +59,17 @@ def oracle_for(name: str, noise: float | None = None, resolution: float = 1.0) -
 
 
 def oracle_of(dataset: Dataset) -> Oracle:
-    """Return the oracle of the law that a built-in data set was drawn from, in the units of its points.
+    """Return the oracle of the distribution of a built-in data set, in the units of its points.
 
     Raises
     ------
     InputError
-        When the data set's law is not known.
+        When the distribution of the data set is unknown.
     """
     if dataset.source.get("kind") != "builtin":
         raise InputError(
-            f"The law of {dataset.name!r} is not known, so it has no exact oracle.",
-            "Take EmpiricalOracle(dataset.x), the exact denoiser of the points themselves.",
+            f"The distribution of {dataset.name!r} is unknown, so it has no exact oracle.",
+            "Use EmpiricalOracle(dataset.x), the exact denoiser of the points themselves.",
         )
     return oracle_for(dataset.source["name"], dataset.source["noise"])
 

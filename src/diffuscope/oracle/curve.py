@@ -1,4 +1,4 @@
-r"""What does a perfect model of a noisy curve say?
+r"""What does a perfect model of a noisy curve predict?
 
 Data :math:`x_0 = c(z) + s \epsilon` with a latent z of density p is a mixture over z,
 
@@ -6,8 +6,8 @@ Data :math:`x_0 = c(z) + s \epsilon` with a latent z of density p is a mixture o
 
 and a Gauss-Legendre rule turns the integral into a :class:`GaussianMixture`. With nodes at most h apart
 along the curve and a Gaussian of width w in the units of the data, :math:`w^2 = s^2 + \sigma^2/\alpha^2`,
-the density's relative error falls as :math:`\exp(-2 \pi^2 w^2 / h^2)`. So h follows w: much noise needs few
-nodes, none at all needs many.
+the density's relative error falls as :math:`\exp(-2 \pi^2 w^2 / h^2)`. So h is proportional to w: high noise
+needs few nodes, low noise many.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _NODES = 32
 
 @dataclass(frozen=True)
 class Piece:
-    """A smooth piece of a curve, over which no derivative jumps.
+    """A smooth piece of a curve.
 
     Attributes
     ----------
     start, stop : float
-        Where the latent z begins and ends.
+        The range of the latent z.
     curve : callable
         Maps z (m,) to points (m, d).
     density : callable
@@ -70,23 +70,22 @@ class Piece:
 
 
 class CurveOracle(Oracle):
-    """A curve under round Gaussian noise, exact up to quadrature.
+    """A curve with isotropic Gaussian noise, exact up to quadrature.
 
-    In the log-density of the built-in sets the quadrature's error is below 1e-6 within some standard
-    deviations of the data. It grows further out, where the density hangs on
-    less of the curve: to 2e-3 at 40 standard deviations outside the S.
+    In the log-density of the built-in sets the quadrature error is below 1e-6 within some standard deviations
+    of the data. It grows with the distance: to 2e-3 at 40 standard deviations outside the S.
 
     Parameters
     ----------
     pieces : sequence of Piece
         The curve.
     noise : float
-        Standard deviation of the noise in the units of the data; 0 leaves the bare curve, which has a
-        denoiser but no density.
+        Standard deviation of the noise in the units of the data; with 0 the curve has a denoiser but no
+        density.
     draw : callable
-        ``draw(n, seed) -> (n, d)``: draws of this very law.
+        ``draw(n, seed) -> (n, d)``: draws of the same distribution.
     resolution : float
-        Factor on the number of nodes; 2 tells the quadrature's error.
+        Factor on the number of nodes; compare with 2 for the quadrature error.
     scaling : Scaling, optional
         The oracle is that of (x - shift) / scale.
     """
@@ -106,20 +105,20 @@ class CurveOracle(Oracle):
         self._mixture_of_width = lru_cache(maxsize=32)(self._make_mixture)
 
     def mixture(self, ratio: float = 0.0) -> GaussianMixture:
-        """Return the mixture that stands for this law at noise levels of sigma / alpha from ``ratio`` up.
+        """Return the mixture that approximates this distribution at sigma / alpha of ``ratio`` or more.
 
         Raises
         ------
         InputError
-            When neither the data nor the level has any noise.
+            When neither the data nor the level has noise.
         """
         width = math.hypot(self.noise, ratio * float(self.scaling.scale.min()))
         if width == 0:
             raise InputError(
-                "A curve without noise has no density: all of its mass lies on a set of no area.",
-                "Ask at a level with sigma > 0, or take the set with noise > 0.",
+                "A curve without noise has no density.",
+                "Use a level with sigma > 0, or a data set with noise > 0.",
             )
-        # Widths within a quarter of an octave share their nodes; infinity is as good as very wide.
+        # Widths within a quarter of an octave share their nodes; infinity counts as very wide.
         return self._mixture_of_width(math.floor(4 * math.log2(min(width, 1e6))))
 
     def _make_mixture(self, quarter_octaves: int) -> GaussianMixture:

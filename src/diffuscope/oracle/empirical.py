@@ -1,14 +1,14 @@
-r"""What does a model say that has learned its training set by heart?
+r"""What does a model predict that has memorised its training set?
 
-The denoiser that minimises the training loss exactly is the posterior mean under the empirical law,
+The denoiser that minimises the training loss exactly is the posterior mean under the empirical distribution,
 a mixture of points without variance:
 
 .. math::  E[x_0 \mid x_t] = \sum_i r_i x_i, \qquad
     r_i \propto \exp\left(-\frac{\lVert x_t - \alpha x_i \rVert^2}{2 \sigma^2}\right)
 
-(Karras et al. 2022, Eq. 57). Walked to the end it returns training points. Where its weight rests
-on a single point, a model that agrees with it memorises; where many points share the weight, the data
-itself says what the mean is.
+(Karras et al. 2022, Eq. 57). Sampling with it returns training points. Where a single point has nearly all
+the weight, a model that agrees with it memorises; where many points share the weight, the data determine the
+mean.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __all__ = ["EmpiricalOracle", "Memory"]
 
 
 class Memory(NamedTuple):
-    r"""On how many training points an answer rests.
+    r"""The number of training points that an estimate depends on.
 
     Attributes
     ----------
     nearest : Tensor of shape (n,), int64
         Row of the training point with the largest posterior weight.
     nearest_weight : Tensor of shape (n,), float64
-        That weight, in (0, 1]; near 1 the answer is one training point.
+        That weight, in (0, 1]; near 1 the estimate is one training point.
     effective_points : Tensor of shape (n,), float64
         :math:`1 / \sum_i r_i^2`, from 1 to the number of training points.
     """
@@ -49,8 +49,7 @@ class Memory(NamedTuple):
 class EmpiricalOracle(GaussianMixture):
     """The exact denoiser of a finite training set.
 
-    Besides one float64 copy of the data it needs memory for one block of weights only: 60,000 x 784
-    in under 2 GiB.
+    It needs memory for one float64 copy of the data and one block of weights: under 2 GiB for 60,000 x 784.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ class EmpiricalOracle(GaussianMixture):
         super().__init__(points.reshape(len(points), -1) if points.numel() else points, 0.0)
 
     def memory(self, x_t: Tensor, level: NoiseLevel) -> Memory:
-        """Tell on how many training points the answer at ``x_t`` (n, ...) rests.
+        """Return the number of training points that the estimate at ``x_t`` (n, ...) depends on.
 
         Raises
         ------
@@ -77,7 +76,7 @@ class EmpiricalOracle(GaussianMixture):
         """
         if bool((level.sigma == 0).any()):
             raise InputError(
-                "Without noise a point is what it is; no posterior is left.", "Ask at sigma > 0."
+                "At sigma = 0 there is no posterior over training points.", "Use a level with sigma > 0."
             )
         alpha, sigma = (as_double(c).reshape(-1, 1) for c in (level.alpha, level.sigma))
         found = self._in_blocks(self._concentration, self._rows(x_t), alpha, sigma)  # (n, 3)
@@ -95,5 +94,5 @@ class EmpiricalOracle(GaussianMixture):
     def _check_density(self, sigma: Tensor) -> None:
         if bool((sigma == 0).any()):
             raise InputError(
-                "A finite set of points has no density without noise.", "Ask at a level with sigma > 0."
+                "A finite set of points has no density without noise.", "Use a level with sigma > 0."
             )

@@ -1,4 +1,4 @@
-r"""What does a perfect model of a Gaussian mixture say?
+r"""What does a perfect model of a Gaussian mixture predict?
 
 With :math:`p(x_0) = \sum_k w_k N(x_0; m_k, C_k)` the noised density is a mixture as well,
 
@@ -8,13 +8,13 @@ and with the responsibilities :math:`r_k \propto w_k N(x_t; \alpha m_k, M_k)`
 
 .. math::  E[x_0 \mid x_t] = \sum_k r_k \left( m_k + \alpha C_k M_k^{-1} (x_t - \alpha m_k) \right).
 
-Under one diagonal covariance :math:`C = diag(c)` for all, :math:`M = diag(v)`, the responsibilities'
-logarithms are one product of matrices, since
+With one diagonal covariance :math:`C = diag(c)` for all components, :math:`M = diag(v)`, the logarithms of
+the responsibilities are one matrix product, since
 
 .. math::  -\tfrac12 \sum_j \frac{(y_j - \alpha m_{kj})^2}{v_j}
     = \sum_j \frac{\alpha y_j}{v_j} m_{kj} - \frac{\alpha^2}{2 v_j} m_{kj}^2 - \frac{y_j^2}{2 v_j}.
 
-Means are centred first, so that data far from zero loses no digits to the expansion.
+Means are centred first, so that the expansion is accurate for data far from zero.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class GaussianMixture(Oracle):
     covariance : array_like
         Variances that broadcast to (k, d), as of shape (), (d,) or (k, 1): diagonal covariances; or
         full ones, shape (k, d, d) or (1, d, d). 0 is a point. One diagonal shared by all components is
-        the quick case: thousands of components are well then.
+        fast: thousands of components are possible.
     weights : array_like of shape (k,), optional
-        Not negative; brought to sum 1. Equal by default.
+        Not negative; normalised to sum 1. Equal by default.
 
     Raises
     ------
     InputError
-        When shapes do not fit, or a weight or variance is negative or not finite.
+        When shapes do not agree, or a weight or variance is negative or not finite.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class GaussianMixture(Oracle):
     ) -> None:
         m, self._covariance = as_double(means), as_double(covariance)
         if m.ndim != 2 or not m.numel() or not bool(m.isfinite().all()):
-            raise InputError(f"Means of shape {tuple(m.shape)} are not finite points.", "Give shape (k, d).")
+            raise InputError(
+                f"Means of shape {tuple(m.shape)} are not valid.", "Give finite numbers of shape (k, d)."
+            )
         k, self.d = m.shape
         self.weights = _as_weights(weights, k)
         self._variance, self._axes = _principal(self._covariance, k, self.d)
@@ -73,8 +75,8 @@ class GaussianMixture(Oracle):
         if self._shared:
             self._variance = self._variance[:1].clone()  # (1, d)
             self._round = bool((self._variance == self._variance[0, 0]).all())
-            # One product then gives m_k · a + m_k² · b + 1 · c, see _log_joint. The means live in there,
-            # once: a training set of images is large.
+            # One product then gives m_k · a + m_k² · b + 1 · c, see _log_joint. The means are a view of it:
+            # a training set of images is large.
             n_squares = 1 if self._round else self.d
             self._features = torch.ones(k, self.d + n_squares + 1, dtype=torch.float64)
             self._offsets = self._features[:, : self.d].copy_(m).sub_(self._centre)
@@ -161,14 +163,14 @@ class GaussianMixture(Oracle):
         return self.k if self._shared else self.k * self.d
 
     def _block_rows(self, alpha: Tensor, sigma: Tensor) -> int:
-        # A block reads all means (k d) and writes k a row: with about d rows the reading is paid for.
+        # A block reads all means (k d) and writes k a row: from about d rows on the reading is amortised.
         return max(BLOCK // self._cost(alpha, sigma), min(self.d, 128))
 
     def _check_density(self, sigma: Tensor) -> None:
         if bool((sigma == 0).any()) and bool((self._variance == 0).any()):
             raise InputError(
-                "A mixture with components of no variance has no density without noise.",
-                "Ask at a level with sigma > 0.",
+                "A mixture with components of zero variance has no density without noise.",
+                "Use a level with sigma > 0.",
             )
 
 
@@ -176,21 +178,21 @@ def _as_weights(weights: ArrayLike | Tensor | None, k: int) -> Tensor:
     w = torch.ones(k, dtype=torch.float64) if weights is None else as_double(weights)
     if w.shape != (k,) or not bool((w >= 0).all()) or not 0 < w.sum().item() < math.inf:
         raise InputError(
-            f"Weights of shape {tuple(w.shape)} do not make a mixture of {k} components.",
-            f"Give {k} finite numbers that are not negative, one of them above 0.",
+            f"Weights of shape {tuple(w.shape)} are not valid for a mixture of {k} components.",
+            f"Give {k} finite numbers that are not negative, and at least one above 0.",
         )
     return w / w.sum()
 
 
 def _principal(covariance: Tensor, k: int, d: int) -> tuple[Tensor, Tensor | None]:
-    """Return variances (k, d) along principal axes, and those axes (k, d, d); None for the coordinates."""
+    """Return variances (k, d) along principal axes, and the axes (k, d, d); None for coordinate axes."""
     try:
         if covariance.ndim < 3:
             variance, axes = covariance.expand(k, d), None
         else:
             full = covariance.expand(k, d, d)
             if not torch.allclose(full, full.mT):
-                raise InputError("A covariance is not symmetric.")
+                raise InputError("A covariance matrix is not symmetric.")
             variance, axes = torch.linalg.eigh(full)
             rounding = 1e-12 * variance.abs().amax(1, keepdim=True)
             variance = torch.where((variance < 0) & (variance >= -rounding), 0.0, variance)

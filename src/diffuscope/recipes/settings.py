@@ -1,4 +1,4 @@
-"""Do settings suit the part that they are for? What it asks for is read off its own signature."""
+"""Are the settings of a component valid? They are checked against its signature."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ __all__ = ["check_settings"]
 def check_settings(
     kind: str, name: str, factory: Callable[..., Any], given: Mapping[str, Any], fixed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Return the settings of a part, complete: those given, in the types that it asks for, and its defaults.
+    """Return the complete settings of a component: the given ones, validated and converted, and defaults.
 
     Parameters
     ----------
     kind, name : str
-        What errors call the part.
+        Names of the component in error messages.
     factory : callable
-        Makes the part of its settings.
+        Creates the component from its settings.
     given : mapping
     fixed : tuple of str
-        What is not the recipe's to set.
+        Parameters that a recipe cannot set.
 
     Raises
     ------
     InputError
-        When the part does not know a setting, or takes no such value.
+        When a setting is unknown, or its value is not valid.
     """
     free = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in fixed}
     made = factory.func if isinstance(factory, partial) else factory
@@ -49,12 +49,12 @@ def check_settings(
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise InputError(
-                f"{key} = {given[key]!r} does not suit the {kind} {name!r}: {problem}.",
-                None if default is inspect.Parameter.empty else f"Its default is {default!r}.",
+                f"{key} = {given[key]!r} is not valid for the {kind} {name!r}: {problem}.",
+                None if default is inspect.Parameter.empty else f"The default is {default!r}.",
             ) from error
         value = settings[key]
         if isinstance(value, float) and not math.isfinite(value) and value != default:
-            raise InputError(f"{key} = {value} of the {kind} {name!r} is not finite.")
+            raise InputError(f"{key} = {value} of the {kind} {name!r} must be finite.")
     for key in given:
         if key not in free:
             raise unknown_name(f"setting of the {kind} {name!r}", key, free)

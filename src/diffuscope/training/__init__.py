@@ -1,4 +1,4 @@
-"""The training loop and what it stands on: flat weights, batches, averages, checkpoints, processes."""
+"""The training loop and its parts: flat weights, batches, averages, checkpoints, processes."""
 
 from __future__ import annotations
 

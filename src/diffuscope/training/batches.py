@@ -1,8 +1,8 @@
-"""What is the next batch? Index selections from rows that stay where they are, drawn a chunk at a time.
+"""What is the next batch? Rows selected by index from resident data, drawn a chunk at a time.
 
-A chunk is a run of batches whose indices, times and noise are drawn in one go, which takes the cost
-of drawing out of the step. Each chunk has a random stream of its own, so that a run can go on at the
-start of any chunk without carrying a generator's state along.
+A chunk is a sequence of batches whose indices, times and noise are drawn together, so that a step does not
+pay for it. Each chunk has its own random stream, so that a run can resume at the start of any chunk without
+the state of a generator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class BatchSource(Protocol):
     shape : tuple of int
         Of one point.
     device : torch.device
-        Where points are handed out.
+        Device of the returned points.
     """
 
     shape: tuple[int, ...]
@@ -61,7 +61,7 @@ class BatchSource(Protocol):
 
 
 class Resident:
-    """Points (n, ...) that are on the device as they are."""
+    """Points (n, ...) held in memory on the device."""
 
     def __init__(self, x: Tensor) -> None:
         self.x, self.shape, self.device = x, tuple(x.shape[1:]), x.device
@@ -87,7 +87,7 @@ class Resident:
 
 
 class Chunk(NamedTuple):
-    """Some batches in a row, ready to be noised.
+    """Some consecutive batches with their noise.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Chunk(NamedTuple):
     bounds : list of int
         Batch i is ``bounds[i]:bounds[i + 1]``.
     label : Tensor of shape (n,), int64, or None
-        The classes that the network is told of.
+        The classes for the network.
     """
 
     first_step: int
@@ -118,11 +118,11 @@ class Batches:
     ----------
     source : BatchSource
     schedule, times
-        Where noise levels come from.
+        The distribution of noise levels.
     batch_size : int
     order : {"shuffled", "stream"}
-        Both take each point once an epoch. ``shuffled``: the last batch of an epoch may be smaller;
-        ``stream``: every batch is full, and runs over into the next epoch.
+        Both visit each point once an epoch. ``shuffled``: the last batch of an epoch may be smaller;
+        ``stream``: every batch is full and may continue into the next epoch.
     seed : int
     """
 
@@ -145,7 +145,7 @@ class Batches:
         return min(steps, self.steps_per_epoch) if self.order == "shuffled" else steps
 
     def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
-        """Yield the chunks from step ``start``, the first of a chunk, up to before step ``stop``.
+        """Yield the chunks from step ``start``, the first of a chunk, up to but without step ``stop``.
 
         Chunks of shuffled batches end with their epoch; all end at ``stop``.
         """
@@ -159,7 +159,7 @@ class Batches:
     def _chunk(self, step: int, steps: int) -> Chunk:
         generator = stream(self.seed, "chunk", step)
         index, sizes = self._indices(step, steps)
-        # All batches of a chunk are full, but for the last of an epoch: draw that one's times apart.
+        # All batches of a chunk are full except the last of an epoch: draw its times separately.
         full = [size for size in sizes if size == self.batch_size]
         t = [self.times.draw(self.schedule, len(full), self.batch_size, generator).flatten()]
         t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[len(full) :]]

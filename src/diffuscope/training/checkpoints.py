@@ -1,4 +1,4 @@
-"""How is a run gone on with? From its last checkpoint: all numbers that the next step depends on.
+"""How is a run resumed? From its last checkpoint, which holds the complete state of training.
 
 ``checkpoints/step_000001000.safetensors`` holds the weights, Adam's two moments, the averaged weights
 and the network's buffers, with the step and a fingerprint of data and recipe in its metadata. Random
@@ -29,9 +29,9 @@ class Checkpoints:
     Parameters
     ----------
     folder : Path
-        Where they lie; made when the first is written.
+        Their folder; it is created with the first checkpoint.
     fingerprint : str
-        Of everything that the weights depend on; a checkpoint with another one is refused.
+        Of data, recipe and seed; a checkpoint with another one is refused.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -39,12 +39,12 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def paths(self) -> dict[int, Path]:
-        """Return the checkpoints that there are, by step, rising."""
+        """Return the paths of all checkpoints by step, in ascending order."""
         found = ((_NAME.match(path.name), path) for path in self.folder.glob("step_*.safetensors"))
         return dict(sorted((int(match[1]), path) for match, path in found if match))
 
     def save(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Write the checkpoint of ``step``, then remove all but the last two."""
+        """Write the checkpoint of ``step``, and remove all but the last two."""
         path = self.folder / f"step_{step:09d}.safetensors"
         save_tensors(path, tensors, _FORMAT, {"step": str(step), "fingerprint": self.fingerprint})
         for old in list(self.paths().values())[:-2]:
@@ -67,12 +67,17 @@ class Checkpoints:
         try:
             tensors, metadata = load_tensors(path, _FORMAT)
         except FormatError as error:
-            raise FormatError(error.what, "Remove it, and the run goes on from the one before.") from error
+            raise FormatError(
+                error.what, "Remove it; the run then resumes from the previous checkpoint."
+            ) from error
         if metadata.get("fingerprint") != self.fingerprint:
             raise RunError(
-                f"{path} was made with other data, another recipe or another seed.",
-                "Resume with what the run was started with, or start a new one in another folder.",
+                f"{path} belongs to a run with other data, another recipe or another seed.",
+                "Resume with the data, recipe and seed of that run, or start a new run in another folder.",
             )
         if metadata.get("step") != str(step):
-            raise FormatError(f"{path} says that it is of step {metadata.get('step')}.", "Remove it.")
+            raise FormatError(
+                f"{path} was renamed: it holds step {metadata.get('step')}.",
+                "Restore its name, or remove it.",
+            )
         return step, tensors

@@ -1,6 +1,6 @@
-"""How do several processes train one model? Each on its part of every batch, adding up gradients.
+"""How do several processes train one model? Each on its part of every batch, summing gradients.
 
-Under ``torchrun`` the environment says who one is; alone, everything here does nothing.
+``torchrun`` sets rank and size in the environment; in a single process nothing here has an effect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class World:
     Attributes
     ----------
     rank, size : int
-        This process's place, and how many there are. Rank 0 alone writes files.
+        Index of this process, and number of processes. Only rank 0 writes files.
     """
 
     rank: int = 0
@@ -31,11 +31,11 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and shows progress."""
         return self.rank == 0
 
     def sum_(self, x: Tensor) -> None:
-        """Add up ``x`` over all processes, in place."""
+        """Sum ``x`` over all processes, in place."""
         if self.size > 1:
             dist.all_reduce(x)
 
@@ -54,7 +54,7 @@ class World:
         return bool(total.item() > 0)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
@@ -70,6 +70,6 @@ def join_world(device: torch.device) -> World:
 
 
 def _leave() -> None:
-    """Part from the others; a process that ends while its group's threads run may be aborted."""
+    """Leave the process group; a process that ends while the group's threads run may be aborted."""
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -18,7 +18,7 @@ class WeightAverage:
     Parameters
     ----------
     weights : Tensor of shape (n_weights,)
-        What the average starts from.
+        Initial value of the average.
     decay : float
         In [0, 1); 0 follows the weights without any averaging.
     """
@@ -28,6 +28,6 @@ class WeightAverage:
         self.weights = weights.detach().clone()
 
     def update(self, weights: Tensor, step: int) -> None:
-        """Take in the weights after ``step`` steps (1, 2, ...)."""
+        """Update the average with the weights after ``step`` steps (1, 2, ...)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         self.weights.lerp_(weights.detach(), 1 - decay)

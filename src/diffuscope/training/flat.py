@@ -1,4 +1,4 @@
-"""How does one optimiser step stay cheap? All weights of a network live in one row of numbers.
+"""How does an optimiser step stay cheap? All weights of a network are stored in one vector.
 
 The parameters become views into one vector, and so do their gradients. Clipping, Adam, averaging and
 the exchange between processes are then one operation each, however many layers there are.
@@ -42,8 +42,8 @@ class FlatParameters:
         kinds = {(p.dtype, p.device) for p in self.parameters}
         if len(kinds) > 1 or not self.parameters[0].is_floating_point():
             raise InputError(
-                "The network's parameters are not all of one floating type on one device.",
-                "Bring it to float32 on one device: network.float().to(device).",
+                "The network's parameters must have one floating-point type and be on one device.",
+                "Convert it: network.float().to(device).",
             )
         vector = torch.cat([p.detach().flatten() for p in self.parameters])
         grad = torch.zeros_like(vector)
@@ -58,10 +58,10 @@ class FlatParameters:
         self.vector.grad = grad
 
     def release(self) -> None:
-        """Give each parameter memory of its own again.
+        """Give each parameter its own memory again.
 
-        The last digits of a matrix product can depend on where a matrix begins: a trained network in
-        fresh memory gives the same bytes as one that was read from a file.
+        The last digits of a matrix product can depend on the alignment of a matrix. In its own memory a
+        trained network gives the same bytes as one that was read from a file.
         """
         for p in self.parameters:
             p.data = p.detach().clone()
@@ -73,11 +73,11 @@ class FlatParameters:
         return self.vector.grad
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
-        """Return the gradients of ``loss``, in the order of ``parameters``; zeros where it does not touch."""
+        """Return the gradients of ``loss``, in the order of ``parameters``; zeros for unused ones."""
         return torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
 
     def keep(self, gradients: tuple[Tensor, ...], add: bool = False) -> None:
-        """Write such gradients into ``grad``, or add them to what is there."""
+        """Write the gradients of all parameters into ``grad``, or add them to it."""
         if add:
             torch._foreach_add_(self._grads, gradients)
         else:

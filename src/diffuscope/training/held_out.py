@@ -1,9 +1,9 @@
-r"""When has a network learned what it can? Rows that it is not trained on decide.
+r"""When should training stop? When the loss on held-out rows no longer falls (early stopping).
 
-They are noised once, to levels and (where coordinates may be known or absent) in states that stay. The loss
-of the averaged weights on them falls as long as the network learns of the law, and rises once it learns the
-training rows by heart, as it soon does where there are few. The weights with the least of it are kept, and
-training ends where it has not fallen for a quarter of the run.
+Their noise levels, noise and masks are drawn once. The loss of the averaged weights on them falls while the
+network learns the distribution, and rises when it memorises the training rows, which happens early in small
+data sets. The best weights are kept, and training stops when the loss has not fallen for a quarter of the
+run.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from diffuscope.seeds import stream, stream_seed
 
 __all__ = ["HeldOut", "validation_rows", "validation_split"]
 
-_ROWS = 4096  # noised rows, the held-out ones again and again: a loss of few of them is mostly luck
-_NUMBERS = 2**21  # of points that are shown to the network at once
+_ROWS = 4096  # noised rows, repeating the held-out ones: on few of them the loss is too noisy
+_NUMBERS = 2**21  # in a batch of the network
 _LOOKS = 40
 _PATIENCE = 0.25  # of the run
 
@@ -35,20 +35,20 @@ class _LossLike(Protocol):
 
 
 def validation_split(x: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Part rows (n, d) at random into those for training and the held-out ones, at least one of each."""
+    """Split rows (n, d) at random into training and held-out rows, at least one of each."""
     train, held = validation_rows(len(x), share, seed)
     return x[train.to(x.device)], x[held.to(x.device)]
 
 
 def validation_rows(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Return which of n rows are for training, and which are held out."""
+    """Return the indices of n rows for training, and of those held out."""
     held = min(max(1, round(share * n)), n - 1)
     order = torch.randperm(n, generator=stream(seed, "held out"))
     return order[held:], order[:held]
 
 
 class HeldOut:
-    """The loss on held-out rows, and the weights with the least of it.
+    """The loss on held-out rows, and the best weights so far.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ class HeldOut:
     Attributes
     ----------
     best : tuple of (float, int)
-        The least loss so far, and its step.
+        The lowest loss so far, and its step.
     weights : Tensor or None
-        Those that had it.
+        The weights of that step.
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class HeldOut:
 
     @torch.no_grad()
     def look(self, step: int, total: int, vector: nn.Parameter, averaged: Tensor) -> bool:
-        """Measure the loss if it is time to; return whether to stop.
+        """Measure the loss if it is due; return whether to stop.
 
         Parameters
         ----------
         step, total : int
         vector : Parameter
-            The weights of the network, as one row of numbers; afterwards what they were.
+            The weights of the network as one vector; restored afterwards.
         averaged : Tensor
-            The weights that are asked.
+            The weights to be measured.
         """
         if step < self._next and step < total:
             return False
@@ -112,7 +112,7 @@ class HeldOut:
         was_training = self.denoiser.training
         self.denoiser.eval()
         vector.copy_(averaged)
-        output = self._answer()
+        output = self._output()
         loss = self.loss.value(output, self._examples).item()
         vector.copy_(own)
         self.denoiser.train(was_training)
@@ -120,15 +120,15 @@ class HeldOut:
             self.best, self.weights = (loss, step), averaged.clone()
         return step - self.best[1] > _PATIENCE * total
 
-    def _answer(self) -> Tensor:
-        """Ask the network, in pieces where points are large."""
+    def _output(self) -> Tensor:
+        """Return the network's output, computed in pieces if points are large."""
         n = len(self._examples.inputs)
         size = max(1, _NUMBERS // self._examples.inputs[0].numel())
         pieces = (self._examples.at(slice(start, start + size)) for start in range(0, n, size))
-        return torch.cat([piece.answer(self.denoiser.network) for piece in pieces])
+        return torch.cat([piece.predict(self.denoiser.network) for piece in pieces])
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a checkpoint has to hold."""
+        """Return the state for a checkpoint."""
         assert self.weights is not None  # the first look comes before the first checkpoint
         loss, step = self.best
         return {
@@ -137,7 +137,7 @@ class HeldOut:
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what a checkpoint holds."""
+        """Restore the state of a checkpoint."""
         loss, step, following = tensors["held_out.best"].tolist()
         self.best, self._next = (loss, int(step)), int(following)
         self.weights = tensors["held_out.weights"].to(self._examples.inputs.device)

@@ -1,9 +1,8 @@
-"""How does a network learn to denoise? One step after the other, with as little around it as possible.
+"""How is a network trained? Step by step, with as little overhead as possible.
 
 The data stays on the device, batches come in chunks (:mod:`~diffuscope.training.batches`), all weights
-are one vector (:mod:`~diffuscope.training.flat`). Everything that may stop a run (an interrupt, a loss
-that is not finite, a checkpoint) is looked after between chunks, so that a run stopped and resumed
-takes the same steps as one that was not.
+are one vector (:mod:`~diffuscope.training.flat`). Interrupts, losses that are not finite and checkpoints are
+handled between chunks, so that a resumed run takes the same steps as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -95,10 +94,10 @@ class Trainer:
     loss : LossLike
     settings : TrainingSection
     checkpoints : Checkpoints, optional
-        Where to write checkpoints; none are written without.
+        Where to write checkpoints; by default none are written.
     world : World
     held_out : HeldOut, optional
-        Decides which weights are kept, and when it is enough; the last ones and the end without.
+        Early stopping: chooses the best weights and the end of training. By default the last step.
     on_progress : callable, optional
         Called after each chunk.
     on_epoch : callable, optional
@@ -119,7 +118,7 @@ class Trainer:
         self.flat = FlatParameters(self.denoiser.network)
         vector = self.flat.vector
         for tensor in (vector, *self.denoiser.network.buffers()):
-            self.world.copy_first_(tensor)  # weights handed over may differ between processes
+            self.world.copy_first_(tensor)  # initial weights may differ between processes
         self.average = WeightAverage(vector, self.settings.ema_decay)
         self.optimizer: Any = Adam(vector, self.settings.learning_rate, self.settings.betas)
         self._half = half_type(self.settings.precision, vector.device)
@@ -138,14 +137,14 @@ class Trainer:
         return self.settings.epochs * self.batches.steps_per_epoch
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of step 0, 1, ...: rising over the warm-up, then falling if asked."""
+        """Return the learning rate of step 0, 1, ...: linear warm-up, then optional linear decay."""
         warmup = self.settings.warmup * self.total_steps
         rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
         fall = 1 - step / self.total_steps if self.settings.decay == "linear" else 1.0
         return self.settings.learning_rate * rise * fall
 
     def resume(self) -> int:
-        """Take up the last checkpoint, if there is one; return the step to go on from."""
+        """Load the last checkpoint, if there is one; return the step from which to resume."""
         found = self.checkpoints.load_last() if self.checkpoints else None
         if found:
             self.step, tensors = found
@@ -163,7 +162,7 @@ class Trainer:
         Interrupted
             On Ctrl-C, once the checkpoint is written.
         """
-        # The user's own random state is left alone; a network's (dropout) comes from the chunk's stream.
+        # The user's random state is preserved; dropout uses the chunk's stream.
         with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode(), self._threads():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 torch.manual_seed(
@@ -176,17 +175,17 @@ class Trainer:
                     epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
                     if rest == 0:
                         self.on_epoch(epoch, self)
-                enough = self._look()
+                finished = self._validate()
                 stop = self.world.any(interrupted())
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
                     self.save_checkpoint()
                 if stop:
                     raise Interrupted(f"Interrupted at step {self.step}")
-                if enough:
+                if finished:
                     return
 
-    def _look(self) -> bool:
-        """Ask the held-out rows whether it is enough; all processes have the same answer."""
+    def _validate(self) -> bool:
+        """Return whether the loss on held-out rows ends the training; equal in all processes."""
         if self.held_out is None:
             return False
         weights = self.average.weights if self.settings.ema_decay else self.flat.vector
@@ -199,7 +198,7 @@ class Trainer:
         losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
         flat, settings = self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
-            # Each process takes every so-many-th example: together they see what one alone would.
+            # Process r of n takes every n-th example from r on: together they see the whole batch.
             batch = examples.at(slice(start + self.world.rank, stop, self.world.size))
             n = len(batch.inputs)
             if n:
@@ -218,14 +217,14 @@ class Trainer:
         return losses
 
     def _differentiate(self, batch: Examples) -> Tensor:
-        """Write the gradient of a batch's mean loss, part by part if that is asked for; return the loss."""
+        """Write the gradient of a batch's mean loss, accumulated over parts if set; return the loss."""
         n, at_once = len(batch.inputs), self._at_once()
         size = max(math.ceil(n / (self.settings.accumulate * at_once)), min(n, _FEWEST) if at_once > 1 else 1)
         total = torch.zeros((), device=batch.inputs.device)
 
         def of(part: Examples) -> tuple[Tensor, tuple[Tensor, ...]]:
             with autocast(self._half, part.inputs.device):
-                output = part.answer(self._network)
+                output = part.predict(self._network)
             loss = self.loss.value(output.to(part.inputs.dtype), part)
             if len(part.inputs) < n:
                 loss = loss * (len(part.inputs) / n)
@@ -238,10 +237,10 @@ class Trainer:
         return total
 
     def _at_once(self) -> int:
-        """Return how many parts of a batch are looked at side by side, a core each.
+        """Return how many parts of a batch are computed in parallel, one on each core.
 
-        Convolutions of few pixels gain little from a second core, parts of a batch all of it. A network
-        says that this may be (``per_example``); numbers drawn in it (dropout) would come in any order.
+        Small convolutions gain little from a second core, independent parts of a batch gain all of it. The
+        network must allow this (``per_example``); with dropout, random numbers would depend on the timing.
         """
         network = self.denoiser.network
         apart = getattr(network, "per_example", False) and not self.settings.compile
@@ -295,7 +294,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _threads(self) -> Iterator[None]:
-        """Train small networks on one thread: sharing such short operations costs more than it saves."""
+        """Train small networks with one thread: several cost more than they save."""
         before = torch.get_num_threads()
         small = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
         if small and self.flat.vector.device.type == "cpu" and self._at_once() == 1:
@@ -307,7 +306,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[Denoiser]:
-        """Give the denoiser with its averaged weights, in evaluation mode; training goes on afterwards."""
+        """Yield the denoiser with its averaged weights, in evaluation mode; training continues afterwards."""
         own = self.flat.vector.detach().clone()
         was_training = self.denoiser.training
         self.denoiser.eval()
@@ -322,7 +321,7 @@ class Trainer:
             self.denoiser.train(was_training)
 
     def finish(self) -> None:
-        """Leave the averaged weights, or the best of them, in the denoiser, in memory of their own."""
+        """Set the denoiser's weights to the averaged ones, or the best of them, in their own memory."""
         with torch.no_grad():
             if self.held_out is not None and self.held_out.weights is not None:
                 self.flat.vector.copy_(self.held_out.weights)
@@ -332,7 +331,7 @@ class Trainer:
         self.denoiser.eval()
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint of the present step, if there is a place for it."""
+        """Write a checkpoint of the current step, if checkpoints are enabled."""
         if self.checkpoints and self.world.is_main and self.step != self._saved_step:
             self.checkpoints.save(self.step, self._tensors())
         self._saved_step = self.step
@@ -350,7 +349,7 @@ class Trainer:
         }
 
     def _scale(self) -> dict[str, Tensor]:
-        """Return what a loss is multiplied by so that float16 can hold its gradients, and since when."""
+        """Return the state of the gradient scaler of float16."""
         state = self._scaler.state_dict()
         return {"scale": torch.tensor([state["scale"], state["_growth_tracker"]])} if state else {}
 
@@ -366,8 +365,8 @@ class Trainer:
             shapes |= {"held_out.weights": vector.shape, "held_out.best": torch.Size([3])}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise InputError(
-                "The checkpoint is of another network.",
-                "Resume with the network that the run was started with.",
+                "The checkpoint does not match the network.",
+                "Resume with the network and settings of the first start.",
             )
         with torch.no_grad():
             vector.copy_(tensors["weights"])
@@ -388,7 +387,7 @@ class Trainer:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag that is looked at between chunks; the second one is itself."""
+    """Turn the first Ctrl-C into a flag that is checked between chunks; the second one interrupts."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return

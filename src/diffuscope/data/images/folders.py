@@ -1,7 +1,7 @@
-"""How does a folder of image files become one array, of one size, that need not fit into memory?
+"""How is a folder of image files read into one array that need not fit into memory?
 
-All files are decoded once, side by side, into a file of bytes that is mapped into memory. It is kept: as long
-as the folder is what it was, by names, sizes and times of its files, the next run opens it in a moment.
+All files are decoded once, in parallel, into a memory-mapped file, which is cached: as long as the
+names, sizes and times of the image files do not change, the next run opens it at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["SUFFIXES", "load_folder"]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".tga")
 _VERSION = 1
 _MOST_FILES = 10_000_000
-_SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the size that is taken where images differ in theirs
+_SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the default size of images with different sizes
 
 Size = tuple[int, int]
 
@@ -47,7 +47,7 @@ def load_folder(
     skip_broken: bool,
     reporter: Reporter,
 ) -> ImageData:
-    """Read all images of a folder; those of its folders are of classes with their names.
+    """Read all images of a folder; the names of its subfolders are classes.
 
     Raises
     ------
@@ -75,12 +75,12 @@ def load_folder(
 
 
 def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
-    """Return the image files of a folder in natural order, its classes if any, and what there is to say."""
+    """Return the image files of a folder in natural order, its classes if any, and notes."""
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     for where, folders, files in os.walk(path, onerror=_refuse_folder, followlinks=True):
         stat = Path(where).stat()
-        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
+        if (stat.st_dev, stat.st_ino) in seen:  # a circular link
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
@@ -89,29 +89,29 @@ def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 found.append(Path(where) / name)
         if len(found) > _MOST_FILES:
-            raise InputError(f"{path} holds more than {_MOST_FILES:,} images.", "Train on a part of them.")
+            raise InputError(f"{path} contains more than {_MOST_FILES:,} images.", "Use a subset of them.")
     if len(found) < 2:
         raise InputError(
-            f"{path} holds {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
-            "Give a folder with two images or more; those of its folders are of classes with their names.",
+            f"{path} contains {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
+            "Give a folder with at least two images; the names of its subfolders are used as classes.",
         )
     parts = [file.relative_to(path).parts for file in found]
     loose = sum(len(part) == 1 for part in parts)
     if loose:
-        said = f"{loose:,} images lie beside the folders of {path}: folders are not taken for classes."
-        return found, [], [said] if loose < len(found) else []
+        note = f"{loose:,} images are in no subfolder of {path}: its subfolders are not used as classes."
+        return found, [], [note] if loose < len(found) else []
     classes = sorted({part[0] for part in parts}, key=_natural)
     return found, classes if len(classes) > 1 else [], []
 
 
 def _refuse_folder(error: OSError) -> None:
     raise InputError(
-        f"The folder {error.filename} cannot be read: {error.strerror}.", "Give one that you may read."
+        f"The folder {error.filename} cannot be read: {error.strerror}.", "Check its permissions."
     ) from error
 
 
 def _version_of(file: Path) -> tuple[int, int]:
-    """Return size and time of a file; of a link that leads nowhere, that it does."""
+    """Return size and time of a file; -1 for a broken link."""
     try:
         stat = file.stat()
     except OSError:
@@ -120,7 +120,7 @@ def _version_of(file: Path) -> tuple[int, int]:
 
 
 def _natural(name: str) -> tuple[list[Any], str]:
-    """Return a key by which 10 comes after 9, and 01 before 1 wherever the folder is."""
+    """Return a sort key by which 10 comes after 9, and 01 before 1."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
 
@@ -133,10 +133,10 @@ def _decode(
     store: Path,
     reporter: Reporter,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Decode all files into ``store``; return the images, which files they are, and what there is to say."""
+    """Decode all files into ``store``; return the images, the indices of their files, and notes."""
     facts: list[tuple[Size, bool, int] | None] = []
     broken: list[tuple[Path, DiffuscopeError]] = []
-    with reporter.bar("looking at images", len(files), "files") as bar:
+    with reporter.bar("checking images", len(files), "files") as bar:
         for file, found in zip(files, side_by_side(_facts, files), strict=True):
             if isinstance(found, DiffuscopeError):
                 broken.append((file, found))
@@ -150,19 +150,21 @@ def _decode(
         *(size or _usual_size([one for one, _, _ in known], notes)),
     )
     if any(frames > 1 for _, _, frames in known):
-        notes.append("Of files with several images the first was taken.")
-    wanted = [(file, shape) for file, fact in zip(files, facts, strict=True) if fact is not None]
-    there = np.flatnonzero([fact is not None for fact in facts])
-    x, path = _new_store(store, (len(wanted), *shape), notes)
+        notes.append("For files with several images, the first was used.")
+    targets = [(file, shape) for file, fact in zip(files, facts, strict=True) if fact is not None]
+    readable = np.flatnonzero([fact is not None for fact in facts])
+    x, path = _new_store(store, (len(targets), *shape), notes)
     try:
-        good = _fill(x, wanted, broken, reporter)
+        good = _fill(x, targets, broken, reporter)
         _refuse(broken, len(files), skip_broken)
         if broken:
-            notes.append(f"Left out, being no images: {len(broken):,} of the files, first {broken[0][0]}.")
+            notes.append(f"{len(broken):,} unreadable files were skipped, the first is {broken[0][0]}.")
         if len(good) < 2:
-            raise InputError(f"Of {len(files)} files {len(good)} could be read.", "Give two images or more.")
-        which = there[good].astype(np.int64)
-        return _finish(x, path, store, which, notes), which, notes
+            raise InputError(
+                f"Only {len(good)} of {len(files)} files could be read.", "Give at least two images."
+            )
+        indices = readable[good].astype(np.int64)
+        return _finish(x, path, store, indices, notes), indices, notes
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -170,16 +172,16 @@ def _decode(
 
 def _fill(
     x: NDArray[np.uint8],
-    wanted: Sequence[tuple[Path, tuple[int, int, int]]],
+    targets: Sequence[tuple[Path, tuple[int, int, int]]],
     broken: list[tuple[Path, DiffuscopeError]],
     reporter: Reporter,
 ) -> list[int]:
-    """Decode files into ``x``, one after the other; return which could be, and note those that could not."""
+    """Decode files into ``x``; return the indices of the readable ones, and add the others to ``broken``."""
     good: list[int] = []
-    with reporter.bar("decoding images", len(wanted), "images") as bar:
-        for i, image in enumerate(side_by_side(_read, wanted)):
+    with reporter.bar("decoding images", len(targets), "images") as bar:
+        for i, image in enumerate(side_by_side(_read, targets)):
             if isinstance(image, DiffuscopeError):
-                broken.append((wanted[i][0], image))
+                broken.append((targets[i][0], image))
             else:
                 x[len(good)] = image
                 good.append(i)
@@ -194,9 +196,9 @@ def _facts(file: Path) -> tuple[Size, bool, int] | DiffuscopeError:
         return error
 
 
-def _read(wanted: tuple[Path, tuple[int, int, int]]) -> NDArray[np.uint8] | DiffuscopeError:
+def _read(target: tuple[Path, tuple[int, int, int]]) -> NDArray[np.uint8] | DiffuscopeError:
     try:
-        return read_image(*wanted, resize=True)
+        return read_image(*target, resize=True)
     except DiffuscopeError as error:
         return error
 
@@ -206,7 +208,7 @@ def _refuse(broken: Sequence[tuple[Path, DiffuscopeError]], n: int, skip_broken:
         first = broken[0][1]
         raise FormatError(
             f"{len(broken):,} of {n:,} files cannot be read. {first.what}",
-            "Mend or remove them, or leave them out (data.skip_broken = true).",
+            "Repair or remove them, or skip them with data.skip_broken = true.",
         )
 
 
@@ -217,31 +219,33 @@ def _usual_size(sizes: Sequence[Size], notes: list[str]) -> Size:
     shorter = min(min(one) for one in sizes) if count < len(sizes) or max(most) > 1024 else min(most)
     side = max(_SMALLEST, min(_LARGEST, shorter // _STEP * _STEP))
     notes.append(
-        f"Images are of different sizes, or large: their middles were brought to {side} × {side} pixels "
-        "(data.image_size)."
+        f"Images have different sizes, or are large: they were cropped to squares and resized to {side} × "
+        f"{side} pixels; set data.image_size to change this."
     )
     return side, side
 
 
 def _new_store(store: Path, shape: tuple[int, ...], notes: list[str]) -> tuple[NDArray[np.uint8], Path]:
-    """Return a mapped file for images: beside its place, or a temporary one where nothing can be kept."""
+    """Return a memory-mapped file for images: in the cache, or temporary if that is not writable."""
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(store.parent, below=False)
         return _new_mapped(store.parent, shape)
     except OSError as error:
-        notes.append(f"The decoded images could not be kept ({error.strerror}): they will be decoded again.")
+        notes.append(
+            f"The decoded images could not be cached ({error.strerror}); the next run will decode them again."
+        )
     try:
         return _new_mapped(None, shape)
     except OSError as error:
         raise RunError(
-            f"There is no place for {math.prod(shape):,} bytes of decoded images: {error.strerror}.",
-            "Free some space, or have smaller images (data.image_size).",
+            f"Not enough disk space for {math.prod(shape):,} bytes of decoded images: {error.strerror}.",
+            "Free some space, or use smaller images (data.image_size).",
         ) from error
 
 
 def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
-    """Return a mapped file of a name of its own, all of whose bytes have their place on the disk."""
+    """Return a new memory-mapped file with all its disk space reserved."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=f".diffuscope-{os.getpid()}-", suffix=".npy")
     os.close(handle)
     path = Path(name)
@@ -255,38 +259,38 @@ def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np
 
 
 def _reserve(path: Path) -> None:
-    """Give all bytes of a file their place: who writes to a mapped one on a full disk is killed."""
+    """Reserve disk space for a file: writing to a mapped file on a full disk kills the process."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of file systems that promise nothing
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems without reservation
             raise
 
 
 def _finish(
     x: NDArray[np.uint8], path: Path, store: Path, good: NDArray[np.int64], notes: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Put the file in its place, with what goes with it; return the images, read only."""
+    """Move the file and its metadata into the cache; return the images, read-only."""
     x.flush()  # type: ignore[attr-defined]
     n = len(good)
     if path.parent == store.parent:
         facts = {"good": good.tolist(), "notes": list(notes), "shape": [n, *x.shape[1:]]}
         beside = path.with_suffix(".json")
         beside.write_text(json.dumps(facts), "utf-8")
-        os.replace(path, store)  # the images first: without what goes with them they are not looked at
+        os.replace(path, store)  # the images first: without metadata they are ignored
         os.replace(beside, store.with_suffix(".json"))
         return np.lib.format.open_memmap(store, "r")[:n]
     mapped = np.lib.format.open_memmap(path, "r")[:n]
     with contextlib.suppress(OSError):
-        path.unlink()  # it lives as long as it is mapped
+        path.unlink()  # the data stay as long as they are mapped
     return mapped
 
 
 def _open_store(store: Path, files: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]] | None:
-    """Return images that were decoded before, if they are whole."""
+    """Return the cached images, if they are complete."""
     try:
         facts = json.loads(store.with_suffix(".json").read_text("utf-8"))
         with warnings.catch_warnings():

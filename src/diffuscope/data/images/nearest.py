@@ -1,12 +1,11 @@
-r"""Which images of the data does an image look most like, pixel by pixel?
+r"""Which images of the data are nearest to an image, by their pixels?
 
 The distance is the root mean square difference of pixels, in grey levels (0 to 255),
 
 .. math:: d(a, b)^2 = \tfrac1p \sum_i (a_i - b_i)^2 = \tfrac1p (|a|^2 + |b|^2 - 2 a \cdot b).
 
-A sample at distance 0 is a training image again. Products of many images at once are matrix products; they
-are taken of blocks, so that memory does not grow with the data. Their candidates are measured again by the
-sum itself, in whole numbers, so that the distances are exact.
+A sample at distance 0 is a copy of a training image. Candidates are found by matrix products of blocks, so
+that memory does not grow with the data. Their distances are then computed exactly, in integers.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["nearest"]
 
 _BLOCK_NUMBERS = 2**22  # pixels of a block, at most
 _BLOCK_IMAGES = 2**10
-_SPARE = 4  # candidates besides those asked for
+_SPARE = 4  # candidates beyond k
 
 
 def nearest(
@@ -44,7 +43,7 @@ def nearest(
     Returns
     -------
     indices : ndarray of shape (n, k), int64
-        Of the data, the nearest first; equally near ones in the order of the data.
+        Of the data, the nearest first; ties in the order of the data.
     distances : ndarray of shape (n, k), float64
         Root mean square differences of pixels, 0 to 255.
 
@@ -58,10 +57,10 @@ def nearest(
         raise InputError(
             f"Images of shape {images.shape[1:]} and type {images.dtype} cannot be compared with data of "
             f"shape {data.shape[1:]} and type {data.dtype}.",
-            "Give bytes (uint8) of one shape.",
+            "Give arrays of uint8 with equal shapes.",
         )
     if not 1 <= k <= m:
-        raise InputError(f"Of {m} images the {k} nearest cannot be had.", f"Ask for 1 to {m}.")
+        raise InputError(f"k = {k} is not valid for {m} images.", f"Choose 1 to {m}.")
     pixels = int(np.prod(images.shape[1:]))
     size = max(1, min(_BLOCK_NUMBERS // pixels, _BLOCK_IMAGES))
     found = [_of_block(images[start : start + size], data, k, size) for start in range(0, n, size)]
@@ -80,16 +79,16 @@ def _of_block(
     from diffuscope.data.images.pixels import let_go
 
     rows = _centred(images)
-    wanted = min(k + _SPARE, len(data))
+    count = min(k + _SPARE, len(data))
     best = torch.empty(len(rows), 0)
     index = torch.empty(len(rows), 0, dtype=torch.int64)
     for start in range(0, len(data), size):
         block = _centred(data[start : start + size])
-        # |a|² is the same for all of the data, so it has no say in which are nearest.
+        # |a|² is the same for all of the data, so it does not change the order.
         score = torch.addmm(block.square().sum(1), rows, block.T, alpha=-2.0)
-        value, at = score.topk(min(wanted, score.shape[1]), dim=1, largest=False)
+        value, at = score.topk(min(count, score.shape[1]), dim=1, largest=False)
         best, index = torch.cat([best, value], dim=1), torch.cat([index, at + start], dim=1)
-        best, order = best.topk(min(wanted, best.shape[1]), dim=1, largest=False)
+        best, order = best.topk(min(count, best.shape[1]), dim=1, largest=False)
         index = index.gather(1, order)
         let_go(data)
     candidates = np.sort(index.numpy(), axis=1)
@@ -99,7 +98,7 @@ def _of_block(
 def _exactly(
     images: NDArray[np.uint8], data: NDArray[np.uint8], candidates: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the k nearest of the candidates (n, more than k), measured in whole numbers."""
+    """Return the k nearest of the candidates (n, k or more), by integer arithmetic."""
     squares = np.empty(candidates.shape, np.int64)
     for i, image in enumerate(images):
         difference = data[candidates[i]].astype(np.int64) - image.astype(np.int64)

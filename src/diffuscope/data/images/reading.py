@@ -1,7 +1,7 @@
-"""How does one image come out of a file, whatever kind of image it is, and how a mask?
+"""How are an image of any mode and a mask read from a file?
 
-A file may lie about itself: its size is checked before anything is unpacked, and what cannot be decoded to
-the last row is named, not guessed.
+Files are not trusted: the size is checked before anything is decoded, and an image that cannot be decoded
+completely is an error.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "MOST_PIXELS", "image_facts", "open_image", "read_image", "read_mask"]
 
-MOST_PIXELS = 2**26  # of an image in a file; 10,000 x 10,000 would be more
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")  # none that runs another program
+MOST_PIXELS = 2**26  # of an image in a file; less than 10,000 x 10,000
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")  # none that starts another program
 _MIDDLE = 127
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -35,16 +35,15 @@ _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 def read_image(
     path: str | os.PathLike[str], shape: tuple[int, int, int], *, resize: bool = False
 ) -> NDArray[np.uint8]:
-    """Read an image of any mode: over white where it is transparent, the first of several frames.
+    """Read an image of any mode: transparency over white, the first of several frames.
 
     Parameters
     ----------
     path : str or path
     shape : (int, int, int)
-        Channels (1: grey, 3: red, green, blue), height and width that are wanted.
+        Target channels (1: grey, 3: red, green, blue), height and width.
     resize : bool
-        Whether an image of another size is brought to this one, its middle where the sides are in another
-        proportion.
+        Whether an image of another size is resized, after a centre crop to the target's aspect ratio.
 
     Returns
     -------
@@ -53,9 +52,9 @@ def read_image(
     Raises
     ------
     InputError
-        When there is no such file, or its image is of another size and must not be resized.
+        When the file does not exist, or the image has another size and ``resize`` is false.
     FormatError
-        When it is no image, a broken one, or one of more than :data:`MOST_PIXELS` pixels.
+        When it is not an image, is broken, or has more than :data:`MOST_PIXELS` pixels.
     """
     from PIL import Image, ImageOps
 
@@ -64,8 +63,8 @@ def read_image(
     if image.size != (width, height):
         if not resize:
             raise InputError(
-                f"{path} has {image.height} × {image.width} pixels, and {height} × {width} are wanted.",
-                "Give an image of that size, or have it resized (--resize).",
+                f"{path} has {image.height} × {image.width} pixels; expected {height} × {width}.",
+                "Give an image of that size, or resize it with --resize.",
             )
         image = ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
     values = np.asarray(image.convert("L" if channels == 1 else "RGB"))
@@ -73,14 +72,14 @@ def read_image(
 
 
 def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Read which pixels are to be drawn: the light ones, grey levels above 127; what is transparent is not.
+    """Read a mask of the pixels to generate: those with a grey level above 127; transparent ones are not.
 
     Parameters
     ----------
     path : str or path
         An image of any mode.
     size : (int, int)
-        Height and width that it must have.
+        Required height and width.
 
     Returns
     -------
@@ -89,7 +88,7 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
     Raises
     ------
     InputError
-        When there is no such file, or its image is of another size.
+        When the file does not exist, or has another size.
     FormatError
         As in :func:`read_image`.
     """
@@ -97,8 +96,8 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
     if image.size != (size[1], size[0]):
         raise InputError(
             f"The mask {path} has {image.height} × {image.width} pixels, "
-            f"and the image {size[0]} × {size[1]}.",
-            "Give a mask of the size of the model's images: white where something is to be drawn.",
+            f"but the image has {size[0]} × {size[1]}.",
+            "Give a mask of the size of the image: white where pixels are to be generated.",
         )
     return np.asarray(image.convert("L")) > _MIDDLE
 
@@ -111,7 +110,7 @@ def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, in
     Raises
     ------
     InputError, FormatError
-        As in :func:`read_image`, for what shows without decoding.
+        As in :func:`read_image`, as far as it is found without decoding.
     """
     from PIL import ExifTags
 
@@ -122,7 +121,7 @@ def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, in
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Decode the first image of a file, upright, in the mode that it is in.
+    """Decode the first image of a file, upright, in its own mode.
 
     Raises
     ------
@@ -135,19 +134,19 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         file.load()
         try:
             return ImageOps.exif_transpose(file)
-        except Exception:  # metadata that are broken say nothing of the image
+        except Exception:  # the image may be good although its metadata are broken
             return file.copy()
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
-    """Open an image of a size that is read; whatever goes wrong with it in the block names the file."""
+    """Open an image, and check its size; any error in the block names the file."""
     from PIL import Image
 
-    if not path.is_file():  # to open a pipe would be to wait for ever
+    if not path.is_file():  # opening a pipe could wait for ever
         what = "it is a folder" if path.is_dir() else "there is no such file"
-        what = "it is no file of bytes" if path.exists() and not path.is_dir() else what
-        raise InputError(f"Cannot read {path}: {what}.", "Give one image, such as a .png.")
+        what = "it is not a regular file" if path.exists() and not path.is_dir() else what
+        raise InputError(f"Cannot read {path}: {what}.", "Give an image file, such as a .png.")
     try:
         with _QUIET, Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > MOST_PIXELS:
@@ -158,20 +157,23 @@ def _opened(path: Path) -> Iterator[ImageFile]:
     except Image.DecompressionBombError as error:
         raise _too_large(path, "is far too large") from error
     except PermissionError as error:
-        raise InputError(f"Cannot read {path}: no permission.", "Choose a file that you may read.") from error
+        raise InputError(
+            f"Cannot read {path}: permission denied.", "Check the permissions of the file."
+        ) from error
     except Exception as error:  # decoders fail in many ways
         known = ", ".join(FORMATS)
-        reason = "it is no image that is known" if type(error).__name__ == "UnidentifiedImageError" else error
+        unidentified = type(error).__name__ == "UnidentifiedImageError"
+        reason = "it is not an image of a supported format" if unidentified else error
         raise FormatError(
-            f"Cannot read {path}: {reason}.", f"The file is broken or of another format; known are {known}."
+            f"Cannot read {path}: {reason}.", f"Supported formats: {known}. The file may be broken."
         ) from error
 
 
 class _Quiet:
-    """Ignores warnings, of large images and odd metadata, as long as any thread reads.
+    """Ignores warnings of large images and odd metadata while any thread reads.
 
-    ``warnings.catch_warnings`` puts back what it found: where threads overlap, what another of them had set,
-    and no warning of the whole program would be seen again.
+    ``warnings.catch_warnings`` restores the filters that it found. With overlapping threads these could be
+    another thread's, and would silence the whole program.
     """
 
     def __init__(self) -> None:
@@ -198,12 +200,12 @@ _QUIET = _Quiet()
 
 def _too_large(path: Path, what: str) -> FormatError:
     return FormatError(
-        f"{path} {what}; at most {MOST_PIXELS:,} pixels are read.", "Make the image smaller first."
+        f"{path} {what}; at most {MOST_PIXELS:,} pixels are supported.", "Reduce its size first."
     )
 
 
 def _flat(image: Image.Image, ground: str, path: str | os.PathLike[str]) -> Image.Image:
-    """Return the image as grey or red, green and blue, 8 bits each, over a ground where it is transparent."""
+    """Return the image as 8-bit grey or RGB, with transparency over the colour ``ground``."""
     from PIL import Image
 
     if image.mode == "F" or image.mode.startswith("I"):
@@ -216,6 +218,4 @@ def _flat(image: Image.Image, ground: str, path: str | os.PathLike[str]) -> Imag
             image = Image.alpha_composite(Image.new("RGBA", image.size, ground), above)
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except (ValueError, OSError) as error:
-        raise FormatError(
-            f"Cannot read {path}: {error}.", "Save it as an ordinary PNG, grey or in colour."
-        ) from error
+        raise FormatError(f"Cannot read {path}: {error}.", "Save it as a plain grey or RGB PNG.") from error

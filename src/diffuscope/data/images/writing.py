@@ -1,9 +1,8 @@
-"""How do images go out: as one sheet, as an array, or each as a file of its own.
+"""How are images written: as one sheet, as an array, or as a file for each?
 
-:class:`ImageWriter` takes images in batches and passes each on to the disk, so that memory does not grow with
-their number; only a sheet, which has to be looked at as a whole, is held until the last is in. What is
-written appears under its name when it is whole, or not at all. Nothing but the images goes into a file, no
-time and no version: the same images give the same bytes.
+:class:`ImageWriter` writes images batch by batch, so that memory does not grow with their number; only a
+sheet is held in memory. Files are written completely or not at all. They contain no time and no version:
+equal images give equal bytes.
 """
 
 from __future__ import annotations
@@ -50,20 +49,20 @@ def check_image_target(path: str | os.PathLike[str], shape: Sequence[int] | None
     known = "FILE.png (one sheet), FILE.npy, FILE.npz, or FOLDER (a file for each)"
     if suffix in _FILES:
         if path.is_dir():
-            raise InputError(f"Cannot write {path}: it is a folder.", f"Give {known}.")
+            raise InputError(f"Cannot write {path}: it is a folder.", f"Use {known}.")
         if suffix == ".png" and shape is not None:
             check_sheet(shape[0], *shape[2:])
         return
     if suffix and not path.is_dir():
-        raise InputError(f"Cannot write images as {suffix!r} ({path}).", f"Give {known}.")
+        raise InputError(f"Cannot write images to {path}: {suffix!r} is not supported.", f"Use {known}.")
     if path.is_dir():
         if path.name in ("", "..") or any(path.iterdir()):
             raise InputError(
-                f"The folder {path} is not empty, or the one where you are; nothing there was touched.",
-                "Name a new folder: none is ever emptied.",
+                f"The folder {path} is not empty, or is the current folder; nothing was changed.",
+                "Choose the name of a new folder: existing files are never overwritten.",
             )
     elif path.exists():
-        raise InputError(f"Cannot write a folder {path}: it is a file.", f"Give {known}.")
+        raise InputError(f"Cannot create the folder {path}: it is a file.", f"Use {known}.")
 
 
 def save_grid(
@@ -102,7 +101,9 @@ def save_grid(
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise InputError(f"A sheet cannot be written as {path.name!r}.", "Give a name that ends in .png.")
+        raise InputError(
+            f"{path.name!r} is not a valid name for a sheet.", "Choose a name that ends in .png."
+        )
     check_image_target(path)
     images = _as_bytes(images)
     own = None
@@ -166,7 +167,7 @@ class ImageWriter:
         self.path, self.n = Path(path), n
         check_image_target(path)
         if n < 1:
-            raise InputError(f"Cannot write {n} images.", "Give at least one.")
+            raise InputError(f"The number of images must be at least 1, not {n}.")
         self.labels, names = None, tuple(class_names)
         if labels is not None:
             self.labels, names = _checked_labels(labels, n, class_names)
@@ -184,20 +185,20 @@ class ImageWriter:
         """Write the next images, (m, channels, height, width), uint8."""
         if self._sink is None:
             raise InputError(
-                f"The writer of {self.path} is not open.", "Use it as `with ImageWriter(...) as w`."
+                f"The writer of {self.path} is not open.", "Use `with ImageWriter(...) as writer:`."
             )
         images = _as_bytes(images)
         if self._shape is None:
             self._shape = images.shape[1:]
         if images.shape[1:] != self._shape:
             raise InputError(
-                f"Images of shape {images.shape[1:]} do not go with those of shape {self._shape} "
+                f"Images of shape {images.shape[1:]} cannot follow images of shape {self._shape} "
                 f"in {self.path}.",
-                "Bring all to one size.",
+                "Resize all images to one shape.",
             )
         if self._written + len(images) > self.n:
             raise InputError(
-                f"More images than the {self.n} announced for {self.path}.", "Announce the number of all."
+                f"More images than n = {self.n} were given for {self.path}.", "Set n to the total number."
             )
         self._sink.append(images)
         self._written += len(images)
@@ -217,11 +218,12 @@ class ImageWriter:
                 yield
                 if self._written != self.n:
                     raise InputError(
-                        f"{self._written} images were given for {self.path}, {self.n} announced.",
-                        "Announce the number of all; nothing was written.",
+                        f"{self._written} images were given for {self.path}, but n = {self.n}; "
+                        "nothing was written.",
+                        "Set n to the total number.",
                     )
             except BaseException:
-                with contextlib.suppress(Exception):  # the first error is the one to tell
+                with contextlib.suppress(Exception):  # the first error is the one to report
                     self._sink.close(whole=False)
                 raise
             finally:
@@ -230,7 +232,7 @@ class ImageWriter:
 
 
 class _Sink(Protocol):
-    """Where images go."""
+    """A target of images."""
 
     def __init__(
         self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]
@@ -240,11 +242,11 @@ class _Sink(Protocol):
         """Write images (m, channels, height, width)."""
 
     def close(self, whole: bool) -> None:
-        """Let go of what is open; once all images are in, write what comes after the last."""
+        """Close the files; if ``whole``, write what follows the last image."""
 
 
 class _SheetSink:
-    """All images, then the sheet; names of classes on it where there are several."""
+    """Collects all images for a sheet, with the names of classes if there are several."""
 
     def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
         self._path, self._n, self._names = path, n, class_names
@@ -316,7 +318,7 @@ class _Stream:
 
 
 class _FolderSink:
-    """A PNG for each image; of labelled ones a folder for each class, and a list of all."""
+    """A PNG for each image; with labels a subfolder for each class, and a list of all."""
 
     def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
         self._path, self._labels, self._names = path, labels, class_names
@@ -351,13 +353,13 @@ _SINKS: dict[str, type[_Sink]] = {".png": _SheetSink, ".npy": _NpySink, ".npz": 
 
 
 def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Return a name of a folder for each class: its own, as far as every system can have folders so named."""
+    """Return a folder name for each class: its own name, if all operating systems allow it."""
     names: list[str] = []
     taken: set[str] = set()
     for number, own in enumerate(class_names):
         name = _UNSAFE.sub("-", own).strip(". ")[:80].strip(". ") or "class"
         name = f"class-{name}" if _RESERVED.fullmatch(name) else name
-        while name.casefold() in taken:  # some systems do not tell A from a
+        while name.casefold() in taken:  # some systems ignore case
             name = f"{name}-{number}"
         taken.add(name.casefold())
         names.append(name)
@@ -367,19 +369,19 @@ def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
 def _checked_labels(
     labels: ArrayLike, n: int, class_names: Sequence[str]
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return labels as an array, and the names of classes: their numbers where there are none."""
+    """Return labels as an array, and the names of classes, by default their numbers."""
     found = np.asarray(labels)
     if found.shape != (n,) or found.dtype.kind not in "iu":
         raise InputError(
-            f"Labels of shape {found.shape} and type {found.dtype} do not go with {n} images.",
-            "Give the number of a class for each.",
+            f"Labels of shape {found.shape} and type {found.dtype} are not valid for {n} images.",
+            f"Give an integer array of shape ({n},).",
         )
     top = int(found.max())
     names = tuple(class_names) or tuple(str(i) for i in range(top + 1))
     if found.min() < 0 or top >= len(names):
         raise InputError(
-            f"Labels from {found.min()} to {top} do not fit {len(names)} classes.",
-            f"Give 0 to {len(names) - 1}.",
+            f"Labels from {found.min()} to {top} are not valid for {len(names)} classes.",
+            f"Labels must be 0 to {len(names) - 1}.",
         )
     return found, names
 
@@ -389,7 +391,7 @@ def _as_bytes(images: Pixels) -> Pixels:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
         raise InputError(
             f"Images of shape {images.shape} and type {images.dtype} cannot be written.",
-            "Give bytes (uint8) of shape (n, 1 or 3, height, width).",
+            "Give an array of uint8 of shape (n, 1 or 3, height, width).",
         )
     return images
 

@@ -1,22 +1,23 @@
-r"""What can be said of a point's coordinates? Each is noisy, known or absent.
+r"""How is a model conditioned on some coordinates? By a mask: each coordinate is noisy, known or absent.
 
-A model of a table is asked in many ways: for whole rows, for the holes of a row, for rows of a class, for
-the density of what was measured. One network answers them all, if it is told the state of every coordinate:
+One model of a table generates whole rows, imputes missing values, generates rows of a class and gives the
+density of the observed values. Its network is conditioned on the state of every coordinate:
 
-* *noisy*: :math:`x_t = \alpha x_0 + \sigma \epsilon`, as ever;
-* *known*: :math:`x_0` itself stands in the place of the noisy value;
-* *absent*: nothing is known of it, and 0 stands there.
+* *noisy*: :math:`x_t = \alpha x_0 + \sigma \epsilon`, as usual;
+* *known*: the input is :math:`x_0` itself;
+* *absent*: masked out, the input is 0.
 
-It is trained towards :math:`E[x_0 \mid \text{noisy}, \text{known}]` with states drawn at random, on noisy
-coordinates alone. Then
+The network learns :math:`E[x_0 \mid \text{noisy}, \text{known}]` from random masks, with the loss on noisy
+coordinates only. Then
 
-* all noisy is the model of whole rows; some known is that of the rest given these: imputation, classes;
-* some absent is the model of the others alone, exactly what their density asks for; values that are
-  missing in the training data are absent whatever is drawn;
-* the difference of known and absent is what classifier-free guidance amplifies (Ho & Salimans 2022).
+* all noisy is the unconditional model; with some known it is the conditional model of the others:
+  imputation, classes;
+* with some absent it is the marginal model of the others, which their density needs; missing values in the
+  training data are always absent;
+* classifier-free guidance amplifies the difference between known and absent (Ho & Salimans 2022).
 
-Masks as in CSDI (Tashiro et al. 2021, section 4.2); the third state is what lets rows with holes be learned
-from without first being filled.
+Masks as in CSDI (Tashiro et al. 2021, section 4.2); the third state allows training on rows with missing
+values without imputing them first.
 """
 
 from diffuscope.diffusion.masked.choices import Choice, Choices

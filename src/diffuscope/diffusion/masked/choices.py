@@ -1,15 +1,15 @@
-r"""What does a denoiser say of a category? Which one it may be, with what probability.
+r"""How does a denoiser estimate a categorical column? By the probabilities of its categories.
 
-Category i of k is the point :math:`c_i = s\,(e_i - p)` (:mod:`diffuscope.data.tables.columns.categories`). A
-noisy point y of it, with noise of variance v, is evidence for each: with what is known otherwise,
+Category i of k is the point :math:`c_i = s\,(e_i - p)` (:mod:`diffuscope.data.tables.columns.categories`).
+Given a noisy point y with noise of variance v, and the rest of the row,
 
 .. math::
     p(i \mid y, \text{rest}) \propto \exp\!\Bigl(\log p_i + \frac{y \cdot c_i - |c_i|^2 / 2}{v} + F_i\Bigr),
     \qquad E[x_0 \mid y, \text{rest}] = \sum_i p(i \mid y, \text{rest})\, c_i .
 
-The first two terms are what can be said without any training. F, the answer of the network, is what the rest
-of the row says, and is trained by cross-entropy, the proper loss of probabilities: a square error hardly
-sees a rare category (Dieleman et al. 2022, section 3, train so too).
+The first two terms need no training. F, the output of the network, is the evidence of the rest of the row. It
+is trained by cross-entropy: the squared error is insensitive to rare categories (Dieleman et al. 2022,
+section 3, train this way too).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Choice", "Choices"]
 
 
 class Choice(NamedTuple):
-    """A column of categories among the coordinates.
+    """A categorical column among the coordinates.
 
     Attributes
     ----------
     place : slice
         Its coordinates.
     shares : tuple of float
-        p, of as many categories.
+        p, one for each category.
     scale : float
         s.
     """
@@ -42,7 +42,7 @@ class Choice(NamedTuple):
 
 
 class Choices(nn.Module):
-    """Which of d coordinates are those of categories; before any are set, none.
+    """Which of d coordinates belong to categorical columns; at first none do.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Choices(nn.Module):
         self.register_buffer("scale", torch.ones(dimension))
 
     def set(self, choices: Sequence[Choice | tuple[slice, tuple[float, ...], float]]) -> None:
-        """Set the columns of categories."""
+        """Set the categorical columns."""
         for number, (place, shares, scale) in enumerate(choices):
             self.group[place] = number
             self.share[place] = torch.tensor(shares, dtype=self.share.dtype)
@@ -69,7 +69,7 @@ class Choices(nn.Module):
 
     @property
     def where(self) -> Tensor:
-        """The coordinates of categories, shape (c,)."""
+        """Indices of the categorical coordinates, shape (c,)."""
         return (self.group >= 0).nonzero()[:, 0]
 
     def prior(self, y: Tensor, variance: Tensor | None = None) -> Tensor:
@@ -78,9 +78,9 @@ class Choices(nn.Module):
         Parameters
         ----------
         y : Tensor of shape (n, d)
-            Points with noise.
+            Noisy points.
         variance : Tensor of shape () or (n,), optional
-            Of the noise; without it, the points say nothing.
+            Of the noise; without it, the points are ignored.
         """
         where = self.where
         share, scale = self.share[where], self.scale[where]
@@ -101,11 +101,11 @@ class Choices(nn.Module):
         return shifted - total.log()[:, group]
 
     def means(self, log_probability: Tensor) -> Tensor:
-        """Return the coordinates (n, c) that probabilities mean."""
+        """Return the expected coordinates (n, c) under log-probabilities (n, c)."""
         where = self.where
         return self.scale[where] * (log_probability.exp() - self.share[where])
 
-    def taken(self, x_0: Tensor) -> Tensor:
-        """Return 1 for the category that clean points (n, d) are, 0 for the others, shape (n, c)."""
+    def one_hot(self, x_0: Tensor) -> Tensor:
+        """Return the categories of clean points (n, d) as one-hot vectors, shape (n, c)."""
         where = self.where
         return x_0[:, where] / self.scale[where] + self.share[where]

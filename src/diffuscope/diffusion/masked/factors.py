@@ -1,23 +1,23 @@
-r"""What would a denoiser say if the data were normal? The part of the answer that needs no training.
+r"""What is the exact denoiser of Gaussian data? The part of the estimate that needs no training.
 
-Factor analysis takes a point for a few common factors and noise of its own for each coordinate,
+Factor analysis models a point by a few common factors plus independent noise for each coordinate,
 
 .. math::  x = \mu + L f + e, \qquad f \sim N(0, I_k), \quad e_j \sim N(0, \psi_j).
 
-Then the law of everything given anything is known in closed form. With y a point with noise of variance v,
-coordinates that are known (v = 0) and others that are absent (:math:`v = \infty`),
+All conditional distributions then have a closed form. For a point y with noise of variance v, with v = 0 for
+known coordinates and :math:`v = \infty` for absent ones,
 
 .. math::
     p_j = \frac{1}{\psi_j + v_j}, \qquad
     \hat f = (I + L^T P L)^{-1} L^T P (y - \mu), \qquad
     E[x_j \mid y] = y_j - v \, p_j \bigl(y_j - \mu_j - (L \hat f)_j\bigr),
 
-at the price of one k × k system per point. A network that is trained towards what is left of the target
-starts where a normal model ends, and has all its weights for what is not normal. Where L = 0 and
-:math:`\psi = 1` this is the skip connection of Karras et al. 2022 (Table 1) for data of unit variance.
+at the cost of one k × k system per point. The network is trained on the residual of the target, so that it
+has to learn only what is not Gaussian. With L = 0 and :math:`\psi = 1` this is the skip connection of Karras
+et al. 2022 (Table 1) for data of unit variance.
 
-Factors and variances are those of the covariance matrix, shrunk towards its diagonal by Ledoit and Wolf's
-share (2004), found by iterating the eigenvectors of :math:`C - \Psi` ("principal axes").
+Factors and variances are fitted to the covariance matrix, shrunk towards its diagonal by the intensity of
+Ledoit and Wolf (2004), by iterating the eigenvectors of :math:`C - \Psi` (principal axis factoring).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from diffuscope.diffusion.process import coefficient
 
 __all__ = ["Factors"]
 
-_LEAST_VARIANCE = 0.1  # what is nearer to degenerate is left to the network: outliers are common
+_LEAST_VARIANCE = 0.1  # smaller variances are left to the network: outliers are common
 _ROUNDS = 30
 _MARGIN = 0.25
-_REACH = 4.0  # no noise that a sampler starts from is much farther out
+_REACH = 4.0  # standard deviations; a sampler's starting noise hardly exceeds them
 _ANYTHING = 1e6
 
 
 class Factors(nn.Module):
-    """A normal law of points of d coordinates with k factors; before it is fitted, N(0, I).
+    """A Gaussian model of d coordinates with k factors; N(0, I) before it is fitted.
 
     Parameters
     ----------
@@ -77,62 +77,61 @@ class Factors(nn.Module):
         self.low.copy_((low - margin).clamp(-_ANYTHING, _ANYTHING))
         self.high.copy_((high + margin).clamp(-_ANYTHING, _ANYTHING))
 
-    def within(self, x_0: Tensor, y: Tensor, ratio: Tensor) -> Tensor:
-        """Return estimates (n, d) that are no farther out than data can have been.
+    def clamp(self, x_0: Tensor, y: Tensor, ratio: Tensor) -> Tensor:
+        """Return estimates (n, d) clamped to the range of the data.
 
-        A mean of data lies among it, give or take a quarter of its range, or where y cannot come from there,
-        within four standard deviations of y. A network that is asked where it was never trained may say
-        otherwise, and a walk that follows it is lost.
+        The range is widened by a quarter, and for outlying y to four standard deviations from y. Outside its
+        training data a network may predict values far beyond that, and sampling would diverge.
 
         Parameters
         ----------
         x_0 : Tensor of shape (n, d)
         y : Tensor of shape (n, d)
-            Points with noise.
+            Noisy points.
         ratio : Tensor of shape () or (n,)
-            The standard deviation of that noise.
+            The standard deviation of the noise.
         """
         reach = _REACH * coefficient(ratio, y)
         low, high = torch.minimum(self.low, y + reach), torch.maximum(self.high, y - reach)
         return torch.minimum(torch.maximum(x_0, low), high)
 
-    def noise(self, y: Tensor, variance: Tensor, given: Mask) -> Tensor:
-        r"""Return :math:`(y - E[x | y]) / v`, the noise in points over its variance, shape (n, d).
+    def noise(self, y: Tensor, variance: Tensor, mask: Mask) -> Tensor:
+        r"""Return :math:`(y - E[x | y]) / v`, the expected noise over its variance, shape (n, d).
 
         Parameters
         ----------
         y : Tensor of shape (n, d)
-            Points with noise.
+            Noisy points.
         variance : Tensor of shape () or (n,)
             v.
-        given : Mask
-            Of the points, which coordinates are known and which absent.
+        mask : Mask
+            Which coordinates are known and absent.
         """
         variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]
-        value = torch.where(given.known, given.value, y) - self.mean
-        spread = self.unique + variance.masked_fill(given.known, 0.0)
-        precision = (1 / spread).masked_fill(given.absent, 0.0)
+        value = torch.where(mask.known, mask.value, y) - self.mean
+        spread = self.unique + variance.masked_fill(mask.known, 0.0)
+        precision = (1 / spread).masked_fill(mask.absent, 0.0)
         if self.loadings.shape[1]:
             products = self.loadings[:, :, None] * self.loadings[:, None, :]
             k = products.shape[1]
             identity = torch.eye(k, dtype=y.dtype, device=y.device)
             system = (precision @ products.flatten(1)).view(-1, k, k) + identity
             right = (precision * value) @ self.loadings
-            root = torch.linalg.cholesky_ex(system).L  # where it fails, what comes out is not finite
+            root = torch.linalg.cholesky_ex(system).L  # not finite where it fails
             factors = torch.cholesky_solve(right[:, :, None], root)[:, :, 0]
             value = value - factors @ self.loadings.T
         return value / (self.unique + variance)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (d,) and shrunk covariance (d, d) of points (n, d), of pairs of what is not missing."""
+    """Return mean (d,) and shrunk covariance (d, d) of points (n, d), over pairs without missing values."""
     present = (~x.isnan()).to(x.dtype)
     count = present.sum(0).clamp_min(1)
     mean = x.nan_to_num(0.0).sum(0) / count
     z = (x - mean).nan_to_num(0.0)
     together = (present.T @ present).clamp_min(1)
     raw = (z.T @ z) / together
-    # The share by which the mean square error of the matrix is least: its variance over all of it.
+    # The shrinkage that minimises the mean squared error: the matrix's variance over its squared norm.
     square = ((z.square().T @ z.square()) / together - raw.square()) / together
     off = ~torch.eye(len(raw), dtype=torch.bool, device=x.device)
     share = (square[off].sum() / raw.square()[off].sum().clamp_min(1e-12)).clamp(0.0, 1.0)
@@ -140,7 +139,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _principal_axes(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return loadings (d, k) and variances of their own (d,)."""
+    """Return loadings (d, k) and unique variances (d,)."""
     d, variances = len(covariance), covariance.diagonal().clamp_min(_LEAST_VARIANCE)
     least = torch.linalg.eigvalsh(covariance)[0].clamp_min(0.0)
     unique = (0.5 * least).clamp_min(_LEAST_VARIANCE).expand(d)

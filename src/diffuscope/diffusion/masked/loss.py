@@ -1,4 +1,4 @@
-"""How is a network trained for all states that coordinates can be in? They are drawn at random."""
+"""How is a network trained for all masks? They are drawn at random."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ __all__ = ["MaskedLoss"]
 
 @dataclass(frozen=True)
 class MaskedLoss(Loss):
-    """The loss of a :class:`MaskedDenoiser`, with states drawn at random; NaN in the data is absent.
+    """The loss of a :class:`MaskedDenoiser` with random masks; NaN in the data is absent.
 
     Parameters
     ----------
     partial : float
-        Share of rows in which any coordinate is known or absent.
+        Fraction of rows in which any coordinate is known or absent.
     groups : tuple of int
-        The column that each coordinate belongs to: those of one column are in one state. Empty: each is
-        a column of its own.
+        The column of each coordinate: all coordinates of a column share a state. Empty: one column each.
     """
 
     partial: float = 0.5
@@ -38,33 +37,33 @@ class MaskedLoss(Loss):
     choices: Choices | None = None
 
     def of_columns(self, columns: Sequence[int], choices: Choices | None = None) -> MaskedLoss:
-        """Return the loss for coordinates of such columns."""
+        """Return the loss for coordinates of these columns."""
         return dataclasses.replace(self, groups=tuple(columns), choices=choices)
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
-        """Draw states, noise ``x_0`` (n, d) and say what the network should answer."""
+        """Draw masks, add noise to ``x_0`` (n, d) and return inputs and targets of the network."""
         assert isinstance(denoiser, MaskedDenoiser)
-        given = self._draw(x_0)
+        mask = self._draw(x_0)
         missing = x_0.isnan()
         x_0 = x_0.nan_to_num(0.0)
         x_t = q_sample(x_0, level, eps)
         target_x, target_eps = x_0, eps
         if self.target == "posterior" and not missing.any():
-            whole = ~(given.known | given.absent).any(1, keepdim=True)
+            whole = ~(mask.known | mask.absent).any(1, keepdim=True)
             mean_x, mean_eps = posterior_means(x_0, level, eps, self.group)
             target_x, target_eps = torch.where(whole, mean_x, x_0), torch.where(whole, mean_eps, eps)
-        noisy = (~(given.known | given.absent)).to(x_0.dtype)
+        noisy = (~(mask.known | mask.absent)).to(x_0.dtype)
         weight = noisy * (noisy.numel() / noisy.sum().clamp_min(1))
         own = self._weight(denoiser, level)
         target = training_target(denoiser.prediction, target_x, target_eps, level, denoiser.sigma_data)
         if denoiser.factors is not None:
-            target = target + denoiser.foreseen(x_t, level, given)
+            target = target + denoiser.gaussian_offset(x_t, level, mask)
         if self.choices is not None:
-            # Behind the target of F: which category it is, and what is said of it without F.
+            # After the target of F: the one-hot category, and its log-probabilities without F.
             prior = self.choices.prior(x_t / coefficient(level.alpha, x_t), level.ratio.square())
-            target = torch.cat([target, self.choices.taken(x_0), prior], 1)
+            target = torch.cat([target, self.choices.one_hot(x_0), prior], 1)
         return Examples(
-            inputs=denoiser.network_inputs(x_t, level, given),
+            inputs=denoiser.network_inputs(x_t, level, mask),
             condition=denoiser.condition(level, x_0),
             target=target,
             weight=weight if own is None else weight * coefficient(own, x_0),
@@ -76,15 +75,15 @@ class MaskedLoss(Loss):
             return super().value(output, examples)
         assert examples.weight is not None
         d, where = output.shape[1], self.choices.where
-        target, taken, prior = torch.split(examples.target, [d, len(where), len(where)], 1)
+        target, one_hot, prior = torch.split(examples.target, [d, len(where), len(where)], 1)
         number = (self.choices.group < 0).to(output.dtype)
         squares = number * examples.weight * (output - target).square()
-        surprise = -taken * self.choices.log_softmax(prior + output[:, where]) * examples.weight[:, where]
-        total: Tensor = squares.sum() + surprise.sum()
+        entropies = -one_hot * self.choices.log_softmax(prior + output[:, where]) * examples.weight[:, where]
+        total: Tensor = squares.sum() + entropies.sum()
         return total / output.numel()
 
     def _draw(self, x_0: Tensor) -> Mask:
-        """Draw which coordinates are known and absent, from torch's own random state."""
+        """Draw masks from torch's global random state."""
         n, d = x_0.shape
         groups = torch.tensor(self.groups or range(d), device=x_0.device)
         columns = int(groups.max()) + 1
@@ -92,7 +91,7 @@ class MaskedLoss(Loss):
         some = u[:, :1] < self.partial
         known = some & (u[:, 3:] < u[:, 1:2])
         again = torch.rand(n, columns, device=x_0.device)
-        # In every second partial row some of what is not known is absent.
+        # In half of the partial rows some unknown coordinates are absent.
         absent = some & (u[:, 2:3] < 0.5) & ~known & (again < 2 * u[:, 2:3])
         missing = x_0.isnan()
         absent = absent[:, groups] | missing

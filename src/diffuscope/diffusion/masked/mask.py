@@ -1,4 +1,4 @@
-"""What is known of points, and what is left out?"""
+"""Which coordinates of points are known, and which are absent?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Mask"]
 
 
 class Mask(NamedTuple):
-    """What is known of points, and what is left out.
+    """Which coordinates of points are known, and which are absent.
 
     Attributes
     ----------
     value : Tensor of shape (n, d)
-        Clean values, where they are known; anything finite elsewhere.
+        Clean values of the known coordinates; any finite values elsewhere.
     known, absent : Tensor of shape (n, d), bool
-        Never both.
+        Never both true.
     """
 
     value: Tensor
@@ -26,11 +26,11 @@ class Mask(NamedTuple):
     absent: Tensor
 
     @classmethod
-    def nothing(cls, like: Tensor) -> Mask:
-        """All coordinates are noisy."""
+    def all_noisy(cls, like: Tensor) -> Mask:
+        """Return the mask without conditions, of the shape of ``like``: all coordinates are noisy."""
         none = torch.zeros_like(like, dtype=torch.bool)
         return cls(torch.zeros_like(like), none, none)
 
     def at(self, index: Tensor | slice) -> Mask:
-        """Return what is given of the points at ``index``."""
+        """Return the mask of the points at ``index``."""
         return Mask(self.value[index], self.known[index], self.absent[index])

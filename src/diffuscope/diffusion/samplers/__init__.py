@@ -1,10 +1,10 @@
-r"""How does one walk from noise to data?
+r"""How is noise turned into data?
 
-A walk visits the levels of a grid, from the noisiest to clean data. One loop, :func:`walk`, does the
-walking; a sampler is one step of it. It sees the denoiser and pairs of levels, nothing else, so that
-every sampler runs with every schedule, prediction type, network and oracle.
+A trajectory visits the levels of a grid, from the noisiest to clean data. One loop, :func:`trajectory`, does
+the sampling; a sampler is one step of it. A sampler uses the denoiser and pairs of levels only, so that
+every sampler works with every schedule, prediction type, network and oracle.
 
-The exact deterministic walk is the probability-flow ODE, in these coordinates
+The exact deterministic trajectory solves the probability-flow ODE, in these coordinates
 
 .. math::  dx = \hat x_0(x, t)\, d\alpha + \hat\epsilon(x, t)\, d\sigma,
 

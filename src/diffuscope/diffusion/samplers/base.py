@@ -1,4 +1,4 @@
-"""Where is a walk, what may a step use, and who takes one step after another?"""
+"""What is the state of sampling, what may a step use, and how are the steps run?"""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["Estimate", "Sampler", "SamplingContext", "SamplingState", "prior", "
 
 
 class SamplingState(NamedTuple):
-    """Where a walk is.
+    """One state of a trajectory.
 
     Attributes
     ----------
     step : int
-        Steps done, 0 ... n_steps.
+        Number of steps done, 0 ... n_steps.
     x : Tensor of shape (n, ...)
         The points at this level.
     level : NoiseLevel of shape ()
-        How noisy they are.
+        Their noise level.
     """
 
     step: int
@@ -34,7 +34,7 @@ class SamplingState(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A data estimate of an earlier step, with the point and the level that it was made at."""
+    """The data estimate of an earlier step, with its point and level."""
 
     x_0: Tensor
     x: Tensor
@@ -53,17 +53,17 @@ class SamplingContext:
 
     @property
     def now(self) -> NoiseLevel:
-        """The level at which the points are."""
+        """The current level of the points."""
         return self.grid.levels.at(self.step)
 
     @property
     def target(self) -> NoiseLevel:
-        """The level to which this step leads."""
+        """The level at the end of this step."""
         return self.grid.levels.at(self.step + 1)
 
     @property
     def is_last(self) -> bool:
-        """Whether this step ends the walk."""
+        """Whether this is the last step."""
         return self.step + 1 == self.grid.n_steps
 
     def noise(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class SamplingContext:
         return z.to(x.device)
 
     def estimate(self, x: Tensor, keep: int = 0) -> Tensor:
-        """Ask the denoiser at the present level, and keep the last ``keep`` answers in ``history``."""
+        """Evaluate the denoiser at the current level; keep the last ``keep`` estimates in ``history``."""
         x_0 = self.denoiser(x, self.now)
         if keep:
             self.history = [*self.history, Estimate(x_0, x, self.now)][-keep:]
@@ -80,7 +80,7 @@ class SamplingContext:
 
 
 class Sampler(Protocol):
-    """One step of a walk: from points (n, ...) at ``context.now`` to points at ``context.target``."""
+    """One sampling step: from points (n, ...) at ``context.now`` to points at ``context.target``."""
 
     def __call__(self, context: SamplingContext, x: Tensor, /) -> Tensor:
         """Return the points at the next level, shape (n, ...)."""
@@ -88,7 +88,7 @@ class Sampler(Protocol):
 
 
 def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Draw the points from which walks over ``grid`` start: noise of its ``prior_std``, float32."""
+    """Draw the starting points of ``grid``: noise of standard deviation ``prior_std``, float32."""
     return grid.prior_std * torch.randn(shape, generator=generator, device=generator.device)
 
 
@@ -96,16 +96,16 @@ def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 def trajectory(
     denoiser: DenoiserLike, x: Tensor, grid: Grid, sampler: Sampler, generator: torch.Generator
 ) -> Iterator[SamplingState]:
-    """Sample from ``x`` (n, ...) at the first level of ``grid`` to its last, without gradients.
+    """Sample from ``x`` (n, ...) at the first level of ``grid`` down to its last, without gradients.
 
     Yields
     ------
     SamplingState
         The start and the state after each step: ``grid.n_steps + 1`` of them.
     """
-    way = SamplingContext(denoiser, grid, generator)
+    context = SamplingContext(denoiser, grid, generator)
     yield SamplingState(0, x, grid.levels.at(0))
     for step in range(grid.n_steps):
-        way.step = step
-        x = sampler(way, x)
+        context.step = step
+        x = sampler(context, x)
         yield SamplingState(step + 1, x, grid.levels.at(step + 1))

@@ -1,4 +1,4 @@
-"""Which steps use the estimates of earlier ones as well?"""
+"""Which samplers also use the estimates of earlier steps?"""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class DPMSolver:
 class UniPC:
     r"""UniPC, the unified predictor-corrector, B(h) = :math:`e^{h} - 1` (Zhao et al. 2023, Algorithms 1-2).
 
-    Each evaluation serves twice: it corrects the point it was made at, then predicts the next. The
-    order falls to 1 towards both ends of the walk.
+    Each evaluation is used twice: it corrects the point it was made at, then predicts the next. The
+    order falls to 1 towards both ends of the trajectory.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class UniPC:
 
     def __post_init__(self) -> None:
         if self.order not in (1, 2, 3):
-            raise InputError(f"UniPC of order {self.order} is not available.", "Choose 1, 2 or 3.")
+            raise InputError(f"UniPC of order {self.order} is not supported.", "Choose 1, 2 or 3.")
 
     def _order_at(self, context: SamplingContext, step: int) -> int:
         """The order of the step that starts at level ``step``."""
@@ -114,7 +114,7 @@ class UniPC:
         differences: list[Tensor] = []
         for earlier in reversed(past[:-1][-(order - 1) :] if order > 1 else []):
             r = (_half_log_snr(earlier.level) - lam) / h
-            if math.isinf(r):  # the level without signal: infinitely far, it says nothing of slopes
+            if math.isinf(r):  # the level without signal is infinitely far: no slope from there
                 continue
             nodes.append(r)
             differences.append((earlier.x_0 - x_0) / r)

@@ -1,4 +1,4 @@
-"""Which samplers are there, by name?"""
+"""Which samplers are available, by name?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
 
 
 def sampler_name(sampler: Sampler) -> str:
-    """Return the name under which a sampler is registered; of one's own, that of its class or function."""
+    """Return the registered name of a sampler; for a custom one, the name of its class or function."""
     if isinstance(sampler, DPMSolver):
         return "dpmpp_2m_sde" if sampler.stochastic else "dpmpp_2m"
     for name, make in SAMPLERS.items():
@@ -40,11 +40,13 @@ def make_sampler(name: str, **settings: float | str) -> Sampler:
     Raises
     ------
     InputError
-        When there is none of that name, or its settings do not fit.
+        When the name is unknown, or a setting is not valid.
     """
     if name not in SAMPLERS:
         raise unknown_name("sampler", name, SAMPLERS)
     try:
         return SAMPLERS[name](**settings)
     except TypeError as error:
-        raise InputError(f"The sampler {name!r} cannot be made of {settings}: {error}.") from error
+        raise InputError(
+            f"The settings {settings} are not valid for the sampler {name!r}: {error}."
+        ) from error

@@ -1,4 +1,4 @@
-"""Which steps need nothing but the point where they begin?"""
+"""Which samplers need only the current point?"""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Heun(Euler):
     r"""Heun's method with churn (Karras et al. 2022, Algorithm 2): two evaluations a step, order 2.
 
     The trapezoidal rule for :math:`\int \hat x_0\, d\alpha + \hat\epsilon\, d\sigma`. The step to clean
-    data, where :math:`\hat\epsilon` cannot be asked for, is Euler's.
+    data, where :math:`\hat\epsilon` is undefined, is Euler's.
     """
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:

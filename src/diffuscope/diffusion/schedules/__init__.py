@@ -5,7 +5,7 @@ Every diffusion model in this package is one line:
 .. math::  x_t = \alpha(t)\, x_0 + \sigma(t)\, \epsilon, \qquad \epsilon \sim N(0, I).
 
 A schedule is the pair :math:`(\alpha, \sigma)` as a function of its own time t, and a grid of times
-for the walk back. Discrete schedules have the times 0, 1, ..., T - 1 and come from
+for sampling. Discrete schedules have the times 0, 1, ..., T - 1 and come from
 :math:`\beta_t`; with :math:`\bar\alpha_t = \prod_{s \le t} (1 - \beta_s)` they have
 :math:`\alpha(t) = \sqrt{\bar\alpha_t}` and :math:`\sigma(t) = \sqrt{1 - \bar\alpha_t}`.
 Continuous ones have real times. All coefficients are float64.

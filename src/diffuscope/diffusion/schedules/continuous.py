@@ -29,7 +29,7 @@ class VP(Schedule):
     def __post_init__(self) -> None:
         if not 0 < self.beta_min < self.beta_max:
             raise InputError(
-                f"beta_min = {self.beta_min:g} and beta_max = {self.beta_max:g} do not rise from above 0.",
+                f"beta_min = {self.beta_min:g} and beta_max = {self.beta_max:g} are not valid.",
                 "Choose 0 < beta_min < beta_max, such as 0.1 and 20.",
             )
         _check_times(self.t_min, self.t_max)
@@ -62,7 +62,7 @@ class EDM(Schedule):
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min < self.sigma_max:
             raise InputError(
-                f"sigma_min = {self.sigma_min:g}, sigma_max = {self.sigma_max:g} do not rise from above 0.",
+                f"sigma_min = {self.sigma_min:g} and sigma_max = {self.sigma_max:g} are not valid.",
                 "Choose 0 < sigma_min < sigma_max, such as 0.002 and 80.",
             )
         self.t_min, self.t_max = self.sigma_min, self.sigma_max
@@ -125,6 +125,6 @@ class ContinuousCosine(Schedule):
 def _check_times(t_min: float, t_max: float) -> None:
     if not 0 < t_min < t_max <= 1:
         raise InputError(
-            f"t_min = {t_min:g} and t_max = {t_max:g} are not times of this schedule.",
+            f"t_min = {t_min:g} and t_max = {t_max:g} are not valid times of this schedule.",
             "Choose 0 < t_min < t_max <= 1.",
         )

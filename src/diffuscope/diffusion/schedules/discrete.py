@@ -19,7 +19,7 @@ class DiscreteSchedule(Schedule):
     Parameters
     ----------
     beta : Tensor of shape (T,)
-        Variance that each step adds, in (0, 1); the last one may be 1 (zero terminal SNR).
+        Variance added by each step, in (0, 1); the last may be 1 (zero terminal SNR).
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class DiscreteSchedule(Schedule):
     Raises
     ------
     InputError
-        When beta is not a row of numbers in (0, 1).
+        When beta is not one-dimensional with values in (0, 1).
     """
 
     discrete = True
@@ -38,14 +38,14 @@ class DiscreteSchedule(Schedule):
     def __init__(self, beta: Tensor) -> None:
         beta = torch.as_tensor(beta, dtype=torch.float64)
         if beta.ndim != 1 or beta.numel() < 1:
-            raise InputError(f"A schedule needs a row of betas, got shape {tuple(beta.shape)}.")
+            raise InputError(f"beta must be a vector of at least one value, got shape {tuple(beta.shape)}.")
         inside = (beta > 0) & (beta < 1)
         inside[-1] |= beta[-1] == 1
         if not inside.all():
             at = int((~inside).nonzero()[0])
             raise InputError(
                 f"beta at step {at} is {beta[at].item():g}, outside (0, 1).",
-                "Choose start and end of the schedule between 0 and 1, such as 1e-4 and 0.02.",
+                "Choose the schedule's start and end between 0 and 1, such as 1e-4 and 0.02.",
             )
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
         self.beta = beta
@@ -73,13 +73,13 @@ class DiscreteSchedule(Schedule):
         """Return the integer time whose sigma / alpha is nearest on a log scale, any shape."""
         table = (self.sqrt_one_minus_alpha_bar / self.sqrt_alpha_bar).log()
         between = (table[1:] + table[:-1]) / 2
-        return torch.bucketize(ratio.to(torch.float64).log(), between, right=True)  # ∞ finds the silent end
+        return torch.bucketize(ratio.to(torch.float64).log(), between, right=True)  # ∞ maps to T - 1
 
     def _times(self, n_steps: int, spacing: Spacing, rho: float) -> Tensor:
         if n_steps > self.T:
             raise InputError(
-                f"Cannot sample in {n_steps} steps: the model's schedule has T = {self.T}.",
-                f"Ask for 1 to {self.T} steps.",
+                f"Cannot sample in {n_steps} steps: the model's schedule has only T = {self.T}.",
+                f"Choose 1 to {self.T} steps.",
             )
         if spacing == "uniform":
             times = torch.linspace(self.T - 1, 0, n_steps, dtype=torch.float64).round()
@@ -88,7 +88,7 @@ class DiscreteSchedule(Schedule):
             times = (self.T - i * (self.T / n_steps)).round() - 1
         else:
             times = self._karras_times(n_steps, rho)
-        # Rounding may have made neighbours equal: push them apart, inside 0 ... T - 1.
+        # Rounding may make neighbours equal: separate them, within 0 ... T - 1.
         times = times.long()
         rest = torch.arange(n_steps - 1, -1, -1)
         times = torch.maximum(times, rest)
@@ -101,7 +101,7 @@ def linear(T: int = 1000, start: float = 1e-4, end: float = 0.02) -> DiscreteSch
 
 
 def quadratic(T: int = 1000, start: float = 1e-4, end: float = 0.02) -> DiscreteSchedule:
-    r"""Return the schedule whose :math:`\sqrt{\beta_t}` goes in equal steps between both ends' roots."""
+    r"""Return the schedule with :math:`\sqrt{\beta_t}` linear in t, and beta from ``start`` to ``end``."""
     for name, value in (("start", start), ("end", end)):
         if value < 0:
             raise InputError(f"{name} = {value:g} is outside (0, 1).", "Choose a beta between 0 and 1.")
@@ -124,10 +124,10 @@ def cosine(T: int = 1000, start: float = 0.0, end: float = 0.999, offset: float 
     angle = (t + offset) / (1 + offset) * (math.pi / 2)
     if not 0 <= start < end < 1:
         raise InputError(
-            f"start = {start:g} and end = {end:g} do not bound beta inside (0, 1).",
+            f"start = {start:g} and end = {end:g} are not valid bounds of beta.",
             "Choose 0 <= start < end < 1.",
         )
-    # 1 - cos²b / cos²a, written so that nothing cancels where both are near 1
+    # 1 - cos²b / cos²a, written without cancellation where both are near 1
     turn = math.pi / 2 / (1 + offset) / T
     beta = math.sin(turn) * (angle[1:] + angle[:-1]).sin() / angle[:-1].cos().square()
     return DiscreteSchedule(beta.clamp(start, end))
@@ -136,8 +136,8 @@ def cosine(T: int = 1000, start: float = 0.0, end: float = 0.999, offset: float 
 def rescale_zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
     r"""Shift and scale :math:`\sqrt{\bar\alpha_t}` so that the last step is pure noise.
 
-    The first step keeps its value (Lin et al. 2023, Algorithm 1). Noise prediction says nothing at
-    such a last step; predict data, velocity or flow.
+    The first step keeps its value (Lin et al. 2023, Algorithm 1). Noise prediction is undefined at
+    the last step; predict data, velocity or flow.
     """
     root = schedule.sqrt_alpha_bar
     if schedule.T < 2:
@@ -150,5 +150,5 @@ def rescale_zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
 
 def _checked(T: int) -> int:
     if T < 1:
-        raise InputError(f"A schedule of T = {T} steps does not exist.", "Choose T of at least 1.")
+        raise InputError(f"T = {T} is not a valid number of steps.", "Choose T of at least 1.")
     return T

@@ -1,4 +1,4 @@
-r"""How noisy is a point, when, and which levels does a walk back visit?"""
+r"""What is the noise level at a time, and which levels does sampling visit?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoiseLevel(NamedTuple):
     Attributes
     ----------
     t : Tensor
-        Time, as the schedule counts it; any shape.
+        Time in the schedule's own units; any shape.
     alpha, sigma : Tensor
         Signal and noise coefficients, float64, the shape of ``t``.
     """
@@ -34,7 +34,7 @@ class NoiseLevel(NamedTuple):
 
     @property
     def ratio(self) -> Tensor:
-        r""":math:`\sigma / \alpha`: the noise in units of the data; infinite where no signal is left."""
+        r""":math:`\sigma / \alpha`: the noise in units of the data; infinite where alpha = 0."""
         return self.sigma / self.alpha
 
     @property
@@ -49,15 +49,15 @@ class NoiseLevel(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """The noise levels that a walk visits, from the noisiest to clean data.
+    """The noise levels of a trajectory, from the noisiest to clean data.
 
     Attributes
     ----------
     levels : NoiseLevel
-        Tensors of shape (n_steps + 1,); the noise falls strictly. The last level is where the walk
-        ends, as a rule clean data: alpha = 1, sigma = 0.
+        Tensors of shape (n_steps + 1,); the noise decreases strictly. The last level is the end of the
+        trajectory, usually clean data: alpha = 1, sigma = 0.
     at_ratio : callable
-        Maps sigma / alpha, shape (), to the nearest level that the model can be asked at.
+        Maps sigma / alpha, shape (), to the nearest level at which the model is defined.
     """
 
     levels: NoiseLevel
@@ -65,7 +65,7 @@ class Grid:
 
     @property
     def prior_std(self) -> float:
-        """Standard deviation of the noise from which a walk starts: that of x_t for data of variance 1."""
+        """Standard deviation of the starting noise: that of x_t for data of variance 1."""
         return math.hypot(self.levels.alpha[0].item(), self.levels.sigma[0].item())
 
     @property
@@ -74,22 +74,22 @@ class Grid:
         return self.levels.t.numel() - 1
 
     def after(self, step: int) -> Grid:
-        """Return the levels from the one that is reached after ``step`` steps, 0 to n_steps - 1."""
+        """Return the levels that remain after ``step`` steps, 0 to n_steps - 1."""
         if not 0 <= step < self.n_steps:
             raise InputError(
-                f"A walk of {self.n_steps} steps cannot begin after {step} of them.",
+                f"A trajectory of {self.n_steps} steps cannot start after step {step}.",
                 f"Choose 0 to {self.n_steps - 1}.",
             )
         return Grid(self.levels.at(slice(step, None)), self.at_ratio)
 
 
 class Schedule:
-    r"""Signal and noise as functions of time; :math:`\sigma/\alpha` rises with it, from data at 0.
+    r"""Signal and noise as functions of time; :math:`\sigma/\alpha` increases with it, from data at 0.
 
     Attributes
     ----------
     t_min, t_max : float
-        The least and the noisiest time at which a model is trained and asked.
+        The first and the last (noisiest) time of training and sampling.
     discrete : bool
         Whether times are the integers 0 ... T - 1.
     """
@@ -111,7 +111,7 @@ class Schedule:
         return self(self.time_at_ratio(ratio))
 
     def _times(self, n_steps: int, spacing: Spacing, rho: float) -> Tensor:
-        """Return ``n_steps`` falling times, float64; the walk goes from the last of them to clean data."""
+        """Return ``n_steps`` decreasing times, float64; a last step leads from there to clean data."""
         if spacing == "uniform":
             return torch.linspace(self.t_max, self.t_min, n_steps, dtype=torch.float64)
         if spacing == "trailing":
@@ -123,19 +123,19 @@ class Schedule:
         levels = self(ends)
         most, least = levels.ratio.tolist()
         # Without any signal the ratio is infinite: that level comes first, the spacing starts after it.
-        silent = 1 if math.isinf(most) and n_steps > 1 else 0
-        if levels.alpha[0] < 1:  # beyond a ratio of 80 there is only noise; EDM's sigma_max is as asked
+        no_signal = 1 if math.isinf(most) and n_steps > 1 else 0
+        if levels.alpha[0] < 1:  # beyond a ratio of 80 there is only noise; EDM keeps its sigma_max
             most = min(most, 80.0)
-        i = torch.linspace(0, 1, n_steps - silent, dtype=torch.float64)
+        i = torch.linspace(0, 1, n_steps - no_signal, dtype=torch.float64)
         ratio = (most ** (1 / rho) + i * (least ** (1 / rho) - most ** (1 / rho))) ** rho
         times = self.time_at_ratio(ratio).to(torch.float64)
-        if silent:
+        if no_signal:
             return torch.cat([ends[:1], times])
-        times[0] = self.t_max  # not its round trip through the ratio
+        times[0] = self.t_max  # exactly, not rounded through the ratio
         return times
 
     def grid(self, n_steps: int, spacing: Spacing = "uniform", rho: float = 7.0) -> Grid:
-        r"""Choose the levels of a walk of ``n_steps`` steps.
+        r"""Return the levels of a trajectory of ``n_steps`` steps.
 
         Parameters
         ----------
@@ -151,12 +151,12 @@ class Schedule:
         Raises
         ------
         InputError
-            When ``n_steps`` or ``spacing`` cannot be had.
+            When ``n_steps`` or ``spacing`` is not valid.
         """
         if spacing not in ("uniform", "trailing", "karras"):
             raise unknown_name("spacing", spacing, ("uniform", "trailing", "karras"))
         if n_steps < 1:
-            raise InputError(f"Cannot sample in {n_steps} steps.", "Ask for at least 1 step.")
+            raise InputError(f"Cannot sample in {n_steps} steps.", "Choose at least 1 step.")
         times = self._times(n_steps, spacing, rho)
         levels = self(times)
         clean = torch.tensor([0.0], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Which schedules are there, by name?"""
+"""Which schedules are available, by name?"""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def make_schedule(name: str, *, zero_terminal_snr: bool = False, **settings: float) -> Schedule:
-    """Make the schedule called ``name``.
+    """Make the schedule named ``name``.
 
     Raises
     ------
     InputError
-        When there is none of that name, or its settings do not fit.
+        When the name is unknown, or a setting is not valid.
     """
     if name not in SCHEDULES:
         raise unknown_name("schedule", name, SCHEDULES)
     try:
         schedule = SCHEDULES[name](**settings)
     except TypeError as error:
-        raise InputError(f"The schedule {name!r} cannot be made of {settings}: {error}.") from error
+        raise InputError(
+            f"The settings {settings} are not valid for the schedule {name!r}: {error}."
+        ) from error
     if not zero_terminal_snr:
         return schedule
     if not isinstance(schedule, DiscreteSchedule):
         raise InputError(
-            f"The schedule {name!r} is continuous; zero terminal SNR rescales discrete ones.",
-            "Use linear, quadratic, sigmoid or cosine; flow and continuous_cosine reach it as they are.",
+            f"zero_terminal_snr needs a discrete schedule, and {name!r} is continuous.",
+            "Use linear, quadratic, sigmoid or cosine; flow and continuous_cosine have it already.",
         )
     return rescale_zero_terminal_snr(schedule)

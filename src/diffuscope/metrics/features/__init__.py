@@ -1,4 +1,4 @@
-"""In what are images compared? In the features of a small network that knows what is on them."""
+"""How are images compared? In the features of a small classifier."""
 
 from diffuscope.metrics.features.cache import cached_classifier
 from diffuscope.metrics.features.classifier import Classifier, Extractor, Judged

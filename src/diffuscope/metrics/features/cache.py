@@ -1,9 +1,8 @@
-"""Where does a classifier come from that was trained before? From a file that its data and settings name.
+"""How is a trained classifier cached? In a file named by a digest of its data and settings.
 
-The name is a digest of the images, the labels and all else that the weights depend on, so that a file that
-is found is the right one. It holds numbers and text, never code, and is read with suspicion: a file that is
-damaged, of other shapes or too large in its numbers is trained again and replaced. Where nothing can be
-written the classifier serves all the same, and it is said that the next one will take as long.
+The digest covers images, labels and everything else that the weights depend on. Files contain numbers and
+text, never code, and are validated: if one is damaged, of another shape or not plausible, the classifier is
+trained again. If the cache cannot be written, the classifier is used anyway, with a warning.
 
 Files lie in ``features`` of :func:`~diffuscope.files.cache_folder`; they may be removed at any time.
 """
@@ -33,8 +32,8 @@ from diffuscope.tensors import load_tensors, save_tensors
 __all__ = ["cached_classifier", "load_classifier", "save_classifier"]
 
 _FORMAT = "diffuscope-classifier-1"
-_LARGEST = 1e6  # weight of a classifier that says anything
-_AT_ONCE = 2**24  # bytes of images that are read at a time
+_LARGEST = 1e6  # plausible weight
+_AT_ONCE = 2**24  # bytes of images read at a time
 
 
 def cached_classifier(
@@ -46,12 +45,12 @@ def cached_classifier(
     progress: Reporter | None = None,
     folder: str | os.PathLike[str] | None = None,
 ) -> Classifier:
-    """Return the classifier of these images, trained only if it was not before.
+    """Return the classifier of these images, from the cache if it was trained before.
 
     Parameters
     ----------
     images, labels, classes, seed, progress
-        As :func:`~diffuscope.metrics.features.train_classifier` takes them.
+        As in :func:`~diffuscope.metrics.features.train_classifier`.
     folder : str or Path, optional
         Where it is kept; ``features`` of :func:`~diffuscope.files.cache_folder` by default.
 
@@ -63,7 +62,7 @@ def cached_classifier(
     Warns
     -----
     UserWarning
-        When it cannot be kept.
+        When it cannot be cached.
     """
     key = _key(checked_images(images), labels, classes, seed)
     path: Path | None = None
@@ -79,15 +78,15 @@ def cached_classifier(
         except RunError as error:
             reason = error.what
     warnings.warn(
-        f"The classifier that images are measured with could not be kept ({reason.rstrip('.')}); "
-        "it will be trained again next time. Set XDG_CACHE_HOME to a folder that can be written to.",
+        f"The classifier for image metrics could not be cached ({reason.rstrip('.')}); "
+        "it will be trained again next time. Set XDG_CACHE_HOME to a writable folder.",
         stacklevel=2,
     )
     return classifier
 
 
 def save_classifier(classifier: Classifier, path: str | os.PathLike[str], key: str = "") -> None:
-    """Write a classifier to a .safetensors file, whole or not at all.
+    """Write a classifier to a .safetensors file, completely or not at all.
 
     Raises
     ------
@@ -101,27 +100,26 @@ def save_classifier(classifier: Classifier, path: str | os.PathLike[str], key: s
 
 
 def load_classifier(path: str | os.PathLike[str], key: str = "") -> Classifier:
-    """Read a classifier. Shapes are checked before any memory is taken for the network.
+    """Read a classifier. Shapes are checked before the network is allocated.
 
     Raises
     ------
     InputError
-        When there is no such file.
+        When the file does not exist.
     FormatError
-        When it is damaged, of another kind, of other data than ``key`` says, or holds what no training
-        makes.
+        When it is damaged, of another format, of other data than those of ``key``, or not plausible.
     """
     tensors, text = load_tensors(path, _FORMAT)
     try:
         if text["key"] != key:
-            raise ValueError("it was trained on something else")
+            raise ValueError("it was trained on other data")
         shape, classes, labelled = _about(json.loads(text["classifier"]))
         with torch.device("meta"):
             network = FeatureNetwork(shape, len(classes))
         _fit(network, tensors)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise FormatError(f"{path} holds no classifier that can be used: {error}.", "Remove it.") from error
-    # Copies: memory that is mapped from a file begins anywhere, fresh memory where products like it.
+        raise FormatError(f"{path} is not a valid classifier: {error}.", "Remove it.") from error
+    # Copies: memory mapped from a file may not be aligned.
     network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
     return Classifier(network.eval().requires_grad_(False), shape, classes, labelled)
 
@@ -129,11 +127,11 @@ def load_classifier(path: str | os.PathLike[str], key: str = "") -> Classifier:
 def _about(about: dict[str, object]) -> tuple[tuple[int, int, int], tuple[str, ...], bool]:
     shape, classes, labelled = about["shape"], about["classes"], about["labelled"]
     if not isinstance(shape, list) or len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
-        raise ValueError("it says no shape of images")
+        raise ValueError("the shape of its images is not valid")
     if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(c, str) for c in classes):
-        raise ValueError("it names no classes")
+        raise ValueError("its classes are not valid")
     if not isinstance(labelled, bool):
-        raise ValueError("it does not say what it learned from")
+        raise ValueError("'labelled' must be true or false")
     return (shape[0], shape[1], shape[2]), tuple(classes), labelled
 
 
@@ -142,9 +140,9 @@ def _fit(network: FeatureNetwork, tensors: dict[str, torch.Tensor]) -> None:
     for name in sorted(set(expected) | set(tensors)):
         own, found = expected.get(name), tensors.get(name)
         if own is None or found is None or own.shape != found.shape or own.dtype != found.dtype:
-            raise ValueError(f"its weights are those of another network ({name})")
+            raise ValueError(f"its weights belong to another network ({name})")
         if not (found.abs() <= _LARGEST).all():
-            raise ValueError(f"its numbers are not finite, or too large ({name})")
+            raise ValueError(f"its weights are not finite, or too large ({name})")
         if (name == "unit" or name.endswith("running_var")) and not (found >= 0).all():
             raise ValueError(f"a scale is negative ({name})")
     if not tensors["unit"] > 0:
@@ -152,7 +150,7 @@ def _fit(network: FeatureNetwork, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _key(images: Images, labels: NDArray[np.integer] | None, classes: Sequence[str] | None, seed: int) -> str:
-    """Return a digest of all that the weights depend on."""
+    """Return a digest of everything that the weights depend on."""
     about = {
         "format": _FORMAT,
         "settings": SETTINGS,
@@ -166,8 +164,8 @@ def _key(images: Images, labels: NDArray[np.integer] | None, classes: Sequence[s
         digest.update(np.ascontiguousarray(images[start : start + rows]).data)
     if labels is not None:
         digest.update(b"labels")
-        given = np.asarray(labels)
-        if not np.issubdtype(given.dtype, np.integer):
-            raise InputError(f"Labels of type {given.dtype} are no classes.", "Give whole numbers.")
-        digest.update(np.ascontiguousarray(given, dtype="<i8").data)
+        array = np.asarray(labels)
+        if not np.issubdtype(array.dtype, np.integer):
+            raise InputError(f"Labels must be integers, got {array.dtype}.", "Give class numbers from 0.")
+        digest.update(np.ascontiguousarray(array, dtype="<i8").data)
     return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""What does a classifier say of images? Which class each is, and features in which images can be compared.
+"""What does a classifier compute from images? Class probabilities, and features for comparing images.
 
-Distances of pixels see what people do not (a shift by one pixel) and miss what they do (a sleeve too many).
-Features of a network that has learned to tell classes apart are what such images are compared in.
+Distances of pixels react to differences that people do not see (a shift by one pixel) and miss others (a
+third sleeve). Images are therefore compared in the features of a network that was trained to classify them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BATCH = 256
 
 
 class Extractor(Protocol):
-    """Whatever images can be measured in."""
+    """A feature extractor for image metrics."""
 
     def features(self, images: Images, /) -> NDArray[np.float32]:
         """Return the features (n, f) of images (n, C, H, W)."""
@@ -35,7 +35,7 @@ class Extractor(Protocol):
 
 
 class Judged(NamedTuple):
-    """Features (n, f) and probabilities of classes (n, k) of images."""
+    """Features (n, f) and class probabilities (n, k) of images."""
 
     features: NDArray[np.float32]
     probabilities: NDArray[np.float32]
@@ -43,18 +43,18 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network and what it was trained on.
+    """A trained network, with the shape and classes of its training data.
 
     Attributes
     ----------
     network : FeatureNetwork
         On the CPU, in evaluation mode.
     shape : tuple of int
-        (C, H, W) of the images that it takes.
+        (C, H, W) of its images.
     classes : tuple of str
     labelled : bool
-        Whether these are the classes of the data. Without labels it has learned to tell groups and turns
-        apart: its features serve, its probabilities say nothing that anyone has asked.
+        Whether these are the classes of the data. Without labels it was trained to classify clusters and
+        rotations: its features are useful, its probabilities are not.
     """
 
     network: FeatureNetwork = field(repr=False)
@@ -63,7 +63,7 @@ class Classifier:
     labelled: bool = True
 
     def judge(self, images: Images) -> Judged:
-        """Return features and probabilities at once; memory beside them stays flat for any number.
+        """Return features and probabilities; other memory does not grow with the number of images.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Classifier:
         Raises
         ------
         InputError
-            When the images are not of the shape that it takes.
+            When the images are not of ``shape``.
         """
         images = checked_images(images, self.shape)
 
@@ -99,12 +99,12 @@ class Classifier:
         return self.judge(images).probabilities
 
     def accuracy(self, images: Images, labels: NDArray[np.integer]) -> float:
-        """Return the share of images (n, C, H, W) whose label (n,) is the most probable class."""
+        """Return the fraction of images (n, C, H, W) whose label (n,) is the most probable class."""
         return float((self.probabilities(images).argmax(axis=1) == np.asarray(labels)).mean())
 
 
 def checked_images(images: Images, shape: Sequence[int] | None = None) -> Images:
-    """Return images as they are, if they are images.
+    """Return images unchanged, if they are valid.
 
     Raises
     ------
@@ -113,15 +113,15 @@ def checked_images(images: Images, shape: Sequence[int] | None = None) -> Images
     """
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
         kind = f"{images.dtype} of shape {images.shape}" if isinstance(images, np.ndarray) else type(images)
-        raise InputError(f"These are not images: {kind}.", "Give uint8 of shape (n, C, H, W).")
+        raise InputError(f"These are not images: {kind}.", "Give an array of uint8 of shape (n, C, H, W).")
     if 0 in images.shape[1:] or (shape is not None and images.shape[1:] != tuple(shape)):
-        wanted = "at least one pixel" if shape is None else f"shape {tuple(shape)} (C, H, W)"
+        expected = "at least one pixel" if shape is None else f"shape {tuple(shape)} (C, H, W)"
         raise InputError(
-            f"Images of shape {images.shape[1:]} are not what is expected.", f"Give images of {wanted}."
+            f"Images of shape {images.shape[1:]} are not valid here.", f"Give images of {expected}."
         )
     return images
 
 
 def to_network(images: Images) -> Tensor:
-    """Return images as the network sees them: float32 in [-1, 1]."""
+    """Return images as inputs of the network: float32 in [-1, 1]."""
     return torch.from_numpy(np.array(images)).float().div_(127.5).sub_(1)

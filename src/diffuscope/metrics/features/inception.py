@@ -1,9 +1,8 @@
-"""How are images compared in the features that papers use? In those of InceptionV3, where they are at hand.
+"""How are published FID and KID values computed? In the features of InceptionV3, if they are installed.
 
-Published Fréchet and kernel distances are of the 2,048 features of a network that was trained on ImageNet
-(Heusel et al. 2017). Package ``torch-fidelity`` computes them as published; its weights are a file of 95 MB.
-Nothing is downloaded here, and the package is given no file but that very one, told by its digest: it would
-run what another holds.
+Published Fréchet and kernel distances use 2,048 features of a network trained on ImageNet (Heusel et al.
+2017). The package ``torch-fidelity`` computes them; its weights are a file of 95 MB. Nothing is downloaded
+here, and the digest of the file is checked: another pickle could execute code.
 """
 
 from __future__ import annotations
@@ -27,22 +26,21 @@ _BATCH = 32
 
 
 class InceptionFeatures:
-    """The 2,048 features of InceptionV3, as published distances use them.
+    """The 2,048 features of InceptionV3, as in published distances.
 
-    Their Fréchet distance wants many thousand images; the kernel distance does with fewer.
+    The Fréchet distance needs many thousand images; the kernel distance fewer.
 
     Parameters
     ----------
     weights : str or Path, optional
-        The file ``weights-inception-2015-12-05-6726825d.pth``; where torch keeps what was downloaded by
-        default.
+        The file ``weights-inception-2015-12-05-6726825d.pth``; in torch's download folder by default.
     device : str
-        Where the network runs.
+        Device of the network.
 
     Raises
     ------
     InputError
-        When the package is not installed, or the file is not there or not the right one.
+        When the package is not installed, or the file is missing or another one.
     """
 
     def __init__(self, weights: str | os.PathLike[str] | None = None, device: str = "cpu") -> None:
@@ -50,7 +48,7 @@ class InceptionFeatures:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
             raise InputError(
-                f"Features of InceptionV3 need the package torch-fidelity, which is not to be had ({error}).",
+                f"Features of InceptionV3 need the package torch-fidelity, which is not installed ({error}).",
                 "Install it (pip install torch-fidelity), or use the built-in classifier.",
             ) from error
         path = Path(torch.hub.get_dir()) / "checkpoints" / _FILE if weights is None else Path(weights)
@@ -61,7 +59,7 @@ class InceptionFeatures:
             )
         if _digest(path) != _SHA256:
             raise InputError(
-                f"{path} is not the file of weights that published distances use, and was not read.",
+                f"{path} is not the weights file of published distances (wrong digest), and was not read.",
                 f"Download {_FILE} from the releases of torch-fidelity; its SHA-256 is {_SHA256}.",
             )
         self._network = FeatureExtractorInceptionV3(
@@ -70,7 +68,7 @@ class InceptionFeatures:
         self._device = device
 
     def features(self, images: Images) -> NDArray[np.float32]:
-        """Return the features (n, 2048) of images (n, C, H, W), grey ones taken for colour ones.
+        """Return the features (n, 2048) of images (n, C, H, W); grey images are converted to RGB.
 
         Raises
         ------
@@ -80,8 +78,8 @@ class InceptionFeatures:
         images = checked_images(images)
         if images.shape[1] not in (1, 3):
             raise InputError(
-                f"Images of {images.shape[1]} channels are neither grey nor in colour.",
-                "Give one channel or three.",
+                f"Images must have 1 or 3 channels; these have {images.shape[1]} channels.",
+                "Give grey or RGB images.",
             )
         rows = [np.empty((0, 2048), np.float32)]
         with torch.inference_mode():

@@ -1,8 +1,8 @@
-"""Which network looks at images? A small convolutional one, fast on a CPU, for 8 to 64 pixels and more.
+"""Which network computes features of images? A small CNN, fast on a CPU, for 8 to 64 pixels and more.
 
-Convolutions of 3 by 3 with batch normalisation, each halving the image until it is a few pixels wide, then
-a grid of 3 by 3 means and two linear layers. What stands between those two are the features. The grid
-keeps where things are: means over the whole image would not tell a shirt from its mirror image.
+Convolutions of 3 by 3 with batch norm, each halving the image until it is a few pixels wide, then average
+pooling to 3 by 3 and two linear layers; the features are the activations between these two. Pooling to a grid
+keeps positions: global pooling could not distinguish a shirt from its mirror image.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class FeatureNetwork(nn.Module):
         self.register_buffer("unit", torch.ones(()))  # root mean square of a feature of training images
 
     def activations(self, x: Tensor) -> Tensor:
-        """Return what the head is given, (n, f), for images (n, C, H, W) in [-1, 1]."""
-        seen = functional.adaptive_avg_pool2d(self.body(x), _GRID)
-        return functional.relu(self.neck(seen.flatten(1)))
+        """Return the inputs of the head, (n, f), for images (n, C, H, W) in [-1, 1]."""
+        pooled = functional.adaptive_avg_pool2d(self.body(x), _GRID)
+        return functional.relu(self.neck(pooled.flatten(1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a logit for each class, (n, k), for images (n, C, H, W) in [-1, 1]."""

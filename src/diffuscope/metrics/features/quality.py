@@ -1,11 +1,11 @@
-"""How good are images, in the features of a classifier and by the classes that it finds?
+"""How good are generated images, by the features and the class probabilities of a classifier?
 
-Samples meet held-out images, in parts that have no image in common; what they score is put beside what as
-many *training* images score against held-out ones. That floor is what a model that draws from the data
-itself would have; it takes in that the classifier has seen the training images before.
+Samples are compared with held-out images, in disjoint parts. The floor is the value of as many *training*
+images against held-out ones: that of a model that samples the data distribution. It accounts for the
+classifier having been trained on the training images.
 
-Everything is measured as points are (:mod:`diffuscope.metrics.table`): several draws, a floor over many
-real pairs, a ratio with its interval.
+Everything is measured as for points (:mod:`diffuscope.metrics.table`): several draws, a floor over many real
+pairs, a ratio with its interval.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BY_FEATURES = (
 _BY_CLASSES = ("class_imbalance", "entropy_gap")
 
 _DRAWS = (4, 8)
-_IMAGES_PER_DRAW = 500  # below that fewer draws rather than smaller ones
+_IMAGES_PER_DRAW = 500  # at least, by fewer draws
 _FLOOR_PAIRS = 32
 _AT_ONCE = 2_000
 
@@ -44,16 +44,16 @@ Rows = NDArray[np.int64]
 
 
 class ImageQuality(Measurements):
-    """What was measured of images: a dict of name to :class:`~diffuscope.metrics.Measured`.
+    """Metrics of images: a dict of name to :class:`~diffuscope.metrics.Measured`.
 
     Attributes
     ----------
     left_out : dict of str to str
-        Why a metric could not be had, a sentence each.
+        Omitted metrics, each with the reason.
     classes : ClassJudgement or None
-        What the classifier finds, in plain figures; none without labels.
+        Class statistics; None without labels.
     size : int
-        Images on either side of a comparison.
+        Images on each side of a comparison.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def image_quality(
     held_out: Images,
     extractor: Extractor,
     *,
-    asked: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
     seed: int = 0,
 ) -> ImageQuality:
     """Measure images.
@@ -77,28 +77,29 @@ def image_quality(
     ----------
     samples : ndarray of uint8, shape (n, C, H, W)
     real : ndarray of uint8, shape (l, C, H, W)
-        What the model was trained on.
+        The training images of the model.
     held_out : ndarray of uint8, shape (m, C, H, W)
-        Real images that neither the model nor the extractor was trained on. Comparisons are of as many
-        images as the smallest of the three has, over four to eight, so that 4,000 is a good number.
+        Real images that neither the model nor the extractor was trained on. The smallest of the three sets
+        is divided into four to eight parts, which determine the size of a comparison: 4,000 images are a
+        good number.
     extractor : Extractor
-        A :class:`Classifier`, or whatever else has ``features(images) -> (n, f)``.
-    asked : array_like of int, shape (n,), optional
-        Classes that the samples were asked for by; the number of classes where none was.
+        A :class:`Classifier`, or any object with ``features(images) -> (n, f)``.
+    labels : array_like of int, shape (n,), optional
+        The requested classes of the samples; the number of classes for unconditional ones.
     seed : int
-        Of the order in which images are taken.
+        Of the order of the images.
 
     Returns
     -------
     ImageQuality
         ``frechet_distance``, ``frechet_extrapolated``, ``kernel_distance``, ``precision``, ``recall``,
-        ``density``, ``coverage`` and, of a classifier with labels, ``class_imbalance`` and ``entropy_gap``.
-        The ideal of the extrapolated and the kernel distance is a ratio of 0, that of others 1.
+        ``density``, ``coverage`` and, for a classifier with labels, ``class_imbalance`` and ``entropy_gap``.
+        The ideal ratio is 0 for the extrapolated and the kernel distance, and 1 for all others.
 
     Raises
     ------
     InputError
-        When they are not images of one shape, or fewer than 80 of a kind.
+        When the images differ in shape, or there are fewer than 80 in one of the sets.
     """
     samples = checked_images(samples)
     real, held_out = (checked_images(images, samples.shape[1:]) for images in (real, held_out))
@@ -106,7 +107,7 @@ def image_quality(
     if fewest < 20 * _DRAWS[0]:
         raise InputError(
             f"{len(samples)} samples, {len(real)} training and {len(held_out)} held-out images "
-            "are too few to be compared.",
+            "are too few for a comparison.",
             f"Give at least {20 * _DRAWS[0]} of each.",
         )
     draws = int(np.clip(fewest // _IMAGES_PER_DRAW, *_DRAWS))
@@ -122,12 +123,12 @@ def image_quality(
         generated, known, _ = probabilities = [judged.probabilities for judged in taken]
         _measure(made, probabilities, size, _BY_CLASSES, seed)
         made.classes = judge_classes(
-            generated, known, None if asked is None else _asked(asked, samples)[rows[0]]
+            generated, known, None if labels is None else _checked_labels(labels, samples)[rows[0]]
         )
-    elif asked is not None:
+    elif labels is not None:
         raise InputError(
-            "Without labels nobody can say of which class an image is.",
-            "Leave out what was asked for, or give a classifier that was trained on labels.",
+            "Without labels of the training images, the classes of samples cannot be evaluated.",
+            "Omit labels, or give a classifier that was trained with labels.",
         )
     return made
 
@@ -139,7 +140,7 @@ def _measure(
     names: Sequence[str],
     seed: int,
 ) -> None:
-    """Add metrics of samples, held-out and training images, given as rows, to ``made``."""
+    """Add metrics of samples, held-out and training images, as rows of features, to ``made``."""
     generated, held_out, training = (_parts(cloud, size) for cloud in clouds)
     floor = [(part, held_out[i % len(held_out)]) for i, part in enumerate(training)]
     found = MetricSuite(held_out, floor, seed=seed, only=names).measure(generated)
@@ -157,19 +158,20 @@ def _order(n: int, count: int, seed: int, kind: int) -> Rows:
     return np.asarray(random.permutation(n)[:count], dtype=np.int64)
 
 
-def _asked(asked: ArrayLike, samples: Images) -> NDArray[Any]:
-    classes = np.asarray(asked)
+def _checked_labels(labels: ArrayLike, samples: Images) -> NDArray[Any]:
+    classes = np.asarray(labels)
     if classes.shape != (len(samples),):
         raise InputError(
-            f"Classes of shape {classes.shape} do not go with {len(samples)} samples.", "Give one for each."
+            f"Labels of shape {classes.shape} do not match {len(samples)} samples.",
+            "Give one label for each sample.",
         )
     return classes
 
 
 def _judge(extractor: Extractor, images: Images, rows: Rows) -> Judged:
-    """Return features of some images, and probabilities where there are some, (n, 0) where not.
+    """Return features of some images, and their probabilities, (n, 0) if there are none.
 
-    Images in a file are read from its beginning to its end, some thousand at a time.
+    Memory-mapped images are read sequentially, some thousand at a time.
     """
     order = np.argsort(rows)
     pieces = np.array_split(rows[order], -(-len(rows) // _AT_ONCE))
@@ -184,7 +186,7 @@ def _judge_some(extractor: Extractor, images: Images) -> Judged:
     features = np.asarray(extractor.features(images))
     if features.ndim != 2 or len(features) != len(images):
         raise InputError(
-            f"Features of {len(images)} images have shape {features.shape}.",
-            "Give an extractor whose features() returns a row for each image.",
+            f"The extractor's features of {len(images)} images have shape {features.shape}.",
+            "Its features() must return a row for each image.",
         )
     return Judged(features, np.empty((len(images), 0), np.float32))

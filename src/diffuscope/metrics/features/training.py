@@ -1,14 +1,14 @@
-"""How does the classifier learn? In a minute, from labels; without any, from groups of images and turns.
+"""How is the classifier trained? In a minute, on labels; without labels, on clusters and rotations.
 
-Batches of images, each shifted by a few pixels at random, cross-entropy, AdamW with a learning rate that
-rises and falls (Smith and Topin 2019). Nothing is mirrored: a mirrored 2 is no 2.
+Random shifts by a few pixels, cross-entropy, AdamW with a one-cycle learning rate (Smith and Topin 2019).
+Images are not mirrored: a mirrored 2 is not a 2.
 
-Without labels images are grouped by their pixels (k-means) and turned by 0, 90, 180 or 270 degrees (0 or
-180 where they are not square), and the network says from which group an image is and by how much it was
-turned. Which way up a thing is only those know who know what it is (Gidaris et al. 2018), and groups make
-sure that kinds of images are told apart, so that a kind that samples lack is missed (Caron et al. 2018 use
-groups alone, again and again). Nothing else needs to change. On Fashion-MNIST a linear classifier on such
-features is right more often than on those learned from turns or from groups alone.
+Without labels the training is self-supervised. Images are clustered by their pixels (k-means) and rotated by
+0, 90, 180 or 270 degrees (0 or 180 if they are not square); the network predicts cluster and rotation.
+Predicting rotations needs knowledge of the content (Gidaris et al. 2018), and clusters make the features
+distinguish kinds of images, so that missing kinds are noticed (Caron et al. 2018 iterate on clusters alone).
+On Fashion-MNIST a linear classifier on these features is more accurate than on those of rotations or clusters
+alone.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from diffuscope.seeds import stream, stream_seed
 
 __all__ = ["SETTINGS", "train_classifier"]
 
-# All that the weights depend on besides data, seed and code; part of the name of a kept classifier.
+# Everything that the weights depend on besides data, seed and code; part of a cached classifier's digest.
 SETTINGS = {
-    "images": 360_000,  # seen altogether at most,
-    "epochs": 40,  # and so often each
+    "images": 360_000,  # in all epochs together, at most
+    "epochs": 40,  # at most
     "batch": 128,
     "small_batch": 32,  # for fewer than ``small`` images
     "small": 5_000,
     "learning_rate": 4e-3,
     "weight_decay": 1e-2,
     "shift": 1 / 14,  # of the side of an image
-    "groups": 64,  # without labels, at most,
-    "group_size": 50,  # of as many images at least, on average,
-    "group_side": 16,  # by as many pixels on a side
+    "groups": 64,  # clusters without labels, at most
+    "group_size": 50,  # images of a cluster on average, at least
+    "group_side": 16,  # pixels on a side for clustering
 }
 
-_LOOK_AT = 2_000  # images that say how large features are, or are looked at at once
-_GROUPED = 10_000  # images that say what groups there are
+_LOOK_AT = 2_000  # images in a batch of clustering, and for the scale of features
+_GROUPED = 10_000  # images for fitting the clusters, at most
 _FEW_PIXELS = 2**15  # in a batch
 
 
@@ -59,48 +59,49 @@ def train_classifier(
     seed: int = 0,
     progress: Reporter | None = None,
 ) -> Classifier:
-    """Train a classifier. The same arguments give the same one, on the same machine.
+    """Train a classifier; deterministic on one machine.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (n, C, H, W)
         May be a memory map.
     labels : ndarray of int, shape (n,), optional
-        From 0 on. Where there are none, or all are the same, it learns from groups and turns.
+        From 0. If omitted, or all equal, training uses clusters and rotations.
     classes : sequence of str, optional
-        Names; numbers by default.
+        Their names; by default their numbers.
     seed : int
     progress : Reporter, optional
 
     Raises
     ------
     InputError
-        When there are fewer than 16 images, or labels that do not go with them.
+        When there are fewer than 16 images, or the labels are not valid.
     RunError
-        When training fails: weights that are not finite.
+        When training fails.
     """
     images = checked_images(images)
     if len(images) < 16:
-        raise InputError(f"{len(images)} images are too few to learn from.", "Give at least 16.")
-    given = None if labels is None else _checked_labels(images, labels, classes)
+        raise InputError(f"{len(images)} images are too few for training a classifier.", "Give at least 16.")
+    targets = None if labels is None else _checked_labels(images, labels, classes)
     turns = 1
-    if given is None or given.min() == given.max():
-        given, turns = _groups(images, seed), 4 if images.shape[2] == images.shape[3] else 2
+    if targets is None or targets.min() == targets.max():
+        targets, turns = _groups(images, seed), 4 if images.shape[2] == images.shape[3] else 2
         classes = None
-    names = tuple(classes) if classes is not None else tuple(str(i) for i in range(turns * (given.max() + 1)))
+    n_classes = turns * (targets.max() + 1)
+    names = tuple(classes) if classes is not None else tuple(str(i) for i in range(n_classes))
     shape = (images.shape[1], images.shape[2], images.shape[3])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "features", "weights"))
         network = FeatureNetwork(shape, len(names))
-    _train(network, images, given, turns, seed, progress or Reporter(show=False))
+    _train(network, images, targets, turns, seed, progress or Reporter(show=False))
     network.eval()
     classifier = Classifier(network, shape, names, labelled=turns == 1)
     some = classifier.features(images[:: math.ceil(len(images) / _LOOK_AT)])
     scale = math.sqrt(float(np.square(some, dtype=np.float64).mean()))
     if not (math.isfinite(scale) and scale > 0):
         raise RunError(
-            "The classifier for these images did not learn: its features are all 0, or not finite.",
-            "Give images that differ from each other.",
+            "The training of the classifier for image metrics failed: its features are all 0, or not finite.",
+            "Check that the images differ from each other.",
         )
     network.unit.fill_(scale)
     return classifier
@@ -109,23 +110,23 @@ def train_classifier(
 def _checked_labels(
     images: Images, labels: NDArray[np.integer], classes: Sequence[str] | None
 ) -> NDArray[np.int64]:
-    given = np.asarray(labels)
-    if given.shape != (len(images),) or not np.issubdtype(given.dtype, np.integer):
+    array = np.asarray(labels)
+    if array.shape != (len(images),) or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"Labels of shape {given.shape} ({given.dtype}) do not go with {len(images)} images.",
-            "Give a whole number for each image.",
+            f"Labels of shape {array.shape} ({array.dtype}) are not valid for {len(images)} images.",
+            "Give an integer for each image.",
         )
-    most = int(given.max()) + 1 if classes is None else len(classes)
-    if given.min() < 0 or given.max() >= most:
+    most = int(array.max()) + 1 if classes is None else len(classes)
+    if array.min() < 0 or array.max() >= most:
         raise InputError(
-            f"Labels from {given.min()} to {given.max()} do not go with {most} classes.",
-            "Count classes from 0.",
+            f"Labels from {array.min()} to {array.max()} are not valid for {most} classes.",
+            f"Labels must be 0 to {most - 1}.",
         )
-    return given.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def _groups(images: Images, seed: int) -> NDArray[np.int64]:
-    """Return the group of each image by its pixels, (n,)."""
+    """Return the cluster of each image by its pixels, (n,)."""
     from sklearn.cluster import KMeans
 
     count = int(min(SETTINGS["groups"], len(images) // SETTINGS["group_size"]))
@@ -139,7 +140,7 @@ def _groups(images: Images, seed: int) -> NDArray[np.int64]:
 
 
 def _small(images: Images) -> NDArray[np.float32]:
-    """Return images as rows of a few pixels."""
+    """Return downscaled images as rows of pixels."""
     height, width = (min(side, int(SETTINGS["group_side"])) for side in images.shape[2:])
     return functional.adaptive_avg_pool2d(to_network(images), (height, width)).flatten(1).numpy()
 
@@ -152,7 +153,7 @@ def _train(
     seed: int,
     progress: Reporter,
 ) -> None:
-    """Train in place to say ``turns * label + turn``."""
+    """Train in place to predict ``turns * label + turn``."""
     size = int(SETTINGS["small_batch" if len(images) < SETTINGS["small"] else "batch"])
     size = min(size, len(images))
     steps = max(1, math.ceil(min(SETTINGS["images"], SETTINGS["epochs"] * len(images)) / size))
@@ -162,15 +163,15 @@ def _train(
     random = stream(seed, "features", "batches")
     network.train()
     small = size * images[0].size < _FEW_PIXELS
-    with progress.bar("Learning what images are measured in", steps * size, "images") as bar, _threads(small):
+    with progress.bar("Training the feature classifier", steps * size, "images") as bar, _threads(small):
         for step, rows in enumerate(_rows(len(images), size, steps, random)):
             x = _shifted(to_network(images[rows]), random)
-            wanted = turns * torch.from_numpy(labels[rows])
+            target = turns * torch.from_numpy(labels[rows])
             if turns > 1:
                 turn = torch.randint(turns, (len(rows),), generator=random)
-                x, wanted = _turned(x, turn, turns), wanted + turn
+                x, target = _turned(x, turn, turns), target + turn
             optimizer.zero_grad()
-            functional.cross_entropy(network(x), wanted).backward()  # type: ignore[no-untyped-call]
+            functional.cross_entropy(network(x), target).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             bar.update((step + 1) * size)
@@ -178,7 +179,7 @@ def _train(
 
 @contextlib.contextmanager
 def _threads(small: bool) -> Iterator[None]:
-    """Learn small images on one thread: sharing such short operations costs more than it saves."""
+    """Train on small images with one thread: several cost more than they save."""
     before = torch.get_num_threads()
     if small:
         torch.set_num_threads(1)
@@ -189,7 +190,7 @@ def _threads(small: bool) -> Iterator[None]:
 
 
 def _rows(n: int, size: int, steps: int, random: torch.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of each batch, in order, as a file is read best; all come equally often."""
+    """Yield the rows of each batch, sorted for sequential reading; epoch by epoch."""
     order = torch.randperm(n, generator=random)
     at = 0
     for _ in range(steps):
@@ -200,7 +201,7 @@ def _rows(n: int, size: int, steps: int, random: torch.Generator) -> Iterator[ND
 
 
 def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
-    """Shift each image (n, C, H, W) by its own few pixels; what comes in is like the edge."""
+    """Shift each image (n, C, H, W) by a few random pixels, with edge padding."""
     n, _, height, width = x.shape
     rows, columns = (_places(n, side, random) for side in (height, width))
     moved = x.permute(0, 2, 3, 1)[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
@@ -208,14 +209,14 @@ def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _places(n: int, side: int, random: torch.Generator) -> Tensor:
-    """Return where each pixel of a line comes from, (n, side)."""
+    """Return the source index of each pixel of a line, (n, side)."""
     most = max(1, round(side * SETTINGS["shift"]))
     shift = torch.randint(-most, most + 1, (n, 1), generator=random)
     return (torch.arange(side) + shift).clamp(0, side - 1)
 
 
 def _turned(x: Tensor, turn: Tensor, turns: int) -> Tensor:
-    """Turn each image (n, C, H, W): by quarters if there are four turns, by halves if two."""
+    """Rotate each image (n, C, H, W): by multiples of 90 degrees with four turns, of 180 with two."""
     out = torch.empty_like(x)
     for i in range(turns):
         chosen = turn == i

@@ -1,4 +1,4 @@
-"""How like a real table is a synthetic one? Columns, their dependence, use, privacy."""
+"""How similar is a synthetic table to a real one? Marginals, associations, utility, privacy."""
 
 from diffuscope.metrics.tabular.associations import Associations
 from diffuscope.metrics.tabular.measure import measure_table

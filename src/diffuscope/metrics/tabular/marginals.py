@@ -1,17 +1,17 @@
-r"""Does each column have the values that it should, as often as it should?
+r"""Does each column have the right marginal distribution?
 
-Numbers, integers and times: the largest difference of probability over half-lines (Kolmogorov), each taken
-with and without the missing values, so that those count as a value that is beyond either end:
+Numbers, integers and times: the largest difference of cumulative probabilities (Kolmogorov–Smirnov), with the
+missing values counted below or above all others:
 
 .. math::  D = \max_{x,\; b \in \{0, 1\}} |b\,(m - m') + P(X \le x) - P(X' \le x)|,
 
-m the share of missing values; :math:`|m - m'|` itself is among them. Categories and truth values: total
-variation, :math:`\frac12 \sum_c |p_c - p'_c|`, missing being one of the c. Both are shares of rows, from 0 to
-1, and do not change where a number is shown in other units or on another scale.
+with m the fraction of missing values, so that D is at least :math:`|m - m'|`. Categories and booleans: total
+variation, :math:`\frac12 \sum_c |p_c - p'_c|`, with missing as one of the categories. Both are fractions of
+rows, from 0 to 1, and invariant under monotone transformations of numbers.
 
-Whether a column differs at all is asked of all rows at once: by Kolmogorov's law of the distance (Smirnov
-1948), which is exact for numbers that never repeat and cautious for others, its p-value doubled for b; by
-Pearson's χ² of the shares, in which categories of fewer than five expected rows count as one.
+Whether a column differs significantly is tested on all rows: by the Kolmogorov–Smirnov test (Smirnov 1948),
+which is exact for numbers without ties and conservative otherwise, its p-value doubled for b; by Pearson's χ²
+test, in which categories with fewer than five expected rows are merged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["column_distances", "column_p_values", "missing_share"]
 
 
 def column_distances(one: Table, other: Table) -> Floats:
-    """Return the distance of every column, shape (d,), between two tables that were read together."""
+    """Return the distance of each column, shape (d,), between two tables that were read together."""
     return np.array(
         [
             _distance(one.codes[:, j], other.codes[:, j], len(column.levels), column.ordered)
@@ -47,7 +47,7 @@ def _shares(codes: NDArray[np.intp], levels: int) -> Floats:
 
 
 def column_p_values(one: Table, other: Table) -> Floats:
-    """Return how probable columns of one law are to differ as much, shape (d,)."""
+    """Return the p-value of each column for equal distributions, shape (d,)."""
     n, m = len(one), len(other)
     found = []
     for j, (column, distance) in enumerate(zip(one.columns, column_distances(one, other), strict=True)):
@@ -62,7 +62,7 @@ def column_p_values(one: Table, other: Table) -> Floats:
 
 
 def _chi_square(counts: NDArray[np.intp]) -> float:
-    """Return the p-value of two rows of counts; columns of few rows are one."""
+    """Return the p-value of two rows of counts; rare categories are merged."""
     from scipy.stats import chi2_contingency
 
     few = counts.sum(axis=0) * counts.sum(axis=1).min() < 5 * counts.sum()
@@ -72,5 +72,5 @@ def _chi_square(counts: NDArray[np.intp]) -> float:
 
 
 def missing_share(table: Table) -> Floats:
-    """Return the share of missing values of every column, shape (d,)."""
+    """Return the fraction of missing values of each column, shape (d,)."""
     return np.asarray((table.codes < 0).mean(axis=0))

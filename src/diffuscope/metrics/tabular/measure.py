@@ -1,4 +1,4 @@
-"""How like a real table is a synthetic one? Everything that is measured, in one call."""
+"""How similar is a synthetic table to a real one? All metrics in one call."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ _PRIVATE = ("closer_to_training", "distance_to_training")
 def measure_table(
     train: Any, held_out: Any, synthetic: Any, target: Name | None = None, seed: int = 0
 ) -> TableQuality:
-    """Measure how like real rows synthetic ones are, each metric in units of what real rows reach.
+    """Measure the quality of synthetic rows, each metric as a multiple of its value for real rows.
 
-    Of each table 50,000 rows are used at most; metrics that are costly use fewer, see their files. A table of
+    At most 50,000 rows of each table are used, and fewer for expensive metrics, see their modules. A table of
     10,000 rows and 30 columns takes some ten seconds on one core.
 
     Parameters
     ----------
     train : DataFrame of shape (n, d)
-        What the model was trained on: numbers, integers, truth values, categories, times; values may be
-        missing. Other kinds of tables will do, see :func:`diffuscope.data.tables.read_frame`.
+        The training rows of the model: numbers, integers, booleans, categories, times; values may be
+        missing. For other containers see :func:`diffuscope.data.tables.read_frame`.
     held_out : DataFrame of shape (m, d), or None
-        Real rows that the model never saw. Without them halves of the training rows stand for real ones: a
-        model that knows them by heart then looks perfect, and whether rows are copies cannot be said.
+        Real rows that the model was not trained on. Without them halves of the training rows are used: a
+        model that memorised them then looks perfect, and copies cannot be detected.
     synthetic : DataFrame of shape (l, d)
-        What the model made; as many rows as there are training rows, or more.
+        Samples of the model; at least as many as training rows.
     target : str or int, optional
-        A column that somebody will want to predict. A category, a truth value or an integer of two values is
-        predicted as a class, anything else as a number.
+        A column for the utility of the rows: models are trained to predict it. A category, a boolean or an
+        integer with two values is predicted as a class, any other column as a number.
     seed : int
-        The same tables and seed give the same numbers.
+        Equal tables and seeds give equal numbers.
 
     Returns
     -------
     TableQuality
-        It prints as a table; :func:`~diffuscope.metrics.tabular.write_report` makes a page of it.
+        It prints as a table; ``write_report`` writes it as an HTML page.
 
     Raises
     ------
@@ -60,12 +60,13 @@ def measure_table(
         When a table has fewer than 20 rows, columns differ in name or kind, numbers are infinite, or there is
         no column named ``target``.
     """
-    given = {"training": train, "synthetic": synthetic} | ({} if held_out is None else {"held-out": held_out})
-    tables = dict(zip(given, read_tables(given, seed), strict=True))
+    sources = {"training": train, "synthetic": synthetic}
+    sources |= {} if held_out is None else {"held-out": held_out}
+    tables = dict(zip(sources, read_tables(sources, seed), strict=True))
     for said, table in tables.items():
         if len(table) < _LEAST:
             raise InputError(
-                f"There are {len(table)} {said} rows, too few to measure by.", f"Give at least {_LEAST}."
+                f"There are only {len(table)} {said} rows.", f"Give at least {_LEAST} for the evaluation."
             )
     place = None if target is None else tables["training"].place(target)
     splits = _splits(tables, seed)
@@ -126,7 +127,7 @@ def _associations(
 ) -> Associations | None:
     associate = Associator(tables["training"])
     if len(associate.names) < 2:
-        left_out["associations"] = "It needs two columns at least."
+        left_out["associations"] = "It needs at least two columns."
         return None
     values, floors, factor = splits.compare(lambda x, y: np.array(associate.difference(x, y)))
     metrics["associations"] = relate_parts(values, floors, factor)
@@ -141,7 +142,7 @@ def _told_apart(
     splits: Splits, metrics: dict[str, Measured], left_out: dict[str, str]
 ) -> TwoSampleTest | None:
     if splits.smallest < LEAST_ROWS:
-        why = f"It needs at least {LEAST_ROWS} rows of each table; the smallest has {splits.smallest}."
+        why = f"It needs at least {LEAST_ROWS} rows in each table; the smallest has {splits.smallest}."
         _leave_out(("classifier_accuracy", "classifier_auc"), why, left_out)
         return None
     found, test = tell_apart(splits)
@@ -155,7 +156,7 @@ def _trained(
     if place is None:
         return
     if len(splits.train.columns) < 2:
-        found: dict[str, Measured] | str = "There is no column to predict the target from."
+        found: dict[str, Measured] | str = "There is no other column to predict the target from."
     else:
         found = train_on_synthetic(splits, place)
     if isinstance(found, str):
@@ -169,12 +170,12 @@ def _privacy(
     splits: Splits, held_out: bool, metrics: dict[str, Measured], left_out: dict[str, str]
 ) -> Privacy | None:
     if not held_out:
-        _leave_out(_PRIVATE, "It needs real rows that the model was not trained on.", left_out)
+        _leave_out(_PRIVATE, "It needs held-out rows.", left_out)
         return None
     found, privacy = measure_privacy(splits)
     metrics.update(found)
     if "distance_to_training" not in found:
-        left_out["distance_to_training"] = "Most real rows equal a training row, so distances say nothing."
+        left_out["distance_to_training"] = "Most held-out rows equal a training row, so its floor is 0."
     return privacy
 
 
@@ -185,11 +186,11 @@ def _leave_out(names: Iterable[str], why: str, left_out: dict[str, str]) -> None
 def _certainty(tables: dict[str, Table], splits: Splits) -> str:
     if "held-out" in tables:
         return (
-            f"{len(splits.synthetic):,} synthetic rows meet {len(splits.unseen):,} held-out rows that the "
-            f"model never saw; the floor is what {len(splits.train):,} training rows score against the same."
+            f"{len(splits.synthetic):,} synthetic rows were compared with {len(splits.unseen):,} held-out "
+            f"rows; the floor compares {len(splits.train):,} training rows with the same held-out rows."
         )
     return (
-        f"{len(splits.synthetic):,} synthetic rows meet one half of the training rows, and the floor is what "
-        "the other half scores against it: a model that learned them by heart would look perfect, and "
-        "whether rows are copies cannot be said. Held-out rows tell."
+        f"{len(splits.synthetic):,} synthetic rows were compared with one half of the training rows; the "
+        "floor compares the other half with it. A model that memorised its training rows would look "
+        "perfect, and copies cannot be detected: give held-out rows to check this."
     )

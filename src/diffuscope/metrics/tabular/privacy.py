@@ -1,21 +1,21 @@
-r"""Are synthetic rows new, or training rows again?
+r"""Are synthetic rows new, or copies of training rows?
 
-Rows are points: a number, integer or time is the share of real rows below it (so that no unit and no tail
-counts more than another), times :math:`\sqrt 6`, which makes the mean squared distance of two random rows 1;
-of two categories, and of a missing value and one that is not, the squared distance is 1. Euclidean
-distances of points say three things:
+Rows are embedded as points. A number, integer or time becomes its quantile among the real rows (independent
+of units and tails), times :math:`\sqrt 6`, which makes the mean squared distance of two random rows 1; the
+squared distance of two categories, and of a missing and a present value, is 1. Three metrics use Euclidean
+distances of these points:
 
-* **closer to training**: of how many synthetic rows the nearest of n training rows is nearer than the nearest
-  of n rows that the model never saw. 1/2 is perfect, more means that training rows shine through (the
-  share is Platzer and Reutterer's, 2021, Section 3.2). Ties count half. The interval is binomial (Wilson);
-* **distance to training**: the median distance to the nearest training row, with that of unseen rows as the
-  floor. A ratio below 1 means copying, above 1 that rows lie beside the data;
-* **exact copies**: synthetic rows all of whose values are those of a training row (numbers to nine digits of
-  the column's range), beside how many unseen rows are: in a table of few categories even honest rows agree.
+* **closer to training**: the fraction of synthetic rows whose nearest of n training rows is nearer than the
+  nearest of n held-out rows. 1/2 is ideal, more means memorisation (Platzer and Reutterer 2021, Section
+  3.2). Ties count half. The interval is binomial (Wilson);
+* **distance to training**: the median distance to the nearest training row, with that of held-out rows as
+  the floor. A ratio below 1 means copying, above 1 that rows are outside the data;
+* **exact copies**: the fraction of synthetic rows with all values of a training row (numbers to nine digits
+  of the column's range), compared with that of held-out rows: with few categories many rows are equal.
 
-None of this is a guarantee, such as differential privacy is: it finds what went wrong, not what cannot.
+These are tests for memorisation, not a guarantee such as differential privacy.
 
-Neighbours are searched for 2,000 synthetic rows at most, among 20,000 real ones; copies among all.
+Neighbours are searched for at most 2,000 synthetic rows, among 20,000 real ones; copies among all.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ __all__ = ["Privacy", "measure_privacy"]
 
 _QUERIES = 2_000
 _REAL = 20_000
-_WIDTH = 32  # coordinates of a category with more levels than that
-_SAME = 1e-6  # distances in which rounding is all that there is
+_WIDTH = 32  # coordinates of a category with more levels
+_SAME = 1e-6  # distances below are rounding errors
 
 
 @dataclass(frozen=True)
 class Privacy:
-    """What is known of copies.
+    """Evidence of copies.
 
     Attributes
     ----------
     copies, unseen_copies : float
-        Share of synthetic rows, and of unseen real ones, that are a training row.
+        Fraction of synthetic rows, and of held-out rows, that equal a training row.
     rows, unseen_rows : int
-        How many of each there are.
+        Numbers of synthetic and held-out rows.
     closer, low, high : float
-        Share of synthetic rows nearer to training rows than to unseen ones, with its 95% interval.
+        Fraction of synthetic rows nearer to training rows than to held-out ones, with its 95% interval.
     distances, unseen_distances : ndarray of shape (m,)
-        Of synthetic and of unseen rows, to the nearest training row, sorted.
+        Of synthetic and of held-out rows, to the nearest training row, sorted.
     """
 
     copies: float
@@ -68,7 +68,7 @@ class Privacy:
 
     @property
     def too_many_copies(self) -> bool:
-        """Whether more synthetic rows are training rows than unseen ones, by Fisher's exact test at 0.001."""
+        """Whether more synthetic than held-out rows equal training rows, by Fisher's exact test at 0.001."""
         from scipy.stats import fisher_exact
 
         made, real = round(self.copies * self.rows), round(self.unseen_copies * self.unseen_rows)
@@ -86,12 +86,12 @@ def measure_privacy(splits: Splits) -> tuple[dict[str, Measured], Privacy]:
     Parameters
     ----------
     splits : Splits
-        Its unseen rows must be no training rows.
+        Its unseen rows must not be training rows.
 
     Returns
     -------
     metrics : dict
-        ``closer_to_training``, and ``distance_to_training`` unless most unseen rows lie on a training row.
+        ``closer_to_training``, and ``distance_to_training`` unless most held-out rows equal a training row.
     privacy : Privacy
     """
     from scipy.stats import binomtest
@@ -102,15 +102,15 @@ def measure_privacy(splits: Splits) -> tuple[dict[str, Measured], Privacy]:
         space.points(table.take(some_rows(len(table), most, splits.seed, "privacy", k)))
         for k, (table, most) in enumerate(((synthetic, _QUERIES), (train, _REAL), (unseen, _REAL)))
     ]
-    asked, known, apart = chosen
-    n = min(len(known), len(apart))
-    to_known, to_apart = _nearest(asked, known[:n]), _nearest(asked, apart[:n])
-    tie = np.abs(to_known - to_apart) <= _SAME
-    closer = float(np.where(tie, 0.5, to_known < to_apart).mean())
-    test = binomtest(round(closer * len(asked)), len(asked)).proportion_ci(method="wilson")
+    generated, known, held_out = chosen
+    n = min(len(known), len(held_out))
+    to_known, to_held_out = _nearest(generated, known[:n]), _nearest(generated, held_out[:n])
+    tie = np.abs(to_known - to_held_out) <= _SAME
+    closer = float(np.where(tie, 0.5, to_known < to_held_out).mean())
+    test = binomtest(round(closer * len(generated)), len(generated)).proportion_ci(method="wilson")
     low, high = float(test.low), float(test.high)
     metrics = {"closer_to_training": Measured(closer, 0.5, 2 * closer, 2 * low, 2 * high)}
-    own, others = np.sort(_nearest(asked, known)), np.sort(_nearest(apart[:_QUERIES], known))
+    own, others = np.sort(_nearest(generated, known)), np.sort(_nearest(held_out[:_QUERIES], known))
     if np.median(others) > _SAME:
         metrics["distance_to_training"] = _median_ratio(own, others, splits.seed)
     copies, unseen_copies = _copies(synthetic, train), _copies(unseen, train)
@@ -134,7 +134,7 @@ def _median_ratio(own: Floats, others: Floats, seed: int) -> Measured:
 
 
 class _Space:
-    """Where rows lie as points."""
+    """The embedding of rows as points."""
 
     def __init__(self, splits: Splits) -> None:
         self.seed = splits.seed
@@ -168,20 +168,20 @@ class _Space:
 
 
 def _shares_below(codes: NDArray[np.intp], levels: int) -> Floats:
-    """Return the share of real rows below each level, half of those at it included."""
+    """Return the fraction of real rows below each level, plus half of those equal to it."""
     counts = np.bincount(codes[codes >= 0], minlength=levels)
     return np.asarray((np.cumsum(counts) - counts / 2) / max(int(counts.sum()), 1))
 
 
 def _copies(rows: Table, train: Table) -> float:
-    """Return the share of rows all of whose values are those of one training row."""
+    """Return the fraction of rows that equal a training row."""
     both = np.concatenate([_rounded(rows), _rounded(train)])
     which = np.asarray(np.unique(both, axis=0, return_inverse=True)[1]).reshape(-1)
     return float(np.isin(which[: len(rows)], which[len(rows) :]).mean())
 
 
 def _rounded(table: Table) -> NDArray[np.int64]:
-    """Return rows as integers: codes, with numbers that agree to nine digits of their range as one."""
+    """Return rows as integers: codes, equal for numbers that agree to nine digits of their range."""
     rows = np.empty(table.codes.shape, dtype=np.int64)
     for j, column in enumerate(table.columns):
         classes = np.arange(len(column.levels), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What came of measuring a synthetic table: a table to read, plain data, and a verdict in words."""
+"""The result of measuring a synthetic table: as a table, as plain data, and as a verdict in words."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
 _WIDTH = 100
 _WORST = 5
 _PRIVATE = ("closer_to_training", "distance_to_training")
-_GRAVE = 1.68  # from 95% to 99.9%, of a normal law
+_GRAVE = 1.68  # from 95% to 99.9%, of a normal distribution
 
 
 @dataclass(frozen=True)
 class TableMetric:
-    """What a reader of a report must know of a metric; of perfect rows the ratio to its floor is 1.
+    """Description of a metric; the ratio of perfect rows is 1.
 
     Attributes
     ----------
     name, title, about : str
-        For files, for people, and what it is in a sentence.
+        Identifier in files, display name, and description.
     better : {"low", "high"}
-        Which way from a ratio of 1 is better, or less bad.
+        Whether lower or higher ratios are better.
     """
 
     name: str
@@ -43,36 +43,41 @@ class TableMetric:
 TABLE_METRICS: dict[str, TableMetric] = {
     metric.name: metric
     for metric in (
-        TableMetric("marginals", "Columns, each for itself", "Mean distance of a column from the real one."),
+        TableMetric("marginals", "Marginals", "Mean distance between real and synthetic columns."),
         TableMetric(
-            "associations", "Columns, two at a time", "Mean difference of the associations of two columns."
+            "associations", "Associations", "Mean difference of the associations of pairs of columns."
         ),
         TableMetric(
             "classifier_accuracy",
-            "Told apart: accuracy",
-            "Share of rows that trees know for what they are.",
+            "Two-sample classifier: accuracy",
+            "Accuracy of trees that classify rows as real or synthetic; 1/2 is chance.",
         ),
-        TableMetric("classifier_auc", "Told apart: ROC area", "The same at every threshold; 1/2 is chance."),
+        TableMetric(
+            "classifier_auc", "Two-sample classifier: AUC", "Area under their ROC curve; 1/2 is chance."
+        ),
         TableMetric(
             "target_accuracy",
-            "Trained on it: accuracy",
-            "Share of real rows whose class is predicted by trees that learned from the rows.",
+            "Utility: accuracy",
+            "Accuracy on real rows of trees that were trained on synthetic rows.",
             "high",
         ),
-        TableMetric("target_auc", "Trained on it: ROC area", "The same at every threshold.", "high"),
+        TableMetric("target_auc", "Utility: AUC", "Area under their ROC curve.", "high"),
         TableMetric(
             "target_r2",
-            "Trained on it: R²",
-            "How well real targets are predicted by trees that learned from the rows.",
+            "Utility: R²",
+            "R² on real rows of trees that were trained on synthetic rows.",
             "high",
         ),
         TableMetric(
             "closer_to_training",
             "Nearer to training rows",
-            "Share of rows that are nearer to training rows than to as many unseen ones.",
+            "Fraction of rows that are nearer to training rows than to as many held-out ones.",
         ),
         TableMetric(
-            "distance_to_training", "Distance to training rows", "Median distance to the nearest one.", "high"
+            "distance_to_training",
+            "Distance to training rows",
+            "Median distance to the nearest training row.",
+            "high",
         ),
     )
 }
@@ -80,19 +85,19 @@ TABLE_METRICS: dict[str, TableMetric] = {
 
 @dataclass(frozen=True)
 class ColumnQuality:
-    """How a column came out.
+    """The quality of a column.
 
     Attributes
     ----------
     kind : {"number", "integer", "datetime", "boolean", "category"}
     distance : Measured
-        Kolmogorov's distance or total variation, see :mod:`diffuscope.metrics.tabular.marginals`.
+        Kolmogorov–Smirnov distance or total variation, see :mod:`diffuscope.metrics.tabular.marginals`.
     missing, synthetic_missing : float
-        Share of missing values in the training rows and in the synthetic ones.
+        Fraction of missing values in the training rows and in the synthetic ones.
     p_value : float
-        How probable all synthetic rows would be to differ as much from all real ones, were they of their law.
+        Of a test of all synthetic rows against all real ones for equal distributions.
     new_values : int
-        Distinct synthetic values of a category that no real row has.
+        Distinct synthetic values of a category that do not occur in real rows.
     """
 
     kind: ColumnKind
@@ -121,22 +126,22 @@ class TableQuality:
     Attributes
     ----------
     metrics : dict of str to Measured
-        In the order of :data:`TABLE_METRICS`, those that could be had.
+        Measured ones, in the order of :data:`TABLE_METRICS`.
     columns : dict of name to ColumnQuality
         In the order of the table.
     associations : Associations or None
-        None of a table of one column.
+        None for a table of one column.
     told_apart : TwoSampleTest or None
-        How well trees tell synthetic rows from real ones, with interval and p-value.
+        Classifier two-sample test of synthetic against real rows.
     privacy : Privacy or None
-        None without rows that the model never saw.
+        None without held-out rows.
     target : str, int or None
     left_out : dict of str to str
-        Why metrics could not be had: names from :data:`TABLE_METRICS` to a sentence.
+        Omitted metrics, each with the reason.
     certainty : str
-        What stood for real rows, and what that costs.
+        Which real rows were used, and what follows from it.
     rows : dict of str to int
-        How many ``"train"``, ``"held_out"`` and ``"synthetic"`` rows were used.
+        Numbers of ``"train"``, ``"held_out"`` and ``"synthetic"`` rows used.
     """
 
     metrics: dict[str, Measured]
@@ -150,7 +155,7 @@ class TableQuality:
     rows: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the matrices as plain data; a ratio without end is None."""
+        """Return everything but the matrices as plain data; an infinite ratio is None."""
         return {
             "metrics": {name: _plain(measured) for name, measured in self.metrics.items()},
             "columns": {str(name): column.to_json() for name, column in self.columns.items()},
@@ -162,10 +167,10 @@ class TableQuality:
         }
 
     def worst_columns(self, most: int = _WORST) -> list[Name]:
-        """Return the columns that differ from real ones by more than chance, worst first.
+        """Return the columns that differ significantly from the real ones, worst first.
 
-        That is by a p-value of which, by chance, any column has one in a table of twenty (Bonferroni's
-        bound), and by a distance more than a tenth above its floor: of very many rows all is significant.
+        That is with p < 0.05 after Bonferroni's correction, and with a distance more than a tenth above its
+        floor: with very many rows every difference is significant.
         """
         off = {
             name: column.distance.value - column.distance.floor
@@ -175,11 +180,11 @@ class TableQuality:
         return sorted(off, key=lambda name: -off[name])[:most]
 
     def off(self, name: str) -> Literal["as real", "nearly", "worse", "copied"]:
-        """Say how a metric compares with real rows.
+        """Return how a metric compares with real rows.
 
-        "as real" where its interval reaches the floor or is beyond it, "nearly" where it is within a tenth of
-        it, else "worse"; "copied" where rows are nearer to training rows than real ones are, in an interval
-        of 99.9%, for that is a grave thing to say.
+        "as real" if its interval reaches the floor or is beyond it, "nearly" if it is within a tenth of it,
+        else "worse"; "copied" if rows are nearer to training rows than real ones at the 99.9% level, as this
+        is a serious finding.
         """
         m = self.metrics[name]
         gap, room = m.ratio - 1, m.ratio - m.low
@@ -192,14 +197,14 @@ class TableQuality:
         return "nearly" if gap <= 0.1 else "worse"
 
     def verdict(self) -> list[str]:
-        """Say in a few plain sentences what was found, the most important first."""
+        """Return the findings in a few sentences, the most important first."""
         said = [self._verdict_on_apart()] if self.told_apart is not None else []
         if "marginals" in self.metrics:
             worst = self.worst_columns(3)
-            far = f"Furthest from their real values are the columns {_listed(worst)}."
+            far = f"The columns with the largest differences from real rows are {_listed(worst)}."
             if len(worst) == 1:
-                far = f"Furthest from its real values is the column {_listed(worst)}."
-            alike = "Every column for itself is like the real one, as far as so many rows can tell."
+                far = f"The column with the largest difference from real rows is {_listed(worst)}."
+            alike = "No column differs significantly from the real one."
             said.append(far if worst else alike)
         if self.associations is not None:
             said.append(self._verdict_on_pairs())
@@ -208,44 +213,44 @@ class TableQuality:
             m = self.metrics[learned[0]]
             what = "an area under the ROC curve" if learned[0] == "target_auc" else "an R²"
             said.append(
-                f"Whoever learns from the synthetic rows to predict {str(self.target)!r} reaches {what} of "
-                f"{m.value:.3f} on real rows; from as many real ones, {m.floor:.3f}."
+                f"Models trained on the synthetic rows to predict {str(self.target)!r} reach {what} of "
+                f"{m.value:.3f} on real rows; models trained on as many real rows reach {m.floor:.3f}."
             )
         return [*said, self._verdict_on_privacy()]
 
     def _verdict_on_apart(self) -> str:
         test = self.told_apart
-        assert test is not None  # asked before
-        found = f"Trees tell synthetic rows from real ones in {test.accuracy:.0%} of all cases"
+        assert test is not None  # checked before
+        found = f"A classifier distinguishes synthetic from real rows with {test.accuracy:.0%} accuracy"
         if test.low <= 0.5 or self.off("classifier_auc") == "as real":
             return f"{found}: no better than chance."
         much = "a little" if test.accuracy < 0.6 else "clearly" if test.accuracy < 0.8 else "far"
         return f"{found}, {much} better than chance (50%)."
 
     def _verdict_on_pairs(self) -> str:
-        assert self.associations is not None  # asked before
+        assert self.associations is not None  # checked before
         state = self.off("associations")
         if state != "worse":
-            return "Columns depend on each other as strongly as they should."
+            return "The associations of columns are like those of real rows."
         ratio = self.metrics["associations"].ratio
         one, other, real, synthetic = self.associations.furthest(1)[0]
         return (
-            f"Columns do not depend on each other as they should ({ratio:.1f} times the floor), least of all "
-            f"{one!r} and {other!r}: {synthetic:.2f}, and not {real:.2f}."
+            f"The associations of columns differ from those of real rows ({ratio:.1f} times the floor), most "
+            f"for {one!r} and {other!r}: {synthetic:.2f} instead of {real:.2f}."
         )
 
     def _verdict_on_privacy(self) -> str:
         if self.privacy is None:
-            return "Whether rows are copies cannot be said without real rows that the model never saw."
+            return "Copies cannot be detected without held-out rows."
         p = self.privacy
         if p.too_many_copies:
             return (
-                f"{p.copies:.1%} of the rows are copies of training rows (of real rows "
-                f"{p.unseen_copies:.1%}): do not hand them out as if they were nobody's."
+                f"{p.copies:.1%} of the rows are copies of training rows (of held-out rows "
+                f"{p.unseen_copies:.1%}): do not publish them as anonymous data."
             )
         states = [self.off(n) for n in _PRIVATE if n in self.metrics]
         if "copied" in states:
-            return "Rows lie nearer to training rows than real ones do: training rows shine through."
+            return "Rows are nearer to training rows than held-out rows are: some were memorised."
         return "No sign that training rows were copied."
 
     def __str__(self) -> str:
@@ -270,20 +275,20 @@ class TableQuality:
         return [(str(name), column.kind, *_numbers(column.distance)) for name, column in self.columns.items()]
 
     def notes(self) -> str:
-        """Return what stands under the tables."""
+        """Return the text below the tables."""
         notes = [_READ, " ".join(self.verdict()), self.certainty]
         if (test := self.told_apart) is not None:
             notes.append(
-                f"Trees that are shown synthetic and real rows are right in {test.accuracy:.1%} of all "
-                f"(95%: {test.low:.1%} to {test.high:.1%}; by chance alone so often: p = {test.p_value:.2g})."
+                f"Two-sample classifier: {test.accuracy:.1%} accuracy (95% interval {test.low:.1%} to "
+                f"{test.high:.1%}; p = {test.p_value:.2g})."
             )
         notes += [f"{TABLE_METRICS[name].title}: {why}" for name, why in self.left_out.items()]
         return "\n".join(textwrap.fill(note, _WIDTH) for note in notes if note)
 
 
 _READ = (
-    "÷ floor: as a multiple of what real rows that nobody trained on score against real rows, with its 95% "
-    "interval; 1 is as good as real rows. Low is good, but for 'trained on it' and 'distance'."
+    "÷ floor: ratio of the metric to its value for real rows, with a 95% interval; 1 is as good as real "
+    "rows. Lower is better, except for 'Utility' and 'Distance'."
 )
 
 

@@ -1,25 +1,24 @@
-r"""How far are synthetic rows from real ones, in units of how far real rows are from real rows?
+r"""How far are synthetic rows from real ones, as a multiple of the distance between real rows?
 
-A metric :math:`M(A, B)` of two finite tables is not 0 even where both have the same law. With synthetic rows
-S, training rows T and rows R that the model never saw,
+A metric :math:`M(A, B)` of two finite tables is not 0 even for equal distributions. With synthetic rows S,
+training rows T and held-out rows R,
 
 .. math::  \text{value} = E\, M(S_i, R_i), \qquad \text{floor} = E\, M(T_i, R_i),
            \qquad \text{ratio} = \text{value} / \text{floor},
 
-means over i of random parts of h rows each, half of the smallest table at most. Value and floor meet the same
-:math:`R_i`, so that its accidents cancel. **A ratio of 1 means: as good as real rows.** A model that knows
-its training rows by heart reaches 1 as well; what tells it apart is
-:mod:`~diffuscope.metrics.tabular.privacy`.
+means over i of random subsets of equal size, at most half of the smallest table. Value and floor use the same
+:math:`R_i`, whose random error cancels. **A ratio of 1 means: as good as real rows.** A model that memorised
+its training rows also has a ratio of 1; :mod:`~diffuscope.metrics.tabular.privacy` detects it.
 
-The interval is that of half-samples (McCarthy 1969): a share q of N rows, drawn without replacement,
-varies around all of them with the variance that all N have around the truth, times (1 - q)/q. So with the
-residuals :math:`e_i = M(S_i, R_i) - \text{ratio}\, M(T_i, R_i)` of K parts, in which :math:`R_i` cancels,
+The interval uses half-samples (McCarthy 1969): the variance of a fraction q of N rows, drawn without
+replacement, around all of them is that of all N rows around the truth, times (1 - q)/q. So with the
+residuals :math:`e_i = M(S_i, R_i) - \text{ratio}\, M(T_i, R_i)` of K subsets, in which :math:`R_i` cancels,
 
 .. math::  \mathrm{se}(\text{ratio})^2 = \frac{\mathrm{var}(e_i)}{\text{floor}^2}
            \max\!\left(\frac12 \sum_{S, T} \frac q{1 - q}, \frac1K\right) .
 
-Where real and synthetic tables are of one size this is wide, by a factor of 1.3 to 2 for the metrics of this
-package; where unseen rows are few, it is right.
+For real and synthetic tables of equal size this is conservative, by a factor of 1.3 to 2 for the metrics of
+this package; with few held-out rows it is accurate.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ _MOST = 5_000
 
 @dataclass(frozen=True)
 class Splits:
-    """Synthetic and real rows, and random parts of them.
+    """Synthetic and real rows, and random subsets of them.
 
     Attributes
     ----------
     synthetic, train, unseen : Table
-        Unseen are rows that the model was not trained on. Where there are none, the training rows' two
-        halves stand for both.
+        ``unseen`` are held-out rows. Without them, ``train`` and ``unseen`` are the two halves of the
+        training rows.
     seed : int
     """
 
@@ -58,11 +57,11 @@ class Splits:
 
     @property
     def smallest(self) -> int:
-        """How many rows the smallest table has."""
+        """Number of rows of the smallest table."""
         return min(len(self.synthetic), len(self.train), len(self.unseen))
 
     def part(self, i: int, size: int, unseen: int | None = None) -> tuple[Table, Table, Table]:
-        """Return ``size`` random rows of each, the same for every metric; of the unseen other many."""
+        """Return ``size`` random rows of each (``unseen`` of the held-out ones), equal for all metrics."""
         sizes = (size, size, size if unseen is None else unseen)
         tables = (self.synthetic, self.train, self.unseen)
         return tuple(  # type: ignore[return-value]  # three
@@ -71,7 +70,7 @@ class Splits:
         )
 
     def compare(self, metric: Callable[[Table, Table], Floats]) -> tuple[Floats, Floats, float]:
-        """Return values and floors over parts, each of shape (K, metrics), and the variance's factor."""
+        """Return values and floors of all subsets, each of shape (K, metrics), and the variance factor."""
         size = max(min(self.smallest // 2, _MOST), 1)
         values, floors = [], []
         for i in range(_PARTS):
@@ -84,9 +83,9 @@ class Splits:
 
 
 def relate_parts(values: Floats, floors: Floats, factor: float, least: float = 0.0) -> Measured:
-    """Relate values over parts, shape (K,), to the floors over the same parts; see the module's docstring.
+    """Relate the values of subsets to their floors; see the module's docstring.
 
-    Of a floor of 0, as of a column that never changes, the ratio is 1 if the value is 0 too, else infinite.
+    If the floor is 0, as for a constant column, the ratio is 1 if the value is 0 too, else infinite.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def relate_parts(values: Floats, floors: Floats, factor: float, least: float = 0
     factor : float
         Of the variance, see the module's docstring.
     least : float
-        What the interval may not go below.
+        Lower bound of the interval.
     """
     value, floor = float(values.mean()), float(floors.mean())
     if floor == 0:

@@ -1,12 +1,12 @@
-r"""How do real and synthetic tables of mixed columns become numbers that can be compared?
+r"""How are real and synthetic tables with mixed columns encoded for metrics?
 
-A column of either table becomes codes 0, 1, ... of its distinct values in all tables together, and -1 where
-a value is missing. Codes of numbers, integers and times are in their order, those of categories go by how
-often training rows have them. **Missing is a value**: a model has to leave out as much, and where, as the
-data does. What that means for a metric stands in the metric's file.
+Each column becomes codes 0, 1, ... of its distinct values in all tables together, and -1 for missing values.
+Codes of numbers, integers and times are in ascending order, those of categories in the order of their
+frequency in the training rows. **Missing is a value**: a model has to reproduce the missing values of the
+data. Each metric's module describes how it treats them.
 
-Kinds of columns are those of :mod:`diffuscope.data.tables`, by the training rows. Rows beyond 50,000 of a
-table are left out at random.
+Column kinds are those of :mod:`diffuscope.data.tables`, inferred from the training rows. Larger tables are
+reduced to 50,000 random rows.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Column:
     ----------
     name : str or int
     kind : {"number", "integer", "datetime", "boolean", "category"}
-        One without any value in the training rows is a category.
+        A column without any value in the training rows is a category.
     levels : ndarray
-        What the codes stand for: numbers, times as ``datetime64``, values of categories.
+        The values of the codes: numbers, times as ``datetime64``, categories.
     """
 
     name: Name
@@ -58,7 +58,7 @@ class Column:
 
     @property
     def ordered(self) -> bool:
-        """Whether values have an order that means something: numbers, integers and times."""
+        """Whether values are ordered: numbers, integers and times."""
         return self.kind in ("number", "integer", "datetime")
 
 
@@ -71,7 +71,7 @@ class Table:
     columns : tuple of Column
         The same for all tables that were read together.
     codes : ndarray of shape (n, d)
-        Integers from 0, -1 where a value is missing.
+        Integers from 0, or -1 for missing values.
     """
 
     columns: tuple[Column, ...]
@@ -81,7 +81,7 @@ class Table:
         return len(self.codes)
 
     def take(self, rows: NDArray[np.integer]) -> Table:
-        """Return some rows, as another table."""
+        """Return a table of the given rows."""
         return Table(self.columns, self.codes[rows])
 
     def numbers(self, j: int) -> Floats:
@@ -96,38 +96,38 @@ class Table:
         return np.append(levels, np.nan)[codes]  # code -1 is the last
 
     def place(self, name: Name) -> int:
-        """Return where a column stands.
+        """Return the index of a column.
 
         Raises
         ------
         InputError
-            When there is none of that name.
+            When there is no column of that name.
         """
         names = [column.name for column in self.columns]
         if name not in names:
             raise InputError(
-                f"There is no column named {name!r} to be predicted.",
-                f"The columns: {', '.join(map(repr, names[:20]))}.",
+                f"There is no column named {name!r} for the target.",
+                f"Columns: {', '.join(map(repr, names[:20]))}.",
             )
         return names.index(name)
 
 
 def read_tables(tables: Mapping[str, Any], seed: int = 0) -> list[Table]:
-    """Read tables with the same columns; the first says what kinds they are.
+    """Read tables with the same columns; the first determines the kinds of columns.
 
     Parameters
     ----------
     tables : mapping of str to table
-        What messages call each, such as ``"training"``, and its rows: a DataFrame or any other kind that
-        :func:`diffuscope.data.tables.read_frame` knows. Columns are found by their names.
+        The tables by their names in messages, such as ``"training"``: DataFrames or other containers that
+        :func:`diffuscope.data.tables.read_frame` supports. Columns are matched by name.
     seed : int
-        Of the choice of rows, where there are more than 50,000.
+        Of the random rows of tables with more than 50,000.
 
     Raises
     ------
     InputError
-        When one is no table, columns are missing or new, or a column's values are of another kind than they
-        are in the first table, or infinite.
+        When one is not a table, columns are missing or new, or a column has another kind than in the first
+        table, or infinite values.
     """
     frames = [read_frame(table) for table in tables.values()]
     frames = [_aligned(f, frames[0], said) for f, said in zip(frames, tables, strict=True)]
@@ -155,7 +155,7 @@ def _aligned(frame: Frame, first: Frame, said: str) -> Frame:
         parts = [f"missing: {', '.join(map(repr, lost[:10]))}"] * bool(lost)
         parts += [f"new: {', '.join(map(repr, new[:10]))}"] * bool(new)
         raise InputError(
-            f"The {said} rows do not have the columns of the others; {'; '.join(parts)}.",
+            f"The columns of the {said} rows differ from those of the other tables; {'; '.join(parts)}.",
             "Give tables with the same columns.",
         )
     order = [names.index(name) for name in known]
@@ -192,13 +192,13 @@ def _check_kinds(
         own = kind_of(part, name)
         if own not in (*allowed, "empty"):
             raise InputError(
-                f"{label(name)} is of the kind {kind} in the {said[0]} rows, and {own} in the {table} rows.",
-                "Give the columns of all tables the same types.",
+                f"{label(name)} is {kind} in the {said[0]} rows, but {own} in the {table} rows.",
+                "Convert the column to the same type in all tables.",
             )
 
 
 def _times(column: pd.Series[Any], name: Name) -> NDArray[np.datetime64]:
-    if kind_of_dtype(dtype_name(column.dtype)) != "datetime":  # nothing but missing values
+    if kind_of_dtype(dtype_name(column.dtype)) != "datetime":  # only missing values
         return np.full(len(column), np.datetime64("NaT", "us"))
     zone = getattr(column.dtype, "tz", None) is not None or "tz=" in dtype_name(column.dtype)
     ticks = as_ticks(column, name, "datetime64[us, UTC]" if zone else "datetime64[us]", local=False)
@@ -213,7 +213,7 @@ def _ranked(values: NDArray[Any]) -> tuple[NDArray[Any], Codes]:
 
 
 def _read_category(name: Name, parts: Sequence[pd.Series[Any]]) -> tuple[Column, Codes]:
-    """Return a category and its codes, those first that training rows have most often."""
+    """Return a category and its codes, the most frequent in training rows first."""
     import pandas as pd
 
     objects = np.concatenate([part.astype(object).to_numpy() for part in parts])

@@ -204,7 +204,7 @@ def evaluate_images(
     made = np.concatenate(pieces)
     with reporter.stage("measuring images"):
         own = labels is not None and getattr(extractor, "labelled", False)
-        quality = image_quality(made, train, unseen, extractor, asked=labels if own else None, seed=seed)
+        quality = image_quality(made, train, unseen, extractor, labels=labels if own else None, seed=seed)
         index, _ = nearest(made[:_SHOWN], train, min(_NEIGHBOURS, len(train)))
         shown = np.concatenate([made[:_SHOWN, None], train[index]], axis=1)
         far = [float(np.median(nearest(some[:_COMPARED], train)[1])) for some in (made, unseen)]

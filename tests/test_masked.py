@@ -1,4 +1,4 @@
-"""Is a network told which coordinates are known and absent, and does it answer for the rest alone?"""
+"""Is a network conditioned on the known and absent coordinates, and does it estimate the others alone?"""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def level(*sigma):
     return EDM()(torch.tensor(sigma, dtype=torch.float64))
 
 
-def given(value, states):
-    """Make what is given from rows of states: k(nown), a(bsent), n(oisy)."""
+def mask_of(value, states):
+    """Make a mask from rows of states: k(nown), a(bsent), n(oisy)."""
     letters = np.array([list(row) for row in states])
     return Mask(torch.tensor(value), torch.from_numpy(letters == "k"), torch.from_numpy(letters == "a"))
 
@@ -69,35 +69,35 @@ def gaussian():
     return made
 
 
-def draw(denoiser, what):
+def draw(denoiser, mask):
     generator = torch.Generator().manual_seed(1)
     grid = denoiser.schedule.grid(20, "karras")
-    x = prior(grid, tuple(what.value.shape), generator)
-    for state in trajectory(denoiser.conditioned(what), x, grid, make_sampler("dpmpp_2m"), generator):
+    x = prior(grid, tuple(mask.value.shape), generator)
+    for state in trajectory(denoiser.conditioned(mask), x, grid, make_sampler("dpmpp_2m"), generator):
         last = state.x
     return last
 
 
 def test_known_values_stand_in_the_input_and_in_the_answer(denoiser):
-    what = given([[5.0, 6.0, 7.0]], ["kna"])
+    mask = mask_of([[5.0, 6.0, 7.0]], ["kna"])
     x_t = torch.tensor([[1.0, 2.0, 3.0]])
-    inputs = denoiser.network_inputs(x_t, level(1.0), what)
+    inputs = denoiser.network_inputs(x_t, level(1.0), mask)
     scale = 1 / math.sqrt(2)
     assert inputs[0].tolist() == pytest.approx([5, 2 * scale, 0, 1, 0, 0, 0, 0, 1])
-    assert denoiser(x_t, level(1.0), what)[0, 0] == 5
-    assert torch.equal(denoiser.conditioned(what)(x_t, level(1.0)), denoiser(x_t, level(1.0), what))
+    assert denoiser(x_t, level(1.0), mask)[0, 0] == 5
+    assert torch.equal(denoiser.conditioned(mask)(x_t, level(1.0)), denoiser(x_t, level(1.0), mask))
 
 
 def test_what_the_noisy_values_of_known_and_absent_coordinates_are_does_not_matter(denoiser):
-    what = given([[5.0, 6.0, 7.0]] * 2, ["kna"] * 2)
+    mask = mask_of([[5.0, 6.0, 7.0]] * 2, ["kna"] * 2)
     x_t = torch.tensor([[1.0, 2.0, 3.0], [9.0, 2.0, -9.0]])
-    answer = denoiser(x_t, level(1.0), what)
+    answer = denoiser(x_t, level(1.0), mask)
     assert answer[0, 1] == answer[1, 1]
 
 
 def test_nothing_given_is_the_plain_denoiser(denoiser):
     x_t = torch.randn(4, 3)
-    assert torch.equal(denoiser(x_t, level(2.0)), denoiser(x_t, level(2.0), Mask.nothing(x_t)))
+    assert torch.equal(denoiser(x_t, level(2.0)), denoiser(x_t, level(2.0), Mask.all_noisy(x_t)))
 
 
 def test_only_noisy_coordinates_count_and_missing_ones_are_absent(denoiser):
@@ -139,20 +139,20 @@ def test_coordinates_of_one_column_are_in_one_state(denoiser):
 
 
 def test_guidance_amplifies_the_difference_that_knowledge_makes(denoiser):
-    what, x_t = given([[5.0, 6.0, 7.0]], ["nnk"]), torch.randn(1, 3)
+    mask, x_t = mask_of([[5.0, 6.0, 7.0]], ["nnk"]), torch.randn(1, 3)
     guiding = torch.tensor([False, False, True])
-    with_it = denoiser(x_t, level(1.0), what)
-    without = denoiser(x_t, level(1.0), given([[5.0, 6.0, 7.0]], ["nna"]))
-    twice = denoiser.guided(what, guiding, 2.0)(x_t, level(1.0).at(0))
+    with_it = denoiser(x_t, level(1.0), mask)
+    without = denoiser(x_t, level(1.0), mask_of([[5.0, 6.0, 7.0]], ["nna"]))
+    twice = denoiser.guided(mask, guiding, 2.0)(x_t, level(1.0).at(0))
     torch.testing.assert_close(twice[:, :2], (2 * with_it - without)[:, :2])
     assert twice[0, 2] == 7
-    assert torch.equal(denoiser.guided(what, guiding, 1.0)(x_t, level(1.0).at(0)), with_it)
-    assert torch.equal(denoiser.guided(what, guiding, 2.0, low=2.0)(x_t, level(1.0).at(0)), with_it)
+    assert torch.equal(denoiser.guided(mask, guiding, 1.0)(x_t, level(1.0).at(0)), with_it)
+    assert torch.equal(denoiser.guided(mask, guiding, 2.0, low=2.0)(x_t, level(1.0).at(0)), with_it)
 
 
 def test_samples_of_the_rest_have_the_conditional_law(gaussian):
     value = torch.tensor([[1.5, 0.0, 0.0]]).repeat(4000, 1)
-    x = draw(gaussian, given(value.tolist(), ["knn"] * 4000))
+    x = draw(gaussian, mask_of(value.tolist(), ["knn"] * 4000))
     assert (x[:, 0] == 1.5).all()
     assert x[:, 1].mean() == pytest.approx(RHO * 1.5, abs=0.15)
     assert x[:, 1].std() == pytest.approx(math.sqrt(1 - RHO**2), abs=0.06)
@@ -160,14 +160,14 @@ def test_samples_of_the_rest_have_the_conditional_law(gaussian):
 
 
 def test_whole_rows_have_the_joint_law(gaussian):
-    x = draw(gaussian, Mask.nothing(torch.zeros(4000, 3)))
+    x = draw(gaussian, Mask.all_noisy(torch.zeros(4000, 3)))
     assert np.corrcoef(x.T)[0, 1] == pytest.approx(RHO, abs=0.05)
     assert x.std(0).tolist() == pytest.approx([1, 1, 1], abs=0.08)
 
 
 def test_the_others_density_is_that_of_their_own_law(gaussian):
     x = torch.tensor([[-1.0], [0.0], [2.0]])
-    full = given(torch.zeros(3, 3).tolist(), ["naa"] * 3)
+    full = mask_of(torch.zeros(3, 3).tolist(), ["naa"] * 3)
 
     def alone(x_t, at):
         return gaussian(torch.cat([x_t, torch.zeros(len(x_t), 2)], 1), at, full)[:, :1]
@@ -207,7 +207,7 @@ def test_no_walk_leaves_the_range_of_the_data_however_wild_the_network_is():
 
 
 class _Plain(torch.nn.Module):
-    """A network with the answers of a denoiser, without what keeps its walks near the data."""
+    """The network of a denoiser, without the clamping of estimates to the data's range."""
 
     def __init__(self, wild):
         super().__init__()
@@ -215,5 +215,5 @@ class _Plain(torch.nn.Module):
 
     def forward(self, x, log_snr):
         at = self.inner.schedule(torch.exp(-log_snr / 2).double())
-        nothing = Mask.nothing(x)
-        return self.inner.network(self.inner.network_inputs(x, at, nothing), log_snr)
+        mask = Mask.all_noisy(x)
+        return self.inner.network(self.inner.network_inputs(x, at, mask), log_snr)
