@@ -114,7 +114,7 @@ def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     ids=["no noise", "noise in the last step", "clipped"],
 )
 def test_a_broken_sampler_is_named(perfect, monkeypatch, fault, code, size):
-    monkeypatch.setattr(reference, "MOST_DRAWN", size)
+    monkeypatch.setattr(reference, "DRAWN_POINTS", size)
     found = perfect.diagnose(sampler=lambda context, x: ancestral(context, x, **fault))
     assert codes(found)[:1] == [code]
 

@@ -127,6 +127,8 @@ def diagnose(
             )
         reading = _Reading(prediction, scaling, sampler, steps, spacing, start_std)
         unseen = _points(held_out, "held_out")
+        if unseen is not None and not np.isfinite(unseen).all():
+            raise InputError("The held-out data has values that are not finite.", "Remove those rows.")
         made = _of_parts(subject, _as_schedule(schedule), data, reading, unseen, seed or 0)
     training = made.training
     training = dataclasses.replace(

@@ -35,7 +35,7 @@ __all__ = ["DRAWS", "PAIRS", "Measurable", "RealPoints", "Reference", "draw_refe
 Points = NDArray[np.float64]
 
 DRAWS, PAIRS = 8, 32
-MOST_DRAWN, MOST_HALVED = 10_000, 3_000  # points of a cloud: fresh ones, and those of a half
+DRAWN_POINTS, MOST_HALVED = 10_000, 3_000  # points of a cloud: of fresh ones, and of a half at most
 
 Measurable = Callable[[Tensor], Points]
 """Maps points (n, ...) of the model to points (n, d) whose distances mean something."""
@@ -272,7 +272,7 @@ def draw_reference(
             "Give at least 2 rows with the columns of the training data.",
         )
     fresh = draw if held_out is None else None
-    size = min(len(x), MOST_DRAWN) if fresh is not None else min(len(pool) // 2, most or MOST_HALVED)
+    size = DRAWN_POINTS if fresh is not None else min(len(pool) // 2, most or MOST_HALVED)
     points = RealPoints(pool, fresh, n or size, seed)
     if not scaled:
         middle, unit = np.zeros(x.shape[1]), np.ones(x.shape[1])
