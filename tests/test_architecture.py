@@ -11,45 +11,55 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 
-# From the ground up. A module imports from lower layers only; modules on one line do not know each
-# other. A package stands for all of its modules.
-LAYERS: list[set[str]] = [
-    {"errors"},
-    {"files", "seeds", "progress", "threads"},
-    {"tensors", "schedules", "precision"},
-    {"forward"},
-    {"denoiser"},
-    {"losses", "samplers", "guidance"},
-    {"inpainting"},
-    {"partial"},
-    {"networks", "datasets", "metrics"},
-    {"tabular", "images", "features"},
-    {"recipes", "oracle"},
-    {"likelihood"},
-    {"training", "model"},
-    {"fitting", "asking"},
-    {"quality"},
-    {"plots"},
-    {"_frames"},
-    {"animate"},
-    {"pictures", "fidelity"},
-    {"image_pictures"},
-    {"run", "board"},
-    {"planning", "diagnosis", "evaluation", "estimator", "exchange"},
-    {"experiment"},
-    {"comparison"},
-    {"cli"},
+# From the ground up: files by the start of their path below the package, the longest that fits. A file
+# imports from lower layers, or from its own folder; entries of one layer do not know each other.
+LAYERS: list[tuple[str, ...]] = [
+    ("errors", "_version"),
+    ("files", "seeds", "progress", "threads", "precision"),
+    ("tensors",),
+    ("diffusion/schedules",),
+    ("diffusion/process",),
+    ("diffusion/denoiser",),
+    ("diffusion/losses", "diffusion/samplers", "diffusion/guidance"),
+    ("diffusion/inpainting", "diffusion/masked"),
+    ("networks",),
+    ("data/affine", "data/section"),
+    ("data/base",),
+    ("data/registry", "data/columnar"),
+    ("data/points", "data/tables", "data/images"),
+    ("metrics",),
+    ("metrics/tabular", "metrics/features", "oracle"),
+    ("likelihood",),
+    ("plots",),
+    ("recipes",),
+    ("request", "training"),
+    ("model",),
+    ("modalities/reference",),
+    ("modalities/flattened", "modalities/generator"),
+    ("modalities/figures",),
+    ("modalities/base",),
+    ("modalities/registry",),
+    ("modalities/points", "modalities/tables", "modalities/images"),
+    ("runs",),
+    ("diagnosis", "estimator", "exchange"),
+    ("comparison",),
+    ("cli",),
 ]
-HEIGHT = {module: height for height, layer in enumerate(LAYERS) for module in layer}
+HEIGHT = {place: height for height, layer in enumerate(LAYERS) for place in layer}
+KINDS = ("points", "tables", "images")
+ABOVE_THE_KINDS = ("runs", "cli", "comparison", "diagnosis", "exchange")
+OF_ONE_KIND = {  # commands that one kind of data alone has
+    "cli/images.py": ("data/images/", "modalities/images/"),
+    "cli/listing.py": ("data/points/", "data/images/"),
+}
 FILES = sorted(SOURCE.rglob("*.py"))
-MODULES = {path.stem if path.parent == SOURCE else path.parent.name for path in FILES} - {"__init__"}
 UNSAFE_MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "np.load", "numpy.load"}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
     """Yield all modules that ``tree`` imports by full name, inside functions and for types as well."""
-    for node in ast.trajectory(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -58,16 +68,28 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
-def layer_of(module: str) -> str | None:
-    """Return the name in ``LAYERS`` that ``diffuscope.NAME...`` belongs to; None for foreign modules.
-
-    The package itself holds its version and the public names; whoever imports a public name from it
-    imports the module where the name is at home.
-    """
+def file_of(module: str) -> str | None:
+    """Return the file of ``diffuscope.NAME...``, relative to the package; None for all else."""
     words = module.split(".")
-    if words[0] != "diffuscope" or len(words) < 2:
+    if words[0] != "diffuscope":
         return None
-    return words[1] if words[1] in MODULES else None
+    place = SOURCE.joinpath(*words[1:])
+    if place.is_dir():
+        place = place / "__init__"
+    found = place.with_suffix(".py")
+    return str(found.relative_to(SOURCE)) if found.is_file() else None
+
+
+def place_of(file: str) -> str:
+    """Return the entry of ``LAYERS`` that a file belongs to."""
+    path = file.removesuffix(".py")
+    return max((p for p in HEIGHT if path == p or path.startswith(f"{p}/")), key=len, default="")
+
+
+def imported_files(path: Path) -> set[str]:
+    """Return the files of the package that a file imports, inside functions and for types as well."""
+    found = {file_of(module) for module in imports(parse(path))}
+    return {file for file in found if file is not None} - {"__init__.py", str(path.relative_to(SOURCE))}
 
 
 def parse(path: Path) -> ast.Module:
@@ -75,28 +97,65 @@ def parse(path: Path) -> ast.Module:
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
-    return (node for node in ast.trajectory(tree) if isinstance(node, ast.Call))
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
-def test_every_module_has_its_layer():
-    assert set(HEIGHT) == MODULES
-    assert sum(len(layer) for layer in LAYERS) == len(HEIGHT)  # none in two
+PATHS = [path for path in FILES if path != SOURCE / "__init__.py"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_run_downwards_only(path):
-    own = layer_of(".".join(["diffuscope", *path.relative_to(SOURCE).with_suffix("").parts]))
-    for module in imports(parse(path)):
-        other = layer_of(module)
-        if own is None:  # __init__.py knows the public names, for type checkers
-            continue
-        if other is None:
-            package = {"diffuscope", "diffuscope.__version__"}  # where the version is
-            assert module.split(".")[0] != "diffuscope" or module in package, (
-                f"{own} takes {module} from the package; import it from where it is at home"
-            )
-            continue
-        assert other == own or HEIGHT[other] < HEIGHT[own], f"{own} imports {other}"
+    own, files = place_of(str(path.relative_to(SOURCE))), imported_files(path)
+    if not own:  # the docstring of a folder of folders
+        assert files == set()
+    for file in files:
+        other = place_of(file)
+        assert other == own or HEIGHT[other] < HEIGHT[own], f"{own} imports {file}"
+
+
+def test_no_two_files_import_each_other_in_a_circle():
+    files = {str(path.relative_to(SOURCE)): path for path in FILES}
+    below = {name: imported_files(path) for name, path in files.items()}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above[above.index(name) :], name))
+        if name not in done:
+            for other in sorted(below[name]):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in sorted(files):
+        visit(name, ())
+
+
+@pytest.mark.parametrize("folder", ["data", "modalities"])
+def test_no_kind_of_data_imports_another(folder):
+    for kind in KINDS:
+        for path in (SOURCE / folder / kind).rglob("*.py"):
+            others = {
+                f"{place}/{other}/" for place in ("data", "modalities") for other in KINDS if other != kind
+            }
+            assert not [file for file in imported_files(path) if file.startswith(tuple(others))], path
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_what_is_above_the_kinds_knows_none_of_them(path):
+    name = str(path.relative_to(SOURCE))
+    if not name.startswith(ABOVE_THE_KINDS):
+        return
+    kinds = tuple(f"{place}/{kind}/" for place in ("data", "modalities") for kind in KINDS)
+    known = [file for file in imported_files(path) if file.startswith(kinds)]
+    allowed = OF_ONE_KIND.get(name, ())
+    assert [file for file in known if not file.startswith(allowed)] == []
+
+
+def test_no_file_outside_the_kinds_asks_which_kind_it_has():
+    pattern = re.compile(r"is_of_images|ImageData\)|TableData\)|rows is (not )?None|== .(pixels|table).\b")
+    for path in PATHS:
+        name = str(path.relative_to(SOURCE))
+        if not re.match(rf"(data|modalities)/({'|'.join(KINDS)})/", name):
+            assert not pattern.search(path.read_text("utf-8")), name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -114,8 +173,11 @@ def test_nothing_that_is_read_can_be_code(path):
 
 
 def test_the_rules_see_what_breaks_them():
-    text = "def f():\n    from diffuscope.cli import main\n    from diffuscope import run\n"
-    assert {layer_of(module) for module in imports(ast.parse(text))} == {"cli", "run", None}
+    text = "def f():\n    from diffuscope.cli import main\n    from diffuscope.runs import run\n"
+    found = {file_of(module) for module in imports(ast.parse(text))}
+    assert {"cli/__init__.py", "runs/run.py"} <= found
+    assert place_of("metrics/tabular/trees.py") == "metrics/tabular"
+    assert place_of("metrics/table.py") == "metrics"
     called = [ast.unparse(call.func) for call in calls(ast.parse("torch.load(x)\neval('1')"))]
     assert called == ["torch.load", "eval"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from diffuscope.diagnosis.budget import Budget, Row
 from diffuscope.diagnosis.clouds import Share
 from diffuscope.diagnosis.entry import diagnose
-from diffuscope.diagnosis.examination import Diagnosis, examine
+from diffuscope.diagnosis.examination import examine
 from diffuscope.diagnosis.findings import CODES, Finding
 from diffuscope.diagnosis.levels import Band, LevelErrors
+from diffuscope.diagnosis.report import Diagnosis
 
 __all__ = [
     "CODES",

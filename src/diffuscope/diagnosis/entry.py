@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.registry import codec_from_json, section_of
-from diffuscope.diagnosis.examination import Diagnosis, examine
+from diffuscope.diagnosis.examination import examine
 from diffuscope.diagnosis.findings import Finding
+from diffuscope.diagnosis.report import Diagnosis
 from diffuscope.diagnosis.subject import Subject, Training
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
 from diffuscope.diffusion.losses import Loss, Times

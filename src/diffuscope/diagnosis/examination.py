@@ -7,92 +7,20 @@ findings say why, and what mends it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffuscope.diagnosis.budget import Budget, measure_budget, measure_walks
+from diffuscope.diagnosis.budget import measure_budget, measure_walks
 from diffuscope.diagnosis.clouds import Clouds
 from diffuscope.diagnosis.findings import Finding, in_order
-from diffuscope.diagnosis.levels import Band, LevelErrors, level_errors, measure_bands, perfect_loss
+from diffuscope.diagnosis.levels import level_errors, measure_bands, perfect_loss
 from diffuscope.diagnosis.network_faults import few_data, first_not_finite, network_faults
+from diffuscope.diagnosis.report import Diagnosis
 from diffuscope.diagnosis.sampling_faults import clipped_answers, own_code, sampling_faults
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.progress import Reporter
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["Diagnosis", "examine"]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What a diagnosis found.
-
-    Attributes
-    ----------
-    budget : Budget
-        Rows from the floor to the total; empty where samples are not finite.
-    findings : tuple of Finding
-        Worst first; none for a sound pipeline.
-    errors : LevelErrors or None
-        The network's error at each noise level, beside the irreducible one.
-    bands : tuple of Band
-        What its errors do to the samples, band by band.
-    perfect_loss : float or None
-        The loss of a perfect denoiser under the training's own loss.
-    certainty : str
-        What stood for the truth, and what that costs in certainty.
-    """
-
-    budget: Budget
-    findings: tuple[Finding, ...]
-    errors: LevelErrors | None
-    bands: tuple[Band, ...]
-    perfect_loss: float | None
-    certainty: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return budget and findings as plain data."""
-        return {
-            "budget": [row.to_json() for row in self.budget.rows],
-            "findings": [finding.to_json() for finding in self.findings],
-        }
-
-    def __str__(self) -> str:
-        """Return the report as text."""
-        from diffuscope.diagnosis.report import as_text
-
-        return as_text(self)
-
-    def plot(self) -> Figure:
-        """Draw the waterfall of the budget, and the network's error by noise level."""
-        from diffuscope.plots import plot_diagnosis
-
-        errors = self.errors
-        first = (
-            self.findings[0].title
-            if self.findings
-            else "No findings: nothing costs enough to be worth mending"
-        )
-        return plot_diagnosis(
-            self.budget.rows,
-            levels=None if errors is None else (errors.ratio, errors.excess, errors.irreducible),
-            bands=self.bands,
-            finding=first,
-        )
-
-    def save(self, folder: str | Path) -> None:
-        """Write ``diagnosis.json`` and ``figures/diagnosis.png`` into a folder."""
-        from diffuscope.files import write_json
-        from diffuscope.plots import save_figure
-
-        folder = Path(folder)
-        write_json(folder / "diagnosis.json", self.to_json())
-        save_figure(self.plot(), folder / "figures" / "diagnosis.png")
+__all__ = ["examine"]
 
 
 def examine(subject: Subject, reporter: Reporter | None = None) -> Diagnosis:

@@ -1,23 +1,88 @@
-"""How does a diagnosis read on a terminal?"""
+"""What came of a diagnosis: a budget and findings to read, plain data, a picture."""
 
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffuscope.diagnosis.budget import Budget, Row
+from diffuscope.diagnosis.findings import Finding
+from diffuscope.diagnosis.levels import Band, LevelErrors
 
 if TYPE_CHECKING:
-    from diffuscope.diagnosis.budget import Row
-    from diffuscope.diagnosis.examination import Diagnosis
+    from matplotlib.figure import Figure
 
-__all__ = ["as_text"]
+__all__ = ["Diagnosis"]
 
 _WIDTH = 100
 _BAR = 24
 
 
-def as_text(diagnosis: Diagnosis) -> str:
-    """Return the budget as a table with bars, and the findings in plain words."""
-    return "\n".join([*_budget(diagnosis), "", *_network(diagnosis), *_findings(diagnosis)])
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a diagnosis found.
+
+    Attributes
+    ----------
+    budget : Budget
+        Rows from the floor to the total; empty where samples are not finite.
+    findings : tuple of Finding
+        Worst first; none for a sound pipeline.
+    errors : LevelErrors or None
+        The network's error at each noise level, beside the irreducible one.
+    bands : tuple of Band
+        What its errors do to the samples, band by band.
+    perfect_loss : float or None
+        The loss of a perfect denoiser under the training's own loss.
+    certainty : str
+        What stood for the truth, and what that costs in certainty.
+    """
+
+    budget: Budget
+    findings: tuple[Finding, ...]
+    errors: LevelErrors | None
+    bands: tuple[Band, ...]
+    perfect_loss: float | None
+    certainty: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return budget and findings as plain data."""
+        return {
+            "budget": [row.to_json() for row in self.budget.rows],
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+    def __str__(self) -> str:
+        """Return the report as text."""
+        return "\n".join([*_budget(self), "", *_network(self), *_findings(self)])
+
+    def plot(self) -> Figure:
+        """Draw the waterfall of the budget, and the network's error by noise level."""
+        from diffuscope.plots import plot_diagnosis
+
+        errors = self.errors
+        first = (
+            self.findings[0].title
+            if self.findings
+            else "No findings: nothing costs enough to be worth mending"
+        )
+        return plot_diagnosis(
+            self.budget.rows,
+            levels=None if errors is None else (errors.ratio, errors.excess, errors.irreducible),
+            bands=self.bands,
+            finding=first,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``diagnosis.json`` and ``figures/diagnosis.png`` into a folder."""
+        from diffuscope.files import write_json
+        from diffuscope.plots import save_figure
+
+        folder = Path(folder)
+        write_json(folder / "diagnosis.json", self.to_json())
+        save_figure(self.plot(), folder / "figures" / "diagnosis.png")
 
 
 def _budget(diagnosis: Diagnosis) -> list[str]:

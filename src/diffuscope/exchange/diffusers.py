@@ -359,24 +359,27 @@ def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[str]:
     """Return the names of the classes; empty for an unconditional network."""
-    rows = config.get("num_class_embeds")
-    if rows is None:
+    embeddings = config.get("num_class_embeds")
+    if embeddings is None:
         return []
-    if type(rows) is not int or not 2 <= rows <= 2**16:
-        raise InputError(f"num_class_embeds = {rows!r} is not valid.", "It must be null, or at least 2.")
+    if type(embeddings) is not int or not 2 <= embeddings <= 2**16:
+        raise InputError(
+            f"num_class_embeds = {embeddings!r} is not valid.", "It must be null, or at least 2."
+        )
     if (path / _NAMES).is_file():
         names = _read(path / _NAMES).get("classes")
-        if not isinstance(names, list) or len(names) != rows - 1:
+        if not isinstance(names, list) or len(names) != embeddings - 1:
             raise FormatError(
-                f"{path / _NAMES} must name {rows - 1} classes.", "Remove it, or export the model again."
+                f"{path / _NAMES} must name {embeddings - 1} classes.",
+                "Remove it, or export the model again.",
             )
         return [str(name) for name in names]
     if not null_class:
         raise InputError(
-            f"The model has {rows} class embeddings, and it is unknown whether the last is the null class.",
+            f"The model has {embeddings} class embeddings, and it is unknown whether the last is the null class.",
             "If it is, add --null-class. Models without a null class are not supported.",
         )
-    return [str(i) for i in range(rows - 1)]
+    return [str(i) for i in range(embeddings - 1)]
 
 
 def _weights_file(folder: Path) -> Path:

@@ -31,7 +31,7 @@ from diffuscope.seeds import stream
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from diffuscope.modalities.base import Generator
+    from diffuscope.modalities.generator import Generator
 
 __all__ = ["SHOWN", "Figures", "loss_figure"]
 

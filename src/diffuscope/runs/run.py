@@ -23,7 +23,8 @@ from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import FormatError, InputError
 from diffuscope.metrics import Measured
-from diffuscope.modalities.base import Generator, Modality
+from diffuscope.modalities.base import Modality
+from diffuscope.modalities.generator import Generator
 from diffuscope.modalities.reference import Measurable, Points, Reference
 from diffuscope.modalities.registry import modality, modality_of
 from diffuscope.model import Model

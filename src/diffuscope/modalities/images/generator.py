@@ -21,7 +21,7 @@ from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
 from diffuscope.errors import InputError, RunError, unknown_name
-from diffuscope.modalities.base import Generator, Writer, refuse_guidance
+from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
 from diffuscope.model import Conditioned, Model
 from diffuscope.request import Request
 from diffuscope.seeds import stream

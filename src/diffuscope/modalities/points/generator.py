@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from diffuscope.data.columnar import TableWriter, check_writable
-from diffuscope.modalities.base import Generator, Writer
+from diffuscope.modalities.generator import Generator, Writer
 from diffuscope.request import Request
 
 __all__ = ["PointGenerator"]

@@ -23,7 +23,7 @@ from diffuscope.data.tables import RowCodec, read_frame
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
-from diffuscope.modalities.base import Generator, Writer, refuse_guidance
+from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.model import Conditioned, Model

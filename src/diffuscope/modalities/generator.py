@@ -1,0 +1,176 @@
+"""What can a trained model be asked for, whatever its kind of data? Samples, trajectories, densities."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.diffusion.samplers import SamplingState
+from diffuscope.errors import InputError, RunError
+from diffuscope.model import Conditioned, Model
+from diffuscope.request import Request, read_request
+
+__all__ = ["Generator", "Writer", "refuse_guidance"]
+
+
+class Writer(Protocol):
+    """Writes samples batch by batch into one file or folder, whole or not at all."""
+
+    def __enter__(self) -> Any:
+        """Open it."""
+        ...
+
+    def append(self, batch: Any, /) -> None:
+        """Write the next samples."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        """Close it."""
+        ...
+
+
+class Generator:
+    """What a trained model of one kind can be asked for; this one draws, unconditionally.
+
+    Parameters
+    ----------
+    model : Model
+
+    Attributes
+    ----------
+    conditions : tuple of str
+        The words of a condition, such as ``y``.
+    unit : str
+        What one calls its samples.
+    drawn_suffixes : tuple of str
+        Files that samples are drawn into as a figure, in place of being written.
+    """
+
+    conditions: ClassVar[tuple[str, ...]] = ("y",)
+    unit: ClassVar[str] = "points"
+    drawn_suffixes: ClassVar[tuple[str, ...]] = (".png", ".svg", ".pdf")
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return options whose condition was typed as text, with values in the types of the data."""
+        return options
+
+    def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
+        """Read keyword arguments as a request for n samples.
+
+        Raises
+        ------
+        InputError
+            When a word is unknown, or a value is not valid.
+        """
+        request, condition = read_request(options, self.model.recipe.sampling.name, self.conditions)
+        return self.conditional(request, condition, n)
+
+    def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
+        """Return the request with its condition, in this kind's own type."""
+        for word in condition:
+            raise InputError(
+                f"This model is unconditional: it was trained without classes or a target, so {word}= has no "
+                "meaning.",
+                f"Leave {word} out, or train on data with classes or a target.",
+            )
+        refuse_guidance(request)
+        return request
+
+    def conditioned(self, request: Request, n: int) -> Conditioned | None:
+        """Return what gives the conditioned denoisers of pieces of n samples; None: the model's own."""
+        return None
+
+    def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
+        """Sample in pieces, in the units of the model; memory stays flat for any n."""
+        return self.model.coordinates(n, request, self.conditioned(request, n))
+
+    def batches(self, n: int, request: Request) -> Iterator[Any]:
+        """Sample in pieces, in the units of the data; memory stays flat for any n."""
+        for x in self.coordinates(n, request):
+            yield self.model.codec.decode(self.finite(x))
+
+    def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
+        """Sample n points, rows or images, in the units of the data; options are those of :meth:`request`."""
+        request = self.request(options, n) if request is None else request
+        return np.concatenate(list(self.batches(n, request)))
+
+    def states(self, n: int, request: Request) -> list[SamplingState]:
+        """Sample, and return all states, in the units of the model."""
+        return self.model.trajectory(n, request, self.conditioned(request, n))
+
+    def trajectory(self, n: int, request: Request) -> Any:
+        """Sample, and return all states in the units of the data, from noise to samples.
+
+        Returns
+        -------
+        ndarray of shape (steps + 1, n, ...), or list of steps + 1 tables
+        """
+        return np.stack([self.model.codec.decode(state.x) for state in self.states(n, request)])
+
+    def finite(self, x: Tensor) -> Tensor:
+        """Return samples as they are, once all of them are finite.
+
+        Raises
+        ------
+        RunError
+            When one is not.
+        """
+        if not x.isfinite().all():
+            raise RunError(
+                f"The model's {self.unit} are not all finite.",
+                "Try another sampler or more steps, or train it longer.",
+            )
+        return x
+
+    def count(self, options: Mapping[str, Any]) -> int:
+        """Return how many samples are drawn by default, with such keyword arguments."""
+        return 10_000
+
+    @abstractmethod
+    def check_path(self, path: Path, n: int) -> None:
+        """Make sure that n samples can be written to ``path``, before any work is done.
+
+        Raises
+        ------
+        InputError
+            When the format is not known.
+        """
+        ...
+
+    @abstractmethod
+    def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
+        """Return what writes n samples, of which ``first`` are the first, to a file."""
+        ...
+
+    def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
+        """Return log-densities (n,) in nats, in the units of the data."""
+        return self.model.log_density(data, **options)
+
+    def frame(self, n: int, request: Request) -> Any:
+        """Sample a DataFrame with the columns of the data."""
+        import pandas as pd
+
+        columns = self.model.columns
+        return pd.DataFrame(self.sample(n, request), columns=None if columns is None else list(columns))
+
+
+def refuse_guidance(request: Request) -> None:
+    """Refuse guidance where there is no condition."""
+    if request.guidance not in (None, 1):
+        raise InputError(
+            "Guidance amplifies a condition, and there is none.", "Give y as well, or leave guidance at 1."
+        )
+    if request.interval is not None:
+        raise InputError("An interval is where guidance acts, and there is none.", "Give guidance as well.")
