@@ -12,7 +12,8 @@ from diffuscope.errors import unknown_name
 
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="datasets|recipes|schedules|samplers|networks", show_default=False)
+        str,
+        typer.Argument(metavar="datasets|recipes|schedules|samplers|networks|settings", show_default=False),
     ],
     debug: Debug = False,
 ) -> None:
@@ -23,6 +24,7 @@ def list_(
         "schedules": _schedules,
         "samplers": _samplers,
         "networks": _networks,
+        "settings": _settings,
     }
     if what not in tables:
         raise unknown_name("list", what, tables)
@@ -65,6 +67,26 @@ def _networks() -> dict[str, str]:
     from diffuscope.networks import NETWORKS
 
     return {name: _settings_of(factory) for name, factory in NETWORKS.items()}
+
+
+def _settings() -> dict[str, str]:
+    """Return all settings of recipes, with the default of each; parts add their own."""
+    from diffuscope.data.registry import KINDS, section_of
+    from diffuscope.recipes.schema import Recipe
+
+    found: dict[str, str] = {"seed": "0"}
+    for name, field in Recipe.model_fields.items():
+        kinds = (
+            {f" (kind {kind})": section_of(kind) for kind in KINDS}
+            if name == "data"
+            else {"": field.annotation}
+        )
+        for of, section in kinds.items():
+            for key, one in getattr(section, "model_fields", {}).items():
+                value = "needed" if one.is_required() else f"{one.default!r}"
+                found.setdefault(f"{name}.{key}", f"{value}{of}")
+    parts = ("network", "networks"), ("schedule", "schedules"), ("sampling", "samplers")
+    return found | {f"{section}.*": f"those of the part: diffuscope list {what}" for section, what in parts}
 
 
 def _settings_of(factory: Any) -> str:

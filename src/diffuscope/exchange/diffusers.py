@@ -376,7 +376,7 @@ def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[st
         return [str(name) for name in names]
     if not null_class:
         raise InputError(
-            f"The model has {embeddings} class embeddings, and it is unknown whether the last is the null class.",
+            f"The model has {embeddings} class embeddings; whether the last is the null class is unknown.",
             "If it is, add --null-class. Models without a null class are not supported.",
         )
     return [str(i) for i in range(embeddings - 1)]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from diffuscope.data.base import Dataset
+from diffuscope.diffusion.schedules import DiscreteSchedule
 from diffuscope.errors import InputError
+from diffuscope.likelihood import BitsPerDimension, bits_per_dimension
 from diffuscope.metrics import METRICS, Measured, MetricSuite, TwoSampleTest, classifier_two_sample, relate
 from diffuscope.metrics.likelihood import LogDensity
 from diffuscope.modalities.points.baselines import Baseline, fit_baselines
@@ -30,6 +32,7 @@ _WIDTH = 100
 _SAME = 0.01
 _LIKELIHOOD_POINTS = 256
 _LIKELIHOOD_CLOUDS = 4
+_BOUND_POINTS = 2_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Evaluation:
         What stood for real data, and what that costs in certainty.
     told_apart : TwoSampleTest, optional
         How well a classifier tells one cloud of samples from a real one, with interval and p-value.
+    bound : BitsPerDimension, optional
+        Bits per dimension that the model needs at most, for a discrete schedule.
     """
 
     metrics: dict[str, Measured]
@@ -58,6 +63,7 @@ class Evaluation:
     left_out: dict[str, str]
     certainty: str
     told_apart: TwoSampleTest | None = None
+    bound: BitsPerDimension | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, "baselines": {name: ...}, ...}``."""
@@ -66,6 +72,7 @@ class Evaluation:
             "metrics": _plain(self.metrics),
             "classifier_two_sample": None if test is None else test._asdict(),
             "baselines": {name: _plain(measured) for name, measured in self.baselines.items()},
+            **({} if self.bound is None else {"variational_bound": self.bound.to_json()}),
         }
 
     def best(self, metric: str) -> list[str]:
@@ -121,7 +128,8 @@ class Evaluation:
         stream = io.StringIO()
         Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
         lines = [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
-        return "\n".join([*lines, "", self.notes()])
+        bound = [] if self.bound is None else ["", *self.bound.lines()]
+        return "\n".join([*lines, "", self.notes(), *bound])
 
     def notes(self) -> str:
         """Return what stands under the table."""
@@ -261,7 +269,27 @@ def evaluate_points(
                     _add(found, {}, likelihood.gap(baseline.log_density))
                 rivals[baseline.name] = found
                 titles[baseline.name] = baseline.title
-    return Evaluation(metrics, rivals, titles, left_out, _certainty(known, unseen, reference.n), told_apart)
+    with reporter.stage("bounding the likelihood"):
+        bound = None if only is not None else bound_of(model, reference, seed)
+    certainty = _certainty(known, unseen, reference.n)
+    return Evaluation(metrics, rivals, titles, left_out, certainty, told_apart, bound)
+
+
+def bound_of(model: Model, reference: Reference, seed: int) -> BitsPerDimension | None:
+    """Return the variational bound on real points in their own units; None for a continuous schedule."""
+    schedule = model.denoiser.schedule
+    if not isinstance(schedule, DiscreteSchedule) or reference.points is None:
+        return None
+    x = reference.points.real(0)[:_BOUND_POINTS]
+    variance = model.recipe.sampling.settings.get("variance", "posterior")
+    return bits_per_dimension(
+        model.denoiser,
+        schedule,
+        model.codec.encode(x).to(model.device),
+        model.codec.log_abs_det_jacobian(x),
+        variance=variance,
+        seed=seed,
+    )
 
 
 def _certainty(known: bool, unseen: int, n: int) -> str:
