@@ -195,6 +195,7 @@ def test_a_foreign_model_is_sampled_and_diagnosed_from_the_command_line(tmp_path
     assert "exists already" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("features_are_pixels")
 def test_a_model_trained_here_is_exported_from_the_command_line(tmp_path):
     run = tmp_path / "run"
     settings = [f"{key}={json.dumps(value)}" for key, value in {**SMALL, "training.steps": 2}.items()]

@@ -68,7 +68,7 @@ def leftovers(folder):
 
 
 @pytest.mark.parametrize(
-    ("steps", "kills"), [(300, 3), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("steps", "kills"), [(300, 2), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes(steps, kills):
     found = subprocess.run(
