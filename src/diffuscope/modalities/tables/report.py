@@ -87,7 +87,7 @@ def _render(
             "Give write_report the tables that measure_table was given.",
         )
     environment = Environment(
-        loader=PackageLoader("diffuscope.metrics.tabular", "."),
+        loader=PackageLoader("diffuscope.modalities.tables", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
