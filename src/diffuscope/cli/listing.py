@@ -12,7 +12,7 @@ from diffuscope.errors import unknown_name
 
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="datasets|recipes|schedules|samplers|networks", show_default=False)
+        str, typer.Argument(metavar="datasets|recipes|settings|schedules|samplers|networks", show_default=False),
     ],
     debug: Debug = False,
 ) -> None:
@@ -20,6 +20,7 @@ def list_(
     tables = {
         "datasets": _datasets,
         "recipes": _recipes,
+        "settings": _settings,
         "schedules": _schedules,
         "samplers": _samplers,
         "networks": _networks,
@@ -46,6 +47,22 @@ def _recipes() -> dict[str, str]:
     return {name: load_recipe(name).description for name in RECIPES}
 
 
+def _settings() -> dict[str, str]:
+    from diffuscope.data.registry import KINDS, section_of
+    from diffuscope.recipes import Recipe
+
+    rows = {"seed": _default_of(Recipe.model_fields["seed"])}
+    for kind in KINDS:
+        for key, field in section_of(kind).model_fields.items():
+            rows.setdefault(f"data.{key}", _default_of(field) if key != "kind" else ", ".join(KINDS))
+    for name, section in Recipe.model_fields.items():
+        fields = getattr(section.annotation, "model_fields", {})
+        rows |= {f"{name}.{key}": _default_of(field) for key, field in fields.items() if name != "data"}
+    parts = {"schedule": "schedules", "network": "networks", "sampling": "samplers"}
+    rows |= {f"{name}.*": f"settings of the part that is named: diffuscope list {p}" for name, p in parts.items()}
+    return rows
+
+
 def _schedules() -> dict[str, str]:
     from diffuscope.diffusion.schedules import SCHEDULES
 
@@ -62,6 +79,11 @@ def _networks() -> dict[str, str]:
     from diffuscope.networks import NETWORKS
 
     return {name: _settings_of(factory) for name, factory in NETWORKS.items()}
+
+
+def _default_of(field: Any) -> str:
+    """Say the value that a setting has where a recipe says nothing."""
+    return "set by every recipe" if field.is_required() else f"{field.default}"
 
 
 def _settings_of(factory: Any) -> str:
