@@ -12,7 +12,8 @@ from diffuscope.errors import unknown_name
 
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="datasets|recipes|settings|schedules|samplers|networks", show_default=False),
+        str,
+        typer.Argument(metavar="datasets|recipes|settings|schedules|samplers|networks", show_default=False),
     ],
     debug: Debug = False,
 ) -> None:
@@ -59,8 +60,8 @@ def _settings() -> dict[str, str]:
         fields = getattr(section.annotation, "model_fields", {})
         rows |= {f"{name}.{key}": _default_of(field) for key, field in fields.items() if name != "data"}
     parts = {"schedule": "schedules", "network": "networks", "sampling": "samplers"}
-    rows |= {f"{name}.*": f"settings of the part that is named: diffuscope list {p}" for name, p in parts.items()}
-    return rows
+    more = "settings of the part that is named: diffuscope list"
+    return rows | {f"{name}.*": f"{more} {listed}" for name, listed in parts.items()}
 
 
 def _schedules() -> dict[str, str]:
