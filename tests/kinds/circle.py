@@ -1,6 +1,6 @@
 """A kind of data that lives in the tests only: directions on a circle, angles (n,) in radians.
 
-The model's points are (cos, sin); an angle comes back by atan2. Whatever the package asks of a kind of data is
+The model's points are (cos, sin); an angle comes back by atan2. Whatever the package asks of a kind is
 here, so that the rest of it need not know which kinds there are.
 """
 
