@@ -24,7 +24,7 @@ from diffuscope.data.section import DataSection
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.samplers import SamplingState
-from diffuscope.errors import InputError, RunError
+from diffuscope.errors import InputError, RunError, unknown_name
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.reference import Measurable, Points, Reference
 from diffuscope.model import Conditioned, Model
@@ -186,6 +186,9 @@ class Generator:
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data."""
+        for word in options:
+            if word not in _DENSITY_OPTIONS:
+                raise unknown_name("option of a density", word, _DENSITY_OPTIONS)
         return self.model.log_density(data, **options)
 
     def frame(self, n: int, request: Request) -> Any:
@@ -426,6 +429,7 @@ class Modality(ABC):
         return f"sample {path} -n 1000 -o samples.csv"
 
 
+_DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
 _BUILTIN = (("source", "name"), ("size", "size"), ("noise", "noise"))
 
 
