@@ -103,8 +103,8 @@ def write_angles(path: Path, n: int, seed: int) -> None:
 def world(tmp_path_factory) -> Iterator[World]:
     """Data of all kinds, a run of each, and the circle as one of them."""
     from diffuscope.diagnosis import levels, network_faults, probes, sampling_faults, steps
-    from diffuscope.metrics.features import train_classifier
-    from diffuscope.modalities import reference
+    from diffuscope.modalities import figures, reference
+    from diffuscope.modalities.points import evaluation
 
     folder = tmp_path_factory.mktemp("matrix")
     patients(160, 0).to_csv(folder / "patients.csv", index=False)
@@ -141,8 +141,9 @@ def world(tmp_path_factory) -> Iterator[World]:
         ),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(train_classifier.__globals__["SETTINGS"], "epochs", 2)
-        for module, name, value in (  # a diagnosis of a few small clouds
+        for module, name, value in (  # a few small clouds
+            (evaluation, "_LIKELIHOOD_POINTS", 8),
+            (figures, "SHOWN", 300),
             (reference, "DRAWS", 4),
             (reference, "PAIRS", 8),
             (levels, "_BAND_CLOUDS", 2),
@@ -443,24 +444,38 @@ def test_a_list_that_is_none_is_answered_with_those_that_there_are(cli):
 # --- one number -------------------------------------------------------------------------------------------
 
 
-def test_one_run_has_one_number(case, run_dir, cli, tmp_path):
-    own = json.loads((run_dir / "summary.json").read_text())["quality"]["sliced_wasserstein"]["ratio"]
+def own_number(world: World, kind: str) -> Any:
+    """Return what training has printed of the run of a kind, as something to compare with."""
+    summary = json.loads((world.run_dir(kind) / "summary.json").read_text())
+    return pytest.approx(summary["quality"]["sliced_wasserstein"]["ratio"], rel=1e-6)
 
-    code, out, err = cli("evaluate", run_dir, "--json", *_few(case))
+
+def test_evaluate_and_diagnose_have_the_number_of_train(world, case, run_dir, cli):
+    words = ("--no-baselines",) if case.kind == "points" else _few(case)
+    code, out, err = cli("evaluate", run_dir, "--json", *words)
     works(code, err)
-    assert json.loads(out)["metrics"]["sliced_wasserstein"]["ratio"] == pytest.approx(own, rel=1e-6)
+    assert json.loads(out)["metrics"]["sliced_wasserstein"]["ratio"] == own_number(world, case.kind)
 
     code, out, err = cli("diagnose", run_dir, "--json")
     works(code, err)
     total = next(row for row in json.loads(out)["budget"] if row["part"] == "total")
-    assert total["ratio"] == pytest.approx(own, rel=1e-6)
+    assert total["ratio"] == own_number(world, case.kind)
 
-    code, out, err = cli(
+
+def compare_has_the_number_of_train(world: World, kind: str, cli: Any, out: Path) -> None:
+    """Make sure that the cell of the recipe's own sampling and seed has it."""
+    case = world.cases[kind].measured()
+    code, said, err = cli(
         *("compare", case.source, "--recipe", case.recipe, "--seeds", 1, "--jobs", 1, "--json"),
-        *("--out", tmp_path / "compared", *case.measured().words()),
+        *("--out", out, *case.words()),
     )
     works(code, err)
-    assert json.loads(out)["points"][0]["ratio"] == pytest.approx(own, rel=1e-6)
+    assert json.loads(said)["points"][0]["ratio"] == own_number(world, kind)
+
+
+@pytest.mark.parametrize("kind", ["points", "images", "circle"])  # a table has a test of its own, below
+def test_compare_has_the_number_of_train(world, kind, cli, tmp_path):
+    compare_has_the_number_of_train(world, kind, cli, tmp_path / "compared")
 
 
 def test_quality_reads_as_a_multiple_of_the_floor_with_its_interval(run):
@@ -531,9 +546,12 @@ def test_log_density(case, run):
         with pytest.raises(InputError, match="no density"):
             run.log_density(data)
         return
-    value = run.log_density(data)
+    roughly = {"tolerance": 0.1, "probes": 1} if case.kind == "images" else {}
+    value = run.log_density(data, **roughly)
     assert value.shape == (4,)
     assert np.isfinite(value).all()
+    with pytest.raises(InputError, match="tollerance"):
+        run.log_density(data, tollerance=1)
 
 
 def test_measure_is_what_training_has_printed(run):
@@ -669,14 +687,7 @@ def test_images_are_diagnosed_with_a_folder_of_held_out_ones(world, cli):
 
 
 def test_a_table_is_compared_by_the_recipe_for_tables(world, cli, tmp_path):
-    case = world.cases["table"]
-    words = ["--set", "network.width=8", "--set", "training.steps=20", "--set", "sampling.steps=2,3"]
-    code, out, err = cli(
-        *("compare", case.source, "--recipe", "table", "--seeds", 1, "--jobs", 1, "--out", tmp_path / "c"),
-        *words,
-    )
-    works(code, err)
-    assert "× floor" in out
+    compare_has_the_number_of_train(world, "table", cli, tmp_path / "compared")
 
 
 def test_points_that_were_loaded_train_a_model_of_points(tmp_path):
