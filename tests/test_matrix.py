@@ -347,8 +347,7 @@ def test_images_alone_are_drawn_anew(world, case, run_dir, cli, tmp_path, comman
 # --- the command line: pictures, numbers, files -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".html"])
-@pytest.mark.parametrize("way", ["--forward", "--reverse"])
+@pytest.mark.parametrize(("way", "suffix"), [("--forward", ".gif"), ("--reverse", ".html")])
 def test_animate(run_dir, cli, tmp_path, way, suffix):
     code, _, err = cli("animate", run_dir, way, "-o", tmp_path / f"moving{suffix}")
     works(code, err)
