@@ -37,7 +37,7 @@ from diffuscope.seeds import stream
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
-__all__ = ["Begin", "Conditioned", "Model", "fill", "pick_device", "sample_pieces"]
+__all__ = ["Begin", "Conditioned", "Model", "around_mean", "fill", "pick_device", "sample_pieces"]
 
 _FORMAT = "diffuscope-model-2"
 _POINTS_PER_PIECE = 2**12
@@ -252,7 +252,7 @@ class Model:
             if begin is not None:
                 return begin(start, stop, noise)
             if conditioned is not None:
-                return _around_mean(conditioned(start, stop), noise, grid)
+                return around_mean(conditioned(start, stop), noise, grid)
             return noise
 
         return _in_pieces(
@@ -458,7 +458,7 @@ def _in_pieces(
 
 
 @torch.no_grad()
-def _around_mean(denoiser: DenoiserLike, x: Tensor, grid: Grid) -> Tensor:
+def around_mean(denoiser: DenoiserLike, x: Tensor, grid: Grid) -> Tensor:
     """Move noise to where it lies around the mean of points of which something is known.
 
     The mean of all data is about 0, and lost in the noise; that of some may be far enough to be missed.

@@ -13,7 +13,7 @@ from diffuscope.errors import unknown_name
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="datasets|recipes|schedules|samplers|networks|settings", show_default=False),
+        typer.Argument(metavar="datasets|recipes|settings|schedules|samplers|networks", show_default=False),
     ],
     debug: Debug = False,
 ) -> None:
@@ -21,10 +21,10 @@ def list_(
     tables = {
         "datasets": _datasets,
         "recipes": _recipes,
+        "settings": _settings,
         "schedules": _schedules,
         "samplers": _samplers,
         "networks": _networks,
-        "settings": _settings,
     }
     if what not in tables:
         raise unknown_name("list", what, tables)
@@ -51,6 +51,22 @@ def _recipes() -> dict[str, str]:
     return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in RECIPES.items()}
 
 
+def _settings() -> dict[str, str]:
+    from diffuscope.data.registry import KINDS, section_of
+    from diffuscope.recipes import Recipe
+
+    rows = {"seed": _default_of(Recipe.model_fields["seed"])}
+    for kind in KINDS:
+        for key, field in section_of(kind).model_fields.items():
+            rows.setdefault(f"data.{key}", _default_of(field) if key != "kind" else ", ".join(KINDS))
+    for name, section in Recipe.model_fields.items():
+        fields = getattr(section.annotation, "model_fields", {})
+        rows |= {f"{name}.{key}": _default_of(field) for key, field in fields.items() if name != "data"}
+    parts = {"schedule": "schedules", "network": "networks", "sampling": "samplers"}
+    more = "settings of the part that is named: diffuscope list"
+    return rows | {f"{name}.*": f"{more} {listed}" for name, listed in parts.items()}
+
+
 def _schedules() -> dict[str, str]:
     from diffuscope.diffusion.schedules import SCHEDULES
 
@@ -69,24 +85,9 @@ def _networks() -> dict[str, str]:
     return {name: _settings_of(factory) for name, factory in NETWORKS.items()}
 
 
-def _settings() -> dict[str, str]:
-    """Return all settings of recipes, with the default of each; parts add their own."""
-    from diffuscope.data.registry import KINDS, section_of
-    from diffuscope.recipes.schema import Recipe
-
-    found: dict[str, str] = {"seed": "0"}
-    for name, field in Recipe.model_fields.items():
-        kinds = (
-            {f" (kind {kind})": section_of(kind) for kind in KINDS}
-            if name == "data"
-            else {"": field.annotation}
-        )
-        for of, section in kinds.items():
-            for key, one in getattr(section, "model_fields", {}).items():
-                value = "needed" if one.is_required() else f"{one.default!r}"
-                found.setdefault(f"{name}.{key}", f"{value}{of}")
-    parts = ("network", "networks"), ("schedule", "schedules"), ("sampling", "samplers")
-    return found | {f"{section}.*": f"those of the part: diffuscope list {what}" for section, what in parts}
+def _default_of(field: Any) -> str:
+    """Say the value that a setting has where a recipe says nothing."""
+    return "set by every recipe" if field.is_required() else f"{field.default}"
 
 
 def _settings_of(factory: Any) -> str:

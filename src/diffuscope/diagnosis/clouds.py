@@ -23,7 +23,7 @@ from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Grid, NoiseLevel
 from diffuscope.metrics import half_interval, relate
-from diffuscope.model import sample_pieces
+from diffuscope.model import around_mean, sample_pieces
 from diffuscope.threads import side_by_side
 
 __all__ = ["Clouds", "Configuration", "Share"]
@@ -159,17 +159,18 @@ class Clouds:
         sampler = configuration.sampler or subject.sampler
         level = grid.levels.at(0)
         its_own = configuration.denoiser is subject.denoiser and isinstance(subject.denoiser, nn.Module)
+        conditioned = subject.conditioned if its_own else None
 
         def of_points(start: int, stop: int) -> DenoiserLike:
             if its_own:  # as the run samples, to the last bit
-                conditioned = subject.conditioned
                 return subject.denoiser if conditioned is None else conditioned(start, stop)
             return _by_cloud(subject, configuration.denoiser, start, stop)
 
         def begin(start: int, stop: int, noise: Tensor) -> Tensor:
             eps = noise / grid.prior_std
             if not configuration.true_start:
-                return subject.start_std * eps
+                x = subject.start_std * eps
+                return x if conditioned is None else around_mean(conditioned(start, stop), x, grid)
             clouds = range(start // n, (stop - 1) // n + 1)
             real = np.concatenate([subject.start(k) for k in clouds])[start - clouds[0] * n :]
             return q_sample(subject.scaling.encode(real[: stop - start]).to(noise.device), level, eps)

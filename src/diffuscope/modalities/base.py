@@ -137,10 +137,12 @@ class Modality(ABC):
         """Return what the recipe says of the data once it is read, as changes to the recipe."""
         source, kind = data.source, data.source["kind"]
         if kind == "builtin":
-            return {f"data.{to}": source[key] for to, key in _BUILTIN}
-        path = str(Path(source["path"]).resolve()) if kind == "file" else None
-        size = source["size"] if kind == "callable" else None
-        return {"data.source": path, "data.size": size, "data.noise": None}
+            said = {to: source[key] for to, key in _BUILTIN}
+        else:
+            path = str(Path(source["path"]).resolve()) if kind == "file" else None
+            said = {"source": path, "size": source["size"] if kind == "callable" else None, "noise": None}
+        known = type(section).model_fields
+        return {f"data.{key}": value for key, value in said.items() if key in known}
 
     def tune(self, recipe: str, data: Dataset) -> dict[str, Any]:
         """Return changes by which the recipe of that name suits the size of the data."""

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.diffusion.samplers import SamplingState
-from diffuscope.errors import InputError, RunError
+from diffuscope.errors import InputError, RunError, unknown_name
 from diffuscope.model import Conditioned, Model
 from diffuscope.request import Request, read_request
 
 __all__ = ["Generator", "Writer", "refuse_guidance"]
+
+_DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
 
 
 class Writer(Protocol):
@@ -156,6 +158,9 @@ class Generator:
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data."""
+        for word in options:
+            if word not in _DENSITY_OPTIONS:
+                raise unknown_name("option of a density", word, _DENSITY_OPTIONS)
         return self.model.log_density(data, **options)
 
     def frame(self, n: int, request: Request) -> Any:

@@ -83,11 +83,11 @@ def plot_comparison(lines: Sequence[Line], title: str | None = None) -> Figure:
         raise InputError("There is nothing to draw: no line.", "Give at least one.")
     figure, ax = chart(7.6, 4.4)
     ax.set(xscale="log", yscale="log")
+    _frame(ax, lines)  # first: a single point leaves matplotlib no limits to choose
     looks = _looks(lines)
     for line, (color, marker, dash) in zip(lines, looks, strict=True):
         _draw(ax, line, color, marker, dash)
     ax.axhline(1, color=INK, linewidth=1.1, zorder=1.5)
-    _frame(ax, lines)
     ax.annotate(
         "floor: data against data",
         (1, 1),

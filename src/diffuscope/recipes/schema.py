@@ -419,7 +419,8 @@ class Recipe(_Section):
         if len(found) == 1:
             return found[0]
         if found:
-            raise InputError(f"{key!r} is a setting of several sections.", f"Write {' or '.join(found)}.")
+            where = " and ".join(path.removesuffix(f".{key}") for path in found)
+            raise InputError(f"{key!r} is a setting of {where}.", f"Write {' or '.join(found)}.")
         known = {one: f"{name}.{one}" for name, section in sections.items() for one in section}
         known |= {name: name for name in tree if name not in sections}
         near = difflib.get_close_matches(key, known, n=1)

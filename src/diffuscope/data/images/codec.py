@@ -37,7 +37,7 @@ class PixelCodec:
 
     def encode(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return images (n, channels, height, width), uint8, as float32 in -1 to 1."""
-        return to_model(torch.from_numpy(pixels))
+        return to_model(torch.from_numpy(np.require(pixels, requirements="W")))  # a file's are read-only
 
     def decode(self, x: Tensor) -> NDArray[np.uint8]:
         """Return images of the model as the nearest pixels, uint8."""

@@ -372,7 +372,7 @@ class ImageGenerator(Generator):
         return x
 
     def _checked(self, images: ArrayLike) -> Pixels:
-        pixels = np.asarray(images)
+        pixels = np.require(images, requirements="W")  # those of a file are read-only, which torch warns of
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.model.shape or not len(pixels):
             c, h, w = self.model.shape
             raise InputError(
