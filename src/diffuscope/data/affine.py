@@ -3,12 +3,13 @@ r"""The affine map of points to the model's units and back, :math:`z = (x - shif
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Scaling"]
 
@@ -33,6 +34,8 @@ class Scaling:
 
     def encode(self, x: NDArray[Any]) -> Tensor:
         """Bring data (n, d) to the model's units, as a float32 tensor."""
+        import torch
+
         return torch.from_numpy(((x - self.shift) / self.scale).astype(np.float32))
 
     def decode(self, x: Tensor) -> NDArray[np.floating]:

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from diffuscope.data.affine import Scaling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Codec", "Dataset", "describe_file"]
 

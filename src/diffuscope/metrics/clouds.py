@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
 
-__all__ = ["Points", "checked_pair", "directions", "orthogonal_directions", "subsample"]
+__all__ = ["Points", "checked_pair", "directions", "orthogonal_directions", "projected", "subsample"]
 
 Points = NDArray[np.floating[Any]]
 
@@ -69,3 +70,13 @@ def orthogonal_directions(d: int, n: int, seed: int) -> NDArray[np.float64]:
         return np.ones((1, 1))
     bases = np.linalg.qr(np.random.default_rng(seed).standard_normal((-(-n // d), d, d)))[0]
     return np.asarray(bases.transpose(0, 2, 1).reshape(-1, d)[:n])
+
+
+def projected(x: Points, across: Points) -> Points:
+    """Return the coordinates of points x (n, d) along directions (k, d), shape (k, n).
+
+    By torch, which keeps to the threads that it is given: NumPy's library of products takes all cores for each
+    of many small ones, and threads beside each other then wait.
+    """
+    product = torch.from_numpy(np.ascontiguousarray(across)) @ torch.from_numpy(np.ascontiguousarray(x)).T
+    return np.asarray(product.numpy())

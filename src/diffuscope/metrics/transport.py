@@ -21,7 +21,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from diffuscope.metrics.clouds import Points, checked_pair, directions, subsample
+from diffuscope.metrics.clouds import Points, checked_pair, directions, projected, subsample
 
 __all__ = ["sliced_wasserstein", "wasserstein"]
 
@@ -49,8 +49,8 @@ def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int = 512, see
         a, b = b, a
     total = 0.0
     for block in np.array_split(across, math.ceil(len(across) / 64)):
-        low: Points = np.sort(block @ a.T, axis=1)
-        high: Points = np.sort(block @ b.T, axis=1)
+        low: Points = np.sort(projected(a, block), axis=1)
+        high: Points = np.sort(projected(b, block), axis=1)
         if len(a) != len(b):
             high = _at_quantiles(high, len(a))
         total += float(np.square(low - high, dtype=np.float64).mean(axis=1).sum())

@@ -32,7 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from diffuscope.metrics.clouds import Points, checked_pair, orthogonal_directions, subsample
+from diffuscope.metrics.clouds import Points, checked_pair, orthogonal_directions, projected, subsample
 
 __all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_distance", "mmd"]
 
@@ -65,7 +65,7 @@ def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: 
     across = orthogonal_directions(d, n_projections, seed)
     total = 0.0
     for block in np.array_split(across, math.ceil(len(across) / 32)):
-        one, other = block @ a.T, block @ b.T
+        one, other = projected(a, block), projected(b, block)
         within, beyond = _sum_of_distances(one), _sum_of_distances(other)
         between = _sum_of_distances(np.concatenate([one, other], axis=1)) - within - beyond
         each = 2 * between / (n * m) - within / math.comb(n, 2) - beyond / math.comb(m, 2)

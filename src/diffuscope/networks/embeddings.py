@@ -35,7 +35,10 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, n_frequencies: int, std: float = 1.0, dimension: int = 1) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.randn(dimension, n_frequencies) * std)
+        frequencies = torch.empty(dimension, n_frequencies)
+        if not frequencies.is_meta:  # there, normal_ would import the compiler: 0.8 s
+            frequencies.normal_().mul_(std)
+        self.register_buffer("frequencies", frequencies)
 
     def forward(self, c: Tensor) -> Tensor:
         """Map numbers (n, dimension) to features (n, 2 * n_frequencies)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffuscope.errors import InputError
-from diffuscope.modalities.figures import Figures
 from diffuscope.training import Progress, Trainer
+
+if TYPE_CHECKING:
+    from diffuscope.modalities.figures import Figures
 
 __all__ = ["Board", "check_board"]
 
