@@ -99,7 +99,7 @@ def test_only_one_process_at_a_time_writes_into_a_run(tmp_path, start, cli):
 def test_a_locked_folder_is_free_again_after_the_block(tmp_path):
     with sole_writer(tmp_path):
         descriptor = os.open(tmp_path, os.O_RDONLY)
-        with pytest.raises(RunError, match="Another process"), sole_writer(tmp_path):
+        with pytest.raises(RunError, match="another process"), sole_writer(tmp_path):
             pass
         os.close(descriptor)
     assert not list(tmp_path.iterdir())

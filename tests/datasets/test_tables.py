@@ -313,7 +313,7 @@ def spoilt(value: float) -> np.ndarray:
         (np.ma.masked_greater(spoilt(9.0), 8.0), "5 missing"),
         (np.column_stack([X, np.full(20, 4)]), r"same value in every row of column 3 \(.*\n.*Drop it"),
         (pd.DataFrame({"a": [1, 2], "unit": [7, 7]}), "same value in every row of column 'unit'"),
-        (X[:1], "has one row only"),
+        (X[:1], "has only one row"),
         (X[:0], "is empty: 0 rows, 3 columns"),
         (X[:, :0], "is empty: 20 rows, 0 columns"),
         ([], "is empty"),
@@ -365,7 +365,7 @@ def test_whatever_is_accepted_is_a_usable_table_and_the_rest_is_an_input_error(x
         ("", "t.csv is empty"),
         ("\n \n", "t.csv is empty"),
         ("a,b\n", "has a header but no rows"),
-        ("a,b\n1,2\n", "t.csv has one row only"),
+        ("a,b\n1,2\n", "t.csv has only one row"),
         ("a,b\n1,2\n3,\n", r"t.csv has 1 missing .*column 'b', row 1"),
         ("a,b\n1,2\n3\n", r"t.csv has 1 missing .*column 'b', row 1"),
         ("a,b\n1,2\n3,4\n5,6,7\n", "line 4 has 3 values where 2 are expected"),
@@ -463,7 +463,7 @@ def test_pickled_objects_are_never_opened(tmp_path: Path, suffix: str) -> None:
         np.save(path, objects, allow_pickle=True)
     else:
         np.savez(path, x=objects)
-    with pytest.raises(FormatError, match="holds Python objects, which are never unpickled"):
+    with pytest.raises(FormatError, match="contains Python objects; unpickling them could execute code"):
         read_table(path)
 
 
@@ -477,9 +477,9 @@ def test_a_bare_pickle_is_recognised(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"a": np.zeros(3), "b": np.zeros(4)}, r"do not make one table: a \(3,\), b \(4,\)"),
-        ({"a": np.zeros((3, 2)), "b": np.zeros((3, 2))}, r"do not make one table"),
-        ({}, "holds no array"),
+        ({"a": np.zeros(3), "b": np.zeros(4)}, r"do not form one table: a \(3,\), b \(4,\)"),
+        ({"a": np.zeros((3, 2)), "b": np.zeros((3, 2))}, r"do not form one table"),
+        ({}, "contains no array"),
         ({"x": np.zeros((2, 2, 2))}, "has 3 dimensions"),
         ({"x": X, "columns": np.array(["a", "b"])}, "names 2 columns, but its rows have 3 values"),
     ],
@@ -495,7 +495,7 @@ def test_arrays_that_make_no_table_are_refused(
 def test_an_entry_of_an_archive_that_is_no_array_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
         archive.writestr("x.npy", b"hello")
-    with pytest.raises(FormatError, match="an entry is no array"):
+    with pytest.raises(FormatError, match="an entry is not an array"):
         read_table(tmp_path / "t.npz")
 
 

@@ -1,4 +1,4 @@
-"""``diffuscope list WHAT``: what there is to choose from."""
+"""``diffuscope list WHAT``: the available data sets, recipes, parts and settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from diffuscope.errors import unknown_name
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="datasets|recipes|schedules|samplers|networks|settings", show_default=False),
+        typer.Argument(
+            metavar="WHAT",
+            help="datasets, recipes, schedules, samplers, networks or settings.",
+            show_default=False,
+        ),
     ],
     debug: Debug = False,
 ) -> None:
-    """List what there is to choose from."""
+    """List the available data sets, recipes, parts or settings."""
     tables = {
         "datasets": _datasets,
         "recipes": _recipes,
@@ -47,7 +51,7 @@ def _recipes() -> dict[str, str]:
 
     from diffuscope.recipes import RECIPES
 
-    # Read as text: checking what a recipe says takes torch.
+    # Read as text: validating a recipe needs torch.
     return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in RECIPES.items()}
 
 
@@ -83,14 +87,16 @@ def _settings() -> dict[str, str]:
         )
         for of, section in kinds.items():
             for key, one in getattr(section, "model_fields", {}).items():
-                value = "needed" if one.is_required() else f"{one.default!r}"
+                value = "required" if one.is_required() else f"{one.default!r}"
                 found.setdefault(f"{name}.{key}", f"{value}{of}")
     parts = ("network", "networks"), ("schedule", "schedules"), ("sampling", "samplers")
-    return found | {f"{section}.*": f"those of the part: diffuscope list {what}" for section, what in parts}
+    return found | {
+        f"{section}.*": f"settings of the chosen one, see diffuscope list {what}" for section, what in parts
+    }
 
 
 def _settings_of(factory: Any) -> str:
-    """Say a part's settings and their defaults."""
+    """Return a part's settings and their defaults as text."""
     import inspect
 
     free = {k: p.default for k, p in inspect.signature(factory).parameters.items()}
