@@ -101,7 +101,7 @@ TRAIN = [
     (["s_curve", "--set", "training.lerning_rate=1"], "Did you mean 'learning_rate'"),
     (["s_curve", "--set", "trainin.steps=1"], "Did you mean 'training'"),
     (["s_curve", "--set", "network.widht=1"], "Did you mean 'width'"),
-    (["s_curve", "--set", "nonsense"], "'nonsense' is not a setting"),
+    (["s_curve", "--set", "nonsense"], "'nonsense' is not of the form"),
     (["s_curve", "--set", "=3"], "is not of the form"),
     (["s_curve", "--set", "training.steps.x=3"], "training.steps.x"),
     (["s_curve", "--set", "network.width=wide"], "width = 'wide'"),
@@ -124,7 +124,7 @@ TRAIN = [
     (["good.csv", "--size", "5"], "your own data"),
     (["s_curve", "--seed", "-1"], "seed"),
     (["s_curve", "--seed", str(2**40)], "seed"),
-    (["s_curve", "--device", "tpu"], "no device 'tpu'"),
+    (["s_curve", "--device", "tpu"], "'tpu' is not available"),
     (["s_curve", "--resume"], "No run to resume"),
     (["s_curve", "--resume", "--out", "nothing"], "no run to resume in nothing"),
 ]
@@ -141,16 +141,16 @@ def test_train_refuses_what_cannot_be_and_makes_nothing(cli, tmp_path, monkeypat
 
 
 SAMPLE = [
-    (["-n", "0"], "Cannot sample 0 points"),
-    (["-n", "-5"], "Cannot sample -5 points"),
+    (["-n", "0"], "at least 1, not 0"),
+    (["-n", "-5"], "at least 1, not -5"),
     (["--steps", "0"], "0 steps"),
     (["--steps", "-2"], "-2 steps"),
-    (["--steps", str(10**15)], "too long"),
+    (["--steps", str(10**15)], "too many"),
     (["--sampler", "hun"], "Did you mean 'heun'"),
     (["--spacing", "karas"], "Did you mean 'karras'"),
     (["--set", "eta=1"], "eta"),
     (["--sampler", "ddim", "--set", "eta=big"], "eta = 'big'"),
-    (["--set", "eta"], "'eta' is not a setting"),
+    (["--set", "eta"], "'eta' is not of the form"),
     (["--seed", "-1"], "seed"),
     (["--device", "cuda:77"], "is not available"),
 ]

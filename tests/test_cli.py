@@ -166,7 +166,7 @@ def test_animate_makes_one_file_of_html_and_does_not_replace_it(run_dir, cli, tm
     assert b"<html" in before.lower()
     code, _, err = cli("animate", run_dir, "-o", out)
     assert code == 2
-    assert "exists already" in err
+    assert "already exists" in err
     assert out.read_bytes() == before
 
 

@@ -215,7 +215,7 @@ def test_a_network_of_ones_own_trains_samples_and_opens_again(tiny):
     assert not torch.equal(network.layers[0].weight, before)
     again = diffuscope.load(run.path, network=OwnNetwork())
     np.testing.assert_array_equal(again.sample(20), run.sample(20))
-    with pytest.raises(InputError, match="network of this recipe was handed over"):
+    with pytest.raises(InputError, match="network of this recipe is a custom"):
         diffuscope.load(run.path)
     with pytest.raises(FormatError, match="has weights of another network"):
         diffuscope.load(run.path, network=nn.Linear(2, 2))
@@ -256,7 +256,7 @@ def test_a_schedule_of_ones_own_trains_samples_and_opens_again(tiny):
     assert run.recipe.schedule.name == "custom"
     again = diffuscope.load(run.path, schedule=OwnSchedule())
     np.testing.assert_array_equal(again.sample(20), run.sample(20))
-    with pytest.raises(InputError, match="schedule of this recipe was handed over"):
+    with pytest.raises(InputError, match="schedule of this recipe is a custom"):
         diffuscope.load(run.path)
 
 
@@ -273,7 +273,7 @@ def test_a_data_set_of_ones_own_is_drawn_trained_on_and_met_with_fresh_draws(tin
     again = diffuscope.load(run.path, data=rings)
     np.testing.assert_array_equal(again.data.x, run.data.x)
     assert again.data.draw(7, 1).shape == (7, 2)
-    with pytest.raises(InputError, match="handed over from Python"):
+    with pytest.raises(InputError, match="passed from Python"):
         diffuscope.load(run.path).data  # noqa: B018
 
 

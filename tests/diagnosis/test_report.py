@@ -39,7 +39,7 @@ def test_the_text_has_a_line_for_each_row_and_a_paragraph_for_each_finding(broke
         assert row.title in text
     for number, finding in enumerate(broken.findings, 1):
         assert f"{number}. {finding.title}" in text
-    assert "To mend it: Do not clamp x_0" in text
+    assert "Fix: Do not clamp x_0" in text
     assert "The distribution of this data is known" in text
     assert max(map(len, text.splitlines())) <= 110
 

@@ -166,5 +166,5 @@ def test_bad_input_is_named(run_dir, tmp_path, tiny):
     run = tiny(data=np.random.default_rng(0).normal(size=(50, 3)))
     with pytest.raises(InputError, match="columns"):
         diffuscope.evaluate(run, held_out=np.zeros((10, 2)), progress=False)
-    with pytest.raises(InputError, match="handed over"):
+    with pytest.raises(InputError, match="passed from Python"):
         diffuscope.evaluate(run.path, progress=False)

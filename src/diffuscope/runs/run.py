@@ -154,14 +154,14 @@ class Run:
         Raises
         ------
         InputError
-            When it was passed as an array, and this run was loaded from its directory.
+            When it was passed from Python, and this run was loaded from its directory.
         """
         if self.given_data is not None:
             return self.given_data
         source = self.recipe.data.source
         if source is None:
             raise InputError(
-                f"The training data of {self.path} was an array and is not stored in the run.",
+                f"The training data of {self.path} was passed from Python and is not stored in the run.",
                 "Pass it: diffuscope.load(path, data=...).",
             )
         return self.modality.reload(source, self.model)

@@ -305,7 +305,7 @@ def _check_separator(path: Path, first: list[str], separator: str) -> None:
     if found:
         expected = _SEPARATOR_NAMES[separator]
         raise FormatError(
-            f"{path} seems to be separated by {found[0]}, not by {expected}.",
+            f"{path} looks separated by {found[0]}, not by {expected}.",
             f"Save it with {expected} between the values and a point as the decimal sign.",
         )
 
@@ -382,8 +382,8 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
         # np.load leaves a file that it opens itself open when the archive is damaged.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             # Beside an array x, other entries (labels, settings) are not the table's.
-            names = [name for name in archive.files if name in ("x", "columns") or "x" not in archive.files]
-            parts = {name: archive[name] for name in names}
+            entries = [name for name in archive.files if name in ("x", "columns") or "x" not in archive.files]
+            parts = {name: archive[name] for name in entries}
             if not all(isinstance(part, np.ndarray) for part in parts.values()):
                 raise ValueError("an entry is not an array")  # numpy gives the bytes of such an entry
     except Exception as error:  # damaged bytes make the parser raise nearly anything
@@ -427,6 +427,6 @@ def _foreign(path: Path, expected: str, hint: str, error: Exception | None = Non
     """Return the error for a file of another format, with the format that it seems to have."""
     looks = next((name for magic, name in _MAGIC.items() if _start(path).startswith(magic)), None)
     if looks is not None and error is None:
-        return FormatError(f"{path} is not {expected}; it seems to be {looks}.", hint)
+        return FormatError(f"{path} is not {expected}; it looks like {looks}.", hint)
     reason = "" if error is None or not str(error) else f": {str(error).splitlines()[0].rstrip('.')}"
     return FormatError(f"{path} is not {expected}{reason}.", hint)
