@@ -141,7 +141,7 @@ def test_sample_replaces_a_file_only_if_told(run_dir, cli, tmp_path):
     out.write_text("mine")
     code, _, err = cli("sample", run_dir, "-n", 5, "-o", out)
     assert code == 2
-    assert f"{out} exists already; it was not touched." in err
+    assert f"{out} already exists." in err
     assert out.read_text() == "mine"
     code, _, err = cli("sample", run_dir, "-n", 5, "-o", out, "--force")
     assert (code, err) == (0, "")
@@ -166,7 +166,7 @@ def test_animate_makes_one_file_of_html_and_does_not_replace_it(run_dir, cli, tm
     assert b"<html" in before.lower()
     code, _, err = cli("animate", run_dir, "-o", out)
     assert code == 2
-    assert "exists already" in err
+    assert "already exists" in err
     assert out.read_bytes() == before
 
 

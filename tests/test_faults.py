@@ -88,7 +88,7 @@ def test_only_one_process_at_a_time_writes_into_a_run(tmp_path, start, cli):
     wait_for(tmp_path / "run" / "metrics.jsonl", first)
     code, out, err = cli("train", "--out", "run", "--resume")
     assert code == 1, out + err
-    assert "Error: Another process is at work in run; nothing there was touched." in err
+    assert "Error: run is in use by another process; nothing was changed." in err
     assert first.poll() is None  # it is not disturbed
     first.kill()
     first.wait()
@@ -99,7 +99,7 @@ def test_only_one_process_at_a_time_writes_into_a_run(tmp_path, start, cli):
 def test_a_locked_folder_is_free_again_after_the_block(tmp_path):
     with sole_writer(tmp_path):
         descriptor = os.open(tmp_path, os.O_RDONLY)
-        with pytest.raises(RunError, match="Another process"), sole_writer(tmp_path):
+        with pytest.raises(RunError, match="another process"), sole_writer(tmp_path):
             pass
         os.close(descriptor)
     assert not list(tmp_path.iterdir())
@@ -148,7 +148,7 @@ def test_a_place_where_nothing_can_be_written_is_said(tmp_path, cli):
     (tmp_path / "file").write_text("no folder")  # binds root too, whom permissions do not
     code, _, err = cli("train", "s_curve", *WORDS, "--steps", 20, "--out", "file/run")
     assert code == 1
-    assert "Error: Cannot make the run directory file/run" in err
+    assert "Error: Cannot create the run directory file/run" in err
     assert (tmp_path / "file").read_text() == "no folder"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

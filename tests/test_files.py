@@ -175,9 +175,9 @@ def held_by(folder: Path) -> subprocess.Popen[bytes]:
 
 def test_whoever_comes_second_is_told_which_process_holds_the_folder(tmp_path):
     with held_by(tmp_path) as other:
-        with pytest.raises(RunError, match="Another process is at work") as failure, sole_writer(tmp_path):
+        with pytest.raises(RunError, match="in use by another process") as failure, sole_writer(tmp_path):
             pass
-        assert f"process {other.pid} " in failure.value.hint
+        assert f"process {other.pid}, " in failure.value.hint
         remove_abandoned(tmp_path)  # a lock that is held is not abandoned
         with pytest.raises(RunError), sole_writer(tmp_path):
             pass

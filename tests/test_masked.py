@@ -183,7 +183,7 @@ def test_a_recipe_makes_it_and_refuses_networks_that_cannot_be_told():
     assert isinstance(made, MaskedDenoiser)
     assert isinstance(recipe.make_loss(), MaskedLoss)
     assert made(torch.randn(5, 4), level(1.0).at(0)).shape == (5, 4)
-    with pytest.raises(InputError, match="cannot be told"):
+    with pytest.raises(InputError, match="does not support masks"):
         load_recipe("article").changed({"denoiser.partial": 0.5})
 
 

@@ -291,7 +291,7 @@ def test_pyplot_is_never_imported(tmp_path):
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 2)), np.zeros((2, 2, 2)), np.array([["a", "b"]])])
 def test_what_is_no_cloud_of_points_is_refused(bad):
-    with pytest.raises(InputError, match="Points to draw"):
+    with pytest.raises(InputError, match="Points must"):
         plot_dataset(bad)
 
 

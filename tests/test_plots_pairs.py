@@ -216,7 +216,7 @@ def test_what_cannot_be_drawn_is_refused():
         plot_pairs(table, table, ["agee"])
     with pytest.raises(InputError, match="synthetic rows have no column"):
         plot_pairs(table, table.drop(columns="age"), ["age"])
-    with pytest.raises(InputError, match="nothing to draw"):
+    with pytest.raises(InputError, match="Nothing to plot"):
         plot_pairs(table, table, [])
-    with pytest.raises(InputError, match="in one table only"):
+    with pytest.raises(InputError, match="in only one table"):
         plot_pairs(table, table.assign(seen=1.0), ["seen"])

@@ -104,7 +104,7 @@ def test_the_data_of_a_run_on_a_file_are_found_again(tiny, tmp_path, monkeypatch
 def test_the_data_of_a_run_on_an_array_are_asked_for(tiny):
     x = np.random.default_rng(0).normal(size=(60, 2))
     path = tiny(data=x).path
-    with pytest.raises(InputError, match=r"handed over from Python(.|\n)*data=\.\.\."):
+    with pytest.raises(InputError, match=r"passed from Python(.|\n)*data=\.\.\."):
         diffuscope.load(path).data  # noqa: B018
     np.testing.assert_array_equal(diffuscope.load(path, data=x).data.x, x)
 

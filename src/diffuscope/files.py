@@ -174,8 +174,8 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     except Timeout as error:
         pid = _holder(path)
         raise RunError(
-            f"Another process is at work in {folder}; nothing there was touched.",
-            f"Wait until {'it' if pid is None else f'process {pid}'} has ended, or choose another folder.",
+            f"{folder} is in use by another process; nothing was changed.",
+            f"Wait for {'it' if pid is None else f'process {pid}'}, or choose another folder.",
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:

@@ -67,7 +67,7 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(
-            f"There is no device {name!r} here.", "Use auto, cpu, cuda or mps; auto takes what there is."
+            f"The device {name!r} is not available.", "Use auto, cpu, cuda or mps; auto chooses one."
         ) from error
     return device
 
@@ -84,7 +84,7 @@ class Model:
     codec : Codec
         Between the units of the data and those of the denoiser.
     sampler : Sampler or None
-        A sampler handed over from Python, where the recipe's is one.
+        A custom sampler, where the recipe has one.
     notes : mapping of str to str
         Text that is kept beside the model.
     """
@@ -129,8 +129,8 @@ class Model:
             sampler = self.sampler
             if sampler is None:
                 raise InputError(
-                    "This run's sampler was handed over from Python.",
-                    "Name one, or hand it over: sampler=...",
+                    "The sampler of this run is a custom Python object.",
+                    "Choose a sampler by name, or pass it: sampler=...",
                 )
         if sampler is None or isinstance(sampler, str):
             own = section.settings if sampler in (None, section.name) else {}
@@ -141,11 +141,12 @@ class Model:
             sampler = make_sampler(name, **given)
         elif settings:
             raise InputError(
-                f"A sampler that is handed over has its settings already; got {', '.join(settings)} besides."
+                f"A custom sampler takes no settings; got {', '.join(settings)}.",
+                "Set them where the sampler is made.",
             )
         steps = section.steps if request.steps is None else request.steps
         if steps > MOST_STEPS:
-            raise InputError(f"A trajectory of {steps:,} steps is too long.", f"Take at most {MOST_STEPS:,}.")
+            raise InputError(f"{steps:,} sampling steps are too many.", f"Choose at most {MOST_STEPS:,}.")
         grid = self.denoiser.schedule.grid(steps, request.spacing or section.spacing, section.rho)
         return grid, sampler
 
@@ -197,7 +198,7 @@ class Model:
         noise = torch.as_tensor(np.asarray(request.noise), dtype=torch.float32)
         if noise.shape != (n, *self.shape) or not noise.isfinite().all():
             raise InputError(
-                f"noise of shape {tuple(noise.shape)} does not start {n} points of shape {self.shape}.",
+                f"noise has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
                 f"Give finite numbers of shape {(n, *self.shape)}.",
             )
         return lambda start, stop, x: grid.prior_std * noise[start:stop].to(x.device)
@@ -325,13 +326,13 @@ class Model:
         InputError
             When the points do not fit the model or are not finite.
         RunError
-            When the model's flow cannot be followed.
+            When the integration fails.
         """
         points = np.asarray(x)
         points = points if points.dtype == np.uint8 else points.astype(np.float64)
         if points.shape[1:] != self.shape or not np.isfinite(points).all():
             raise InputError(
-                f"Points of shape {points.shape} do not fit a model of points of shape {self.shape}, "
+                f"Points of shape {points.shape} do not match a model of points of shape {self.shape}, "
                 "or are not finite.",
                 f"Give finite numbers of shape (n, {', '.join(map(str, self.shape))}).",
             )
@@ -378,7 +379,9 @@ class Model:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             if isinstance(error, DiffuscopeError):
                 raise
-            raise FormatError(f"{path} is not a whole model file: {error}.", "Make it again.") from error
+            raise FormatError(
+                f"{path} is not a valid model file: {error}.", "Restore a copy, or train again."
+            ) from error
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
         denoiser = recipe.make_denoiser(codec.shape, network=network, schedule=schedule, empty=True)
         fill(denoiser.network, weights, path)
@@ -391,7 +394,7 @@ def _codec(data: Any, path: str | Path) -> Codec:
     try:
         return codec_from_json(data)
     except DiffuscopeError as error:
-        raise FormatError(f"{path} is not a whole model file: {error.what}", error.hint) from error
+        raise FormatError(f"{path} is not a valid model file: {error.what}", error.hint) from error
 
 
 def sample_pieces(
@@ -444,7 +447,7 @@ def _in_pieces(
 ) -> Iterator[_T]:
     """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"Cannot sample {n!r} points.", "Give a whole number of at least 1.")
+        raise InputError(f"The number of samples must be a whole number of at least 1, not {n!r}.")
 
     def piece(start: int) -> _T:
         generator = stream(seed, "sample", start // size)
@@ -481,13 +484,14 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) ->
     ]
     if wrong:
         raise FormatError(
-            f"{path} does not hold the weights that its recipe asks for (first difference: {wrong[0]!r}).",
-            "Give the network that it was made with, or make it again.",
+            f"{path} has weights of another network than its recipe (first difference: {wrong[0]!r}).",
+            "Restore the file, pass the network that it was trained with, or train again.",
         )
     for name, tensor in weights.items():
         if not (tensor.abs() <= _LARGEST).all():
             raise FormatError(
-                f"{path} holds weights that are not finite, or too large ({name!r}).", "Make it again."
+                f"{path} has weights that are not finite, or too large ({name!r}).",
+                "Restore the file, or train again.",
             )
     # Copies: memory that is mapped from a file begins anywhere, fresh memory where products like it.
     network.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)

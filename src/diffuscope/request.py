@@ -1,4 +1,4 @@
-"""What is a model asked for? How to sample, and under which condition: one frozen value for all kinds."""
+"""How is a model sampled, and under which condition? One frozen value for all kinds of data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Request:
     sampler : str or Sampler, optional
         A name (``diffuscope list samplers``) or a function ``(context, x) -> x``; the recipe's by default.
     steps : int, optional
-        Steps, at most T for a discrete schedule; the recipe's by default.
+        Number of steps, at most T for a discrete schedule; the recipe's by default.
     spacing : {"uniform", "trailing", "karras"}, optional
         The recipe's by default.
     settings : mapping
@@ -86,7 +86,7 @@ def read_request(
     for word in [w for w in given if w not in (*_WORDS, *conditions)]:
         if word not in known and isinstance(name, str) and name in SAMPLERS:
             raise unknown_name("option", word, (*conditions, *_WORDS, *known))
-        settings[word] = given.pop(word)  # of a sampler that is not known, the model says so
+        settings[word] = given.pop(word)  # the model raises the error for an unknown sampler
     condition = {word: given.pop(word) for word in conditions if word in given}
     if "seed" in given:
         given["seed"] = _seed(given["seed"])
@@ -97,7 +97,7 @@ def read_request(
 
 def _seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise InputError(f"seed = {value!r} is not a whole number of at least 0.", "Take 0, for one.")
+        raise InputError(f"seed must be a whole number of at least 0, not {value!r}.", "Use 0, for example.")
     return int(value)
 
 
@@ -106,7 +106,7 @@ def _interval(value: Any) -> tuple[float, float]:
         low, high = map(float, value)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"interval = {value!r} is not two numbers.",
-            "Give two ratios of noise to signal, such as (0.2, 5).",
+            f"interval must be two numbers, not {value!r}.",
+            "Give two noise-to-signal ratios, such as (0.2, 5).",
         ) from error
     return low, high

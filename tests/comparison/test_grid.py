@@ -83,7 +83,7 @@ def test_built_in_sets_are_drawn_anew_for_each_seed_and_own_points_stay(points):
         ({"nothing.here": [1]}, ["nothing", "--set nothing.here"]),
         ({"seed": [0, 1]}, ["--seeds"]),
         ({"data.source": ["a", "b"]}, ["one data set"]),
-        ({"description": ["a", "b"]}, ["Nothing that is measured"]),
+        ({"description": ["a", "b"]}, ["has no effect"]),
         ({"network.name": ["custom"]}, ["registry"]),
         ({"recipe": ["nope"]}, ["nope"]),
     ],
@@ -104,7 +104,7 @@ def test_combinations_that_cannot_be_are_named_or_left_out(points):
     grid = lay_out(points, "fast", axes, [0], skip_invalid=True)
     assert [point["schedule.name"] for point in grid.points] == ["edm", "edm"]
     assert len(grid.left_out) == 2
-    with pytest.raises(InputError, match="No combination can be"):
+    with pytest.raises(InputError, match="No combination of the axes is valid"):
         lay_out(
             points, "fast", {"schedule.name": ["linear"], "schedule.sigma_max": [1.0]}, [0], skip_invalid=True
         )

@@ -366,7 +366,7 @@ def test_objects_are_never_unpickled(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"t{suffix}"
     array = np.array([["x", 1]], dtype=object)
     np.savez(path, x=array) if suffix == ".npz" else np.save(path, array)
-    with pytest.raises(FormatError, match="never unpickled"):
+    with pytest.raises(FormatError, match="could execute code"):
         read_rows(path)
 
 
@@ -412,7 +412,7 @@ def test_damaged_bytes_raise_nothing_but_our_own_errors(tmp_path: Path, suffix: 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_text_is_refused_where_only_numbers_can_be(tmp_path: Path, suffix: str) -> None:
     for frame in (pd.DataFrame({"a": ["x"]}), pd.DataFrame({"a": [True]}), mixed()[["days"]]):
-        with pytest.raises(InputError, match="no numbers"):
+        with pytest.raises(InputError, match="other than numbers"):
             write_rows(tmp_path / f"t{suffix}", frame)
     assert not list(tmp_path.iterdir())
 
@@ -423,7 +423,7 @@ def test_text_is_refused_where_only_numbers_can_be(tmp_path: Path, suffix: str) 
         (pd.DataFrame({"b": ["x"], "a": [1]}), r"columns \['b', 'a'\]"),
         (pd.DataFrame({"a": [1.5], "b": ["x"]}), "type .*float64"),
         (pd.DataFrame({"a": [1], "b": ["x"], "c": [2]}), r"shape \(1, 3\)"),
-        (pd.DataFrame({"a": [1] * 9, "b": ["x"] * 9}), "More rows"),
+        (pd.DataFrame({"a": [1] * 9, "b": ["x"] * 9}), "More than"),
         (np.zeros((1, 2)), "type float64"),
     ],
 )

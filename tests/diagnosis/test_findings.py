@@ -100,7 +100,7 @@ def test_a_start_that_is_too_narrow_is_named(perfect):
 def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     found = perfect.diagnose(sampler="ddim", steps=4)
     assert codes(found) == ["few_steps"]
-    assert re.match(r"Sample with \w+ in \d+ steps: 0\.\d\d × floor is left", found.findings[0].fix)
+    assert re.match(r"Sample with \w+ in \d+ steps: 0\.\d\d × floor remains", found.findings[0].fix)
     assert 0 < found.findings[0].gain <= found.budget["discretisation"].ratio
 
 
@@ -183,7 +183,7 @@ def test_nan_is_found_where_it_first_occurs(perfect, network):
 
     found = perfect.diagnose(Logarithm())
     assert codes(found)[0] == "not_finite"
-    assert "step 39 of the walk, t = 0" in found.findings[0].evidence
+    assert "sampling step 39, t = 0" in found.findings[0].evidence
     assert "total" not in found.budget
 
 
@@ -212,7 +212,7 @@ def test_few_points_that_were_learned_by_heart_are_named(quick):
         progress=False,
     )
     assert codes(found)[:1] == ["few_data"]
-    assert "by heart" in found.findings[0].title
+    assert "memorised" in found.findings[0].title
 
 
 def test_an_average_that_lags_behind_the_weights_is_named(perfect, network):

@@ -39,8 +39,8 @@ def test_the_text_has_a_line_for_each_row_and_a_paragraph_for_each_finding(broke
         assert row.title in text
     for number, finding in enumerate(broken.findings, 1):
         assert f"{number}. {finding.title}" in text
-    assert "To mend it: Do not clamp x_0" in text
-    assert "The law of this data is known" in text
+    assert "Fix: Do not clamp x_0" in text
+    assert "The distribution of this data is known" in text
     assert max(map(len, text.splitlines())) <= 110
 
 
@@ -132,7 +132,7 @@ class Line(nn.Module):
         ((Line(), [0.1, 1.5], "moons"), {}, "beta"),
         ((Line(), "linear", "moons"), {}, "schedule cannot be made of a str"),
         ((3, BETA, "moons"), {}, "int cannot be diagnosed"),
-        ((Line(3), BETA, "moons"), {}, "cannot take points"),
+        ((Line(3), BETA, "moons"), {}, "fails for points"),
         ((lambda x, level: x[:, :1], BETA, "moons"), {}, "into"),
         ((Line(), BETA, np.eye(5)), {}, "too few"),
         ((Line(), BETA, "mooons"), {}, "mooons"),
@@ -150,5 +150,5 @@ def test_bad_input_is_named(given, told, said):
 
 
 def test_a_run_knows_its_own_schedule(run_dir):
-    with pytest.raises(InputError, match="knows its own schedule"):
+    with pytest.raises(InputError, match="schedule cannot be set for a run"):
         diffuscope.diagnose(run_dir, linear(10, 1e-4, 0.02))

@@ -60,7 +60,7 @@ def test_a_poor_model_is_told_from_better_baselines(found):
 def test_a_classifier_tells_them_apart_and_not_by_chance(found, run_dir):
     assert found.told_apart.low > 0.5
     assert found.told_apart.p_value < 1e-3
-    assert "A classifier that is shown" in found.notes()
+    assert "Two-sample classifier" in found.notes()
     assert found.to_json()["classifier_two_sample"] == found.told_apart._asdict()
     only = diffuscope.evaluate(run_dir, only=["energy_distance"], baselines=False, progress=False)
     assert only.told_apart is None
@@ -82,7 +82,7 @@ def test_the_text_has_a_row_for_each_metric_and_says_how_to_read_it(found):
     for metric in METRICS.values():
         assert any(line.strip().startswith(metric.title) for line in text.splitlines()), metric.title
     assert "÷ floor:" in text
-    assert "The law of this data is known" in text
+    assert "The distribution of this data is known" in text
     assert "bandwidth" in text
     assert max(map(len, text.splitlines())) <= 130
 
@@ -103,7 +103,7 @@ def test_data_of_ones_own_meets_halves_of_itself_and_the_text_says_what_that_cos
     found = diffuscope.evaluate(tiny(data=x), progress=False)
     assert list(found.baselines) == BASELINES[:2]  # the training data would meet itself
     assert set(found.left_out) == {"memorisation", "kl", "log_likelihood_gap"}
-    assert "learned them by heart would look perfect" in str(found)
+    assert "memorised them would look perfect" in str(found)
 
 
 def test_held_out_rows_tell_copies_from_new_points(tiny):
@@ -166,5 +166,5 @@ def test_bad_input_is_named(run_dir, tmp_path, tiny):
     run = tiny(data=np.random.default_rng(0).normal(size=(50, 3)))
     with pytest.raises(InputError, match="columns"):
         diffuscope.evaluate(run, held_out=np.zeros((10, 2)), progress=False)
-    with pytest.raises(InputError, match="handed over"):
+    with pytest.raises(InputError, match="passed from Python"):
         diffuscope.evaluate(run.path, progress=False)

@@ -130,7 +130,7 @@ def test_a_request_that_cannot_be_met_leaves_no_file(run, tmp_path):
 
 def test_what_cannot_be_written_is_not_sampled_first(run, tmp_path, monkeypatch):
     monkeypatch.setattr(type(run.model), "ends", lambda *_: pytest.fail("sampled"))
-    for name, what in (("x.png", "too large to look at"), ("x.jpg", "'.jpg'")):
+    for name, what in (("x.png", "too large"), ("x.jpg", "'.jpg'")):
         with pytest.raises(InputError, match=what):
             run.sample_to(tmp_path / name, 10**7)
 
@@ -285,13 +285,13 @@ def wrong_words(name, photo, mask):
         ("a number beyond", "this model has 3"),
         ("guidance without a class", "there is none"),
         ("guidance that is no number", "not a finite number"),
-        ("an interval without guidance", "where guidance acts"),
-        ("an interval that is none", "'1' is no interval"),
+        ("an interval without guidance", "needs guidance"),
+        ("an interval that is none", "'1' is not a valid interval"),
         ("an interval upside down", "No noise lies between"),
         ("columns of images", "There is no option named 'given'"),
         ("no images", "Cannot sample 0"),
         ("each of a variant", "There is no class named 'bird'"),
-        ("no strength", "A strength of 0"),
+        ("no strength", "not 0"),
         ("no variants", "-n"),
         ("no image", "no such file"),
         ("inpaint without a mask", "--mask"),
@@ -300,7 +300,7 @@ def wrong_words(name, photo, mask):
         ("an image of another size", "20 × 20 pixels, and 8 × 6 are wanted"),
         ("no times", "0 times"),
         ("guidance of a hole", "there is none"),
-        ("one end", "Two images are needed"),
+        ("one end", "Only one end"),
         ("chance", "random"),
         ("one image", "-n"),
     ],

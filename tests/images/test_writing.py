@@ -135,7 +135,7 @@ def test_a_sheet_that_cannot_be_is_refused(tmp_path, how):
 
 def test_a_sheet_that_nobody_can_look_at_is_refused_before_it_is_held(tmp_path):
     x = np.broadcast_to(np.uint8(0), (1000, 1, 28, 28))
-    with pytest.raises(InputError, match="too large to look at"):
+    with pytest.raises(InputError, match="too large"):
         save_images((x for _ in range(100)), tmp_path / "sheet.png", 100_000)
     assert not list(tmp_path.iterdir())
     assert as_sheet(x).size <= 3 * 2**24

@@ -251,7 +251,7 @@ def test_tables_of_other_kinds_have_the_same_points() -> None:
         (lambda t: t.rename(columns={"rain": "snow"}), "missing: 'rain'; new: 'snow'"),
         (lambda t: t.to_numpy(object)[:, :3], "X has 3 features, but TableCodec is expecting 13 features"),
         (lambda t: t.assign(note="z"), "'note' has the value 'z' in row 0"),
-        (lambda t: t.assign(count=2.5), r"'count' had integers only, and 2\.5 is none"),
+        (lambda t: t.assign(count=2.5), r"'count' had only integers, and 2\.5 is not one"),
         (lambda t: t.assign(normal="x"), "'normal' held numbers"),
         (lambda t: t.assign(normal=np.inf), "'normal' has 60 infinite"),
         (lambda t: t.assign(when=t["day"]), "'when' .* time zone"),

@@ -96,7 +96,7 @@ def test_a_run_stopped_and_resumed_has_the_bytes_of_one_that_was_not(tiny, tmp_p
         with pytest.raises(Interrupted) as stop:
             tiny(changes, out="stopped", resume=resume)
         step = log(tmp_path / "stopped")[-1][0]
-        assert str(stop.value).startswith(f"Interrupted at step {step}; go on with: ")
+        assert str(stop.value).startswith(f"Interrupted at step {step}; resume with: ")
         assert (tmp_path / "stopped" / "checkpoints" / f"step_{step:09d}.safetensors").is_file()
     resumed = tiny(changes, out="stopped", resume=True)
     assert_same_run(whole.path, resumed.path)
@@ -158,7 +158,7 @@ def test_an_interrupt_ends_with_130_a_checkpoint_and_the_way_on(tmp_path, tiny_w
     steps = [int(path.stem[5:]) for path in (out / "checkpoints").iterdir()]
     assert stdout == ""
     assert stderr == (
-        f"Interrupted at step {max(steps)}; go on with: diffuscope train --out '{out}' --resume\n"
+        f"Interrupted at step {max(steps)}; resume with: diffuscope train --out '{out}' --resume\n"
     )
     assert log(out)[-1][0] == max(steps)
     assert not (out / "model.safetensors").exists()
@@ -331,7 +331,7 @@ def test_resuming_a_finished_run_returns_it_unchanged(tiny):
 def test_resuming_nothing_is_refused(tmp_path):
     with pytest.raises(InputError, match="no run to resume"):
         diffuscope.train("s_curve", out=tmp_path / "nothing", resume=True)
-    with pytest.raises(InputError, match="which run to resume"):
+    with pytest.raises(InputError, match="No run to resume"):
         diffuscope.train("s_curve", resume=True)
     assert not (tmp_path / "nothing").exists()
 

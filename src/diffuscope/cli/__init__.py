@@ -1,4 +1,4 @@
-"""The command line. It turns words into calls; whatever is heavy is imported inside a command."""
+"""The command line. It turns arguments into calls; heavy modules are imported inside a command."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that wait for one another should sleep, not spin: on a busy machine spinning takes many
     # times as long. The policy is read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    words = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in words
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
     try:
-        app(args=words, prog_name="diffuscope")
+        app(args=arguments, prog_name="diffuscope")
     except DiffuscopeError as error:
         if debug:
             raise
@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         say(
-            f"Error: {type(error).__name__}: {error}\nThis was not foreseen; --debug shows where it happened."
+            f"Error: {type(error).__name__}: {error}\n"
+            "This is a bug. Run the command again with --debug for a traceback, and report it."
         )
         sys.exit(1)

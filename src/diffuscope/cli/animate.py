@@ -1,4 +1,4 @@
-"""``diffuscope animate RUN``: moving pictures of a walk."""
+"""``diffuscope animate RUN``: animations of the forward process and of sampling."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from typing import Annotated
 
 import typer
 
-from diffuscope.cli.common import Debug, Device, RunDir, free
+from diffuscope.cli.common import Debug, Device, Force, RunDir, Seed, free
 
 
 def animate(
     run: RunDir,
-    forward: Annotated[bool, typer.Option("--forward", help="The walk from data to noise.")] = False,
+    forward: Annotated[
+        bool, typer.Option("--forward", help="Animate the forward process, from data to noise.")
+    ] = False,
     reverse: Annotated[
-        bool, typer.Option("--reverse", help="The walk from noise to data. [default]")
+        bool, typer.Option("--reverse", help="Animate sampling, from noise to data. [default]")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="FILE.gif, .mp4 or .html. [default: RUN/WALK.gif]")
+        Path | None,
+        typer.Option("--out", "-o", help="FILE.gif, .mp4 or .html. [default: a .gif in RUN]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    seed: Seed = 0,
+    force: Force = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Make a moving picture of the forward walk, the reverse walk, or one after the other."""
+    """Animate the forward process, sampling, or both."""
     name = "both" if forward and reverse else "forward" if forward else "reverse"
     path = out or run / f"{name}.gif"
     if out is not None:

@@ -1,4 +1,4 @@
-"""What do all commands share? The application, the options that recur, and how words become settings."""
+"""What do all commands share? The application, common options, and the reading of settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class _Commands(TyperGroup):
-    """The commands. On Ctrl-C they say how to go on, which typer leaves out."""
+    """The commands. On Ctrl-C they say how to resume, which typer leaves out."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -44,7 +44,7 @@ class _Commands(TyperGroup):
 
 
 def say(text: str) -> None:
-    """Write to standard error; of several processes under torchrun, one speaks."""
+    """Write to standard error; of several processes under torchrun, only the main one does."""
     if is_main:
         typer.echo(text, err=True)
 
@@ -66,27 +66,29 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", help="diffuscope list samplers. [default: the run's]")
+    str | None, typer.Option("--sampler", help="Sampler, see diffuscope list samplers. [default: the run's]")
 ]
-Steps = Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")]
-Seed = Annotated[int, typer.Option(help="Seed.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]
+Steps = Annotated[int | None, typer.Option(help="Number of sampling steps. [default: the run's]")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
 Label = Annotated[
     str | None,
     typer.Option(
         "--label",
         "--y",
         metavar="CLASS",
-        help="Class or target value to condition on; of images 'each' takes all classes in turn.",
+        help="Class or target value to condition on; for images, 'each' takes all classes in turn.",
     ),
 ]
 Guidance = Annotated[
-    float | None, typer.Option(help="Scale of classifier-free guidance; 1: none. [default: the recipe's]")
+    float | None,
+    typer.Option(help="Scale of classifier-free guidance; 1 is no guidance. [default: the recipe's]"),
 ]
 Interval = Annotated[
     str | None,
     typer.Option(
-        metavar="LOW,HIGH", help="Guide only where noise / signal is between these. [default: the recipe's]"
+        metavar="LOW,HIGH",
+        help="Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]",
     ),
 ]
 
@@ -114,7 +116,9 @@ def read_settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, sign, text = pair.partition("=")
         if not sign or not key.strip():
-            raise InputError(f"{pair!r} is not a setting.", "Write --set SECTION.KEY=VALUE.")
+            raise InputError(
+                f"{pair!r} is not of the form SECTION.KEY=VALUE.", "Write --set SECTION.KEY=VALUE."
+            )
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -124,22 +128,20 @@ def read_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def free(path: Path, force: bool) -> None:
-    """Refuse to write over a file that nobody asked to replace."""
+    """Refuse to overwrite an existing file without --force."""
     if path.exists() and not force:
-        raise InputError(
-            f"{path} exists already; it was not touched.", "Choose another name, or give --force."
-        )
+        raise InputError(f"{path} already exists.", "Choose another name, or overwrite it with --force.")
 
 
 def conditions(label: str | None, guidance: float | None, interval: str | None) -> dict[str, Any]:
-    """Turn the options of a condition into arguments; those that were not given are left out."""
+    """Turn the options of a condition into arguments; omitted options are left out."""
     options: dict[str, Any] = {"y": label, "guidance": guidance}
     if interval is not None:
         try:
             low, high = map(float, interval.split(","))
         except ValueError as error:
             raise InputError(
-                f"{interval!r} is no interval.", "Write --interval LOW,HIGH, such as 0.2,5."
+                f"{interval!r} is not a valid interval.", "Write --interval LOW,HIGH, such as 0.2,5."
             ) from error
         options["interval"] = (low, high)
     return {name: value for name, value in options.items() if value is not None}

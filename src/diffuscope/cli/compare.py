@@ -1,4 +1,4 @@
-"""``diffuscope compare DATA``: a grid over any settings, with intervals over seeds."""
+"""``diffuscope compare DATA``: a grid over any settings, with confidence intervals over seeds."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def compare(
         str | None,
         typer.Option(
             metavar="V1,V2,...",
-            help="Recipes: names or TOML files. [default: that of the kind of data]",
+            help="Recipes: names or TOML files. [default: that of the data]",
         ),
     ] = None,
     schedule: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Schedules.")] = None,
     network: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Networks.")] = None,
     prediction: Annotated[
-        str | None, typer.Option(metavar="V1,V2,...", help="noise, data, velocity, flow, edm.")
+        str | None, typer.Option(metavar="V1,V2,...", help="Predictions: noise, data, velocity, flow, edm.")
     ] = None,
     sampler: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Samplers.")] = None,
     sampling_steps: Annotated[
-        str | None, typer.Option(metavar="V1,V2,...", help="Steps of the samplers.")
+        str | None, typer.Option(metavar="V1,V2,...", help="Numbers of sampling steps.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -49,27 +49,25 @@ def compare(
             help="Any setting of the recipe, such as training.steps=300 or sampling.eta=0,1.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, ...")] = 5,
+    seeds: Annotated[int, typer.Option(help="Number of seeds (0, 1, ...).")] = 5,
     out: Annotated[
         Path | None,
-        typer.Option(help="Directory; one that is there is gone on with. [default: comparisons/NAME]"),
+        typer.Option(help="Output directory; an existing comparison is resumed. [default: comparisons/NAME]"),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Processes side by side. [default: one for each core]")
+        int | None, typer.Option(help="Number of parallel processes. [default: one for each core]")
     ] = None,
     skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Leave out combinations that cannot be.")
+        bool, typer.Option("--skip-invalid", help="Skip combinations that are not valid.")
     ] = False,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else.")
-    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")] = False,
     device: Device = "cpu",
     debug: Debug = False,
 ) -> None:
-    """Train and sample every combination of the settings named, and compare their quality.
+    """Compare all combinations of settings, over several seeds.
 
-    Each model is trained once and sampled in every way; the interval is over the seeds. Stopped or grown,
-    the same command goes on with what is missing.
+    Each model is trained once and sampled with all samplers; confidence intervals are over the seeds. Run the
+    same command again to resume a comparison, or to add values to it.
     """
     named = (
         ("recipe", "--recipe", recipe),
@@ -83,7 +81,7 @@ def compare(
     axes: dict[str, list[Any]] = {}
     for key, flag, text in named:
         if text is not None and key in axes:
-            raise InputError(f"{key} is given twice.", f"Give all its values at once: {flag} V1,V2,...")
+            raise InputError(f"{key} was given twice.", f"Give all values in one option: {flag} V1,V2,...")
         if text is not None:
             axes[key] = _values(flag, text)
     from diffuscope.comparison import compare as run_comparison
@@ -101,7 +99,7 @@ def compare(
     if json_:
         typer.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _tell(comparison)
+        _print(comparison)
     if comparison.failed:
         raise typer.Exit(1)
 
@@ -109,7 +107,9 @@ def compare(
 def _setting(pair: str) -> tuple[str, str, str]:
     key, sign, text = pair.partition("=")
     if not sign or not key.strip():
-        raise InputError(f"{pair!r} is not a setting.", "Write --set SECTION.KEY=V1,V2,...")
+        raise InputError(
+            f"{pair!r} is not of the form SECTION.KEY=V1,V2,...", "Write --set SECTION.KEY=V1,V2,..."
+        )
     return key.strip(), f"--set {key.strip()}", text
 
 
@@ -126,8 +126,8 @@ def _values(flag: str, text: str) -> list[Any]:
     return values
 
 
-def _tell(comparison: Comparison) -> None:
-    """Print the table, the best line, what failed, and where everything is."""
+def _print(comparison: Comparison) -> None:
+    """Print the table, the best row, the failures, and the paths of the results."""
     from rich.console import Console
     from rich.table import Table
 
@@ -145,11 +145,11 @@ def _tell(comparison: Comparison) -> None:
         table.add_row(*(str(line[key]) for key in axes), *_measured(line), style=style)
     console = Console()
     Console(width=None if console.is_terminal else 200).print(table)
-    told = []
+    messages = []
     if best is not None:
         line = lines[best]
         where = ", ".join(f"{key} = {line[key]}" for key in axes) or "the recipe"
-        told.append(("best", f"{where}: {line['ratio']:.2f} × floor{_near(len(near), len(lines) - 1)}"))
+        messages.append(("best", f"{where}: {line['ratio']:.2f} × floor{_near(len(near), len(lines) - 1)}"))
     causes: dict[str, list[str]] = {}
     for outcome in comparison.failed:
         point = comparison.grid.points[outcome.cell.point]
@@ -157,14 +157,14 @@ def _tell(comparison: Comparison) -> None:
         causes.setdefault(str(outcome.error), []).append(where)
     for cause, cells in causes.items():
         more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-        told.append(("failed", f"{cells[0]}{more}: {cause}"))
-    told += [("left out", text) for text in comparison.grid.left_out]
-    told.append(("table", str(comparison.path / "comparison.csv")))
+        messages.append(("failed", f"{cells[0]}{more}: {cause}"))
+    messages += [("skipped", text) for text in comparison.grid.left_out]
+    messages.append(("table", str(comparison.path / "comparison.csv")))
     if best is not None:
-        told.append(("picture", str(comparison.path / "comparison.png")))
-    told.append(("models", f"{comparison.path / 'runs'}/"))
+        messages.append(("picture", str(comparison.path / "comparison.png")))
+    messages.append(("models", f"{comparison.path / 'runs'}/"))
     typer.echo("")
-    for name, text in told:
+    for name, text in messages:
         typer.echo(f"{name:<11} {text}")
 
 

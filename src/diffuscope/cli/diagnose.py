@@ -1,4 +1,4 @@
-"""``diffuscope diagnose RUN``: why are its samples bad, and what mends them?"""
+"""``diffuscope diagnose RUN``: why are its samples bad, and how can they be improved?"""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from typing import Annotated
 
 import typer
 
-from diffuscope.cli.common import Debug, Device, RunDir
+from diffuscope.cli.common import Debug, Device, RunDir, Steps
 
 
 def diagnose(
     run: RunDir,
-    sampler: Annotated[
-        str | None, typer.Option(help="Diagnose another sampler. [default: the run's]")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler to diagnose. [default: the run's]")] = None,
+    steps: Steps = None,
     held_out: Annotated[
         Path | None,
         typer.Option(
-            help="Real data that the run never saw: a file, or a folder of images.", show_default=False
+            help="Held-out data: real data that was not used for training (a file, or a folder of images).",
+            show_default=False,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed. [default: the run's]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print budget and findings as JSON.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Random seed. [default: the run's]")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the error budget and the findings as JSON.")
+    ] = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Say which part of a run costs what, why its samples are bad, and what mends them."""
+    """Find out why samples are bad, and how to improve them.
+
+    The error is split into the shares of schedule, sampler, data and network.
+    """
     from diffuscope.diagnosis import diagnose as find_out
 
     found = find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device)

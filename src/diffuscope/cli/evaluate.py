@@ -16,28 +16,30 @@ def evaluate(
     held_out: Annotated[
         Path | None,
         typer.Option(
-            help="Real data that the run never saw: a file, or a folder of images.", show_default=False
+            help="Held-out data: real data that was not used for training (a file, or a folder of images).",
+            show_default=False,
         ),
     ] = None,
-    baselines: Annotated[bool, typer.Option(help="Of points: measure simpler methods too.")] = True,
-    seed: Annotated[int | None, typer.Option(help="Seed. [default: the run's]")] = None,
+    baselines: Annotated[bool, typer.Option(help="For points: also measure baselines.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Random seed. [default: the run's]")] = None,
     html: Annotated[
-        bool, typer.Option("--html", help="Of a table: a report in one file, RUN/report.html.")
+        bool, typer.Option("--html", help="For tables: write a report, RUN/report.html.")
     ] = False,
     samples: Annotated[
-        int | None, typer.Option("-n", "--samples", help="Of images: how many to draw. [default: 2000]")
+        int | None, typer.Option("-n", "--samples", help="For images: number of samples. [default: 2000]")
     ] = None,
     inception: Annotated[
         Path | None,
         typer.Option(
-            help="Of images: the weights of InceptionV3, to compare in its features.", show_default=False
+            help="For images: weights file of InceptionV3, to use its features (FID, KID).",
+            show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Measure a run's samples by every metric, beside simpler methods where there are some."""
+    """Measure the quality of a run's samples by all metrics."""
     from diffuscope.runs.evaluate import evaluate as measure
     from diffuscope.runs.run import load
 

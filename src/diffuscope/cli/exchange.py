@@ -1,4 +1,4 @@
-"""``diffuscope export RUN`` and ``diffuscope import FOLDER``: models to and from other programs."""
+"""``diffuscope export RUN`` and ``diffuscope import FOLDER``: exchange models with other programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from diffuscope.cli.common import Debug, RunDir, free
+from diffuscope.cli.common import Debug, Force, RunDir, free
 
 __all__ = ["export", "import_"]
 
@@ -18,10 +18,13 @@ def export(
         Path,
         typer.Option("--out", "-o", help="FILE.onnx, or a new FOLDER for diffusers.", show_default=False),
     ],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Force = False,
     debug: Debug = False,
 ) -> None:
-    """Write a model as an ONNX file, which runs without torch, or as a folder of Hugging Face diffusers."""
+    """Export a model to ONNX, or to a folder of diffusers.
+
+    An ONNX file runs without torch.
+    """
     to_folder = not out.suffix
     free(out, force and not to_folder)
     from diffuscope.exchange import export_diffusers, export_onnx
@@ -29,23 +32,32 @@ def export(
     from diffuscope.runs.run import load
 
     model = load(run, device="cpu").model
-    with Reporter().stage(f"writing the {'folder' if to_folder else 'graph'}, and comparing its answers"):
+    with Reporter().stage(f"writing and checking the {'folder' if to_folder else 'graph'}"):
         (export_diffusers if to_folder else export_onnx)(model, out)
     typer.echo(f"{out}")
 
 
 def import_(
-    folder: Annotated[Path, typer.Argument(help="What save_pretrained wrote.", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="A folder written by save_pretrained of diffusers.", show_default=False
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new run directory.", show_default=False)],
     data: Annotated[
-        str | None, typer.Option(help="What it was trained on, for diagnose: a folder, .npz or set.")
+        str | None,
+        typer.Option(help="Its training data, for diagnose: a folder, a .npz file or a built-in set."),
     ] = None,
     null_class: Annotated[
-        bool, typer.Option("--null-class", help="The last of its classes means any class.")
+        bool, typer.Option("--null-class", help="The last class embedding is the null class (unconditional).")
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Read a folder of Hugging Face diffusers (UNet2DModel with a DDPM or DDIM scheduler) as a run."""
+    """Import a model from a folder of Hugging Face diffusers.
+
+    Supported is UNet2DModel with a DDPM or DDIM scheduler.
+    """
     free(out, force=False)
     from diffuscope.exchange import import_run
     from diffuscope.progress import Reporter

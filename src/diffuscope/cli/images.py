@@ -1,4 +1,4 @@
-"""``diffuscope inpaint``, ``vary``, ``interpolate``: what else a model of images can be asked for."""
+"""``diffuscope inpaint``, ``vary``, ``interpolate``: further commands for models of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["inpaint", "interpolate", "vary"]
 _ACROSS = 12  # images of a row, at most
 _FRAME_MS = 120
 _ImageFile = Annotated[
-    Path, typer.Argument(metavar="IMAGE", help="An image of any kind, such as a .png.", show_default=False)
+    Path, typer.Argument(metavar="IMAGE", help="An image file, such as a .png.", show_default=False)
 ]
 _Out = Annotated[
     Path,
@@ -42,8 +42,8 @@ _Out = Annotated[
         "--out", "-o", help="FILE.png (several: one sheet), .npy, .npz or FOLDER.", show_default=False
     ),
 ]
-_Count = Annotated[int, typer.Option("-n", min=1, help="How many.")]
-_Resize = Annotated[bool, typer.Option("--resize", help="Bring images to the size of the model's.")]
+_Count = Annotated[int, typer.Option("-n", min=1, metavar="<int>", help="Number of images.")]
+_Resize = Annotated[bool, typer.Option("--resize", help="Resize images to the size of the model.")]
 
 
 def inpaint(
@@ -53,12 +53,17 @@ def inpaint(
     mask: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="An image of the model's size: white is drawn anew.", show_default=False
+            metavar="FILE",
+            help="Mask image of the model's size; white pixels are generated.",
+            show_default=False,
         ),
     ],
     n: _Count = 1,
     resample: Annotated[
-        int, typer.Option(help="How often each step is taken: 5 to 10 fit edges better, and take as long.")
+        int,
+        typer.Option(
+            help="Repetitions of each step (RePaint); 5 to 10 blend edges better, at 5 to 10 times the cost."
+        ),
     ] = 1,
     label: Label = None,
     guidance: Guidance = None,
@@ -71,7 +76,7 @@ def inpaint(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Draw what lies under a mask, given the rest of an image."""
+    """Generate the masked pixels of an image, given the others."""
     model = _open(run, out, n, force, device)
     from diffuscope.data.images import read_mask
 
@@ -88,7 +93,7 @@ def vary(
     image: _ImageFile,
     out: _Out,
     strength: Annotated[
-        float, typer.Option(help="Share of the walk: 0.2 redraws details, 0.8 all but the rough shape.")
+        float, typer.Option(help="Strength, above 0 to 1: 0.2 changes details, 0.8 all but the rough shape.")
     ] = 0.5,
     n: _Count = 1,
     label: Label = None,
@@ -102,7 +107,7 @@ def vary(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Draw variants of an image."""
+    """Generate variants of an image (SDEdit)."""
     model = _open(run, out, n, force, device)
     pixels = _read(model, [image], resize)
     options = {"sampler": sampler, "steps": steps, "seed": seed, **conditions(label, guidance, interval)}
@@ -122,19 +127,22 @@ def interpolate(
             show_default=False,
         ),
     ],
-    n: Annotated[int, typer.Option("-n", min=2, help="How many, with the ends.")] = 9,
+    n: Annotated[
+        int, typer.Option("-n", min=2, metavar="<int>", help="Number of images, including both ends.")
+    ] = 9,
     from_: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="The image at one end. [default: a sample]"),
+        typer.Option("--from", metavar="FILE", help="The first image. [default: a sample]"),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The image at the other. [default: a sample]")
+        Path | None, typer.Option(metavar="FILE", help="The last image. [default: a sample]")
     ] = None,
     label: Label = None,
     guidance: Guidance = None,
     interval: Interval = None,
     sampler: Annotated[
-        str | None, typer.Option(help="A deterministic one, see diffuscope list samplers. [default: heun]")
+        str | None,
+        typer.Option(help="A deterministic sampler: heun, ddim, euler, dpmpp_2m or unipc. [default: heun]"),
     ] = None,
     steps: Steps = None,
     seed: Seed = 0,
@@ -143,10 +151,10 @@ def interpolate(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Interpolate from one image to another, or from one sample to another."""
+    """Interpolate between two images, or between two samples."""
     if (from_ is None) != (to is None):
         raise InputError(
-            "Two images are needed to interpolate, and one was given.", "Give both --from and --to, or none."
+            "Only one end of the interpolation was given.", "Give both --from and --to, or neither."
         )
     is_moving = out.suffix.lower() in (".gif", ".mp4", ".html")
     if is_moving:
@@ -168,7 +176,7 @@ def interpolate(
 
 
 def _open(run: Path, out: Path, n: int, force: bool, device: str, is_moving: bool = False) -> ImageGenerator:
-    """Load a model of images, once it is clear that what it makes can be written."""
+    """Load a model of images, after checking that its output can be written."""
     if not out.is_dir():
         free(out, force)
     from diffuscope.data.images import check_image_target
@@ -208,7 +216,7 @@ def _write(images: NDArray[np.uint8], out: Path, columns: int | None = None) -> 
 
 
 def _animate(images: NDArray[np.uint8], out: Path) -> None:
-    """Write a moving picture that goes there and back."""
+    """Write an animation that runs forward and back."""
     from diffuscope.plots.animation import State, save_animation
 
     moments = images[:, None].astype("float32")  # a sheet of one each

@@ -1,4 +1,4 @@
-"""``diffuscope impute RUN HOLES -o FILE``: a table without its holes."""
+"""``diffuscope impute RUN TABLE -o FILE``: fill the missing values of a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from diffuscope.cli.common import Debug, Device, RunDir, free
+from diffuscope.cli.common import Debug, Device, RunDir, Seed, Steps, free
 
 
 def impute(
@@ -15,24 +15,31 @@ def impute(
     holes: Annotated[
         Path,
         typer.Argument(
-            metavar="HOLES", help="A table with the columns that RUN was trained on.", show_default=False
+            metavar="TABLE",
+            help="A table with missing values and the columns that RUN was trained on.",
+            show_default=False,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
     draws: Annotated[
         int,
-        typer.Option(help="Filled tables to make, FILE-1, FILE-2, ...: their spread shows how sure each is."),
+        typer.Option(
+            help="Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."
+        ),
     ] = 1,
     average: Annotated[
-        bool, typer.Option("--average", help="Fill with the average of the draws (16 if not said otherwise).")
+        bool, typer.Option("--average", help="Fill with the mean of the draws (16 by default).")
     ] = False,
-    steps: Annotated[int | None, typer.Option(help="Steps of the walk. [default: the run's]")] = None,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    steps: Steps = None,
+    seed: Seed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Fill the missing values of a table by draws from their law given the rest of the row."""
+    """Impute missing values of a table by conditional sampling.
+
+    They are drawn from their distribution given the other values of the row.
+    """
     if average and draws == 1:
         draws = _AVERAGED
     many = draws > 1 and not average

@@ -1,4 +1,4 @@
-"""``diffuscope list WHAT``: what there is to choose from."""
+"""``diffuscope list WHAT``: the available data sets, recipes, parts and settings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from diffuscope.errors import unknown_name
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="datasets|recipes|settings|schedules|samplers|networks", show_default=False),
+        typer.Argument(
+            metavar="WHAT",
+            help="datasets, recipes, schedules, samplers, networks or settings.",
+            show_default=False,
+        ),
     ],
     debug: Debug = False,
 ) -> None:
-    """List what there is to choose from."""
+    """List the available data sets, recipes, parts or settings."""
     tables = {
         "datasets": _datasets,
         "recipes": _recipes,
@@ -47,7 +51,7 @@ def _recipes() -> dict[str, str]:
 
     from diffuscope.recipes import RECIPES
 
-    # Read as text: checking what a recipe says takes torch.
+    # Read as text: validating a recipe needs torch.
     return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in RECIPES.items()}
 
 
@@ -63,7 +67,7 @@ def _settings() -> dict[str, str]:
         fields = getattr(section.annotation, "model_fields", {})
         rows |= {f"{name}.{key}": _default_of(field) for key, field in fields.items() if name != "data"}
     parts = {"schedule": "schedules", "network": "networks", "sampling": "samplers"}
-    more = "settings of the part that is named: diffuscope list"
+    more = "settings of the chosen one, see diffuscope list"
     return rows | {f"{name}.*": f"{more} {listed}" for name, listed in parts.items()}
 
 
@@ -86,12 +90,12 @@ def _networks() -> dict[str, str]:
 
 
 def _default_of(field: Any) -> str:
-    """Say the value that a setting has where a recipe says nothing."""
-    return "set by every recipe" if field.is_required() else f"{field.default}"
+    """Return the default of a setting as text."""
+    return "required" if field.is_required() else f"{field.default}"
 
 
 def _settings_of(factory: Any) -> str:
-    """Say a part's settings and their defaults."""
+    """Return a part's settings and their defaults as text."""
     import inspect
 
     free = {k: p.default for k, p in inspect.signature(factory).parameters.items()}

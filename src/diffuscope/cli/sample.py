@@ -32,16 +32,19 @@ def sample(
         typer.Option(
             "--out",
             "-o",
-            help="FILE.npy, .npz, .csv, .tsv, .parquet or .png; of images .png (one sheet), .npy, .npz "
+            help="FILE.npy, .npz, .csv, .tsv, .parquet or .png; for images .png (one sheet), .npy, .npz "
             "or FOLDER.",
             show_default=False,
         ),
     ],
-    n: Annotated[int | None, typer.Option("-n", help="How many. [default: 10000, of images 64]")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Number of samples. [default: 10000, for images 64]")
+    ] = None,
     sampler: SamplerName = None,
     steps: Steps = None,
     spacing: Annotated[
-        str | None, typer.Option(help="uniform, trailing or karras. [default: the run's]")
+        str | None,
+        typer.Option(help="Spacing of the steps: uniform, trailing or karras. [default: the run's]"),
     ] = None,
     seed: Seed = 0,
     set_: Annotated[
@@ -50,7 +53,7 @@ def sample(
     ] = None,
     given: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Of a table: rows with this value, such as sex=F."),
+        typer.Option(metavar="COLUMN=VALUE", help="For tables: condition on this value, such as sex=F."),
     ] = None,
     label: Label = None,
     guidance: Guidance = None,
@@ -59,7 +62,10 @@ def sample(
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Draw points, rows of a table, or images from a trained model into a file, or as a picture."""
+    """Sample from a trained model into a file.
+
+    Samples are points, rows of a table, or images.
+    """
     if not out.is_dir():
         free(out, force)
     from diffuscope.progress import Reporter
@@ -90,5 +96,5 @@ def sample(
 def _pair(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
-        raise InputError(f"{text!r} is not COLUMN=VALUE.", "Write --given COLUMN=VALUE.")
+        raise InputError(f"{text!r} is not of the form COLUMN=VALUE.", "Write --given COLUMN=VALUE.")
     return name, value

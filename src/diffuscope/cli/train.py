@@ -19,8 +19,7 @@ def train(
         typer.Argument(
             metavar="DATA",
             help="A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, or a "
-            "folder of images; "
-            "may be left out where the recipe names one.",
+            "folder of images; optional if the recipe names one.",
             show_default=False,
         ),
     ] = None,
@@ -28,42 +27,54 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Settings: a name or a TOML file. [default: table for tables, images for images (digits and "
-            "fashion_fast for these two), else fast]",
+            help="A name (diffuscope list recipes) or a TOML file. [default: table for tables, images for "
+            "images (digits and fashion_fast for these two sets), else fast]",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run directory. [default: runs/NAME]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything. [default: the recipe's, 0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of all random numbers. [default: the recipe's, 0]")
+    ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the column that is y.")
+        str | None, typer.Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Length in passes over the data.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Length in steps.")] = None,
-    size: Annotated[int | None, typer.Option(help="Points of a built-in set.")] = None,
-    noise: Annotated[float | None, typer.Option(help="Noise of a built-in set.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="Another schedule, with its defaults.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of training steps.")] = None,
+    size: Annotated[int | None, typer.Option(help="Number of points of a built-in set.")] = None,
+    noise: Annotated[
+        float | None, typer.Option(help="Standard deviation of the noise of a built-in set.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Noise schedule, with its defaults. [default: the recipe's]")
+    ] = None,
     zero_terminal_snr: Annotated[
-        bool | None, typer.Option("--zero-terminal-snr", help="Rescale a discrete schedule to end in noise.")
+        bool | None,
+        typer.Option("--zero-terminal-snr", help="Rescale a discrete schedule to zero terminal SNR."),
     ] = None,
-    sampler: Annotated[str | None, typer.Option(help="Another sampler for pictures and quality.")] = None,
-    sampling_steps: Annotated[int | None, typer.Option(help="Steps of the sampler.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Sampler of the figures and the quality. [default: the recipe's]")
+    ] = None,
+    sampling_steps: Annotated[int | None, typer.Option(help="Number of sampling steps.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change any setting of the recipe: schedule.end=0.2, width=128.",
+            help="Change any setting of the recipe, such as schedule.end=0.2 or width=128.",
         ),
     ] = None,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
-    pictures: Annotated[bool, typer.Option(help="Draw figures and GIFs.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Draw figures and animations.")] = True,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write losses and samples for TensorBoard too.")
+        bool, typer.Option("--tensorboard", help="Also write losses and samples for TensorBoard.")
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model and keep it, its pictures and its quality in a run directory."""
+    """Train a model, and write it to a run directory.
+
+    The directory also has figures, animations and the quality of samples.
+    """
     import time
 
     begun = time.perf_counter()
@@ -94,7 +105,7 @@ def train(
 
 
 def _report(run: Run, seconds: float) -> None:
-    """Say where everything is, how long it took, and how good it is."""
+    """Print the paths of the results, the time taken and the quality."""
     summary, quality = run.summary, run.quality
     of = f"{run.modality.measured_in} " if run.modality.measured_in else ""
     lines = [

@@ -4,10 +4,10 @@ An axis is a field of a recipe with the values that it takes, such as ``{"schedu
 "cosine"], "sampling.steps": [5, 10]}``; the grid is their product. A combination splits in two:
 
     training = recipe without its sampling, and a seed        trained once
-    sampling = the section ``[sampling]`` of the recipe       walked from that model
+    sampling = the section ``[sampling]`` of the recipe       for samples of that model
 
 So 2 schedules × 8 samplings × 5 seeds are 10 trainings and 80 cells. Trainings and cells are known by a
-digest of all their settings: by it a result that is there already is found again.
+digest of all their settings, by which existing results are found again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FLAGS = {
 """The axes that have an option of their own; all others are set by ``--set``."""
 
 _SILENT = {"name", "description", "pictures"}
-"""Sections of a recipe that nothing which is measured depends on."""
+"""Sections of a recipe that do not affect the measured quality."""
 
 _FORMAT = "diffuscope-comparison-1"
 
@@ -50,12 +50,12 @@ Axes = dict[str, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained once.
+    """A model to be trained.
 
     Attributes
     ----------
     recipe : Recipe
-        Complete, with data and seed. Its sampling is the shortest of those that are compared.
+        Complete, with data and seed. Its sampling is the one with the fewest steps of those compared.
     data : Dataset
     """
 
@@ -64,7 +64,7 @@ class Training:
 
     @cached_property
     def digest(self) -> str:
-        """Of all that the weights depend on."""
+        """Digest of everything that the weights depend on."""
         tree = self.recipe.model_dump(exclude={*_SILENT, "sampling"})
         del tree["training"]["checkpoint_every"]
         source = {**self.data.source, "path": None}  # the content counts, not where it lies
@@ -76,7 +76,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Name of its run directory: for people, and unlike that of any other training."""
+        """Name of its run directory: readable and unique."""
         recipe = self.recipe
         parts = (recipe.schedule.name, recipe.network.name, recipe.denoiser.prediction)
         return f"{'-'.join(parts)}-seed{recipe.seed}-{self.digest[:10]}"
@@ -84,12 +84,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """One way of sampling from one training.
+    """One sampling configuration of one training.
 
     Attributes
     ----------
     point : int
-        Which combination of the axes, from 0; the cells of its seeds share it.
+        Index of the combination of the axes, shared by the cells of all seeds.
     training : Training
     recipe : Recipe
         That of the training with the sampling of this cell.
@@ -116,7 +116,7 @@ class Grid(NamedTuple):
     cells : list of Cell
         Point by point, and for each the seeds.
     left_out : list of str
-        Combinations that cannot be, where they were to be skipped, with the reason.
+        Combinations that are not valid and were skipped, with the reason.
     """
 
     axes: Axes
@@ -131,7 +131,7 @@ class Grid(NamedTuple):
 
     @property
     def trainings(self) -> list[Training]:
-        """What has to be trained, each once."""
+        """The distinct trainings."""
         return list({cell.training.digest: cell.training for cell in self.cells}.values())
 
 
@@ -148,19 +148,19 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as JSON knows it: infinity is a word there."""
+    """Return a setting as JSON; infinity becomes text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def read_axes(axes: Mapping[str, Any]) -> Axes:
-    """Return the axes with their values as tuples; a value that is no list is a list of one.
+    """Return the axes with their values as tuples; a single value is a tuple of one.
 
     Raises
     ------
     InputError
-        When an axis has no value, has one twice, or is none of those that can be compared.
+        When an axis has no value, has a value twice, or cannot be compared.
     """
     read: Axes = {}
     for key, given in axes.items():
@@ -170,17 +170,24 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
             raise InputError(f"The axis {key} has an empty value.", f"Write {flag} V1,V2,...")
         for i, value in enumerate(values):
             if value in values[:i]:
-                raise InputError(f"The axis {key} has {value!r} twice.", f"Name each value of {flag} once.")
+                raise InputError(
+                    f"The axis {key} has the value {value!r} twice.", f"Give each value of {flag} once."
+                )
         if key == "seed":
-            raise InputError("The seed is no axis: all cells have the same seeds.", "Use seeds (--seeds).")
+            raise InputError(
+                "The seed cannot be an axis: all cells use the same seeds.",
+                "Set the number of seeds with seeds (--seeds).",
+            )
         if key == "data.source":
-            raise InputError("The data is no axis: one comparison is of one data set.", "Compare twice.")
+            raise InputError(
+                "The data cannot be an axis: a comparison uses one data set.", "Run one comparison for each."
+            )
         if key.split(".")[0] in _SILENT or key == "training.checkpoint_every":
-            raise InputError(f"Nothing that is measured depends on {key}.", f"Leave out {flag}.")
+            raise InputError(f"{key} has no effect on the measured quality.", f"Leave out {flag}.")
         if CUSTOM in values:
             raise InputError(
-                f"{key} = {CUSTOM!r} is a part that is handed over from Python; it cannot be compared.",
-                "Add it to its registry under a name, such as diffuscope.diffusion.samplers.SAMPLERS.",
+                f"{key} = {CUSTOM!r} is a custom Python object; comparisons need registered names.",
+                "Register it under a name, such as in diffuscope.diffusion.samplers.SAMPLERS.",
             )
         read[key] = values
     return read
@@ -194,41 +201,41 @@ def lay_out(
     *,
     skip_invalid: bool = False,
 ) -> Grid:
-    """Lay out a comparison; whatever cannot be shows here, before anything is trained.
+    """Lay out a comparison; errors show here, before anything is trained.
 
     Parameters
     ----------
     data : str, path, array, DataFrame, Dataset or callable
         As :func:`diffuscope.train` takes it.
     recipe : str, path or Recipe, optional
-        What all combinations have in common; an axis ``recipe`` takes its place. By default that of the kind
-        of data.
+        The settings that all combinations share; an axis ``recipe`` takes its place. By default that of the
+        kind of data.
     axes : mapping
         The fields and their values.
     seeds : sequence of int
     skip_invalid : bool
-        Leave out combinations that cannot be, instead of refusing them all.
+        Skip combinations that are not valid, instead of raising an error.
 
     Raises
     ------
     InputError
-        When a combination cannot be, which is named, or none can.
+        When a combination is not valid, or none is.
     """
     read = read_axes(axes)
     recipe = recipe or modality_for(data).default_recipe(data)
     bases = {_label("recipe", value): value for value in read.get("recipe", (recipe,))}
     for value in bases.values():
-        load_recipe(value)  # one that is not there shows before anything is read
+        load_recipe(value)  # a missing recipe is an error before any data is read
     source = _Source(data)
     points: list[dict[str, Any]] = []
-    ways: list[list[tuple[Recipe, Dataset]]] = []
+    planned: list[list[tuple[Recipe, Dataset]]] = []
     left_out: list[str] = []
     refused: InputError | None = None
     for point in _product(read):
         base = bases[point["recipe"]] if "recipe" in point else next(iter(bases.values()))
         changes = {key: value for key, value in point.items() if key != "recipe"}
         try:
-            ways.append([source.plan(base, {**changes, "seed": seed}) for seed in seeds])
+            planned.append([source.plan(base, {**changes, "seed": seed}) for seed in seeds])
         except InputError as error:
             refused = _explained(error, point, read)
             if not skip_invalid:
@@ -238,12 +245,12 @@ def lay_out(
         points.append(point)
     if not points:
         assert refused is not None  # the product of axes with values is never empty
-        raise InputError(f"No combination can be. {refused.what}", refused.hint)
-    return Grid(read, points, _cells(ways), left_out)
+        raise InputError(f"No combination of the axes is valid. {refused.what}", refused.hint)
+    return Grid(read, points, _cells(planned), left_out)
 
 
 class _Source:
-    """The data as it was handed over; what combinations share is read and held once."""
+    """The data as it was passed; what combinations share is read and kept once."""
 
     def __init__(self, data: Any) -> None:
         self._data = data
@@ -269,11 +276,11 @@ class _Source:
         return recipe, data
 
 
-def _cells(ways: Sequence[Sequence[tuple[Recipe, Dataset]]]) -> list[Cell]:
+def _cells(planned: Sequence[Sequence[tuple[Recipe, Dataset]]]) -> list[Cell]:
     """Make cells of the recipes of each point; those that differ in their sampling only share a training."""
     shortest: dict[str, Training] = {}
     keys = []
-    for recipe, data in itertools.chain.from_iterable(ways):
+    for recipe, data in itertools.chain.from_iterable(planned):
         training = Training(recipe, data)
         keys.append(training.digest)
         known = shortest.setdefault(training.digest, training)
@@ -281,7 +288,9 @@ def _cells(ways: Sequence[Sequence[tuple[Recipe, Dataset]]]) -> list[Cell]:
             shortest[training.digest] = training
     rest = iter(keys)
     return [
-        Cell(point, shortest[next(rest)], recipe) for point, seeds in enumerate(ways) for recipe, _ in seeds
+        Cell(point, shortest[next(rest)], recipe)
+        for point, seeds in enumerate(planned)
+        for recipe, _ in seeds
     ]
 
 
@@ -300,12 +309,12 @@ def _label(key: str, value: Any) -> Any:
 
 
 def _explained(error: InputError, point: Mapping[str, Any], axes: Axes) -> InputError:
-    """Say which combination cannot be, by the axes and flags that it was asked for with."""
+    """Name the combination that is not valid, and the options that set it."""
     where = ", ".join(f"{key} = {value}" for key, value in point.items()) or "the recipe as it is"
-    asked = [_flag(key) for key in axes if len(axes[key]) > 1] or [_flag(key) for key in axes]
-    choice = f"It was asked for by {', '.join(asked)}" if asked else ""
-    skip = "; --skip-invalid (skip_invalid=True) leaves such combinations out." if len(asked) > 1 else "."
-    hint = f"{choice}{skip}" if asked else ""
+    options = [_flag(key) for key in axes if len(axes[key]) > 1] or [_flag(key) for key in axes]
+    choice = f"It is set by {', '.join(options)}"
+    skip = "; --skip-invalid (skip_invalid=True) skips such combinations." if len(options) > 1 else "."
+    hint = f"{choice}{skip}" if options else ""
     return InputError(f"{where}: {error.what}", " ".join(filter(None, (error.hint, hint))) or None)
 
 
@@ -314,7 +323,7 @@ def _flag(key: str) -> str:
 
 
 def cell_digest(cell: Cell, truth: str) -> str:
-    """Return what a cell's result is known by: its training, its sampling, and what it is held against."""
+    """Return the digest of a cell: its training, its sampling and its reference."""
     sampling = cell.recipe.sampling.model_dump()
     return _digest({"training": cell.training.digest, "sampling": sampling, "truth": truth})
 

@@ -1,8 +1,8 @@
-"""How do many orders run on several cores, where any of them may crash? A process for each core.
+"""How do many jobs run on several cores, where any of them may crash? In a process for each core.
 
 A worker is a process of its own with one thread (:mod:`~diffuscope.comparison.worker`), spoken to in lines
 of JSON: nothing that goes between processes can be code, and the caller's script is not imported again.
-One that dies, by a signal or for want of memory, takes the order that it was at with it and no other; a new
+One that dies, by a signal or for want of memory, takes only its own job with it; a new
 one takes its place.
 """
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class JobError(Exception):
-    """An order that could not be obeyed, and why."""
+    """A job failed, and why."""
 
 
 def cores() -> int:
@@ -42,7 +42,7 @@ def cores() -> int:
 
 
 class _Worker:
-    """A process that obeys one order at a time."""
+    """A process that runs one job at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -54,13 +54,13 @@ class _Worker:
         """Number of the process, while there is one."""
         return None if self._process is None else self._process.pid
 
-    def run_job(self, order: Job) -> None:
-        """Have an order obeyed; wait until it is.
+    def run_job(self, job: Job) -> None:
+        """Run a job, and wait for its end.
 
         Raises
         ------
         JobError
-            When it failed, or the process died of it.
+            When it failed, or the process died.
         """
         process = self._process = self._process or self._start()
         if self._closed:  # meanwhile
@@ -68,14 +68,14 @@ class _Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(OSError, ValueError):  # it is dead or dismissed, as its answer will show
-            process.stdin.write(write_job(order) + "\n")
+            process.stdin.write(write_job(job) + "\n")
             process.stdin.flush()
         line = process.stdout.readline()
         if not line.endswith("\n"):
             self._process = None
             code = process.wait()
             _close_pipes(process)
-            raise JobError("interrupted" if self._closed else _cause_of_death(code, self._last_words()))
+            raise JobError("interrupted" if self._closed else _cause_of_death(code, self._last_error()))
         answer = json.loads(line)
         if answer["what"] is not None:
             raise JobError(answer["what"])
@@ -96,7 +96,7 @@ class _Worker:
             start_new_session=True,
         )
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         self._errors.seek(0)
@@ -104,7 +104,7 @@ class _Worker:
         return lines[-1] if lines else ""
 
     def dismiss(self) -> None:
-        """Close the input: the process stops what it does, keeps what it has, and ends."""
+        """Close the input: the process writes a checkpoint and ends."""
         self._closed = True
         process = self._process
         if process is not None and process.stdin is not None:
@@ -112,7 +112,7 @@ class _Worker:
                 process.stdin.close()
 
     def await_end(self) -> None:
-        """Wait for the end of the process; kill it if it does not come, or on Ctrl-C."""
+        """Wait for the end of the process; kill it after a minute, or on Ctrl-C."""
         process = self._process
         if process is not None:
             try:
@@ -135,23 +135,23 @@ def _close_pipes(process: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
-def _cause_of_death(code: int, last_words: str) -> str:
+def _cause_of_death(code: int, last_error: str) -> str:
     if code < 0:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-code).name
-            memory = ", as where memory runs out" if name == "SIGKILL" else ""
+            memory = ", probably for lack of memory" if name == "SIGKILL" else ""
             return f"the process was killed by {name}{memory}"
-    words = f": {last_words}" if last_words else ""
-    return f"the process ended with code {code}{words}"
+    detail = f": {last_error}" if last_error else ""
+    return f"the process ended with code {code}{detail}"
 
 
 class Pool(Generic[T]):
-    """Workers, and the tasks that they are at.
+    """Workers, and their tasks.
 
     Parameters
     ----------
     size : int
-        How many work side by side. Processes start with their first order.
+        Number of parallel workers. Processes start with their first job.
     """
 
     def __init__(self, size: int) -> None:
@@ -172,27 +172,27 @@ class Pool(Generic[T]):
             worker.close()
 
     def run(
-        self, next_task: Callable[[], T | None], order_of: Callable[[T], Job]
+        self, next_task: Callable[[], T | None], job_of: Callable[[T], Job]
     ) -> Iterator[tuple[T, str | None]]:
-        """Run tasks as workers become free, and hand out each when it is over.
+        """Run tasks as workers become free, and yield each when it is done.
 
         Parameters
         ----------
         next_task : callable
-            Gives the next task, or None while there is none before another one is over.
-        order_of : callable
-            Says what is to be done for a task.
+            Returns the next task, or None while there is none until another one is done.
+        job_of : callable
+            Returns the job of a task.
 
         Yields
         ------
         task, str or None
-            Why it failed, if it did.
+            The error, if it failed.
         """
         at: dict[Future[None], tuple[T, _Worker]] = {}
         while True:
             while self._idle and (task := next_task()) is not None:
                 worker = self._idle.pop()
-                at[self._threads.submit(worker.run_job, order_of(task))] = (task, worker)
+                at[self._threads.submit(worker.run_job, job_of(task))] = (task, worker)
             if not at:
                 return
             done, _ = wait(at, return_when=FIRST_COMPLETED)

@@ -1,6 +1,6 @@
-"""How long will a comparison take? A few steps of everything in it, measured, times how many there are.
+"""How long will a comparison take? A few steps of each of its parts are timed, and multiplied.
 
-Training is timed by a few steps of each kind of network and batch, sampling by a short walk of each
+Training is timed by a few steps of each kind of network and batch, sampling by a few steps of each
 sampler, the distance by one of them, all on one thread as the workers compute.
 """
 
@@ -32,18 +32,18 @@ _TRAINING_DISTANCES = DRAWS + PAIRS  # of a run's own measurement of its quality
 
 
 class Estimate(NamedTuple):
-    """What is to be done, and how long it should take.
+    """The work of a comparison, and its estimated time.
 
     Attributes
     ----------
     trainings, cells : int
-        To be done.
+        Numbers of trainings and cells to do.
     kept : int
-        Cells that are there already.
+        Number of cells that are done already.
     training_seconds, cell_seconds : float
-        Of one training and of one cell, on a core, in the mean.
+        Mean time of a training and of a cell, on one core.
     seconds : float
-        Of the clock for all, on so many cores.
+        Wall-clock time of everything, on all cores.
     cores : int
     """
 
@@ -57,9 +57,9 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         if not self.cells:
-            return f"all {_count(self.kept, 'cell')} are there already"
+            return f"all {_count(self.kept, 'cell')} are done already"
         are = "is" if self.kept == 1 else "are"
-        kept = f" ({self.kept:,} more {are} there already)" if self.kept else ""
+        kept = f" ({self.kept:,} more {are} done already)" if self.kept else ""
         parts = [f"{_count(self.cells, 'cell')}{kept} of {_duration(self.cell_seconds)}"]
         if self.trainings:
             parts.insert(0, f"{_count(self.trainings, 'training')} of {_duration(self.training_seconds)}")
@@ -98,18 +98,18 @@ class Probe:
         steps = settings.steps or (settings.epochs or 0) * -(-len(x) // settings.batch_size)
         kind = _kind(training, recipe.loss, recipe.denoiser, settings.batch_size, settings.batches)
         each = self._once(f"step {kind}", lambda: _step_seconds(training))
-        measuring = self._walk(training, recipe, DRAWS * self._n)
+        measuring = self._sampling(training, recipe, DRAWS * self._n)
         return steps * each + measuring + _TRAINING_DISTANCES * self._distance()
 
     def cell(self, cell: Cell) -> float:
         """Return the seconds of sampling and measuring a cell."""
-        walk = self._walk(cell.training, cell.recipe, self._clouds * self._n)
-        return walk + self._clouds * self._distance()
+        sampling = self._sampling(cell.training, cell.recipe, self._clouds * self._n)
+        return sampling + self._clouds * self._distance()
 
-    def _walk(self, training: Training, recipe: Recipe, points: int) -> float:
-        way = recipe.sampling.model_dump(exclude={"steps"})
+    def _sampling(self, training: Training, recipe: Recipe, points: int) -> float:
+        settings = recipe.sampling.model_dump(exclude={"steps"})
         per_step_and_point = self._once(
-            f"walk {_kind(training)} {way}", lambda: _walk_seconds(training, recipe)
+            f"sampling {_kind(training)} {settings}", lambda: _sampling_seconds(training, recipe)
         )
         return per_step_and_point * recipe.sampling.steps * points
 
@@ -125,7 +125,7 @@ class Probe:
 
 
 def _kind(training: Training, *sections: Any) -> str:
-    """Return what trainings or walks that take equally long for each step have in common."""
+    """Return a key that trainings, or samplings, with equally long steps share."""
     parts = [part.model_dump() if hasattr(part, "model_dump") else part for part in sections]
     shape = training.data.x.shape[1:]
     return json.dumps([shape, training.recipe.network.model_dump(), *parts], default=str)
@@ -151,8 +151,8 @@ def _step_seconds(training: Training) -> float:
     return run(max(2, min(64, int(_PROBED_SECONDS / first))))
 
 
-def _walk_seconds(training: Training, recipe: Recipe) -> float:
-    """Return the seconds of one step of a walk, for one point."""
+def _sampling_seconds(training: Training, recipe: Recipe) -> float:
+    """Return the seconds of one sampling step of one point."""
     model = _untrained(training).model
     model.recipe = recipe
     steps = min(_PROBED_STEPS, recipe.sampling.steps)

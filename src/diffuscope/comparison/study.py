@@ -1,12 +1,12 @@
-"""How is a comparison carried out? Laid out, estimated, then done cell by cell, each kept as it comes.
+"""How is a comparison run? It is laid out and estimated, then done cell by cell; each result is kept.
 
-    DIR/comparison.csv  comparison.json  comparison.png    what came of it
-    DIR/runs/NAME/                                         the trained models, to be opened and sampled
+    DIR/comparison.csv  comparison.json  comparison.png    the results
+    DIR/runs/NAME/                                         the trained models (run directories)
     DIR/cells/DIGEST.json                                  each cell's result
-    DIR/truth/DIGEST.npz  DIR/data/DIGEST.*                real clouds, and data handed over from Python
+    DIR/truth/DIGEST.npz  DIR/data/DIGEST.*                real clouds, and data that was passed as an array
 
-Results are found again by the digest of their settings. So a comparison that was stopped goes on where it
-was, and one that has grown by a sampler or a schedule does only what is new.
+Results are found again by the digest of their settings. So a comparison that was stopped is resumed, and one
+that was extended by a sampler or a schedule computes only the new cells.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def compare(
     progress: bool | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Comparison:
-    """Compare recipes and ways of sampling: every combination of the axes, over several seeds.
+    """Compare recipes and samplers: every combination of the axes, over several seeds.
 
     Parameters
     ----------
@@ -61,22 +61,22 @@ def compare(
         Fields of a recipe and their values, such as ``{"schedule.name": ["linear", "cosine"],
         "sampling.steps": [5, 10]}``; the field ``recipe`` takes names and files.
     recipe : str, path or Recipe, optional
-        What all combinations have in common; by default that of the kind of data.
+        The settings that all combinations share; by default the recipe of the kind of data.
     seeds : int or sequence of int
-        How many (0, 1, ...), or which. A seed is that of the data, the training and the sampling.
+        Their number (0, 1, ...), or a list. A seed is that of the data, the training and the sampling.
     out : str or path, optional
-        The directory; comparisons/NAME by default. One that is there is gone on with: what it holds
-        already is not done again.
+        The directory; comparisons/NAME by default. An existing comparison is resumed: finished cells
+        are not computed again.
     jobs : int, optional
-        Processes side by side, a thread each; as many as there are cores by default.
+        Number of parallel processes, of one thread each; by default one for each core.
     skip_invalid : bool
-        Leave out combinations that cannot be.
+        Skip combinations that are not valid.
     device : str
-        Of the processes: cpu, cuda or mps.
+        Device of the processes: cpu, cuda or mps.
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
     announce : callable, optional
-        Called with the estimate of what there is to do, in words, before it is begun.
+        Called before the start with the estimated time, as text.
 
     Returns
     -------
@@ -85,12 +85,14 @@ def compare(
     Raises
     ------
     InputError
-        When an axis or a combination cannot be, before anything is trained.
+        When an axis or a combination is not valid, before anything is trained.
     Interrupted
         On Ctrl-C; everything that was finished is kept.
     """
     if jobs is not None and jobs < 1:
-        raise InputError(f"Nothing gets done by {jobs} processes.", "Give jobs (--jobs) of at least 1.")
+        raise InputError(
+            f"The number of processes must be at least 1, not {jobs}.", "Give jobs (--jobs) of at least 1."
+        )
     grid = lay_out(data, recipe, axes or {}, _seeds(seeds), skip_invalid=skip_invalid)
     name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
     study = Study(grid, Path("comparisons") / name if out is None else Path(out), device)
@@ -105,12 +107,14 @@ def compare(
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise InputError(f"Seeds {seeds!r} are none, or not all different.", "Give at least 1 (--seeds).")
+        raise InputError(
+            f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed (--seeds)."
+        )
     return chosen
 
 
 class Study:
-    """A comparison under way in its directory.
+    """A comparison in its directory.
 
     Parameters
     ----------
@@ -125,38 +129,38 @@ class Study:
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Have the directory to oneself while the block runs.
+        """Lock the directory while the block runs.
 
         Raises
         ------
         InputError
             When it holds something else.
         RunError
-            When another process is at work in it, or it cannot be written to.
+            When another process uses it, or it is not writable.
         """
         path = self.path
         foreign = path.exists() and not (path.is_dir() and (not any(path.iterdir()) or _is_comparison(path)))
         if foreign:
             raise InputError(
-                f"{path} exists and is no comparison; nothing there was touched.", "Choose another --out."
+                f"{path} exists and is not a comparison; nothing was changed.", "Choose another --out."
             )
         try:
             (path / "cells").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"Cannot make {path}: {error.strerror}.", "Choose another --out.") from error
+            raise RunError(f"Cannot create {path}: {error.strerror}.", "Choose another --out.") from error
         with sole_writer(path):
             remove_abandoned(path)
             yield
 
     def prepare(self, reporter: Reporter) -> None:
-        """Draw real clouds, measure their floors, and keep data that was handed over from Python."""
+        """Draw real clouds, measure their floors, and store data that was passed as an array."""
         trainings = self.grid.trainings
         with reporter.stage("measuring the floor"):
             self._references = prepare_references(self.path / "truth", trainings)
         self._data = {training.digest: self._keep(training.data) for training in trainings}
 
     def _keep(self, data: Dataset) -> dict[str, Any] | None:
-        """Write data that no name and no file brings back; say where it is."""
+        """Write data that has no name and no file; return where it is."""
         if data.source["kind"] not in ("array", "callable"):
             return None
         path = modality(data.kind).keep(data, self.path / "data")
@@ -169,7 +173,7 @@ class Study:
         return [self.path / "cells" / f"{digest[:24]}.json" for digest in digests]
 
     def missing(self) -> tuple[list[Training], list[tuple[Cell, Path]]]:
-        """Return the trainings and the cells that are still to be done."""
+        """Return the trainings and the cells that are not done yet."""
         cells = [
             (cell, file)
             for cell, file in zip(self.grid.cells, self._files, strict=True)
@@ -201,7 +205,7 @@ class Study:
             kept = len(self.grid.cells) - left
             raise Interrupted(
                 f"Interrupted; {kept} of {len(self.grid.cells)} cells and the trained models are kept in "
-                f"{self.path}. Start the same comparison again, and it goes on."
+                f"{self.path}. Start the same comparison again to resume it."
             ) from stop
         comparison = Comparison(self.path, self.grid, self._outcomes())
         comparison.save()
@@ -210,7 +214,7 @@ class Study:
     def _work(
         self, trainings: Sequence[Training], cells: Sequence[tuple[Cell, Path]], jobs: int
     ) -> Iterator[int]:
-        """Have trainings and cells done, a cell once its training is; count what is over."""
+        """Run trainings, and cells once their training is done; yield the number of finished ones."""
         to_train = sorted(trainings, key=self._probe.training)
         waiting: dict[str, list[tuple[Cell, Path]]] = {}
         for cell, file in cells:
@@ -227,7 +231,7 @@ class Study:
 
         done = 0
         with Pool[Task](jobs) as pool:
-            for task, error in pool.run(next_task, self._order):
+            for task, error in pool.run(next_task, self._job):
                 done += 1
                 if isinstance(task, Training):
                     freed = waiting.pop(task.digest)
@@ -240,7 +244,7 @@ class Study:
                     self._errors[str(task[1])] = error
                 yield done
 
-    def _order(self, task: Task) -> Job:
+    def _job(self, task: Task) -> Job:
         if isinstance(task, Training):
             folder = str(self._folder(task))
             return TrainJob(task.recipe.to_toml(), folder, self._data[task.digest], self.device)
@@ -256,7 +260,7 @@ class Study:
         outcomes = []
         for cell, file in zip(self.grid.cells, self._files, strict=True):
             result = _read_result(file)
-            error = None if result is not None else self._errors.get(str(file), "its result is gone")
+            error = None if result is not None else self._errors.get(str(file), "its result file is missing")
             outcomes.append(Outcome(cell, self._references[cell.training.digest][1], result, error))
         return outcomes
 
@@ -266,7 +270,7 @@ def _is_comparison(path: Path) -> bool:
 
 
 def _read_result(file: Path) -> dict[str, Any] | None:
-    """Return a cell's result; None where there is none that is whole."""
+    """Return a cell's result; None where there is no complete one."""
     try:
         result = json.loads(file.read_text("utf-8"))
         numbers = [result[key] for key in ("evaluations", "points", "seconds", "train_seconds")]

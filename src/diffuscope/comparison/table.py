@@ -209,7 +209,7 @@ class Comparison:
                 seeds = [o.ratio.value for o in self.outcomes if o.cell.point == number and o.result]
                 of_line.setdefault(self._names(point), []).append({**line, "seeds": seeds})
         if not of_line:
-            raise RunError("There is nothing to draw: every cell failed.", "Look at the errors in the table.")
+            raise RunError("Nothing to plot: every cell failed.", "See the errors in the table.")
         lines = []
         for (training, sampling), entries in of_line.items():
             entries.sort(key=lambda entry: float(entry["evaluations"]))

@@ -1,9 +1,9 @@
-"""What is done for a training and for a cell? An order goes in, files come out whole.
+"""What is done for a training and for a cell? A job goes in, files come out.
 
-Orders are plain JSON, so that they can go to another process. A training leaves a run directory, to be
-opened by :func:`diffuscope.load`; one that was stopped goes on from its checkpoint. A cell leaves a small
-file: how often the network was evaluated for a point (counted, not taken from a table), how long sampling
-took, and the distances of its clouds from real ones.
+Jobs are plain JSON, so that they can be sent to another process. A training writes a run directory, which
+:func:`diffuscope.load` opens; one that was stopped resumes from its checkpoint. A cell writes a small file:
+the number of network evaluations per point (counted, not taken from a table), the time of sampling, and the
+distances of its clouds from real ones.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ class TrainJob:
     folder : str
         The run directory.
     data : dict or None
-        Where the points lie of data that was handed over from Python: path (.npy, of images .npz), name,
-        columns, source.
+        Data that was passed as an array: path (.npy, of images .npz), name, columns, source.
     device : str
     """
 
@@ -57,20 +56,20 @@ class TrainJob:
 
 @dataclass(frozen=True)
 class SampleJob:
-    """Sample a model in one way, and measure it.
+    """Sample a model with one sampling configuration, and measure the samples.
 
     Attributes
     ----------
     folder : str
         The run directory.
     recipe : str
-        TOML, complete; its sampling is what is asked for.
+        TOML, complete, with the sampling configuration.
     truth : str
-        Folder of the :class:`~diffuscope.comparison.truth.Truth`.
+        File of the :class:`~diffuscope.modalities.reference.Reference`.
     result : str
         The file to be written.
     data : dict or None
-        As of the training; of images, whose samples are asked for and measured by them.
+        As of the training.
     device : str
     """
 
@@ -86,20 +85,20 @@ Job = TrainJob | SampleJob
 
 
 def write_job(job: Job) -> str:
-    """Return an order as one line of JSON."""
-    return json.dumps({"order": type(job).__name__, **asdict(job)})
+    """Return a job as one line of JSON."""
+    return json.dumps({"job": type(job).__name__, **asdict(job)})
 
 
 def read_job(line: str) -> Job:
     """Read what :func:`write_job` has written."""
     fields = json.loads(line)
-    kind = {"TrainJob": TrainJob, "SampleJob": SampleJob}[fields.pop("order")]
+    kind = {"TrainJob": TrainJob, "SampleJob": SampleJob}[fields.pop("job")]
     job: Job = kind(**fields)
     return job
 
 
 def run_job(job: Job) -> None:
-    """Do what is ordered.
+    """Run a job.
 
     Raises
     ------
@@ -122,7 +121,7 @@ def trained(folder: str | Path) -> bool:
 def _train(job: TrainJob) -> None:
     begun = (Path(job.folder) / "recipe.toml").is_file()
     recipe = parse_recipe(job.recipe, "The recipe of a comparison")
-    data = None if job.data is None else _handed_over(job.data, recipe)
+    data = None if job.data is None else _restored(job.data, recipe)
     try:
         train(
             data,
@@ -139,20 +138,22 @@ def _train(job: TrainJob) -> None:
             raise
 
 
-def _handed_over(about: Mapping[str, Any], recipe: Recipe) -> Dataset:
-    """Read data that a file or a name cannot bring back."""
+def _restored(about: Mapping[str, Any], recipe: Recipe) -> Dataset:
+    """Read data that was passed as an array."""
     path = Path(about["path"])
     try:
         return modality(recipe.data.kind).restore(path, about, recipe)
     except (OSError, ValueError) as error:
         if isinstance(error, DiffuscopeError):
             raise
-        raise FormatError(f"{path} cannot be read: {error}.", "Remove it and start again.") from error
+        raise FormatError(
+            f"{path} cannot be read: {error}.", "Remove it, and start the comparison again."
+        ) from error
 
 
 def _sample(job: SampleJob) -> None:
     recipe = parse_recipe(job.recipe, "The recipe of a cell")
-    data = None if job.data is None else _handed_over(job.data, recipe)
+    data = None if job.data is None else _restored(job.data, recipe)
     run = load(job.folder, device=job.device, data=data)
     reference = Reference.load(Path(job.truth))
     own, sampling = run.modality, recipe.sampling
@@ -165,7 +166,7 @@ def _sample(job: SampleJob) -> None:
         except RunError as error:
             raise RunError(
                 f"Samples of {sampling.name} in {sampling.steps} steps are not all finite.",
-                "The model is kept; train longer, or take another sampler or more steps.",
+                "Use another sampler or more steps, or train longer.",
             ) from error
         seconds = time.perf_counter() - begun
     result = {
@@ -185,7 +186,7 @@ def _train_seconds(run: Run) -> float:
 
 
 class _Count:
-    """Points that a network was evaluated at; pieces of a walk may run side by side."""
+    """Number of points that a network was evaluated at; pieces may be sampled in parallel."""
 
     def __init__(self) -> None:
         self.points = 0

@@ -1,12 +1,12 @@
-"""How does a process work for a comparison? It reads orders, a line of JSON each, and answers every one.
+"""How does a worker process run jobs of a comparison? It reads each as a line of JSON, and answers it.
 
-``python -m diffuscope.comparison.worker`` is started by :mod:`~diffuscope.comparison.pool`, for nobody to
-type. It computes on one thread. When its input closes, because the comparison is being stopped or was
-killed, it interrupts itself: a training writes its checkpoint, and the process ends.
+``python -m diffuscope.comparison.worker`` is started by :mod:`~diffuscope.comparison.pool`. It computes
+on one thread. When its input closes, because the comparison is stopped or was killed, it interrupts itself: a
+training writes its checkpoint, and the process ends.
 
-    > {"order": "TrainJob", ...}
+    > {"job": "TrainJob", ...}
     < {"what": null}                              done
-    < {"what": "The loss ...", "hint": "..."}     failed; the next order can come
+    < {"what": "The loss ...", "hint": "..."}     failed; ready for the next job
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Obey the orders on standard input until it closes."""
+    """Run the jobs on standard input until it closes."""
     # Only answers go to the standard output that was inherited; what others print goes to the errors.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the shell had it ignored
-    orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
-    threading.Thread(target=_listen, args=(sys.stdin, orders, busy), daemon=True).start()
+    threading.Thread(target=_listen, args=(sys.stdin, jobs, busy), daemon=True).start()
     try:
         import torch
 
         from diffuscope.comparison.work import read_job, run_job
 
         torch.set_num_threads(1)
-        while (line := orders.get()) is not None:
+        while (line := jobs.get()) is not None:
             answer: dict[str, str | None] = {"what": None}
             busy.set()
             try:
                 run_job(read_job(line))
             except DiffuscopeError as error:
                 answer = {"what": error.what, "hint": error.hint}
-            except Exception as error:  # whatever a cell may raise: the others go on
+            except Exception as error:  # whatever a cell may raise: the others continue
                 answer = {"what": f"{type(error).__name__}: {error}", "hint": None}
             busy.clear()
             answers.write(json.dumps(answer) + "\n")
@@ -55,11 +55,11 @@ def main() -> None:
         pass
 
 
-def _listen(lines: TextIO, orders: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
-    """Hand on the orders; once there can be no more, stop what is being done."""
+def _listen(lines: TextIO, jobs: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
+    """Queue the jobs; once the input closes, interrupt the running one."""
     for line in lines:
-        orders.put(line)
-    orders.put(None)
+        jobs.put(line)
+    jobs.put(None)
     if busy.is_set():
         _thread.interrupt_main()
 

@@ -58,7 +58,7 @@ KINDS: dict[str, Kind] = {
         "diffuscope.modalities.images.modality:IMAGES",
     ),
 }
-"""By name, in the order in which they are asked whether they accept a source."""
+"""By name, in the order in which they are tried for a source."""
 
 
 def kind_of(name: str) -> Kind:

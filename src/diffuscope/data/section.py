@@ -28,9 +28,9 @@ class DataSection(BaseModel):
 
     kind: str
     source: str | None = None
-    """Name of a built-in set or path; None: data handed over from Python."""
+    """Name of a built-in set or path; None: data that was passed from Python."""
     size: Annotated[int, Field(ge=1)] | None = None
-    """How many: points of a built-in set or of a function that draws them, or a random part of images."""
+    """Number of points of a built-in set or a function that draws them, or of a random subset of images."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Why are samples bad? Exact parts take the place of learned or chosen ones, and tell."""
+"""Why are samples bad? Learned and chosen parts are replaced by exact ones, one at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Whose fault is the distance between samples and data?
+r"""Which part causes the distance between samples and data?
 
 Parts of the pipeline are exchanged, one after the other, for their exact versions, and each time samples are
 measured anew. From perfection upwards:
@@ -104,7 +104,7 @@ class Budget:
         return share
 
     def __contains__(self, part: object) -> bool:
-        """Tell whether there is such a part."""
+        """Return whether there is such a part."""
         return any(row.part == part for row in self.rows)
 
 
@@ -144,7 +144,7 @@ def measure_budget(subject: Subject, clouds: Clouds, walks: Walks) -> Budget:
     else:  # an empirical oracle's limit of many steps is its own set of points
         discretisation = clouds.share(walks.true_start, walks.memory)
         remembered = np.zeros(clouds.count)
-    rows.append(Row("discretisation", _walk_of(subject), discretisation))
+    rows.append(Row("discretisation", _title_of_steps(subject), discretisation))
     start = f"prior: the start, noise of std {subject.start_std:.3g}"
     rows.append(Row("prior", start, clouds.share(walks.own_start, walks.true_start)))
     data = f"finite data: {len(subject.data.x):,} training points"
@@ -159,6 +159,6 @@ def measure_budget(subject: Subject, clouds: Clouds, walks: Walks) -> Budget:
     return Budget(tuple(rows))
 
 
-def _walk_of(subject: Subject) -> str:
+def _title_of_steps(subject: Subject) -> str:
     name = sampler_name(subject.sampler)
     return f"discretisation: {subject.grid.n_steps} steps of {name}"

@@ -68,10 +68,10 @@ def diagnose(
         A run or its directory; a torch network ``(x, t) -> ε`` of shapes (n, d), (n,) -> (n, d); or a
         denoiser ``(x_t, level) -> x_0`` with ``level.t``, ``level.alpha`` and ``level.sigma``.
     schedule : Schedule or array_like of shape (T,)
-        The schedule, or β_1 ... β_T, of a network or denoiser of one's own.
+        The schedule, or β_1 ... β_T, of your own network or denoiser.
     data : str, path, array, DataFrame, Dataset or callable
-        Its training data; for a run only where that was handed over from Python. A name of a built-in
-        set brings the exact law, a function ``(n, rng) -> (n, d)`` fresh draws.
+        Its training data; for a run only if that was passed as an array. A name of a built-in set gives the
+        exact distribution, a function ``(n, rng) -> (n, d)`` fresh draws.
     prediction : {"noise", "data", "velocity", "flow"}, optional
         What a network predicts; "noise" by default.
     scaling : (shift, scale), optional
@@ -83,20 +83,20 @@ def diagnose(
     start_std : float, optional
         Deviation of the noise from which samples start.
     samples : array_like of shape (m, d), table or images, optional
-        What one's own sampling code made, in the units of ``data``: then that code is on trial as well.
+        Samples of your own sampling code, in the units of ``data``; that code is then diagnosed too.
     held_out : array_like of shape (m, d), table, images or path, optional
-        Real data that the network never saw. Without a known law, learning by heart can hardly be told
-        without it.
+        Held-out data: real data that was not used for training. Where the distribution is unknown,
+        memorisation can hardly be detected without it.
     losses : sequence of float, optional
         Loss of each step of the training.
     learning_rate, trained_steps : optional
-        Of the training; a run knows its own.
+        Learning rate and number of steps of the training; not needed for a run.
     raw : nn.Module, optional
         The network with its last weights, where ``subject`` has averaged ones.
     device : str
         For a run given by its directory: auto, cpu, cuda or mps. A network stays where it is.
     seed : int, optional
-        Of a run its own by default, so that the total is what ``train`` has printed.
+        By default that of the run, so that the total is what ``train`` printed.
     progress : bool, optional
         By default where standard error is a terminal.
 
@@ -108,7 +108,7 @@ def diagnose(
     Raises
     ------
     InputError
-        When something that is needed is missing or does not fit.
+        When an argument is missing or does not match.
     """
     if isinstance(subject, str | Path):
         failed = _failed(Path(subject))
@@ -123,8 +123,8 @@ def diagnose(
     else:
         if schedule is None or data is None:
             raise InputError(
-                "A network or denoiser comes with its schedule and its data.",
-                "Write diffuscope.diagnose(network, betas, data).",
+                "A network or denoiser needs its schedule and its data.",
+                "Use diffuscope.diagnose(network, betas, data).",
             )
         reading = _Reading(prediction, scaling, sampler, steps, spacing, start_std)
         unseen = _points(held_out, "held_out")
@@ -139,8 +139,8 @@ def diagnose(
         losses=training.losses if losses is None else list(enumerate(losses)),
         raw=raw or training.raw,
     )
-    handed = None if samples is None else _points(made.flattened.rows(samples), "samples")
-    made = dataclasses.replace(made, training=training, samples=handed)
+    own_samples = None if samples is None else _points(made.flattened.rows(samples), "samples")
+    made = dataclasses.replace(made, training=training, samples=own_samples)
     _check(made)
     with _evaluation_mode(made):
         return examine(made, reporter)
@@ -148,7 +148,7 @@ def diagnose(
 
 @dataclasses.dataclass(frozen=True)
 class _Reading:
-    """What a user said of a denoiser of their own."""
+    """The settings of a user's own denoiser."""
 
     prediction: Prediction | None
     scaling: tuple[ArrayLike, ArrayLike] | None
@@ -202,7 +202,7 @@ def _of_parts(
     held_out: NDArray[np.float64] | None,
     seed: int,
 ) -> Subject:
-    own: Any = modality("points")  # the kind that anybody's network is diagnosed as
+    own: Any = modality("points")  # the kind of a user's own network
     data = source if isinstance(source, Dataset) else own.load(source, section_of("points")(), seed)  # type: ignore[call-arg]
     d = data.x.shape[1]
     shift, scale = np.zeros(d), np.ones(d)
@@ -222,7 +222,7 @@ def _of_parts(
             f"A {type(given).__name__} cannot be diagnosed.",
             "Give a run directory, a torch network (x, t) -> ε, or a function (x_t, level) -> x_0.",
         )
-    grid, sampler = _walk(schedule, reading)
+    grid, sampler = _plan(schedule, reading)
     flattened = own.as_it_is(denoiser, codec, data, held_out, seed)
     return Subject(
         flattened=flattened,
@@ -237,7 +237,7 @@ def _of_parts(
     )
 
 
-def _walk(schedule: Schedule, reading: _Reading) -> tuple[Grid, Sampler]:
+def _plan(schedule: Schedule, reading: _Reading) -> tuple[Grid, Sampler]:
     discrete = isinstance(schedule, DiscreteSchedule)
     sampler = reading.sampler or ("ddpm" if discrete else "dpmpp_2m")
     steps = reading.steps or (schedule.T if isinstance(schedule, DiscreteSchedule) else 40)
@@ -252,7 +252,7 @@ def _as_schedule(schedule: Schedule | ArrayLike | Tensor) -> Schedule:
         beta = torch.as_tensor(np.asarray(schedule, dtype=np.float64))
     except (TypeError, ValueError):
         raise InputError(
-            f"A schedule cannot be made of a {type(schedule).__name__}.",
+            f"A {type(schedule).__name__} is not a schedule.",
             "Give the betas, shape (T,), or a schedule of diffuscope.diffusion.schedules.",
         ) from None
     return DiscreteSchedule(beta)
@@ -263,18 +263,18 @@ def _points(values: ArrayLike | None, name: str) -> NDArray[np.float64] | None:
         return None
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or len(table) < 2:
-        raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d).")
+        raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d), at least 2.")
     return table
 
 
 def _refuse(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
-            raise InputError(f"A run knows its own {name}.", f"Leave {name} out.")
+            raise InputError(f"{name} cannot be set for a run, which has its own.", f"Omit {name}.")
 
 
 def _check(subject: Subject) -> None:
-    """Make sure that everything fits together before anything is measured."""
+    """Check that all parts match before anything is measured."""
     n, d = subject.data.x.shape
     if n < _LEAST_POINTS:
         raise InputError(f"{n} points are too few for a diagnosis.", f"Give at least {_LEAST_POINTS}.")
@@ -292,12 +292,13 @@ def _check(subject: Subject) -> None:
         raise
     except Exception as error:  # whatever the user's own parts may raise
         raise InputError(
-            f"The denoiser cannot take points of shape (3, {d}) at t = {level.t.item():g}: {error}",
+            f"The denoiser fails for points of shape (3, {d}) at t = {level.t.item():g}: {error}",
             "Give a network (x, t) -> the shape of x, t of shape (n,), or a function (x_t, level) -> x_0.",
         ) from error
     if shape != (3, d):
         raise InputError(
-            f"The denoiser turns points of shape (3, {d}) into {shape}.", "It has to keep the shape of x."
+            f"The denoiser must return the shape of its input, (3, {d}), but returned {shape}.",
+            "Give a denoiser that keeps the shape of x.",
         )
 
 
@@ -334,7 +335,7 @@ def _last_weights(run: Run) -> nn.Module | None:
 
 
 def _failed(path: Path) -> Diagnosis | None:
-    """Tell why a training failed, of a run directory that holds no model."""
+    """Return the diagnosis of a training that failed, for a run directory without a model."""
     note = path / "failure.json"
     if not note.is_file() or (path / "model.safetensors").is_file():
         return None

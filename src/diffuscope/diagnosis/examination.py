@@ -28,20 +28,20 @@ def examine(subject: Subject, reporter: Reporter | None = None) -> Diagnosis:
     reporter = reporter or Reporter(False)
     clouds = Clouds(subject)
     broken = first_not_finite(subject)
-    with reporter.stage("sampling with the network and with exact parts in its place"):
+    with reporter.stage("sampling with the network and with exact parts"):
         walks = measure_walks(subject, clouds)
         budget = measure_budget(subject, clouds, walks)
     findings: list[Finding | None] = [broken]
-    with reporter.stage("looking at the sampler"):
+    with reporter.stage("checking the sampler"):
         findings += sampling_faults(subject, clouds, walks, budget)
         findings.append(own_code(subject, clouds, walks, budget))
     errors, bands, loss = None, [], None
     if broken is None and np.isfinite(walks.network).all():
-        with reporter.stage("looking at the network, level by level"):
+        with reporter.stage("measuring the network at each noise level"):
             errors = level_errors(subject, subject.denoiser)
             bands = measure_bands(subject, clouds, walks.own_start)
             loss = perfect_loss(subject)
-        with reporter.stage("looking for the cause of the network's errors"):
+        with reporter.stage("finding the cause of the network's errors"):
             findings.append(few_data(subject, clouds, budget))
             clipped = clipped_answers(subject, clouds, walks)
             findings.append(clipped)
@@ -50,7 +50,7 @@ def examine(subject: Subject, reporter: Reporter | None = None) -> Diagnosis:
             if clipped is None and scaled and not memorised:
                 findings += network_faults(subject, clouds, walks, budget, errors, bands)
     elif broken is None:
-        findings.append(_walk_blows_up())
+        findings.append(_diverged())
     return Diagnosis(budget, in_order(_found(findings)), errors, tuple(bands), loss, _certainty(subject))
 
 
@@ -58,31 +58,31 @@ def _found(findings: Iterable[Finding | None]) -> list[Finding]:
     return [finding for finding in findings if finding is not None]
 
 
-def _walk_blows_up() -> Finding:
+def _diverged() -> Finding:
     return Finding(
         "not_finite",
-        "Samples are not finite, though the network answers real data with finite numbers",
-        "The walk leaves the region where data is, until its numbers overflow.",
+        "Samples are not finite, although the network's outputs for real data are",
+        "The sampling trajectory leaves the region of the data, until its values overflow.",
         None,
-        "Check the sampler's coefficients and the prediction type; sample in more steps.",
+        "Check the sampler's coefficients and the prediction type; use more sampling steps.",
     )
 
 
 def _certainty(subject: Subject) -> str:
     if subject.is_exact:
-        return "The law of this data is known: the exact denoiser is exact, and all real points are fresh."
+        return "The distribution of this data is known: the denoiser is exact, and all real points are fresh."
     n = len(subject.oracle.means) if hasattr(subject.oracle, "means") else 0
     if subject.data.draw is not None:
         where = f"{n:,} fresh draws"
-        rest = "what lies between them it cannot know, so the network's share may come out too large."
+        rest = "as it cannot generalise beyond them, the network's share may be too large."
     elif subject.held_out is not None:
         where = f"{n:,} of the training points"
-        rest = "real points are the held-out ones, so that learning by heart shows as distance."
+        rest = "samples are compared with the held-out points, so memorisation shows as distance."
     else:
         where = f"{n:,} of the data's points"
         rest = (
-            "real points are the other half of the data, which the network has seen as well: learning by "
-            "heart hardly shows, and the network's share is a lower bound. Held-out data mends that."
+            "samples are compared with the other half of the data, which the network has seen too: "
+            "memorisation hardly shows, and the network's share is a lower bound. Held-out data detects it."
         )
-    said = f"The law of this data is not known. The exact denoiser of {where} stands for it; {rest}"
-    return f"{said} {subject.flattened.notes}".rstrip()
+    text = f"The distribution of this data is unknown. The exact denoiser of {where} replaces it; {rest}"
+    return f"{text} {subject.flattened.notes}".rstrip()

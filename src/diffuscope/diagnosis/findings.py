@@ -1,6 +1,6 @@
-"""What is wrong, how do we know, what would it gain to mend it, and how is it mended?
+"""What is wrong, what is the evidence, what would a fix gain, and what is the fix?
 
-Findings stand worst first. Those that no training can remove come before those that training may, unless
+The worst findings come first. Those that no training can remove come before those that training may, unless
 the latter are more than three times as large: a network is best judged once what surrounds it is right.
 """
 
@@ -14,29 +14,29 @@ from diffuscope.diagnosis.clouds import Share
 __all__ = ["CODES", "WORTH", "Finding", "in_order", "matters"]
 
 WORTH = 0.3
-"""A part is worth a finding from this many floors on."""
+"""Parts that cost at least this many floors are reported."""
 
 _MORE = 3.0
 
 CODES = {
     "not_finite": "numbers that are not finite",
     "prediction_type": "the network's output is read as the wrong quantity",
-    "schedule_mismatch": "the network was trained under another schedule, or is told other times",
+    "schedule_mismatch": "the network was trained with another schedule, or gets other times",
     "terminal_snr": "sampling does not start where training ended",
     "data_scale": "the data is not scaled for its schedule",
     "noise_missing": "steps of the sampler add too little noise",
     "noise_last_step": "noise is added in the step to clean data",
-    "step_coefficients": "steps of the sampler do not fit the schedule",
+    "step_coefficients": "steps of the sampler do not match the schedule",
     "clipping": "the data estimate is clipped inside the range of the data",
     "few_steps": "the sampler takes too few steps",
     "sampling_code": "the sampling code, not the network",
-    "few_data": "too few data: the training set is what is learned",
+    "few_data": "too few data: the network memorises the training set",
     "ema_slow": "the average of the weights lags behind them",
     "learning_rate_high": "the learning rate is too high",
     "learning_rate_low": "the learning rate is too low",
     "undertrained": "training ended too early",
     "small_network": "the network is too small",
-    "network_error": "the network's answers, for a reason that was not found",
+    "network_error": "errors of the network, with unknown cause",
 }
 """Every code that a finding can have."""
 
@@ -60,14 +60,14 @@ class Finding:
     code : str
         One of :data:`CODES`.
     title : str
-        In a line.
+        One line.
     evidence : str
         What was measured.
     gain : float or None
         How many floors nearer to real data samples would be; None where nothing can be measured
-        before it is mended.
+        before it is fixed.
     fix : str
-        The setting, the flag or the line that mends it.
+        The setting, flag or line of code to change.
     """
 
     code: str
@@ -99,5 +99,5 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def matters(share: Share, worth: float = WORTH) -> bool:
-    """Whether a share is large enough to speak of, and certain."""
+    """Whether a share is large enough to report, and certain."""
     return share.ratio >= worth and share.is_certain

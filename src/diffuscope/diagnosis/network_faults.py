@@ -30,7 +30,7 @@ _DECAY = "--set training.decay=linear"
 _FEW_CLOUDS = 6
 _FEW_DATA = 0.7
 _MOST_TO_REMEMBER = 20_000
-_BY_HEART = 0.5
+_MEMORISED = 0.5
 
 _NAMES = {
     "noise": "the noise ε",
@@ -47,7 +47,7 @@ def first_not_finite(subject: Subject) -> Finding | None:
         return Finding(
             "not_finite",
             "The loss became NaN or infinite in training",
-            f"The first loss that is not finite is that of step {steps[0]:,}; all weights since are spoilt.",
+            f"The loss is first not finite at step {steps[0]:,}; all later weights are invalid.",
             None,
             "Train again with a tenth of the learning rate, gradients clipped at norm 1, and scaled data.",
         )
@@ -58,9 +58,9 @@ def first_not_finite(subject: Subject) -> Finding | None:
             return Finding(
                 "not_finite",
                 "The network's weights are not finite",
-                f"{len(spoilt)} of its weight tensors hold NaN or infinity, the first is {spoilt[0]!r}.",
+                f"{len(spoilt)} of its weight tensors contain NaN or infinity, the first is {spoilt[0]!r}.",
                 None,
-                "Go back to an earlier checkpoint, and on with a tenth of the learning rate.",
+                "Continue from an earlier checkpoint, with a tenth of the learning rate.",
             )
     grid = subject.grid
     for i in range(grid.n_steps):
@@ -69,42 +69,42 @@ def first_not_finite(subject: Subject) -> Finding | None:
         if not torch.isfinite(subject.ask(subject.denoiser, x_t, level)).all():
             return Finding(
                 "not_finite",
-                "The network answers with NaN or infinity",
-                f"First at step {i} of the walk, t = {level.t.item():g} (σ/α = {level.ratio.item():.3g}), on "
+                "The network's output has NaN or infinity",
+                f"First at sampling step {i}, t = {level.t.item():g} (σ/α = {level.ratio.item():.3g}), on "
                 "real data noised to that level.",
                 None,
-                "Look at what the network divides by or takes a root or logarithm of at that time.",
+                "Check divisions, roots and logarithms in the network at that time.",
             )
     return None
 
 
 def few_data(subject: Subject, clouds: Clouds, budget: Budget) -> Finding | None:
-    """Ask whether the training set's own distance from its law is what is seen."""
+    """Check whether the error is the training set's own distance from its distribution."""
     share = budget["finite_data"]
     n = len(subject.data.x)
-    closeness = _by_heart(subject)
-    knows_by_heart = closeness is not None and closeness < _BY_HEART
+    closeness = _closeness(subject)
+    memorised = closeness is not None and closeness < _MEMORISED
     gain: float | None = None
     if subject.is_exact or subject.data.draw is not None:
         total = budget["total"].ratio - 1 if "total" in budget else share.ratio
         gain = min(share.ratio, total)
         if not matters(share, _FEW_DATA) or gain < _FEW_DATA:
             return None
-    elif not knows_by_heart:
+    elif not memorised:
         return None
-    evidence = f"The {n:,} training points, drawn again, are {1 + share.ratio:.2f} × floor from fresh ones. "
+    evidence = f"The {n:,} training points, resampled, are {1 + share.ratio:.2f} × floor from fresh ones. "
     title = f"{n:,} training points are too few"
-    if knows_by_heart:
-        title = f"The network has learned its {n:,} training points by heart"
+    if memorised:
+        title = f"The network has memorised its {n:,} training points"
         evidence += (
-            f"New samples lie {closeness:.2f} times as far from the nearest training point as real points do "
-            "from each other."
+            f"The distance of samples to the nearest training point is {closeness:.2f} times that between "
+            "real points."
         )
-    fix = "More data is the cure; a smaller network, dropout or fewer steps soften it."
+    fix = "Use more data; a smaller network, dropout or fewer training steps reduce memorisation."
     return Finding("few_data", title, evidence, gain, fix)
 
 
-def _by_heart(subject: Subject) -> float | None:
+def _closeness(subject: Subject) -> float | None:
     """Return how near samples are to training points, over how near these are to each other; 1 is sound."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -123,13 +123,13 @@ def _by_heart(subject: Subject) -> float | None:
 def network_faults(
     subject: Subject, clouds: Clouds, walks: Walks, budget: Budget, errors: LevelErrors, bands: Sequence[Band]
 ) -> Iterator[Finding]:
-    """Yield the reason why the network's answers cost what they cost: at most one."""
+    """Yield the cause of the network's errors: at most one."""
     share = budget["network"]
     if not matters(share, _WORTH_NETWORK):
         return
     where = _worst(bands)
-    # One fault may look like another: averaged weights that lag also answer as if at other times. The reason
-    # is what leaves the least error.
+    # One fault may look like another: averaged weights that lag also look like other times. The cause is the
+    # one whose fix leaves the least error.
     looks = (_prediction_type, _schedule_mismatch, _ema_slow)
     swaps = [found for look in looks if (found := look(subject, clouds, walks, errors)) is not None]
     if swaps:
@@ -139,7 +139,7 @@ def network_faults(
 
 
 class _Swap(NamedTuple):
-    """A finding, and the error that is left once it is mended."""
+    """A finding, and the error that is left once it is fixed."""
 
     finding: Finding
     left: float
@@ -149,7 +149,7 @@ def _worst(bands: Sequence[Band]) -> str:
     if not bands:
         return ""
     worst = max(bands, key=lambda band: band.share.ratio)
-    return f" Its errors at {worst} do most of the harm ({worst.share.ratio:.2f} × floor)."
+    return f" Its errors at {worst} matter most ({worst.share.ratio:.2f} × floor)."
 
 
 def _gain(clouds: Clouds, walks: Walks, better: DenoiserLike) -> Share:
@@ -166,16 +166,16 @@ def _prediction_type(subject: Subject, clouds: Clouds, walks: Walks, errors: Lev
     if not matters(gain):
         return None
     evidence = (
-        f"Read as {_NAMES[reading.assumed]} its mean excess error is {errors.mean_excess:.3g}; the same "
-        f"output read as {_NAMES[reading.meant]} is off by {reading.errors.mean_excess:.3g}, and samples end "
-        f"{gain.ratio:.2f} × floor nearer."
+        f"Interpreted as {_NAMES[reading.assumed]}, its output has a mean excess error of "
+        f"{errors.mean_excess:.3g}; interpreted as {_NAMES[reading.meant]}, of "
+        f"{reading.errors.mean_excess:.3g}, and samples are {gain.ratio:.2f} × floor nearer."
     )
     finding = Finding(
         "prediction_type",
-        f"The network predicts {_NAMES[reading.meant]}, and is read as {_NAMES[reading.assumed]}",
+        f"The network predicts {_NAMES[reading.meant]}, but its output is used as {_NAMES[reading.assumed]}",
         evidence,
         gain.ratio,
-        f'Read it as prediction="{reading.meant}".',
+        f'Set prediction="{reading.meant}".',
     )
     return _Swap(finding, reading.errors.mean_excess)
 
@@ -187,18 +187,18 @@ def _schedule_mismatch(subject: Subject, clouds: Clouds, walks: Walks, errors: L
     gain = _gain(clouds, walks, labels.denoiser)
     middle = len(labels.t) // 2
     evidence = (
-        f"At t = {labels.t[middle]:g} the schedule says σ/α = {labels.claimed[middle]:.3g}, but the "
-        f"network's answers fit {labels.believed[middle]:.3g}; at t = {labels.t[0]:g} they say "
+        f"At t = {labels.t[middle]:g} the schedule has σ/α = {labels.claimed[middle]:.3g}, but the "
+        f"network's output fits {labels.believed[middle]:.3g}; at t = {labels.t[0]:g} the values are "
         f"{labels.claimed[0]:.3g} and {labels.believed[0]:.3g}."
     )
     if labels.believed.max() < 1.5 * labels.believed.min() and len(labels.t) > 2:
-        title = "The network does not see the time: it answers every time alike"
-        fix = "Hand the time to the network, in the units that it was trained with (0 ... T − 1, or t / T)."
+        title = "The network does not use the time: its output is the same at every time"
+        fix = "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T)."
     else:
-        title = "The network was trained under another schedule than the one that samples"
-        fix = "Sample with the betas of the training, and with its t; or train with those of the sampling."
+        title = "The network was trained with another schedule than the sampler's"
+        fix = "Sample with the betas and times of training, or train with those of sampling."
     if matters(gain):
-        evidence += f" Asked at the times that it means, samples end {gain.ratio:.2f} × floor nearer."
+        evidence += f" With the times of its own schedule, samples are {gain.ratio:.2f} × floor nearer."
     return _Swap(Finding("schedule_mismatch", title, evidence, max(gain.ratio, WORTH), fix), labels.error)
 
 
@@ -215,9 +215,9 @@ def _ema_slow(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelError
         return None
     finding = Finding(
         "ema_slow",
-        "The averaged weights lag behind: the average is too slow for so short a run",
+        "The averaged weights lag behind: the average is too slow for this short run",
         f"The last weights have a mean excess error of {last_errors.mean_excess:.3g}, their average one "
-        f"of {errors.mean_excess:.3g}. With them samples end {gain.ratio:.2f} × floor nearer.",
+        f"of {errors.mean_excess:.3g}. With the last weights, samples are {gain.ratio:.2f} × floor nearer.",
         gain.ratio,
         f"Lower the decay: 1 / (1 − decay) at most a tenth of the steps{_of_steps(subject)}; or warm it up.",
     )
@@ -247,10 +247,12 @@ def _training_fault(
         if yardstick is not None and yardstick.excess < _MUCH * min(reach, now):
             verdict = _small(subject, yardstick, now, reach, bool(probes))
     if verdict is None:
-        falling = "" if _falls(subject) else f"a rate that falls to 0{subject.training.flag(_DECAY)}, "
+        falling = (
+            "" if _falls(subject) else f"a learning rate that decays to 0{subject.training.flag(_DECAY)}, "
+        )
         return Finding(
             "network_error",
-            "The network's answers are off, and nothing that was tried for a second mends them",
+            "The network has errors, and none of the short trials reduced them",
             f"The network costs {share.ratio:.2f} × floor, with a mean excess error of {now:.3g}.{where}",
             share.ratio,
             f"Train with {falling}with more steps, or with a larger network.",
@@ -259,32 +261,32 @@ def _training_fault(
     gain = _gain(clouds, walks, best.denoiser)
     evidence = f"{finding.evidence}{where}"
     if gain.is_certain:
-        evidence += f" After it, samples end {gain.ratio:.2f} × floor nearer."
+        evidence += f" After that, samples are {gain.ratio:.2f} × floor nearer."
     return dataclasses.replace(finding, evidence=evidence, gain=max(gain.ratio, WORTH))
 
 
 def _verdict(subject: Subject, probes: Sequence[Probe], now: float) -> tuple[Finding, Probe] | None:
-    """Say what the probes tell; None if none of them is much better."""
+    """Return the finding of the probes; None if none of them is much better."""
     good = [probe for probe in probes if probe.excess < _MUCH * now]
     if not good:
         return None
     own = subject.training.learning_rate
     best = min(good, key=lambda probe: probe.excess)
     on = min((p for p in probes if p.kind == "on" and _same(p, own)), key=lambda p: p.excess, default=None)
-    said = f"{best.steps} steps {'on from these weights' if best.kind == 'on' else 'from fresh weights'} "
+    text = f"{best.steps} steps from {'these' if best.kind == 'on' else 'fresh'} weights "
     if own is not None:
-        said += f"at a rate of {best.learning_rate:.1g} "
-    said += f"bring the mean excess error from {now:.3g} to {best.excess:.3g}"
+        text += f"at a learning rate of {best.learning_rate:.1g} "
+    text += f"reduce the mean excess error from {now:.3g} to {best.excess:.3g}"
     if own is not None and (on is None or best.excess < _MUCH * on.excess):
-        reach = "" if on is None else f"; at its own rate of {own:.3g} they bring it to {on.excess:.3g}"
+        reach = "" if on is None else f"; at its own rate of {own:.3g}, to {on.excess:.3g}"
         to = f"to {best.learning_rate:.1g}"
         to += subject.training.flag(f"--set training.learning_rate={best.learning_rate:.1g}")
         if best.learning_rate < own / 2:
             title = f"A learning rate of {own:.3g} is too high"
-            return Finding("learning_rate_high", title, f"{said}{reach}.", 0.0, _lower(subject, to)), best
+            return Finding("learning_rate_high", title, f"{text}{reach}.", 0.0, _lower(subject, to)), best
         if best.learning_rate > 2 * own:
             title = f"A learning rate of {own:.3g} is too low"
-            return Finding("learning_rate_low", title, f"{said}{reach}.", 0.0, f"Raise it {to}."), best
+            return Finding("learning_rate_low", title, f"{text}{reach}.", 0.0, f"Raise it {to}."), best
     steps = subject.training.steps
     after = f" after {steps:,} steps" if steps else ""
     longer = "several times as many steps"
@@ -292,7 +294,7 @@ def _verdict(subject: Subject, probes: Sequence[Probe], now: float) -> tuple[Fin
         enough = 3 * max(steps, best.steps)
         longer = f"{enough:,} steps{subject.training.flag(f'--steps {enough}')}"
     title = f"Training ended too early{after}"
-    return Finding("undertrained", title, f"{said}.", 0.0, f"Train longer, for {longer}."), best
+    return Finding("undertrained", title, f"{text}.", 0.0, f"Train longer, for {longer}."), best
 
 
 def _same(probe: Probe, own: float | None) -> bool:
@@ -300,13 +302,13 @@ def _same(probe: Probe, own: float | None) -> bool:
 
 
 def _falls(subject: Subject) -> bool:
-    """Whether the learning rate is known to fall in the course of the training."""
+    """Whether the learning rate is known to decay during training."""
     recipe = subject.training.recipe
     return recipe is not None and recipe.training.decay != "none"
 
 
 def _lower(subject: Subject, to: str) -> str:
-    fall = "" if _falls(subject) else f", and let it fall to 0 at the end{subject.training.flag(_DECAY)}"
+    fall = "" if _falls(subject) else f", and let it decay to 0{subject.training.flag(_DECAY)}"
     return f"Lower it {to}{fall}."
 
 
@@ -318,10 +320,10 @@ def _small(
     if isinstance(subject.denoiser, Denoiser):
         own = f" It has {sum(p.numel() for p in subject.denoiser.network.parameters()):,} weights."
     evidence = (
-        f"A residual perceptron of {weights:,} weights gets to a mean excess error of "
-        f"{yardstick.excess:.3g} in {yardstick.steps} steps; this network stands at {now:.3g}"
+        f"A residual perceptron of {weights:,} weights reaches a mean excess error of "
+        f"{yardstick.excess:.3g} in {yardstick.steps} steps; this network has {now:.3g}"
     )
-    evidence += f" and does not come below {reach:.3g} at any learning rate." if tried else "."
+    evidence += f" and does not get below {reach:.3g} at any learning rate." if tried else "."
     flag = subject.training.flag("--set network.width=64 --set network.depth=3")
     fix = f"Give it more units or layers{flag}, and train again."
     return Finding("small_network", "The network is too small", evidence + own, 0.0, fix), yardstick

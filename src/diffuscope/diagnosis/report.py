@@ -1,4 +1,4 @@
-"""What came of a diagnosis: a budget and findings to read, plain data, a picture."""
+"""The results of a diagnosis: a budget and findings to read, plain data, a figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BAR = 24
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a diagnosis found.
+    """The results of a diagnosis.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class Diagnosis:
     errors : LevelErrors or None
         The network's error at each noise level, beside the irreducible one.
     bands : tuple of Band
-        What its errors do to the samples, band by band.
+        The effect of its errors on the samples, in bands of noise levels.
     perfect_loss : float or None
         The loss of a perfect denoiser under the training's own loss.
     certainty : str
-        What stood for the truth, and what that costs in certainty.
+        What replaced the true distribution, and how certain the results are.
     """
 
     budget: Budget
@@ -66,7 +66,7 @@ class Diagnosis:
         first = (
             self.findings[0].title
             if self.findings
-            else "No findings: nothing costs enough to be worth mending"
+            else "No findings: no part costs enough to be worth fixing"
         )
         return plot_diagnosis(
             self.budget.rows,
@@ -114,7 +114,7 @@ def _network(diagnosis: Diagnosis) -> list[str]:
         worst = max(diagnosis.bands, key=lambda band: band.share.ratio)
         share = worst.share
         lines += _wrapped(
-            f"Of the network's errors, those at {worst} do most to the samples: {share.ratio:.2f} × floor "
+            f"The network's errors at {worst} affect the samples most: {share.ratio:.2f} × floor "
             f"({share.low:.2f} to {share.high:.2f})."
         )
     if diagnosis.perfect_loss is not None:
@@ -124,13 +124,13 @@ def _network(diagnosis: Diagnosis) -> list[str]:
 
 def _findings(diagnosis: Diagnosis) -> list[str]:
     if not diagnosis.findings:
-        return ["No findings: nothing here costs enough to be worth mending."]
+        return ["No findings: no part costs enough to be worth fixing."]
     lines = ["Findings, worst first"]
     for number, finding in enumerate(diagnosis.findings, 1):
         gain = "" if finding.gain is None else f"  (gain: {finding.gain:.2f} × floor)"
         lines += ["", f"{number}. {finding.title}{gain}"]
         lines += _wrapped(finding.evidence, 3)
-        lines += _wrapped(f"To mend it: {finding.fix}", 3)
+        lines += _wrapped(f"Fix: {finding.fix}", 3)
     return lines
 
 

@@ -73,15 +73,15 @@ def _terminal_snr(subject: Subject, clouds: Clouds, budget: Budget) -> Finding:
         "Sampling does not start where training ended",
         evidence,
         share.ratio,
-        _mend_start(subject, clouds, share.ratio),
+        _fix_of_start(subject, clouds, share.ratio),
     )
 
 
-def _mend_start(subject: Subject, clouds: Clouds, cost: float) -> str:
-    """Say how the schedule can end in noise, and what a perfect denoiser then reaches."""
+def _fix_of_start(subject: Subject, clouds: Clouds, cost: float) -> str:
+    """Return how to make the schedule end in noise, and what a perfect denoiser then reaches."""
     schedule = subject.schedule
     if not isinstance(schedule, DiscreteSchedule):
-        return "Let the schedule go on to more noise (t_max, sigma_max), or start from noised data, q(x_T)."
+        return "Extend the schedule to more noise (t_max, sigma_max), or start from noised data, q(x_T)."
     first = schedule.beta[0].item()
     tried = []
     for left in _SIGNAL_LEFT:  # less signal at the end leaves less to the start, but makes every step longer
@@ -98,15 +98,15 @@ def _mend_start(subject: Subject, clouds: Clouds, cost: float) -> str:
     after, end = min(tried, default=(cost, 0.0))
     flag = subject.training.flag
     others = (
-        f"a cosine schedule{flag('--schedule cosine')}, or a last step without any signal, with the velocity "
-        f"as prediction{flag('--zero-terminal-snr --set denoiser.prediction=velocity')}."
+        f"a cosine schedule{flag('--schedule cosine')}, or zero terminal SNR with velocity "
+        f"prediction{flag('--zero-terminal-snr --set denoiser.prediction=velocity')}."
     )
     if after > cost / 2:
         return f"Train with {others}"
     return (
         f"Raise the last β to {end:g}{flag(f'--set schedule.end={end:g}')} and train again: a perfect "
         f"denoiser then loses {max(after, 0):.2f} × floor to start and steps together, but the network has "
-        f"more noise levels to learn: diagnose the new run as well. Or take {others}"
+        f"more noise levels to learn: diagnose the new run too. Or use {others}"
     )
 
 
@@ -132,7 +132,7 @@ def _broken_step(subject: Subject, clouds: Clouds, walks: Walks) -> Finding | No
     """Look at single steps, where a sound sampler on the same levels does better."""
     try:
         steps = probe_steps(subject.sampler, subject.grid, subject.spread)
-    except Exception:  # a sampler of the user's own that cannot be asked out of turn
+    except Exception:  # a user's own sampler that does not support single steps
         return None
     inner = [step for step in steps if not step.is_last]
     starved = [s for s in inner if s.noise < 0.5 * s.wanted_noise and s.wanted_noise > 0.01 * s.target.sigma]
@@ -165,7 +165,7 @@ def _fault_of(
         return (
             "clipping",
             "The sampler clips the data estimate inside the range of the data",
-            f"Answers stop growing at {bound:.3g}; the data has a deviation of {spread:.3g} around 0.",
+            f"Estimates do not exceed {bound:.3g}; the root mean square of the data is {spread:.3g}.",
             f"Do not clip, or scale the data into [-{bound:.2g}, {bound:.2g}] first.",
         )
     loud = [s for s in steps if s.is_last and s.noise > _VISIBLE * spread]
@@ -182,18 +182,18 @@ def _fault_of(
         s = wrong[len(wrong) // 2]
         return (
             "step_coefficients",
-            "Steps of the sampler do not fit the schedule that the model was trained under",
+            "Steps of the sampler do not match the schedule that the model was trained with",
             f"At σ/α = {s.now.ratio.item():.3g} a step keeps {s.signal:.3f} of the point and adds "
-            f"{s.data:.4f} of the data estimate; under the schedule it should add {s.wanted_data:.4f}.",
-            "Take α and σ of the sampling loop from the training schedule, for the same t.",
+            f"{s.data:.4f} of the data estimate; by the schedule it should add {s.wanted_data:.4f}.",
+            "Use α and σ of the training schedule at the same t in the sampling loop.",
         )
     if len(starved) >= max(1, len(inner) / 2):
         s = starved[len(starved) // 2]
         return (
             "noise_missing",
             "Steps of the sampler add too little noise",
-            f"{len(starved)} of {len(inner)} steps that were probed add noise of std {s.noise:.3g} where "
-            f"their mean asks for {s.wanted_noise:.3g}, so that points crowd together.",
+            f"{len(starved)} of {len(inner)} probed steps add noise of std {s.noise:.3g}, but their mean "
+            f"needs {s.wanted_noise:.3g}; samples lose variance.",
             "Add sqrt(posterior variance) · z in every step but the last, or use ddim, which needs none.",
         )
     flooded = [s for s in inner if s.noise > 1.2 * s.most_noise]
@@ -202,7 +202,7 @@ def _fault_of(
         return (
             "step_coefficients",
             "Steps of the sampler add too much noise",
-            f"A step adds noise of std {s.noise:.3g} where at most {s.most_noise:.3g} belongs.",
+            f"A step adds noise of std {s.noise:.3g}; the maximum is {s.most_noise:.3g}.",
             "Add sqrt(posterior variance) · z.",
         )
     return None
@@ -214,21 +214,21 @@ def _few_steps(subject: Subject, clouds: Clouds, cost: float) -> Finding:
     tried = []
     most = subject.schedule.T if isinstance(subject.schedule, DiscreteSchedule) else 1000
     solver, longer = DPMSolver(), min(max(40, 2 * n), most)
-    ways: list[tuple[Sampler, int]] = [(solver, n), (subject.sampler, min(4 * n, most)), (solver, longer)]
-    for sampler, steps in ways:
+    options: list[tuple[Sampler, int]] = [(solver, n), (subject.sampler, min(4 * n, most)), (solver, longer)]
+    for sampler, steps in options:
         after = _exact_cost(subject, clouds, subject.schedule, sampler, steps)
         if after is not None:
             flag = subject.training.flag(f"--sampler {sampler_name(sampler)} --steps {steps}")
             tried.append((after, f"{sampler_name(sampler)} in {steps} steps{flag}"))
             if after < WORTH:
                 break
-    after, way = min(tried, default=(cost, "more steps"))
-    fix = f"Sample with {way}: {max(after, 0):.2f} × floor is left of it. No new training is needed."
+    after, better = min(tried, default=(cost, "more steps"))
+    fix = f"Sample with {better}: {max(after, 0):.2f} × floor remains. No new training is needed."
     return Finding("few_steps", f"{n} steps are too few for this sampler", share, cost - max(after, 0), fix)
 
 
 def _data_scale(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) -> Finding | None:
-    """Ask whether the same walk would do for standardised data, where the data is far from that."""
+    """Check whether the same sampling would suffice for standardised data, where the data is not."""
     unit = _unit(subject)
     if unit / 3 < subject.spread < 3 * unit:
         return None
@@ -244,28 +244,26 @@ def _data_scale(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) 
     if counted < WORTH or not (gain.is_certain or counted > gain.ratio):
         return None
     evidence = (
-        f"The model sees data of root mean square {subject.spread:.3g}, where its schedule is made for "
-        f"about {unit:.3g}. A perfect denoiser of standardised data, walking the same levels, would be "
+        f"The model sees data of root mean square {subject.spread:.3g}, but its schedule is made for "
+        f"about {unit:.3g}. A perfect denoiser of standardised data, on the same noise levels, would be "
         f"{_interval(gain.ratio, gain.low, gain.high)} × floor nearer"
     )
     if counted > gain.ratio:
-        evidence += (
-            f", and of the network's own {counted - gain.ratio:.2f} × floor most can be expected to go too"
-        )
+        evidence += f", and most of the network's own {counted - gain.ratio:.2f} × floor should vanish too"
     fix = f"Standardise each column{subject.training.flag('--set data.scaling=standard')}, and train again."
     return Finding("data_scale", "The data is not scaled", evidence + ".", counted, fix)
 
 
 def _unit(subject: Subject) -> float:
-    """The deviation of the data that the walk is made for."""
+    """The standard deviation of the data that the schedule is made for."""
     return float(getattr(subject.denoiser, "sigma_data", 1.0))
 
 
 def own_code(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) -> Finding | None:
-    """Ask what the user's own sampling code does, where its samples are worse than ours of the same network.
+    """Find the fault of the user's sampling code, where its samples are worse than ours of the same network.
 
-    Well-known mistakes are made on purpose, with the same network; the one whose samples look most like the
-    user's is named.
+    Common mistakes are made on purpose with the same network; the one with samples nearest to the user's is
+    named.
     """
     if walks.given is None or subject.samples is None or "rest" not in budget:
         return None
@@ -289,25 +287,25 @@ def own_code(subject: Subject, clouds: Clouds, walks: Walks, budget: Budget) -> 
         ("clipping", "its data estimate is clipped to [−1, 1]", clamped, "Do not clip, or scale the data."),
         (
             "step_coefficients",
-            "it leaves out every other step",
+            "it skips every other step",
             narrow,
-            "Visit all times that α and σ are for.",
+            "Use all times of the schedule.",
         ),
     ]
     ours = sliced_wasserstein(given, clouds.generate(Configuration(denoiser), 1)[0])
-    distances = [sliced_wasserstein(given, clouds.generate(way, 1)[0]) for _, _, way, _ in suspects]
+    distances = [sliced_wasserstein(given, clouds.generate(one, 1)[0]) for _, _, one, _ in suspects]
     best = int(np.argmin(distances))
     evidence = (
-        f"Sampled here, the same network ends {_interval(share.ratio, share.low, share.high)} × floor "
-        "nearer to real data than the samples that were handed over."
+        "Samples of the same network with our sampler are "
+        f"{_interval(share.ratio, share.low, share.high)} × floor nearer to real data than the given samples."
     )
     if distances[best] < 0.5 * ours and distances[best] < 3 * clouds.floor:
         code, what, _, fix = suspects[best]
-        evidence += f" They look like ours when {what}: {distances[best] / clouds.floor:.1f} × floor apart."
+        evidence += f" They resemble ours if {what}: {distances[best] / clouds.floor:.1f} × floor apart."
         return Finding(code, f"In your sampling code {what}", evidence, share.ratio, fix)
     return Finding(
         "sampling_code",
-        "Your sampling code loses what the network has learned",
+        "Your sampling code makes worse samples than the network allows",
         evidence,
         share.ratio,
         "Compare its start, α, σ and noise with diffuscope.diffusion.samplers, or sample with those.",
@@ -331,7 +329,7 @@ def _half(grid: Grid) -> Grid:
 
 
 def clipped_answers(subject: Subject, clouds: Clouds, walks: Walks) -> Finding | None:
-    """Look for answers of the denoiser that sit at a bound in heaps, where data lies beyond it."""
+    """Find outputs of the denoiser that are clipped at a bound, where data lies beyond it."""
     grid = subject.grid
     level = grid.levels.at(grid.n_steps - 1 - grid.n_steps // 8)
     _, x_t = subject.noised(level, k=4000)
@@ -359,8 +357,8 @@ def clipped_answers(subject: Subject, clouds: Clouds, walks: Walks) -> Finding |
         return None
     return Finding(
         "clipping",
-        "The denoiser clips its answers inside the range of the data",
-        f"Answers pile up at {bottom:.3g} and {top:.3g}, and {share:.1%} of the data's numbers lie beyond. A "
+        "The denoiser clips its output inside the range of the data",
+        f"Outputs pile up at {bottom:.3g} and {top:.3g}, and {share:.1%} of the data's values lie beyond. A "
         f"perfect denoiser clipped there loses {_interval(gain.ratio, gain.low, gain.high)} × floor.",
         gain.ratio,
         "Do not clamp x_0, or scale the data into the bounds before training.",

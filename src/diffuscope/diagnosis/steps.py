@@ -93,9 +93,9 @@ def probe_step(sampler: Sampler, grid: Grid, step: int, spread: float) -> Step:
         def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:
             return torch.full_like(x_t, x_0)
 
-        way = SamplingContext(answer, grid, torch.Generator().manual_seed(0), step=step)
+        context = SamplingContext(answer, grid, torch.Generator().manual_seed(0), step=step)
         with torch.no_grad():
-            return sampler(way, zero + x).double()
+            return sampler(context, zero + x).double()
 
     still = respond(0.0, 0.0)
     sweep = [(respond(0.0, c * spread) - still).mean().item() / (c * spread) for c in _SWEEP]

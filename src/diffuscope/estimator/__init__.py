@@ -1,4 +1,4 @@
-"""What does a diffusion model look like to those who know scikit-learn?"""
+"""Diffusion models as scikit-learn estimators."""
 
 from diffuscope.estimator.imputer import DiffusionImputer
 from diffuscope.estimator.model import DiffusionModel

@@ -1,4 +1,4 @@
-"""How are holes filled in a pipeline? By draws from the law of what is missing, given the rest."""
+"""How are missing values imputed in a pipeline? By draws from their distribution given the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DiffusionImputer"]
 
 
 class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Fill missing values by a diffusion model of the table.
+    """Impute missing values with a diffusion model of the table.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the law of rows X (n, d), NaN where a value is missing; y is ignored."""
+        """Learn the distribution of rows X (n, d), NaN where a value is missing; y is ignored."""
         model = DiffusionModel() if self.model is None else clone(self.model)
         if self.random_state is not None:
             model.set_params(random_state=self.random_state)
@@ -65,7 +65,7 @@ class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self.model_.get_feature_names_out(input_features)
 
     def __sklearn_tags__(self) -> Any:
-        """Say what scikit-learn may expect: missing values, categories, text."""
+        """Return the tags of scikit-learn: missing values, categories and text are supported."""
         tags = super().__sklearn_tags__()
         own = DiffusionModel().__sklearn_tags__().input_tags
         tags.input_tags.allow_nan, tags.input_tags.categorical, tags.input_tags.string = (

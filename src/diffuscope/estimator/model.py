@@ -1,11 +1,11 @@
-r"""What is a diffusion model to those who know scikit-learn? ``fit``, ``sample``, ``score_samples``.
+r"""What is a diffusion model as a scikit-learn estimator? ``fit``, ``sample``, ``score_samples``.
 
 Rows of a table become coordinates (:mod:`diffuscope.data.tables`), among them those of ``y``. One network is
-trained on them that can be told which are known and which absent (:mod:`diffuscope.diffusion.masked`), and so
+trained on them, with masks of known and absent coordinates (:mod:`diffuscope.diffusion.masked`), and so
 
-* samples rows, rows of a class, or rows some of whose columns are given;
-* fills holes by draws from the law of what is missing, given the rest;
-* has a density, of whole rows and of rows with holes.
+* samples rows, rows of a class, or rows given some columns;
+* imputes missing values by draws from their distribution given the rest;
+* has a density, of complete rows and of rows with missing values.
 """
 
 from __future__ import annotations
@@ -49,43 +49,43 @@ Floats = NDArray[np.float64]
 class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """A diffusion model of the rows of a table.
 
-    Columns may be numbers, integers, truth values, categories, text and times, with holes. It is used as
-    :class:`sklearn.mixture.GaussianMixture` is, and can also be asked for rows of which something is known.
+    Columns may be numbers, integers, booleans, categories, text and times, with missing values. It is used
+    like :class:`sklearn.mixture.GaussianMixture`, and can also sample rows given some of their columns.
 
     Parameters
     ----------
     steps : int, optional
-        Steps of training at most. By the size of the table if left out, as are the next five.
+        Maximum number of training steps; by default, like the next five, chosen by the size of the table.
     width, depth : int, optional
-        Units of the network's hidden layers, and how many of these there are.
+        Units of each hidden layer of the network, and number of hidden layers.
     dropout : float, optional
-        Share of these units that are left out at random in training, against learning few rows by heart.
+        Dropout rate, against memorising small tables.
     batch_size : int, optional
     learning_rate : float, optional
     partial : float
-        Share of the rows in training of which some columns are known or absent: what ``impute``, ``given``,
-        ``y`` and rows with holes are learned from. 0 makes a network for whole rows only.
+        Share of the training rows with masked columns (known or absent), from which ``impute``, ``given``,
+        ``y`` and rows with missing values are learned. 0: complete rows only.
     categories : {"onehot", "bits"}
         How categories become coordinates; see :mod:`diffuscope.data.tables.columns.categories`. Only
         ``onehot`` has densities.
     early_stopping : bool
-        Whether held-out rows decide when training is enough and which weights are kept. Without, small
-        tables are learned by heart.
+        Whether held-out rows decide when training stops and which weights are kept. Without it, small
+        tables are memorised.
     validation_fraction : float
-        Share of the rows that are held out for that.
+        Share of the rows that are held out for early stopping.
     sampler : str
         A name from ``diffuscope list samplers``.
     sampling_steps : int
-        Steps of a walk from noise to rows.
+        Number of sampling steps.
     guidance : float
-        Scale of classifier-free guidance where rows are sampled for a ``y``. 1 is the law itself; more
-        makes rows more typical of their ``y``, at the price of variety.
+        Scale of classifier-free guidance for rows sampled given ``y``. 1 is the distribution itself; more
+        makes rows more typical of their ``y``, and less diverse.
     max_seconds : float, optional
-        Shorten the training so that it takes about as long at most.
+        Approximate limit of the training time.
     warm_start : bool
-        Whether ``fit`` goes on with the weights of the last one, and with what columns meant there.
+        Whether ``fit`` continues from the weights and the column encodings of the last ``fit``.
     random_state : int, RandomState or None
-        Of training, and of draws for which no other is given.
+        Of training, and of draws without their own.
     verbose : int
         1 shows progress.
     device : str
@@ -94,11 +94,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     model_ : Model
-        Denoiser, recipe, and what columns mean.
+        Denoiser, recipe and column encodings.
     n_iter_, best_iter_ : int
-        Steps of training that were taken, and the one whose weights were kept.
+        Number of training steps, and the step whose weights were kept.
     validation_loss_ : float or None
-        Of those weights, on the held-out rows.
+        Loss of those weights on the held-out rows.
     loss_curve_ : list of (int, float)
         Steps and training loss.
     n_features_in_ : int
@@ -159,9 +159,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     # --- fitting -------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the law of rows, and of ``y`` with them.
+        """Learn the distribution of rows, and of ``y`` with them.
 
-        Of a table with more rows than training can look at, a random part is taken.
+        A table with more rows than training can use is subsampled at random.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         n, seed = read_frame(X).n, _draw_seed(self.random_state)
         if n < 2:
-            raise InputError(f"The table has one sample only (n_samples = {n}).", "Give at least two rows.")
+            raise InputError(f"The table has only one sample (n_samples = {n}).", "Give at least two rows.")
         start = self.model_ if self.warm_start and hasattr(self, "model_") else None
         rows = RowCodec.fit(X, y, categories=self.categories, seed=seed) if start is None else start.codec
         assert isinstance(rows, RowCodec)
@@ -205,9 +205,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _recipe(self, n: int, rows: RowCodec, seed: int) -> Recipe:
-        """Return the recipe: what suits the table, and on top what was asked for."""
+        """Return the recipe: sizes for the table, then the parameters that were set."""
         if self.max_seconds is not None and not self.max_seconds > 0:
-            raise InputError(f"max_seconds = {self.max_seconds!r} is not above 0.", "Give a time in seconds.")
+            raise InputError(
+                f"max_seconds must be above 0, not {self.max_seconds!r}.", "Give a time in seconds."
+            )
         chosen = {
             "network.width": self.width,
             "network.depth": self.depth,
@@ -260,7 +262,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             if names.has_names and all(isinstance(name, str) for name in names.names):
                 self.feature_names_in_ = np.asarray(names.names, dtype=object)
 
-    # --- asking --------------------------------------------------------------------------------------------
+    # --- sampling ------------------------------------------------------------------------------------------
 
     def sample(
         self,
@@ -278,16 +280,16 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         n_samples : int
         y : scalar or array_like of shape (n_samples,), optional
-            Draw rows of this class, or for this number; for none in particular if left out.
+            Class or number to condition on; unconditional by default.
         given : mapping, optional
-            Names of columns (positions where X had no names) to what is known of them: a value for all
-            rows, or one for each. The rest is drawn from its law given these.
+            Names of columns (positions where X had no names) to their known values: one for all rows, or
+            one for each. The other columns are drawn from their distribution given these.
         guidance : float, optional
             In place of the model's, see :class:`DiffusionModel`.
         return_y : bool
-            Whether to return the y of each row as well; where none is given it is drawn with them.
+            Whether to return the y of each row too; without a given y it is sampled with the rows.
         random_state : int, RandomState or None
-            The model's own if left out.
+            The model's own by default.
 
         Returns
         -------
@@ -304,7 +306,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         generator = self._fitted()
         if not isinstance(n_samples, int | np.integer) or isinstance(n_samples, bool) or n_samples < 1:
             raise InputError(
-                f"Invalid value for 'n_samples': {n_samples!r} rows cannot be drawn.", "Give at least 1."
+                f"Invalid value for 'n_samples': it must be at least 1, not {n_samples!r}.",
+                "Give at least 1.",
             )
         if guidance is None and y is not None:
             guidance = self.guidance
@@ -318,7 +321,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if not return_y:
             return X
         if generator.rows.target is None:
-            raise InputError("This model was fitted without y.", "Fit it with y, or leave return_y out.")
+            raise InputError("This model was fitted without y.", "Fit with y, or omit return_y.")
         return X, generator.rows.decode_target(points)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
@@ -327,7 +330,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : table of shape (n, d)
-            What is missing is left out of the density, which is that of the other columns.
+            Missing values are marginalised out: the density is that of the other columns.
         y : array_like of shape (n,), optional
 
         Returns
@@ -338,7 +341,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            When X does not fit, a category was not seen in ``fit``, or categories are coded as bits.
+            When X has other columns, a category is unknown, or categories are encoded as bits.
         """
         generator = self._fitted()
         self._check_features(X, generator.rows, reset=False)
@@ -347,7 +350,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density of rows, given their y if there is one; see :meth:`score_samples`."""
         if self._fitted().rows.target is None:
-            y = None  # of a y that was not fitted nothing is known
+            y = None  # a y that was not fitted is ignored
         return float(self.score_samples(X, y).mean())
 
     def impute(
@@ -359,25 +362,25 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         average: bool = False,
         random_state: Any = None,
     ) -> Any:
-        """Fill missing values by draws from their law given the rest of the row.
+        """Impute missing values by draws from their distribution given the rest of the row.
 
         Parameters
         ----------
         X : table of shape (n, d)
         y : array_like of shape (n,), optional
-            Known besides.
+            The target, if known.
         n_draws : int
-            Filled tables to make: with more than one, their spread shows how sure each value is.
+            Number of imputed tables; their variation shows the uncertainty.
         average : bool
-            Return one table, filled by the average of the draws: means of numbers, the most frequent of
-            categories. It is nearer to what is missing than a draw, and less varied than the data.
+            Return one table, filled with the mean of the draws (categories: the most frequent). It is nearer
+            to the missing values than a draw, and less diverse than the data.
         random_state : int, RandomState or None
-            The model's own if left out.
+            The model's own by default.
 
         Returns
         -------
         table of shape (n, d), or list of ``n_draws`` of them
-            Of the kind of X, with its index; values that are not missing are handed back unchanged. A list
+            Of the kind of X, with its index; values that are not missing are unchanged. A list
             where ``n_draws`` is above 1 and they are not averaged.
         """
         generator = self._fitted()
@@ -389,16 +392,16 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return [generator.rows.fill(X, [draw]) for draw in draws]
 
     def denoise(self, X: Any, noise_std: ArrayLike, *, random_state: Any = None) -> Any:
-        """Return what rows are most likely to have been before Gaussian noise was added to their numbers.
+        """Return the means of rows before Gaussian noise was added to their numbers.
 
         Parameters
         ----------
         X : table of shape (n, d)
-            With noise. Columns that are no floats are taken as exact; missing values stay missing.
+            With noise. Columns other than floats are taken as exact; missing values stay missing.
         noise_std : float or array_like of shape (d,)
             Standard deviation of the noise, in the units of each column.
         random_state : int, RandomState or None
-            Where columns are noisy to unlike degrees, noise is added on the way; the model's own if left out.
+            Used where the noise of columns differs, as noise is added then; the model's own by default.
 
         Returns
         -------
@@ -419,7 +422,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             if names.shape != (self.n_features_in_,) or (own is not None and not np.array_equal(names, own)):
                 raise InputError(
                     "input_features is not equal to feature_names_in_, or has another number of features.",
-                    "Leave it out.",
+                    "Omit it.",
                 )
             return names
         if hasattr(self, "feature_names_in_"):
@@ -432,10 +435,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : table of shape (n, d), optional
-            Real rows; by default up to 2,000 of those that were fitted, which a model that was loaded from a
-            file no longer has.
+            Real rows; by default up to 2,000 of the training rows, which a loaded model does not have.
         columns : list, optional
-            The columns to show; the most telling ones by default.
+            The columns to show; the most informative ones by default.
         random_state : int, RandomState or None
         """
         from diffuscope.plots import plot_pairs
@@ -443,13 +445,15 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         rows = self._fitted().rows
         X = getattr(self, "_shown", None) if X is None else X
         if X is None:
-            raise InputError("This model no longer has rows it was fitted to.", "Hand some over: plot(X).")
+            raise InputError(
+                "The training rows are not stored with a loaded model.", "Pass real rows: plot(X)."
+            )
         frame = rows.features.aligned(X).data
         synthetic = read_frame(self.sample(len(frame), random_state=random_state)).data
         figure: Figure = plot_pairs(frame, synthetic, columns)
         return figure
 
-    # --- keeping -------------------------------------------------------------------------------------------
+    # --- saving --------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
         """Write the model to a .safetensors file: numbers and text, no code, none of the rows.
@@ -474,7 +478,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InputError
-            When there is no such file, or it is no model of a table.
+            When there is no such file, or it is not a model of a table.
         FormatError
             When the file is damaged.
         """
@@ -489,10 +493,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         try:
             settings = json.loads(model.notes.get(_NOTE, "{}"))
             own.set_params(**{**settings, "device": device})
-            own._recipe(2, model.codec, 0)  # settings that cannot be are refused here
+            own._recipe(2, model.codec, 0)  # raises where settings are not valid
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise FormatError(
-                f"{path} does not hold the settings of a model: {error}.", "Take another copy of it."
+                f"{path} is not a valid model file: {error}.",
+                "Restore a copy, or fit and save the model again.",
             ) from error
         own.model_ = model
         own._generator = TableGenerator(model)
@@ -500,7 +505,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return own
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the rows out that are only there to be shown."""
+        """Leave out the rows that only plots use."""
         state = dict(super().__getstate__())
         state.pop("_shown", None)
         return state
@@ -510,12 +515,12 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self._generator
 
     def _request(self, random_state: Any) -> Request:
-        """Return how rows are drawn."""
+        """Return the request for sampling rows."""
         state = self.random_state if random_state is None else random_state
         return Request(sampler=self.sampler, steps=self.sampling_steps, seed=_draw_seed(state))
 
     def __sklearn_tags__(self) -> Any:
-        """Say what scikit-learn may expect: missing values, categories, text."""
+        """Return the tags of scikit-learn: missing values, categories and text are supported."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
@@ -528,7 +533,7 @@ def _draw_seed(random_state: Any) -> int:
 
 
 def _at_most(count: int, X: Any, y: Any, n: int, seed: int) -> tuple[Any, Any]:
-    """Return a random part of so many rows, in their order, where there are more."""
+    """Return a random subset of at most ``count`` rows, in their order."""
     if n <= count:
         return X, y
     chosen = np.sort(np.random.default_rng(seed).choice(n, count, replace=False))

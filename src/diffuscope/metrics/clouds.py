@@ -75,8 +75,8 @@ def orthogonal_directions(d: int, n: int, seed: int) -> NDArray[np.float64]:
 def projected(x: Points, across: Points) -> Points:
     """Return the coordinates of points x (n, d) along directions (k, d), shape (k, n).
 
-    By torch, which keeps to the threads that it is given: NumPy's library of products takes all cores for each
-    of many small ones, and threads beside each other then wait.
+    The product is torch's, which keeps to the threads of its caller. NumPy's takes all cores for each of many
+    small products.
     """
     product = torch.from_numpy(np.ascontiguousarray(across)) @ torch.from_numpy(np.ascontiguousarray(x)).T
     return np.asarray(product.numpy())

@@ -1,7 +1,7 @@
-"""What is a kind of data to the rest of the package? One object that answers all that depends on it.
+"""What is a kind of data to the rest of the package? One object with everything that depends on it.
 
 :class:`Modality` knows how data of its kind is loaded, trained on, measured and drawn; :class:`Generator`
-what a trained model of it can be asked for. No other module knows which kinds there are
+samples, trajectories and densities of a trained model. No other module knows which kinds there are
 (:mod:`diffuscope.modalities.registry`).
 """
 
@@ -38,14 +38,14 @@ __all__ = ["Evaluation", "Modality", "numbered"]
 
 
 class Evaluation(Protocol):
-    """What came of an evaluation; it prints as a table."""
+    """The results of an evaluation; it prints as a table."""
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, ...}`` as plain data."""
         ...
 
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
-        """Write ``evaluation.json`` and pictures into a folder; return what a person may want to look at."""
+        """Write ``evaluation.json`` and pictures into a folder; return the paths of figures and reports."""
         ...
 
 
@@ -57,13 +57,13 @@ class Modality(ABC):
     name : str
         A key of :data:`diffuscope.data.registry.KINDS`, the ``kind`` of recipes, codecs and data sets.
     unit : str
-        What one calls its samples: points, rows, images.
+        What its samples are called: points, rows or images.
     recipe_hint : str
-        What recipe to take for data of this kind.
+        A recipe for data of this kind.
     measured_in : str
-        What the distance of samples from data is taken of, for people; "" for the data itself.
+        The space in which the distance of samples from data is measured, as text; "" for the data itself.
     evaluation_options : tuple of str
-        Options of :func:`diffuscope.evaluate` that have a meaning here.
+        Options of :func:`diffuscope.evaluate` that apply to this kind.
     """
 
     name: ClassVar[str]
@@ -84,7 +84,7 @@ class Modality(ABC):
 
     @abstractmethod
     def default_recipe(self, source: Any) -> str:
-        """Return the name of the recipe that a source is trained by."""
+        """Return the name of the default recipe for a source."""
 
     @abstractmethod
     def load(self, source: Any, section: DataSection, seed: int) -> Dataset:
@@ -93,7 +93,7 @@ class Modality(ABC):
         Raises
         ------
         InputError, FormatError
-            When it cannot be read, or cannot be learned from.
+            When it cannot be read, or cannot be used for training.
         """
 
     def adopt(self, data: Dataset, section: DataSection, seed: int) -> Dataset:
@@ -105,8 +105,8 @@ class Modality(ABC):
             When that is not possible.
         """
         raise InputError(
-            f"This recipe is for data of the kind {self.name!r}, and the data is of the kind {data.kind!r}.",
-            f"Leave the recipe out, or give {self.unit}.",
+            f"The recipe is for {self.name} data, and the data is {data.kind}.",
+            f"Omit the recipe, or give {self.unit}.",
         )
 
     @abstractmethod
@@ -129,12 +129,12 @@ class Modality(ABC):
         for key, kinds in (("data.size", ("builtin", "callable")), ("data.noise", ("builtin",))):
             if changes.get(key) is not None and kind not in kinds:
                 raise InputError(
-                    f"{key} = {changes[key]} applies to built-in sets, not to data of your own.",
-                    "Leave it out.",
+                    f"{key} = {changes[key]} applies to built-in sets only, not to your own data.",
+                    f"Omit {key}.",
                 )
 
     def describe(self, data: Dataset, section: DataSection) -> dict[str, Any]:
-        """Return what the recipe says of the data once it is read, as changes to the recipe."""
+        """Return the recipe's settings of the data that was read, as changes to the recipe."""
         source, kind = data.source, data.source["kind"]
         if kind == "builtin":
             said = {to: source[key] for to, key in _BUILTIN}
@@ -149,7 +149,7 @@ class Modality(ABC):
         return {}
 
     def keep(self, data: Dataset, folder: Path) -> Path:
-        """Write data that was handed over from Python into a folder; return the file."""
+        """Write data that was passed as an array into a folder; return the file."""
         return numbered(folder, data)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
@@ -169,20 +169,20 @@ class Modality(ABC):
         return Resident(codec.encode(data.x).to(device))
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
-        """Set what of a denoiser is not learned step by step, from the data of training."""
+        """Set the parameters that are fitted directly from the training data, not by gradient descent."""
         if isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:
             assert isinstance(source, Resident)
             denoiser.factors.fit(source.x)
 
     def loss(self, loss: LossLike, denoiser: Denoiser, codec: Codec) -> LossLike:
-        """Return the loss as it suits the coordinates."""
+        """Return the loss, adapted to the coordinates."""
         return loss
 
     # --- a trained model -----------------------------------------------------------------------------------
 
     @abstractmethod
     def generator(self, model: Model) -> Generator:
-        """Return what the model can be asked for."""
+        """Return the generator of the model's samples."""
 
     @abstractmethod
     def measurable(self, data: Dataset, codec: Codec, reporter: Reporter | None = None) -> Measurable:
@@ -195,7 +195,7 @@ class Modality(ABC):
         """Return real points that samples are compared with, in clouds of n, or of as many as there are."""
 
     def measured_request(self, model: Model, reference: Reference, request: Request) -> Request:
-        """Return the request for samples that meet a reference: with its seed, and its classes."""
+        """Return the request for samples to compare with a reference: with its seed and classes."""
         return dataclasses.replace(request, seed=reference.sampling_seed)
 
     def clouds(
@@ -216,7 +216,7 @@ class Modality(ABC):
         request: Request | None = None,
         reporter: Reporter | None = None,
     ) -> Tensor:
-        """Sample the points of the clouds that meet a reference, in the units of the model.
+        """Sample the points to compare with a reference, in the units of the model.
 
         Raises
         ------
@@ -229,8 +229,8 @@ class Modality(ABC):
             for x in self.generator(model).coordinates(reference.samples, request):
                 if not x.isfinite().all():
                     raise RunError(
-                        "The trained model's samples are not all finite, so nothing can be measured; the "
-                        "model is kept.",
+                        "Some samples are not finite, so their quality was not measured; the model was "
+                        "saved.",
                         "Try another sampler (diffuscope sample RUN --sampler NAME), or train longer.",
                     )
                 pieces.append(x)
@@ -259,7 +259,7 @@ class Modality(ABC):
         Parameters
         ----------
         reference, clouds
-            Real points, and the model's samples that meet them: what training has printed.
+            Real points and the model's samples that are compared with them, as in training.
         held_out : object
             As :meth:`held_out` returns it.
         **options
@@ -271,11 +271,11 @@ class Modality(ABC):
         """Return model and data as points (n, d), for a diagnosis."""
 
     def training_notes(self, data: Dataset) -> tuple[str, ...]:
-        """Return what a person should know of how the data was read."""
+        """Return messages about how the data was read."""
         return ()
 
     def next_command(self, path: Path, model: Model) -> str:
-        """Return what to type after a training."""
+        """Return the command to suggest after a training."""
         return f"sample {path} -n 1000 -o samples.csv"
 
 

@@ -1,4 +1,4 @@
-"""Which figures does a run make? The data, its way into noise and back, the samples, the loss, and GIFs.
+"""Which figures does a run make? Data, forward process, sampling, samples, loss, and animations.
 
 :mod:`diffuscope.plots` draws; this module says what. A kind of data says how its points are shown.
 """
@@ -91,13 +91,13 @@ class Figures(ABC):
 
     @abstractmethod
     def draw_forward(self, states: Sequence[State]) -> Figure:
-        """Draw ten moments on the way into noise."""
+        """Draw ten moments of the forward process."""
 
     @abstractmethod
     def draw_samples(
         self, samples: Any, caption: str | None = None, request: Request | None = None
     ) -> Figure:
-        """Draw samples, beside the data where it is at hand."""
+        """Draw samples, beside the data where it is available."""
 
     # --- trajectories ---------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Figures(ABC):
             self._animate(forward + reverse, folder / "diffusion.gif", back, NOISE)
 
     def animate(self, path: Path, forward: bool, reverse: bool, seed: int) -> None:
-        """Write the way into noise, the way back, or one after the other as a moving picture."""
+        """Write an animation of the forward process, of sampling, or of one after the other."""
         pictures = self.model.recipe.pictures
         states = self.forward(pictures.forward_frames, seed) if forward else []
         if reverse:

@@ -1,4 +1,4 @@
-"""What can a trained model be asked for, whatever its kind of data? Samples, trajectories, densities."""
+"""What can a trained model of any kind of data do? Give samples, trajectories and densities."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Writer(Protocol):
 
 
 class Generator:
-    """What a trained model of one kind can be asked for; this one draws, unconditionally.
+    """Samples, trajectories and densities of a trained model; subclasses add conditions.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Generator:
     Attributes
     ----------
     conditions : tuple of str
-        The words of a condition, such as ``y``.
+        Names of the arguments of a condition, such as ``y``.
     unit : str
-        What one calls its samples.
+        What its samples are called: points, rows or images.
     drawn_suffixes : tuple of str
-        Files that samples are drawn into as a figure, in place of being written.
+        Suffixes of files to which samples are plotted, instead of written.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ("y",)
@@ -65,7 +65,7 @@ class Generator:
         self.model = model
 
     def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return options whose condition was typed as text, with values in the types of the data."""
+        """Return options of the command line, with the text of a condition in the types of the data."""
         return options
 
     def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
@@ -83,9 +83,8 @@ class Generator:
         """Return the request with its condition, in this kind's own type."""
         for word in condition:
             raise InputError(
-                f"This model is unconditional: it was trained without classes or a target, so {word}= has no "
-                "meaning.",
-                f"Leave {word} out, or train on data with classes or a target.",
+                f"This model was trained without classes or a target, so {word} cannot be set.",
+                f"Omit {word}, or train on data with classes or a target.",
             )
         refuse_guidance(request)
         return request
@@ -131,8 +130,8 @@ class Generator:
         """
         if not x.isfinite().all():
             raise RunError(
-                f"The model's {self.unit} are not all finite.",
-                "Try another sampler or more steps, or train it longer.",
+                f"Some {self.unit} of the model are not finite.",
+                "Try another sampler or more steps, or train longer.",
             )
         return x
 
@@ -175,7 +174,7 @@ def refuse_guidance(request: Request) -> None:
     """Refuse guidance where there is no condition."""
     if request.guidance not in (None, 1):
         raise InputError(
-            "Guidance amplifies a condition, and there is none.", "Give y as well, or leave guidance at 1."
+            "Guidance needs a condition, and none was given.", "Give y too, or set guidance to 1."
         )
     if request.interval is not None:
-        raise InputError("An interval is where guidance acts, and there is none.", "Give guidance as well.")
+        raise InputError("A guidance interval needs guidance.", "Give guidance too.")

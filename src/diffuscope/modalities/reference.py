@@ -62,7 +62,7 @@ class RealPoints:
     seed: int
 
     def real(self, k: int) -> Points:
-        """Return the k-th cloud, which samples meet."""
+        """Return the k-th cloud, with which samples are compared."""
         if self.draw is not None:
             return self.draw(self.n, quality_seed(self.seed, "real", k))
         return self.pool[self._order(k)[: self.n]]
@@ -268,8 +268,8 @@ def draw_reference(
     pool = x if held_out is None else np.asarray(held_out, dtype=np.float64)
     if pool.ndim != 2 or pool.shape[1] != x.shape[1] or len(pool) < 2:
         raise InputError(
-            f"Held-out data of shape {pool.shape} does not go with data of {x.shape[1]} columns.",
-            "Give at least 2 rows with the columns of the training data.",
+            f"Held-out data has shape {pool.shape}; expected at least 2 rows of {x.shape[1]} columns.",
+            "Give rows with the columns of the training data.",
         )
     fresh = draw if held_out is None else None
     size = DRAWN_POINTS if fresh is not None else min(len(pool) // 2, most or MOST_HALVED)

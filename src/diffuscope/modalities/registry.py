@@ -49,7 +49,7 @@ def load_data(source: Any, recipe: Recipe) -> Dataset:
     own, section, seed = modality(recipe.data.kind), recipe.data, recipe.seed
     source = section.source if source is None else source
     if source is None:
-        raise InputError("No data was named to train on.", "Name a data set or a file, or give an array.")
+        raise InputError("No training data was given.", "Give the name of a data set, a file or an array.")
     if not isinstance(source, Dataset) and not own.reads(source):
         other = modality_for(source)
         if other is not own:

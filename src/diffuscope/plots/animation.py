@@ -1,6 +1,6 @@
 """How does a cloud move from data to noise, or from noise to data?
 
-:func:`save_animation` writes the states of a walk as a GIF, an MP4 or a self-contained HTML page with
+:func:`save_animation` writes the states of a trajectory as a GIF, an MP4 or a self-contained HTML page with
 controls. Axes are fixed over all frames: whatever moves in the picture moves in the data.
 """
 
@@ -46,7 +46,7 @@ def save_animation(
     loop: int = 0,
     reference: ArrayLike | None = None,
 ) -> None:
-    """Write the states of a walk as a moving picture, in the format that the suffix names.
+    """Write the states of a trajectory as an animation, in the format of the suffix.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def save_animation(
         Ends in .gif, .mp4 or .html; the file appears whole or not at all.
     frame_ms : float, default 200
         Milliseconds for which a frame is shown. A GIF counts in steps of 10 ms; what rounding takes
-        from one frame it gives to the next, so that the whole lasts as long as asked.
+        from one frame it gives to the next, so that the total duration is right.
     color : str, default NOISE
         The hue of the points; where they crowd they get darker.
     title : str, optional
@@ -82,9 +82,9 @@ def save_animation(
     """
     suffix = check_animation(path)
     if len(states) == 0:
-        raise InputError("There is nothing to animate: no states were given.", "Give at least one state.")
+        raise InputError("Nothing to animate: no states were given.", "Give at least one state.")
     if not 0 < frame_ms < float("inf") or not 0 <= hold_ms < float("inf"):
-        raise InputError(f"A frame cannot last {frame_ms} ms, or the last one {hold_ms} ms.")
+        raise InputError(f"frame_ms = {frame_ms} and hold_ms = {hold_ms} are not valid.")
     if suffix == ".gif" and frame_ms < _SHORTEST_GIF_FRAME:
         raise InputError(
             f"A frame of a GIF cannot last {frame_ms} ms: viewers slow down whatever is shorter than "
@@ -92,9 +92,9 @@ def save_animation(
             "Give frame_ms=20 or more, or write an .mp4 or .html.",
         )
     if not 160 <= size_px <= 4096:
-        raise InputError(f"A frame cannot be {size_px} pixels wide.", "Give size_px between 160 and 4096.")
+        raise InputError(f"size_px = {size_px} is out of range.", "Give size_px between 160 and 4096.")
     if loop < 0:
-        raise InputError(f"An animation cannot play {loop} times.", "Give loop=0 to play it for ever.")
+        raise InputError(f"loop = {loop} is not valid.", "Use loop=0 for an endless loop.")
     ffmpeg = find_ffmpeg() if suffix == ".mp4" else ""  # say what is missing before the work
     stage: Stage | SheetStage
     if states[0].x.ndim == 4:
@@ -210,10 +210,10 @@ def _write_mp4(
             process.wait()
         if process.returncode != 0:
             complaints.seek(0)
-            said = complaints.read().decode("utf-8", "replace").strip().splitlines()
+            lines = complaints.read().decode("utf-8", "replace").strip().splitlines()
             raise RunError(
-                f"ffmpeg could not write the MP4: {said[-1] if said else f'exit {process.returncode}'}.",
-                f"It was {ffmpeg}; write a .gif or .html instead, or install an ffmpeg with libx264.",
+                f"ffmpeg could not write the MP4: {lines[-1] if lines else f'exit {process.returncode}'}.",
+                f"It ran {ffmpeg}; write a .gif or .html instead, or install an ffmpeg with libx264.",
             )
 
 

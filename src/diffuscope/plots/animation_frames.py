@@ -1,4 +1,4 @@
-"""What does one moment of a walk look like, in indices of one small palette?
+"""What does one moment of a trajectory look like, in indices of one small palette?
 
 The background (frame, ticks, title) is drawn once. A frame then costs the ink of its points, one line of
 text and a progress bar, all written into the same array of indices. The palette is known beforehand,

@@ -1,4 +1,4 @@
-r"""How do the data, the walk and the samples look?
+r"""How do data, trajectories and samples look?
 
 Pictures that one would put in a talk, from plain arrays of points (n, d), for any d:
 
@@ -94,7 +94,7 @@ def plot_forward_grid(
     color: str = NOISE,
     reference: ArrayLike | None = None,
 ) -> Figure:
-    """Show the first steps of the noising, five to a row, all on the same axes.
+    """Show the first steps of the forward process, five to a row, all on the same axes.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def plot_walk_rows(
     color: str = GENERATED,
     reference: ArrayLike | None = None,
 ) -> Figure:
-    """Show one reverse walk a row, for example after 1000, 2000, ... epochs.
+    """Show one sampling trajectory a row, for example after 1000, 2000, ... epochs.
 
     The axes are fixed along a row. With a ``reference``, every row has the same ones.
 
@@ -134,7 +134,7 @@ def plot_walk_rows(
         The data, which then set the axes for all rows.
     """
     if not rows:
-        raise InputError("There is nothing to draw: no rows were given.", "Give at least one row of states.")
+        raise InputError("Nothing to plot: no rows were given.", "Give at least one row of states.")
     shared = None
     if reference is not None:
         shared = view_of([state for _, states in rows for state in states], reference)

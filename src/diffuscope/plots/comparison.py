@@ -1,6 +1,6 @@
-"""What does quality cost? Distance over its floor against evaluations of the network, a line for each way.
+"""What does quality cost? Distance over its floor against evaluations of the network, a line for each pair.
 
-A colour is a training, a marker and a dash a way of sampling; where only one of the two varies, it has
+A colour is a training, a marker and a dash a sampling configuration; where only one of the two varies, it has
 the colours. Both axes are logarithmic: a line that falls straight buys quality at a fixed rate, and where
 it levels off more steps buy none. The floor, at 1, is as far as data is from data.
 """
@@ -43,7 +43,7 @@ _LADDERS: tuple[Sequence[float], ...] = (
 
 
 class Line(NamedTuple):
-    """One training with one way of sampling, in walks of several lengths.
+    """One training with one sampling configuration, for several numbers of steps.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ def plot_comparison(lines: Sequence[Line], title: str | None = None) -> Figure:
         When there is no line.
     """
     if not lines:
-        raise InputError("There is nothing to draw: no line.", "Give at least one.")
+        raise InputError("Nothing to plot: no lines were given.", "Give at least one.")
     figure, ax = chart(7.6, 4.4)
     ax.set(xscale="log", yscale="log")
     _frame(ax, lines)  # first: a single point leaves matplotlib no limits to choose
@@ -127,7 +127,7 @@ def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
 
 
 def _colors(n: int) -> list[str]:
-    """Colours that can be told apart; of more than there are names for, a row from dark to light."""
+    """Distinct colours; for more than there are names for, a range from dark to light."""
     if n <= len(_COLORS):
         return list(_COLORS[:n])
     return [to_hex(color) for color in colormaps["viridis"](np.linspace(0, 0.92, n))]
@@ -176,7 +176,7 @@ def _ticks(least: float, most: float) -> list[float]:
 
 
 def _legend(ax: Any, lines: Sequence[Line], looks: Sequence[tuple[str, str, Any]]) -> None:
-    """Name colours and dashes at the right, each once: trainings over ways of sampling."""
+    """Name colours and dashes at the right, each once: trainings above sampling configurations."""
     trainings, samplings = _names(lines)
     handles = []
     if len(trainings) > 1 and len(samplings) > 1:

@@ -36,7 +36,7 @@ def plot_loss(
     keep = np.isfinite(at) & np.isfinite(loss)
     at, loss = at[keep], loss[keep]
     if not len(at):
-        raise InputError("There is nothing to draw: no loss is finite.", "Look for the step that diverged.")
+        raise InputError("Nothing to plot: no loss is finite.", "Find the step at which the loss diverged.")
     figure, ax = chart(6.4, 3.6)
     smooth = _running_mean(loss, max(1, len(loss) // 50))
     thin = max(1, len(loss) // 5_000)  # more than a few points a pixel only cost time

@@ -80,7 +80,9 @@ def plot_diagnosis(
         When there are no rows.
     """
     if not rows:
-        raise InputError("There is nothing to draw: nothing was measured.", "Mend the first finding first.")
+        raise InputError(
+            "Nothing to plot: no measurement was possible.", "Fix the first finding, and diagnose again."
+        )
     figure, axes = chart(9.6 if levels is not None else 6.0, 4.0, panels=1 if levels is None else 2)
     left = axes if levels is None else axes[0]
     _waterfall(left, rows)

@@ -181,11 +181,11 @@ def facets_of(
         When one of the tables has no such column, or the column's values are of another kind there.
     """
     tables = [_some_rows(table, seed) for table in (real, synthetic)]
-    for table, said in zip(tables, ("real", "synthetic"), strict=True):
+    for table, kind in zip(tables, ("real", "synthetic"), strict=True):
         lost = [name for name in names if name not in table.columns]
         if lost:
             raise InputError(
-                f"The {said} rows have no column named {lost[0]!r}.",
+                f"The {kind} rows have no column named {lost[0]!r}.",
                 f"Their columns: {', '.join(map(repr, table.columns[:20]))}.",
             )
     return [
@@ -208,7 +208,7 @@ def _facet(name: str | int, parts: tuple[pd.Series[Any], pd.Series[Any]], seed: 
     if kind in ("boolean", "category", "empty"):
         return _named(name, kind, parts)
     if "empty" not in kinds and ("datetime" in kinds) != (kinds == ["datetime", "datetime"]):
-        raise InputError(f"{label(name)} holds times in one table only.", "Give both the same types.")
+        raise InputError(f"{label(name)} has times in only one table.", "Give both tables the same types.")
     if kind == "datetime":
         values = tuple(_days(part, name) for part in parts)
     else:
@@ -308,8 +308,8 @@ def telling_columns(real: Any, synthetic: Any, most: int, seed: int = 0) -> list
         return names
     facets = facets_of(tables[0], tables[1], names, seed)
     own = [np.stack([_bins(facet, which) for facet in facets]) for which in (0, 1)]
-    told = [_informations(bins) for bins in own]
-    score = (np.maximum(*told) + np.abs(told[0] - told[1])).sum(axis=1)
+    shared = [_informations(bins) for bins in own]
+    score = (np.maximum(*shared) + np.abs(shared[0] - shared[1])).sum(axis=1)
     best = np.argsort(-score, kind="stable")[:most]
     return [names[k] for k in sorted(best)]
 

@@ -39,8 +39,8 @@ def _glyphs() -> frozenset[int]:
 
 def plain(text: object, most: int = 18) -> str:
     """Return a text as it can be drawn, in one line, cut to ``most`` characters in its middle."""
-    said = " ".join(str(text).split())
-    if len(said) > most:
-        said = said[: most - most // 3 - 1] + "…" + said[-(most // 3) :]
-    said = "".join(c if ord(c) in _glyphs() else _BOX for c in said)
-    return said.replace("$", r"\$")
+    line = " ".join(str(text).split())
+    if len(line) > most:
+        line = line[: most - most // 3 - 1] + "…" + line[-(most // 3) :]
+    line = "".join(c if ord(c) in _glyphs() else _BOX for c in line)
+    return line.replace("$", r"\$")

@@ -67,7 +67,7 @@ def plot_pairs(
     """
     chosen = telling_columns(real, synthetic, most, seed) if columns is None else list(columns)
     if not chosen:
-        raise InputError("There is nothing to draw: no columns were given.", "Give at least one.")
+        raise InputError("Nothing to plot: no columns were given.", "Give at least one.")
     facets = facets_of(real, synthetic, chosen, seed)
     k = len(facets)
     inches = 4.2 if k == 1 else float(np.clip(9 / k, 1.4, 2.6))
@@ -129,8 +129,16 @@ def draw_column(ax: Axes, facet: Facet) -> None:
     if max(missing) > 0:
         corners = ((0.02, "left", DATA), (0.98, "right", GENERATED))
         for lacking, (across, side, color) in zip(missing, corners, strict=True):
-            said = f"{lacking:.0%} missing"
-            ax.text(across, 0.98, said, transform=ax.transAxes, ha=side, va="top", color=color, size=6)
+            ax.text(
+                across,
+                0.98,
+                f"{lacking:.0%} missing",
+                transform=ax.transAxes,
+                ha=side,
+                va="top",
+                color=color,
+                size=6,
+            )
 
 
 # --- two columns -------------------------------------------------------------------------------------------
@@ -258,8 +266,8 @@ def _legend(figure: Figure) -> None:
 
     where = (" (below)", " (above)") if len(figure.axes) > 1 else ("", "")
     handles: list[Any] = [
-        Patch(color=color, alpha=0.6, label=f"{said} rows{place}")
-        for color, said, place in zip((DATA, GENERATED), ("real", "synthetic"), where, strict=True)
+        Patch(color=color, alpha=0.6, label=f"{kind} rows{place}")
+        for color, kind, place in zip((DATA, GENERATED), ("real", "synthetic"), where, strict=True)
     ]
     if len(figure.axes) > 1:
         handles.append(Line2D([], [], color=MUTED, linewidth=1, label="lines: the other ones"))

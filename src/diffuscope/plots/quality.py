@@ -1,4 +1,4 @@
-"""How good are samples, metric by metric, beside simpler methods? Ratios to the floor, with intervals."""
+"""How good are samples, metric by metric, beside baselines? Ratios to the floor, with intervals."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def plot_quality(
     Raises
     ------
     InputError
-        When there is nothing to draw.
+        When there is nothing to plot.
     """
     if not rows or not ratios:
-        raise InputError("There is nothing to draw: no metric was measured.", "Give more samples.")
+        raise InputError("Nothing to plot: no metric was measured.", "Give more samples.")
     figure, ax = chart(8.0, 1.1 + 0.46 * len(rows))
     middle = (len(ratios) - 1) / 2
     beyond: list[tuple[float, int, str, float]] = []
@@ -72,6 +72,6 @@ def plot_quality(
     ax.tick_params(axis="y", colors=INK, length=0, labelsize=10)
     ax.grid(axis="y", visible=False)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xlabel("÷ floor  (grey: what real data reaches against real data)", color=INK)
+    ax.set_xlabel("÷ floor  (grey: real data against real data)", color=INK)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(ratios), frameon=False, labelcolor=INK)
     return figure

@@ -54,7 +54,7 @@ def save_figure(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 160) 
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"Cannot write a picture as {Path(path).name!r}.", f"Known: {', '.join(SUFFIXES)}.")
+        raise InputError(f"Cannot write a figure as {Path(path).name!r}.", f"Known: {', '.join(SUFFIXES)}.")
     with atomic_write(path) as temporary:
         # Without a date the same figure gives the same bytes.
         undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})

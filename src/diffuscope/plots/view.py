@@ -26,7 +26,7 @@ Points = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class State:
-    r"""All points at one moment of a walk between data and noise.
+    r"""All points at one moment of a trajectory between data and noise.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class State:
     label : str
         What the panel is called; mathtext such as ``r"$q(\mathbf{x}_{7})$"`` is typeset.
     progress : float
-        How much of the walk is done, in [0, 1].
+        Position in the trajectory, in [0, 1].
     """
 
     x: Points
@@ -85,7 +85,7 @@ class Projection:
         points = as_points(x)
         if points.shape[1] != len(self.mean):
             raise InputError(
-                f"Points of {points.shape[1]} and of {len(self.mean)} dimensions cannot share a picture."
+                f"Points of {points.shape[1]} and of {len(self.mean)} dimensions cannot share a figure."
             )
         if self.is_identity:
             return points
@@ -138,7 +138,7 @@ def axis_limits(
     """
     boxes = [box for cloud in clouds if (box := _box(as_points(cloud), quantile)) is not None]
     if not boxes:
-        raise InputError("There is nothing to draw: no point is finite.", "Look for a loss that diverged.")
+        raise InputError("Nothing to plot: no point is finite.", "Check whether the loss diverged.")
     inner = _box(as_points(focus), quantile) if focus is not None else None
     if inner is None:
         # A cloud that has collapsed to a point has no shape to recognise.
@@ -174,7 +174,7 @@ class View:
 def view_of(states: Sequence[State], reference: ArrayLike | None = None) -> View:
     """Find the place from which all ``states`` are seen, and the ``reference`` (n, d) best."""
     if not len(states):
-        raise InputError("There is nothing to draw: no states were given.", "Give at least one state.")
+        raise InputError("Nothing to plot: no states were given.", "Give at least one state.")
     if reference is None:
         # Noise has no principal axes: of the two ends, look along those of the one that has.
         ends = [Projection.fit(states[k].x) for k in (0, -1)]
@@ -205,11 +205,11 @@ def as_points(x: ArrayLike) -> Points:
     """
     points = np.asarray(x)
     if points.dtype.kind not in "fiub":
-        raise InputError(f"Points to draw have to be numbers, not {points.dtype}.")
+        raise InputError(f"Points must be numbers, not {points.dtype}.")
     points = points.astype(np.float64, copy=False)
     points = points[:, None] if points.ndim == 1 else points
     if points.ndim != 2 or 0 in points.shape:
-        raise InputError(f"Points to draw have the shape (n, d), n and d at least 1, not {points.shape}.")
+        raise InputError(f"Points must have shape (n, d), n and d at least 1, not {points.shape}.")
     return points
 
 

@@ -1,4 +1,4 @@
-"""What is a complete set of choices? A recipe: everything that a run depends on besides its data."""
+"""What is a recipe? Everything that a run depends on besides its data."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from diffuscope.recipes.settings import check_settings
 __all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "parse_recipe", "read_recipe"]
 
 CUSTOM = "custom"
-"""The name of a part that was handed over from Python: a recipe alone cannot make it again."""
+"""The name of a part that is a custom Python object, which a recipe alone cannot make again."""
 
 MOST_STEPS = 100_000
-"""Of a schedule or a walk. Bounds keep a foreign recipe from asking for all memory there is."""
+"""Of a schedule or of sampling. Bounds keep a foreign recipe from using all memory."""
 
 _MOST_UNITS = 2**16
 _MOST_LAYERS = 1000
@@ -74,11 +74,11 @@ class _Named(_Section):
     def _complete(
         self, kind: str, registry: Mapping[str, Callable[..., Any]], fixed: tuple[str, ...] = ()
     ) -> None:
-        """Fill in the defaults of the part's own settings; refuse what it does not know."""
+        """Fill in the defaults of the part's own settings; refuse unknown ones."""
         if self.name == CUSTOM:
             if self.settings:
                 raise InputError(
-                    f"{next(iter(self.settings))} is no setting of a {kind} that is handed over from Python.",
+                    f"{next(iter(self.settings))} cannot be set: the {kind} is a custom Python object.",
                     f"Set it where the {kind} is made.",
                 )
             return
@@ -135,17 +135,16 @@ class DenoiserSection(_Section):
     sigma_data: _PositiveFloat = 1.0
     conditioning: Conditioning | None = None
     partial: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the rows in training of which some coordinates are known or absent; 0: a network that is
-    only ever asked for whole points."""
+    """Share of the training rows of which some coordinates are masked (known or absent); 0: no masks."""
     factors: Annotated[int, Field(ge=0, le=256)] = 0
-    """Common factors of a normal law that the answer of such a network is added to; 0: none."""
+    """Number of factors of a normal distribution to which the output of such a network is added; 0: none."""
 
     @model_validator(mode="after")
     def _check(self) -> DenoiserSection:
         if self.factors and (self.prediction != "edm" or not self.partial):
             raise InputError(
-                "Factors go with the prediction 'edm' and a share of partial rows above 0.",
-                "Set denoiser.prediction and denoiser.partial so, or denoiser.factors to 0.",
+                "denoiser.factors needs denoiser.prediction = 'edm' and denoiser.partial above 0.",
+                "Set these, or denoiser.factors = 0.",
             )
         return self
 
@@ -161,11 +160,9 @@ class LossSection(_Section):
     group: _Positive = 256
 
     def make(self, partial: float = 0.0) -> Loss:
-        """Make the loss, of points of which a share is partly known or absent."""
+        """Make the loss; a share ``partial`` of the points is masked."""
         if self.distance == "custom":
-            raise InputError(
-                "This recipe's loss was handed over from Python.", "Hand it over again: loss=..."
-            )
+            raise InputError("The loss of this recipe is a custom Python object.", "Pass it again: loss=...")
         settings = (self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
         return MaskedLoss(*settings, partial) if partial else Loss(*settings)
 
@@ -201,24 +198,24 @@ class TrainingSection(_Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the average of weights; 0: none. It warms up, so that short runs are not spoilt."""
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the rows that are not trained on; their loss decides which weights are kept, and when it
-    is enough. 0: none are held out."""
+    """Share of the rows that are held out; their loss decides which weights are kept, and when training
+    stops. 0: none are held out."""
     checkpoint_every: _Positive = 5000
     """Steps between checkpoints."""
     accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
-    """Parts in which a batch is taken, one after the other, to save memory."""
+    """Number of parts into which a batch is split to save memory (gradient accumulation)."""
     precision: Precision = "float32"
-    """In which the network multiplies; weights and all else stay in float32. ``auto``: in 16 bits where the
-    device does that in hardware."""
+    """Precision of the network's matrix products; weights stay in float32. ``auto``: 16 bits where the device
+    supports them in hardware."""
     drop_labels: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of the images of which the network is not told the class, so that it also learns all of them."""
+    """Share of the images that are trained without their class, for classifier-free guidance."""
     compile: bool = False
-    """Whether ``torch.compile`` makes the network faster, after a minute or more of preparing."""
+    """Whether to use ``torch.compile``: faster steps after a minute or more of compilation."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainingSection:
         if (self.epochs is None) == (self.steps is None):
-            raise InputError("A recipe sets either epochs or steps in [training], one of the two.")
+            raise InputError("A recipe must set exactly one of training.epochs and training.steps.")
         return self
 
 
@@ -231,9 +228,9 @@ class SamplingSection(_Named):
     rho: _PositiveFloat = 7.0
     precision: Precision = "float32"
     guidance: _Finite = 1.0
-    """Scale of classifier-free guidance where images of a class are asked for."""
+    """Scale of classifier-free guidance for conditional samples."""
     guidance_interval: tuple[_NotNegative, Annotated[float, Field(gt=0)]] = (0.0, math.inf)
-    """Ratios of noise to signal between which there is guidance."""
+    """Noise-to-signal ratios between which guidance is applied."""
 
     @model_validator(mode="after")
     def _check(self) -> SamplingSection:
@@ -243,8 +240,8 @@ class SamplingSection(_Named):
         low, high = self.guidance_interval
         if low >= high:
             raise InputError(
-                f"sampling.guidance_interval holds no noise: {low:g} to {high:g}.",
-                "Give two ratios of noise to signal, the smaller first, such as [0.2, 5.0].",
+                f"sampling.guidance_interval = [{low:g}, {high:g}] is not valid.",
+                "Give two noise-to-signal ratios, the smaller first, such as [0.2, 5.0].",
             )
         return self
 
@@ -253,16 +250,16 @@ class PicturesSection(_Section):
     """What a finished run draws."""
 
     forward: Literal["first_steps", "whole"] = "whole"
-    """The forward picture and GIF: the first steps of the schedule, or levels from data to noise."""
+    """Figure and GIF of the forward process: the first steps of the schedule, or all from data to noise."""
     forward_frames: _Positive = 30
     forward_ms: _Positive = 60
     reverse_every: _Positive = 1
-    """The reverse GIF shows every so many steps of the walk."""
+    """The GIF of sampling shows every so many steps."""
     reverse_ms: _Positive = 60
     row_every: _Positive | None = None
-    """Epochs between rows of the reverse walk during training."""
+    """Epochs between figures of sampling during training."""
     joined: bool = False
-    """One GIF of the forward walk followed by the reverse walk besides the two."""
+    """Whether to also write one GIF of the forward process followed by sampling."""
 
 
 class Recipe(_Section):
@@ -299,13 +296,14 @@ class Recipe(_Section):
         factory = NETWORKS.get(self.network.name)
         if self.denoiser.partial and factory and "flags" not in inspect.signature(factory).parameters:
             raise InputError(
-                f"The network {self.network.name!r} cannot be told which coordinates are known.",
-                "Use the network 'resmlp', or leave denoiser.partial at 0.",
+                f"The network {self.network.name!r} does not support masks (denoiser.partial above 0).",
+                "Use 'resmlp', or set denoiser.partial = 0.",
             )
         if self.network.name == "article_mlp" and not isinstance(schedule, DiscreteSchedule):
             raise InputError(
-                f"The network 'article_mlp' has a row per step; {self.schedule.name!r} has no steps.",
-                "Use a discrete schedule (linear, quadratic, sigmoid, cosine) or the network 'resmlp'.",
+                "The network 'article_mlp' needs a discrete schedule, and "
+                f"{self.schedule.name!r} is continuous.",
+                "Use linear, quadratic, sigmoid or cosine, or the network 'resmlp'.",
             )
         return self
 
@@ -326,7 +324,7 @@ class Recipe(_Section):
         network, schedule : optional
             The parts that the recipe calls "custom".
         empty : bool
-            Make the network without memory for its weights, to be filled.
+            Make the network without memory for its weights, which are loaded later.
         """
         for part, section, given in (
             ("network", self.network, network),
@@ -334,8 +332,8 @@ class Recipe(_Section):
         ):
             if section.name == CUSTOM and given is None:
                 raise InputError(
-                    f"The {part} of this recipe was handed over from Python; the recipe cannot make it.",
-                    f"Hand it over again: {part}=...",
+                    f"The {part} of this recipe is a custom Python object, which it does not contain.",
+                    f"Pass it again: {part}=...",
                 )
         schedule = schedule or self.schedule.make()
         if network is None:
@@ -346,15 +344,15 @@ class Recipe(_Section):
 
     def _make_network(self, shape: tuple[int, ...], schedule: Schedule, empty: bool) -> nn.Module:
         factory = NETWORKS[self.network.name]
-        wanted = "image" if len(shape) == 3 else "vector"
-        if network_kind(factory) != wanted:
-            suited = sorted(name for name, make in NETWORKS.items() if network_kind(make) == wanted)
+        kind = "image" if len(shape) == 3 else "vector"
+        if network_kind(factory) != kind:
+            suited = sorted(name for name, make in NETWORKS.items() if network_kind(make) == kind)
             raise InputError(
-                f"The network {self.network.name!r} does not take points of shape {shape}.",
+                f"The network {self.network.name!r} does not support points of shape {shape}.",
                 f"Choose another (network.name): {', '.join(suited)}.",
             )
         arguments: dict[str, Any] = dict(self.network.settings)
-        if wanted == "image":
+        if kind == "image":
             arguments |= {"shape": shape, "classes": len(self.data.class_names)}
         else:
             takes = inspect.signature(factory).parameters
@@ -372,7 +370,7 @@ class Recipe(_Section):
         return network
 
     def make_loss(self) -> Loss:
-        """Make the loss that goes with the denoiser."""
+        """Make the loss of the denoiser."""
         return self.loss.make(self.denoiser.partial)
 
     def changed(self, changes: Mapping[str, Any]) -> Recipe:
@@ -425,7 +423,7 @@ class Recipe(_Section):
         known |= {name: name for name in tree if name not in sections}
         near = difflib.get_close_matches(key, known, n=1)
         guess = f"Did you mean {known[near[0]]}? " if near else ""
-        raise InputError(f"There is no setting {key!r}.", f"{guess}All of them: diffuscope list settings.")
+        raise InputError(f"There is no setting {key!r}.", f"{guess}List all: diffuscope list settings.")
 
     def to_toml(self) -> str:
         """Return the recipe as TOML, complete: every setting is there, except those without a value."""
@@ -457,7 +455,7 @@ def _validated(tree: Any, where: str) -> Recipe:
 
 
 def _explained(error: Any, at: str, tree: Any) -> tuple[str, str | None]:
-    """Say in our words what pydantic found at a place, and what to do."""
+    """Return message and hint for an error of pydantic."""
     if error["type"] == "extra_forbidden":
         section, _, key = at.rpartition(".")
         if section == "data":
@@ -466,17 +464,17 @@ def _explained(error: Any, at: str, tree: Any) -> tuple[str, str | None]:
         known = getattr(model, "model_fields", {})
         return f"there is no setting {at}.", unknown_name("setting", key, known).hint
     if error["type"] == "missing":
-        return f"{at} is missing.", "Start from a complete one: the file recipe.toml of any run directory."
+        return f"{at} is missing.", "Start from a complete recipe: the file recipe.toml of any run directory."
     given = reprlib.repr(error["input"])
     return f"{at} = {given} is not valid.", error["msg"].replace("Input should", "It should") + "."
 
 
 def _foreign_setting(key: str, kind: str) -> tuple[str, str | None]:
-    """Say what kinds of data a setting is for, where it is not for this one."""
+    """Return message and hint for a setting of another kind of data."""
     for other, where in KINDS.items():
         if other != kind and key in where.load("section").model_fields:
-            what = f"data.{key} is a setting for data of the kind {other!r}; this recipe is for {kind!r}."
-            return what, f'Take a recipe with kind = "{other}" in [data] (diffuscope list recipes).'
+            what = f"data.{key} is a setting of {other} data; this recipe is for {kind} data."
+            return what, f'Use a recipe with kind = "{other}" in [data] (diffuscope list recipes).'
     return f"there is no setting data.{key}.", unknown_name(
         "setting", key, section_of(kind).model_fields
     ).hint
@@ -498,7 +496,7 @@ def read_recipe(path: str | Path) -> Recipe:
     except FileNotFoundError:
         raise InputError(f"There is no recipe file {path}.", "Check the path.") from None
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is not a text file.", "Give a recipe in TOML.") from error
+        raise FormatError(f"{path} is not a text file.", "Give a TOML file.") from error
     except OSError as error:
         raise InputError(f"Cannot read the recipe file {path}: {error.strerror}.") from error
     return parse_recipe(text, str(path))
@@ -515,5 +513,5 @@ def parse_recipe(text: str, where: str) -> Recipe:
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(f"{where} is not TOML: {error}.", "Mend that line, or start anew.") from error
+        raise FormatError(f"{where} is not valid TOML: {error}.", "Correct that line.") from error
     return _validated(tree, where)

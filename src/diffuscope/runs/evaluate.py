@@ -1,4 +1,4 @@
-"""How is a run evaluated? Its samples meet real ones, by the metrics of its kind of data."""
+"""How is a run evaluated? Its samples are compared with real data by the metrics of its kind."""
 
 from __future__ import annotations
 
@@ -30,27 +30,26 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run's samples by all metrics of its kind of data.
 
-    Points are measured beside three simpler methods fitted to the same data; rows of a table by their columns,
-    dependence, use and privacy; images by features and classes. The first number is the one that training
-    printed.
+    Points are compared with three baselines fitted to the same data; rows of a table by marginals, associations,
+    utility and privacy; images by features and classes. The first number is the one that training printed.
 
     Parameters
     ----------
     run : Run or path
     data : optional
-        Its training data, where that was handed over from Python.
+        Its training data, where it was passed as an array.
     held_out : path, array_like of shape (m, d), table or images, optional
-        Real data that the run never saw, in the units of the data. Samples meet it where the law of the data
-        is not known.
+        Held-out data: real data that was not used for training, in the same units. Samples are compared with
+        it where the distribution of the data is unknown.
     baselines : bool
-        Whether to fit and measure the simpler methods.
+        Whether to fit and measure the baselines.
     only : sequence of str, optional
-        Some of :data:`diffuscope.metrics.METRICS`, of points; all by default.
+        Some of :data:`diffuscope.metrics.METRICS`, for points; all by default.
     samples : int, optional
-        How many images are drawn.
+        Number of images to sample.
     extractor : Extractor, optional
-        What images are compared in, such as :class:`diffuscope.metrics.features.InceptionFeatures`; by default
-        the features of a classifier of the training images.
+        The features of images, such as :class:`diffuscope.metrics.features.InceptionFeatures`; by default
+        those of a classifier of the training images.
     device, progress : optional
     seed : int, optional
         The run's own by default.
@@ -58,13 +57,13 @@ def evaluate(
     Returns
     -------
     Evaluation
-        It prints as a table; ``to_json()``, ``plot()`` and ``save(folder)`` do what they say.
+        It prints as a table, and has ``to_json()``, ``plot()`` and ``save(folder)``.
 
     Raises
     ------
     InputError
-        When there is no such run, its data cannot be had, ``held_out`` does not go with it, or an option is not
-        for its kind of data.
+        When there is no such run, its data is not available, ``held_out`` does not match it, or an option does
+        not apply to its kind of data.
     RunError
         When its samples are not finite.
     """
@@ -78,7 +77,7 @@ def evaluate(
         if name not in own.evaluation_options:
             raise InputError(
                 f"{name} is not an option for {own.unit}.",
-                f"Leave it out; options: {', '.join(own.evaluation_options) or 'none'}.",
+                f"Leave it out. Options: {', '.join(own.evaluation_options) or 'none'}.",
             )
     seed = run.recipe.seed if seed is None else seed
     unseen = None if held_out is None else own.held_out(held_out, run.model, run.data)

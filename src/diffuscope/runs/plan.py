@@ -1,7 +1,7 @@
-"""What is to be trained, on which data, in which directory? Asked of a person's words, before any work.
+"""What is to be trained, on which data, in which directory? It is planned before any work.
 
-A recipe with changes, the data that it is for, and a directory that is free, or, to resume, all three
-from the run that is there, with the certainty that nothing else is asked for now.
+A new run has a recipe with changes, data, and a free directory. A resumed run takes all three from its
+directory; settings or data that differ are an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PARTS = {
 
 
 class Plan(NamedTuple):
-    """What a run is made of."""
+    """Recipe, data and directory of a run."""
 
     recipe: Recipe
     data: Dataset
@@ -42,49 +42,49 @@ def changes_from(
     changes: Mapping[str, Any] | None,
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Gather what is asked for besides a recipe, as changes to it; parts from Python are "custom" there."""
+    """Return options as changes to a recipe; parts that are Python objects become "custom"."""
     if epochs is not None and steps is not None:
-        raise InputError("Both epochs and steps are given.", "Give one of them.")
-    wanted: dict[str, Any] = dict(changes or {})
+        raise InputError("epochs and steps cannot both be set.", "Set one of them.")
+    settings: dict[str, Any] = dict(changes or {})
     for key, value in (("seed", seed), ("training.epochs", epochs), ("training.steps", steps)):
         if value is not None:
-            wanted[key] = value
+            settings[key] = value
     for part, key in _PARTS.items():
         if given[part] is not None:
-            wanted[key] = CUSTOM
-    return wanted
+            settings[key] = CUSTOM
+    return settings
 
 
 def plan_new(
-    data: Any, recipe: str | Path | Recipe | None, wanted: Mapping[str, Any], out: str | Path | None
+    data: Any, recipe: str | Path | Recipe | None, changes: Mapping[str, Any], out: str | Path | None
 ) -> Plan:
-    """Plan a run from nothing.
+    """Plan a new run.
 
     By default the recipe is that of the kind of data, tuned to its size, and the directory the first free one.
     """
     recipe = recipe or modality_for(data).default_recipe(data)
-    chosen = load_recipe(recipe).changed(wanted)
+    chosen = load_recipe(recipe).changed(changes)
     dataset = load_data(data, chosen)
     own = modality(dataset.kind)
-    own.check_changes(dataset, wanted)
+    own.check_changes(dataset, changes)
     if isinstance(recipe, str):
-        chosen = load_recipe(recipe).changed({**own.tune(recipe, dataset), **wanted})
+        chosen = load_recipe(recipe).changed({**own.tune(recipe, dataset), **changes})
     folder = Path(out) if out is not None else _free_folder(dataset.name)
     return Plan(chosen.changed(own.describe(dataset, chosen.data)), dataset, folder)
 
 
 def plan_resumed(
-    data: Any, recipe: str | Path | Recipe | None, wanted: Mapping[str, Any], out: str | Path | None
+    data: Any, recipe: str | Path | Recipe | None, changes: Mapping[str, Any], out: str | Path | None
 ) -> Plan:
-    """Plan to go on with the run in ``out``.
+    """Plan to resume the run in ``out``.
 
     Raises
     ------
     InputError
-        When there is none, or other settings or data are asked for than it was started with.
+        When there is none, or it was started with other settings or data.
     """
     if out is None:
-        raise InputError("Nothing says which run to resume.", "Give its directory: out (--out).")
+        raise InputError("No run to resume was given.", "Give its directory with out= (--out).")
     folder = Path(out)
     file = folder / "recipe.toml"
     if not file.is_file():
@@ -92,25 +92,25 @@ def plan_resumed(
             f"There is no run to resume in {folder}.", "Check the directory, or leave out --resume."
         )
     started = read_recipe(file)
-    asked = started.changed(wanted)
+    requested = started.changed(changes)
     if recipe is not None:
-        # A recipe names no data of its own, as a rule, and no seed that was meant.
+        # A recipe usually sets no data and no seed of its own.
         same = {
             f"data.{key}": getattr(started.data, key)
             for key in ("source", "size", "noise")
             if hasattr(started.data, key)
         }
-        asked = load_recipe(recipe).changed({"seed": started.seed, **same, **wanted})
+        requested = load_recipe(recipe).changed({"seed": started.seed, **same, **changes})
     dataset = load_data(data, started)
     described = modality(dataset.kind).describe(dataset, started.data)
     for what, now in (
-        ("settings", asked),
+        ("settings", requested),
         ("data", started.changed(described)),
     ):
         if now != started:
             raise InputError(
-                f"{folder} was started with other {what} than asked for now.",
-                "Resume without naming any, or start a new run in another folder.",
+                f"{folder} was started with different {what}.",
+                f"Resume without {what}, or start a new run in another folder.",
             )
     return Plan(started, dataset, folder)
 
@@ -126,7 +126,7 @@ def _free_folder(name: str) -> Path:
 
 
 def create_run_directory(folder: Path, resume: bool) -> None:
-    """Make the run directory; an existing one is only entered to resume."""
+    """Create the run directory; an existing one is only used to resume."""
     if resume:
         remove_abandoned(folder)
         return
@@ -134,12 +134,12 @@ def create_run_directory(folder: Path, resume: bool) -> None:
         remove_abandoned(folder, below=False)  # all that is left of a run killed at its very start
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
-            f"{folder} exists already; nothing there was touched.",
-            "Choose another --out, remove it, or go on with an unfinished run with --resume.",
+            f"{folder} already exists.",
+            "Choose another --out, remove it, or resume an unfinished run with --resume.",
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
-            f"Cannot make the run directory {folder}: {error.strerror}.", "Choose another --out."
+            f"Cannot create the run directory {folder}: {error.strerror}.", "Choose another --out."
         ) from error

@@ -1,4 +1,4 @@
-"""What is left of a training? A run directory: recipe, model, metrics, summary, pictures.
+"""What is the result of a training? A run directory: recipe, model, metrics, summary, pictures.
 
     recipe.toml  model.safetensors  metrics.jsonl  summary.json  checkpoints/  figures/  *.gif
 
@@ -83,8 +83,8 @@ class Run:
             return Measured(**self.summary["quality"]["sliced_wasserstein"])
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                f"{self.path / 'summary.json'} does not say how good the samples are.",
-                f"Measure them: diffuscope evaluate {self.path}.",
+                f"{self.path / 'summary.json'} has no sample quality.",
+                f"Measure it: diffuscope evaluate {self.path}.",
             ) from error
 
     @property
@@ -99,7 +99,7 @@ class Run:
             ) from error
 
     def facts(self) -> dict[str, str]:
-        """Return how the run was made, in words, for a report."""
+        """Return how the run was trained, as text, for a report."""
         try:
             summary = self.summary
             steps, seconds = int(summary["steps"]), float(summary["train_seconds"])
@@ -117,11 +117,11 @@ class Run:
 
     @cached_property
     def generator(self) -> Generator:
-        """What the model can be asked for, in its kind of data."""
+        """Samples, trajectories and densities of the model, in its kind of data."""
         return self.modality.generator(self.model)
 
     def require(self, kind: str) -> Any:
-        """Return the generator of a run of this kind of data, with all that only this kind has.
+        """Return the generator of a run of this kind of data, with the methods of this kind.
 
         Raises
         ------
@@ -139,12 +139,12 @@ class Run:
 
     @property
     def table(self) -> Any:
-        """What only a table has: ``impute``, ``denoise``, rows given columns."""
+        """Methods of tables only: ``impute``, ``denoise``, rows given columns."""
         return self.require("table")
 
     @property
     def images(self) -> Any:
-        """What only images have: ``inpaint``, ``vary``, ``interpolate``."""
+        """Methods of images only: ``inpaint``, ``vary``, ``interpolate``."""
         return self.require("images")
 
     @cached_property
@@ -154,15 +154,15 @@ class Run:
         Raises
         ------
         InputError
-            When it was handed over from Python, and this run was read from its directory.
+            When it was passed from Python, and this run was loaded from its directory.
         """
         if self.given_data is not None:
             return self.given_data
         source = self.recipe.data.source
         if source is None:
             raise InputError(
-                f"The data of {self.path} was handed over from Python and is not kept in the run.",
-                "Hand it over again: diffuscope.load(path, data=...).",
+                f"The training data of {self.path} was passed from Python and is not stored in the run.",
+                "Pass it: diffuscope.load(path, data=...).",
             )
         return self.modality.reload(source, self.model)
 
@@ -177,7 +177,7 @@ class Run:
         **options
             ``sampler``, ``steps``, ``spacing``, ``seed``, ``noise`` and settings of the sampler such as
             ``eta=0.5``; ``y``, a class or a target, with ``guidance`` and ``interval``, where the model has
-            one; of tables also ``given``, a mapping of columns to what is known. See
+            one; of tables also ``given``, a mapping of columns to known values. See
             :class:`~diffuscope.request.Request`.
 
         Returns
@@ -223,7 +223,7 @@ class Run:
         """Write ``n`` samples to a file; memory stays flat for any ``n``.
 
         Points and rows go to .npy, .npz, .csv, .tsv or .parquet; images to .npy, .npz, into a folder (a name
-        without suffix), or on one sheet (.png), with their labels where they are of classes.
+        without suffix), or on one sheet (.png), with their labels where they have classes.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class Run:
         generator.check_path(path, n)
         request = generator.request(options, n)
         batches = generator.batches(n, request)
-        first = next(batches)  # whatever is wrong with the request shows before the file is begun
+        first = next(batches)  # errors of the request show before the file is opened
         done = 0
         with (
             (reporter or Reporter(False)).bar("sampling", n, generator.unit) as bar,
@@ -251,7 +251,7 @@ class Run:
     def reference(
         self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
     ) -> tuple[Reference, Measurable]:
-        """Return the real points that samples meet, and what of samples is measured."""
+        """Return the real points that samples are compared with, and the map to what is measured."""
         own, seed = self.modality, self.recipe.seed if seed is None else seed
         measure = own.measurable(self.data, self.model.codec, reporter)
         return own.reference(self.data, self.model.codec, held_out, seed), measure
@@ -259,7 +259,7 @@ class Run:
     def measured_clouds(
         self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
     ) -> tuple[Reference, list[Points]]:
-        """Return the real points that samples meet, and clouds of samples for them."""
+        """Return the real points that samples are compared with, and as many clouds of samples."""
         reference, measure = self.reference(held_out, seed, reporter)
         return reference, self.modality.clouds(self.model, reference, measure, reporter=reporter)
 
@@ -283,7 +283,7 @@ class Run:
 
     @property
     def _figures_of_samples(self) -> Figures:
-        """What draws samples, also where the data is not at hand."""
+        """What draws samples, also where the data is not available."""
         try:
             return self.figures
         except InputError:
@@ -292,7 +292,7 @@ class Run:
     def animate(
         self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
     ) -> Path:
-        """Write a .gif, .mp4 or .html of the way into noise, the way back, or one after the other."""
+        """Write a .gif, .mp4 or .html of the forward process, of sampling, or of one after the other."""
         figures = self.figures if forward else self._figures_of_samples
         figures.animate(Path(path), forward, reverse, seed)
         return Path(path)
@@ -302,7 +302,7 @@ class Run:
         return self.figures.draw_data()
 
     def plot_forward(self, seed: int = 0) -> Figure:
-        """Show ten steps of the noising."""
+        """Show ten steps of the forward process."""
         figures = self.figures
         return figures.draw_forward(figures.forward(10, seed))
 
@@ -361,7 +361,7 @@ def load(
     device : str
         auto, cpu, cuda or mps.
     data, network, schedule, sampler : optional
-        What was handed over from Python when the run was made.
+        Python objects that were passed when the run was trained.
 
     Raises
     ------
@@ -375,7 +375,8 @@ def load(
     if not file.is_file():
         unfinished = (path / "recipe.toml").is_file()
         raise InputError(
-            f"{path} holds no model: {'its training has not finished' if unfinished else 'it is not a run'}.",
+            f"{path} has no trained model: "
+            f"{'its training has not finished' if unfinished else 'it is not a run directory'}.",
             "Resume it: diffuscope train DATA --out DIR --resume." if unfinished else "Give a run directory.",
         )
     model = Model.load(file, device=device, network=network, schedule=schedule)
@@ -393,7 +394,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Train the run again, or remove it.") from error
     if not isinstance(value, dict):
-        raise FormatError(f"{path} holds no object.", "Train the run again, or remove it.")
+        raise FormatError(f"{path} is not a JSON object.", "Train the run again, or remove it.")
     return value
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
-from diffuscope.data.base import Dataset
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
@@ -46,7 +45,7 @@ class Setup:
     network, schedule, loss, sampler : optional
         The parts that the recipe calls "custom".
     start : Model, optional
-        Go on with its weights, in its units.
+        Continue from its weights, in its units.
 
     Attributes
     ----------
@@ -76,8 +75,8 @@ class Setup:
         seed, own = recipe.seed, modality(recipe.data.kind)
         if data.kind != own.name:
             raise InputError(
-                f"A recipe for {own.unit} does not go with data of the kind {data.kind!r}.",
-                f"Take a recipe for it, such as {modality(data.kind).recipe_hint!r}.",
+                f"The recipe is for {own.name} data, and the data is {data.kind}.",
+                f"Use another recipe, such as {modality(data.kind).recipe_hint!r}.",
             )
         codec = own.codec(data, recipe.data) if start is None else start.codec
         if start is None:
@@ -126,7 +125,7 @@ class Setup:
         return max(1, min(most, int(seconds / each) - 2 * _PROBED_STEPS))
 
     def fingerprint(self) -> str:
-        """Of all that the weights depend on: data, recipe and the shape of the network."""
+        """Return a digest of everything that the weights depend on: data, recipe, shapes of the network."""
         digest = hashlib.sha256(self.data.digest().encode())
         digest.update(self.recipe.to_toml().encode())
         for name, tensor in self.model.denoiser.network.state_dict().items():
@@ -142,7 +141,7 @@ class Setup:
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:
     """Make sure that a network maps points and times to the shape of the points, before it is trained."""
     x = torch.zeros(3, *shape, device=device)
-    hint = "Hand over a network (x, t) -> same shape as x, and a schedule whose times it takes."
+    hint = "Pass a network (x, t) -> the shape of x, and a schedule whose times it accepts."
     was_training = denoiser.network.training
     denoiser.network.eval()
     try:
@@ -151,10 +150,12 @@ def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> No
             made = tuple(denoiser.network_output(x, level).shape)
     except Exception as error:  # whatever the user's own parts may raise
         raise InputError(
-            f"The network cannot take points of shape {tuple(x.shape)} and times of shape (3,): {error}",
+            f"The network fails for points of shape {tuple(x.shape)} and times of shape (3,): {error}",
             hint,
         ) from error
     finally:
         denoiser.network.train(was_training)
     if made != x.shape:
-        raise InputError(f"The network maps points of shape {tuple(x.shape)} to shape {made}.", hint)
+        raise InputError(
+            f"The network must return the shape of its input, {tuple(x.shape)}, but returned {made}.", hint
+        )

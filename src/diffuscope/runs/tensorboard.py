@@ -67,6 +67,7 @@ def _writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            f"TensorBoard is not installed ({error}).", "pip install 'diffuscope[tensorboard]'"
+            f"TensorBoard is not installed ({error}).",
+            "Install it: pip install 'diffuscope[tensorboard]'",
         ) from error
     return SummaryWriter

@@ -1,6 +1,6 @@
-"""From data to a finished run directory: train, keep, measure, draw.
+"""From data to a finished run directory: train, save, measure, draw.
 
-The order is such that nothing is lost: the model is written before anything is measured or drawn.
+The model is saved before anything is measured or drawn, so that an error there does not lose it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def train(
     progress: bool | None = None,
     **more: Any,
 ) -> Run:
-    """Train a diffusion model and keep everything in a run directory.
+    """Train a diffusion model and write everything to a run directory.
 
     Parameters
     ----------
@@ -83,38 +83,38 @@ def train(
     out : str or path, optional
         The run directory; by default the first free one of runs/NAME, runs/NAME-2, ...
     seed : int, optional
-        Of everything; the recipe's by default.
+        Seed of all random numbers; the recipe's by default.
     target : str, optional
-        Of a table: the column that is y.
+        For tables: the column to condition on (y).
     size, noise : optional
-        Points and noise of a built-in set.
+        Number of points and noise of a built-in set.
     epochs, steps : int, optional
         Length of the training; the recipe's by default.
     schedule : str or Schedule, optional
         A name (``diffuscope list schedules``), or one of your own.
     zero_terminal_snr : bool, optional
-        Whether a discrete schedule is rescaled to end in noise.
+        Whether a discrete schedule is rescaled to zero terminal SNR.
     network : str or nn.Module, optional
         A name (``diffuscope list networks``), or a module ``(x, t) -> same shape``, which is trained in
         place. t is the schedule's time, or log(α²/σ²) if the module says ``conditioning = "log_snr"``, which
         suits networks better where times reach from 0.002 to 10 as they do under ``fast``.
     loss : LossLike, optional
-        In place of the recipe's, all its settings included.
+        Replaces the recipe's loss and all its settings.
     sampler : str or Sampler, optional
         A name (``diffuscope list samplers``), or a function ``(context, x) -> x``.
     sampling_steps : int, optional
-        Steps of the sampler.
+        Number of sampling steps.
     settings : mapping, optional
         Further settings of the recipe, such as ``{"training.batch_size": 512}``; the section may be left out
         where it is clear: ``{"width": 128}``.
     device : str
         auto, cpu, cuda or mps.
     resume : bool
-        Go on with the run in ``out`` from its last checkpoint.
+        Resume the run in ``out`` from its last checkpoint.
     pictures : bool
-        Whether to draw figures and GIFs.
+        Whether to draw figures and animations.
     tensorboard : bool
-        Whether to write losses and samples for TensorBoard too, into the folder ``tensorboard`` of the run.
+        Whether to also write losses and samples for TensorBoard, into the folder ``tensorboard`` of the run.
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
     **more
@@ -156,7 +156,7 @@ def train(
     if not world.is_main:
         reporter = Reporter(False)
     training = _Training(plan.recipe, plan.data, folder, place, world, reporter, parts, tensorboard)
-    training.prepare()  # whatever does not fit shows before a directory is made
+    training.prepare()  # errors show before a directory is created
     if resume and (folder / "summary.json").is_file():
         return training.reopen()
     world.wait()  # all have chosen the same free directory
@@ -169,7 +169,7 @@ def train(
 
 
 def _run(training: _Training, pictures: bool) -> Run:
-    """Run a training in its directory, and leave a sensible one behind whatever happens."""
+    """Run a training in its directory; record its error if it fails."""
     folder = training.folder
     try:
         return training.run(pictures)
@@ -179,12 +179,12 @@ def _run(training: _Training, pictures: bool) -> Run:
                 write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
         raise
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"{str(stop) or 'Interrupted'}; go on with: {training.resume_command()}") from stop
+        raise Interrupted(f"{str(stop) or 'Interrupted'}; resume with: {training.resume_command()}") from stop
 
 
 @dataclass
 class _Training:
-    """One run on its way from data to a directory."""
+    """The training of one run."""
 
     recipe: Recipe
     data: Dataset
@@ -206,19 +206,19 @@ class _Training:
         run = load(self.folder, device=str(self.device), data=self.data, **parts)
         if run.summary.get("fingerprint") != self.setup.fingerprint():
             raise RunError(
-                f"{self.folder} was made with other data, another recipe or another seed.",
+                f"{self.folder} belongs to a run with other data, another recipe or another seed.",
                 "Start a new run in another folder.",
             )
         return run
 
     def resume_command(self) -> str:
-        """Say how an interrupted run is gone on with."""
+        """Return the command that resumes an interrupted run."""
         if self.recipe.data.source is None or any(part is not None for part in self.given.values()):
             return f"diffuscope.train(..., out={str(self.folder)!r}, resume=True)"
         return f"diffuscope train --out {shlex.quote(str(self.folder))} --resume"
 
     def run(self, pictures: bool) -> Run:
-        """Train, keep, measure, draw."""
+        """Train, save, measure, draw."""
         started = time.perf_counter()
         main = self.world.is_main
         if main:
@@ -284,7 +284,7 @@ class _Training:
         return follow
 
     def _draw_row(self, epoch: int, trainer: Trainer) -> None:
-        """Draw a row of the reverse walk for every so-many-th epoch, counted from 0 as the article does."""
+        """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
         every = self.recipe.pictures.row_every
         if every is None or (epoch - 1) % every:
             return

@@ -140,7 +140,9 @@ def _from_array(array: npt.NDArray[Any], where: str, columns: Columns) -> tuple[
         with np.errstate(over="ignore"):  # a long double may become inf, which is then reported as such
             return np.array(array, dtype=np.float64, order="C"), columns
     if array.dtype.kind == "c":
-        raise InputError(f"{where} holds complex numbers.", "Give real and imaginary parts as two columns.")
+        raise InputError(
+            f"{where} contains complex numbers.", "Give real and imaginary parts as two columns."
+        )
     import pandas as pd
 
     return _from_frame(pd.DataFrame(array), where, columns)  # pandas tells which objects are numbers
@@ -170,7 +172,7 @@ def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Column
         x[:, j] = plain.to_numpy(dtype=np.float64, na_value=np.nan)
     if text and len(frame):
         raise InputError(
-            f"{where} holds values that are not numbers (rows counted from 0): {_some(text, '; ')}.",
+            f"{where} has values that are not numbers (rows counted from 0): {_some(text, '; ')}.",
             "Drop these columns or encode them as numbers (one 0/1 column per category, a date as days).",
         )
     return x, columns
@@ -215,9 +217,7 @@ def _check_values(x: Table, columns: Columns, where: str) -> None:
     if n == 0 or d == 0:
         raise InputError(f"{where} is empty: {n} rows, {d} columns.", "Give at least two rows of numbers.")
     if n == 1:
-        raise InputError(
-            f"{where} has one row only.", "Give at least two rows; a model of one point needs no training."
-        )
+        raise InputError(f"{where} has only one row.", "Give at least two rows.")
     low, high = x.min(axis=0), x.max(axis=0)  # NaN comes through both
     if not (np.all(low >= -_LARGEST) and np.all(high <= _LARGEST)):
         for bad, what, hint in (
@@ -239,7 +239,7 @@ def _check_values(x: Table, columns: Columns, where: str) -> None:
     if constant:
         raise InputError(
             f"{where} has the same value in every row of {_some(constant)}.",
-            "Drop it: a constant needs no model.",
+            "Remove the column.",
         )
 
 

@@ -63,7 +63,7 @@ _MAGIC = {
     b"PAR1": "a Parquet table",
     b"\x89HDF": "an HDF5 file",
     b"\x1f\x8b": "a gzip archive",
-    b"\x80": "a Python pickle, which is never opened because it could run code",
+    b"\x80": "a Python pickle, which is never opened because it could execute code",
 }
 
 
@@ -303,10 +303,10 @@ def other_separators(first: Sequence[str], separator: str) -> list[str]:
 def _check_separator(path: Path, first: list[str], separator: str) -> None:
     found = other_separators(first, separator)
     if found:
-        wanted = _SEPARATOR_NAMES[separator]
+        expected = _SEPARATOR_NAMES[separator]
         raise FormatError(
-            f"{path} looks separated by {found[0]}, not by {wanted}.",
-            f"Save it with {wanted} between the values and a point as the decimal sign.",
+            f"{path} looks separated by {found[0]}, not by {expected}.",
+            f"Save it with {expected} between the values and a point as the decimal sign.",
         )
 
 
@@ -382,10 +382,10 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
         # np.load leaves a file that it opens itself open when the archive is damaged.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             # Beside an array x, other entries (labels, settings) are not the table's.
-            wanted = [name for name in archive.files if name in ("x", "columns") or "x" not in archive.files]
-            parts = {name: archive[name] for name in wanted}
+            entries = [name for name in archive.files if name in ("x", "columns") or "x" not in archive.files]
+            parts = {name: archive[name] for name in entries}
             if not all(isinstance(part, np.ndarray) for part in parts.values()):
-                raise ValueError("an entry is no array")  # numpy gives the bytes of such an entry
+                raise ValueError("an entry is not an array")  # numpy gives the bytes of such an entry
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise _unreadable_array(path, f"an array in {path}", error) from error
     if "x" in parts:
@@ -393,7 +393,7 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
         return parts["x"], None if names is None else tuple(map(str, names.ravel().tolist()))
     if not parts:
         raise InputError(
-            f"{path} is empty: it holds no array.", "Save the data as its array x: np.savez(path, x=x)."
+            f"{path} is empty: it contains no array.", "Save the data as its array x: np.savez(path, x=x)."
         )
     if len(parts) == 1:
         return next(iter(parts.values())), None
@@ -401,7 +401,7 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
     if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise InputError(
-            f"The arrays in {path} do not make one table: {listed}.",
+            f"The arrays in {path} do not form one table: {listed}.",
             "Save the table as x of shape (n, d), or one 1-D array per column, all of one length.",
         )
     import pandas as pd
@@ -409,24 +409,24 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
     return pd.DataFrame(parts), None
 
 
-def _check_magic(path: Path, wanted: str, *magic: bytes) -> None:
+def _check_magic(path: Path, expected: str, *magic: bytes) -> None:
     if not _start(path).startswith(magic):
-        raise _foreign(path, wanted, "Give the file the suffix of its format, or convert it.")
+        raise _foreign(path, expected, "Give the file the suffix of its format, or convert it.")
 
 
 def _unreadable_array(path: Path, which: str, error: Exception) -> FormatError:
     if "Object arrays" in str(error):
         return FormatError(
-            f"{which} holds Python objects, which are never unpickled because they could run code.",
+            f"{which} contains Python objects; unpickling them could execute code.",
             "Save plain numbers: np.save(path, x.astype(float)).",
         )
     return _foreign(path, "a whole NumPy file", "It may be truncated: write or copy it again.", error)
 
 
-def _foreign(path: Path, wanted: str, hint: str, error: Exception | None = None) -> FormatError:
-    """The error for a file that is not what it is taken for, with what it looks like if that can be told."""
+def _foreign(path: Path, expected: str, hint: str, error: Exception | None = None) -> FormatError:
+    """Return the error for a file of another format, with the format that it seems to have."""
     looks = next((name for magic, name in _MAGIC.items() if _start(path).startswith(magic)), None)
     if looks is not None and error is None:
-        return FormatError(f"{path} is not {wanted}; it looks like {looks}.", hint)
+        return FormatError(f"{path} is not {expected}; it looks like {looks}.", hint)
     reason = "" if error is None or not str(error) else f": {str(error).splitlines()[0].rstrip('.')}"
-    return FormatError(f"{path} is not {wanted}{reason}.", hint)
+    return FormatError(f"{path} is not {expected}{reason}.", hint)

@@ -156,7 +156,7 @@ class TableWriter:
         return self
 
     def append(self, chunk: npt.ArrayLike | pd.DataFrame) -> None:
-        """Write the next rows, shape (m, n_columns): numbers, or a DataFrame with the names as announced."""
+        """Write the next rows, shape (m, n_columns): numbers, or a DataFrame with the declared columns."""
         if self._append is None:
             raise InputError(
                 f"The writer of {self.path} is not open.", "Use it as `with TableWriter(...) as w`."
@@ -164,20 +164,20 @@ class TableWriter:
         rows: Any = chunk if is_frame(chunk) else np.asarray(chunk)
         if rows.ndim != 2 or rows.shape[1] != self.n_columns:
             raise InputError(
-                f"A chunk of shape {rows.shape} does not fit {self.path}.",
+                f"A chunk of shape {rows.shape} does not match {self.path}.",
                 f"Give shape (m, {self.n_columns}).",
             )
         if self._written + len(rows) > self.n_rows:
             raise InputError(
-                f"More rows than the {self.n_rows} announced for {self.path}.",
-                "Announce the number of all rows.",
+                f"More than the declared {self.n_rows} rows were given for {self.path}.",
+                "Set n_rows to the total number.",
             )
         dtype: Any = self._types_of(rows) if is_frame(rows) else rows.dtype
         if not is_frame(rows) and dtype.kind not in "biuf":
             raise InputError(f"Cannot write values of type {dtype} to {self.path}.", "Give real numbers.")
         if self._dtype is not None and dtype != self._dtype:
             raise InputError(
-                f"A chunk of type {dtype} does not fit {self.path}, which has {self._dtype}.",
+                f"A chunk of type {dtype} does not match {self.path}, which has {self._dtype}.",
                 "Give all chunks the same type.",
             )
         self._dtype = dtype
@@ -188,19 +188,19 @@ class TableWriter:
         """Return the types of the columns of a chunk that fits."""
         if names_of(frame) != self.columns:
             raise InputError(
-                f"A chunk with the columns {list(frame.columns)} does not fit {self.path}.",
-                "Announce the names of the columns, and give every chunk these.",
+                f"A chunk with the columns {list(frame.columns)} does not match {self.path}.",
+                "Declare the names of the columns, and use them in every chunk.",
             )
         suffix = self.path.suffix.lower()
         if not _all_numbers(frame):
             if suffix in (".npy", ".npz"):
                 raise InputError(
-                    f"Cannot write columns that are no numbers to {self.path}.", "Write .csv or .parquet."
+                    f"Cannot write columns other than numbers to {self.path}.", "Write .csv or .parquet."
                 )
             if suffix in SEPARATORS and self.columns is None:
                 raise InputError(
-                    f"Cannot write columns that are no numbers to {self.path} without names.",
-                    "Announce names of the columns.",
+                    f"Cannot write columns other than numbers to {self.path} without names.",
+                    "Declare the names of the columns.",
                 )
         return list(frame.dtypes)
 
@@ -224,8 +224,8 @@ class TableWriter:
                 self._append = None
             if self._written != self.n_rows:
                 raise InputError(
-                    f"{self._written} rows were given for {self.path}, {self.n_rows} announced.",
-                    "Announce the number of all rows; nothing was written.",
+                    f"{self._written} rows were given for {self.path}, but {self.n_rows} were declared.",
+                    "Set n_rows to the total number; nothing was written.",
                 )
 
     def _check_names(self) -> None:
@@ -234,8 +234,8 @@ class TableWriter:
         named = {name.strip() for name in self.columns} - {""}
         if not len(self.columns) == len(named) == self.n_columns:
             raise InputError(
-                f"The names {self.columns} do not fit the {self.n_columns} columns of {self.path}.",
-                "Give every column one name of its own.",
+                f"The names {self.columns} do not match the {self.n_columns} columns of {self.path}.",
+                "Give every column one distinct name.",
             )
         separator = SEPARATORS.get(self.path.suffix.lower())
         if separator is not None and all(map(is_number, self.columns)):

@@ -96,8 +96,8 @@ def _fashion_mnist(reporter: Reporter) -> ImageData:
     for images, own, name in ((x, labels, "train"), (test, test_labels, "t10k")):
         if len(images) != len(own) or own.max(initial=0) >= len(_CLASSES) or not len(images):
             raise FormatError(
-                f"Images and labels of {folder / name}-* do not go together.",
-                "Get the files of the set anew.",
+                f"Images and labels of {folder / name}-* do not match.",
+                "Download the files again.",
             )
     return _set(
         "fashion_mnist",
@@ -120,7 +120,7 @@ def _set(
 IMAGE_SETS: dict[str, ImageSet] = {
     "digits": ImageSet("images, 1,797 handwritten digits of 8 x 8 pixels, 10 classes", _digits),
     "fashion_mnist": ImageSet(
-        "images, 70,000 pieces of clothing of 28 x 28 pixels, 10 classes (fetched once)", _fashion_mnist
+        "images, 70,000 pieces of clothing of 28 x 28 pixels, 10 classes (downloaded once)", _fashion_mnist
     ),
 }
 USUAL_RECIPES = {"digits": "digits", "fashion_mnist": "fashion_fast"}
@@ -143,8 +143,8 @@ def _fashion_folder(reporter: Reporter) -> Path:
     except (OSError, EOFError, zlib.error, HTTPException, RunError) as error:
         reason = error.what if isinstance(error, RunError) else error
         raise InputError(
-            f"Fashion-MNIST is not on this machine, and could not be fetched from {_URL} ({reason}).",
-            "Get it in one of these ways: go online and try again; install Debian's package "
+            f"Fashion-MNIST is not on this machine, and could not be downloaded from {_URL} ({reason}).",
+            "Connect to the internet and try again; install Debian's package "
             f"dataset-fashion-mnist ({_DEBIAN}); or put its four files ({', '.join(_FILES)}) into a folder "
             f"and set DIFFUSCOPE_DATA to it. Looked in {', '.join(map(str, places))}.",
         ) from error
@@ -159,7 +159,7 @@ def _fetch(name: str, path: Path, reporter: Reporter) -> None:
     data = bytearray()
     with (
         urllib.request.urlopen(_URL + name, timeout=_TIMEOUT) as answer,
-        reporter.bar(f"fetching {name}", size, "bytes") as bar,
+        reporter.bar(f"downloading {name}", size, "bytes") as bar,
     ):
         while len(data) <= size and (piece := answer.read(2**16)):
             data += piece
@@ -167,7 +167,7 @@ def _fetch(name: str, path: Path, reporter: Reporter) -> None:
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         content = file.read(_MOST_BYTES)
     if hashlib.sha256(content).hexdigest() != digest:
-        raise RunError(f"{_URL}{name} is not the file that it was", "Try again later.")
+        raise RunError(f"the download of {_URL}{name} has a wrong checksum", "Try again later.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
@@ -180,16 +180,16 @@ def _read_idx(path: Path, dimensions: int) -> Pixels:
             head = file.read(4 + 4 * dimensions)
             magic, *shape = struct.unpack(f">{1 + dimensions}I", head)
             if magic != 0x800 + dimensions:
-                raise FormatError(f"{path} is no IDX file of bytes.", "Get the files of the set anew.")
+                raise FormatError(f"{path} is not an IDX file of bytes.", "Download the files again.")
             count = int(np.prod(shape, dtype=object))
             if count > _MOST_BYTES or (dimensions == 3 and tuple(shape[1:]) != (28, 28)):
                 raise FormatError(
-                    f"{path} is said to hold {' × '.join(map(str, shape))} bytes; the set has others.",
-                    "Get the files of the set anew.",
+                    f"{path} has the shape {' × '.join(map(str, shape))}, which is not that of the set.",
+                    "Download the files again.",
                 )
             data = file.read(count + 1)
     except (OSError, EOFError, struct.error, zlib.error) as error:
-        raise FormatError(f"{path} cannot be read: {error}.", "Get the files of the set anew.") from error
+        raise FormatError(f"{path} cannot be read: {error}.", "Download the files again.") from error
     if len(data) != count:
-        raise FormatError(f"{path} is cut short, or too long.", "Get the files of the set anew.")
+        raise FormatError(f"{path} is cut short, or too long.", "Download the files again.")
     return np.frombuffer(data, np.uint8).reshape(shape)

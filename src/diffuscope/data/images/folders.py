@@ -54,7 +54,7 @@ def load_folder(
     InputError, FormatError
         When there are fewer than two images, or one cannot be read.
     """
-    files, names, said = _files(path)
+    files, names, found = _files(path)
     labels = None
     if names:
         numbers = {name: number for number, name in enumerate(names)}
@@ -71,7 +71,7 @@ def load_folder(
     if labels is not None:
         labels = labels[good]
     source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
-    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*said, *notes))
+    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*found, *notes))
 
 
 def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:

@@ -106,11 +106,11 @@ def load_images(
     sides, channels = _checked_size(size), _checked_channels(channels)
     if labels is not None and isinstance(source, str | os.PathLike | ImageData):
         raise InputError(
-            "labels go with an array of images only.",
-            "A folder's images have theirs from the folders they are in, a .npz file from its array labels.",
+            "labels can be given for an array of images only.",
+            "The subfolders of a folder are its classes; a .npz file has an array labels.",
         )
     if isinstance(source, ImageData):
-        _check_wanted(source, sides, channels)
+        _check_shape(source, sides, channels)
         return source
     if isinstance(source, str | os.PathLike):
         data = _load_path(source, sides, channels, skip_broken, reporter)
@@ -121,7 +121,7 @@ def load_images(
         data = ImageData(
             "array", x, None, None, {"kind": "array", "shape": list(x.shape)}, own, classes, None, (note,)
         )
-    _check_wanted(data, sides, channels)
+    _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
 
@@ -135,7 +135,7 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
         sides = (0, 0)
     if isinstance(size, bool) or not all(1 <= side <= _LARGEST_SIDE for side in sides):
         raise InputError(
-            f"The size of images cannot be {size!r}.", f"Give one or two whole numbers, 1 to {_LARGEST_SIDE}."
+            f"{size!r} is not a valid image size.", f"Give one or two whole numbers, 1 to {_LARGEST_SIDE}."
         )
     return sides
 
@@ -143,7 +143,7 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
 def _checked_channels(channels: Any) -> int | None:
     if channels is None or (isinstance(channels, int | np.integer) and channels in _FEW_CHANNELS):
         return None if channels is None else int(channels)
-    raise InputError(f"Images cannot have {channels!r} channels.", "Give 1 (grey) or 3 (in colour).")
+    raise InputError(f"{channels!r} is not a valid number of channels.", "Give 1 (grey) or 3 (colour).")
 
 
 def _load_path(
@@ -174,7 +174,7 @@ def _load_npz(path: Path) -> ImageData:
     found = _find_images(path)
     if found is None:
         raise FormatError(
-            f"{path} holds no images.", "Give an array of uint8 of shape (n, height, width[, channels])."
+            f"{path} contains no images.", "Give an array of uint8 of shape (n, height, width[, channels])."
         )
     name, names = found
     try:
@@ -210,13 +210,13 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
                 if dtype == np.uint8 and len(shape) in (3, 4):
                     if count > info.file_size or count > _MOST_BYTES:
                         raise FormatError(
-                            f"{path} is said to hold {' × '.join(map(str, shape))} bytes, and does not.",
+                            f"{path} is damaged: its header declares more data than the file contains.",
                             "Write it again.",
                         )
                     if count > _BOMB_BYTES and count > _BOMB_RATIO * info.compress_size:
                         raise FormatError(
                             f"{path} would unpack {info.compress_size:,} bytes to {count:,}.",
-                            "If that is meant, write it without compression (numpy.savez).",
+                            "If this is intended, write it without compression (numpy.savez).",
                         )
                     return name, names
     except FormatError:
@@ -230,7 +230,7 @@ def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
     """Return images as (n, channels, height, width), and what they were taken for."""
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or len(x) < 2 or 0 in x.shape:
         raise InputError(
-            f"{where} of shape {x.shape} and type {x.dtype} is no set of images.",
+            f"{where} of shape {x.shape} and type {x.dtype} is not a set of images.",
             "Give two or more of uint8, of shape (n, height, width[, channels]).",
         )
     if x.ndim == 3:
@@ -242,12 +242,10 @@ def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
     elif x.shape[3] in _FEW_CHANNELS:
         x, kind = x.transpose(0, 3, 1, 2), "channels last"
     elif x.shape[3] in (2, 4):
-        raise InputError(
-            f"{where} has {x.shape[3]} channels.", "Leave transparency out: give 1 channel or 3."
-        )
+        raise InputError(f"{where} has {x.shape[3]} channels.", "Remove transparency: give 1 or 3 channels.")
     else:
         raise InputError(
-            f"{where} of shape {x.shape} has no axis of 1 or 3 channels.", "Give grey or colour."
+            f"{where} of shape {x.shape} has no axis of 1 or 3 channels.", "Give grey or colour images."
         )
     n, c, h, w = x.shape
     return np.ascontiguousarray(x), f"{where} was read as {n:,} images of {c} × {h} × {w}, {kind}."
@@ -268,23 +266,23 @@ def _checked_labels(labels: Any, n: int, where: str) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def _check_wanted(data: ImageData, size: tuple[int, int] | None, channels: int | None) -> None:
+def _check_shape(data: ImageData, size: tuple[int, int] | None, channels: int | None) -> None:
     c, h, w = data.x.shape[1:]
     if (size is not None and size != (h, w)) or (channels is not None and channels != c):
         raise InputError(
-            f"The images of {data.name} are {c} × {h} × {w}, and others are asked for.",
-            "Sizes and channels of a folder's images can be chosen; leave them out here.",
+            f"{data.name} has images of {c} × {h} × {w}; size and channels are fixed for this source.",
+            "Omit them, or give a folder.",
         )
 
 
 def _part(data: ImageData, limit: int, seed: int) -> ImageData:
     if not isinstance(limit, int | np.integer) or not 2 <= limit <= len(data.x):
         raise InputError(
-            f"A part of {limit!r} images of {len(data.x):,} cannot be had.", f"Ask for 2 to {len(data.x):,}."
+            f"limit = {limit!r} is not valid for {len(data.x):,} images.", f"Choose 2 to {len(data.x):,}."
         )
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InputError(
-            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Take 0, for one."
+            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Use 0, for example."
         )
     chosen = np.sort(np.random.default_rng(seed).choice(len(data.x), limit, replace=False))
     labels = None if data.labels is None else data.labels[chosen]

@@ -16,13 +16,13 @@ class ImagesSection(DataSection):
 
     kind: Literal["images"] = "images"
     image_size: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Height and width that images of a folder are brought to; None: what suits most of them."""
+    """Height and width to which images of a folder are resized; None: a size that suits most of them."""
     channels: Literal[1, 3] | None = None
-    """Whether such images are grey or in colour; None: grey if all are."""
+    """1 (grey) or 3 (colour); None: grey if all images are."""
     skip_broken: bool = False
-    """Whether files that are no images are left out instead of refused."""
+    """Whether unreadable files are skipped instead of raising an error."""
     flip: bool = False
-    """Whether images are mirrored at random in training."""
+    """Whether images are flipped horizontally at random in training."""
     labels: bool = True
     """Whether the model is conditioned on the classes of labelled images."""
     classes: tuple[str, ...] = ()

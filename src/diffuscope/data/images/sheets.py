@@ -70,7 +70,7 @@ def check_sheet(n: int, height: int, width: int) -> None:
     """Raise an InputError unless n images of this size go on one sheet."""
     if n * (height + 1) * (width + 1) > MOST_SHEET_PIXELS:
         raise InputError(
-            f"A sheet of {n:,} images of {height} × {width} pixels is too large to look at: more than "
+            f"A sheet of {n:,} images of {height} × {width} pixels is too large: more than "
             f"{MOST_SHEET_PIXELS:,} pixels.",
             "Write them to a folder (a name without suffix) or to .npz, or fewer.",
         )
@@ -110,7 +110,9 @@ def as_sheet(
     """
     for what, number in (("columns", columns), ("scale", scale)):
         if number is not None and number < 1:
-            raise InputError(f"A sheet with {what} = {number} cannot be.", "Ask for at least 1.")
+            raise InputError(
+                f"{what} must be at least 1, not {number}.", "Give a whole number of at least 1."
+            )
     n, height, width = len(images), *images.shape[-2:]
     check_sheet(n, height * (scale or 1), width * (scale or 1))
     in_turn = labels is None or np.array_equal(labels, np.arange(n) % max(len(class_names), 1))
@@ -179,9 +181,9 @@ def _font() -> FreeTypeFont:
 def _name(text: str, number: int) -> str:
     """Return a name in one line; the number of the class where the font lacks a letter of it."""
     missing = bytes(_font().getmask("\uffff"))
-    said = " ".join(text.split())
-    drawn = all(c == " " or bytes(_font().getmask(c)) != missing for c in said)
-    return said if said and drawn else f"class {number}"
+    text = " ".join(text.split())
+    drawn = all(c == " " or bytes(_font().getmask(c)) != missing for c in text)
+    return text if text and drawn else f"class {number}"
 
 
 def _shortened(text: str, width: int) -> str:

@@ -51,8 +51,8 @@ class PointsCodec(Scaling):
         flat = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(shift), np.finfo(float).tiny))
         if flat.size:
             raise InputError(
-                f"Column {flat[0]} does not vary (its value is {shift[flat[0]]:g} in every row).",
-                "Leave it out: a constant needs no model.",
+                f"Column {flat[0]} is constant ({shift[flat[0]]:g} in every row).",
+                "Remove the column.",
             )
         return cls(shift, scale, columns)
 

@@ -68,12 +68,12 @@ def load_dataset(
         return _load_builtin(source, size, noise, seed)
     if noise is not None:
         raise InputError(
-            "noise applies to the built-in point sets only, not to data of your own.",
-            "Leave it out, or add the noise to the data yourself.",
+            "noise applies to the built-in point sets only, not to your own data.",
+            "Omit it, or add the noise to the data yourself.",
         )
     if isinstance(source, Dataset):
         if size is not None:
-            raise InputError("size does not apply to a Dataset, which is loaded already.", "Leave it out.")
+            raise InputError("size does not apply to a Dataset, which is loaded already.", "Omit it.")
         return source
     if isinstance(source, str | os.PathLike):
         return _load_file(source, size, seed)
@@ -134,7 +134,8 @@ def _check_drawn(x: Table, shape: tuple[int, int], name: str) -> None:
         )
     if not np.isfinite(x).all():
         raise InputError(
-            f"{name}({shape[0]}, rng) returned values that are not finite.", "Mend the generator."
+            f"{name}({shape[0]}, rng) returned values that are not finite.",
+            "Fix the generator: it must return finite values.",
         )
 
 
@@ -143,7 +144,7 @@ def _subset(x: Table, columns: Columns, size: int | None, seed: int, where: str)
         return x
     if size > len(x):
         raise InputError(
-            f"{where} has {len(x)} rows, fewer than the size {size} asked for.",
+            f"{where} has {len(x)} rows, fewer than size = {size}.",
             f"Give a size up to {len(x)}.",
         )
     rows = np.sort(np.random.default_rng(seed).choice(len(x), size, replace=False))
@@ -168,7 +169,7 @@ def _check_seed(seed: int) -> int:
         number = -1
     if not 0 <= number < 2**32:
         raise InputError(
-            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Take 0, for one."
+            f"seed must be a whole number from 0 to 2**32 - 1, not {seed!r}.", "Use 0, for example."
         )
     return number
 
@@ -180,6 +181,6 @@ def _check_noise(noise: float) -> float:
         number = math.nan
     if not (0.0 <= number < math.inf):
         raise InputError(
-            f"noise must be a finite number that is not negative, not {noise!r}.", "Take 0 for none."
+            f"noise must be a finite number that is not negative, not {noise!r}.", "Use 0 for no noise."
         )
     return number

@@ -18,7 +18,7 @@ class PointsSection(DataSection):
 
     kind: Literal["points"] = "points"
     noise: float | None = None
-    """Noise of a built-in set, in its units; None: its own default."""
+    """Standard deviation of the noise of a built-in set; None: its default."""
     scaling: ScalingKind = "standard"
-    """``standard``: mean 0 and deviation 1 per column; ``divide``: by ``divisor``; or as it is."""
+    """``standard``: mean 0 and standard deviation 1 per column; ``divide``: by ``divisor``; or unchanged."""
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0

@@ -207,8 +207,8 @@ class TableCodec(Plain):
         points: Floats = np.asarray(given, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != self.width:
             raise InputError(
-                f"Points of shape {points.shape} are not of {self.width} coordinates each.",
-                f"Give shape (n, {self.width}).",
+                f"Points have shape {points.shape}; expected (n, {self.width}).",
+                "Give one coordinate vector per row.",
             )
         if np.isinf(points).any():
             row = int(np.argmax(np.isinf(points).any(axis=1)))
@@ -233,7 +233,7 @@ class TableCodec(Plain):
                 raise InputError(
                     f"X has {len(names)} features, but TableCodec is expecting {len(known)} features "
                     "as input.",
-                    "Give the columns that the table had when it was fitted.",
+                    "Give the same columns as in fit.",
                 )
             return frame
         if names == known:
@@ -246,8 +246,8 @@ class TableCodec(Plain):
         if lost or new:
             parts = [f"missing: {_some(lost)}"] * bool(lost) + [f"new: {_some(new)}"] * bool(new)
             raise InputError(
-                f"The table's columns are not those that were fitted: {'; '.join(parts)}.",
-                "Give the columns that the table had when it was fitted.",
+                f"The columns of the table differ from those that were fitted: {'; '.join(parts)}.",
+                "Give the same columns as in fit.",
             )
         place = {name: j for j, name in enumerate(names)}
         order = [place[name] for name in known]

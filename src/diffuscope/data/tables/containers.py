@@ -53,8 +53,8 @@ class Container(Plain):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        wanted: dict[str, set[type]] = {"range": {int}, "int64": {int}, "object": {int, str}}
-        kinds = {str} if self.kind in ("polars", "arrow", "structured") else wanted.get(self.labels, {str})
+        expected: dict[str, set[type]] = {"range": {int}, "int64": {int}, "object": {int, str}}
+        kinds = {str} if self.kind in ("polars", "arrow", "structured") else expected.get(self.labels, {str})
         if not {type(name) for name in self.names} <= kinds:
             raise ValueError("names are not of the table's type of names")
         if self.labels == "range" and self.names != tuple(range(len(self.names))):
@@ -130,7 +130,7 @@ class Container(Plain):
         if index is not None:
             if len(index) != len(frame):
                 raise InputError(
-                    f"An index of {len(index)} entries does not fit {len(frame)} rows.", "Give one per row."
+                    f"An index of {len(index)} entries does not match {len(frame)} rows.", "Give one per row."
                 )
             frame.index = index
         return frame
@@ -146,7 +146,8 @@ class Container(Plain):
             import polars as pl
         except ImportError:
             raise InputError(
-                "The table was a polars one, and polars is not installed.", "Install it: pip install polars."
+                "The table was a polars DataFrame, and polars is not installed.",
+                "Install it: pip install polars.",
             ) from None
 
         enums = {name: pl.Enum(frame[name].cat.categories.tolist()) for name in self.enums}

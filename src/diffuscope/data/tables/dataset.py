@@ -156,7 +156,7 @@ def load_table(
         )
     except InputError as error:
         where = str(source) if is_path else "The table"
-        raise InputError(f"{where} cannot be learned from: {error.what}", error.hint) from error
+        raise InputError(f"{where} cannot be used for training: {error.what}", error.hint) from error
 
 
 def _in_coordinates(draw: Callable[[int, int], Any], rows: RowCodec) -> Callable[[int, int], Any]:

@@ -70,7 +70,8 @@ def named_dtype(name: str) -> Any:
         return pd.ArrowDtype(pa.type_for_alias(name.removeprefix("arrow:")))
     except (TypeError, ValueError, KeyError) as error:  # a zone that there is not
         raise FormatError(
-            f"There is no type of columns named {name!r}.", "Take another copy of what was saved."
+            f"The saved description of the table is damaged: unknown type {name!r}.",
+            "Restore a copy, or fit and save again.",
         ) from error
 
 

@@ -121,7 +121,7 @@ def _from_pandas(table: pd.DataFrame) -> Frame:
     odd = [name for name in names if isinstance(name, bool) or not isinstance(name, str | int)]
     if odd:
         raise InputError(
-            f"The columns' names must be text or integers, and {odd[0]!r} is neither.",
+            f"Column names must be text or integers, and {odd[0]!r} is neither.",
             "Rename them: table.columns = table.columns.map(str).",
         )
     _check_names(names)
@@ -141,7 +141,9 @@ def _check_names(names: Sequence[Any]) -> None:
             try:
                 name.encode()
             except UnicodeEncodeError:
-                raise InputError(f"The column's name {name!r} is no text.", "Rename the column.") from None
+                raise InputError(
+                    f"The column name {name!r} is not valid text.", "Rename the column."
+                ) from None
 
 
 def _from_arrow(table: Any) -> Frame:
@@ -226,7 +228,7 @@ def _for_pandas(array: Any) -> Any:
     if kind == "V":
         raise InputError(f"Values of the type {array.dtype} cannot be modelled.", _HINT)
     if kind == "M" and np.datetime_data(array.dtype)[0] in ("ps", "fs", "as", "generic"):
-        raise InputError(f"Times of the type {array.dtype} are too fine.", "Use astype('M8[ns]').")
+        raise InputError(f"Times of the type {array.dtype} are not supported.", "Use astype('M8[ns]').")
     array = native(array)
     if isinstance(array, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(array)
@@ -247,7 +249,7 @@ def _from_structured(array: Any) -> Frame:
     for name in names:
         if array.dtype[name].shape or array.dtype[name].names:
             raise InputError(
-                f"The field {name!r} holds arrays, not values.", "Give each value a field of its own."
+                f"The field {name!r} contains arrays, not values.", "Use one field for each value."
             )
     plain = {name: _for_pandas(array[name]) for name in names}
     columns = {
@@ -265,7 +267,7 @@ def _from_list(rows: Sequence[Any]) -> Frame:
     odd = next((row for row in rows if not _is_row(row)), None)
     if odd is not None:
         raise InputError(
-            f"Expected a list of rows, and {odd!r} is no row.",
+            f"Expected a list of rows, and {odd!r} is not a row.",
             "Reshape your data: one list per row, [[1, 'a'], [2, 'b']].",
         )
     lengths = {len(row) for row in rows}
@@ -281,7 +283,7 @@ def _from_list(rows: Sequence[Any]) -> Frame:
     for i, row in enumerate(rows):
         values = row.tolist() if hasattr(row, "tolist") else list(row)
         if any(isinstance(value, list | tuple | dict | set | np.ndarray) for value in values):
-            raise InputError(f"Row {i} (counted from 0) holds lists, not values.", _HINT)
+            raise InputError(f"Row {i} (counted from 0) contains lists, not values.", _HINT)
         array[i] = values
     return _of_block(array, Container.model_construct(kind="list", names=()))
 

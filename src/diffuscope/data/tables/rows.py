@@ -122,9 +122,9 @@ class RowCodec(Plain):
         names = list(table.columns)
         if target not in names:
             known = ", ".join(map(repr, names[:20]))
-            raise InputError(f"There is no column {target!r} to be the target.", f"The columns are: {known}.")
+            raise InputError(f"There is no column {target!r} for the target.", f"Columns: {known}.")
         if len(names) == 1:
-            raise InputError(f"There is no column but the target {target!r}.", "Give further columns.")
+            raise InputError(f"There is no column besides the target {target!r}.", "Give more columns.")
         return table.drop(columns=target), table[target], names.index(target)
 
     def decode(self, x: Floats | Tensor, given: Mapping[Name, Any] | None = None) -> Any:
@@ -223,7 +223,7 @@ class RowCodec(Plain):
         """
         if name not in self.features.slices:
             known = ", ".join(map(repr, self.features.names[:10]))
-            raise InputError(f"There is no column {name!r}.", f"The columns are: {known}.")
+            raise InputError(f"There is no column {name!r}.", f"Columns: {known}.")
         return self.features.slices[name]
 
     def columns_given(self, given: Mapping[Name, Any], n: int) -> dict[Name, Any]:
@@ -244,7 +244,7 @@ class RowCodec(Plain):
             column = self.features[name]
             values = pd.Series(many, dtype=object).infer_objects()
             if values.isna().any():
-                raise InputError(f"A value given for {name!r} is missing.", "Leave out what is not known.")
+                raise InputError(f"A value given for {name!r} is missing.", "Omit unknown values.")
             found[name] = column.decode(column.encode(values))
             if isinstance(column, Number):  # as it was given, not as it comes back
                 found[name] = restore(as_finite(values, name), values.notna().to_numpy(), column.dtype, name)
@@ -261,7 +261,7 @@ class RowCodec(Plain):
         points = self.features.encode(X, dequantise=dequantise, seed=seed)
         if self.target is None:
             if y is not None:
-                raise InputError("This model was fitted without y.", "Fit it with y, or leave y out.")
+                raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
             return points
         wide = np.full((len(points), self.width), np.nan)
         wide[:, : self.features.width] = points
@@ -272,7 +272,7 @@ class RowCodec(Plain):
     def encode_target(self, y: Any, n: int, dequantise: bool = False, seed: int = 0) -> Floats:
         """Return the coordinates of targets, shape (n, their width); y may be one value for all n rows."""
         if self.target is None:
-            raise InputError("This model was fitted without y.", "Fit it with y, or leave y out.")
+            raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
         if isinstance(y, str | bytes) or np.ndim(y) == 0:
             y = [y] * n
         column = _as_table(y)
@@ -338,7 +338,7 @@ class RowCodec(Plain):
 
         known = {str(column.name): column for column in self.all_columns}
         if name not in known:
-            raise InputError(f"There is no column {name!r}.", f"The columns are: {', '.join(known)}.")
+            raise InputError(f"There is no column {name!r}.", f"Columns: {', '.join(known)}.")
         column = known[str(name)]
         try:
             if isinstance(column, Category):
@@ -351,8 +351,8 @@ class RowCodec(Plain):
         except (KeyError, ValueError) as error:
             few = [str(label) for label in column.labels.index[:10]] if isinstance(column, Category) else []
             raise InputError(
-                f"{text!r} is no value of the column {name!r}.",
-                f"It has: {', '.join(few)}." if few else f"It is {column!r}.",
+                f"{text!r} is not a value of the column {name!r}.",
+                f"Values: {', '.join(few)}." if few else f"It is {column!r}.",
             ) from error
 
     def decode_target(self, points: Floats) -> Any:

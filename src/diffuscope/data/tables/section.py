@@ -16,8 +16,8 @@ class TableSection(DataSection):
 
     kind: Literal["table"] = "table"
     noise: float | None = None
-    """Noise of a built-in set, in its units; None: its own default."""
+    """Standard deviation of the noise of a built-in set; None: its default."""
     target: str | None = None
     """Column that rows can be conditioned on as ``y``."""
     categories: Literal["onehot", "bits"] = "onehot"
-    """How the categories of a table become coordinates."""
+    """How categories are encoded as coordinates."""

@@ -47,17 +47,17 @@ _OBJECTS: dict[str, Kind] = {
 }
 _HINTS = {
     "complex": "Give real and imaginary parts as two columns.",
-    "decimal": "Make them floats: column.astype(float).",
-    "period": "Make them times: column.dt.to_timestamp().",
-    "timedelta": "Make them numbers: column.dt.total_seconds().",
-    "duration": "Make them numbers, of seconds for one.",
-    "datetime": "Make them times: pd.to_datetime(column).",
-    "date": "Make them times: pd.to_datetime(column).",
-    "time": "Make them numbers, of seconds since midnight for one.",
-    "interval": "Make them categories: column.astype(str).",
-    "sparse": "Make it dense: column.sparse.to_dense().",
-    "binary": "Make it text or leave it out.",
-    "dictionary": "Make it a categorical: column.astype('category').",
+    "decimal": "Convert them to floats: column.astype(float).",
+    "period": "Convert them to times: column.dt.to_timestamp().",
+    "timedelta": "Convert them to numbers: column.dt.total_seconds().",
+    "duration": "Convert them to numbers, for example seconds.",
+    "datetime": "Convert them to times: pd.to_datetime(column).",
+    "date": "Convert them to times: pd.to_datetime(column).",
+    "time": "Convert them to numbers, for example seconds since midnight.",
+    "interval": "Convert them to categories: column.astype(str).",
+    "sparse": "Convert it to dense: column.sparse.to_dense().",
+    "binary": "Convert it to text, or remove the column.",
+    "dictionary": "Convert it to a categorical: column.astype('category').",
 }
 
 
@@ -93,8 +93,8 @@ def kind_of(column: pd.Series[Any], name: Name) -> Kind:
         types = sorted({type(value).__name__ for value in column[column.notna()]})
         if len(types) > 1:
             raise InputError(
-                f"{label(name)} holds values of several types: {', '.join(types[:5])}.",
-                "Make them one type, with column.astype(str) for one.",
+                f"{label(name)} has values of several types: {', '.join(types[:5])}.",
+                "Convert them to one type, for example with column.astype(str).",
             )
         inferred = types[0]
     raise _refused(inferred, name)
@@ -106,7 +106,7 @@ def _refused(what: str, name: Name) -> InputError:
         known = "Give it a zone that has a name: column.dt.tz_convert('Europe/Berlin'), or 'UTC'."
     return InputError(
         f"{label(name)} is of the type {what}, which cannot be modelled.",
-        known or "Give numbers, truth values, text, categories or times, or leave the column out.",
+        known or "Give numbers, truth values, text, categories or times, or remove the column.",
     )
 
 
@@ -136,7 +136,7 @@ def as_floats(column: pd.Series[Any], name: Name) -> NDArray[np.float64]:
         else:
             x[present] = column[present].to_numpy(dtype=np.float64)
     except OverflowError:  # an int beyond 1e308
-        raise InputError(f"{label(name)} holds integers beyond 1e308.", "Leave it out.") from None
+        raise InputError(f"{label(name)} has integers beyond 1e308.", "Remove the column.") from None
     return x
 
 
@@ -167,9 +167,9 @@ def as_whole(column: pd.Series[Any], name: Name) -> tuple[NDArray[Any], NDArray[
     odd = np.flatnonzero(~(np.floor(x) == x) | np.isinf(x))
     if odd.size:
         raise InputError(
-            f"{label(name)} had integers only, and {x[odd[0]]:g} is none "
+            f"{label(name)} had only integers, and {x[odd[0]]:g} is not one "
             f"(row {int(np.flatnonzero(present)[odd[0]])}, counted from 0).",
-            "Round it, or fit on a table whose column holds floats.",
+            "Round it, or fit on a table whose column has floats.",
         )
     return (
         x.astype(np.int64) if not (np.abs(x) >= 2**62).any() else np.array([int(v) for v in x], object)
@@ -188,7 +188,7 @@ def as_truths(column: pd.Series[Any], name: Name) -> NDArray[np.intp]:
     present = ~np.isnan(x)
     odd = np.flatnonzero(present & (x != 0) & (x != 1))
     if odd.size:
-        raise InputError(f"{label(name)} had truth values only, and {x[odd[0]]:g} is none.")
+        raise InputError(f"{label(name)} had only booleans, and {x[odd[0]]:g} is not one.")
     return np.where(present, x == 1, -1).astype(np.intp)
 
 
@@ -218,7 +218,7 @@ def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDA
     times: Any = column
     if (time_zone(own) is None) != (zone is None):
         raise InputError(
-            f"{label(name)} is {own}, and was {dtype}: one has a time zone, one has none.",
+            f"{label(name)} is {own}, and was {dtype} when fitted: only one has a time zone.",
             "Use column.dt.tz_localize(zone), or tz_localize(None).",
         )
     if own.startswith("arrow:"):
@@ -227,7 +227,7 @@ def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDA
     try:
         times = times.dt.as_unit(unit)
     except pd.errors.OutOfBoundsDatetime as error:
-        raise InputError(f"{label(name)} has times that {dtype} cannot hold: {error}.") from error
+        raise InputError(f"{label(name)} has times that {dtype} cannot represent: {error}.") from error
     if zone is not None:
         times = times.dt.tz_convert(zone if local else "UTC").dt.tz_localize(None)
     return np.asarray(times.to_numpy().astype(f"M8[{unit}]").view(np.int64))
@@ -236,9 +236,8 @@ def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDA
 def _unlike(column: pd.Series[Any], name: Name, what: str) -> InputError:
     value = next(iter(column[column.notna()]), None)
     return InputError(
-        f"{label(name)} held {what} when the table was fitted; now it is {column.dtype}, "
-        f"e.g. {shown(value)}.",
-        "Give the columns the types that they had.",
+        f"{label(name)} had {what} when the table was fitted; now it is {column.dtype}, e.g. {shown(value)}.",
+        "Convert the columns to these types.",
     )
 
 
@@ -259,7 +258,7 @@ def restore(values: NDArray[Any], present: NDArray[np.bool_], dtype: str, name: 
     if not whole and isinstance(made, np.dtype) and made.kind in "iub":
         raise InputError(
             f"{label(name)} has no value in row {int(np.argmin(present))} (counted from 0), "
-            f"and its type {dtype} cannot hold missing ones.",
+            f"and its type {dtype} does not support missing values.",
             "Give a point with all its coordinates.",
         )
     if dtype == "object":

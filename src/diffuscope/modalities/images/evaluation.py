@@ -1,4 +1,4 @@
-"""How good are the images of a run? They meet images that it did not learn from, in features and by class."""
+"""How good are the images of a run? They are compared with held-out images, in features and by class."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ImageEvaluation:
-    """Images of a run, measured against real ones.
+    """The quality of generated images.
 
     Attributes
     ----------
     quality : ImageQuality
-        What was measured, by name, and what a classifier finds.
+        Metrics by name, and the results of the classifier.
     copies : float
-        How far samples are from the nearest training image, in the median, over how far unseen images are:
-        well below 1 where training images come back.
+        Median distance of samples to the nearest training image, over that of held-out images: well below 1
+        where training images were memorised.
     shown : ndarray of shape (rows, 1 + neighbours, channels, height, width), uint8
         Samples, and beside each its nearest training images.
     notes : tuple of str
-        What was compared with what, and what that costs in certainty.
+        What was compared with what, and how certain the results are.
     overall : Measured or None
         The distance of features, which training has printed.
     """
@@ -96,28 +96,28 @@ class ImageEvaluation:
         stream = io.StringIO()
         Console(file=stream, width=_WIDTH, color_system=None).print(table)
         lines = [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
-        notes = "\n".join(textwrap.fill(note, _WIDTH) for note in self._said())
+        notes = "\n".join(textwrap.fill(note, _WIDTH) for note in self._messages())
         return "\n".join([*lines, "", notes])
 
-    def _said(self) -> list[str]:
-        said = [_READ]
+    def _messages(self) -> list[str]:
+        messages = [_READ]
         if (classes := self.quality.classes) is not None:
-            said.append(
-                f"By the classifier, classes of samples have an entropy of {classes.balance:.2f} nats "
-                f"(real {classes.real_balance:.2f}); one sample's class is uncertain by "
-                f"{classes.entropy:.2f} nats (real {classes.real_entropy:.2f})."
+            messages.append(
+                f"Class entropy of samples: {classes.balance:.2f} nats (real images: "
+                f"{classes.real_balance:.2f}). Mean uncertainty of one image's class: "
+                f"{classes.entropy:.2f} nats (real images: {classes.real_entropy:.2f})."
             )
             if (right := classes.accuracy) is not None:
-                said.append(
-                    f"{right.value:.1%} of {right.n:,} samples are of the class that was asked for, by the "
-                    f"classifier (95%: {right.low:.1%} to {right.high:.1%})."
+                messages.append(
+                    f"The classifier assigns {right.value:.1%} of {right.n:,} samples to the requested class "
+                    f"(95% interval {right.low:.1%} to {right.high:.1%})."
                 )
-        said.append(
-            f"Samples are {self.copies:.2f} times as far from the nearest training image as unseen images "
-            f"are{_MEMORISED if self.copies < 0.5 else ''}."
+        messages.append(
+            f"The distance of samples to the nearest training image is {self.copies:.2f} times that of "
+            f"held-out images{_MEMORISED if self.copies < 0.5 else ''}."
         )
-        said += [f"{name}: {why}" for name, why in self.quality.left_out.items()]
-        return [*said, *self.notes]
+        messages += [f"{name}: {why}" for name, why in self.quality.left_out.items()]
+        return [*messages, *self.notes]
 
     def plot(self) -> Figure:
         """Show samples, and beside each its nearest training images."""
@@ -140,10 +140,11 @@ class ImageEvaluation:
 
 
 _READ = (
-    "÷ floor: as a multiple of what training images score against unseen ones. Perfect samples reach 1, or 0 "
-    "(extrapolated and kernel distance). Low is good, but for precision, recall, density and coverage."
+    "÷ floor: ratio of the metric to its value for training images against held-out ones, with a 95% "
+    "interval. Ideal: 1, or 0 for extrapolated and kernel distance. Lower is better, except for precision, "
+    "recall, density and coverage."
 )
-_MEMORISED = ": they are copies, see figures/nearest.png"
+_MEMORISED = ": samples are copies, see figures/nearest.png"
 
 
 def evaluate_images(
@@ -157,7 +158,7 @@ def evaluate_images(
     samples: int | None = None,
     extractor: Extractor | None = None,
 ) -> ImageEvaluation:
-    """Measure how like real images those of a model are.
+    """Measure the quality of the images of a model.
 
     Parameters
     ----------
@@ -166,16 +167,16 @@ def evaluate_images(
         What it was trained on.
     generator : ImageGenerator
     held_out : ndarray of shape (m, channels, height, width), uint8, or None
-        Images that the model never saw; without them those that come with the data, or that training held
-        out.
+        Images that were not used for training; by default those that come with the data, or that training
+        held out.
     overall : Measured or None
         The distance of features, which training has printed.
     seed : int
     reporter : Reporter
     samples : int, optional
-        How many are drawn; 2,000 by default.
+        Number of samples; 2,000 by default.
     extractor : Extractor, optional
-        What images are compared in; by default the features of a classifier of the training images, trained
+        The features of images; by default those of a classifier of the training images, trained
         once and kept.
 
     Raises
@@ -217,23 +218,24 @@ def _parts(data: ImageData, held_out: Pixels | None, recipe: Recipe) -> tuple[Pi
     if held_out is not None:
         if held_out.shape[1:] != pixels.shape[1:]:
             raise InputError(
-                f"Held-out images of shape {held_out.shape[1:]} do not go with data of {pixels.shape[1:]}.",
+                f"Held-out images have shape {held_out.shape[1:]}; expected {pixels.shape[1:]}.",
                 "Give images of the same size and channels.",
             )
-        return pixels, held_out, f"Samples meet the {len(held_out):,} held-out images."
+        return pixels, held_out, f"Samples were compared with the {len(held_out):,} held-out images."
     if data.held_out is not None:
         unseen = data.held_out.pixels
-        return pixels, unseen, f"Samples meet the {len(unseen):,} test images that come with the data."
+        note = f"Samples were compared with the {len(unseen):,} test images that come with the data."
+        return pixels, unseen, note
     share = recipe.training.hold_out
     if share:
         first, second = (part.numpy() for part in validation_rows(len(pixels), share, recipe.seed))
-        note = f"Samples meet the {len(second):,} images that training held out."
+        note = f"Samples were compared with the {len(second):,} images that training held out."
         return pixels[np.sort(first)], pixels[np.sort(second)], note
     order = np.random.default_rng(0).permutation(len(pixels))
     half = len(pixels) // 2
     return (
         pixels[np.sort(order[half:])],
         pixels[np.sort(order[:half])],
-        "No images were held out: samples meet half of the training images, so a model that learned them by "
-        "heart would look perfect. Give others (--held-out), or set training.hold_out.",
+        "No images were held out, so samples were compared with half of the training images; a model that "
+        "memorised them would look perfect. Give --held-out, or set training.hold_out.",
     )

@@ -1,4 +1,4 @@
-"""What can a model of images be asked for? Images of a class, inpainting, variants, interpolation."""
+"""What can a model of images do? Sample images of a class, inpaint, vary and interpolate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["EACH", "ImageGenerator"]
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 EACH = "each"
-"""In place of a class: as many of each as of the others, in turn."""
+"""In place of a class: all classes in turn."""
 
 
 class ImageGenerator(Generator):
@@ -62,20 +62,18 @@ class ImageGenerator(Generator):
     def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
         """Return the request with the classes of n images (``y``, or ``label``)."""
         if len(condition) > 1:
-            raise InputError("y and label are one: the class.", "Give one of them.")
+            raise InputError("y and label both set the class.", "Give one of them.")
         label = next(iter(condition.values()), None)
         labels = None if label is None else self.labels(label, n)
         if label is None:
             if request.guidance not in (None, 1) and not self.classes:
                 raise InputError(
-                    "Guidance amplifies a class, and this model was trained without classes.",
-                    "Leave guidance at 1.",
+                    "Guidance needs a class, and this model was trained without classes.",
+                    "Set guidance to 1.",
                 )
             refuse_guidance(request)
         elif request.interval is not None and self.scale(request, True) == 1:
-            raise InputError(
-                "An interval is where guidance acts, and there is none.", "Give guidance as well."
-            )
+            raise InputError("A guidance interval needs guidance.", "Give guidance too.")
         return dataclasses.replace(request, condition=labels)
 
     def labels(self, label: Any, n: int) -> Labels | None:
@@ -96,7 +94,7 @@ class ImageGenerator(Generator):
         if not self.classes:
             raise InputError(
                 "This model was trained without classes, so none can be chosen.",
-                "Leave the label out, or train it on images with labels: a folder for each class.",
+                "Omit the label, or train on images with labels: a folder for each class.",
             )
         if isinstance(label, str) and label == EACH:
             return np.arange(n) % len(self.classes)
@@ -104,7 +102,9 @@ class ImageGenerator(Generator):
             return np.full(n, self._number(label))
         labels = np.array([self._number(one) for one in label], dtype=np.int64)
         if len(labels) != n:
-            raise InputError(f"{len(labels)} labels do not go with {n} images.", "Give one for each, or one.")
+            raise InputError(
+                f"Got {len(labels)} labels for {n} images.", "Give one label for all, or one for each."
+            )
         return labels
 
     def _number(self, label: Any) -> int:
@@ -116,7 +116,7 @@ class ImageGenerator(Generator):
             label = int(label)
         if not isinstance(label, int | np.integer) or not 0 <= label < len(self.classes):
             raise InputError(
-                f"There is no class {label!r}: this model has {len(self.classes)}.",
+                f"There is no class {label!r}: this model has {len(self.classes)} classes.",
                 f"Choose 0 to {len(self.classes) - 1}, or a name: {', '.join(self.classes[:12])}.",
             )
         return int(label)
@@ -151,8 +151,8 @@ class ImageGenerator(Generator):
         """Return images as they are, once all values are finite."""
         if not x.isfinite().all():
             raise RunError(
-                "The model's images are not finite.",
-                "Try another sampler or more steps, or train it longer.",
+                "Some images of the model are not finite.",
+                "Try another sampler or more steps, or train longer.",
             )
         return x
 
@@ -171,9 +171,10 @@ class ImageGenerator(Generator):
         return ImageWriter(path, n, request.condition, self.classes)
 
     def frame(self, n: int, request: Request) -> Any:
-        """Refuse: images are no rows of a table."""
+        """Refuse: images are not rows of a table."""
         raise InputError(
-            "Images are no rows of a table.", "Take them as an array (sample), or write them (sample_to)."
+            "This is a run of images, so samples cannot be returned as a table.",
+            "Use sample for an array, or sample_to for files.",
         )
 
     def inpaint(
@@ -185,38 +186,38 @@ class ImageGenerator(Generator):
         resample: int = 1,
         **options: Any,
     ) -> Pixels:
-        """Draw what lies under a mask, given the rest.
+        """Generate the masked pixels of images, given the others.
 
         Parameters
         ----------
         images : array_like of shape (m, channels, height, width), uint8
         mask : array_like of shape (height, width) or (m, height, width), bool
-            True where something is to be drawn; all else stays as it is, to the last byte.
+            True for the pixels to generate; all others are unchanged.
         n : int
-            Drawings of each image.
+            Number of results for each image.
         resample : int
-            How often each step is taken, see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 fit edges
-            better, at as many times the cost.
+            Repetitions of each step (RePaint), see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 blend
+            edges better, at 5 to 10 times the cost.
         **options
             Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
 
         Returns
         -------
         ndarray of shape (m * n, channels, height, width), uint8
-            The n drawings of the first image first.
+            The n results of the first image first.
         """
         pixels = self._checked(images)
         holes = np.asarray(mask)
         if holes.dtype != bool or holes.shape[-2:] != pixels.shape[2:] or holes.ndim not in (2, 3):
             raise InputError(
-                f"A mask of shape {holes.shape} and type {holes.dtype} does not go with images of "
-                f"{pixels.shape[2]} × {pixels.shape[3]} pixels.",
-                "Give truth values of shape (height, width): True where something is to be drawn.",
+                f"The mask has shape {holes.shape} and type {holes.dtype}; expected booleans of shape "
+                f"{pixels.shape[2:]}.",
+                "True marks the pixels to generate.",
             )
         holes = np.broadcast_to(holes[..., None, :, :], pixels.shape)
         if not holes.any():
             raise InputError(
-                "The mask is empty: nothing is to be drawn.", "Mark (white) what is to be drawn."
+                "The mask is empty: no pixel is marked.", "Mark the pixels to generate in white."
             )
         pixels, holes = pixels.repeat(n, axis=0), holes.repeat(n, axis=0)
         request = self._repeated(self.request(options, len(pixels) // n), n)
@@ -249,15 +250,15 @@ class ImageGenerator(Generator):
         n: int = 1,
         **options: Any,
     ) -> Pixels:
-        """Draw variants: images are noised, and the walk goes on from there (Meng et al. 2022, SDEdit).
+        """Generate variants: images are noised, and sampled from there (SDEdit, Meng et al. 2022).
 
         Parameters
         ----------
         images : array_like of shape (m, channels, height, width), uint8
         strength : float
-            The share of the walk's steps that are taken: 0.2 redraws details, 0.8 all but the rough shape.
+            Fraction of the sampling steps, above 0 to 1: 0.2 changes details, 0.8 all but the rough shape.
         n : int
-            Variants of each image.
+            Number of variants of each image.
         **options
             Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
 
@@ -267,7 +268,7 @@ class ImageGenerator(Generator):
         """
         if not 0 < strength <= 1:
             raise InputError(
-                f"A strength of {strength} cannot be.", "Give a share of the walk: above 0, to 1."
+                f"strength must be above 0 and at most 1, not {strength}.", "Use 0.5, for example."
             )
         pixels = self._checked(images)
         request = self._repeated(self.request(options, len(pixels)), n)
@@ -290,17 +291,17 @@ class ImageGenerator(Generator):
         images: ArrayLike | None = None,
         **options: Any,
     ) -> Pixels:
-        """Sample from one image to another by n images, through the noise that each comes from.
+        """Interpolate between two images, by interpolation of their noise.
 
-        Where walks are deterministic each image has one noise. Between two of them lies the great circle
-        (Song et al. 2021, section 5.3), and every point of it leads to an image.
+        With a deterministic sampler each image comes from one noise. These are interpolated on a great
+        circle (Song et al. 2021, section 5.3), and each of its points is sampled to an image.
 
         Parameters
         ----------
         n : int
-            With the first and the last.
+            Number of images, including both ends.
         images : array_like of shape (2, channels, height, width), uint8, optional
-            The ends, brought to their noise by :meth:`encode`; two samples by default.
+            The ends, inverted to noise by :meth:`encode`; two samples by default.
         **options
             Of :meth:`diffuscope.Run.sample`; one class for all. The sampler, "heun" by default, must be
             deterministic.
@@ -310,12 +311,12 @@ class ImageGenerator(Generator):
         ndarray of shape (n, channels, height, width), uint8
         """
         if n < 2:
-            raise InputError(f"{n} images do not lead from one to another.", "Ask for at least 2.")
+            raise InputError(f"An interpolation needs at least 2 images, not {n}.", "Use 9, for example.")
         request = self.request({"sampler": "heun", **options}, n)
         if request.sampler not in _DETERMINISTIC or request.settings.get("eta"):
             raise InputError(
-                f"Trajectories by {request.sampler!r} are random: an image has no one noise.",
-                f"Choose among {', '.join(_DETERMINISTIC)}, without eta.",
+                f"Interpolation needs a deterministic sampler, and {request.sampler!r} is random.",
+                f"Choose {', '.join(_DETERMINISTIC)}, without eta.",
             )
         grid, sampler = self.model.plan(request)
         of_images = self._denoisers(request, n)
@@ -324,7 +325,10 @@ class ImageGenerator(Generator):
         else:
             pixels = self._checked(images)
             if len(pixels) != 2:
-                raise InputError(f"{len(pixels)} images are not two ends.", "Give two.")
+                raise InputError(
+                    f"Got {len(pixels)} images; expected 2, the start and the end of the interpolation.",
+                    "Give two images.",
+                )
             x_0 = to_model(torch.from_numpy(pixels)).to(self.model.device)
             ends = self._encoded(x_0, of_images(0, 2), grid)
         between = _great_circle(ends[0], ends[1], n)
@@ -338,9 +342,9 @@ class ImageGenerator(Generator):
         return made
 
     def encode(self, images: ArrayLike, **options: Any) -> Tensor:
-        """Return the noise that images come from by deterministic walks, (m, channels, height, width).
+        """Return the noise of images under deterministic sampling, (m, channels, height, width).
 
-        It has the standard deviation from which walks start; "heun" leads back in as many steps.
+        It has the standard deviation of the prior; "heun" samples the images again in as many steps.
         """
         pixels = self._checked(images)
         request = self.request({"sampler": "heun", **options}, len(pixels))
@@ -355,11 +359,11 @@ class ImageGenerator(Generator):
         levels = grid.levels
         if levels.alpha[0] == 0:
             raise InputError(
-                "Walks of this model start where no signal is left, and nothing leads back from there.",
-                "Take samples in place of images of your own, or a schedule that ends before.",
+                "Images cannot be inverted to noise with a schedule of zero terminal SNR.",
+                "Interpolate between samples, or train with another schedule.",
             )
         last = grid.n_steps - (1 if levels.sigma[-1] == 0 else 0)
-        at = levels.at(last)  # there is no slope at clean data itself: the first is that at the least noise
+        at = levels.at(last)  # the slope is undefined at clean data: start at the least noise
         x = coefficient(at.alpha, x_0) * x_0
         x = x + coefficient(at.sigma, x) * eps_from_data(denoiser(x, at), x, at)
         for step in reversed(range(last)):
@@ -376,8 +380,9 @@ class ImageGenerator(Generator):
         if pixels.dtype != np.uint8 or pixels.shape[1:] != self.model.shape or not len(pixels):
             c, h, w = self.model.shape
             raise InputError(
-                f"Images of shape {pixels.shape} and type {pixels.dtype} do not fit this model.",
-                f"Give bytes (uint8) of shape (n, {c}, {h}, {w}).",
+                f"Images have shape {pixels.shape} and type {pixels.dtype}; expected uint8 of shape "
+                f"(n, {c}, {h}, {w}).",
+                "Resize and convert the images.",
             )
         return pixels
 

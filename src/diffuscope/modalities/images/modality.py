@@ -111,7 +111,7 @@ class Images(Modality):
         return {"data.source": source, "data.classes": data.classes if section.labels else ()}
 
     def keep(self, data: Dataset, folder: Path) -> Path:
-        """Write images that were handed over from Python as .npz, with their labels."""
+        """Write images that were passed as an array as .npz, with their labels."""
         assert isinstance(data, ImageData)
         path = folder / f"{data.digest()[:16]}.npz"
         if not path.is_file():
@@ -142,7 +142,7 @@ class Images(Modality):
     # --- a trained model -----------------------------------------------------------------------------------
 
     def generator(self, model: Model) -> ImageGenerator:
-        """Return what samples images, fills in, varies and interpolates."""
+        """Return what samples, inpaints, varies and interpolates images."""
         return ImageGenerator(model)
 
     def measurable(self, data: Dataset, codec: Codec, reporter: Reporter | None = None) -> Measurable:
@@ -202,10 +202,10 @@ class Images(Modality):
         from diffuscope.modalities.images.evaluation import evaluate_images
 
         assert isinstance(data, ImageData)
-        wanted = {key: options[key] for key in ("samples", "extractor") if key in options}
+        settings = {key: options[key] for key in ("samples", "extractor") if key in options}
         overall = reference.ratio(clouds)
         return evaluate_images(
-            model, data, self.generator(model), held_out, overall, seed, reporter, **wanted
+            model, data, self.generator(model), held_out, overall, seed, reporter, **settings
         )
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:

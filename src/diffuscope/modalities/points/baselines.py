@@ -1,4 +1,4 @@
-r"""What would simpler methods make of the same data?
+r"""How good are simple methods, fitted to the same data?
 
 Three that everybody knows, fitted with as much care as one may expect of a user:
 

@@ -1,4 +1,4 @@
-"""What came of an evaluation: a table to read, plain data, a picture, and an honest sentence."""
+"""What are the results of an evaluation? A table, plain data, a figure, and a summary in words."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ _BOUND_POINTS = 2_000
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Samples measured against real data, beside simpler methods.
+    """The quality of samples, beside baselines.
 
     Attributes
     ----------
     metrics : dict
-        Name of a metric to what was measured of the run's samples, in the order of the table.
+        Metrics of the run's samples by name, in the order of the table.
     baselines : dict
-        The same of each simpler method, by its name.
+        The same of each baseline, by its name.
     titles : dict
-        How each baseline was fitted, in words.
+        Title of each baseline, with its settings.
     left_out : dict
-        Metrics that could not be had, with the reason.
+        Metrics that could not be measured, with the reason.
     certainty : str
-        What stood for real data, and what that costs in certainty.
+        What samples were compared with, and how certain that is.
     told_apart : TwoSampleTest, optional
-        How well a classifier tells one cloud of samples from a real one, with interval and p-value.
+        Accuracy of a classifier of samples and real points, with interval and p-value.
     bound : BitsPerDimension, optional
         Bits per dimension that the model needs at most, for a discrete schedule.
     """
@@ -89,12 +89,12 @@ class Evaluation:
         return [name for name, (_, least) in off.items() if least <= nearest + _SAME]
 
     def verdict(self) -> str:
-        """Say in a sentence or two how the run compares with the simpler methods."""
+        """Compare the run with the baselines in a sentence or two."""
         if not self.baselines:
             return ""
         shared = [name for name in self.metrics if any(name in b for b in self.baselines.values())]
         own = [name for name in shared if "" in self.best(name)]
-        said = f"By {len(own)} of {len(shared)} metrics no simpler method is better than this model."
+        text = f"No baseline is better than this model in {len(own)} of {len(shared)} metrics."
         rivals = {}
         for baseline in self.baselines:
             better = [n for n in shared if "" not in self.best(n) and baseline in self.best(n)]
@@ -103,10 +103,10 @@ class Evaluation:
         for baseline, better in rivals.items():
             names = ", ".join(_lower(METRICS[name].title) for name in better)
             label = _LABELS.get(baseline, baseline)
-            said += f" The {label} is better by {names}."
+            text += f" Better than this model: {label} in {names}."
         if rivals and "kernel_density" in rivals:
-            said += " In few dimensions a kernel density is hard to beat; it needs no training."
-        return said
+            text += " In low dimension a kernel density estimate is a strong baseline."
+        return text
 
     def __str__(self) -> str:
         """Return the whole report as text; a star marks the best of each row."""
@@ -132,15 +132,15 @@ class Evaluation:
         return "\n".join([*lines, "", self.notes(), *bound])
 
     def notes(self) -> str:
-        """Return what stands under the table."""
+        """Return the notes below the table."""
         notes = [_READ, self.verdict(), self.certainty]
         if (test := self.told_apart) is not None:
             notes.append(
-                f"A classifier that is shown samples and real points is right in {test.accuracy:.1%} of all "
-                f"(95%: {test.low:.1%} to {test.high:.1%}; by chance alone so often: p = {test.p_value:.2g})."
+                f"Two-sample classifier: {test.accuracy:.1%} accuracy (95% interval {test.low:.1%} to "
+                f"{test.high:.1%}; p = {test.p_value:.2g})."
             )
         if self.titles:
-            notes.append("Fitted to the same data: " + "; ".join(self.titles.values()) + ".")
+            notes.append("Baselines: " + "; ".join(self.titles.values()) + ".")
         notes += [f"{METRICS[name].title}: {why}" for name, why in self.left_out.items()]
         return "\n".join(textwrap.fill(note, _WIDTH) for note in notes if note)
 
@@ -168,9 +168,9 @@ class Evaluation:
 
 
 _READ = (
-    "÷ floor: as a multiple of what real data scores against real data, with its 95% interval; * marks the "
-    "best. Perfect samples reach 1, or 0 (energy distance, mean discrepancy, divergence, likelihood gap). "
-    "Low is good, but for precision, recall, density and coverage."
+    "÷ floor: ratio of the metric to its value for real data, with a 95% interval; * marks the best. Ideal: "
+    "1, or 0 for energy distance, mean discrepancy, divergence and likelihood gap. Lower is better, except "
+    "for precision, recall, density and coverage."
 )
 _LABELS = {
     "kernel_density": "kernel density",
@@ -214,7 +214,7 @@ def evaluate_points(
     baselines: bool = True,
     only: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Measure a model's samples by all metrics, beside three simpler methods fitted to the same data.
+    """Measure a model's samples by all metrics, beside three baselines fitted to the same data.
 
     Parameters
     ----------
@@ -222,15 +222,15 @@ def evaluate_points(
     data : Dataset
         What it was trained on.
     reference : Reference
-        Real points that samples meet.
+        Real points that samples are compared with.
     clouds : list of ndarray of shape (n, d)
         Its samples, normalised, one cloud for each of the reference.
     seed : int
     reporter : Reporter
     unseen : int
-        How many points were held out; 0: the reference is the training data.
+        Number of held-out points; 0: the reference is the training data.
     baselines : bool
-        Whether to fit and measure the simpler methods.
+        Whether to fit and measure the baselines.
     only : sequence of str, optional
         Some of :data:`diffuscope.metrics.METRICS`; all by default.
     """
@@ -260,7 +260,7 @@ def evaluate_points(
     rivals: dict[str, dict[str, Measured]] = {}
     titles = {}
     if baselines:
-        with reporter.stage("fitting and measuring simpler methods"):
+        with reporter.stage("fitting and measuring baselines"):
             for baseline in fit_baselines(data.x, stream_seed(seed, "baselines") % 2**32):
                 if baseline.name == "training_data" and not fresh:
                     continue  # it would be compared with itself
@@ -294,21 +294,23 @@ def bound_of(model: Model, reference: Reference, seed: int) -> BitsPerDimension 
 
 def _certainty(known: bool, unseen: int, n: int) -> str:
     if known:
-        return f"The law of this data is known: samples meet fresh real clouds of {n:,} points."
+        return (
+            f"The distribution of this data is known: samples were compared with fresh draws of {n:,} points."
+        )
     if unseen:
         return (
-            f"The law of this data is not known: samples meet halves of the {unseen:,} held-out rows. "
-            "These stay the same, so intervals are somewhat too narrow."
+            "The distribution of this data is unknown: samples were compared with halves of the "
+            f"{unseen:,} held-out rows. As these are reused, intervals are slightly too narrow."
         )
     return (
-        f"The law of this data is not known: samples meet halves of the training data, {n:,} rows "
-        "each, so a model that learned them by heart would look perfect. Held-out rows tell it apart: "
-        "--held-out FILE."
+        "The distribution of this data is unknown: samples were compared with halves of the training data, "
+        f"{n:,} rows each. A model that memorised them would look perfect: give --held-out FILE to detect "
+        "this."
     )
 
 
 class _Likelihood:
-    """Real points with their true log-density, to hold another log-density against."""
+    """Real points with their true log-density, for comparison with another log-density."""
 
     def __init__(self, data: Dataset, truth: LogDensity | None, seed: int) -> None:
         self.clouds: list[tuple[Points, Points]] = []
@@ -322,14 +324,14 @@ class _Likelihood:
         self.floors = (means[:, 0] - means[:, 1]).tolist()
 
     def gap(self, log_density: LogDensity) -> Measured | str:
-        """Return E_real[log p_true - log p], or why it cannot be had."""
+        """Return E_real[log p_true - log p], or why it cannot be computed."""
         if not self.clouds:
-            return "It needs the true density, which is not known."
+            return "It needs the true density, which is unknown."
         x = np.concatenate([points for points, _ in self.clouds])
         own = np.split(log_density(x), len(self.clouds))
         gaps = [float((true - log_p).mean()) for (_, true), log_p in zip(self.clouds, own, strict=True)]
         if not np.isfinite(gaps).all():
-            return "It is infinite: real points lie where the density is 0."
+            return "It is infinite: the model's density is 0 at some real points."
         return relate(gaps, self.floors, "zero")
 
 
@@ -341,7 +343,7 @@ def _add(found: dict[str, Measured], left_out: dict[str, str], gap: Measured | s
 
 
 def _true_log_density(data: Dataset) -> LogDensity | None:
-    """Return the law's log-density in the units of the data, where it has one that is known."""
+    """Return the true log-density in the units of the data, where it is known."""
     try:
         oracle = oracle_of(data)
         oracle.log_density(data.x[:1])

@@ -50,7 +50,7 @@ class PointFigures(Figures):
         return plot_walk_rows([(label, states)], reference=self.limits)
 
     def draw_forward(self, states: Sequence[State]) -> Figure:
-        """Draw ten moments on the way into noise."""
+        """Draw ten moments of the forward process."""
         return plot_forward_grid(states, reference=self.limits)
 
     def draw_samples(

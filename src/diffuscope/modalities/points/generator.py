@@ -1,4 +1,4 @@
-"""What can a model of points be asked for? Samples, trajectories and densities."""
+"""What can a model of points do? Give samples, trajectories and densities."""
 
 from __future__ import annotations
 

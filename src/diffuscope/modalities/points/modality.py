@@ -89,7 +89,7 @@ class Points(Modality):
     def reference(
         self, data: Dataset, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
     ) -> Reference:
-        """Return fresh clouds where the law is known, else halves of the held-out points or of the data."""
+        """Return fresh clouds of a known distribution, else halves of held-out points or of the data."""
         unseen = None if data.draw is not None else held_out
         return draw_reference(data.x, draw=data.draw, held_out=unseen, seed=seed, n=n)
 
@@ -110,12 +110,12 @@ class Points(Modality):
         reporter: Reporter,
         **options: Any,
     ) -> Evaluation:
-        """Measure points by all metrics, beside simpler methods."""
+        """Measure points by all metrics, beside baselines."""
         from diffuscope.modalities.points.evaluation import evaluate_points
 
         unseen = 0 if held_out is None or data.draw is not None else len(held_out)
-        wanted = {key: options[key] for key in ("baselines", "only") if key in options}
-        return evaluate_points(model, data, reference, clouds, seed, reporter, unseen=unseen, **wanted)
+        settings = {key: options[key] for key in ("baselines", "only") if key in options}
+        return evaluate_points(model, data, reference, clouds, seed, reporter, unseen=unseen, **settings)
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""

@@ -61,8 +61,8 @@ def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> 
     stds = np.asarray(noise_std, dtype=np.float64)
     if stds.shape not in ((), (len(codec.columns),)) or not (np.isfinite(stds) & (stds >= 0)).all():
         raise InputError(
-            f"noise_std of shape {stds.shape} is not one number of at least 0, or one for each of the "
-            f"{len(codec.columns)} columns.",
+            f"noise_std must be one number of at least 0, or {len(codec.columns)} of them, one for each "
+            f"column; got shape {stds.shape}.",
             "Give standard deviations in the units of the columns.",
         )
     stds = np.broadcast_to(stds, len(codec.columns))

@@ -4,7 +4,7 @@ With the chain rule: categories c, one column after the other, then numbers x,
 
 .. math::  \log p(c, x) = \sum_j \log p(c_j \mid c_{<j}) + \log p(x \mid c).
 
-Each term is asked of the one network that is told what is known and what is absent. A category's
+Each term is computed by one network that receives the masks of known and absent coordinates. A category's
 probabilities are the mean of its coordinates, which is what a denoiser answers to noise alone:
 :math:`E[e_{c_j} \mid c_{<j}] = p(c_j \mid c_{<j})`. The numbers' density is that of the probability-flow
 ODE (:mod:`diffuscope.likelihood`) with the categories known. What is missing is absent throughout, and
@@ -82,17 +82,18 @@ class Density:
         points : ndarray of shape (n, D)
             NaN where a value is missing.
         condition : ndarray of shape (D,), bool, optional
-            Coordinates given which the density is that of the others.
+            Coordinates to condition on.
 
         Raises
         ------
         InputError
-            When categories are coded as bits, which have no probabilities, or the network was not trained
-            for parts of rows, and these have holes or categories.
+            When categories are encoded as bits, or the network was not trained with masks and the rows have
+            missing values or categories.
         """
         if any(codes.coding != "onehot" for _, codes in self.codes):
             raise InputError(
-                "Categories coded as bits have no probabilities.", "Fit with categories='onehot'."
+                "Probabilities of categories need the one-hot encoding, and this model uses bits.",
+                "Fit with categories='onehot'.",
             )
         rows = torch.from_numpy(points)
         given = torch.zeros(rows.shape[1], dtype=torch.bool)
@@ -100,15 +101,16 @@ class Density:
             given = torch.from_numpy(condition)
         value = torch.zeros(len(rows), dtype=torch.float64)
         for pattern, chosen in _patterns(~rows.isnan()):
-            self._check_can(pattern)
+            self._check(pattern)
             some = rows[chosen]
             value[chosen] = self._categories(some, pattern, given) + self._numbers(some, pattern, given)
         return value.numpy()
 
-    def _check_can(self, present: Tensor) -> None:
+    def _check(self, present: Tensor) -> None:
         if not isinstance(self.model.denoiser, MaskedDenoiser) and not (present & self.is_number).all():
             raise InputError(
-                "This model has a density of whole rows of numbers only: its network was trained for these.",
+                "This model was not trained with masks: only the density of complete rows of numbers is "
+                "available.",
                 "Fit with partial above 0.",
             )
 
@@ -118,7 +120,7 @@ class Density:
 
     @cached_property
     def _nodes(self) -> tuple[float, ...]:
-        """The steps in which the flow is followed, chosen once by rows that the model makes itself."""
+        """The steps of the integration, chosen once with samples of the model."""
         rows = torch.cat(list(self.model.coordinates(_ROWS))).double().cpu()
         everything = torch.ones(rows.shape[1], dtype=torch.bool)
         return self._follow(rows, everything, self.is_number, None).nodes
@@ -130,38 +132,38 @@ class Density:
         for place, codes in self.codes:
             if not present[place].all() or given[place].all():
                 continue
-            asked = torch.zeros_like(known)
-            asked[place] = True
-            # Rows that are alike in what is known have one answer.
+            queried = torch.zeros_like(known)
+            queried[place] = True
+            # Rows with the same known coordinates are evaluated once.
             values, back = torch.unique(rows.where(known, 0.0), dim=0, return_inverse=True)
-            p = self.probabilities(values, known, asked)[back]
+            p = self.probabilities(values, known, queried)[back]
             index = torch.from_numpy(codes.decode(rows[:, place].numpy()))
             total += p.gather(1, index[:, None])[:, 0].log()
-            known = known | asked
+            known = known | queried
         return total
 
     @torch.no_grad()
-    def probabilities(self, values: Tensor, known: Tensor, asked: Tensor) -> Tensor:
+    def probabilities(self, values: Tensor, known: Tensor, queried: Tensor) -> Tensor:
         """Return the probabilities of the categories of a column given what is known, shape (n, k).
 
         Parameters
         ----------
         values : Tensor of shape (n, D), float64
             Coordinates, where they are known.
-        known, asked : Tensor of shape (D,), bool
+        known, queried : Tensor of shape (D,), bool
             Which are known, and which are the column's; all others are absent.
         """
         denoiser = self._denoiser
         assert isinstance(denoiser, MaskedDenoiser)
         assert denoiser.choices is not None
-        of_column = asked.to(self.model.device)[denoiser.choices.where]
+        of_column = queried.to(self.model.device)[denoiser.choices.where]
         schedule, device, d = self.model.denoiser.schedule, self.model.device, values.shape[1]
         level = schedule(torch.tensor(schedule.t_max, dtype=torch.float64))
         half = torch.randn((_NOISES // 2, d), generator=stream(0, "categories"), dtype=torch.float64)
         noises = level.sigma * torch.cat([half, -half])
 
         def piece(some: Tensor) -> Tensor:
-            given = self._given(some, known, ~(known | asked))
+            given = self._given(some, known, ~(known | queried))
             answers = [
                 denoiser.log_probabilities(x_t.expand_as(some).to(device), level, given) for x_t in noises
             ]
@@ -171,23 +173,23 @@ class Density:
 
     def _numbers(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return log p(x | c), shape (n,)."""
-        asked = present & self.is_number & ~given
-        if not asked.any():
+        queried = present & self.is_number & ~given
+        if not queried.any():
             return torch.zeros(len(rows), dtype=torch.float64)
 
         nodes = self._nodes
 
         def piece(some: Tensor) -> Tensor:
-            return self._refined(some, present, asked, nodes)
+            return self._refined(some, present, queried, nodes)
 
         return torch.cat(list(side_by_side(piece, torch.split(rows, _PIECE), self.model.device)))
 
-    def _refined(self, rows: Tensor, present: Tensor, asked: Tensor, nodes: Sequence[float]) -> Tensor:
-        """Return densities of rows; those that the steps are too coarse for are followed in finer ones."""
+    def _refined(self, rows: Tensor, present: Tensor, queried: Tensor, nodes: Sequence[float]) -> Tensor:
+        """Return densities of rows; where the steps are too coarse they are refined."""
         value = torch.full((len(rows),), -math.inf, dtype=torch.float64)
         left = torch.arange(len(rows))
         for _ in range(_ROUNDS):
-            found = self._follow(rows[left], present, asked, nodes)
+            found = self._follow(rows[left], present, queried, nodes)
             value[left] = found.value.cpu().nan_to_num(-math.inf)
             fine = found.error.cpu() < _COARSE + _COARSE_SHARE * value[left].abs()
             left = left[~fine]
@@ -197,38 +199,38 @@ class Density:
         return value
 
     def _follow(
-        self, rows: Tensor, present: Tensor, asked: Tensor, nodes: Sequence[float] | None
+        self, rows: Tensor, present: Tensor, queried: Tensor, nodes: Sequence[float] | None
     ) -> LogDensity:
         device = self.model.device
-        given = self._given(rows.nan_to_num(0.0), present & ~asked, ~present)
-        part = _Part(self._denoiser, given, asked.to(device))
+        given = self._given(rows.nan_to_num(0.0), present & ~queried, ~present)
+        part = _Part(self._denoiser, given, queried.to(device))
         return log_density(
             part,
             self.model.denoiser.schedule,
-            rows[:, asked].to(device),
+            rows[:, queried].to(device),
             tolerance=_TOLERANCE,
             probes=_EXACT,
             nodes=nodes,
         )
 
     def _given(self, values: Tensor, known: Tensor, absent: Tensor) -> Mask:
-        """Return what is given of rows (n, D) that are alike in what is."""
+        """Return the mask of rows (n, D) with the same known and absent coordinates."""
         parts = (values, known.expand_as(values), absent.expand_as(values))
         return Mask(*(part.contiguous().to(self.model.device) for part in parts))
 
 
 class _Part:
-    """The denoiser of some of the coordinates of rows of which others are known or absent."""
+    """The denoiser of some of the coordinates; the others are known or absent."""
 
-    def __init__(self, denoiser: Denoiser, given: Mask, asked: Tensor) -> None:
-        self.denoiser, self.given, self.asked = denoiser, given, asked
+    def __init__(self, denoiser: Denoiser, given: Mask, queried: Tensor) -> None:
+        self.denoiser, self.given, self.queried = denoiser, given, queried
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
         if not isinstance(self.denoiser, MaskedDenoiser):
             return self.denoiser.forward(x_t, level)
-        index = self.asked.nonzero()[:, 0].expand(len(x_t), -1)
+        index = self.queried.nonzero()[:, 0].expand(len(x_t), -1)
         wide = torch.zeros_like(self.given.value).scatter(1, index, x_t)
-        return self.denoiser.forward(wide, level, self.given)[:, self.asked]
+        return self.denoiser.forward(wide, level, self.given)[:, self.queried]
 
 
 def _codes_of(rows: RowCodec) -> list[tuple[slice, Codes]]:

@@ -1,4 +1,4 @@
-"""How good are the rows of a table's model? They meet real rows that it did not learn from."""
+"""How good are the rows of a model of a table? They are compared with real rows not used for training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LEAST = 20
 
 @dataclass(frozen=True)
 class TableEvaluation:
-    """Rows of a table's run, measured against real ones.
+    """The quality of synthetic rows.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class TableEvaluation:
         return plot_pairs(self.train, self.synthetic)
 
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
-        """Write ``evaluation.json``, ``figures/pairs.png`` and, if asked for, ``report.html`` into a folder.
+        """Write ``evaluation.json``, ``figures/pairs.png`` and, optionally, ``report.html`` into a folder.
 
         Returns
         -------
@@ -111,7 +111,7 @@ def evaluate_rows(
     reporter: Reporter,
     facts: Mapping[str, str] | None = None,
 ) -> TableEvaluation:
-    """Measure how like real rows those of a model are: columns, dependence, use, privacy.
+    """Measure the quality of synthetic rows: marginals, associations, utility, privacy.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _facts(
     sampling = recipe.sampling
     weights = sum(p.numel() for p in model.denoiser.network.parameters())
     return {
-        "data": str(recipe.data.source or "a table from Python"),
+        "data": str(recipe.data.source or "a table in memory"),
         "training rows": f"{len(train):,}",
         "held-out rows": "none" if unseen is None else f"{len(unseen):,}",
         "recipe": recipe.name,
@@ -174,7 +174,7 @@ def real_and_synthetic(
         if list(unseen.columns) != list(whole.columns):
             if set(unseen.columns) != set(whole.columns):
                 raise InputError(
-                    "The held-out rows do not have the columns of the training data.",
+                    "The columns of the held-out rows differ from those of the training data.",
                     f"Give the columns {', '.join(map(str, whole.columns))}.",
                 )
             unseen = unseen[list(whole.columns)]

@@ -59,7 +59,7 @@ class TableFigures(Figures):
         return plot_walk_rows([(label, states)], reference=self.limits)
 
     def draw_forward(self, states: Sequence[State]) -> Figure:
-        """Draw ten moments on the way into noise."""
+        """Draw ten moments of the forward process."""
         return plot_forward_grid(states, reference=self.limits)
 
     def draw_samples(
@@ -68,7 +68,7 @@ class TableFigures(Figures):
         """Draw synthetic rows beside real ones, pairs of columns."""
         if not isinstance(self.data, TableData):
             raise InputError(
-                "Rows are drawn beside those that the model was trained on, and these are not at hand.",
-                "Hand them over: diffuscope.load(path, data=...).",
+                "The figure compares samples with the training rows, which are not available.",
+                "Pass them: diffuscope.load(path, data=...).",
             )
         return plot_pairs(self.data.frame, read_frame(samples).data)

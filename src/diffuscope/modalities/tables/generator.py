@@ -1,4 +1,4 @@
-"""What can a model of a table be asked for? Rows, rows given some columns or y, missing values, densities.
+"""What can a model of a table do? Sample rows, also given some columns or y, impute, and give densities.
 
 One network serves them all (:mod:`diffuscope.diffusion.masked`). A coordinate that is known stays what it is
 all along; one that is absent is sampled too, by itself, and thrown away.
@@ -95,7 +95,7 @@ class TableGenerator(Generator):
     def conditional(
         self, request: Request, condition: Mapping[str, Any], n: int, with_target: bool = True
     ) -> Request:
-        """Return the request with what is known of n rows.
+        """Return the request with the known values of n rows.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class TableGenerator(Generator):
             target's among them, to a value for all rows, or one for each.
         n : int
         with_target : bool
-            Whether the target is sampled where it is not known; otherwise it is left out.
+            Whether an unknown target is sampled; otherwise it is absent.
         """
         rows, y, given = self.rows, condition.get("y"), dict(condition.get("given", {}))
         target = None if rows.target is None else rows.target.names[0]
@@ -124,12 +124,12 @@ class TableGenerator(Generator):
         return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
-        """Return what gives the denoisers of rows of which something is known or absent.
+        """Return the denoisers of rows with known or absent coordinates.
 
         Raises
         ------
         InputError
-            When the model's network was not trained for that.
+            When the model was not trained with masks.
         """
         condition: TableCondition | None = request.condition
         if condition is None:
@@ -141,8 +141,9 @@ class TableGenerator(Generator):
         denoiser = self.model.denoiser
         if not isinstance(denoiser, MaskedDenoiser):
             raise InputError(
-                "This model's network was not trained for rows of which something is known or missing.",
-                "Fit it with partial above 0 (the recipe 'table').",
+                "This model was not trained with masks, so it cannot be conditioned on known values or "
+                "missing ones.",
+                "Train with partial above 0 (the recipe 'table').",
             )
         every = np.broadcast_to(known, (n, known.shape[1]))
         scale = 1.0 if request.guidance is None else request.guidance
@@ -235,7 +236,7 @@ class TableGenerator(Generator):
         with_target: bool = False,
         reporter: Reporter | None = None,
     ) -> list[Floats]:
-        """Draw what is missing of rows given the rest; return the coordinates of each draw, (n, D).
+        """Impute missing values given the others; return the coordinates of each draw, (n, D).
 
         Parameters
         ----------
@@ -244,10 +245,10 @@ class TableGenerator(Generator):
         request : Request, optional
         n_draws : int
         with_target : bool
-            Whether a y that is missing is drawn too; otherwise it is left out.
+            Whether a missing y is drawn too; otherwise it is absent.
         """
         if n_draws < 1:
-            raise InputError(f"n_draws = {n_draws!r} is not above 0.", "Take at least one draw.")
+            raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
         rows = self.rows
         return self.completed(
             rows.encode(X, y), rows.is_target & (not with_target), request or Request(), n_draws, reporter
@@ -320,13 +321,12 @@ class TableGenerator(Generator):
         Parameters
         ----------
         data : table of shape (n, d) or (n, d + 1)
-            Missing values are left out of the density. Where the target is among the columns it is part of
-            it.
+            Missing values are marginalised out. A target among the columns is part of the density.
         y : array_like of shape (n,), optional
-            The density is that of the others given it.
+            The density is conditional on it.
         """
         for word in options:
-            raise InputError(f"The density of rows has no option {word!r}.", "Leave it out; y is one.")
+            raise InputError(f"log_density of rows has no option {word!r}.", "Omit it; the only option is y.")
         rows = self.rows
         X, target = rows.parted(data, y)
         condition = None if y is None else rows.is_target

@@ -74,7 +74,7 @@ class Table(Modality):
         if data.x.ndim != 2:
             return super().adopt(data, section, seed)
         if section.target is not None:
-            raise InputError("Points have no column to be the target.", "Leave the target out.")
+            raise InputError("Points have no columns, so none can be the target.", "Omit the target.")
         return TableData.of_points(data, categories=section.categories, seed=seed)
 
     def reload(self, source: Any, model: Model) -> Dataset:
@@ -96,7 +96,7 @@ class Table(Modality):
         return sizes_for(len(data.x), data.rows) if recipe == self.recipe_hint else {}
 
     def keep(self, data: Dataset, folder: Path) -> Path:
-        """Write a table that was handed over from Python as Parquet."""
+        """Write a table that was passed from Python as Parquet."""
         from diffuscope.data.columnar import write_rows
 
         assert isinstance(data, TableData)
@@ -124,7 +124,7 @@ class Table(Modality):
         return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device))
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
-        """Fit the normal law that the network starts from, and say which coordinates are categories."""
+        """Fit the normal distribution of the factors, and mark the coordinates of categories."""
         super().initialise(denoiser, source, codec)
         if isinstance(denoiser, MaskedDenoiser):
             assert isinstance(codec, RowCodec)
@@ -179,7 +179,7 @@ class Table(Modality):
         reporter: Reporter,
         **options: Any,
     ) -> TableEvaluation:
-        """Measure rows: columns, dependence, use, privacy."""
+        """Measure rows: marginals, associations, utility, privacy."""
         from diffuscope.modalities.tables.evaluation import evaluate_rows
 
         assert isinstance(data, TableData)
@@ -187,7 +187,7 @@ class Table(Modality):
         return evaluate_rows(model, data, generator, held_out, overall, seed, reporter, options.get("facts"))
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
-        """Return the model of coordinates; what is missing of the data is filled by the model itself."""
+        """Return the model of coordinates; missing values are imputed by the model itself."""
         assert isinstance(data, TableData)
         rows, d = data.rows, data.rows.width
         generator = self.generator(model)
@@ -206,8 +206,8 @@ class Table(Modality):
         assert reference.points is not None
         missing = float(np.isnan(data.x).mean())
         notes = (
-            f"{missing:.1%} of the coordinates are missing and were filled by draws of the model itself, so "
-            "that what it gets wrong about them hardly shows."
+            f"{missing:.1%} of the coordinates are missing and were imputed by the model itself, so its "
+            "errors in them hardly show."
         )
         pool = x if unseen is None else unseen
         return Flattened(

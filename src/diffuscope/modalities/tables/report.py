@@ -1,4 +1,4 @@
-"""How does one show somebody else how good a synthetic table is? By one file that can be mailed.
+"""How is the quality of a synthetic table reported to others? By one self-contained HTML file.
 
 The page has no scripts and asks nothing of any network: pictures are in it. It can be read on a phone, in the
 dark and on paper. Whatever stands in a table or is said about it is text, never markup: the template
@@ -65,7 +65,7 @@ def write_report(
     Raises
     ------
     InputError
-        When the tables are not those that were measured.
+        When the columns of the tables differ from those of the quality.
     RunError
         When the file cannot be written.
     """
@@ -82,8 +82,8 @@ def _render(
     real, made = _pictured(train, held_out, synthetic)
     if list(real.columns) != list(quality.columns):
         raise InputError(
-            "The tables do not have the columns that were measured.",
-            "Give write_report the tables that measure_table was given.",
+            "The columns of the tables differ from those of the quality.",
+            "Pass write_report the same tables as measure_table.",
         )
     environment = Environment(
         loader=PackageLoader("diffuscope.modalities.tables", "."),
@@ -120,7 +120,10 @@ def _pictured(train: Any, held_out: Any, synthetic: Any) -> tuple[Any, Any]:
     if held_out is not None:
         unseen = read_frame(held_out).data
         if set(unseen.columns) != set(real.columns):
-            raise InputError("The held-out rows have other columns.", "Give the same columns.")
+            raise InputError(
+                "The columns of the held-out rows differ from those of the training rows.",
+                "Give the same columns.",
+            )
         real = pd.concat([real, unseen[list(real.columns)]], ignore_index=True)
     return real, made[list(real.columns)]
 
@@ -195,10 +198,10 @@ def _listed(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _versions() -> str:
-    said = [f"Python {platform.python_version()}"]
+    versions = [f"Python {platform.python_version()}"]
     for package in _PACKAGES:
         try:
-            said.append(f"{package} {version(package)}")
-        except PackageNotFoundError:  # it runs from a folder
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:  # it is not installed as a package
             continue
-    return ", ".join(said)
+    return ", ".join(versions)

@@ -25,11 +25,11 @@ _MOST_ASSOCIATED = 36
 
 
 class Drawing(NamedTuple):
-    """A picture, what it is called and what it says."""
+    """A figure with its title and caption."""
 
     figure: Figure
     title: str
-    said: str
+    caption: str
 
 
 def draw_columns(real: Any, synthetic: Any, seed: int = 0) -> list[Drawing]:
@@ -56,7 +56,7 @@ def _column(facet: Facet) -> Figure:
 
 
 def _shares(facet: Facet) -> str:
-    """Say how often each category is there."""
+    """Return the frequencies of the categories as text."""
     if not facet.named:
         return ""
     return "; ".join(
@@ -66,14 +66,14 @@ def _shares(facet: Facet) -> str:
 
 
 def draw_distances(own: Floats, unseen: Floats) -> Drawing | None:
-    """Draw the distances of unseen rows, filled, and of synthetic ones to the nearest training row."""
+    """Draw the distances of held-out rows (filled) and synthetic rows to the nearest training row."""
     high = float(max(np.quantile(own, 0.995), np.quantile(unseen, 0.995)))
     if high <= 0:
         return None
     values = (np.minimum(unseen, high), np.minimum(own, high))
     unmoved = (np.zeros(len(unseen)), np.zeros(len(own)))
     facet = Facet("distance", "number", values, (0.0, high), [], False, unmoved)
-    medians = f"medians: unseen rows {np.median(unseen):.3g}, synthetic rows {np.median(own):.3g}"
+    medians = f"medians: held-out rows {np.median(unseen):.3g}, synthetic rows {np.median(own):.3g}"
     return Drawing(_column(facet), "Distance to the nearest training row", medians)
 
 
@@ -100,7 +100,7 @@ def draw_matrices(associations: Associations) -> list[Drawing]:
         Drawing(
             _matrix(apart, names),
             "Difference",
-            f"Synthetic less real, on the same scale. {furthest}".rstrip(),
+            f"Synthetic minus real, on the same scale. {furthest}".rstrip(),
         ),
     ]
 

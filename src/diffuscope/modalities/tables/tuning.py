@@ -17,7 +17,7 @@ _LEAST_BATCH, _BATCH = 32, 256
 
 
 def sizes_for(n: int, rows: RowCodec) -> dict[str, Any]:
-    """Return the changes to the recipe ``table`` that a table asks for.
+    """Return the changes to the recipe ``table`` for a table of this size.
 
     Where few columns are all numbers, and many rows are whole, the network is trained towards posterior
     means, and shown waves, which makes it sharp. Where there are categories, training sees more noise: these

@@ -88,7 +88,7 @@ def read_json(model: type[_Model], data: Any) -> _Model:
 
 def _unreadable(why: str) -> FormatError:
     return FormatError(
-        f"The description of a table cannot be read: {why}.", "Take another copy of what was saved."
+        f"The saved description of the table is damaged: {why}.", "Restore a copy, or fit and save again."
     )
 
 

@@ -266,7 +266,7 @@ class Category(Column):
             raise InputError(
                 f"{label(self.name)} has the value {shown(value)} in row {unseen[0]} (counted from 0), "
                 f"which was not seen when the table was fitted. Known: {known}{more}.",
-                "Replace it by a known one or by a missing value, or fit on a table that has it.",
+                "Replace it by a known or missing value, or fit on a table that has it.",
             )
         return numbers.astype(np.intp)
 
@@ -295,9 +295,9 @@ def _check_no_numbers(numbers: NDArray[np.intp], uniques: Any, name: Name) -> No
     if 0 < rows.mean() < _STRAY:
         row = int(np.flatnonzero((numbers >= 0) & strays[numbers])[0])
         raise InputError(
-            f"{label(name)} holds numbers but for {int(rows.sum())} value(s) that are text, the first "
+            f"{label(name)} has numbers, except for {int(rows.sum())} value(s) of text, the first "
             f"{shown(uniques[numbers[row]])} in row {row} (counted from 0).",
-            "Make them numbers, or empty where the value is missing.",
+            "Convert them to numbers, or leave missing values empty.",
         )
 
 
@@ -305,5 +305,5 @@ def _check_few(k: int, n: int, name: Name) -> None:
     if k > MOST_CATEGORIES:
         raise InputError(
             f"{label(name)} has {k} different values in {n} rows; a category has at most {MOST_CATEGORIES}.",
-            "Leave it out if it is an identifier or free text, or group its values.",
+            "Remove the column if it is an identifier or free text, or group its values.",
         )

@@ -108,7 +108,7 @@ class Constant(Column):
             raise InputError(
                 f"{label(self.name)} was {was} in every row when the table was fitted, and is "
                 f"{shown(values.iloc[row])} in row {row} (counted from 0).",
-                "Fit on a table in which it varies, or leave it out.",
+                "Fit on a table in which it varies, or remove the column.",
             )
         return np.empty((len(values), 0))
 

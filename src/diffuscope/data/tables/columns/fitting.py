@@ -61,7 +61,7 @@ def fit_column(values: pd.Series[Any], name: Name, categories: Coding = "onehot"
     except ValidationError as error:  # half a surrogate in a text, for one
         why = error.errors(include_url=False, include_input=False)[-1]["msg"]
         raise InputError(
-            f"{label(name)} cannot be written down: {why}.", "Clean its values, or leave it out."
+            f"{label(name)} cannot be saved: {why}.", "Clean its values, or remove the column."
         ) from error
 
 

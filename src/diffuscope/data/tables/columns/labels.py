@@ -100,8 +100,8 @@ class Labels(Plain):
             kind = {"string": "text", "floating": "number", "empty": "text"}.get(kind, kind)
         if kind_of_dtype(dtype) is None or kind not in ("text", "bytes", "boolean", "integer", "number"):
             raise InputError(
-                f"{label(name)} has categories of the type {dtype} ({kind}), which cannot be written down.",
-                "Make them text: column.astype(str).",
+                f"{label(name)} has categories of the type {dtype} ({kind}), which cannot be saved.",
+                "Convert them to text: column.astype(str).",
             )
         if kind == "bytes":
             values = tuple(value.decode("latin-1") for value in values)

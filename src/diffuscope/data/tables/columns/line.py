@@ -156,8 +156,8 @@ class Quantiles(Plain):
         late = s > 0.5  # from the nearer end, which keeps all digits of values near zero
         s = np.where(late, (self._z[k + 1] - z) / step, s)
         s = np.clip(s, 0.0, 1.0)
-        way = rise * _hermite(s, *self._seen_from(late, k))
-        x = np.where(late, self._x[k + 1] - way, self._x[k] + way)
+        distance = rise * _hermite(s, *self._seen_from(late, k))
+        x = np.where(late, self._x[k + 1] - distance, self._x[k] + distance)
         x += self._outer[0] * np.minimum(z - self._z[0], 0) + self._outer[1] * np.maximum(z - self._z[-1], 0)
         return np.ldexp(x, self._exponent)
 
@@ -172,8 +172,8 @@ class Quantiles(Plain):
         """
         u = np.ldexp(x, -self._exponent)
         k, late, s = self._place(u)
-        way = np.diff(self._z)[k] * s
-        z = np.where(late, self._z[k + 1] - way, self._z[k] + way)
+        distance = np.diff(self._z)[k] * s
+        z = np.where(late, self._z[k + 1] - distance, self._z[k] + distance)
         z += np.minimum(u - self._x[0], 0) / self._outer[0] + np.maximum(u - self._x[-1], 0) / self._outer[1]
         return self._at_atoms(u, z, within)
 
@@ -182,8 +182,8 @@ class Quantiles(Plain):
         k = self._segment(self._x, u)
         rise = np.diff(self._x)[k]
         late = u - self._x[k] > 0.5 * rise
-        way = np.where(late, self._x[k + 1] - u, u - self._x[k])
-        share = np.clip(way / np.where(rise == 0, 1.0, rise), 0.0, 1.0)
+        distance = np.where(late, self._x[k + 1] - u, u - self._x[k])
+        share = np.clip(distance / np.where(rise == 0, 1.0, rise), 0.0, 1.0)
         return k, late, _solve(share, *self._seen_from(late, k))
 
     def _seen_from(self, late: NDArray[np.bool_], k: NDArray[np.intp]) -> tuple[Floats, Floats]:

@@ -39,7 +39,7 @@ __all__ = [
 
 _MOST_DECIMALS = 6
 _MOST_ROWS = 200_000  # that a map is fitted to
-MOST_STEPS = 2**48  # steps that a float can tell apart after the way there and back
+MOST_STEPS = 2**48  # steps that remain distinct in float64 after encoding and decoding
 _LEAST_SCALE = 1e-305
 
 
@@ -102,8 +102,8 @@ class Lattice(Column):
         if np.isinf(z).any():
             far = steps[np.isinf(z[:, 0])][0]
             raise InputError(
-                f"{label(self.name)} has a value {far:g} steps from the least that it was fitted to, which "
-                f"spanned {self.span}.",
+                f"{label(self.name)} has a value far outside the fitted range ({far:g} steps from the "
+                f"minimum; the range has {self.span}).",
                 "Check the units.",
             )
         return z
@@ -161,8 +161,8 @@ class Integer(Lattice):
         if high - low > MOST_STEPS:
             raise InputError(
                 f"{label(name)} has integers from {_short(low)} to {_short(high)}: "
-                "a float cannot tell them apart.",
-                "Leave it out if it is an identifier, or make it floats.",
+                "floats cannot represent them exactly.",
+                "Remove the column if it is an identifier, or convert it to floats.",
             )
         line = fit_line(sample_of(steps_from(whole, low), seed), 1.0)
         return cls(
@@ -264,7 +264,7 @@ class Number(Column):
             wide = not np.isfinite(np.float64(high) - np.float64(low))
         if wide or high - low < _LEAST_SCALE:
             raise InputError(
-                f"{label(name)} goes from {low:g} to {high:g}, a range that float64 cannot work with.",
+                f"{label(name)} has values from {low:g} to {high:g}, a range that float64 cannot represent.",
                 "Divide the column by a power of ten." if wide else "Multiply the column by a power of ten.",
             )
         dtype = dtype_name(values.dtype)
@@ -293,8 +293,8 @@ class Number(Column):
         z = _forward(self.line, moved, within)
         if np.isinf(z).any():
             raise InputError(
-                f"{label(self.name)} has a value of {x[np.isinf(z[:, 0])][0]:g}, too far from those "
-                f"that it was fitted to ({self.low:g} to {self.high:g}).",
+                f"{label(self.name)} has the value {x[np.isinf(z[:, 0])][0]:g}, far outside the fitted range "
+                f"({self.low:g} to {self.high:g}).",
                 "Check the units.",
             )
         return z
@@ -339,7 +339,7 @@ def as_finite(values: pd.Series[Any], name: Name) -> Floats:
         raise InputError(
             f"{label(name)} has {bad.size} infinite value(s) (infinity, or beyond float64), "
             f"first in row {bad[0]} (counted from 0).",
-            "Replace them by finite values, or by NaN for missing ones.",
+            "Replace them by finite values, or by NaN for missing values.",
         )
     return x
 
