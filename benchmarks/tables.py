@@ -1,7 +1,7 @@
 """How good is the model of tables beside simpler ones and its peers?
 
 On five tables that ship with scikit-learn and four whose law is known (``on_tables/data.py``), methods are
-fitted to the same training rows and asked about the same held-out ones, seed by seed
+fitted to the same training rows and measured on the same held-out ones, seed by seed
 (``on_tables/{ours,peers,imputers,forest,multinomial}.py``): log-likelihood; how like held-out rows are
 synthetic ones (``diffuscope.metrics.tabular``); how far from the truth are holes made at random, in standard
 deviations of the column, filled by one draw and by the best single answer; and how often the truth lies

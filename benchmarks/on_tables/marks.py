@@ -65,7 +65,7 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rows are asked about.
+    """How many rows are measured.
 
     Attributes
     ----------
