@@ -1,8 +1,8 @@
 r"""Does a diagnosis name the fault that was planted, first, and nothing where there is none?
 
 Pipelines with one planted fault each, some of this package, some of plain torch code, and sound ones. Each is
-trained as its fault allows, then diagnosed. Target: the planted fault is the first finding in all of them, the
-sound ones have none, and the diagnosis of an S-curve run takes less than 30 s on two cores.
+trained as its fault allows, then diagnosed. Target: the planted fault is the first finding in all of them,
+the sound ones have none, and the diagnosis of an S-curve run takes less than 30 s on two cores.
 """
 
 from __future__ import annotations

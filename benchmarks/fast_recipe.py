@@ -99,9 +99,9 @@ def verdict(seconds: Sequence[float], worked: Sequence[float], quality: Sequence
         f"that mean {error:.2f}) by this floor, from many pairs: {_met(ratio <= ASKED_RATIO)}{within}; "
         f"{older:.2f} by the floor of the first measurements, {OLD_FLOOR} from few pairs, which flatters: "
         f"{_met(older <= ASKED_RATIO)}. Training, with a target of at most {ASKED_SECONDS:g} s: {took:.2f} s "
-        f"in the median, {min(seconds):.2f} s at best, {statistics.median(worked):.2f} s of a processor's work: "
-        f"{_met(took <= ASKED_SECONDS)}. Perfect memory is what a model would reach that learned its 10,000 "
-        "points and nothing else; to come below it, a model must have learned what lies between them."
+        f"in the median, {min(seconds):.2f} s at best, {statistics.median(worked):.2f} s of a processor's "
+        f"work: {_met(took <= ASKED_SECONDS)}. Perfect memory is what a model would reach that learned its "
+        "10,000 points and nothing else; to come below it, a model must have learned what lies between them."
     )
 
 
