@@ -1,7 +1,7 @@
 r"""What is the best that the tutorial's own settings can reach, and whose fault is the rest?
 
 A perfect denoiser, the posterior mean under the S-curve's own law (:mod:`diffuscope.oracle`), takes the
-place of the network. Walks start from N(0, I), as in the tutorial, or from the q(x_T) that training ended
+place of the network. Sampling starts from N(0, I), as in the tutorial, or from the q(x_T) that training ended
 with: fresh data, noised to the last level. The tutorial adds noise of variance beta in every step, the last
 one too; beside it stands the posterior's variance, with no noise in the last step. Distances are sliced
 Wasserstein distances between clouds of 10,000 points, over that of two real clouds (the floor).
@@ -54,7 +54,7 @@ def real(seed: int) -> np.ndarray:
 def sample(
     denoiser: DenoiserLike, schedule: Schedule, sampler: Sampler, start: Start, seed: int
 ) -> np.ndarray:
-    """SamplingContext back in all steps of the schedule."""
+    """Sample in all steps of the schedule."""
     grid = schedule.grid(100)
     generator = torch.Generator().manual_seed(seed + 1)
     *_, last = trajectory(denoiser, start(grid, seed), grid, sampler, generator)

@@ -1,8 +1,8 @@
 r"""Does a diagnosis name the fault that was planted, first, and nothing where there is none?
 
 Pipelines with one planted fault each, some of this package, some of plain torch code, and sound ones. Each is
-trained as its fault allows, then diagnosed. Asked: the planted fault is the first finding in all of them, the
-sound ones have none, and the diagnosis of an S-curve run takes less than 30 s on two cores.
+trained as its fault allows, then diagnosed. Target: the planted fault is the first finding in all of them,
+the sound ones have none, and the diagnosis of an S-curve run takes less than 30 s on two cores.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ T = 100
 SECONDS: list[float] = []
 
 
-def diagnose(*given: Any, **told: Any) -> Diagnosis:
+def diagnose(*given: Any, **options: Any) -> Diagnosis:
     """Diagnose, and keep the time that it took."""
     begun = time.perf_counter()
-    found = diffuscope.diagnose(*given, **told)
+    found = diffuscope.diagnose(*given, **options)
     SECONDS.append(time.perf_counter() - begun)
     return found
 
 
 def of_run(data: Any = "s_curve", size: int | None = None, **changes: Any) -> Path:
     """Train the recipe ``fast`` with changes, keys with two underscores for the dot; return the run."""
-    wanted = {key.replace("__", "."): value for key, value in changes.items()}
+    settings = {key.replace("__", "."): value for key, value in changes.items()}
     if size is not None:
-        wanted["data.size"] = size
+        settings["data.size"] = size
     out = FOLDER / f"{len(list(FOLDER.iterdir()))}"
-    diffuscope.train(data, out=out, settings=wanted, pictures=False, progress=False)
+    diffuscope.train(data, out=out, settings=settings, pictures=False, progress=False)
     return out
 
 
@@ -87,14 +87,14 @@ class Own:
     data: Dataset
     scaling: tuple[np.ndarray, np.ndarray]
 
-    def diagnose(self, network: Any = None, betas: Tensor | None = None, **told: Any) -> Diagnosis:
+    def diagnose(self, network: Any = None, betas: Tensor | None = None, **options: Any) -> Diagnosis:
         return diagnose(
             self.network if network is None else network,
             self.betas if betas is None else betas,
             self.data,
             scaling=self.scaling,
             progress=False,
-            **told,
+            **options,
         )
 
 
@@ -148,7 +148,7 @@ def loop(this: Own, n: int, keep_noise: bool) -> np.ndarray:
 
 
 class TimeAsFraction(nn.Module):
-    """Tells the network t / T, where it was trained with t."""
+    """Hands t / T to the network, where it was trained with t."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -221,8 +221,8 @@ def diverging() -> Diagnosis:
     raise AssertionError("it was meant to diverge")
 
 
-def found(run: Path, **told: Any) -> Diagnosis:
-    return diagnose(run, progress=False, **told)
+def found(run: Path, **options: Any) -> Diagnosis:
+    return diagnose(run, progress=False, **options)
 
 
 VP: dict[str, Any] = {
@@ -254,7 +254,7 @@ PIPELINES: list[tuple[str, str | None, Callable[[], Diagnosis]]] = [
         raw=own(ema=0.9999).last, trained_steps=5000)),
     ("trained with cosine β, sampled with linear", "schedule_mismatch", lambda: own().diagnose(
         betas=linear(T, 1e-4, 0.2).beta)),
-    ("told t / T, trained with t", "schedule_mismatch", lambda: own().diagnose(
+    ("t / T handed to the network, trained with t", "schedule_mismatch", lambda: own().diagnose(
         TimeAsFraction(own().network))),
     ("predicts x_0, read as ε", "prediction_type", lambda: own("data").diagnose()),
     ("predicts v, read as ε", "prediction_type", lambda: own("velocity").diagnose()),

@@ -88,20 +88,20 @@ def measure(name: str, recipe: str, seed: int, clouds: int) -> tuple[float, floa
 
 
 def verdict(seconds: Sequence[float], worked: Sequence[float], quality: Sequence[float], floor: float) -> str:
-    """Say how the S-curve stands against what was asked."""
+    """Say how the S-curve stands against the targets."""
     ratio = statistics.mean(quality) / floor
     older = statistics.mean(quality) / OLD_FLOOR
     error = statistics.stdev(quality) / len(quality) ** 0.5 / floor if len(quality) > 1 else float("inf")
     took = statistics.median(seconds)
     within = ", within that error" if abs(ratio - ASKED_RATIO) < 2 * error else ""
     return (
-        f"\n\nThe S-curve, asked to come to at most {ASKED_RATIO} × floor: {ratio:.2f} (standard error of "
+        f"\n\nThe S-curve, with a target of at most {ASKED_RATIO} × floor: {ratio:.2f} (standard error of "
         f"that mean {error:.2f}) by this floor, from many pairs: {_met(ratio <= ASKED_RATIO)}{within}; "
         f"{older:.2f} by the floor of the first measurements, {OLD_FLOOR} from few pairs, which flatters: "
-        f"{_met(older <= ASKED_RATIO)}. Training, asked to take at most {ASKED_SECONDS:g} s: {took:.2f} s in "
-        f"the median, {min(seconds):.2f} s at best, {statistics.median(worked):.2f} s of a processor's work: "
-        f"{_met(took <= ASKED_SECONDS)}. Perfect memory is what a model would reach that learned its 10,000 "
-        "points and nothing else; to come below it, a model must have learned what lies between them."
+        f"{_met(older <= ASKED_RATIO)}. Training, with a target of at most {ASKED_SECONDS:g} s: {took:.2f} s "
+        f"in the median, {min(seconds):.2f} s at best, {statistics.median(worked):.2f} s of a processor's "
+        f"work: {_met(took <= ASKED_SECONDS)}. Perfect memory is what a model would reach that learned its "
+        "10,000 points and nothing else; to come below it, a model must have learned what lies between them."
     )
 
 

@@ -6,7 +6,7 @@ Every kind of file that Diffuscope reads is changed at random: bits are flipped,
 set to zero, headers exchanged for those of other files or given absurd sizes, shapes, types and names, texts
 given absurd settings. Models and checkpoints carry a digest that finds most of this, so half of theirs are
 signed again after the change, as somebody who means harm would. Each file is then read, and a model that is
-read is asked for two samples. Nothing but a ``DiffuscopeError`` may come of it, or what the file still says,
+read draws two samples. Nothing but a ``DiffuscopeError`` may come of it, or what the file still says,
 with memory and time within bounds.
 """
 
@@ -66,7 +66,7 @@ def read_estimator(path: Path) -> Any:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """Read as a run does that is gone on with; the fingerprint is the one that the file says."""
+    """Read as a run does that is resumed; the fingerprint is the one that the file says."""
     folder = path.parent / "checkpoints"
     folder.mkdir(exist_ok=True)
     there = folder / "step_000000032.safetensors"

@@ -2,14 +2,14 @@
 
 ``speed``: a training step and a walk of the annotated diffusion model's own code path re-made
 (``on_images/annotated.py``), denoising-diffusion-pytorch, diffusers and Diffuscope, at about 3.0 million
-parameters each, in 32 bits and in 16 where the device has them in hardware; a process each, in turns. Asked:
+parameters each, in 32 bits and in 16 where the device has them in hardware; a process each, in turns. Target:
 at least 1.5 times the images/s of the best of them, at a peak of memory that is not above theirs.
 
 ``quality``: two runs beside each other, one of the recipe ``annotated_fashion`` (``--reference``) and one of
-``fashion_fast`` (``--fast``), in the features of a classifier of real Fashion-MNIST. Asked: the same quality
+``fashion_fast`` (``--fast``), in the features of a classifier of real Fashion-MNIST. Target: the same quality
 after at most 12 minutes of training.
 
-``sampling``: samplers and steps on the run of ``fashion_fast`` (``--fast``). Asked: 64 images within 5 s on
+``sampling``: samplers and steps on the run of ``fashion_fast`` (``--fast``). Target: 64 images within 5 s on
 two cores, at a quality within 10% of a walk of 200 steps.
 
 Each part has a section of its own in README.md; with ``--device cuda`` speed and sampling have others.

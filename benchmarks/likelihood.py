@@ -80,7 +80,7 @@ def main() -> None:
     verdict = "met" if max(worst) <= ASKED else "not met"
     text = (
         f"{table(head, lines)}\n\nErrors in nats, {options.n:,} points of each kind, tolerance "
-        f"{options.tolerance:g}. Asked: at most {ASKED:g} at every point: {verdict} "
+        f"{options.tolerance:g}. Target: at most {ASKED:g} at every point: {verdict} "
         f"(worst: {max(worst):.1e}).\n\n{trained(options.rounds)}"
     )
     publish("likelihood", text, options.write)

@@ -1,6 +1,6 @@
 """How much memory does sampling into a file take, and does it grow with the number of points?
 
-``diffuscope sample`` runs in a process of its own, whose peak resident size the system reports. Asked: a
+``diffuscope sample`` runs in a process of its own, whose peak resident size the system reports. Target: a
 memory that does not grow with the number of points, at most 4 GiB at 10 million. More steps take more time,
 not more memory.
 """
@@ -73,7 +73,7 @@ def main() -> None:
         for part in [peaks[i * rounds : (i + 1) * rounds]]
     )
     text = (
-        f"\n\nFrom the least to the largest peak of a format: {grown}. Asked: flat, and at most 4 GiB: "
+        f"\n\nFrom the least to the largest peak of a format: {grown}. Target: flat, and at most 4 GiB: "
         f"{'met' if largest <= 4096 else 'NOT met'} ({largest / 1024:.2f} GiB)."
     )
     publish("memory", table(head, rows) + text, options.write)

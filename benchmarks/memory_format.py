@@ -63,12 +63,12 @@ def _step(
     network: nn.Module = NETWORKS[name](SHAPE, **settings).to(device, memory_format=order)
     weights = list(network.parameters())
     x = torch.randn(BATCH, *SHAPE, device=device).to(memory_format=order)
-    told = torch.linspace(-3, 3, BATCH, device=device)
+    level = torch.linspace(-3, 3, BATCH, device=device)
     size = BATCH // torch.get_num_threads() if device.type == "cpu" else BATCH
 
     def part(start: int) -> tuple[Tensor, ...]:
         with autocast(half, device):
-            output = network(x[start : start + size], told[start : start + size])
+            output = network(x[start : start + size], level[start : start + size])
         return torch.autograd.grad(output.float().square().mean(), weights, allow_unused=True)
 
     def step() -> None:

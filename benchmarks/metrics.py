@@ -2,7 +2,7 @@
 
 100,000 generated points in clouds of 10,000, as many real ones, 32 real pairs of that size and 100,000
 points of training, all Gaussian: each metric on the points, draws and pairs that it uses, the time for the
-first model and that for the second, which finds the real pairs measured. Asked: under 10 s and 2 GiB on two
+first model and that for the second, which finds the real pairs measured. Target: under 10 s and 2 GiB on two
 cores for two columns. Each row is a process of its own; its time is without imports, its peak with them.
 """
 

@@ -2,12 +2,12 @@
 
 A curve is a mixture along it. With twice as many components nothing may change: the first columns are the
 largest differences of the log-density in nats, and of the denoiser relative to the set's spread, at fresh
-points of the set and at the same points noised from σ/α = 0.01 to 10. Asked: below 1e-4 nats. Gaussians
+points of the set and at the same points noised from σ/α = 0.01 to 10. Target: below 1e-4 nats. Gaussians
 and boxes are exact as they stand. The set's own generator knows nothing of the oracle; so the mean of
 -log p over its draws must be the oracle's entropy: the last column is by how much it is not.
 
 The empirical oracle of 60,000 × 784, the size of a data set of 28 × 28 images, answers in a process of its
-own, whose peak memory the system reports. Asked: under 2 GiB.
+own, whose peak memory the system reports. Target: under 2 GiB.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ def main() -> None:
     verdict = "met" if worst <= ASKED_NATS else "not met"
     fits = "met" if peak <= ASKED_GIB else "not met"
     text = (
-        f"{table(head, rows)}\n\nDifferences with twice the components, {options.n:,} points; asked: at "
+        f"{table(head, rows)}\n\nDifferences with twice the components, {options.n:,} points; target: at "
         f"most {ASKED_NATS:g} nats: {verdict} (worst: {worst:.1e}).\n\nThe denoiser of {IMAGES:,} × {PIXELS} "
         f"numbers at {QUESTIONS} points: {seconds:.1f} s; {peak:.2f} GiB at the peak of the process, all "
-        f"included; asked: {ASKED_GIB:g} GiB: {fits}."
+        f"included; target: {ASKED_GIB:g} GiB: {fits}."
     )
     publish("oracles", text, options.write)
 

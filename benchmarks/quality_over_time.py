@@ -179,14 +179,14 @@ def write_up(records: Sequence[Record], missing: Mapping[str, str], jobs: int) -
 
 
 def verdict(outcomes: Outcomes, plain: float) -> str:
-    """Say how ``fast`` stands against what was asked, with the tutorial's loop taking ``plain`` seconds."""
+    """Say how ``fast`` stands against the targets, with the tutorial's loop taking ``plain`` seconds."""
     medians = {name: one.time(ASKED) for name, one in outcomes.items()}
     means = {name: one.time_of_mean(ASKED) for name, one in outcomes.items()}
     return (
-        f"Asked of `fast`: {ASKED} × floor in at most 1/{ASKED_OF_PLAIN} of the time of the tutorial's loop, "
-        f"and in at most 1/{ASKED_OF_PEER} of the time of the best other library. By the table's medians: "
-        f"{_compare(medians, outcomes, plain)}. By the first point at which the mean of all seeds is as low, "
-        f"which one lucky model does not make: {_compare(means, outcomes, plain)}."
+        f"Target of `fast`: {ASKED} × floor in at most 1/{ASKED_OF_PLAIN} of the time of the tutorial's "
+        f"loop, and in at most 1/{ASKED_OF_PEER} of the time of the best other library. By the table's "
+        f"medians: {_compare(medians, outcomes, plain)}. By the first point at which the mean of all seeds "
+        f"is as low, which one lucky model does not make: {_compare(means, outcomes, plain)}."
     )
 
 

@@ -1,6 +1,6 @@
 """How long until one sees something: help, lists, samples in a file, a whole training with all its pictures?
 
-Wall time of processes of their own, start of Python included. Asked: help within 0.5 s, a list within 0.3 s,
+Wall time of processes of their own, start of Python included. Target: help within 0.5 s, a list within 0.3 s,
 1,000 samples as a file within 2 s, a training with pictures and GIFs within 5 s, on two cores.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
                     f"{asked:g} s: {verdict}" if asked else "–",
                 ]
             )
-    publish("startup", table(["command", "median", "range", "asked"], rows), options.write)
+    publish("startup", table(["command", "median", "range", "target"], rows), options.write)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main() -> None:
         "table_fit",
         table(["rows × columns", "median of a fit", "range"], rows)
         + f"\n\n{options.fits} fits of at most {max(steps):,} steps, on {torch.get_num_threads()} threads at "
-        f"most. Asked: {ASKED:.0f} s: {met}.",
+        f"most. Target: {ASKED:.0f} s: {met}.",
         options.write,
     )
 

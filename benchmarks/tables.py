@@ -1,11 +1,11 @@
 """How good is the model of tables beside simpler ones and its peers?
 
 On five tables that ship with scikit-learn and four whose law is known (``on_tables/data.py``), methods are
-fitted to the same training rows and asked about the same held-out ones, seed by seed
+fitted to the same training rows and measured on the same held-out ones, seed by seed
 (``on_tables/{ours,peers,imputers,forest,multinomial}.py``): log-likelihood; how like held-out rows are
-synthetic ones (``diffuscope.metrics.tabular``); how far from the truth are holes made at random, in standard
-deviations of the column, filled by one draw and by the best single answer; and how often the truth lies
-between the extremes of 19 draws, which 9 in 10 should.
+synthetic ones (``diffuscope.metrics.tabular``); how far from the truth are values removed at random and
+imputed, in standard deviations of the column, by one draw and by the best single estimate; and how often the
+truth lies between the extremes of 19 draws, which 9 in 10 should.
 
 Columns are medians over the seeds. The best, and who is as good within the 95% interval of paired
 differences (``on_tables/comparing.py``), is in bold. ``training rows`` are perfect memory: by likeness they

@@ -146,7 +146,7 @@ def measure(name: str, seed: int, plan: Plan) -> Record:
 
 def time_plain_loop(x: np.ndarray, plan: Plan) -> list[Record]:
     """Time steps of the tutorial's loop."""
-    loop, clock = PlainLoop(PointsCodec.fit(x, "divide", 10.0).to_model(x)), Clock()
+    loop, clock = PlainLoop(PointsCodec.fit(x, "divide", 10.0).encode(x)), Clock()
     loop.run(STEPS_PER_EPOCH)
     with clock.running():
         loop.run(plan.plain_steps)

@@ -2,7 +2,7 @@
 
 The loop is written here from the tutorial's text and shares nothing with the package. Both train a network
 of the same shape on the same data with the same batch size and the same number of threads, in one process,
-in turns: a round is so many steps of the one, then of the other. Asked: at most 0.6 of the loop's time.
+in turns: a round is so many steps of the one, then of the other. Target: at most 0.6 of the loop's time.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def main() -> None:
     verdict = "met" if statistics.median(ratios) <= ASKED else "NOT met"
     text = (
         f"\n\n{options.rounds} rounds of {options.steps} steps each, in turns; the loop on {options.threads} "
-        f"thread(s), Diffuscope's trainer on 1. Asked: a ratio of at most {ASKED}: {verdict}."
+        f"thread(s), Diffuscope's trainer on 1. Target: a ratio of at most {ASKED}: {verdict}."
     )
     publish("training_step", table(["one step", "median", "range"], rows) + text, options.write)
 

@@ -40,4 +40,4 @@ run.plot_samples(3000).savefig(run.path / "samples.png")
 
 again = diffuscope.load(out, network=Network())  # a run keeps weights, not code: hand the network over again
 print(again.sample(3, seed=1))
-print(f"{run.summary['quality']['sliced_wasserstein']['ratio']:.2f} x floor; see {run.path / 'samples.png'}")
+print(f"{run.quality}; see {run.path / 'samples.png'}")

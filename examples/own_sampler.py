@@ -1,10 +1,10 @@
-"""A sampler of one's own: one step of the walk from noise to data, (context, x) -> x.
+"""A sampler of one's own: one step from noise to data, (context, x) -> x.
 
     python examples/own_sampler.py [DIRECTORY]
 
 ``context.now`` and ``context.target`` are the noise levels before and after the step, ``context.denoiser(x,
-level)`` estimates the clean data. In y = x / alpha and r = sigma / alpha the walk is dy = eps dr; this is the
-midpoint rule for it.
+level)`` estimates the clean data. In y = x / alpha and r = sigma / alpha the probability
+flow is dy = eps dr; this is the midpoint rule for it.
 """
 
 import sys
@@ -36,4 +36,4 @@ run.plot_samples(3000).savefig(run.path / "samples.png")
 
 again = diffuscope.load(out)  # any run, any sampler, whatever it was trained with
 print(again.sample(3, seed=1, sampler=midpoint, steps=18))
-print(f"{run.summary['quality']['sliced_wasserstein']['ratio']:.2f} x floor; see {run.path / 'samples.png'}")
+print(f"{run.quality}; see {run.path / 'samples.png'}")

@@ -37,7 +37,7 @@ class Waves(nn.Module):
 
 
 class Block(nn.Module):
-    """A ConvNeXt block that is embedding of the step; with ``embedding`` = 0 of nothing."""
+    """A ConvNeXt block that is conditioned on the step; with ``embedding`` = 0 it is not."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int = 0) -> None:
         super().__init__()

@@ -95,7 +95,7 @@ class Contestant(Protocol):
 class Ours:
     """A recipe, through :class:`~diffuscope.training.Trainer` and the generator of images.
 
-    Not told of classes, as nobody here is.
+    Not conditioned on classes, as nobody here is.
     """
 
     whole = True
@@ -189,7 +189,7 @@ class Annotated(Loop):
 
     @torch.no_grad()
     def sample(self, n: int, evaluations: int) -> None:
-        """SamplingContext as in its text, which keeps all states."""
+        """Sample as in its text, which keeps all states."""
         self.network.eval()
         x, states = self.noise(n), []
         with self.multiplying():

@@ -1,8 +1,8 @@
 """How good are the images of finished runs, and how few steps of which sampler do as well?
 
 Images meet held-out ones in the features of a classifier that was trained on the real training images, as
-:func:`diffuscope.metrics.features.image_quality` has it. Where a run was told of classes, images are asked
-for of classes drawn as they come in the data.
+:func:`diffuscope.metrics.features.image_quality` has it. Where a run is conditioned on classes, images are
+drawn of classes as they come in the data.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _verdict(fast: Run, theirs: ImageQuality, ours: ImageQuality) -> str:
         "met" if b.value <= a.value else "no larger within the intervals" if b.low <= a.high else "NOT met"
     )
     return (
-        f"Asked: at most {MINUTES} minutes of training: {in_time} ({seconds / 60:.1f}); a Fréchet distance "
+        f"Target: at most {MINUTES} minutes of training: {in_time} ({seconds / 60:.1f}); a Fréchet distance "
         f"no larger than the reference's: {words} ({b.value / a.value:.2f} of it)."
     )
 
@@ -116,8 +116,8 @@ def measure_sampling(options: argparse.Namespace) -> str:
     run.images.sample(IMAGES, sampler=WALKS[0][0], steps=WALKS[0][1])  # warms up
     for round_ in range(options.sampling_rounds):
         for sampler, steps in WALKS if round_ else seconds:  # of the long ones one round says enough
-            label = "each" if run.images.classes else None
-            work = lambda: run.images.sample(IMAGES, sampler=sampler, steps=steps, label=label)  # noqa: B023, E731
+            y = "each" if run.images.classes else None
+            work = lambda: run.images.sample(IMAGES, sampler=sampler, steps=steps, y=y)  # noqa: B023, E731
             seconds[sampler, steps].append(timed(work))
     plain, beyond = {}, {}
     for walk in seconds:
@@ -146,7 +146,7 @@ def measure_sampling(options: argparse.Namespace) -> str:
     said = (
         f"{options.sampling_n:,} images of each, from the same noise and of the same classes, against "
         f"{len(real):,} held-out ones; the best of 200 steps is {best[0]}. Extrapolated: to clouds of any "
-        f"size. Asked: {IMAGES} images within {SECONDS:g} s, at a distance of at most {WITHIN:.2f} of that "
+        f"size. Target: {IMAGES} images within {SECONDS:g} s, at a distance of at most {WITHIN:.2f} of that "
         f"of 200 steps. The cheapest as good: {verdict}."
     )
     return f"{table([*head, 'extrapolated'], rows)}\n\n{said}"
@@ -167,9 +167,9 @@ def _extractor(run: Run) -> Extractor:
     return cached_classifier(data.pixels, data.labels, data.classes)
 
 
-def _draw(run: Run, n: int, seed: int, **wanted: object) -> Pixels:
+def _draw(run: Run, n: int, seed: int, **options: object) -> Pixels:
     """Draw images, of classes as they come in the data where the run knows them."""
-    return run.images.sample(n, label=_classes(run, n), seed=seed, **wanted)
+    return run.images.sample(n, y=_classes(run, n), seed=seed, **options)
 
 
 def _classes(run: Run, n: int) -> NDArray[np.int64] | None:

@@ -152,7 +152,7 @@ def _judged(
             said.append(f"{words} {middle(ratios, 2)}, {verdict}")
     if not said:
         return ""
-    return f"{what}, ours ÷ the best other's, round by round (asked: {ASKED}): {'; '.join(said)}."
+    return f"{what}, ours ÷ the best other's, round by round (target: {ASKED}): {'; '.join(said)}."
 
 
 def _memory(results: Results, names: dict[str, str]) -> str:
@@ -165,7 +165,7 @@ def _memory(results: Results, names: dict[str, str]) -> str:
             if mine and theirs:
                 ratio = statistics.median(mine) / statistics.median(theirs)
                 said.append(f"{work} in {name} {ratio:.2f}, {'met' if ratio <= 1 else 'NOT met'}")
-    return f"Peak memory, ours ÷ the least other's (asked: at most 1): {'; '.join(said)}." if said else ""
+    return f"Peak memory, ours ÷ the least other's (target: at most 1): {'; '.join(said)}." if said else ""
 
 
 def _best(

@@ -1,4 +1,4 @@
-"""What is a method to ``tables.py``? It is fitted to a frame, draws rows, has a density, fills holes."""
+"""What is a method to ``tables.py``? It is fitted to a frame, draws rows, has a density, imputes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Contestant:
     """One method. What it cannot do returns None."""
 
     def fit(self, train: pd.DataFrame, seed: int) -> None:
-        """Learn the law of rows without holes."""
+        """Learn the law of rows without missing values."""
         raise NotImplementedError
 
     def sample(self, n: int, seed: int) -> pd.DataFrame | None:
@@ -32,11 +32,11 @@ class Contestant:
         return None
 
     def draws(self, frame: pd.DataFrame, n: int, seed: int) -> list[pd.DataFrame] | None:
-        """Fill holes n times by draws from the law given the rest of the row."""
+        """Fill missing values n times by draws from the law given the rest of the row."""
         return None
 
     def answer(self, frame: pd.DataFrame) -> pd.DataFrame | None:
-        """Fill holes once by what is nearest in the mean."""
+        """Fill missing values once by what is nearest in the mean."""
         draws = self.draws(frame, _DRAWS, 0)
         return None if draws is None else average(draws)
 

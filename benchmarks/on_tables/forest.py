@@ -2,8 +2,8 @@
 
 It is the peer that can be installed. It has the settings of its README as far as its time allows: fewer
 copies of the rows, then fewer levels of noise, until a fit is expected to take at most ``SECONDS`` on one
-core; where none of that is enough it is left out. It samples by its flow. Filling holes would need a second
-model, by its other process; that is not asked of it::
+core; where none of that is enough it is left out. It samples by its flow. Imputation would need a second
+model, by its other process; that is left out::
 
     pip install --no-deps ForestDiffusion==1.0.6 xgboost-cpu lightgbm catboost six
 """

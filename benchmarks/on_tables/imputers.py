@@ -1,9 +1,9 @@
-"""Which methods that only fill holes take part in ``tables.py``?
+"""Which methods that only fill missing values take part in ``tables.py``?
 
 ``KNNImputer`` and ``IterativeImputer`` of scikit-learn on numbers over their deviations and indicators of
 categories: as they come, and with what they leave to their user chosen: how many neighbours, by rows left
-out; trees in the place of linear regression. ``IterativeImputer`` learns its rounds from holes. So it is
-fitted to the training rows and those with holes together, as one would do with one table.
+out; trees in the place of linear regression. ``IterativeImputer`` learns its rounds from rows with missing
+values. So it is fitted to the training rows and incomplete ones together, as one would do with one table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""What do simpler laws say of rows that may have holes? Densities and draws, in closed form.
+r"""What do simpler laws say of rows with missing values? Densities and draws, in closed form.
 
 Rows are two arrays: numbers x (n, p), NaN where missing, and codes c (n, q) of categories, -1 where missing.
 

@@ -65,12 +65,12 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rows are asked about.
+    """How many rows are measured.
 
     Attributes
     ----------
     scored, filled : int
-        Held-out rows, at most, for the likelihood and for holes.
+        Held-out rows, at most, for the likelihood and for missing values.
     drawn : int
         Synthetic rows, at most; as many as there are for training where these are fewer.
     """
@@ -101,7 +101,7 @@ def marks_of(
 def _holes(
     one: Contestant, train: pd.DataFrame, rows: pd.DataFrame, share: int, seed: int
 ) -> dict[str, float]:
-    """Make holes at random in held-out rows, have them filled, and compare."""
+    """Remove values of held-out rows at random, have them filled, and compare."""
     random = np.random.default_rng([seed, share])
     holes = random.random(rows.shape) < share / 100
     holes[np.arange(len(rows)), random.integers(rows.shape[1], size=len(rows))] &= ~holes.all(axis=1)

@@ -67,7 +67,7 @@ class ByLaw(Contestant):
     def draws(self, frame: pd.DataFrame, n: int, seed: int) -> list[pd.DataFrame]:
         random = np.random.default_rng(seed)
         x, c = self.design.encode(frame)
-        # All at once: what a pattern of holes asks for is worked out once.
+        # All at once: what a pattern of missing values needs is computed once.
         x, c = self.law.fill(np.tile(x, (n, 1)), np.tile(c, (n, 1)), random)
         parts = zip(np.split(x, n), np.split(c, n), strict=True)
         return [self.design.decode(*part) for part in parts]

@@ -2,7 +2,7 @@
 
     python examples/tables/anomaly_detection.py [DIRECTORY]
 
-A model learns benign tumours alone. Malignant ones are then told by ``score_samples``: the less likely a row
+A model learns benign tumours alone. Malignant ones are then found by ``score_samples``: the less likely a row
 is under the law of the benign ones, the more it is worth a look.
 """
 

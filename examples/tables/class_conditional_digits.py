@@ -22,10 +22,10 @@ train, test, train_y, test_y = train_test_split(X, y, test_size=0.2, random_stat
 reader = SVC(gamma=0.001).fit(train, train_y)
 
 model = DiffusionModel(random_state=0).fit(train, train_y)
-asked = np.repeat(np.arange(10), 50)
-drawn = model.sample(len(asked), y=asked, guidance=2.0)
-right = (reader.predict(drawn) == asked).mean()
-print(f"read as what was asked for: {right:.1%} (real digits it never saw: {reader.score(test, test_y):.1%})")
+classes = np.repeat(np.arange(10), 50)
+drawn = model.sample(len(classes), y=classes, guidance=2.0)
+right, real = (reader.predict(drawn) == classes).mean(), reader.score(test, test_y)
+print(f"read as the digits they were drawn for: {right:.1%} (real digits it never saw: {real:.1%})")
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/tables")
 folder.mkdir(parents=True, exist_ok=True)

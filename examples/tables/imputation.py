@@ -1,4 +1,4 @@
-"""Holes in a table, filled by what the rest of a row says, beside scikit-learn's own imputers.
+"""Missing values of a table, filled from the rest of each row, beside scikit-learn's own imputers.
 
     python examples/tables/imputation.py [DIRECTORY]
 
@@ -18,22 +18,22 @@ from diffuscope import DiffusionModel
 X = StandardScaler().fit_transform(load_breast_cancer().data)
 train, test = train_test_split(X, test_size=0.2, random_state=0)
 gone = np.random.default_rng(0).random(test.shape) < 0.3
-holes = np.where(gone, np.nan, test)
+missing = np.where(gone, np.nan, test)
 
 model = DiffusionModel(random_state=0).fit(train)
 filled = {
-    "diffusion, average of 16 draws": model.impute(holes, n_draws=16, average=True, random_state=1),
-    "diffusion, one draw": model.impute(holes, random_state=1),
-    "nearest neighbours": KNNImputer().fit(train).transform(holes),
+    "diffusion, average of 16 draws": model.impute(missing, n_draws=16, average=True, random_state=1),
+    "diffusion, one draw": model.impute(missing, random_state=1),
+    "nearest neighbours": KNNImputer().fit(train).transform(missing),
     "chained ridge regressions": IterativeImputer(max_iter=30, tol=1e-2, random_state=0)
     .fit(train)
-    .transform(holes),
+    .transform(missing),
 }
 errors = {name: np.sqrt(np.mean((table - test)[gone] ** 2)) for name, table in filled.items()}
 for name, error in errors.items():
     print(f"{name:<32} error {error:.3f} standard deviations")
 
-draws = np.stack(model.impute(holes, n_draws=20, random_state=2))
+draws = np.stack(model.impute(missing, n_draws=20, random_state=2))
 low, high = np.quantile(draws, [0.05, 0.95], axis=0)
 inside = np.mean((low <= test)[gone] & (test <= high)[gone])
 print(f"the middle 90% of 20 draws hold {inside:.0%} of what is missing")

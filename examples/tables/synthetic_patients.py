@@ -2,8 +2,8 @@
 
     python examples/tables/synthetic_patients.py [DIRECTORY]
 
-The table has numbers, integers, text, truth values, dates and holes. The synthetic one has the same
-columns, types and relations, and none of the rows. Here real patients are simulated; with your own it is
+The table has numbers, integers, text, truth values, dates and missing values. The synthetic one has the
+same columns, types and relations, and none of the rows. Here real patients are simulated; with your own it is
 
     diffuscope train patients.csv --target diagnosis
     diffuscope sample runs/patients -n 10000 -o synthetic.csv
