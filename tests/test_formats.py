@@ -30,7 +30,7 @@ def test_a_run_of_points_answers_as_it_did(version):
     run = diffuscope.load(folder / "points")
     assert run.sample(5, seed=1) == pytest.approx(np.array(expected["points"]), abs=1e-3)
     assert run.log_density(np.zeros((1, 2))) == pytest.approx(expected["point_densities"], abs=1e-2)
-    assert run.quality > 0
+    assert float(run.quality) > 0
     assert run.metrics
     assert len(run.data.x) == 500
 

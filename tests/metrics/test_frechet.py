@@ -112,7 +112,7 @@ def test_too_few_points_to_extrapolate_from_are_left_out_with_the_reason(gauss):
     suite = MetricSuite(clouds[::-1], [(clouds[0], clouds[1])], only=["frechet_extrapolated"])
     found = suite.measure(clouds)
     assert not found
-    assert "too small to extrapolate" in found.left_out["frechet_extrapolated"]
+    assert "too small for an extrapolation" in found.left_out["frechet_extrapolated"]
 
 
 def test_clouds_that_cannot_be_compared_are_refused(gauss):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from diffuscope.data.affine import Scaling
+from diffuscope.data.images.codec import PixelCodec
 from diffuscope.errors import InputError
 from diffuscope.model import Model
 from diffuscope.networks import AnnotatedUNet, DiT, UNet
@@ -281,8 +280,11 @@ def test_every_weight_of_a_transformer_is_learned():
         ({"network.name": "dit", "network.width": 0}, "width = 0"),
         ({"network.blocks": 100}, "blocks = 100"),
         ({"network.name": "annotated_unet"}, "does not support class conditioning"),
-        ({"network.name": "resmlp"}, "not for images"),
-        ({"network.name": "article_mlp", "schedule.name": "linear"}, "not for images"),
+        ({"network.name": "resmlp"}, "does not support points of shape"),
+        (
+            {"network.name": "article_mlp", "schedule.name": "linear"},
+            "does not support points of shape",
+        ),
     ],
 )
 def test_a_network_that_cannot_be_is_refused_with_a_hint(changes, words):
@@ -298,7 +300,7 @@ def test_a_network_that_cannot_be_is_refused_with_a_hint(changes, words):
 
 @pytest.mark.parametrize("name", ["unet", "dit", "annotated_unet"])
 def test_points_are_not_for_a_network_of_images(name):
-    with pytest.raises(InputError, match="not for points") as refused:
+    with pytest.raises(InputError, match="does not support points of shape") as refused:
         load_recipe("digits").changed({"network.name": name}).make_denoiser(2)
     assert refused.value.hint
 
@@ -318,7 +320,7 @@ def test_a_network_of_images_is_the_same_after_it_was_in_a_file(tmp_path, name, 
     torch.manual_seed(0)
     denoiser = recipe.make_denoiser((1, 9, 8))
     awake(denoiser.network)
-    model = Model(recipe, denoiser.eval(), Scaling(np.zeros((1, 9, 8)), np.ones((1, 9, 8))))
+    model = Model(recipe, denoiser.eval(), PixelCodec((1, 9, 8)))
     model.save(tmp_path / "first.safetensors")
     again = Model.load(tmp_path / "first.safetensors", device="cpu")
     again.save(tmp_path / "second.safetensors")

@@ -184,6 +184,8 @@ import torch
 torch.set_num_threads(1)
 import diffuscope
 from diffuscope.cli import main
+from diffuscope.modalities import reference
+reference.DRAWN_POINTS = 300
 wait = random.Random(0)
 out, *words = sys.argv[1:]
 diffuscope.train("s_curve", out=out + "-first", steps=1, settings={"data.size": 9}, pictures=False)
@@ -293,12 +295,12 @@ def contents(folder):
         ({"seed": 5}, "settings"),
         ({"steps": 90}, "settings"),
         ({"recipe": "article"}, "settings"),
-        ({"changes": {"training.learning_rate": 0.1}}, "settings"),
+        ({"settings": {"training.learning_rate": 0.1}}, "settings"),
     ],
 )
 def test_resuming_with_something_else_is_refused(stopped, arguments, word):
     before = contents(stopped)
-    with pytest.raises(InputError, match=f"was started with other {word}"):
+    with pytest.raises(InputError, match=f"was started with different {word}"):
         diffuscope.train(**{"data": "s_curve", **arguments}, out=stopped, resume=True, pictures=False)
     assert contents(stopped) == before
 
