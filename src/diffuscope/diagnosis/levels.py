@@ -63,7 +63,7 @@ class LevelErrors:
 
 
 def level_errors(subject: Subject, denoiser: DenoiserLike) -> LevelErrors:
-    """Compare a denoiser with the exact one, along the levels of the walk that tell something."""
+    """Compare a denoiser with the exact one, along the informative levels of a trajectory."""
     rows = []
     for i in telling_levels(subject, _LEVELS):
         level = subject.grid.levels.at(i)
@@ -76,7 +76,7 @@ def level_errors(subject: Subject, denoiser: DenoiserLike) -> LevelErrors:
 
 
 def telling_levels(subject: Subject, count: int) -> list[int]:
-    """Return the numbers of up to ``count`` levels of the walk, evenly spaced.
+    """Return the numbers of up to ``count`` levels of a trajectory, evenly spaced.
 
     Levels with more than 20 times as much noise as data are left out: there is nothing left to know there but
     the mean, while reading it off a prediction of noise multiplies every error by σ/α.

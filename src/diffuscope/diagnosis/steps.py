@@ -86,7 +86,7 @@ def probe_steps(sampler: Sampler, grid: Grid, spread: float) -> list[Step]:
 
 
 def probe_step(sampler: Sampler, grid: Grid, step: int, spread: float) -> Step:
-    """Read off what ``sampler`` does in step 0, 1, ... of the walk over ``grid``."""
+    """Read off what ``sampler`` does in step 0, 1, ... of a trajectory over ``grid``."""
     zero = torch.zeros(_POINTS, 1)
 
     def respond(x: float, x_0: float) -> Tensor:

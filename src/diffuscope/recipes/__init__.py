@@ -1,6 +1,6 @@
 """Named, complete settings, as TOML files beside this one; ``load_recipe`` takes a name or a path.
 
-What a recipe may say is imported when it is first asked for: it needs torch, the names of the recipes do not.
+The schema needs torch and is imported on first use; the names of the recipes do not.
 """
 
 from __future__ import annotations

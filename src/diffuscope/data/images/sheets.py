@@ -1,4 +1,4 @@
-"""How do many images become one: side by side, each pixel as a square, with names of classes if asked for.
+"""How do many images become one: side by side, each pixel as a square, with names of classes on request.
 
 A name stands where it says most: above a column or beside a row whose images are all of one class, and below
 each image where neither is so.

@@ -1,7 +1,7 @@
 """How do rows with a target become points, and points rows and targets?
 
 The coordinates of the features come first, those of the target, where there is one, behind them: to a
-model they are alike, and either can be known while the other is asked for.
+model they are alike, and either can be known while the other is drawn.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""What lies behind numbers that were measured with noise of a known size?
 
 A model is asked at one noise level for all coordinates of a row, and columns of unlike units are noisy to
 unlike degrees: a deviation of s in the units of column j is one of :math:`\sigma_j = s\, |dz_j/dx_j|` in
-its coordinate. So each column is asked for at its own level. Of the others, the cleaner ones are brought
+its coordinate. So each column has its own noise level. Of the others, the cleaner ones are brought
 to that level by noise of :math:`\sqrt{\sigma_j^2 - \sigma_i^2}`, over some draws of which the answer is
 averaged, and those that are noisier still are absent. What comes out is
 :math:`E[z_j \mid \text{a row no more telling than the one that was given}]`: right on average, and exact

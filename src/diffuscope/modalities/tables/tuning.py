@@ -1,6 +1,6 @@
 """How large a network, and how long a training, suits a table of n rows and D coordinates?
 
-Long enough is what matters: rows that are held out stop a training that would learn its table by heart.
+Long enough is what matters: rows that are held out stop a training before it memorises its table.
 """
 
 from __future__ import annotations
