@@ -70,6 +70,8 @@ def test_pictures_of_points_need_matplotlib_alone(folder):
 
 
 @pytest.mark.usefixtures("by_training")
-def test_samples_as_a_file_need_no_pictures_and_no_scikit_learn(folder):
-    wrote = loaded(folder, "sample", "run", "-n", "10", "-o", "x.npy")
-    assert not ({"pyarrow"} | (OPTIONAL - {"pandas"}) | PICTURES) & wrote
+@pytest.mark.parametrize("suffix", ["npy", "csv", "parquet"])
+def test_samples_as_a_file_need_no_pictures_no_pandas_and_no_compiler(folder, suffix):
+    wrote = loaded(folder, "sample", "run", "-n", "10", "-o", f"x.{suffix}")
+    assert ("pyarrow" in wrote) == (suffix != "npy")
+    assert not ({"scipy"} | OPTIONAL | COMPILER | PICTURES) & wrote

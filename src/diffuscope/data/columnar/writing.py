@@ -372,7 +372,16 @@ def _batch(chunk: Any, columns: Sequence[str] | None) -> Any:
         chunk = chunk.astype(np.float32 if chunk.dtype.itemsize < 4 else np.float64)
     chunk = np.asfortranarray(chunk, dtype=chunk.dtype.newbyteorder("="))  # every column becomes contiguous
     names = columns or [f"x{j}" for j in range(chunk.shape[1])]
-    return pa.RecordBatch.from_arrays([pa.array(column) for column in chunk.T], names=list(names))
+    return pa.RecordBatch.from_arrays([_arrow(column) for column in chunk.T], names=list(names))
+
+
+def _arrow(column: npt.NDArray[Any]) -> Any:
+    """Return a contiguous column as an Arrow array; from its bytes, since ``pa.array`` imports pandas."""
+    import pyarrow as pa
+
+    if column.dtype.kind not in "iuf":
+        return pa.array(column)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(column), [None, pa.py_buffer(column)])
 
 
 def _all_numbers(frame: Any) -> bool:
