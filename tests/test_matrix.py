@@ -22,7 +22,7 @@ from PIL import Image
 import diffuscope
 from diffuscope import DiffusionModel, load_dataset
 from diffuscope.data.columnar import read_rows
-from diffuscope.data.registry import KINDS
+from diffuscope.data.kinds import KINDS
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured
 
@@ -234,7 +234,7 @@ def test_train_leaves_model_pictures_and_animations(world, case, cli, tmp_path):
 
 
 def test_the_recipe_of_a_source_is_found_without_naming_it(world, case):
-    from diffuscope.modalities.registry import modality_for
+    from diffuscope.modalities.lookup import modality_for
 
     assert modality_for(case.source).name == case.kind
 

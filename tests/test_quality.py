@@ -12,7 +12,7 @@ import diffuscope
 from diffuscope.data.images import load_images
 from diffuscope.data.points import load_dataset
 from diffuscope.errors import RunError
-from diffuscope.modalities.registry import modality
+from diffuscope.modalities.lookup import modality
 from diffuscope.recipes import load_recipe
 
 GAUSS = np.array([[2.0, 0.5], [0.5, 1.0]])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diffuscope.data.base import Codec
-from diffuscope.data.registry import codec_from_json, codec_to_json
+from diffuscope.data.kinds import codec_from_json, codec_to_json
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.samplers import SAMPLERS, Sampler, SamplingState, make_sampler, prior, trajectory

@@ -1,4 +1,8 @@
-"""How is a model sampled, and under which condition? One frozen value for all kinds of data."""
+"""How is a model sampled, and under which condition? One frozen value for all kinds of data.
+
+Words, seed and interval are checked here; sampler, steps and spacing against the schedule in
+:meth:`diffuscope.model.Model.plan`; the condition by the :mod:`~diffuscope.modalities.generator` of the kind.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ import torch
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar import TableWriter, check_writable
-from diffuscope.data.registry import Kind
+from diffuscope.data.kinds import Kind
 from diffuscope.data.section import DataSection
 from diffuscope.errors import FormatError, InputError
 from diffuscope.files import write_json

@@ -56,7 +56,7 @@ def _recipes() -> dict[str, str]:
 
 
 def _settings() -> dict[str, str]:
-    from diffuscope.data.registry import KINDS, section_of
+    from diffuscope.data.kinds import KINDS, section_of
     from diffuscope.recipes import Recipe
 
     rows = {"seed": _default_of(Recipe.model_fields["seed"])}

@@ -28,7 +28,7 @@ from diffuscope.comparison.work import Job, SampleJob, TrainJob, trained
 from diffuscope.data.base import Dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned, sole_writer
-from diffuscope.modalities.registry import modality
+from diffuscope.modalities.lookup import modality
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.training import Interrupted

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from diffuscope.comparison.grid import Training
 from diffuscope.data.base import Codec
+from diffuscope.modalities.lookup import modality
 from diffuscope.modalities.reference import DRAWS, PAIRS, Reference
-from diffuscope.modalities.registry import modality
 
 __all__ = ["law_of", "prepare_references"]
 

@@ -23,8 +23,8 @@ from diffuscope.comparison.grid import settings_of
 from diffuscope.data.base import Dataset
 from diffuscope.errors import DiffuscopeError, FormatError, RunError
 from diffuscope.files import write_json
+from diffuscope.modalities.lookup import modality
 from diffuscope.modalities.reference import Reference
-from diffuscope.modalities.registry import modality
 from diffuscope.recipes import Recipe
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.runs.run import Run, load

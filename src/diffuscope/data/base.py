@@ -25,7 +25,7 @@ class Codec(Protocol):
     Attributes
     ----------
     kind : str
-        A name in :data:`diffuscope.data.registry.KINDS`.
+        A name in :data:`diffuscope.data.kinds.KINDS`.
     shape : tuple of int
         Of one point in the units of the model.
     columns : tuple of str or None

@@ -15,7 +15,7 @@ class DataSection(BaseModel):
     Attributes
     ----------
     kind : str
-        A name in :data:`diffuscope.data.registry.KINDS`.
+        A name in :data:`diffuscope.data.kinds.KINDS`.
     class_names : tuple of str
         Classes that a network can be conditioned on.
     categorical : bool

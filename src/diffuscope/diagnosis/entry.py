@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
-from diffuscope.data.registry import codec_from_json, section_of
+from diffuscope.data.kinds import codec_from_json, section_of
 from diffuscope.diagnosis.examination import examine
 from diffuscope.diagnosis.findings import Finding
 from diffuscope.diagnosis.report import Diagnosis
@@ -28,7 +28,7 @@ from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import Sampler, make_sampler
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.modalities.registry import modality
+from diffuscope.modalities.lookup import modality
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.runs.run import Run, load

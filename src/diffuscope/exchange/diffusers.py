@@ -36,7 +36,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from diffuscope.data.registry import codec_from_json
+from diffuscope.data.kinds import codec_from_json
 from diffuscope.errors import FormatError, InputError, RunError
 from diffuscope.files import atomic_folder, write_json, write_text
 from diffuscope.model import Model, fill, pick_device

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffuscope.data.registry import codec_to_json
+from diffuscope.data.kinds import codec_to_json
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.schedules import NoiseLevel

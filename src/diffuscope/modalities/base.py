@@ -2,7 +2,7 @@
 
 :class:`Modality` knows how data of its kind is loaded, trained on, measured and drawn; :class:`Generator`
 samples, trajectories and densities of a trained model. No other module knows which kinds there are
-(:mod:`diffuscope.modalities.registry`).
+(:mod:`diffuscope.modalities.lookup`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Modality(ABC):
     Attributes
     ----------
     name : str
-        A key of :data:`diffuscope.data.registry.KINDS`, the ``kind`` of recipes, codecs and data sets.
+        A key of :data:`diffuscope.data.kinds.KINDS`, the ``kind`` of recipes, codecs and data sets.
     unit : str
         What its samples are called: points, rows or images.
     recipe_hint : str

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from torch import nn
 
-from diffuscope.data.registry import KINDS, section_of
+from diffuscope.data.kinds import KINDS, section_of
 from diffuscope.data.section import DataSection
 from diffuscope.diffusion.denoiser import Conditioning, Denoiser, Prediction
 from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffuscope.errors import InputError
 from diffuscope.modalities.base import Evaluation
-from diffuscope.modalities.registry import modality_of
+from diffuscope.modalities.lookup import modality_of
 from diffuscope.progress import Reporter
 from diffuscope.runs.run import Run, load
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from diffuscope.data.base import Dataset
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned
-from diffuscope.modalities.registry import load_data, modality, modality_for
+from diffuscope.modalities.lookup import load_data, modality, modality_for
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe, read_recipe
 
 __all__ = ["Plan", "changes_from", "create_run_directory", "plan_new", "plan_resumed"]

@@ -26,7 +26,7 @@ from diffuscope.metrics import Measured
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
 from diffuscope.modalities.reference import Measurable, Points, Reference
-from diffuscope.modalities.registry import modality, modality_of
+from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe

@@ -14,7 +14,7 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
-from diffuscope.modalities.registry import modality
+from diffuscope.modalities.lookup import modality
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe
 from diffuscope.seeds import stream_seed

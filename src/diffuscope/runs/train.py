@@ -24,7 +24,7 @@ from diffuscope.runs.tensorboard import Board, check_board
 from diffuscope.errors import RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.data.base import Dataset
-from diffuscope.modalities.registry import modality
+from diffuscope.modalities.lookup import modality
 from diffuscope.model import pick_device
 from diffuscope.runs.plan import changes_from, create_run_directory, plan_new, plan_resumed
 from diffuscope.progress import Bar, Reporter

@@ -1,9 +1,9 @@
 """How is a run resumed? From its last checkpoint, which holds the complete state of training.
 
 ``checkpoints/step_000001000.safetensors`` holds the weights, Adam's two moments, the averaged weights
-and the network's buffers, with the step and a fingerprint of data and recipe in its metadata. Random
-streams need no state (:mod:`diffuscope.seeds`). Files are written whole or not at all; the last two
-are kept.
+and the network's buffers, with the step and a fingerprint of data and recipe in its metadata.
+``Trainer.resume`` continues from it. Random streams need no state (:mod:`diffuscope.seeds`). Files are
+written whole or not at all; the last two are kept.
 """
 
 from __future__ import annotations

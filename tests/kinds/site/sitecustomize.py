@@ -2,6 +2,6 @@
 
 from circle import KIND
 
-from diffuscope.data.registry import KINDS
+from diffuscope.data.kinds import KINDS
 
 KINDS["circle"] = KIND

@@ -1,6 +1,6 @@
-"""Images: read, kept as bytes, shown to a network, written.
+"""Images: read, kept as bytes, made batches of, written.
 
-What shows them to a network is imported when it is first used: it needs torch, the names of the sets do not.
+Batches and the codec are imported on first use: they need torch, the names of the sets do not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from diffuscope.data.images.reading import read_image, read_mask
 from diffuscope.data.images.writing import ImageWriter, check_image_target, save_grid, save_images
 
 if TYPE_CHECKING:
-    from diffuscope.data.images.pixels import ImageRows, as_bytes, to_model, to_pixels
+    from diffuscope.data.images.batches import ImageRows, as_bytes
+    from diffuscope.data.images.codec import to_model, to_pixels
 
 __all__ = [
     "IMAGE_SETS",
@@ -41,6 +42,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from diffuscope.data.images import pixels
+    from diffuscope.data.images import batches, codec
 
-    return getattr(pixels, name)
+    return getattr(batches if hasattr(batches, name) else codec, name)

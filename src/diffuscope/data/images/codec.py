@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.data.images.pixels import to_model, to_pixels
 
-__all__ = ["PixelCodec"]
+__all__ = ["PixelCodec", "to_model", "to_pixels"]
 
 _HALF = 127.5
+
+
+def to_model(pixels: Tensor) -> Tensor:
+    """Bring pixels, uint8 of any shape, to -1 to 1, float32."""
+    return (pixels.float() - _HALF) / _HALF
+
+
+def to_pixels(x: Tensor) -> NDArray[np.uint8]:
+    """Bring -1 to 1 to pixels, the nearest that there are."""
+    values = (x.float() * _HALF + _HALF).round().clamp(0, 255)
+    return values.to(torch.uint8).cpu().numpy()
 
 
 @dataclass(frozen=True)

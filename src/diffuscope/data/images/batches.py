@@ -1,8 +1,8 @@
-r"""How do stored pixels become what a network is trained on? Value v becomes :math:`(v - 127.5) / 127.5`.
+"""How are batches of stored images made? In the units of the model, mirrored, and with classes dropped.
 
 Images stay bytes where they are, in memory or in a file that is mapped into it, until a batch is drawn:
-memory does not grow with their number, nor with how many of a file were seen. Mirroring, and which images the
-network is not told the class of, are drawn with the batch.
+memory does not grow with their number, nor with how many of a file were seen. Which images are mirrored, and
+which lose their class, is drawn with the batch.
 """
 
 from __future__ import annotations
@@ -15,22 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ImageRows", "as_bytes", "let_go", "to_model", "to_pixels"]
+from diffuscope.data.images.codec import to_model
+
+__all__ = ["ImageRows", "as_bytes", "let_go"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
 _LET_GO = 2**27  # bytes of a mapped file that may count as this process's memory
 _AROUND = 2**17  # bytes that the system maps beside an image that is read
-
-
-def to_model(pixels: Tensor) -> Tensor:
-    """Bring pixels, uint8 of any shape, to -1 to 1, float32."""
-    return (pixels.float() - 127.5) / 127.5
-
-
-def to_pixels(x: Tensor) -> NDArray[np.uint8]:
-    """Bring -1 to 1 to pixels, the nearest that there are."""
-    values = (x.float() * 127.5 + 127.5).round().clamp(0, 255)
-    return values.to(torch.uint8).cpu().numpy()
 
 
 def as_bytes(x: NDArray[Any]) -> NDArray[np.uint8]:

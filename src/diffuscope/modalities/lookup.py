@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from diffuscope.data.base import Dataset
-from diffuscope.data.registry import KINDS, kind_of
+from diffuscope.data.kinds import KINDS, kind_of
 from diffuscope.errors import InputError
 from diffuscope.modalities.base import Modality
 from diffuscope.model import Model
