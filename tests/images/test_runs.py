@@ -283,23 +283,23 @@ def wrong_words(name, photo, mask):
     [
         ("no such class", "There is no class named 'bird'"),
         ("a number beyond", "this model has 3"),
-        ("guidance without a class", "there is none"),
+        ("guidance without a class", "none was given"),
         ("guidance that is no number", "not a finite number"),
         ("an interval without guidance", "needs guidance"),
         ("an interval that is none", "'1' is not a valid interval"),
-        ("an interval upside down", "No noise lies between"),
+        ("an interval upside down", "is not valid"),
         ("columns of images", "There is no option named 'given'"),
-        ("no images", "Cannot sample 0"),
+        ("no images", "at least 1, not 0"),
         ("each of a variant", "There is no class named 'bird'"),
         ("no strength", "not 0"),
         ("no variants", "-n"),
         ("no image", "no such file"),
         ("inpaint without a mask", "--mask"),
         ("an empty mask", "The mask is empty"),
-        ("a mask of another size", "20 × 20 pixels, and the image 8 × 6"),
-        ("an image of another size", "20 × 20 pixels, and 8 × 6 are wanted"),
+        ("a mask of another size", "20 × 20 pixels, but the image has 8 × 6"),
+        ("an image of another size", "20 × 20 pixels; expected 8 × 6"),
         ("no times", "0 times"),
-        ("guidance of a hole", "there is none"),
+        ("guidance of a hole", "none was given"),
         ("one end", "Only one end"),
         ("chance", "random"),
         ("one image", "-n"),
@@ -344,7 +344,7 @@ def test_runs_of_points_cannot_be_asked_for_images(run_dir, cli, tmp_path, photo
 def test_points_have_no_classes(run_dir, cli, tmp_path, words):
     code, _, err = cli("sample", run_dir, "-o", tmp_path / "x.npy", *words)
     assert code == 2
-    assert "unconditional" in err or "there is none" in err
+    assert "unconditional" in err or "none was given" in err
 
 
 @pytest.mark.parametrize("command", ["sample", "inpaint", "vary", "interpolate"])

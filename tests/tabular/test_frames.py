@@ -206,7 +206,7 @@ def test_names_of_rare_types_come_back_as_objects(names: pd.Index) -> None:
         (pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]), r"\('a', 'b'\) is neither"),
         (pd.date_range("2020", periods=2), "Timestamp.* is neither"),
         (["a", "a"], "several columns named 'a'"),
-        (pd.Index(["a", "\ud800"], dtype=object), "no text"),
+        (pd.Index(["a", "\ud800"], dtype=object), "not valid text"),
     ],
 )
 def test_names_that_are_no_names_are_refused(names: object, message: str) -> None:
