@@ -282,10 +282,10 @@ def test_without_polars_its_rows_come_as_another_table(monkeypatch: pytest.Monke
     ("table", "message"),
     [
         ([[1, 2], [1]], "from 1 to 2 values, first in row 1"),
-        ([np.array(1), np.array(2)], "no row"),
+        ([np.array(1), np.array(2)], "is not a row"),
         (["ab", "cd"], "'ab' is not a row"),
         ([1, 2], "1 is not a row"),
-        ([{"a": 1}], "no row"),
+        ([{"a": 1}], "is not a row"),
         ([[[1]], [[2]]], "Row 0 .* contains lists"),
         ([[], []], "no columns"),
         ([], "no rows"),
