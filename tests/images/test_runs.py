@@ -136,7 +136,7 @@ def test_what_cannot_be_written_is_not_sampled_first(run, tmp_path, monkeypatch)
 
 
 def test_images_are_no_table_and_points_are_no_images(run, run_dir):
-    with pytest.raises(InputError, match="no rows"):
+    with pytest.raises(InputError, match="as a table"):
         run.sample_frame(3)
     with pytest.raises(InputError, match="not of images"):
         diffuscope.load(run_dir).images  # noqa: B018
