@@ -99,7 +99,7 @@ def test_an_existing_directory_is_never_touched(tiny, tmp_path):
     with pytest.raises(InputError, match="already exists"):
         tiny()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="exists already"):
+    with pytest.raises(InputError, match="already exists"):
         tiny(out="file")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.txt"]
     assert (tmp_path / "file").read_text() == "x"

@@ -447,7 +447,10 @@ def _in_pieces(
 ) -> Iterator[_T]:
     """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each."""
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(f"The number of samples must be a whole number of at least 1, not {n!r}.")
+        raise InputError(
+            f"The number of samples must be a whole number of at least 1, not {n!r}.",
+            "Use 1000, for example.",
+        )
 
     def piece(start: int) -> _T:
         generator = stream(seed, "sample", start // size)

@@ -76,7 +76,7 @@ def test_images_are_compared_in_features_asked_for_classes_as_the_data_has_them(
     assert run.recipe.name == "images"
     said = []
     diffuscope.compare(data, axes, seeds=2, out=tmp_path / "out", jobs=1, announce=said.append)
-    assert said == ["all 4 cells are there already"]
+    assert said == ["all 4 cells are done already"]
 
 
 def test_a_feature_that_is_the_same_everywhere_is_no_distance(tmp_path):
@@ -115,7 +115,7 @@ def test_again_does_nothing_again(done, points):
     before = times_of(comparison.path, "cells/*") | times_of(comparison.path, "runs/*/*")
     said = []
     again = diffuscope.compare(points, axes, seeds=2, out=comparison.path, jobs=1, announce=said.append)
-    assert said == ["all 8 cells are there already"]
+    assert said == ["all 8 cells are done already"]
     assert again.to_json() == comparison.to_json()
     assert times_of(comparison.path, "cells/*") | times_of(comparison.path, "runs/*/*") == before
 
@@ -129,7 +129,7 @@ def test_a_grown_comparison_does_only_what_is_new_and_a_damaged_result_anew(tmp_
     before, said = kept.read_text(), []
     axes["sampling.steps"] = [3, 4]
     diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1, announce=said.append)
-    assert said[0].startswith("1 cell (1 more is there already) of ")
+    assert said[0].startswith("1 cell (1 more is done already) of ")
     assert kept.read_text() == before
     kept.write_text(before[:-20])
     grown = diffuscope.compare(points, axes, seeds=1, out=tmp_path / "out", jobs=1)

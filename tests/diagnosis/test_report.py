@@ -81,7 +81,7 @@ def test_where_the_law_is_not_known_the_text_says_what_stands_for_it(quick):
     told = {"scaling": (x.mean(0), x.std(0)), "sampler": "ddim", "progress": False}
     oracle = EmpiricalOracle(x[:600]).scaled(Scaling(x.mean(0), x.std(0)))
     found = diffuscope.diagnose(lambda x_t, level: oracle(x_t, level), cosine(20), x, **told)
-    assert "not known" in found.certainty
+    assert "is unknown" in found.certainty
     unseen = load_dataset("eight_gaussians", size=600, seed=5).x
     with_unseen = diffuscope.diagnose(
         lambda x_t, level: oracle(x_t, level), cosine(20), x, held_out=unseen, **told
@@ -130,10 +130,10 @@ class Line(nn.Module):
         ((Line(),), {}, "its schedule and its data"),
         ((Line(), BETA), {}, "its schedule and its data"),
         ((Line(), [0.1, 1.5], "moons"), {}, "beta"),
-        ((Line(), "linear", "moons"), {}, "schedule cannot be made of a str"),
+        ((Line(), "linear", "moons"), {}, "A str is not a schedule"),
         ((3, BETA, "moons"), {}, "int cannot be diagnosed"),
         ((Line(3), BETA, "moons"), {}, "fails for points"),
-        ((lambda x, level: x[:, :1], BETA, "moons"), {}, "into"),
+        ((lambda x, level: x[:, :1], BETA, "moons"), {}, "but returned"),
         ((Line(), BETA, np.eye(5)), {}, "too few"),
         ((Line(), BETA, "mooons"), {}, "mooons"),
         ((Line(), BETA, "moons"), {"sampler": "dppm"}, "dppm"),

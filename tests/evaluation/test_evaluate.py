@@ -54,7 +54,7 @@ def test_a_poor_model_is_told_from_better_baselines(found):
     for name in ("sliced_wasserstein", "energy_distance", "classifier_accuracy", "kl", "log_likelihood_gap"):
         assert found.metrics[name].ratio > found.baselines["gaussian_mixture"][name].ratio
     assert found.baselines["training_data"]["memorisation"].low > found.metrics["memorisation"].high
-    assert "kernel density is better by" in found.verdict()
+    assert "kernel density is better in" in found.verdict()
 
 
 def test_a_classifier_tells_them_apart_and_not_by_chance(found, run_dir):
@@ -112,7 +112,7 @@ def test_held_out_rows_tell_copies_from_new_points(tiny):
     found = diffuscope.evaluate(tiny(data=x), held_out=unseen, progress=False)
     assert set(found.left_out) == {"kl", "log_likelihood_gap"}
     assert found.baselines["training_data"]["memorisation"].ratio > 5
-    assert "400 held-out rows" in str(found)
+    assert "400 held-out rows" in " ".join(str(found).split())
 
 
 @pytest.mark.parametrize("shape", [(6, 1), (60, 30)])
@@ -154,7 +154,7 @@ def test_samples_that_are_not_finite_are_a_clear_error(tiny):
     run = tiny()
     with torch.no_grad():
         run.model.denoiser.network.output.bias.fill_(torch.nan)
-    with pytest.raises(RunError, match="not all finite"):
+    with pytest.raises(RunError, match="not finite"):
         diffuscope.evaluate(run, progress=False)
 
 

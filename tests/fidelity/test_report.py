@@ -229,7 +229,7 @@ def test_histograms_are_as_high_as_their_shares():
     np.testing.assert_allclose(was[was > 0], [0.1, 0.2, 0.3, 0.4])
     np.testing.assert_allclose(made[made > 0], 0.25)
     assert drawing.figure.axes[0].get_ylim()[1] > 0.4
-    assert (drawing.title, drawing.said) == ("x", "")
+    assert (drawing.title, drawing.caption) == ("x", "")
 
 
 def test_bars_have_the_shares_of_values_and_missing_ones_are_told():
@@ -241,7 +241,7 @@ def test_bars_have_the_shares_of_values_and_missing_ones_are_told():
     assert [bar.get_height() for bar in ax.patches] == pytest.approx([0.6, 0.2, 0])
     assert [line.get_ydata()[0] for line in ax.lines] == pytest.approx([0.3, 0, 0.7])
     assert [text.get_text() for text in ax.texts] == ["20% missing", "0% missing"]
-    assert drawing.said == "a: real 60.0%, synthetic 30.0%; b: real 20.0%, synthetic 0.0%; new: " + (
+    assert drawing.caption == "a: real 60.0%, synthetic 30.0%; b: real 20.0%, synthetic 0.0%; new: " + (
         "real 0.0%, synthetic 70.0%"
     )
 
@@ -258,7 +258,7 @@ def test_matrices_show_real_below_and_synthetic_above():
     blue, red = both.images[0].cmap([1.0, 0.0])
     assert blue[2] > blue[0]
     assert red[0] > red[2]
-    assert "a and b: real 0.50, synthetic 0.10" in drawings[1].said
+    assert "a and b: real 0.50, synthetic 0.10" in drawings[1].caption
 
 
 def test_of_many_columns_the_most_associated_are_shown():
@@ -276,4 +276,4 @@ def test_distances_of_nothing_but_copies_are_drawn_beside_those_of_real_rows():
     unseen, own = heights(drawing)
     assert np.flatnonzero(own).tolist() == [0]
     assert unseen.sum() == pytest.approx(1)
-    assert drawing.said == "medians: unseen rows 1.5, synthetic rows 0"
+    assert drawing.caption == "medians: held-out rows 1.5, synthetic rows 0"

@@ -116,7 +116,7 @@ def test_where_there_is_none_all_ways_to_it_are_named(monkeypatch):
         "no network",
         "DIFFUSCOPE_DATA",
         "dataset-fashion-mnist",
-        "online",
+        "internet",
         "train-images-idx3-ubyte.gz",
     ):
         assert words in said

@@ -206,7 +206,7 @@ def test_names_of_rare_types_come_back_as_objects(names: pd.Index) -> None:
         (pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]), r"\('a', 'b'\) is neither"),
         (pd.date_range("2020", periods=2), "Timestamp.* is neither"),
         (["a", "a"], "several columns named 'a'"),
-        (pd.Index(["a", "\ud800"], dtype=object), "no text"),
+        (pd.Index(["a", "\ud800"], dtype=object), "not valid text"),
     ],
 )
 def test_names_that_are_no_names_are_refused(names: object, message: str) -> None:
@@ -282,10 +282,10 @@ def test_without_polars_its_rows_come_as_another_table(monkeypatch: pytest.Monke
     ("table", "message"),
     [
         ([[1, 2], [1]], "from 1 to 2 values, first in row 1"),
-        ([np.array(1), np.array(2)], "no row"),
+        ([np.array(1), np.array(2)], "is not a row"),
         (["ab", "cd"], "'ab' is not a row"),
         ([1, 2], "1 is not a row"),
-        ([{"a": 1}], "no row"),
+        ([{"a": 1}], "is not a row"),
         ([[[1]], [[2]]], "Row 0 .* contains lists"),
         ([[], []], "no columns"),
         ([], "no rows"),

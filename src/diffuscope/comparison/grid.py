@@ -187,7 +187,7 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
         if CUSTOM in values:
             raise InputError(
                 f"{key} = {CUSTOM!r} is a custom Python object; comparisons need registered names.",
-                "Register it under a name, such as in diffuscope.diffusion.samplers.SAMPLERS.",
+                "Add it to its registry under a name, such as diffuscope.diffusion.samplers.SAMPLERS.",
             )
         read[key] = values
     return read

@@ -103,7 +103,7 @@ class Evaluation:
         for baseline, better in rivals.items():
             names = ", ".join(_lower(METRICS[name].title) for name in better)
             label = _LABELS.get(baseline, baseline)
-            text += f" Better than this model: {label} in {names}."
+            text += f" The {label} is better in {names}."
         if rivals and "kernel_density" in rivals:
             text += " In low dimension a kernel density estimate is a strong baseline."
         return text
