@@ -293,12 +293,12 @@ def contents(folder):
         ({"seed": 5}, "settings"),
         ({"steps": 90}, "settings"),
         ({"recipe": "article"}, "settings"),
-        ({"changes": {"training.learning_rate": 0.1}}, "settings"),
+        ({"settings": {"training.learning_rate": 0.1}}, "settings"),
     ],
 )
 def test_resuming_with_something_else_is_refused(stopped, arguments, word):
     before = contents(stopped)
-    with pytest.raises(InputError, match=f"was started with other {word}"):
+    with pytest.raises(InputError, match=f"was started with different {word}"):
         diffuscope.train(**{"data": "s_curve", **arguments}, out=stopped, resume=True, pictures=False)
     assert contents(stopped) == before
 
