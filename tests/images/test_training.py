@@ -323,10 +323,10 @@ def test_real_images_in_place_of_samples_are_as_good_as_real_and_copies_are_seen
     fresh = evaluate_images(model, digits, Stand(halves[:148]), halves[148:], None, 0, quiet, samples=148)
     assert fresh.quality["frechet_distance"].low < 1 < fresh.quality["frechet_distance"].high
     assert fresh.copies == pytest.approx(1, abs=0.1)
-    assert "samples are copies" not in str(fresh)
+    assert "samples are copies" not in " ".join(str(fresh).split())
     copied = evaluate_images(model, digits, Stand(digits.pixels), None, None, 0, quiet, samples=300)
     assert copied.copies == 0
-    assert "samples are copies" in str(copied)
+    assert "samples are copies" in " ".join(str(copied).split())
 
 
 def test_rows_of_pixels_are_the_images_to_a_denoiser(image_run):
