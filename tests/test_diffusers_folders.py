@@ -192,7 +192,7 @@ def test_a_foreign_model_is_sampled_and_diagnosed_from_the_command_line(tmp_path
     found = diffuscope.diagnose(tmp_path / "run", sampler="ddim", steps=5)
     assert found.findings  # an untrained network: there is something to say
     called("import", str(tmp_path / "folder"), "--out", run, code=2)
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("features_are_pixels")

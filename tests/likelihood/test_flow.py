@@ -251,9 +251,9 @@ def test_a_model_has_a_density_in_the_units_of_the_data(tiny):
 
 def test_points_that_do_not_fit_are_refused(tiny):
     run = tiny()
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         run.log_density(np.zeros((4, 3)))
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="do not match"):
         run.log_density(np.zeros(2))
     with pytest.raises(InputError, match="not finite"):
         run.log_density(np.array([[0.0, math.nan]]))

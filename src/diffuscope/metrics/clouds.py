@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
@@ -78,5 +77,7 @@ def projected(x: Points, across: Points) -> Points:
     The product is torch's, which keeps to the threads of its caller. NumPy's takes all cores for each of many
     small products.
     """
+    import torch
+
     product = torch.from_numpy(np.ascontiguousarray(across)) @ torch.from_numpy(np.ascontiguousarray(x)).T
     return np.asarray(product.numpy())

@@ -27,6 +27,7 @@ distinguish them on unseen points. Its accuracy measures the difference; 1/2 is 
 from __future__ import annotations
 
 import math
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ __all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_
 _BANDWIDTHS = 5
 _LARGEST = 2.0
 _BLOCK_RATIO = 4  # points of the larger cloud in a block, at most, for one of the smaller
+_TREES = threading.Lock()  # scikit-learn changes the process's warning filters while it fits
 
 
 def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: int = 0) -> float:
@@ -198,7 +200,8 @@ def classifier_two_sample(x: ArrayLike, y: ArrayLike, seed: int = 0) -> TwoSampl
         max_iter=30, max_leaf_nodes=15, early_stopping=False, random_state=seed
     )
     halves = StratifiedKFold(2, shuffle=True, random_state=seed)
-    accuracy = float((cross_val_predict(trees, points, cloud, cv=halves) == cloud).mean())
+    with _TREES:
+        accuracy = float((cross_val_predict(trees, points, cloud, cv=halves) == cloud).mean())
     right = round(accuracy * n)
     low, high = binomtest(right, n).proportion_ci(method="wilson")
     p_value = binomtest(right, n, alternative="greater").pvalue
