@@ -42,10 +42,10 @@ def test_in_one_dimension_of_ordered_clouds_it_bounds_and_matches_scipy():
 
 
 def test_over_directions_it_is_the_mean_of_the_squares():
-    directions = np.random.default_rng(0).standard_normal((512, 2))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    squares = [np.mean((np.sort(X @ v) - np.sort(Y @ v)) ** 2) for v in directions]
-    assert sliced_wasserstein(X, Y) == pytest.approx(math.sqrt(np.mean(squares)), rel=1e-5)
+    angles = np.linspace(0, np.pi, 2000, endpoint=False)
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    squares = [np.mean((np.sort(X @ v) - np.sort(Y @ v)) ** 2) for v in around]
+    assert sliced_wasserstein(X, Y) == pytest.approx(math.sqrt(np.mean(squares)), rel=1e-2)
 
 
 def test_it_is_symmetric_zero_for_the_same_cloud_and_blind_to_the_order_of_points():

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
 
-__all__ = ["Points", "checked_pair", "directions", "orthogonal_directions", "projected", "subsample"]
+__all__ = ["Points", "checked_pair", "directions", "projected", "subsample"]
 
 Points = NDArray[np.floating[Any]]
 
@@ -55,19 +55,14 @@ def subsample(x: Points, most: int, *seed: int) -> Points:
 
 
 def directions(d: int, n: int, seed: int) -> NDArray[np.float64]:
-    """Return ``n`` independent directions, uniform on the sphere of R^d, shape (n, d); for d = 1 one."""
-    drawn = np.random.default_rng(seed).standard_normal((1 if d == 1 else n, d))
-    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+    """Return ``n`` uniform directions in bases of min(d, n) orthogonal ones, shape (n, d); for d = 1 one.
 
-
-def orthogonal_directions(d: int, n: int, seed: int) -> NDArray[np.float64]:
-    """Return ``n`` uniform directions in bases of d orthogonal ones, shape (n, d); for d = 1 one.
-
-    The mean over a basis varies less than that over d independent directions (Rowland et al. 2019).
+    The mean over a basis varies less than that over independent directions (Rowland et al. 2019).
     """
     if d == 1:
         return np.ones((1, 1))
-    bases = np.linalg.qr(np.random.default_rng(seed).standard_normal((-(-n // d), d, d)))[0]
+    size = min(d, n)
+    bases = np.linalg.qr(np.random.default_rng(seed).standard_normal((-(-n // size), d, size)))[0]
     return np.asarray(bases.transpose(0, 2, 1).reshape(-1, d)[:n])
 
 

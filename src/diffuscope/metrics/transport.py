@@ -26,7 +26,7 @@ from diffuscope.metrics.clouds import Points, checked_pair, directions, projecte
 __all__ = ["sliced_wasserstein", "wasserstein"]
 
 
-def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int = 512, seed: int = 0) -> float:
+def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int = 128, seed: int = 0) -> float:
     """Return the sliced Wasserstein-2 distance between two clouds, in their units.
 
     Parameters
@@ -34,7 +34,7 @@ def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int = 512, see
     x, y : array_like of shape (n, d) and (m, d)
         Unequal sizes are compared at the quantiles of the smaller cloud.
     n_projections : int
-        Directions; with d = 1 there is only one.
+        Directions, orthogonal ones d at a time; with d = 1 there is only one.
     seed : int
         Of the directions.
 

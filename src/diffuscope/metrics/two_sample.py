@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from diffuscope.metrics.clouds import Points, checked_pair, orthogonal_directions, projected, subsample
+from diffuscope.metrics.clouds import Points, checked_pair, directions, projected, subsample
 
 __all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_distance", "mmd"]
 
@@ -64,7 +64,7 @@ def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: 
     middle = b.mean(axis=0)
     a, b = a - middle, b - middle
     n, m, d = len(a), len(b), a.shape[1]
-    across = orthogonal_directions(d, n_projections, seed)
+    across = directions(d, n_projections, seed)
     total = 0.0
     for block in np.array_split(across, math.ceil(len(across) / 32)):
         one, other = projected(a, block), projected(b, block)

@@ -34,7 +34,7 @@ __all__ = ["DRAWS", "PAIRS", "Measurable", "RealPoints", "Reference", "draw_refe
 
 Points = NDArray[np.float64]
 
-DRAWS, PAIRS = 8, 16
+DRAWS, PAIRS = 8, 32
 DRAWN_POINTS, MOST_HALVED = 10_000, 3_000  # points of a cloud: of fresh ones, and of a half at most
 
 Measurable = Callable[[Tensor], Points]
