@@ -16,7 +16,14 @@ from diffuscope.errors import RunError
 from diffuscope.files import sole_writer, write_text
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-KILLS = "import kills; kills.TRAIN += ['--steps', '{}']; kills.main()"
+KILLS = """
+import kills
+from diffuscope.modalities import reference
+
+reference.DRAWN_POINTS = 300
+kills.TRAIN += ["--steps", "{}"]
+kills.main()
+"""
 WORDS = [
     "--no-pictures",
     "--size",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 # What only some data, some formats or some extras need.
@@ -15,7 +16,7 @@ OPTIONAL = {
 COMPILER = {"torch._dynamo", "torch._inductor", "sympy"}
 PICTURES = {"matplotlib", "PIL"}
 
-TRAIN = ("train", "s_curve", "--size", "200", "--steps", "20", "--out", "run")
+TRAIN = ("train", "points.npy", "--steps", "20")
 PROGRAM = """
 import sys
 from diffuscope.cli import main
@@ -36,12 +37,14 @@ def loaded(folder, *words: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("imports")
+    folder = tmp_path_factory.mktemp("imports")
+    np.save(folder / "points.npy", np.random.default_rng(0).normal(size=(200, 2)))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def by_training(folder) -> set[str]:
-    return loaded(folder, *TRAIN, "--no-pictures")
+    return loaded(folder, *TRAIN, "--no-pictures", "--out", "run")
 
 
 @pytest.mark.parametrize(
