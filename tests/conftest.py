@@ -55,6 +55,7 @@ def _small_clouds():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, "DRAWN_POINTS", 300)
+        patch.setattr(reference, "MOST_HALVED", 200)
         yield
 
 
