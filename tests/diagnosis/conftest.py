@@ -14,6 +14,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
+from diffuscope.diffusion.denoiser import eps_from_data
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
 
@@ -93,7 +94,8 @@ def own_loop(perfect):
         x = torch.randn(n, 2, generator=generator, dtype=torch.float64)
         oracle = perfect.oracle
         for t in range(len(beta) - 1, -1, -1):
-            eps = oracle.eps(x, perfect.schedule(torch.tensor(t)))
+            level = perfect.schedule(torch.tensor(t))
+            eps = eps_from_data(oracle(x, level), x, level)
             x = (x - beta[t] / (1 - alpha_bar[t]).sqrt() * eps) / (1 - beta[t]).sqrt()
             if keep_noise and t:
                 variance = beta[t] * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])

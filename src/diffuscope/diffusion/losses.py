@@ -34,17 +34,10 @@ Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
 class Examples(NamedTuple):
-    """A batch of training examples.
+    """A batch of training examples: what the network sees and what it is compared with.
 
-    Attributes
-    ----------
-    inputs, target : Tensor of shape (n, ...)
-        Scaled noisy data, and the target of the network's output.
-    condition : Tensor of shape (n,)
-        The conditioning on the noise level.
-    weight : Tensor of shape (n, 1, ...), or None where all are 1
-    label : Tensor of shape (n,), int64, or None
-        The classes, for a class-conditional network.
+    ``inputs``, the scaled noisy data, and ``target`` have shape (n, ...), ``condition`` on the noise level
+    (n,), ``weight`` (n, 1, ...) or None where all are 1. ``label`` (n,), int64, are the classes, if any.
     """
 
     inputs: Tensor
@@ -55,7 +48,7 @@ class Examples(NamedTuple):
 
     def at(self, index: slice) -> Examples:
         """Return the examples at ``index``."""
-        return Examples(*(None if part is None else part[index] for part in self))  # type: ignore[arg-type]
+        return Examples(*(part if part is None else part[index] for part in self))  # type: ignore[arg-type]
 
     def predict(self, network: Callable[..., Tensor]) -> Tensor:
         """Return the output of a network, shape (n, ...)."""
@@ -91,12 +84,9 @@ class Loss:
     group: int = 256
 
     def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise unknown_name("distance", self.distance, get_args(Distance))
-        if self.weighting not in get_args(Weighting):
-            raise unknown_name("weighting", self.weighting, get_args(Weighting))
-        if self.target not in get_args(Target):
-            raise unknown_name("target", self.target, get_args(Target))
+        for kind, known in (("distance", Distance), ("weighting", Weighting), ("target", Target)):
+            if getattr(self, kind) not in get_args(known):
+                raise unknown_name(kind, getattr(self, kind), get_args(known))
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
         """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets."""

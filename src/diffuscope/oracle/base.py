@@ -1,12 +1,4 @@
-r"""What is common to all oracles?
-
-As for a learned denoiser, all other estimates follow from the posterior mean
-:math:`\hat x_0 = E[x_0 \mid x_t]`:
-
-.. math::
-    \hat\epsilon = \frac{x_t - \alpha \hat x_0}{\sigma}, \qquad
-    \nabla \log q(x_t) = -\frac{\hat\epsilon}{\sigma}, \qquad
-    v = \alpha \hat\epsilon - \sigma \hat x_0.
+"""What is common to all oracles?
 
 A subclass computes posterior mean and log-density for a block of points; levels, types, shapes and memory
 are handled here.
@@ -25,7 +17,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.diffusion.denoiser import eps_from_data, score_from_data, velocity_from_data
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 
@@ -109,33 +100,6 @@ class Oracle(ABC):
             When ``x_t`` does not have d numbers a row.
         """
         return self._estimate(self._rows(x_t), level).reshape(x_t.shape).to(x_t)
-
-    def eps(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`E[\epsilon \mid x_t]`, shape (n, ...); it is not finite without noise."""
-        x = self._rows(x_t)
-        return eps_from_data(self._estimate(x, level), x, _plain(level)).reshape(x_t.shape).to(x_t)
-
-    def score(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`\nabla \log q(x_t)`, shape (n, ...), in one over the units of ``x_t``.
-
-        Raises
-        ------
-        InputError
-            Without noise, if the distribution has no density.
-        """
-        x, level = self._rows(x_t), _plain(level)
-        if bool((level.sigma == 0).any()):  # Tweedie's formula is 0 / 0 there
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_()
-                (score,) = torch.autograd.grad(self.log_density(leaf, level).sum(), leaf)
-        else:
-            score = score_from_data(self._estimate(x, level), x, level)
-        return score.reshape(x_t.shape).to(x_t)
-
-    def velocity(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`E[\alpha \epsilon - \sigma x_0 \mid x_t]`, shape (n, ...)."""
-        x = self._rows(x_t)
-        return velocity_from_data(self._estimate(x, level), x, _plain(level)).reshape(x_t.shape).to(x_t)
 
     def log_density(self, x: Tensor | ArrayLike, level: NoiseLevel | None = None) -> Tensor:
         """Return the log-density of the clean data, or of the noised data at ``level``.
@@ -260,10 +224,6 @@ class Oracle(ABC):
                 f"Give points of shape (n, {self.d}).",
             )
         return x.cpu().to(torch.float64).reshape(len(x), self.d)
-
-
-def _plain(level: NoiseLevel) -> NoiseLevel:
-    return NoiseLevel(level.t, as_double(level.alpha), as_double(level.sigma))
 
 
 def _columns(level: NoiseLevel | None) -> tuple[Tensor, Tensor]:
