@@ -376,21 +376,8 @@ def test_the_empirical_oracle_is_a_softmax_over_the_data():
             r = torch.softmax(-distance / (2 * sigma**2), 1)
             at = level(alpha, sigma)
             torch.testing.assert_close(law(x, at) - far, r @ data, rtol=0, atol=1e-7)
-            memory = law.memory(x, at)
-            torch.testing.assert_close(memory.nearest_weight, r.amax(1), rtol=1e-6, atol=0)
-            torch.testing.assert_close(memory.effective_points, 1 / r.square().sum(1), rtol=1e-6, atol=0)
-            assert torch.equal(memory.nearest, distance.argmin(1))
     with pytest.raises(InputError, match="no density"):
         law.log_density(data)
-
-
-def test_effective_points_go_from_one_to_all():
-    data = np.random.default_rng(0).standard_normal((200, 2))
-    law = EmpiricalOracle(data)
-    alone, together = (law.memory(torch.from_numpy(data[:9]), level(1.0, s)) for s in (1e-3, 1e3))
-    assert torch.equal(alone.nearest, torch.arange(9))
-    assert (alone.nearest_weight > 0.999).all()
-    torch.testing.assert_close(together.effective_points, torch.full((9,), 200.0, dtype=torch.float64))
 
 
 def test_a_large_training_set_is_asked_in_small_blocks(monkeypatch):
@@ -478,7 +465,6 @@ def test_any_mixture_is_the_sum_of_its_components(k, d, shape, alpha, sigma, see
         (lambda: LAWS["full"](torch.zeros(3, 5), level(1.0, 1.0)), "2 dimensions"),
         (lambda: GaussianMixture([[0.0]], 0.0).log_density([[0.0]]), "no density"),
         (lambda: EmpiricalOracle([]), "finite numbers"),
-        (lambda: EmpiricalOracle([[0.0]]).memory(torch.zeros(1, 1), level(1.0, 0.0)), "posterior"),
     ],
 )
 def test_what_cannot_be_is_said(make, says):

@@ -41,19 +41,9 @@ class AnnotatedUNet(nn.Module):
     multipliers : sequence of int
         Channels at each resolution, as multiples of ``width``.
     conditioning : {"time", "log_snr"}
-
-    Attributes
-    ----------
-    per_example : bool
-        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
-
-    Raises
-    ------
-    InputError
-        When ``classes`` is not 0, or the channels are not valid.
     """
 
-    per_example = True
+    per_example = True  # as of UNet
 
     def __init__(
         self,
@@ -81,13 +71,11 @@ class AnnotatedUNet(nn.Module):
         self.down = nn.ModuleList([_Level(before, after, e) for before, after in pairwise(sizes)])
         self.smaller = nn.ModuleList([nn.Conv2d(own, own, 4, 2, 1) for own in sizes[1:-1]])
         last = sizes[-1]
-        self.middle = nn.ModuleList(
-            [
-                ConvNeXtBlock(last, last, e),
-                SelfAttention(last, _HEADS, _HEAD_WIDTH, groups=1, zero=False),
-                ConvNeXtBlock(last, last, e),
-            ]
+        first, attention = (
+            ConvNeXtBlock(last, last, e),
+            SelfAttention(last, _HEADS, _HEAD_WIDTH, 1, zero=False),
         )
+        self.middle = nn.ModuleList([first, attention, ConvNeXtBlock(last, last, e)])
         back = sizes[:0:-1]
         self.up = nn.ModuleList([_Level(2 * before, after, e) for before, after in pairwise(back)])
         self.larger = nn.ModuleList([nn.ConvTranspose2d(own, own, 4, 2, 1) for own in back[1:]])

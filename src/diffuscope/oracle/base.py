@@ -32,17 +32,10 @@ _Function = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Entropy(NamedTuple):
-    """A differential entropy.
+    """A differential entropy in nats, by the method "exact", "quadrature" or "monte carlo".
 
-    Attributes
-    ----------
-    value : float
-        In nats.
-    error : float
-        Monte Carlo: the standard error. Quadrature: the difference from a grid of twice the spacing, an
-        upper bound, as the error falls faster than any power of the spacing. 0 if exact.
-    method : str
-        "exact", "quadrature" or "monte carlo".
+    The error is the standard error of Monte Carlo; of quadrature the difference from a grid of twice the
+    spacing, an upper bound, as the error falls faster than any power of the spacing; and 0 if exact.
     """
 
     value: float
@@ -66,58 +59,26 @@ def as_double(x: ArrayLike | Tensor) -> Tensor:
 
 
 class Oracle(ABC):
-    """A known distribution of x_0, as a denoiser with a density.
+    """A known distribution of x_0 in d dimensions, as a denoiser with a density.
 
     It computes in float64 on the CPU, for inputs of any type and device.
-
-    Attributes
-    ----------
-    d : int
-        Dimension of the data.
     """
 
     d: int
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`E[x_0 \mid x_t]`.
+        r"""Return :math:`E[x_0 \mid x_t]`, with the shape (n, ...), type and device of ``x_t``.
 
-        Parameters
-        ----------
-        x_t : Tensor of shape (n, ...)
-            With d numbers a row.
-        level : NoiseLevel of shape () or (n,)
-            The result is the mean of the data without signal (alpha = 0), and x_t / alpha without noise
-            (sigma = 0).
-
-        Returns
-        -------
-        Tensor of shape (n, ...)
-            In the type and on the device of ``x_t``.
-
-        Raises
-        ------
-        InputError
-            When ``x_t`` does not have d numbers a row.
+        ``x_t`` has d numbers a row, the level shape () or (n,). The result is the mean of the data without
+        signal (alpha = 0), and x_t / alpha without noise (sigma = 0).
         """
         return self._estimate(self._rows(x_t), level).reshape(x_t.shape).to(x_t)
 
     def log_density(self, x: Tensor | ArrayLike, level: NoiseLevel | None = None) -> Tensor:
-        """Return the log-density of the clean data, or of the noised data at ``level``.
+        """Return the log-density (n,) of the clean data, or of the noised data at ``level``, () or (n,).
 
-        Parameters
-        ----------
-        x : Tensor or array_like of shape (n, ...)
-        level : NoiseLevel of shape () or (n,), optional
-
-        Returns
-        -------
-        Tensor of shape (n,), float64
-            In nats, for x in the units of the data; differentiable in a tensor ``x``.
-
-        Raises
-        ------
-        InputError
-            When the distribution has no density: points or curves without noise.
+        It is float64, in nats, for x (n, ...) in the units of the data, and differentiable in a tensor ``x``.
+        Points and curves without noise have no density, which is an InputError.
         """
         rows = self._rows(x if isinstance(x, Tensor) else as_double(x))
         alpha, sigma = _columns(level)
@@ -141,11 +102,6 @@ class Oracle(ABC):
 
         In one and two dimensions by the trapezoidal rule on a grid of half the finest standard
         deviation; in more, or where that grid would be too large, the mean of -log p over 131,072 draws.
-
-        Raises
-        ------
-        InputError
-            When the distribution has no density.
         """
         alpha, sigma = _columns(level)
         self._check_density(sigma)
