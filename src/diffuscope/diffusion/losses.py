@@ -48,7 +48,7 @@ class Examples(NamedTuple):
 
     def at(self, index: slice) -> Examples:
         """Return the examples at ``index``."""
-        return Examples(*(part if part is None else part[index] for part in self))  # type: ignore[arg-type]
+        return Examples(*(None if part is None else part[index] for part in self))  # type: ignore[arg-type]
 
     def predict(self, network: Callable[..., Tensor]) -> Tensor:
         """Return the output of a network, shape (n, ...)."""
@@ -175,20 +175,16 @@ class Times:
 
     def draw(self, schedule: Schedule, batches: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw times for ``batches`` batches of ``n`` examples; shape (batches, n), on the CPU."""
-        if self.kind == "antithetic":
-            half = self._uniform(schedule, (batches, (n + 1) // 2), generator)
-            return torch.cat([half, schedule.t_min + schedule.t_max - half], dim=1)[:, :n]
-        if self.kind == "uniform":
-            return self._uniform(schedule, (batches, n), generator)
-        u = torch.rand((batches, n), generator=generator, dtype=torch.float64)
-        if self.stratified:
-            u = (torch.arange(n) + u) / n
-        normal = torch.special.ndtri(u.clamp(1e-12, 1 - 1e-12))
-        return schedule.time_at_ratio((self.mean + self.std * normal).exp())
-
-    @staticmethod
-    def _uniform(schedule: Schedule, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        if self.kind == "log_normal":
+            u = torch.rand((batches, n), generator=generator, dtype=torch.float64)
+            if self.stratified:
+                u = (torch.arange(n) + u) / n
+            normal = torch.special.ndtri(u.clamp(1e-12, 1 - 1e-12))
+            return schedule.time_at_ratio((self.mean + self.std * normal).exp())
+        shape = (batches, (n + 1) // 2 if self.kind == "antithetic" else n)
         if schedule.discrete:
-            return torch.randint(0, int(schedule.t_max) + 1, shape, generator=generator)
-        u = torch.rand(shape, generator=generator, dtype=torch.float64)
-        return schedule.t_min + (schedule.t_max - schedule.t_min) * u
+            t = torch.randint(0, int(schedule.t_max) + 1, shape, generator=generator)
+        else:
+            u = torch.rand(shape, generator=generator, dtype=torch.float64)
+            t = schedule.t_min + (schedule.t_max - schedule.t_min) * u
+        return t if self.kind == "uniform" else torch.cat([t, schedule.t_min + schedule.t_max - t], 1)[:, :n]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.blocks import ConvNeXtBlock, LinearAttention, SelfAttention
+from diffuscope.networks.blocks import ConvNeXtBlock, ImageNetwork, LinearAttention, SelfAttention
 from diffuscope.networks.embeddings import Sinusoids, shared
 from diffuscope.networks.unet import Padded, Shape, check_channels
 
@@ -25,7 +25,7 @@ __all__ = ["AnnotatedUNet"]
 _HEADS, _HEAD_WIDTH = 4, 32
 
 
-class AnnotatedUNet(nn.Module):
+class AnnotatedUNet(ImageNetwork):
     """ConvNeXt blocks with linear attention, conditioned on the time.
 
     With its default settings and images of 1 × 28 × 28, it has 2,996,315 parameters.
@@ -42,8 +42,6 @@ class AnnotatedUNet(nn.Module):
         Channels at each resolution, as multiples of ``width``.
     conditioning : {"time", "log_snr"}
     """
-
-    per_example = True  # as of UNet
 
     def __init__(
         self,

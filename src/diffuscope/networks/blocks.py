@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 
 __all__ = [
     "ConvNeXtBlock",
+    "ImageNetwork",
     "LinearAttention",
     "ResNetBlock",
     "SelfAttention",
@@ -41,6 +42,13 @@ def zeroed(layer: nn.Module) -> nn.Module:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+class ImageNetwork(nn.Module):
+    """A network of images; what it makes of one depends on no other: parts of a batch can run in parallel."""
+
+    kind = "image"
+    per_example = True
 
 
 class ResNetBlock(nn.Module):

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from diffuscope.errors import InputError
+from diffuscope.networks.blocks import ImageNetwork
 from diffuscope.networks.unet import Shape, check_channels
 
 __all__ = ["DiffusersUNet"]
@@ -21,7 +22,7 @@ _Down = Literal["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]
 _Up = Literal["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]
 
 
-class DiffusersUNet(nn.Module):
+class DiffusersUNet(ImageNetwork):
     """``diffusers.UNet2DModel``, conditioned on the time and, if there are classes, on the class.
 
     Parameters
@@ -35,8 +36,6 @@ class DiffusersUNet(nn.Module):
     **settings
         Those of ``UNet2DModel``, with its names.
     """
-
-    per_example = True  # as of UNet
 
     def __init__(
         self,

@@ -19,14 +19,14 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle, scaled_dot_produ
 
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.blocks import zeroed
+from diffuscope.networks.blocks import ImageNetwork, zeroed
 from diffuscope.networks.embeddings import Sinusoids
 from diffuscope.networks.unet import ImageEmbedding, Padded, Shape
 
 __all__ = ["DiT"]
 
 
-class DiT(nn.Module):
+class DiT(ImageNetwork):
     """A small diffusion transformer. Images are padded internally to whole patches.
 
     Parameters
@@ -47,8 +47,6 @@ class DiT(nn.Module):
     conditioning : {"log_snr", "time"}
         How the noise level is given.
     """
-
-    per_example = True  # as of UNet
 
     def __init__(
         self,

@@ -101,7 +101,7 @@ class Padded:
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
-class UNet(nn.Module):
+class UNet(parts.ImageNetwork):
     """A U-Net. Images are padded internally to a multiple of its total stride.
 
     Parameters
@@ -133,8 +133,6 @@ class UNet(nn.Module):
     conditioning : {"log_snr", "time"}
         How the noise level is given.
     """
-
-    per_example = True  # outputs do not depend on other images: parts of a batch run in parallel
 
     def __init__(
         self,

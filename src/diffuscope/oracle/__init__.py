@@ -8,19 +8,17 @@ and metric: ``oracle(x_t, level)``.
 
 from __future__ import annotations
 
-from diffuscope.oracle.base import Entropy, Oracle
+from diffuscope.oracle.base import Oracle
 from diffuscope.oracle.boxes import UniformBoxes
 from diffuscope.oracle.builtin import oracle_for, oracle_of
-from diffuscope.oracle.curve import CurveOracle, Piece
+from diffuscope.oracle.curve import CurveOracle
 from diffuscope.oracle.mixture import EmpiricalOracle, GaussianMixture
 
 __all__ = [
     "CurveOracle",
     "EmpiricalOracle",
-    "Entropy",
     "GaussianMixture",
     "Oracle",
-    "Piece",
     "UniformBoxes",
     "oracle_for",
     "oracle_of",

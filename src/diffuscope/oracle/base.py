@@ -72,7 +72,14 @@ class Oracle(ABC):
         ``x_t`` has d numbers a row, the level shape () or (n,). The result is the mean of the data without
         signal (alpha = 0), and x_t / alpha without noise (sigma = 0).
         """
-        return self._estimate(self._rows(x_t), level).reshape(x_t.shape).to(x_t)
+        x, (alpha, sigma) = self._rows(x_t), _columns(level)
+        clean = sigma == 0
+        if bool(clean.all()):
+            mean = x / alpha
+        else:  # clean rows are computed too, at a level with noise, and replaced afterwards
+            mean = self._in_blocks(self._mean, x, alpha, torch.where(clean, 1.0, sigma))
+            mean = torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
+        return mean.reshape(x_t.shape).to(x_t)
 
     def log_density(self, x: Tensor | ArrayLike, level: NoiseLevel | None = None) -> Tensor:
         """Return the log-density (n,) of the clean data, or of the noised data at ``level``, () or (n,).
@@ -164,15 +171,6 @@ class Oracle(ABC):
             parts.append(function(x[i : i + rows], alpha[here], sigma[here]))
         return torch.cat(parts)
 
-    def _estimate(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        alpha, sigma = _columns(level)
-        clean = sigma == 0
-        if bool(clean.all()):
-            return x / alpha
-        # Clean rows are computed too, at a level with noise, and replaced afterwards.
-        mean = self._in_blocks(self._mean, x, alpha, torch.where(clean, 1.0, sigma))
-        return torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
-
     def _rows(self, x: Tensor) -> Tensor:
         if not x.ndim or math.prod(x.shape[1:]) != self.d:
             raise InputError(
@@ -185,6 +183,5 @@ class Oracle(ABC):
 def _columns(level: NoiseLevel | None) -> tuple[Tensor, Tensor]:
     """Return alpha and sigma as columns (1, 1) or (n, 1); no level means clean data."""
     if level is None:
-        one = torch.ones(1, 1, dtype=torch.float64)
-        return one, torch.zeros_like(one)
+        return as_double([[1.0]]), as_double([[0.0]])
     return as_double(level.alpha).reshape(-1, 1), as_double(level.sigma).reshape(-1, 1)
