@@ -14,7 +14,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
-from diffuscope.diffusion.denoiser import eps_from_data
+from diffuscope.diffusion.denoiser import eps_from_data, training_target
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
 
@@ -57,10 +57,11 @@ class ExactNetwork(nn.Module):
         self.off = nn.Parameter(torch.zeros(2))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        level = self.schedule(t)
-        if self.predicts == "data":
-            return self.oracle(x, level) + self.off
-        return getattr(self.oracle, self.predicts)(x, level) + self.off
+        level, x_t = self.schedule(t), x.double()
+        x_0 = self.oracle(x_t, level)
+        eps = eps_from_data(x_0, x_t, level)
+        kind = "noise" if self.predicts == "eps" else self.predicts
+        return training_target(kind, x_0, eps, level).to(x.dtype) + self.off
 
 
 @pytest.fixture
