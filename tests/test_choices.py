@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from diffuscope.diffusion.masked import FLAGS, Choice, Choices, Mask, MaskedDenoiser, MaskedLoss
+from diffuscope.diffusion.masked import FLAGS, Choices, Mask, MaskedDenoiser, MaskedLoss
 from diffuscope.diffusion.schedules import EDM
 from diffuscope.networks import ResMLP
 
@@ -18,7 +18,7 @@ SHARES, OTHER = (0.6, 0.3, 0.1), (0.5, 0.5)
 def choices():
     """Coordinate 0 is a number; 1 to 3 are one column of categories, 4 and 5 another."""
     made = Choices(6)
-    made.set([Choice(slice(1, 4), SHARES, 1.5), Choice(slice(4, 6), OTHER, 2.0)])
+    made.set([(slice(1, 4), SHARES, 1.5), (slice(4, 6), OTHER, 2.0)])
     return made
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffuscope.diffusion.denoiser import PREDICTIONS, Denoiser, Prediction, convert
+from diffuscope.diffusion.denoiser import PREDICTIONS, Denoiser, Prediction, eps_from_data, training_target
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import EDM, VP, Flow, Schedule, linear, rescale_zero_terminal_snr
@@ -203,7 +203,7 @@ def test_posterior_target_is_bayes_rule_within_each_group(
         group = x_0[3 * (i // 3) : 3 * (i // 3) + 3]
         at = level.at(i)
         mean = posterior_mean(group, x_t[i], at.alpha.item(), at.sigma.item())
-        expected = convert(mean, x_t[i], at, "data", prediction, 0.7)
+        expected = training_target(prediction, mean, eps_from_data(mean, x_t[i], at), at, 0.7)
         torch.testing.assert_close(examples.target[i], expected, rtol=1e-8, atol=1e-8)
 
 

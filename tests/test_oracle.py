@@ -17,6 +17,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.codec import PointsCodec
+from diffuscope.diffusion.denoiser import score_from_data
 from diffuscope.diffusion.samplers import DDIM, Heun, prior, trajectory
 from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel
 from diffuscope.errors import InputError
@@ -87,28 +88,25 @@ def test_the_score_is_the_gradient_of_the_log_density(name):
         at = level(alpha, sigma)
         x = noised(ALL[name], at)
         slope = gradient(ALL[name], x, at)
-        torch.testing.assert_close(ALL[name].score(x, at), slope, rtol=1e-6, atol=1e-6 / sigma)
+        score = score_from_data(ALL[name](x, at), x, at)
+        torch.testing.assert_close(score, slope, rtol=1e-6, atol=1e-6 / sigma)
 
 
 @pytest.mark.parametrize("name", ["full", "boxes, blurred", "s_curve", "s_curve, scaled"])
-def test_clean_data_has_a_score_too(name):
+def test_clean_data_has_the_gradient_of_nearly_clean_data(name):
     law = ALL[name]
-    x, clean, nearly = law.draw(40, 1), level(1.0, 0.0), level(1.0, 1e-5)
-    torch.testing.assert_close(law.score(x, clean), gradient(law, x, None))
-    torch.testing.assert_close(law.score(x, clean), law.score(x, nearly), rtol=1e-4, atol=1e-4)
-    with pytest.raises(InputError, match="no density"):
-        ALL["points"].score(x, clean)
+    x = law.draw(40, 1)
+    torch.testing.assert_close(
+        gradient(law, x, None), gradient(law, x, level(1.0, 1e-5)), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_noise_and_velocity_and_data_say_the_same(name):
+def test_the_denoiser_is_tweedies_formula(name):
     at = level(0.6, 0.8)
     law, x = ALL[name], noised(ALL[name], at)
-    x_0 = (x + 0.8**2 * gradient(law, x, at)) / 0.6  # Tweedie
-    eps = (x - 0.6 * x_0) / 0.8
+    x_0 = (x + 0.8**2 * gradient(law, x, at)) / 0.6
     torch.testing.assert_close(law(x, at), x_0, rtol=1e-7, atol=1e-7)
-    torch.testing.assert_close(law.eps(x, at), eps, rtol=1e-7, atol=1e-7)
-    torch.testing.assert_close(law.velocity(x, at), 0.6 * eps - 0.8 * x_0, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["isotropic", "diagonal, each", "full", "boxes, blurred", "s_curve"])
@@ -305,7 +303,7 @@ def test_extreme_levels_stay_finite_and_inside_the_data(name, sigma):
     law, at = ALL[name], level(1.0, sigma)
     x = torch.cat([noised(law, at, 20), torch.tensor([[40.0, -40.0], [0.0, 0.0]])])
     assert law.log_density(x, at).isfinite().all()
-    assert law.score(x, at).isfinite().all()
+    assert score_from_data(law(x, at), x, at).isfinite().all()
     draws = law.draw(4000, 1)
     if sigma == 100.0:
         assert ((law(x, at) - draws.mean(0)).abs() < draws.amax(0) - draws.amin(0)).all()
@@ -319,8 +317,7 @@ def test_answers_come_in_the_type_and_shape_of_the_question():
     x = noised(law, at)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         asked = x.to(dtype)
-        for answer in (law(asked, at), law.eps(asked, at), law.score(asked, at), law.velocity(asked, at)):
-            assert answer.dtype == dtype
+        assert law(asked, at).dtype == dtype
         torch.testing.assert_close(law(asked, at), law(asked.double(), at).to(dtype), rtol=0, atol=0)
     assert law.log_density(x.float()).dtype == torch.float64
     assert law.log_density(x.numpy()).shape == (40,)
@@ -379,21 +376,8 @@ def test_the_empirical_oracle_is_a_softmax_over_the_data():
             r = torch.softmax(-distance / (2 * sigma**2), 1)
             at = level(alpha, sigma)
             torch.testing.assert_close(law(x, at) - far, r @ data, rtol=0, atol=1e-7)
-            memory = law.memory(x, at)
-            torch.testing.assert_close(memory.nearest_weight, r.amax(1), rtol=1e-6, atol=0)
-            torch.testing.assert_close(memory.effective_points, 1 / r.square().sum(1), rtol=1e-6, atol=0)
-            assert torch.equal(memory.nearest, distance.argmin(1))
     with pytest.raises(InputError, match="no density"):
         law.log_density(data)
-
-
-def test_effective_points_go_from_one_to_all():
-    data = np.random.default_rng(0).standard_normal((200, 2))
-    law = EmpiricalOracle(data)
-    alone, together = (law.memory(torch.from_numpy(data[:9]), level(1.0, s)) for s in (1e-3, 1e3))
-    assert torch.equal(alone.nearest, torch.arange(9))
-    assert (alone.nearest_weight > 0.999).all()
-    torch.testing.assert_close(together.effective_points, torch.full((9,), 200.0, dtype=torch.float64))
 
 
 def test_a_large_training_set_is_asked_in_small_blocks(monkeypatch):
@@ -481,7 +465,6 @@ def test_any_mixture_is_the_sum_of_its_components(k, d, shape, alpha, sigma, see
         (lambda: LAWS["full"](torch.zeros(3, 5), level(1.0, 1.0)), "2 dimensions"),
         (lambda: GaussianMixture([[0.0]], 0.0).log_density([[0.0]]), "no density"),
         (lambda: EmpiricalOracle([]), "finite numbers"),
-        (lambda: EmpiricalOracle([[0.0]]).memory(torch.zeros(1, 1), level(1.0, 0.0)), "posterior"),
     ],
 )
 def test_what_cannot_be_is_said(make, says):

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import convert
+from diffuscope.diffusion.denoiser import eps_from_data, training_target
 from diffuscope.diffusion.samplers import (
     DDIM,
     DDPM,
@@ -97,7 +97,8 @@ def theirs(
     states = [x]
     for i, t in enumerate(scheduler.timesteps):
         level = grid.levels.at(i)
-        output = convert(oracle(x, level), x, level, "data", KINDS[kind])  # type: ignore[arg-type]
+        x_0 = oracle(x, level)
+        output = training_target(KINDS[kind], x_0, eps_from_data(x_0, x, level), level)  # type: ignore[arg-type]
         x = scheduler.step(output, t, x, **settings, generator=generator).prev_sample
         states.append(x)
     return states
@@ -484,7 +485,8 @@ def test_walks_over_karras_levels_are_those_of_diffusers(sampler: str, n_steps: 
     for i, t in enumerate(scheduler.timesteps):
         scheduler.scale_model_input(x, t)
         level = grid.levels.at(i)
-        output = convert(oracle(x, level), x, level, "data", "edm", sigma_data=0.5)
+        x_0 = oracle(x, level)
+        output = training_target("edm", x_0, eps_from_data(x_0, x, level), level, sigma_data=0.5)
         x = scheduler.step(output, t, x, generator=generator).prev_sample
         scale = grid.levels.sigma[i].clamp_min(1.0).item()
         torch.testing.assert_close(states[i + 1].x, x, rtol=0, atol=TOLERANCE * scale)

@@ -14,6 +14,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
+from diffuscope.diffusion.denoiser import eps_from_data, training_target
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
 
@@ -56,10 +57,11 @@ class ExactNetwork(nn.Module):
         self.off = nn.Parameter(torch.zeros(2))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        level = self.schedule(t)
-        if self.predicts == "data":
-            return self.oracle(x, level) + self.off
-        return getattr(self.oracle, self.predicts)(x, level) + self.off
+        level, x_t = self.schedule(t), x.double()
+        x_0 = self.oracle(x_t, level)
+        eps = eps_from_data(x_0, x_t, level)
+        kind = "noise" if self.predicts == "eps" else self.predicts
+        return training_target(kind, x_0, eps, level).to(x.dtype) + self.off
 
 
 @pytest.fixture
@@ -93,7 +95,8 @@ def own_loop(perfect):
         x = torch.randn(n, 2, generator=generator, dtype=torch.float64)
         oracle = perfect.oracle
         for t in range(len(beta) - 1, -1, -1):
-            eps = oracle.eps(x, perfect.schedule(torch.tensor(t)))
+            level = perfect.schedule(torch.tensor(t))
+            eps = eps_from_data(oracle(x, level), x, level)
             x = (x - beta[t] / (1 - alpha_bar[t]).sqrt() * eps) / (1 - beta[t]).sqrt()
             if keep_noise and t:
                 variance = beta[t] * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])

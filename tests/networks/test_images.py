@@ -13,7 +13,7 @@ from diffuscope.data.images.codec import PixelCodec
 from diffuscope.errors import InputError
 from diffuscope.model import Model
 from diffuscope.networks import AnnotatedUNet, DiT, UNet
-from diffuscope.networks.blocks import LinearAttention, PixelUp, ResNetBlock, SelfAttention
+from diffuscope.networks.blocks import LinearAttention, ResNetBlock, SelfAttention, pixel_up
 from diffuscope.networks.embeddings import Sinusoids
 from diffuscope.networks.unet import ImageEmbedding
 from diffuscope.recipes import load_recipe
@@ -159,7 +159,7 @@ def test_attention_is_its_formula_place_by_place(kind):
 
 def test_pixels_are_unfolded_without_a_checkerboard_at_the_start():
     torch.manual_seed(0)
-    layer = PixelUp(4, 3)
+    layer = pixel_up(4, 3)
     assert layer.conv.bias.any()
     x, squares = images(1, 4, 3, 3), layer(images(1, 4, 3, 3))
     assert squares.shape == (1, 3, 6, 6)

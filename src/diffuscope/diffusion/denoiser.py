@@ -22,6 +22,7 @@ with s the standard deviation of the data. :math:`c_{in} = 1/\sqrt{\alpha^2 s^2 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -37,13 +38,11 @@ __all__ = [
     "Denoiser",
     "DenoiserLike",
     "Prediction",
-    "convert",
     "eps_from_data",
     "input_scale",
     "output_coefficients",
     "score_from_data",
     "training_target",
-    "velocity_from_data",
 ]
 
 Prediction = Literal["noise", "data", "velocity", "flow", "edm"]
@@ -102,25 +101,6 @@ def training_target(
     return (sigma / sigma_data * x_0 - alpha * sigma_data * eps) / deviation
 
 
-def convert(
-    value: Tensor,
-    x_t: Tensor,
-    level: NoiseLevel,
-    source: Prediction,
-    target: Prediction,
-    sigma_data: float = 1.0,
-) -> Tensor:
-    """Convert one type of prediction at ``x_t`` into another; all of shape (n, ...).
-
-    Where the source does not determine the target (noise at alpha = 0, data at sigma = 0) the result is not
-    finite.
-    """
-    skip, out = (coefficient(c, x_t) for c in output_coefficients(source, level, sigma_data))
-    x_0 = skip * x_t + out * value
-    skip, out = (coefficient(c, x_t) for c in output_coefficients(target, level, sigma_data))
-    return (x_0 - skip * x_t) / out
-
-
 def eps_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
     r"""Return :math:`\hat\epsilon = (x_t - \alpha \hat x_0) / \sigma`, shape (n, ...)."""
     return (x_t - coefficient(level.alpha, x_t) * x_0) / coefficient(level.sigma, x_t)
@@ -129,12 +109,6 @@ def eps_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
 def score_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
     r"""Return :math:`\nabla \log q(x_t) = -\hat\epsilon / \sigma` (Tweedie), shape (n, ...)."""
     return -eps_from_data(x_0, x_t, level) / coefficient(level.sigma, x_t)
-
-
-def velocity_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
-    r"""Return :math:`\alpha \hat\epsilon - \sigma \hat x_0` (Salimans & Ho 2022), shape (n, ...)."""
-    alpha, sigma = coefficient(level.alpha, x_t), coefficient(level.sigma, x_t)
-    return alpha * eps_from_data(x_0, x_t, level) - sigma * x_0
 
 
 class Denoiser(nn.Module):
@@ -147,18 +121,13 @@ class Denoiser(nn.Module):
     schedule : Schedule
         The schedule of its training.
     prediction : {"noise", "data", "velocity", "flow", "edm"}
-        What the network predicts.
+        What the network predicts. Noise prediction needs a schedule that keeps some signal (InputError).
     sigma_data : float
         Standard deviation of the data, for ``edm``.
     conditioning : {"time", "log_snr"}, optional
         How the network is conditioned on the noise level: by the schedule's time (an integer for discrete
         schedules), or by :math:`\log(\alpha^2/\sigma^2)` clipped to [-20, 20]. By default the network's
         attribute ``conditioning`` if it has one, else the time.
-
-    Raises
-    ------
-    InputError
-        When noise prediction is combined with a schedule of zero terminal SNR.
     """
 
     def __init__(
@@ -172,25 +141,21 @@ class Denoiser(nn.Module):
         super().__init__()
         if prediction not in PREDICTIONS:
             raise unknown_name("prediction", prediction, PREDICTIONS)
-        no_signal = schedule(torch.tensor(schedule.t_max)).alpha.item() == 0
-        if prediction == "noise" and no_signal:
+        if prediction == "noise" and schedule(torch.tensor(schedule.t_max)).alpha.item() == 0:
             raise InputError(
                 "Noise prediction is undefined at zero terminal SNR: "
                 "the last level of this schedule has no signal left.",
                 "Predict velocity, data, flow or edm instead.",
             )
-        self.network = network
-        self.schedule = schedule
+        self.network, self.schedule, self.sigma_data = network, schedule, sigma_data
         self.prediction: Prediction = prediction
-        self.sigma_data = sigma_data
         default: Conditioning = getattr(network, "conditioning", "time")
         self.conditioning: Conditioning = conditioning or default
 
     def condition(self, level: NoiseLevel, x: Tensor) -> Tensor:
         """Return the network's conditioning on ``level``, of the level's shape, on the device of ``x``."""
         if self.conditioning == "log_snr":
-            log_snr = level.snr.log().clamp(-20.0, 20.0)
-            return log_snr.to(x.dtype).to(x.device)
+            return level.snr.log().clamp(-20.0, 20.0).to(x.dtype).to(x.device)
         t = level.t.long() if self.schedule.discrete else level.t.to(x.dtype)
         return t.to(x.device)
 
@@ -201,11 +166,7 @@ class Denoiser(nn.Module):
 
     def conditioned(self, label: Tensor) -> DenoiserLike:
         """Return the denoiser conditioned on classes (n,), int64; ``classes`` is the null class."""
-
-        def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
-            return self.forward(x_t, level, label)
-
-        return denoise
+        return partial(self.forward, label=label)
 
     def network_output(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
         """Return F, the raw output of the network, shape (n, ...)."""
@@ -219,15 +180,3 @@ class Denoiser(nn.Module):
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         output = self.network_output(x_t, level, label)
         return coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
-
-    def eps(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the estimate of the noise, shape (n, ...)."""
-        return eps_from_data(self(x_t, level), x_t, level)
-
-    def score(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the estimate of the score, shape (n, ...)."""
-        return score_from_data(self(x_t, level), x_t, level)
-
-    def velocity(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the estimate of the velocity, shape (n, ...)."""
-        return velocity_from_data(self(x_t, level), x_t, level)

@@ -25,18 +25,8 @@ __all__ = ["ClassifierFreeGuidance"]
 class ClassifierFreeGuidance:
     """A denoiser that extrapolates from the unconditional estimate past the conditional one.
 
-    Parameters
-    ----------
-    conditional, unconditional : DenoiserLike
-    scale : float
-        w.
-    low, high : float
-        Noise-to-signal ratios between which guidance is applied; elsewhere w = 1.
-
-    Raises
-    ------
-    InputError
-        When the scale is not finite, or the interval is empty.
+    ``scale`` is w, a finite number. Guidance is applied at noise-to-signal ratios from ``low`` to ``high``;
+    elsewhere w = 1.
     """
 
     conditional: DenoiserLike
@@ -58,7 +48,7 @@ class ClassifierFreeGuidance:
             )
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the guided estimate of x_0, the shape of ``x_t`` (n, ...), at a level of shape ()."""
+        """Return the guided estimate of x_0 at a level of shape ()."""
         conditional = self.conditional(x_t, level)
         if self.scale == 1 or not self.low <= level.ratio <= self.high:
             return conditional

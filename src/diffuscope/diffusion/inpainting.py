@@ -24,15 +24,9 @@ __all__ = ["InpaintingDenoiser", "RePaintSampler"]
 
 @dataclass(frozen=True)
 class InpaintingDenoiser:
-    """A denoiser of points with some known coordinates.
+    """A denoiser of points with some known coordinates: ``value``, (n, ...), in the units of the model.
 
-    Parameters
-    ----------
-    denoiser : DenoiserLike
-    value : Tensor of shape (n, ...)
-        The known values, in the units of the model; ignored elsewhere.
-    unknown : Tensor of shape (n, ...) or broadcastable to it, bool
-        The coordinates to be generated.
+    ``unknown``, bool, broadcastable to that shape, says which coordinates are to be generated.
     """
 
     denoiser: DenoiserLike
@@ -40,26 +34,13 @@ class InpaintingDenoiser:
     unknown: Tensor
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        """Return the estimate of x_0, the shape of ``x_t``, with the known values inserted."""
+        """Return the estimate of x_0 with the known values inserted."""
         return torch.where(self.unknown, self.denoiser(x_t, level), self.value)
 
 
 @dataclass(frozen=True)
 class RePaintSampler:
-    """A sampler that repeats every step but the last, with fresh noise in between.
-
-    Parameters
-    ----------
-    sampler : Sampler
-        A single-step sampler.
-    times : int
-        Number of repetitions; 1 is the sampler itself.
-
-    Raises
-    ------
-    InputError
-        When ``times`` is not positive.
-    """
+    """A single-step sampler that does all steps but the last ``times`` times, with fresh noise between."""
 
     sampler: Sampler
     times: int

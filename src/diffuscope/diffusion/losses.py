@@ -34,17 +34,10 @@ Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
 class Examples(NamedTuple):
-    """A batch of training examples.
+    """A batch of training examples: what the network sees and what it is compared with.
 
-    Attributes
-    ----------
-    inputs, target : Tensor of shape (n, ...)
-        Scaled noisy data, and the target of the network's output.
-    condition : Tensor of shape (n,)
-        The conditioning on the noise level.
-    weight : Tensor of shape (n, 1, ...), or None where all are 1
-    label : Tensor of shape (n,), int64, or None
-        The classes, for a class-conditional network.
+    ``inputs``, the scaled noisy data, and ``target`` have shape (n, ...), ``condition`` on the noise level
+    (n,), ``weight`` (n, 1, ...) or None where all are 1. ``label`` (n,), int64, are the classes, if any.
     """
 
     inputs: Tensor
@@ -91,12 +84,9 @@ class Loss:
     group: int = 256
 
     def __post_init__(self) -> None:
-        if self.distance not in get_args(Distance):
-            raise unknown_name("distance", self.distance, get_args(Distance))
-        if self.weighting not in get_args(Weighting):
-            raise unknown_name("weighting", self.weighting, get_args(Weighting))
-        if self.target not in get_args(Target):
-            raise unknown_name("target", self.target, get_args(Target))
+        for kind, known in (("distance", Distance), ("weighting", Weighting), ("target", Target)):
+            if getattr(self, kind) not in get_args(known):
+                raise unknown_name(kind, getattr(self, kind), get_args(known))
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
         """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets."""
@@ -185,20 +175,16 @@ class Times:
 
     def draw(self, schedule: Schedule, batches: int, n: int, generator: torch.Generator) -> Tensor:
         """Draw times for ``batches`` batches of ``n`` examples; shape (batches, n), on the CPU."""
-        if self.kind == "antithetic":
-            half = self._uniform(schedule, (batches, (n + 1) // 2), generator)
-            return torch.cat([half, schedule.t_min + schedule.t_max - half], dim=1)[:, :n]
-        if self.kind == "uniform":
-            return self._uniform(schedule, (batches, n), generator)
-        u = torch.rand((batches, n), generator=generator, dtype=torch.float64)
-        if self.stratified:
-            u = (torch.arange(n) + u) / n
-        normal = torch.special.ndtri(u.clamp(1e-12, 1 - 1e-12))
-        return schedule.time_at_ratio((self.mean + self.std * normal).exp())
-
-    @staticmethod
-    def _uniform(schedule: Schedule, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
+        if self.kind == "log_normal":
+            u = torch.rand((batches, n), generator=generator, dtype=torch.float64)
+            if self.stratified:
+                u = (torch.arange(n) + u) / n
+            normal = torch.special.ndtri(u.clamp(1e-12, 1 - 1e-12))
+            return schedule.time_at_ratio((self.mean + self.std * normal).exp())
+        shape = (batches, (n + 1) // 2 if self.kind == "antithetic" else n)
         if schedule.discrete:
-            return torch.randint(0, int(schedule.t_max) + 1, shape, generator=generator)
-        u = torch.rand(shape, generator=generator, dtype=torch.float64)
-        return schedule.t_min + (schedule.t_max - schedule.t_min) * u
+            t = torch.randint(0, int(schedule.t_max) + 1, shape, generator=generator)
+        else:
+            u = torch.rand(shape, generator=generator, dtype=torch.float64)
+            t = schedule.t_min + (schedule.t_max - schedule.t_min) * u
+        return t if self.kind == "uniform" else torch.cat([t, schedule.t_min + schedule.t_max - t], 1)[:, :n]

@@ -32,19 +32,7 @@ def coefficient(c: Tensor, x: Tensor) -> Tensor:
 
 
 def q_sample(x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
-    r"""Add noise to data in one step: :math:`x_t = \alpha_t x_0 + \sigma_t \epsilon`.
-
-    Parameters
-    ----------
-    x_0, eps : Tensor of shape (n, ...)
-        Data and standard normal noise.
-    level : NoiseLevel of shape () or (n,)
-        The level of x_t.
-
-    Returns
-    -------
-    Tensor of shape (n, ...)
-    """
+    r"""Return :math:`x_t = \alpha_t x_0 + \sigma_t \epsilon`, shape (n, ...), at a level () or (n,)."""
     return coefficient(level.alpha, x_0) * x_0 + coefficient(level.sigma, x_0) * eps
 
 
@@ -71,15 +59,7 @@ def q_step(x_s: Tensor, source: NoiseLevel, target: NoiseLevel, eps: Tensor) -> 
 def q_posterior(x_0: Tensor, x_t: Tensor, now: NoiseLevel, earlier: NoiseLevel) -> tuple[Tensor, Tensor]:
     r"""Return mean and variance of :math:`q(x_s \mid x_t, x_0)` for an ``earlier`` (cleaner) level s.
 
-    Parameters
-    ----------
-    x_0, x_t : Tensor of shape (n, ...)
-    now, earlier : NoiseLevel of shape () or (n,)
-
-    Returns
-    -------
-    mean : Tensor of shape (n, ...)
-    variance : Tensor of shape () or (n,), float64
+    Points and mean have shape (n, ...), levels and the float64 variance () or (n,).
     """
     alpha, added = transition(earlier, now)
     total = now.sigma.square()

@@ -34,13 +34,11 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "diffusers_unet": DiffusersUNet,
 }
 
-_OF_IMAGES = (UNet, DiT, AnnotatedUNet, DiffusersUNet)
-
 
 def network_kind(factory: Callable[..., nn.Module]) -> Literal["vector", "image"]:
     """Return what a network takes: vectors (n, d) or images (n, channels, height, width).
 
-    A network of one's own in the registry says it by its attribute ``kind``; without one it takes vectors.
+    A network in the registry says it by its attribute ``kind``; without one it takes vectors.
     """
     kind: Literal["vector", "image"] = getattr(factory, "kind", "vector")
-    return "image" if factory in _OF_IMAGES else kind
+    return kind

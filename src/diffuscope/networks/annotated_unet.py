@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.blocks import ConvNeXtBlock, LinearAttention, SelfAttention
+from diffuscope.networks.blocks import ConvNeXtBlock, ImageNetwork, LinearAttention, SelfAttention
 from diffuscope.networks.embeddings import Sinusoids, shared
 from diffuscope.networks.unet import Padded, Shape, check_channels
 
@@ -25,7 +25,7 @@ __all__ = ["AnnotatedUNet"]
 _HEADS, _HEAD_WIDTH = 4, 32
 
 
-class AnnotatedUNet(nn.Module):
+class AnnotatedUNet(ImageNetwork):
     """ConvNeXt blocks with linear attention, conditioned on the time.
 
     With its default settings and images of 1 × 28 × 28, it has 2,996,315 parameters.
@@ -41,19 +41,7 @@ class AnnotatedUNet(nn.Module):
     multipliers : sequence of int
         Channels at each resolution, as multiples of ``width``.
     conditioning : {"time", "log_snr"}
-
-    Attributes
-    ----------
-    per_example : bool
-        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
-
-    Raises
-    ------
-    InputError
-        When ``classes`` is not 0, or the channels are not valid.
     """
-
-    per_example = True
 
     def __init__(
         self,
@@ -81,13 +69,11 @@ class AnnotatedUNet(nn.Module):
         self.down = nn.ModuleList([_Level(before, after, e) for before, after in pairwise(sizes)])
         self.smaller = nn.ModuleList([nn.Conv2d(own, own, 4, 2, 1) for own in sizes[1:-1]])
         last = sizes[-1]
-        self.middle = nn.ModuleList(
-            [
-                ConvNeXtBlock(last, last, e),
-                SelfAttention(last, _HEADS, _HEAD_WIDTH, groups=1, zero=False),
-                ConvNeXtBlock(last, last, e),
-            ]
+        first, attention = (
+            ConvNeXtBlock(last, last, e),
+            SelfAttention(last, _HEADS, _HEAD_WIDTH, 1, zero=False),
         )
+        self.middle = nn.ModuleList([first, attention, ConvNeXtBlock(last, last, e)])
         back = sizes[:0:-1]
         self.up = nn.ModuleList([_Level(2 * before, after, e) for before, after in pairwise(back)])
         self.larger = nn.ModuleList([nn.ConvTranspose2d(own, own, 4, 2, 1) for own in back[1:]])

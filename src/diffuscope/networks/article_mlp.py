@@ -29,23 +29,15 @@ class ArticleMLP(nn.Module):
 
     def __init__(self, dimension: int = 2, n_steps: int = 100, width: int = 128) -> None:
         super().__init__()
-        self.linears = nn.ModuleList(
-            [
-                nn.Linear(dimension, width),
-                nn.ReLU(),
-                nn.Linear(width, width),
-                nn.ReLU(),
-                nn.Linear(width, width),
-                nn.ReLU(),
-                nn.Linear(width, dimension),
-            ]
-        )
+        self.linears = nn.ModuleList()
+        for inputs in (dimension, width, width):
+            self.linears.extend([nn.Linear(inputs, width), nn.ReLU()])
+        self.linears.append(nn.Linear(width, dimension))
         self.step_embeddings = nn.ModuleList([nn.Embedding(n_steps, width) for _ in range(3)])
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Map points (n, d) and integer steps (n,) to a prediction (n, d)."""
         t = shared(t)
         for i, embedding in enumerate(self.step_embeddings):
-            x = self.linears[2 * i](x) + embedding(t)
-            x = self.linears[2 * i + 1](x)
+            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t))
         return self.linears[-1](x)  # type: ignore[no-any-return]

@@ -11,19 +11,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
+from diffuscope.networks.blocks import ImageNetwork
 from diffuscope.networks.unet import Shape, check_channels
 
 __all__ = ["DiffusersUNet"]
 
-_Channels = Annotated[int, Field(ge=1, le=2**13)]
 _Positive = Annotated[int, Field(ge=1, le=2**13)]
 _Down = Literal["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]
 _Up = Literal["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]
 
 
-class DiffusersUNet(nn.Module):
+class DiffusersUNet(ImageNetwork):
     """``diffusers.UNet2DModel``, conditioned on the time and, if there are classes, on the class.
 
     Parameters
@@ -36,26 +35,13 @@ class DiffusersUNet(nn.Module):
         The step, from 0.
     **settings
         Those of ``UNet2DModel``, with its names.
-
-    Attributes
-    ----------
-    per_example : bool
-        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
-
-    Raises
-    ------
-    InputError
-        When diffusers is not installed, the settings are not valid, or the image size is not a multiple of
-        the total stride.
     """
-
-    per_example = True
 
     def __init__(
         self,
         shape: Shape,
         classes: int = 0,
-        block_out_channels: tuple[_Channels, ...] = (64, 128),
+        block_out_channels: tuple[_Positive, ...] = (64, 128),
         down_block_types: tuple[_Down, ...] = ("DownBlock2D", "AttnDownBlock2D"),
         up_block_types: tuple[_Up, ...] = ("AttnUpBlock2D", "UpBlock2D"),
         layers_per_block: Annotated[int, Field(ge=1, le=16)] = 1,
@@ -86,8 +72,7 @@ class DiffusersUNet(nn.Module):
             if name not in ("self", "shape", "classes", "conditioning", "__class__")
         }
         super().__init__()
-        self.conditioning: Conditioning = conditioning
-        self.classes = classes
+        self.conditioning, self.classes = conditioning, classes
         check_channels(block_out_channels)
         stride = 2 ** (len(block_out_channels) - 1)
         if shape[1] % stride or shape[2] % stride:
@@ -101,11 +86,9 @@ class DiffusersUNet(nn.Module):
                 "time_embedding_type = 'learned' needs the number of steps.",
                 "Set num_train_timesteps to the T of the schedule.",
             )
-        attended = [
-            channels
-            for channels, kind in zip(block_out_channels, down_block_types, strict=False)
-            if "Attn" in kind
-        ] + [block_out_channels[-1]] * add_attention
+        kinds = zip(block_out_channels, down_block_types, strict=False)
+        attended = [channels for channels, kind in kinds if "Attn" in kind]
+        attended += [block_out_channels[-1]] * add_attention
         if attention_head_dim is not None and attended and min(attended) < attention_head_dim:
             raise InputError(
                 f"attention_head_dim = {attention_head_dim} is larger than the {min(attended)} channels.",

@@ -19,14 +19,14 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle, scaled_dot_produ
 
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.blocks import zeroed
+from diffuscope.networks.blocks import ImageNetwork, zeroed
 from diffuscope.networks.embeddings import Sinusoids
 from diffuscope.networks.unet import ImageEmbedding, Padded, Shape
 
 __all__ = ["DiT"]
 
 
-class DiT(nn.Module):
+class DiT(ImageNetwork):
     """A small diffusion transformer. Images are padded internally to whole patches.
 
     Parameters
@@ -46,19 +46,7 @@ class DiT(nn.Module):
     dropout : float
     conditioning : {"log_snr", "time"}
         How the noise level is given.
-
-    Attributes
-    ----------
-    per_example : bool
-        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
-
-    Raises
-    ------
-    InputError
-        When the width is not a multiple of 4 and of ``heads``.
     """
-
-    per_example = True
 
     def __init__(
         self,
@@ -86,7 +74,10 @@ class DiT(nn.Module):
         self.embedding = ImageEmbedding(e, classes, conditioning)
         self.input = nn.Linear(channels * patch**2, width)
         self.places: Tensor
-        self.register_buffer("places", _places(*self.size, width))
+        encode = Sinusoids(width // 2)
+        down, across = torch.meshgrid(*map(torch.arange, self.size), indexing="ij")
+        places = torch.cat([encode(down.flatten()), encode(across.flatten())], dim=1)[None]
+        self.register_buffer("places", places)
         self.blocks = nn.ModuleList([_Block(width, heads, e, dropout) for _ in range(depth)])
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = zeroed(nn.Linear(e, 2 * width))
@@ -121,18 +112,7 @@ class _Block(nn.Module):
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         """Map tokens (n, positions, width), conditioned on (n or 1, embedding)."""
         a_1, b_1, g_1, a_2, b_2, g_2 = self.modulation(e)[:, None].chunk(6, dim=2)
-        h = h + g_1 * self._attention(self.norm(h) * (1 + a_1) + b_1)
+        parts = self.qkv(self.norm(h) * (1 + a_1) + b_1).unflatten(2, (3, self.heads, -1))
+        mixed = scaled_dot_product_attention(*parts.permute(2, 0, 3, 1, 4)).transpose(1, 2)
+        h = h + g_1 * self.out(mixed.flatten(2))
         return h + g_2 * self.mlp(self.norm(h) * (1 + a_2) + b_2)  # type: ignore[no-any-return]
-
-    def _attention(self, h: Tensor) -> Tensor:
-        n, places, width = h.shape
-        q, k, v = self.qkv(h).reshape(n, places, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        return self.out(mixed.reshape(n, places, width))  # type: ignore[no-any-return]
-
-
-def _places(height: int, width: int, features: int) -> Tensor:
-    """Return sines and cosines of rows and columns, (1, height * width, features)."""
-    encode = Sinusoids(features // 2)
-    down, across = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.cat([encode(down.flatten()), encode(across.flatten())], dim=1)[None]

@@ -21,14 +21,7 @@ def shared(condition: Tensor) -> Tensor:
 class FourierFeatures(nn.Module):
     """Cosines and sines at fixed frequencies drawn from N(0, std²) (Tancik et al. 2020, section 5).
 
-    Parameters
-    ----------
-    n_frequencies : int
-        Number of frequencies, each with a cosine and a sine; 0: no features.
-    std : float
-        Standard deviation of the frequencies; a larger one resolves finer differences.
-    dimension : int
-        Dimension of the input.
+    Each of ``n_frequencies`` has a cosine and a sine; a larger ``std`` resolves finer differences.
     """
 
     frequencies: Tensor
@@ -50,14 +43,7 @@ class Sinusoids(nn.Module):
     r"""Sines and cosines at fixed angular frequencies, evenly spaced in their logarithm.
 
     Frequencies from 1 to 1/10000 are the positional encoding of Vaswani et al. (2017, section 3.5), which Ho
-    et al. (2020) use for the time.
-
-    Parameters
-    ----------
-    width : int
-        Features; even, at least 4.
-    fastest, slowest : float
-        Radians per unit.
+    et al. (2020) use for the time. The ``width`` is even, at least 4; frequencies are in radians per unit.
     """
 
     frequencies: Tensor

@@ -21,11 +21,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from diffuscope.networks.blocks import zeroed
 from diffuscope.networks.embeddings import FourierFeatures, shared
 
 __all__ = ["ResMLP"]
-
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ResMLP(nn.Module):
@@ -63,7 +62,7 @@ class ResMLP(nn.Module):
         direction_std: float = 1.0,
         n_frequencies: int = 16,
         flags: int = 0,
-        dropout: Share = 0.0,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -73,9 +72,7 @@ class ResMLP(nn.Module):
         self.condition = nn.Linear(2 * n_frequencies, 2 * width)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, dimension)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        self.output = zeroed(nn.Linear(width, dimension))
 
     def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:
         """Map points (n, d + flags) at log signal-to-noise ratios (n,) to a prediction (n, d)."""

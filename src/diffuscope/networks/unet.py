@@ -15,7 +15,7 @@ which saves most of the computation at little cost in quality.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -23,20 +23,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle, silu
 
+import diffuscope.networks.blocks as parts
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.blocks import (
-    ConvNeXtBlock,
-    LinearAttention,
-    PixelDown,
-    PixelUp,
-    ResNetBlock,
-    SelfAttention,
-    StridedDown,
-    StridedUp,
-    groups_for,
-    zeroed,
-)
 from diffuscope.networks.embeddings import Sinusoids, shared
 
 __all__ = ["ImageEmbedding", "Padded", "UNet", "check_channels"]
@@ -48,20 +37,20 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 _MOST_CHANNELS = 2**13
 _WIDEST_HEAD = 512
 _LARGEST_STRIDE = 64  # pixels, of images that are no larger
-_BLOCKS: dict[str, type[ResNetBlock | ConvNeXtBlock]] = {"resnet": ResNetBlock, "convnext": ConvNeXtBlock}
+_BLOCKS: dict[str, Callable[..., nn.Module]] = {
+    "resnet": parts.ResNetBlock,
+    "convnext": parts.ConvNeXtBlock,
+}
+_RESAMPLING = {
+    "strided": (parts.strided_down, parts.strided_up),
+    "pixel": (parts.pixel_down, parts.pixel_up),
+}
 
 
 class ImageEmbedding(nn.Module):
     """The conditioning of an image network: noise level and class as one vector.
 
-    Parameters
-    ----------
-    width : int
-        Of the vector.
-    classes : int
-        0: unconditional. This number itself is the null class.
-    conditioning : {"log_snr", "time"}
-        How the noise level is given.
+    The number of ``classes`` is itself the null class; 0: unconditional.
     """
 
     def __init__(self, width: int, classes: int, conditioning: Conditioning) -> None:
@@ -88,15 +77,7 @@ class ImageEmbedding(nn.Module):
 class Padded:
     """Zero padding of images to a height and width that are multiples of a number.
 
-    Parameters
-    ----------
-    height, width : int
-    multiple : int
-
-    Raises
-    ------
-    InputError
-        When the number is above 64, above the height and above the width.
+    It may be at most 64, or the larger of both.
     """
 
     def __init__(self, height: int, width: int, multiple: int) -> None:
@@ -120,7 +101,7 @@ class Padded:
         return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
 
 
-class UNet(nn.Module):
+class UNet(parts.ImageNetwork):
     """A U-Net. Images are padded internally to a multiple of its total stride.
 
     Parameters
@@ -151,19 +132,7 @@ class UNet(nn.Module):
     dropout : float
     conditioning : {"log_snr", "time"}
         How the noise level is given.
-
-    Attributes
-    ----------
-    per_example : bool
-        True: outputs do not depend on other images, so parts of a batch can be computed in parallel.
-
-    Raises
-    ------
-    InputError
-        When no resolution has a height of ``attention``, or the channels are not valid.
     """
-
-    per_example = True
 
     def __init__(
         self,
@@ -192,17 +161,19 @@ class UNet(nn.Module):
         _check(widths, heights, attention, linear_attention, head_width)
         e = embedding or 4 * width
         self.embedding = ImageEmbedding(e, classes, conditioning)
-        make, down = _BLOCKS[block], {"strided": StridedDown, "pixel": PixelDown}[resampling]
-        up = {"strided": StridedUp, "pixel": PixelUp}[resampling]
+        make, (down, up) = _BLOCKS[block], _RESAMPLING[resampling]
 
-        def level(inputs: Sequence[int], outputs: int, height: int) -> nn.ModuleList:
+        def attend(kind: type[parts.SelfAttention], own: int) -> nn.Module:
+            return kind(own, max(1, own // head_width), min(head_width, own), parts.groups_for(own))
+
+        def level(inputs: Sequence[int], own: int, height: int) -> nn.ModuleList:
             made = nn.ModuleList()
             for count in inputs:
-                layers: list[nn.Module] = [make(count, outputs, e, dropout)]
+                layers = [make(count, own, e, dropout)]
                 if height in attention:
-                    layers.append(_attention(SelfAttention, outputs, head_width))
+                    layers.append(attend(parts.SelfAttention, own))
                 if height in linear_attention:
-                    layers.append(_attention(LinearAttention, outputs, head_width))
+                    layers.append(attend(parts.LinearAttention, own))
                 made.append(_Steps(layers))
             return made
 
@@ -216,25 +187,18 @@ class UNet(nn.Module):
                 last = own
             self.down.append(level([last, *[own] * (blocks - 1)], own, tall))
             kept += [own] * blocks
-        self.middle = nn.ModuleList(
-            [
-                make(last, last, e, dropout),
-                _attention(SelfAttention, last, head_width),
-                make(last, last, e, dropout),
-            ]
-        )
+        first, attended = make(last, last, e, dropout), attend(parts.SelfAttention, last)
+        self.middle = nn.ModuleList([first, attended, make(last, last, e, dropout)])
         self.up, self.larger = nn.ModuleList(), nn.ModuleList()
         for i, (own, tall) in reversed(list(enumerate(zip(widths, heights, strict=True)))):
-            inputs = []
-            for _ in range(blocks + 1):
-                inputs.append(last + kept.pop())
-                last = own
-            self.up.append(level(inputs, own, tall))
+            before = [last, *[own] * blocks]
+            self.up.append(level([count + kept.pop() for count in before], own, tall))
+            last = own
             if i:
                 self.larger.append(up(own, widths[i - 1]))
                 last = widths[i - 1]
-        self.norm = nn.GroupNorm(groups_for(last), last)
-        self.output = zeroed(nn.Conv2d(last, channels * patch**2, 3, padding=1))
+        self.norm = nn.GroupNorm(parts.groups_for(last), last)
+        self.output = parts.zeroed(nn.Conv2d(last, channels * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
         """Map images (n, c, h, w) at levels (n,), with labels (n,) or without, to the same shape."""
@@ -272,19 +236,8 @@ class _Steps(nn.Module):
         return x
 
 
-def _attention(
-    kind: type[SelfAttention | LinearAttention], channels: int, head_width: int
-) -> SelfAttention | LinearAttention:
-    return kind(channels, max(1, channels // head_width), min(head_width, channels), groups_for(channels))
-
-
 def check_channels(widths: Sequence[int]) -> None:
-    """Check that a U-Net has a resolution, and not too many channels for memory.
-
-    Raises
-    ------
-    InputError
-    """
+    """Check that a U-Net has a resolution, and not too many channels for memory."""
     if not widths or max(widths) > _MOST_CHANNELS:
         raise InputError(
             f"The channels {list(widths)} are not valid for a U-Net.",
@@ -308,12 +261,8 @@ def _check(
     attended = {*attention, *linear_attention, heights[-1]}
     heads = [own for own, height in zip(widths, heights, strict=True) if height in attended]
     if any(own > head_width and own % head_width for own in heads):
+        largest = max(d for d in range(1, _WIDEST_HEAD + 1) if math.gcd(*heads) % d == 0)
         raise InputError(
             f"head_width = {head_width} does not divide the channels {', '.join(map(str, heads))}.",
-            f"Choose head_width = {_divisor(math.gcd(*heads))}, or another width.",
+            f"Choose head_width = {largest}, or another width.",
         )
-
-
-def _divisor(number: int) -> int:
-    """Return the largest divisor that is a valid width of a head."""
-    return max(d for d in range(1, _WIDEST_HEAD + 1) if number % d == 0)

@@ -1,12 +1,4 @@
-r"""What is common to all oracles?
-
-As for a learned denoiser, all other estimates follow from the posterior mean
-:math:`\hat x_0 = E[x_0 \mid x_t]`:
-
-.. math::
-    \hat\epsilon = \frac{x_t - \alpha \hat x_0}{\sigma}, \qquad
-    \nabla \log q(x_t) = -\frac{\hat\epsilon}{\sigma}, \qquad
-    v = \alpha \hat\epsilon - \sigma \hat x_0.
+"""What is common to all oracles?
 
 A subclass computes posterior mean and log-density for a block of points; levels, types, shapes and memory
 are handled here.
@@ -25,7 +17,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.diffusion.denoiser import eps_from_data, score_from_data, velocity_from_data
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 
@@ -41,17 +32,10 @@ _Function = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Entropy(NamedTuple):
-    """A differential entropy.
+    """A differential entropy in nats, by the method "exact", "quadrature" or "monte carlo".
 
-    Attributes
-    ----------
-    value : float
-        In nats.
-    error : float
-        Monte Carlo: the standard error. Quadrature: the difference from a grid of twice the spacing, an
-        upper bound, as the error falls faster than any power of the spacing. 0 if exact.
-    method : str
-        "exact", "quadrature" or "monte carlo".
+    The error is the standard error of Monte Carlo; of quadrature the difference from a grid of twice the
+    spacing, an upper bound, as the error falls faster than any power of the spacing; and 0 if exact.
     """
 
     value: float
@@ -75,85 +59,33 @@ def as_double(x: ArrayLike | Tensor) -> Tensor:
 
 
 class Oracle(ABC):
-    """A known distribution of x_0, as a denoiser with a density.
+    """A known distribution of x_0 in d dimensions, as a denoiser with a density.
 
     It computes in float64 on the CPU, for inputs of any type and device.
-
-    Attributes
-    ----------
-    d : int
-        Dimension of the data.
     """
 
     d: int
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`E[x_0 \mid x_t]`.
+        r"""Return :math:`E[x_0 \mid x_t]`, with the shape (n, ...), type and device of ``x_t``.
 
-        Parameters
-        ----------
-        x_t : Tensor of shape (n, ...)
-            With d numbers a row.
-        level : NoiseLevel of shape () or (n,)
-            The result is the mean of the data without signal (alpha = 0), and x_t / alpha without noise
-            (sigma = 0).
-
-        Returns
-        -------
-        Tensor of shape (n, ...)
-            In the type and on the device of ``x_t``.
-
-        Raises
-        ------
-        InputError
-            When ``x_t`` does not have d numbers a row.
+        ``x_t`` has d numbers a row, the level shape () or (n,). The result is the mean of the data without
+        signal (alpha = 0), and x_t / alpha without noise (sigma = 0).
         """
-        return self._estimate(self._rows(x_t), level).reshape(x_t.shape).to(x_t)
-
-    def eps(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`E[\epsilon \mid x_t]`, shape (n, ...); it is not finite without noise."""
-        x = self._rows(x_t)
-        return eps_from_data(self._estimate(x, level), x, _plain(level)).reshape(x_t.shape).to(x_t)
-
-    def score(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`\nabla \log q(x_t)`, shape (n, ...), in one over the units of ``x_t``.
-
-        Raises
-        ------
-        InputError
-            Without noise, if the distribution has no density.
-        """
-        x, level = self._rows(x_t), _plain(level)
-        if bool((level.sigma == 0).any()):  # Tweedie's formula is 0 / 0 there
-            with torch.enable_grad():
-                leaf = x.detach().requires_grad_()
-                (score,) = torch.autograd.grad(self.log_density(leaf, level).sum(), leaf)
-        else:
-            score = score_from_data(self._estimate(x, level), x, level)
-        return score.reshape(x_t.shape).to(x_t)
-
-    def velocity(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        r"""Return :math:`E[\alpha \epsilon - \sigma x_0 \mid x_t]`, shape (n, ...)."""
-        x = self._rows(x_t)
-        return velocity_from_data(self._estimate(x, level), x, _plain(level)).reshape(x_t.shape).to(x_t)
+        x, (alpha, sigma) = self._rows(x_t), _columns(level)
+        clean = sigma == 0
+        if bool(clean.all()):
+            mean = x / alpha
+        else:  # clean rows are computed too, at a level with noise, and replaced afterwards
+            mean = self._in_blocks(self._mean, x, alpha, torch.where(clean, 1.0, sigma))
+            mean = torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
+        return mean.reshape(x_t.shape).to(x_t)
 
     def log_density(self, x: Tensor | ArrayLike, level: NoiseLevel | None = None) -> Tensor:
-        """Return the log-density of the clean data, or of the noised data at ``level``.
+        """Return the log-density (n,) of the clean data, or of the noised data at ``level``, () or (n,).
 
-        Parameters
-        ----------
-        x : Tensor or array_like of shape (n, ...)
-        level : NoiseLevel of shape () or (n,), optional
-
-        Returns
-        -------
-        Tensor of shape (n,), float64
-            In nats, for x in the units of the data; differentiable in a tensor ``x``.
-
-        Raises
-        ------
-        InputError
-            When the distribution has no density: points or curves without noise.
+        It is float64, in nats, for x (n, ...) in the units of the data, and differentiable in a tensor ``x``.
+        Points and curves without noise have no density, which is an InputError.
         """
         rows = self._rows(x if isinstance(x, Tensor) else as_double(x))
         alpha, sigma = _columns(level)
@@ -177,11 +109,6 @@ class Oracle(ABC):
 
         In one and two dimensions by the trapezoidal rule on a grid of half the finest standard
         deviation; in more, or where that grid would be too large, the mean of -log p over 131,072 draws.
-
-        Raises
-        ------
-        InputError
-            When the distribution has no density.
         """
         alpha, sigma = _columns(level)
         self._check_density(sigma)
@@ -244,15 +171,6 @@ class Oracle(ABC):
             parts.append(function(x[i : i + rows], alpha[here], sigma[here]))
         return torch.cat(parts)
 
-    def _estimate(self, x: Tensor, level: NoiseLevel) -> Tensor:
-        alpha, sigma = _columns(level)
-        clean = sigma == 0
-        if bool(clean.all()):
-            return x / alpha
-        # Clean rows are computed too, at a level with noise, and replaced afterwards.
-        mean = self._in_blocks(self._mean, x, alpha, torch.where(clean, 1.0, sigma))
-        return torch.where(clean, x / alpha, mean) if bool(clean.any()) else mean
-
     def _rows(self, x: Tensor) -> Tensor:
         if not x.ndim or math.prod(x.shape[1:]) != self.d:
             raise InputError(
@@ -262,13 +180,8 @@ class Oracle(ABC):
         return x.cpu().to(torch.float64).reshape(len(x), self.d)
 
 
-def _plain(level: NoiseLevel) -> NoiseLevel:
-    return NoiseLevel(level.t, as_double(level.alpha), as_double(level.sigma))
-
-
 def _columns(level: NoiseLevel | None) -> tuple[Tensor, Tensor]:
     """Return alpha and sigma as columns (1, 1) or (n, 1); no level means clean data."""
     if level is None:
-        one = torch.ones(1, 1, dtype=torch.float64)
-        return one, torch.zeros_like(one)
+        return as_double([[1.0]]), as_double([[0.0]])
     return as_double(level.alpha).reshape(-1, 1), as_double(level.sigma).reshape(-1, 1)

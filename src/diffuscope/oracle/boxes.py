@@ -25,7 +25,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.oracle.base import Entropy, Extent, Oracle, as_double
-from diffuscope.oracle.mixture import _as_weights
+from diffuscope.oracle.mixture import as_weights, draw_components
 
 __all__ = ["UniformBoxes"]
 
@@ -46,11 +46,6 @@ class UniformBoxes(Oracle):
         Standard deviation of the noise, per coordinate; 0 for sharp edges.
     weights : array_like of shape (k,), optional
         Normalised to sum 1; proportional to the volumes by default.
-
-    Raises
-    ------
-    InputError
-        When shapes do not agree, boxes overlap or are empty, or the noise is negative.
     """
 
     def __init__(
@@ -74,13 +69,12 @@ class UniformBoxes(Oracle):
         if not bool(((self.noise >= 0) & self.noise.isfinite()).all()):
             raise InputError("The noise is negative or not finite.", "Give 0 for no noise.")
         self._volume = (self.high - self.low).prod(1)
-        self.weights = _as_weights(self._volume if weights is None else weights, k)
+        self.weights = as_weights(self._volume if weights is None else weights, k)
 
     def draw(self, n: int, seed: int) -> Tensor:
         """Return n draws, shape (n, d), float64."""
         random = np.random.default_rng(seed)
-        p = self.weights.numpy()
-        chosen = torch.from_numpy(random.choice(len(p), n, p=p / p.sum()))
+        chosen = draw_components(self.weights, n, random)
         low, high = self.low[chosen], self.high[chosen]
         u = low + (high - low) * as_double(random.random((n, self.d)))
         return u + self.noise * as_double(random.standard_normal((n, self.d)))
@@ -101,7 +95,7 @@ class UniformBoxes(Oracle):
 
     def _interval(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return q, p (b, k, d) and τ (1 or b, 1, d), with τ = 1 for coordinates without noise."""
-        tau = (alpha * self.noise).hypot(sigma)[:, None]  # (1 or b, 1, d)
+        tau = (alpha * self.noise).hypot(sigma)[:, None]
         tau = torch.where(tau == 0, 1.0, tau)
         x, alpha = x[:, None], alpha[:, None]
         return (x - alpha * self.high) / tau, (x - alpha * self.low) / tau, tau
@@ -156,8 +150,10 @@ def log_mean_normal(q: Tensor, p: Tensor) -> Tensor:
     tilt = safe - (2 * safe).log() + torch.log1p(-(-2 * safe).exp())  # log(sinh t / t)
     tilt = torch.where(t < 1e-2, t.square() / 6 - t**4 / 180, tilt)
     series = -0.5 * middle.square() - _LOG_ROOT_2PI + tilt - w.square() / 24
-    # Otherwise the difference of the tails, on the side where they are small
-    near, far, w = _tails(q, p, narrow)
+    # Otherwise the difference of the tails of [q, p], mirrored to the side where they are small
+    q, p = torch.where(narrow, -1.0, q), torch.where(narrow, 1.0, p)
+    right, w = p + q > 0, p - q
+    near, far = torch.where(right, -q, p), torch.where(right, -p, q)
     above = torch.special.log_ndtr(near)
     gap = (torch.special.log_ndtr(far) - above).clamp_max(-1e-300)
     difference = above + torch.log(-torch.expm1(gap)) - w.log()
@@ -179,10 +175,3 @@ def truncated_normal_place(q: Tensor, p: Tensor, log_mean: Tensor) -> Tensor:
     at_q, at_p = ((-0.5 * e.square() - _LOG_ROOT_2PI - log_mean).exp() for e in (q, p))
     wide = ((at_q - at_p) / w - q) / w
     return torch.where(w < _NARROW, 0.5 - langevin / 2, wide).clamp(0.0, 1.0)
-
-
-def _tails(q: Tensor, p: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mirror [q, p] to the left: return its ends, the larger first, and its width; narrow is replaced."""
-    q, p = torch.where(narrow, -1.0, q), torch.where(narrow, 1.0, p)
-    right = p + q > 0
-    return torch.where(right, -q, p), torch.where(right, -p, q), p - q

@@ -30,21 +30,11 @@ _PI = math.pi
 
 
 def oracle_for(name: str, noise: float | None = None, resolution: float = 1.0) -> Oracle:
-    """Return the oracle of a built-in point set.
+    """Return the oracle of a built-in point set, by its name in :data:`~diffuscope.data.points.POINT_SETS`.
 
-    Parameters
-    ----------
-    name : str
-        A name in :data:`~diffuscope.data.points.POINT_SETS`.
-    noise : float, optional
-        Standard deviation of the set's noise, in the units of its points; the set's default if omitted.
-    resolution : float
-        Factor on the number of components that approximate a curve; compare with 2 for their error.
-
-    Raises
-    ------
-    InputError
-        When the name is unknown, or the noise is negative or not finite.
+    ``noise`` is the standard deviation of the set's noise, in the units of its points; the set's own by
+    default. ``resolution`` is a factor on the number of components that approximate a curve; compare with 2
+    for their error. An unknown name, or a noise that is negative or not finite, is an InputError.
     """
     if name not in POINT_SETS:
         raise unknown_name("data set", name, POINT_SETS)
@@ -52,30 +42,22 @@ def oracle_for(name: str, noise: float | None = None, resolution: float = 1.0) -
     if not 0 <= noise < math.inf:
         raise InputError(f"noise must be finite and not negative, got {noise!r}.")
     if name == "eight_gaussians":
-        return _eight_gaussians(noise)
+        angle = np.arange(8) * (_PI / 4)
+        return GaussianMixture(2 * math.sqrt(2) * _stack(np.cos(angle), np.sin(angle)), noise**2)
     if name == "checkerboard":
-        return _checkerboard(noise)
-    return CurveOracle(_CURVES[name](), noise, partial(_draw, name, noise), resolution)
+        low = np.array([(2.0 * i - 4, 2.0 * j - 4) for i in range(4) for j in range(4) if (i + j) % 2 == 0])
+        return UniformBoxes(low, low + 2, noise)
+    return CurveOracle(_CURVES[name](), noise, partial(draw_points, name, noise), resolution)
 
 
 def oracle_of(dataset: Dataset) -> Oracle:
-    """Return the oracle of the distribution of a built-in data set, in the units of its points.
-
-    Raises
-    ------
-    InputError
-        When the distribution of the data set is unknown.
-    """
+    """Return the oracle of a built-in data set, in the units of its points; an InputError for all others."""
     if dataset.source.get("kind") != "builtin":
         raise InputError(
             f"The distribution of {dataset.name!r} is unknown, so it has no exact oracle.",
             "Use EmpiricalOracle(dataset.x), the exact denoiser of the points themselves.",
         )
     return oracle_for(dataset.source["name"], dataset.source["noise"])
-
-
-def _draw(name: str, noise: float, n: int, seed: int) -> Array:
-    return draw_points(name, noise, n, seed)
 
 
 def _s_curve() -> list[Piece]:
@@ -141,11 +123,8 @@ def _two_spirals() -> list[Piece]:
     def arm(sign: float, t: Array) -> Array:
         return (sign * t / 3)[:, None] * _stack(-np.cos(t), np.sin(t))
 
-    def density(t: Array) -> Array:
-        return t  # of t = 3π√u with uniform u
-
-    return [
-        Piece(i * _PI, (i + 1) * _PI, partial(arm, sign), density, math.hypot(1, (i + 1) * _PI) / 3)
+    return [  # t = 3π√u with uniform u, whose density is in proportion to t
+        Piece(i * _PI, (i + 1) * _PI, partial(arm, sign), np.positive, math.hypot(1, (i + 1) * _PI) / 3)
         for sign in (-1.0, 1.0)
         for i in range(3)
     ]
@@ -159,16 +138,6 @@ _CURVES: dict[str, Callable[[], list[Piece]]] = {
     "pinwheel": _pinwheel,
     "two_spirals": _two_spirals,
 }
-
-
-def _eight_gaussians(noise: float) -> GaussianMixture:
-    angle = np.arange(8) * (_PI / 4)
-    return GaussianMixture(2 * math.sqrt(2) * _stack(np.cos(angle), np.sin(angle)), noise**2)
-
-
-def _checkerboard(noise: float) -> UniformBoxes:
-    low = np.array([(2.0 * i - 4, 2.0 * j - 4) for i in range(4) for j in range(4) if (i + j) % 2 == 0])
-    return UniformBoxes(low, low + 2, noise)
 
 
 def _stack(x: Array, y: Array) -> Array:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,18 +38,10 @@ _NODES = 32
 
 @dataclass(frozen=True)
 class Piece:
-    """A smooth piece of a curve.
+    """A smooth piece of a curve, of the latent z from ``start`` to ``stop``.
 
-    Attributes
-    ----------
-    start, stop : float
-        The range of the latent z.
-    curve : callable
-        Maps z (m,) to points (m, d).
-    density : callable
-        Maps z (m,) to the latent's density (m,), up to a factor common to all pieces.
-    speed : float
-        Largest ``|dc/dz|`` on the piece, in the units of the data.
+    ``curve`` maps z (m,) to points (m, d), ``density`` to the latent's density (m,), up to a factor common to
+    all pieces. ``speed`` is the largest ``|dc/dz|`` on the piece, in the units of the data.
     """
 
     start: float
@@ -64,7 +56,7 @@ class Piece:
         panels = max(1, math.ceil(math.pi / 2 * length / (_NODES * spacing)))
         edges = np.linspace(self.start, self.stop, panels + 1)
         half = (edges[1] - edges[0]) / 2
-        nodes, weights = _legendre(_NODES)
+        nodes, weights = _legendre()
         z = ((edges[:-1] + half)[:, None] + half * nodes).ravel()
         return self.curve(z), np.tile(half * weights, panels) * self.density(z)
 
@@ -75,19 +67,10 @@ class CurveOracle(Oracle):
     In the log-density of the built-in sets the quadrature error is below 1e-6 within some standard deviations
     of the data. It grows with the distance: to 2e-3 at 40 standard deviations outside the S.
 
-    Parameters
-    ----------
-    pieces : sequence of Piece
-        The curve.
-    noise : float
-        Standard deviation of the noise in the units of the data; with 0 the curve has a denoiser but no
-        density.
-    draw : callable
-        ``draw(n, seed) -> (n, d)``: draws of the same distribution.
-    resolution : float
-        Factor on the number of nodes; compare with 2 for the quadrature error.
-    scaling : Scaling, optional
-        The oracle is that of (x - shift) / scale.
+    ``noise`` is its standard deviation in the units of the data; with 0 the curve has a denoiser but no
+    density. ``draw(n, seed)`` returns draws (n, d) of the same distribution. ``resolution`` is a factor on
+    the number of nodes; compare with 2 for the quadrature error. With ``scaling`` the oracle is that of
+    (x - shift) / scale.
     """
 
     def __init__(
@@ -105,13 +88,7 @@ class CurveOracle(Oracle):
         self._mixture_of_width = lru_cache(maxsize=32)(self._make_mixture)
 
     def mixture(self, ratio: float = 0.0) -> GaussianMixture:
-        """Return the mixture that approximates this distribution at sigma / alpha of ``ratio`` or more.
-
-        Raises
-        ------
-        InputError
-            When neither the data nor the level has noise.
-        """
+        """Return the mixture that approximates this distribution at sigma / alpha of ``ratio`` or more."""
         width = math.hypot(self.noise, ratio * float(self.scaling.scale.min()))
         if width == 0:
             raise InputError(
@@ -157,7 +134,7 @@ class CurveOracle(Oracle):
             self.mixture(0.0)
 
 
-@lru_cache(maxsize=1)
-def _legendre(n: int) -> tuple[Array, Array]:
-    nodes, weights = np.polynomial.legendre.leggauss(n)
+@cache
+def _legendre() -> tuple[Array, Array]:
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     return nodes, weights

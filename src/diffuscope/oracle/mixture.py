@@ -30,7 +30,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.errors import InputError
 from diffuscope.oracle.base import BLOCK, Extent, Oracle, as_double
 
-__all__ = ["GaussianMixture"]
+__all__ = ["EmpiricalOracle", "GaussianMixture", "as_weights", "draw_components"]
 
 # Standard deviations beyond which a Gaussian's share of an integral is below float64's rounding.
 _REACH = 9.0
@@ -49,11 +49,6 @@ class GaussianMixture(Oracle):
         fast: thousands of components are possible.
     weights : array_like of shape (k,), optional
         Not negative; normalised to sum 1. Equal by default.
-
-    Raises
-    ------
-    InputError
-        When shapes do not agree, or a weight or variance is negative or not finite.
     """
 
     def __init__(
@@ -68,7 +63,7 @@ class GaussianMixture(Oracle):
                 f"Means of shape {tuple(m.shape)} are not valid.", "Give finite numbers of shape (k, d)."
             )
         k, self.d = m.shape
-        self.weights = _as_weights(weights, k)
+        self.weights = as_weights(weights, k)
         self._variance, self._axes = _principal(self._covariance, k, self.d)
         self._shared = self._axes is None and bool((self._variance == self._variance[:1]).all())
         self._centre = self.weights @ m
@@ -84,9 +79,9 @@ class GaussianMixture(Oracle):
             squares = torch.einsum(sums, self._offsets, self._offsets)
             self._features[:, self.d : -1] = squares.reshape(k, n_squares)
         else:
-            self._offsets = m - self._centre
-            turned = self._offsets  # means in the components' own axes
-            self._turned = turned if self._axes is None else torch.einsum("kd,kde->ke", turned, self._axes)
+            self._offsets = self._turned = m - self._centre
+            if self._axes is not None:  # means in the components' own axes
+                self._turned = torch.einsum("kd,kde->ke", self._offsets, self._axes)
 
     @property
     def k(self) -> int:
@@ -101,8 +96,7 @@ class GaussianMixture(Oracle):
     def draw(self, n: int, seed: int) -> Tensor:
         """Return n draws, shape (n, d), float64."""
         random = np.random.default_rng(seed)
-        p = self.weights.numpy()
-        chosen = torch.from_numpy(random.choice(self.k, n, p=p / p.sum()))
+        chosen = draw_components(self.weights, n, random)
         z = self._variance.sqrt().expand(self.k, -1)[chosen] * as_double(random.standard_normal((n, self.d)))
         if self._axes is not None:
             z = torch.einsum("ne,nde->nd", z, self._axes[chosen])
@@ -148,13 +142,12 @@ class GaussianMixture(Oracle):
         return torch.logsumexp(self._log_joint(x, alpha, sigma), 1)
 
     def _extent(self, alpha: Tensor, sigma: Tensor) -> Extent:
-        if self._axes is None:
-            own = self._variance
-        else:
+        own, least = self._variance, self._variance.amin(0)
+        if self._axes is not None:
             own = torch.einsum("kde,ke->kd", self._axes.square(), self._variance)
+            # A tilted component is as fine as its least principal deviation, in whichever coordinate.
+            least = least.min()
         reach = _REACH * (alpha.square() * own.amax(0) + sigma.square()).sqrt()
-        # A tilted component is as fine as its least principal deviation, in whichever coordinate.
-        least = self._variance.amin(0) if self._axes is None else self._variance.min()
         width = (alpha.square() * least + sigma.square()).sqrt().expand(self.d)
         means = alpha * self.means
         return Extent(means.amin(0) - reach, means.amax(0) + reach, width)
@@ -174,7 +167,43 @@ class GaussianMixture(Oracle):
             )
 
 
-def _as_weights(weights: ArrayLike | Tensor | None, k: int) -> Tensor:
+class EmpiricalOracle(GaussianMixture):
+    r"""The exact denoiser of a finite training set: what a model predicts that has memorised it.
+
+    The denoiser that minimises the training loss exactly is the posterior mean under the empirical
+    distribution, a mixture of points without variance:
+
+    .. math::  E[x_0 \mid x_t] = \sum_i r_i x_i, \qquad
+        r_i \propto \exp\left(-\frac{\lVert x_t - \alpha x_i \rVert^2}{2 \sigma^2}\right)
+
+    (Karras et al. 2022, Eq. 57). Sampling with it returns training points. It needs memory for one float64
+    copy of the data and one block of weights: under 2 GiB for 60,000 x 784. ``x``, shape (k, ...), is finite
+    and not empty; its rows are flattened.
+    """
+
+    def __init__(self, x: ArrayLike | Tensor) -> None:
+        points = as_double(x)
+        super().__init__(points.reshape(len(points), -1) if points.numel() else points, 0.0)
+
+    def scaled(self, scaling: Scaling) -> EmpiricalOracle:
+        """Return the oracle of the scaled training set."""
+        return EmpiricalOracle((self.means - as_double(scaling.shift)) / as_double(scaling.scale))
+
+    def _check_density(self, sigma: Tensor) -> None:
+        if bool((sigma == 0).any()):
+            raise InputError(
+                "A finite set of points has no density without noise.", "Use a level with sigma > 0."
+            )
+
+
+def draw_components(weights: Tensor, n: int, random: np.random.Generator) -> Tensor:
+    """Draw n indices of components, shape (n,)."""
+    p = weights.numpy()
+    return torch.from_numpy(random.choice(len(p), n, p=p / p.sum()))
+
+
+def as_weights(weights: ArrayLike | Tensor | None, k: int) -> Tensor:
+    """Return the weights of a mixture, normalised; equal by default."""
     w = torch.ones(k, dtype=torch.float64) if weights is None else as_double(weights)
     if w.shape != (k,) or not bool((w >= 0).all()) or not 0 < w.sum().item() < math.inf:
         raise InputError(

@@ -15,40 +15,15 @@ section 3, train this way too).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Choice", "Choices"]
-
-
-class Choice(NamedTuple):
-    """A categorical column among the coordinates.
-
-    Attributes
-    ----------
-    place : slice
-        Its coordinates.
-    shares : tuple of float
-        p, one for each category.
-    scale : float
-        s.
-    """
-
-    place: slice
-    shares: tuple[float, ...]
-    scale: float
+__all__ = ["Choices"]
 
 
 class Choices(nn.Module):
-    """Which of d coordinates belong to categorical columns; at first none do.
-
-    Parameters
-    ----------
-    dimension : int
-        d.
-    """
+    """Which of d coordinates belong to categorical columns; at first none do."""
 
     group: Tensor
     share: Tensor
@@ -60,8 +35,8 @@ class Choices(nn.Module):
         self.register_buffer("share", torch.ones(dimension))
         self.register_buffer("scale", torch.ones(dimension))
 
-    def set(self, choices: Sequence[Choice | tuple[slice, tuple[float, ...], float]]) -> None:
-        """Set the categorical columns."""
+    def set(self, choices: Sequence[tuple[slice, tuple[float, ...], float]]) -> None:
+        """Set the categorical columns: of each its coordinates, shares p and scale s."""
         for number, (place, shares, scale) in enumerate(choices):
             self.group[place] = number
             self.share[place] = torch.tensor(shares, dtype=self.share.dtype)
@@ -75,12 +50,8 @@ class Choices(nn.Module):
     def prior(self, y: Tensor, variance: Tensor | None = None) -> Tensor:
         """Return log-probabilities without the rest of the row, shape (n, c), up to a constant per column.
 
-        Parameters
-        ----------
-        y : Tensor of shape (n, d)
-            Noisy points.
-        variance : Tensor of shape () or (n,), optional
-            Of the noise; without it, the points are ignored.
+        ``y``, shape (n, d), are noisy points, ``variance``, () or (n,), that of their noise; without it, they
+        are ignored.
         """
         where = self.where
         share, scale = self.share[where], self.scale[where]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,14 +36,11 @@ class MaskedDenoiser(Denoiser):
     ) -> Tensor:
         """Return the estimate of x_0 (n, d); known values are unchanged."""
         mask = Mask.all_noisy(x_t) if mask is None else mask
-        inputs = self.network_inputs(x_t, level, mask)
-        output = raw = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
+        output = raw = self._raw(x_t, level, mask)
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         if self.factors is not None:
             output = output - self.gaussian_offset(x_t, level, mask)
-        x_0 = coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
-        if self.factors is not None:
-            x_0 = self.factors.clamp(x_0, x_t / coefficient(level.alpha, x_t), level.ratio)
+        x_0 = self._clamp(coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output, x_t, level)
         if self.choices is not None:
             where, y = self.choices.where, x_t / coefficient(level.alpha, x_t)
             logits = self.choices.prior(y, level.ratio.square()) + raw[:, where]
@@ -52,9 +50,17 @@ class MaskedDenoiser(Denoiser):
     def log_probabilities(self, x_t: Tensor, level: NoiseLevel, mask: Mask) -> Tensor:
         """Return log-probabilities of categories without their own noisy points, shape (n, c)."""
         assert self.choices is not None
-        inputs = self.network_inputs(x_t, level, mask)
-        output = self.network(inputs, self.condition(level, x_t).expand(len(x_t)))
+        output = self._raw(x_t, level, mask)
         return self.choices.log_softmax(self.choices.prior(x_t) + output[:, self.choices.where])
+
+    def _raw(self, x_t: Tensor, level: NoiseLevel, mask: Mask) -> Tensor:
+        inputs = self.network_inputs(x_t, level, mask)
+        return self.network(inputs, self.condition(level, x_t).expand(len(x_t)))  # type: ignore[no-any-return]
+
+    def _clamp(self, x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        if self.factors is None:
+            return x_0
+        return self.factors.clamp(x_0, x_t / coefficient(level.alpha, x_t), level.ratio)
 
     @property
     def choices(self) -> Choices | None:
@@ -82,33 +88,20 @@ class MaskedDenoiser(Denoiser):
 
     def conditioned(self, mask: Mask) -> DenoiserLike:  # type: ignore[override]
         """Return the denoiser conditioned on a mask, row by row."""
-
-        def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
-            return self.forward(x_t, level, mask)
-
-        return denoise
+        return partial(self.forward, mask=mask)
 
     def guided(
         self, mask: Mask, guiding: Tensor, scale: float, low: float = 0.0, high: float = math.inf
     ) -> DenoiserLike:
-        """Return the denoiser guided by some known coordinates (:mod:`diffuscope.diffusion.guidance`).
+        """Return the denoiser guided by some known coordinates of the mask: ``guiding``, shape (d,), bool.
 
-        Parameters
-        ----------
-        mask : Mask
-            With the guiding coordinates known.
-        guiding : Tensor of shape (d,), bool
-            The guiding coordinates.
-        scale, low, high : float
+        ``scale``, ``low`` and ``high`` are those of :mod:`diffuscope.diffusion.guidance`.
         """
         value, known, absent = mask
         unguided = Mask(value, known & ~guiding, absent | guiding)
         guide = ClassifierFreeGuidance(self.conditioned(mask), self.conditioned(unguided), scale, low, high)
 
         def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
-            x_0 = guide(x_t, level)
-            if self.factors is not None:
-                x_0 = self.factors.clamp(x_0, x_t / coefficient(level.alpha, x_t), level.ratio)
-            return torch.where(known, value, x_0)
+            return torch.where(known, value, self._clamp(guide(x_t, level), x_t, level))
 
         return denoise

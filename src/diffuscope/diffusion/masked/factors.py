@@ -40,15 +40,7 @@ _ANYTHING = 1e6
 
 
 class Factors(nn.Module):
-    """A Gaussian model of d coordinates with k factors; N(0, I) before it is fitted.
-
-    Parameters
-    ----------
-    dimension : int
-        d.
-    count : int
-        k; at most d are used.
-    """
+    """A Gaussian model of d coordinates with at most k, and d, factors; N(0, I) before it is fitted."""
 
     mean: Tensor
     loadings: Tensor
@@ -69,44 +61,25 @@ class Factors(nn.Module):
         """Fit to points (n, d), NaN where a coordinate is missing."""
         mean, covariance = _moments(x.double())
         loadings, unique = _principal_axes(covariance, self.loadings.shape[1])
-        for buffer, value in ((self.mean, mean), (self.loadings, loadings), (self.unique, unique)):
-            buffer.copy_(value)
-        low = x.nan_to_num(math.inf).amin(0)
-        high = x.nan_to_num(-math.inf).amax(0)
+        low, high = x.nan_to_num(math.inf).amin(0), x.nan_to_num(-math.inf).amax(0)
         margin = _MARGIN * (high - low)
-        self.low.copy_((low - margin).clamp(-_ANYTHING, _ANYTHING))
-        self.high.copy_((high + margin).clamp(-_ANYTHING, _ANYTHING))
+        bounds = ((low - margin).clamp(-_ANYTHING, _ANYTHING), (high + margin).clamp(-_ANYTHING, _ANYTHING))
+        for buffer, value in zip(self.buffers(), (mean, loadings, unique, *bounds), strict=True):
+            buffer.copy_(value)
 
     def clamp(self, x_0: Tensor, y: Tensor, ratio: Tensor) -> Tensor:
         """Return estimates (n, d) clamped to the range of the data.
 
-        The range is widened by a quarter, and for outlying y to four standard deviations from y. Outside its
-        training data a network may predict values far beyond that, and sampling would diverge.
-
-        Parameters
-        ----------
-        x_0 : Tensor of shape (n, d)
-        y : Tensor of shape (n, d)
-            Noisy points.
-        ratio : Tensor of shape () or (n,)
-            The standard deviation of the noise.
+        The range is widened by a quarter, and for outlying noisy points ``y`` (n, d) to four standard
+        deviations of the noise, ``ratio``, from them. Outside its training data a network may predict values
+        far beyond that, and sampling would diverge.
         """
         reach = _REACH * coefficient(ratio, y)
         low, high = torch.minimum(self.low, y + reach), torch.maximum(self.high, y - reach)
         return torch.minimum(torch.maximum(x_0, low), high)
 
     def noise(self, y: Tensor, variance: Tensor, mask: Mask) -> Tensor:
-        r"""Return :math:`(y - E[x | y]) / v`, the expected noise over its variance, shape (n, d).
-
-        Parameters
-        ----------
-        y : Tensor of shape (n, d)
-            Noisy points.
-        variance : Tensor of shape () or (n,)
-            v.
-        mask : Mask
-            Which coordinates are known and absent.
-        """
+        r"""Return :math:`(y - E[x | y]) / v`, shape (n, d), for noise of ``variance`` v, shape () or (n,)."""
         variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]
         value = torch.where(mask.known, mask.value, y) - self.mean
         spread = self.unique + variance.masked_fill(mask.known, 0.0)

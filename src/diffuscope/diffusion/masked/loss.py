@@ -24,12 +24,8 @@ __all__ = ["MaskedLoss"]
 class MaskedLoss(Loss):
     """The loss of a :class:`MaskedDenoiser` with random masks; NaN in the data is absent.
 
-    Parameters
-    ----------
-    partial : float
-        Fraction of rows in which any coordinate is known or absent.
-    groups : tuple of int
-        The column of each coordinate: all coordinates of a column share a state. Empty: one column each.
+    ``partial`` is the fraction of rows in which any coordinate is known or absent. ``groups`` has the column
+    of each coordinate: all coordinates of a column share a state. Empty: one column each.
     """
 
     partial: float = 0.5
@@ -44,16 +40,15 @@ class MaskedLoss(Loss):
         """Draw masks, add noise to ``x_0`` (n, d) and return inputs and targets of the network."""
         assert isinstance(denoiser, MaskedDenoiser)
         mask = self._draw(x_0)
-        missing = x_0.isnan()
-        x_0 = x_0.nan_to_num(0.0)
+        complete, x_0 = not x_0.isnan().any(), x_0.nan_to_num(0.0)
         x_t = q_sample(x_0, level, eps)
+        noisy = ~(mask.known | mask.absent)
         target_x, target_eps = x_0, eps
-        if self.target == "posterior" and not missing.any():
-            whole = ~(mask.known | mask.absent).any(1, keepdim=True)
+        if self.target == "posterior" and complete:
+            whole = noisy.all(1, keepdim=True)
             mean_x, mean_eps = posterior_means(x_0, level, eps, self.group)
             target_x, target_eps = torch.where(whole, mean_x, x_0), torch.where(whole, mean_eps, eps)
-        noisy = (~(mask.known | mask.absent)).to(x_0.dtype)
-        weight = noisy * (noisy.numel() / noisy.sum().clamp_min(1))
+        weight = noisy.to(x_0.dtype) * (noisy.numel() / noisy.to(x_0.dtype).sum().clamp_min(1))
         own = self._weight(denoiser, level)
         target = training_target(denoiser.prediction, target_x, target_eps, level, denoiser.sigma_data)
         if denoiser.factors is not None:
@@ -79,8 +74,7 @@ class MaskedLoss(Loss):
         number = (self.choices.group < 0).to(output.dtype)
         squares = number * examples.weight * (output - target).square()
         entropies = -one_hot * self.choices.log_softmax(prior + output[:, where]) * examples.weight[:, where]
-        total: Tensor = squares.sum() + entropies.sum()
-        return total / output.numel()
+        return (squares.sum() + entropies.sum()) / output.numel()
 
     def _draw(self, x_0: Tensor) -> Mask:
         """Draw masks from torch's global random state."""
@@ -94,5 +88,4 @@ class MaskedLoss(Loss):
         # In half of the partial rows some unknown coordinates are absent.
         absent = some & (u[:, 2:3] < 0.5) & ~known & (again < 2 * u[:, 2:3])
         missing = x_0.isnan()
-        absent = absent[:, groups] | missing
-        return Mask(x_0.nan_to_num(0.0), known[:, groups] & ~missing, absent)
+        return Mask(x_0.nan_to_num(0.0), known[:, groups] & ~missing, absent[:, groups] | missing)

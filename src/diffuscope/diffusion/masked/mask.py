@@ -11,14 +11,9 @@ __all__ = ["Mask"]
 
 
 class Mask(NamedTuple):
-    """Which coordinates of points are known, and which are absent.
+    """The state of coordinates (n, d): ``known`` and ``absent``, bool, are never both true.
 
-    Attributes
-    ----------
-    value : Tensor of shape (n, d)
-        Clean values of the known coordinates; any finite values elsewhere.
-    known, absent : Tensor of shape (n, d), bool
-        Never both true.
+    ``value`` has the clean values of the known coordinates, and any finite values elsewhere.
     """
 
     value: Tensor
@@ -33,4 +28,4 @@ class Mask(NamedTuple):
 
     def at(self, index: Tensor | slice) -> Mask:
         """Return the mask of the points at ``index``."""
-        return Mask(self.value[index], self.known[index], self.absent[index])
+        return Mask(*(part[index] for part in self))

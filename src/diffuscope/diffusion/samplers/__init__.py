@@ -12,10 +12,15 @@ whose Euler step is DDIM. With :math:`\lambda = \log(\alpha/\sigma)` and :math:`
 the multistep samplers integrate the data estimate over λ.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
 from diffuscope.diffusion.samplers.base import Sampler, SamplingContext, SamplingState, prior, trajectory
 from diffuscope.diffusion.samplers.multistep import DPMSolver, UniPC
-from diffuscope.diffusion.samplers.registry import SAMPLERS, make_sampler, sampler_name
 from diffuscope.diffusion.samplers.single_step import DDIM, DDPM, Euler, Heun, PredictorCorrector
+from diffuscope.errors import InputError, unknown_name
 
 __all__ = [
     "DDIM",
@@ -34,3 +39,33 @@ __all__ = [
     "sampler_name",
     "trajectory",
 ]
+
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "ddpm": DDPM,
+    "ddim": DDIM,
+    "euler": Euler,
+    "heun": Heun,
+    "dpmpp_2m": DPMSolver,
+    "dpmpp_2m_sde": partial(DPMSolver, stochastic=True),
+    "unipc": UniPC,
+    "predictor_corrector": PredictorCorrector,
+}
+
+
+def sampler_name(sampler: Sampler) -> str:
+    """Return the registered name of a sampler; for a custom one, the name of its class or function."""
+    if isinstance(sampler, DPMSolver):
+        return "dpmpp_2m_sde" if sampler.stochastic else "dpmpp_2m"
+    own = str(getattr(sampler, "__name__", type(sampler).__name__))
+    return next((name for name, make in SAMPLERS.items() if make is type(sampler)), own)
+
+
+def make_sampler(name: str, **settings: float | str) -> Sampler:
+    """Make the sampler called ``name``; an unknown name or setting is an InputError."""
+    if name not in SAMPLERS:
+        raise unknown_name("sampler", name, SAMPLERS)
+    try:
+        return SAMPLERS[name](**settings)
+    except TypeError as error:
+        what = f"The settings {settings} are not valid for the sampler {name!r}: {error}."
+        raise InputError(what) from error

@@ -16,17 +16,7 @@ __all__ = ["Estimate", "Sampler", "SamplingContext", "SamplingState", "prior", "
 
 
 class SamplingState(NamedTuple):
-    """One state of a trajectory.
-
-    Attributes
-    ----------
-    step : int
-        Number of steps done, 0 ... n_steps.
-    x : Tensor of shape (n, ...)
-        The points at this level.
-    level : NoiseLevel of shape ()
-        Their noise level.
-    """
+    """The points ``x`` (n, ...) of a trajectory after ``step`` steps, and their noise level, shape ()."""
 
     step: int
     x: Tensor
@@ -98,10 +88,7 @@ def trajectory(
 ) -> Iterator[SamplingState]:
     """Sample from ``x`` (n, ...) at the first level of ``grid`` down to its last, without gradients.
 
-    Yields
-    ------
-    SamplingState
-        The start and the state after each step: ``grid.n_steps + 1`` of them.
+    It yields the start and the state after each step: ``grid.n_steps + 1`` of them.
     """
     context = SamplingContext(denoiser, grid, generator)
     yield SamplingState(0, x, grid.levels.at(0))

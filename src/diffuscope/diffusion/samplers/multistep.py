@@ -33,12 +33,7 @@ class DPMSolver:
         x_s &= \tfrac{\sigma_s}{\sigma_t} e^{-h} x_t + \alpha_s (1 - e^{-2h}) D
                + \sigma_s \sqrt{1 - e^{-2h}}\, z \qquad \text{(SDE)}
 
-    The first step and the step to clean data are of first order.
-
-    Parameters
-    ----------
-    stochastic : bool
-        The SDE of the second line.
+    The first step and the step to clean data are of first order. ``stochastic`` is the second line.
     """
 
     stochastic: bool = False
@@ -67,13 +62,9 @@ class DPMSolver:
 class UniPC:
     r"""UniPC, the unified predictor-corrector, B(h) = :math:`e^{h} - 1` (Zhao et al. 2023, Algorithms 1-2).
 
-    Each evaluation is used twice: it corrects the point it was made at, then predicts the next. The
-    order falls to 1 towards both ends of the trajectory.
-
-    Parameters
-    ----------
-    order : {1, 2, 3}
-        Order of the predictor; the corrector adds one.
+    Each evaluation is used twice: it corrects the point it was made at, then predicts the next. ``order``,
+    1 to 3, is that of the predictor; the corrector adds one. It falls to 1 towards both ends of the
+    trajectory.
     """
 
     order: int = 2
@@ -87,10 +78,10 @@ class UniPC:
         return min(self.order, step + 1, context.grid.n_steps - step)
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
-        """Do one step: correct the present point with its own estimate, then predict the next."""
+        """Do one step."""
         x_0 = context.estimate(x)
         past = context.history
-        if past:
+        if past:  # correct the present point with its own estimate
             x = self._update(past, context.now, self._order_at(context, context.step - 1), x_0)
         context.history = [*past, Estimate(x_0, x, context.now)][-self.order :]
         return self._update(context.history, context.target, self._order_at(context, context.step))
@@ -109,22 +100,14 @@ class UniPC:
         phi_1 = math.expm1(-h)
         base = coefficient(target.sigma / last.level.sigma, x) * x
         base = base - coefficient(target.alpha, x) * phi_1 * x_0
-        # Differences of the data estimate, over their distances in λ as multiples of h.
-        nodes: list[float] = []
-        differences: list[Tensor] = []
-        for earlier in reversed(past[:-1][-(order - 1) :] if order > 1 else []):
-            r = (_half_log_snr(earlier.level) - lam) / h
-            if math.isinf(r):  # the level without signal is infinitely far: no slope from there
-                continue
-            nodes.append(r)
-            differences.append((earlier.x_0 - x_0) / r)
+        # Data estimates, with distances in λ as multiples of h; a level without signal is infinitely far.
+        others = [((_half_log_snr(e.level) - lam) / h, e.x_0) for e in past[-2::-1][: order - 1]]
+        others = [(r, other) for r, other in others if not math.isinf(r)]
         if x_0_target is not None:
-            nodes.append(1.0)
-            differences.append(x_0_target - x_0)
-        if not nodes:
-            return base
-        weights = UniPC._weights(nodes, h)
-        correction = sum((w * d for w, d in zip(weights, differences, strict=True)), torch.zeros_like(x))
+            others.append((1.0, x_0_target))
+        correction = torch.zeros_like(x)
+        for weight, (r, other) in zip(UniPC._weights([r for r, _ in others], h), others, strict=True):
+            correction = correction + weight * ((other - x_0) / r)
         return base - coefficient(target.alpha, x) * phi_1 * correction
 
     @staticmethod
@@ -133,12 +116,10 @@ class UniPC:
 
         One node alone takes the weight 1/2 of the paper's implementation.
         """
-        if len(nodes) == 1:
-            return [0.5]
+        if len(nodes) < 2:
+            return [0.5] * len(nodes)
         b_h = math.expm1(-h)
-        phi = b_h / -h - 1
-        factorial = 1
-        right = []
+        phi, factorial, right = b_h / -h - 1, 1, []
         for k in range(1, len(nodes) + 1):
             right.append(phi * factorial / b_h)
             factorial *= k + 1

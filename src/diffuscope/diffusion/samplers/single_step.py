@@ -9,16 +9,12 @@ from typing import Literal
 from torch import Tensor
 
 from diffuscope.diffusion.denoiser import eps_from_data, score_from_data
-from diffuscope.diffusion.process import coefficient, q_posterior, transition
+from diffuscope.diffusion.process import coefficient, q_posterior, q_sample, transition
 from diffuscope.diffusion.samplers.base import SamplingContext
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import unknown_name
 
 __all__ = ["DDIM", "DDPM", "Euler", "Heun", "PredictorCorrector"]
-
-
-def _combine(x_0: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
-    return coefficient(level.alpha, x_0) * x_0 + coefficient(level.sigma, x_0) * eps
 
 
 @dataclass(frozen=True)
@@ -27,12 +23,8 @@ class DDPM:
 
     .. math::  x_s = \mu_q(x_t, \hat x_0) + \sqrt{v}\, z
 
-    Parameters
-    ----------
-    variance : {"posterior", "beta"}
-        ``posterior``: :math:`v = \tilde\beta`, the variance of q(x_s | x_t, x_0); none in the last
-        step. ``beta``: :math:`v = \sigma_{t|s}^2`, for neighbours :math:`\beta_t`, in every step, the
-        last one too.
+    The ``variance`` v is "posterior", :math:`\tilde\beta` of q(x_s | x_t, x_0), none in the last step; or
+    "beta", :math:`\sigma_{t|s}^2`, for neighbours :math:`\beta_t`, in every step, the last one too.
     """
 
     variance: Literal["posterior", "beta"] = "posterior"
@@ -59,10 +51,7 @@ class DDIM:
         x_s = \alpha_s \hat x_0 + \sqrt{\sigma_s^2 - v}\, \hat\epsilon + \sqrt{v}\, z,
         \qquad v = \eta^2 \tilde\beta
 
-    Parameters
-    ----------
-    eta : float
-        0: the deterministic Euler step; 1: the variance of :class:`DDPM`.
+    ``eta`` = 0 is the deterministic Euler step, 1 has the variance of :class:`DDPM`.
     """
 
     eta: float = 0.0
@@ -72,11 +61,11 @@ class DDIM:
         x_0 = context.estimate(x)
         eps = eps_from_data(x_0, x, context.now)
         if self.eta == 0 or context.target.sigma == 0:
-            return _combine(x_0, eps, context.target)
+            return q_sample(x_0, context.target, eps)
         _, posterior = q_posterior(x_0, x, context.now, context.target)
         variance = self.eta**2 * posterior
         kept = context.target._replace(sigma=(context.target.sigma.square() - variance).clamp_min(0).sqrt())
-        return _combine(x_0, eps, kept) + coefficient(variance.sqrt(), x) * context.noise(x)
+        return q_sample(x_0, kept, eps) + coefficient(variance.sqrt(), x) * context.noise(x)
 
 
 @dataclass(frozen=True)
@@ -85,12 +74,7 @@ class Euler:
 
     Before a step, noise may be added so that :math:`\sigma/\alpha` grows by 1 + γ,
     :math:`\gamma = \min(churn/n, \sqrt 2 - 1)`, wherever it lies in [churn_min, churn_max]. Without
-    churn this is DDIM.
-
-    Parameters
-    ----------
-    churn, churn_min, churn_max, churn_noise : float
-        :math:`S_{churn}, S_{tmin}, S_{tmax}, S_{noise}` of the paper.
+    churn this is DDIM. The settings are :math:`S_{churn}, S_{tmin}, S_{tmax}, S_{noise}` of the paper.
     """
 
     churn: float = 0.0
@@ -112,7 +96,7 @@ class Euler:
         """Do one step."""
         x, now = self._add_churn(context, x)
         x_0 = context.denoiser(x, now)
-        return _combine(x_0, eps_from_data(x_0, x, now), context.target)
+        return q_sample(x_0, context.target, eps_from_data(x_0, x, now))
 
 
 @dataclass(frozen=True)
@@ -128,7 +112,7 @@ class Heun(Euler):
         x, now = self._add_churn(context, x)
         x_0 = context.denoiser(x, now)
         eps = eps_from_data(x_0, x, now)
-        guess = _combine(x_0, eps, context.target)
+        guess = q_sample(x_0, context.target, eps)
         if context.target.sigma == 0:
             return guess
         x_0_next = context.denoiser(guess, context.target)
@@ -146,13 +130,6 @@ class PredictorCorrector:
     :math:`x \leftarrow x + \delta\, s(x) + \sqrt{2\delta}\, z` with
     :math:`\delta = 2 (snr \cdot \sigma)^2`, which is the paper's step size with the expected norms of
     noise and score in place of a batch's. Clean data is not corrected.
-
-    Parameters
-    ----------
-    snr : float
-        Size of a correction.
-    corrections : int
-        Corrections a step.
     """
 
     snr: float = 0.1

@@ -11,6 +11,10 @@ for sampling. Discrete schedules have the times 0, 1, ..., T - 1 and come from
 Continuous ones have real times. All coefficients are float64.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 from diffuscope.diffusion.schedules.continuous import EDM, VP, ContinuousCosine, Flow
 from diffuscope.diffusion.schedules.discrete import (
     DiscreteSchedule,
@@ -21,7 +25,7 @@ from diffuscope.diffusion.schedules.discrete import (
     sigmoid,
 )
 from diffuscope.diffusion.schedules.levels import Grid, NoiseLevel, Schedule, Spacing
-from diffuscope.diffusion.schedules.registry import SCHEDULES, make_schedule
+from diffuscope.errors import InputError, unknown_name
 
 __all__ = [
     "EDM",
@@ -41,3 +45,33 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "sigmoid",
 ]
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "linear": linear,
+    "quadratic": quadratic,
+    "sigmoid": sigmoid,
+    "cosine": cosine,
+    "vp": VP,
+    "edm": EDM,
+    "flow": Flow,
+    "continuous_cosine": ContinuousCosine,
+}
+
+
+def make_schedule(name: str, *, zero_terminal_snr: bool = False, **settings: float) -> Schedule:
+    """Make the schedule named ``name``; an unknown name or setting is an InputError."""
+    if name not in SCHEDULES:
+        raise unknown_name("schedule", name, SCHEDULES)
+    try:
+        schedule = SCHEDULES[name](**settings)
+    except TypeError as error:
+        what = f"The settings {settings} are not valid for the schedule {name!r}: {error}."
+        raise InputError(what) from error
+    if not zero_terminal_snr:
+        return schedule
+    if not isinstance(schedule, DiscreteSchedule):
+        raise InputError(
+            f"zero_terminal_snr needs a discrete schedule, and {name!r} is continuous.",
+            "Use linear, quadratic, sigmoid or cosine; flow and continuous_cosine have it already.",
+        )
+    return rescale_zero_terminal_snr(schedule)

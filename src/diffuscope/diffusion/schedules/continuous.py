@@ -1,4 +1,4 @@
-r"""How much noise is there at a real time t?"""
+"""How much noise is there at a real time t?"""
 
 from __future__ import annotations
 
@@ -27,15 +27,11 @@ class VP(Schedule):
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.beta_min < self.beta_max:
-            raise InputError(
-                f"beta_min = {self.beta_min:g} and beta_max = {self.beta_max:g} are not valid.",
-                "Choose 0 < beta_min < beta_max, such as 0.1 and 20.",
-            )
+        _check_order("beta", self.beta_min, self.beta_max, "0.1 and 20")
         _check_times(self.t_min, self.t_max)
 
     def __call__(self, t: Tensor) -> NoiseLevel:
-        """Return the noise level at times ``t`` (any shape) in [0, 1]."""
+        """Return the noise level at times ``t`` (any shape)."""
         t = t.to(torch.float64)
         integral = self._integral(t)
         return NoiseLevel(t, (-0.5 * integral).exp(), (-torch.expm1(-integral)).sqrt())
@@ -60,15 +56,11 @@ class EDM(Schedule):
     sigma_max: float = 80.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma_min < self.sigma_max:
-            raise InputError(
-                f"sigma_min = {self.sigma_min:g} and sigma_max = {self.sigma_max:g} are not valid.",
-                "Choose 0 < sigma_min < sigma_max, such as 0.002 and 80.",
-            )
+        _check_order("sigma", self.sigma_min, self.sigma_max, "0.002 and 80")
         self.t_min, self.t_max = self.sigma_min, self.sigma_max
 
     def __call__(self, t: Tensor) -> NoiseLevel:
-        """Return the noise level at t = sigma, any shape."""
+        """Return the noise level at times ``t`` (any shape)."""
         t = t.to(torch.float64)
         return NoiseLevel(t, torch.ones_like(t), t)
 
@@ -88,7 +80,7 @@ class Flow(Schedule):
         _check_times(self.t_min, self.t_max)
 
     def __call__(self, t: Tensor) -> NoiseLevel:
-        """Return the noise level at times ``t`` (any shape) in [0, 1]."""
+        """Return the noise level at times ``t`` (any shape)."""
         t = t.to(torch.float64)
         return NoiseLevel(t, 1 - t, t)
 
@@ -110,16 +102,23 @@ class ContinuousCosine(Schedule):
         _check_times(self.t_min, self.t_max)
 
     def __call__(self, t: Tensor) -> NoiseLevel:
-        """Return the noise level at times ``t`` (any shape) in [0, 1]."""
+        """Return the noise level at times ``t`` (any shape)."""
         t = t.to(torch.float64)
         angle = t * (math.pi / 2)
         # cos(pi/2) in floating point is 6e-17; at t = 1 there is no signal at all.
-        alpha = torch.where(t == 1, torch.zeros_like(t), angle.cos())
-        return NoiseLevel(t, alpha, angle.sin())
+        return NoiseLevel(t, torch.where(t == 1, torch.zeros_like(t), angle.cos()), angle.sin())
 
     def time_at_ratio(self, ratio: Tensor) -> Tensor:
         """Return t = 2/pi * arctan(ratio), any shape."""
         return (ratio.to(torch.float64).atan() * (2 / math.pi)).clamp(self.t_min, self.t_max)
+
+
+def _check_order(name: str, low: float, high: float, example: str) -> None:
+    if not 0 < low < high:
+        raise InputError(
+            f"{name}_min = {low:g} and {name}_max = {high:g} are not valid.",
+            f"Choose 0 < {name}_min < {name}_max, such as {example}.",
+        )
 
 
 def _check_times(t_min: float, t_max: float) -> None:

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from diffuscope.diffusion.schedules.levels import NoiseLevel, Schedule, Spacing
 from diffuscope.errors import InputError
@@ -16,21 +17,9 @@ __all__ = ["DiscreteSchedule", "cosine", "linear", "quadratic", "rescale_zero_te
 class DiscreteSchedule(Schedule):
     r"""A schedule of T steps, made from :math:`\beta_t`, t = 0 ... T - 1 (Ho et al. 2020, Eq. 2-7).
 
-    Parameters
-    ----------
-    beta : Tensor of shape (T,)
-        Variance added by each step, in (0, 1); the last may be 1 (zero terminal SNR).
-
-    Attributes
-    ----------
-    beta, alpha, alpha_bar, sqrt_alpha_bar, sqrt_one_minus_alpha_bar, posterior_variance, snr : Tensor
-        Float64 tensors of shape (T,), under the names of Ho et al. Their ``alpha`` is one step's
-        :math:`1 - \beta_t`; the signal coefficient of a :class:`NoiseLevel` is ``sqrt_alpha_bar``.
-
-    Raises
-    ------
-    InputError
-        When beta is not one-dimensional with values in (0, 1).
+    ``beta``, shape (T,), is the variance that each step adds, in (0, 1); the last may be 1 (zero terminal
+    SNR). The attributes are float64 tensors of shape (T,), under the names of Ho et al. Their ``alpha`` is
+    one step's :math:`1 - \beta_t`; the signal coefficient of a :class:`NoiseLevel` is ``sqrt_alpha_bar``.
     """
 
     discrete = True
@@ -48,14 +37,11 @@ class DiscreteSchedule(Schedule):
                 "Choose the schedule's start and end between 0 and 1, such as 1e-4 and 0.02.",
             )
         log_alpha_bar = torch.log1p(-beta).cumsum(0)
-        self.beta = beta
-        self.alpha = 1 - beta
-        self.alpha_bar = log_alpha_bar.exp()
-        self.sqrt_alpha_bar = (0.5 * log_alpha_bar).exp()
-        self.sqrt_one_minus_alpha_bar = (-torch.expm1(log_alpha_bar)).sqrt()
         one_minus_alpha_bar = -torch.expm1(log_alpha_bar)
-        before = torch.cat([torch.zeros(1, dtype=torch.float64), one_minus_alpha_bar[:-1]])
-        self.posterior_variance = beta * before / one_minus_alpha_bar
+        self.beta, self.alpha, self.alpha_bar = beta, 1 - beta, log_alpha_bar.exp()
+        self.sqrt_alpha_bar = (0.5 * log_alpha_bar).exp()
+        self.sqrt_one_minus_alpha_bar = one_minus_alpha_bar.sqrt()
+        self.posterior_variance = beta * pad(one_minus_alpha_bar[:-1], (1, 0)) / one_minus_alpha_bar
         self.snr = self.alpha_bar / one_minus_alpha_bar
         self.t_min, self.t_max = 0, self.T - 1
 
@@ -81,18 +67,14 @@ class DiscreteSchedule(Schedule):
                 f"Cannot sample in {n_steps} steps: the model's schedule has only T = {self.T}.",
                 f"Choose 1 to {self.T} steps.",
             )
-        if spacing == "uniform":
-            times = torch.linspace(self.T - 1, 0, n_steps, dtype=torch.float64).round()
-        elif spacing == "trailing":
+        if spacing == "trailing":
             i = torch.arange(n_steps, dtype=torch.float64)
             times = (self.T - i * (self.T / n_steps)).round() - 1
         else:
-            times = self._karras_times(n_steps, rho)
+            times = super()._times(n_steps, spacing, rho).round()
         # Rounding may make neighbours equal: separate them, within 0 ... T - 1.
-        times = times.long()
         rest = torch.arange(n_steps - 1, -1, -1)
-        times = torch.maximum(times, rest)
-        return torch.cummin(times - rest, 0).values + rest
+        return torch.cummin(torch.maximum(times.long(), rest) - rest, 0).values + rest
 
 
 def linear(T: int = 1000, start: float = 1e-4, end: float = 0.02) -> DiscreteSchedule:
@@ -144,8 +126,7 @@ def rescale_zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
         raise InputError("Zero terminal SNR needs a schedule of at least 2 steps.")
     root = (root - root[-1]) * root[0] / (root[0] - root[-1])
     alpha_bar = root.square()
-    before = torch.cat([torch.ones(1, dtype=torch.float64), alpha_bar[:-1]])
-    return DiscreteSchedule(1 - alpha_bar / before)
+    return DiscreteSchedule(1 - alpha_bar / pad(alpha_bar[:-1], (1, 0), value=1.0))
 
 
 def _checked(T: int) -> int:

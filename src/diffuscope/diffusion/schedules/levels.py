@@ -1,14 +1,15 @@
-r"""What is the noise level at a time, and which levels does sampling visit?"""
+"""What is the noise level at a time, and which levels does sampling visit?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from diffuscope.errors import InputError, unknown_name
 
@@ -20,12 +21,8 @@ Spacing = Literal["uniform", "trailing", "karras"]
 class NoiseLevel(NamedTuple):
     r"""The coefficients of :math:`x_t = \alpha x_0 + \sigma \epsilon` at one time or at many.
 
-    Attributes
-    ----------
-    t : Tensor
-        Time in the schedule's own units; any shape.
-    alpha, sigma : Tensor
-        Signal and noise coefficients, float64, the shape of ``t``.
+    ``t`` is the time in the schedule's own units, any shape; ``alpha`` and ``sigma`` are the signal and noise
+    coefficients, float64, the shape of ``t``.
     """
 
     t: Tensor
@@ -51,13 +48,9 @@ class NoiseLevel(NamedTuple):
 class Grid:
     """The noise levels of a trajectory, from the noisiest to clean data.
 
-    Attributes
-    ----------
-    levels : NoiseLevel
-        Tensors of shape (n_steps + 1,); the noise decreases strictly. The last level is the end of the
-        trajectory, usually clean data: alpha = 1, sigma = 0.
-    at_ratio : callable
-        Maps sigma / alpha, shape (), to the nearest level at which the model is defined.
+    ``levels`` has tensors of shape (n_steps + 1,); the noise decreases strictly, usually to clean data at the
+    end: alpha = 1, sigma = 0. ``at_ratio`` maps sigma / alpha, shape (), to the nearest level at which the
+    model is defined.
     """
 
     levels: NoiseLevel
@@ -86,12 +79,8 @@ class Grid:
 class Schedule:
     r"""Signal and noise as functions of time; :math:`\sigma/\alpha` increases with it, from data at 0.
 
-    Attributes
-    ----------
-    t_min, t_max : float
-        The first and the last (noisiest) time of training and sampling.
-    discrete : bool
-        Whether times are the integers 0 ... T - 1.
+    ``t_min`` and ``t_max`` are the first and the last (noisiest) time of training and sampling. A schedule
+    that is ``discrete`` has the integer times 0 ... T - 1.
     """
 
     t_min: float
@@ -111,19 +100,16 @@ class Schedule:
         return self(self.time_at_ratio(ratio))
 
     def _times(self, n_steps: int, spacing: Spacing, rho: float) -> Tensor:
-        """Return ``n_steps`` decreasing times, float64; a last step leads from there to clean data."""
+        """Return ``n_steps`` decreasing times; a last step leads from there to clean data."""
         if spacing == "uniform":
             return torch.linspace(self.t_max, self.t_min, n_steps, dtype=torch.float64)
         if spacing == "trailing":
             return torch.linspace(self.t_max, 0.0, n_steps + 1, dtype=torch.float64)[:-1]
-        return self._karras_times(n_steps, rho)
-
-    def _karras_times(self, n_steps: int, rho: float) -> Tensor:
         ends = torch.tensor([self.t_max, self.t_min], dtype=torch.float64)
         levels = self(ends)
         most, least = levels.ratio.tolist()
         # Without any signal the ratio is infinite: that level comes first, the spacing starts after it.
-        no_signal = 1 if math.isinf(most) and n_steps > 1 else 0
+        no_signal = math.isinf(most) and n_steps > 1
         if levels.alpha[0] < 1:  # beyond a ratio of 80 there is only noise; EDM keeps its sigma_max
             most = min(most, 80.0)
         i = torch.linspace(0, 1, n_steps - no_signal, dtype=torch.float64)
@@ -140,29 +126,18 @@ class Schedule:
         Parameters
         ----------
         n_steps : int
-            Number of steps, at least 1; at most T for a discrete schedule.
+            Number of steps, at least 1; at most T for a discrete schedule. Otherwise an InputError.
         spacing : {"uniform", "trailing", "karras"}
             ``uniform``: equal steps in t between both ends, then one to clean data.
             ``trailing``: equal steps in t from the noisy end to clean data (Lin et al. 2023, Table 2).
             ``karras``: equal steps in :math:`(\sigma/\alpha)^{1/\rho}` (Karras et al. 2022, Eq. 5).
         rho : float
             Exponent of ``karras``.
-
-        Raises
-        ------
-        InputError
-            When ``n_steps`` or ``spacing`` is not valid.
         """
-        if spacing not in ("uniform", "trailing", "karras"):
-            raise unknown_name("spacing", spacing, ("uniform", "trailing", "karras"))
+        if spacing not in get_args(Spacing):
+            raise unknown_name("spacing", spacing, get_args(Spacing))
         if n_steps < 1:
             raise InputError(f"Cannot sample in {n_steps} steps.", "Choose at least 1 step.")
-        times = self._times(n_steps, spacing, rho)
-        levels = self(times)
-        clean = torch.tensor([0.0], dtype=torch.float64)
-        levels = NoiseLevel(
-            torch.cat([levels.t.to(torch.float64), clean]),
-            torch.cat([levels.alpha, clean + 1]),
-            torch.cat([levels.sigma, clean]),
-        )
-        return Grid(levels, self.at_ratio)
+        t, alpha, sigma = self(self._times(n_steps, spacing, rho))
+        t, alpha, sigma = pad(t.to(torch.float64), (0, 1)), pad(alpha, (0, 1), value=1.0), pad(sigma, (0, 1))
+        return Grid(NoiseLevel(t, alpha, sigma), self.at_ratio)
