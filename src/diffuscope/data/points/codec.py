@@ -51,8 +51,7 @@ class PointsCodec(Scaling):
         flat = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(shift), np.finfo(float).tiny))
         if flat.size:
             raise InputError(
-                f"Column {flat[0]} is constant ({shift[flat[0]]:g} in every row).",
-                "Remove the column.",
+                f"Column {flat[0]} is constant ({shift[flat[0]]:g} in every row).", "Remove the column."
             )
         return cls(shift, scale, columns)
 
