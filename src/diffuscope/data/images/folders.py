@@ -45,13 +45,7 @@ _T = TypeVar("_T")
 def load_folder(
     path: Path, size: Size | None, channels: int | None, skip_broken: bool, reporter: Reporter
 ) -> ImageData:
-    """Read all images of a folder; the names of its subfolders are classes.
-
-    Raises
-    ------
-    InputError, FormatError
-        When there are fewer than two images, or one cannot be read.
-    """
+    """Read all images of a folder, two or more; the names of its subfolders are classes."""
     files, names, found = _files(path)
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
     settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}

@@ -103,15 +103,7 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
 
 
 def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, int]:
-    """Return height and width of an image, upright, whether it is grey, and how many frames its file has.
-
-    Nothing is decoded.
-
-    Raises
-    ------
-    InputError, FormatError
-        As in :func:`read_image`, as far as it is found without decoding.
-    """
+    """Return (height, width) of an image, upright, whether it is grey, and how many frames there are."""
     from PIL import ExifTags
 
     with _opened(Path(path)) as file:
