@@ -16,13 +16,7 @@ __all__ = ["Scaling"]
 
 @dataclass(frozen=True)
 class Scaling:
-    """An affine map per coordinate, in float64.
-
-    Attributes
-    ----------
-    shift, scale : ndarray of shape (d,)
-        In the units of the data.
-    """
+    """An affine map per coordinate: shift and scale (d,), in the units of the data, float64."""
 
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]

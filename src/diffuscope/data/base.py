@@ -20,50 +20,34 @@ __all__ = ["Codec", "Dataset", "describe_file"]
 
 
 class Codec(Protocol):
-    """Between the units of the data and those of the model.
-
-    Attributes
-    ----------
-    kind : str
-        A name in :data:`diffuscope.data.kinds.KINDS`.
-    shape : tuple of int
-        Of one point in the units of the model.
-    columns : tuple of str or None
-        Names of the data's columns, where it has some.
-    """
+    """Between the units of the data and those of the model."""
 
     kind: ClassVar[str]
+    """A name in :data:`diffuscope.data.kinds.KINDS`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one point in the units of the model."""
-        ...
 
     @property
     def columns(self) -> tuple[str, ...] | None:
         """Names of the data's columns, where it has some."""
-        ...
 
     @property
     def affine(self) -> Scaling | None:
         """The affine map (d,) that it is of flattened points; None where it is another."""
-        ...
 
     def encode(self, data: Any, /) -> Any:
         """Return data in the model's units, shape (n, *shape); NaN where a value is missing."""
-        ...
 
     def decode(self, x: Tensor, /) -> Any:
         """Return points (n, *shape) of the model as data: an array, a table, images."""
-        ...
 
     def log_abs_det_jacobian(self, data: Any, /) -> npt.NDArray[np.float64]:
         """Return log |d model units / d data units| of data, shape (n,)."""
-        ...
 
     def to_json(self) -> dict[str, Any]:
         """Return the codec as plain data; the class's ``from_json`` reads it."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +78,6 @@ class Dataset:
     columns: tuple[str, ...] | None
     draw: Callable[[int, int], npt.NDArray[np.float64]] | None
     source: dict[str, Any]
-
-    @property
-    def drawn(self) -> bool:
-        """Whether a name or a file brings the data back; otherwise it was handed over from Python."""
-        return self.source["kind"] in ("builtin", "file")
 
     def digest(self) -> str:
         """Of the content, hexadecimal."""

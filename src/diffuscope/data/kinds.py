@@ -19,21 +19,14 @@ __all__ = ["KINDS", "Kind", "codec_from_json", "codec_to_json", "section_of"]
 
 @dataclass(frozen=True)
 class Kind:
-    """Where the parts of a kind are, each as ``module:name``.
-
-    Attributes
-    ----------
-    section : str
-        A subclass of :class:`~diffuscope.data.section.DataSection`.
-    codec : str
-        A class with the methods of :class:`~diffuscope.data.base.Codec` and ``from_json``.
-    modality : str
-        An instance of :class:`diffuscope.modalities.base.Modality`.
-    """
+    """Where the parts of a kind are, each as ``module:name``."""
 
     section: str
+    """A subclass of :class:`~diffuscope.data.section.DataSection`."""
     codec: str
+    """A class with the methods of :class:`~diffuscope.data.base.Codec` and ``from_json``."""
     modality: str
+    """An instance of :class:`diffuscope.modalities.base.Modality`."""
 
     def load(self, part: str) -> Any:
         """Import a part: "section", "codec" or "modality"."""
@@ -62,13 +55,7 @@ KINDS: dict[str, Kind] = {
 
 
 def kind_of(name: str) -> Kind:
-    """Return a kind by its name.
-
-    Raises
-    ------
-    InputError
-        When there is none such.
-    """
+    """Return a kind by its name, or raise an InputError."""
     if name not in KINDS:
         raise unknown_name("kind of data", name, KINDS)
     return KINDS[name]

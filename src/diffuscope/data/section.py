@@ -10,23 +10,14 @@ __all__ = ["DataSection"]
 
 
 class DataSection(BaseModel):
-    """What every kind of data has.
-
-    Attributes
-    ----------
-    kind : str
-        A name in :data:`diffuscope.data.kinds.KINDS`.
-    class_names : tuple of str
-        Classes that a network can be conditioned on.
-    categorical : bool
-        Whether coordinates may be those of categories (:class:`diffuscope.diffusion.masked.Choices`).
-    """
+    """What every kind of data has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     categorical: ClassVar[bool] = False
-
+    """Whether coordinates may be those of categories (:class:`diffuscope.diffusion.masked.Choices`)."""
     kind: str
+    """A name in :data:`diffuscope.data.kinds.KINDS`."""
     source: str | None = None
     """Name of a built-in set or path; None: data that was passed from Python."""
     size: Annotated[int, Field(ge=1)] | None = None

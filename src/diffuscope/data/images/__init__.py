@@ -15,7 +15,7 @@ from diffuscope.data.images.reading import read_image, read_mask
 from diffuscope.data.images.writing import ImageWriter, check_image_target, save_grid, save_images
 
 if TYPE_CHECKING:
-    from diffuscope.data.images.batches import ImageRows, as_bytes
+    from diffuscope.data.images.batches import ImageRows
     from diffuscope.data.images.codec import to_model, to_pixels
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "ImageSet",
     "ImageWriter",
     "are_images",
-    "as_bytes",
     "check_image_target",
     "load_images",
     "nearest",

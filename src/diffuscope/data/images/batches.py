@@ -8,7 +8,6 @@ which lose their class, is drawn with the batch.
 from __future__ import annotations
 
 import mmap
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +16,11 @@ from torch import Tensor
 
 from diffuscope.data.images.codec import to_model
 
-__all__ = ["ImageRows", "as_bytes", "let_go"]
+__all__ = ["ImageRows", "let_go"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
 _LET_GO = 2**27  # bytes of a mapped file that may count as this process's memory
 _AROUND = 2**17  # bytes that the system maps beside an image that is read
-
-
-def as_bytes(x: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return pixels that are numbers of any kind, 0 to 255, as the nearest bytes."""
-    return x if x.dtype == np.uint8 else np.clip(np.round(x), 0, 255).astype(np.uint8)
 
 
 def let_go(pixels: NDArray[np.uint8]) -> None:

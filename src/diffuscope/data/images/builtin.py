@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from diffuscope.progress import Reporter
 __all__ = ["IMAGE_SETS", "USUAL_RECIPES", "ImageSet"]
 
 Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int64]
 
 _TEST_DIGITS = 297
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -77,17 +77,10 @@ def _digits(reporter: Reporter) -> ImageData:
     from sklearn.model_selection import train_test_split
 
     found = load_digits()
-    x = np.round(found.images * (255 / 16)).astype(np.uint8)[:, None]
-    labels = found.target.astype(np.int64)
-    train, test = train_test_split(np.arange(len(x)), test_size=_TEST_DIGITS, stratify=labels, random_state=0)
-    return _set(
-        "digits",
-        x[np.sort(train)],
-        labels[np.sort(train)],
-        x[np.sort(test)],
-        labels[np.sort(test)],
-        tuple(str(i) for i in range(10)),
-    )
+    x, y = np.round(found.images * (255 / 16)).astype(np.uint8), found.target
+    parts = train_test_split(np.arange(len(x)), test_size=_TEST_DIGITS, stratify=y, random_state=0)
+    train, test = map(np.sort, parts)
+    return _set("digits", x[train], y[train], x[test], y[test], tuple("0123456789"))
 
 
 def _fashion_mnist(reporter: Reporter) -> ImageData:
@@ -96,25 +89,18 @@ def _fashion_mnist(reporter: Reporter) -> ImageData:
     for images, own, name in ((x, labels, "train"), (test, test_labels, "t10k")):
         if len(images) != len(own) or own.max(initial=0) >= len(_CLASSES) or not len(images):
             raise FormatError(
-                f"Images and labels of {folder / name}-* do not match.",
-                "Download the files again.",
+                f"Images and labels of {folder / name}-* do not match.", "Download the files again."
             )
-    return _set(
-        "fashion_mnist",
-        x[:, None],
-        labels.astype(np.int64),
-        test[:, None],
-        test_labels.astype(np.int64),
-        _CLASSES,
-    )
+    return _set("fashion_mnist", x, labels, test, test_labels, _CLASSES)
 
 
 def _set(
-    name: str, x: Pixels, labels: Labels, test: Pixels, test_labels: Labels, classes: tuple[str, ...]
+    name: str, x: Pixels, y: NDArray[Any], test: Pixels, test_y: NDArray[Any], classes: tuple[str, ...]
 ) -> ImageData:
-    source = {"kind": "builtin", "name": name}
-    held_out = ImageData(f"{name} (test)", test, None, None, source, test_labels, classes)
-    return ImageData(name, x, None, None, source, labels, classes, held_out)
+    """Return a set of grey images (n, height, width) with labels (n,)."""
+    source, y, test_y = {"kind": "builtin", "name": name}, y.astype(np.int64), test_y.astype(np.int64)
+    held_out = ImageData(f"{name} (test)", test[:, None], None, None, source, test_y, classes)
+    return ImageData(name, x[:, None], None, None, source, y, classes, held_out)
 
 
 IMAGE_SETS: dict[str, ImageSet] = {

@@ -32,13 +32,7 @@ def to_pixels(x: Tensor) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class PixelCodec:
-    """The map of pixels, 0 to 255, to -1 to 1.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (channels, height, width).
-    """
+    """The map of pixels, 0 to 255, to -1 to 1, for images of a shape (channels, height, width)."""
 
     kind: ClassVar[str] = "images"
     columns: ClassVar[None] = None
@@ -69,13 +63,7 @@ class PixelCodec:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PixelCodec:
-        """Read what :meth:`to_json` gave.
-
-        Raises
-        ------
-        ValueError
-            When it is not a shape of images.
-        """
+        """Read what :meth:`to_json` gave, or raise a ValueError."""
         shape = data["shape"]
         if not isinstance(shape, list) or len(shape) != 3 or not all(type(s) is int for s in shape):
             raise ValueError("it has no shape of images")

@@ -16,9 +16,9 @@ import re
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,38 +38,26 @@ _MOST_FILES = 10_000_000
 _SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the default size of images with different sizes
 
 Size = tuple[int, int]
+_Kept = tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]  # images, indices of their files, and notes
+_T = TypeVar("_T")
 
 
 def load_folder(
-    path: Path,
-    size: Size | None,
-    channels: int | None,
-    skip_broken: bool,
-    reporter: Reporter,
+    path: Path, size: Size | None, channels: int | None, skip_broken: bool, reporter: Reporter
 ) -> ImageData:
-    """Read all images of a folder; the names of its subfolders are classes.
-
-    Raises
-    ------
-    InputError, FormatError
-        When there are fewer than two images, or one cannot be read.
-    """
+    """Read all images of a folder, two or more; the names of its subfolders are classes."""
     files, names, found = _files(path)
-    labels = None
-    if names:
-        numbers = {name: number for number, name in enumerate(names)}
-        labels = np.array([numbers[file.relative_to(path).parts[0]] for file in files], dtype=np.int64)
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
     settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
     text = json.dumps([listing, settings], separators=(",", ":"))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     store = cache_folder() / "images" / f"{digest[:32]}.npy"
-    kept = _open_store(store, len(files))
-    if kept is None:
-        kept = _decode(files, size, channels, skip_broken, store, reporter)
+    kept = _open_store(store, len(files)) or _decode(files, size, channels, skip_broken, store, reporter)
     x, good, notes = kept
-    if labels is not None:
-        labels = labels[good]
+    labels = None
+    if names:
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = np.array([numbers[files[i].relative_to(path).parts[0]] for i in good], dtype=np.int64)
     source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
     return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*found, *notes))
 
@@ -132,84 +120,63 @@ def _decode(
     skip_broken: bool,
     store: Path,
     reporter: Reporter,
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]:
-    """Decode all files into ``store``; return the images, the indices of their files, and notes."""
-    facts: list[tuple[Size, bool, int] | None] = []
+) -> _Kept:
+    """Decode all files into ``store``."""
     broken: list[tuple[Path, DiffuscopeError]] = []
+
+    def each(read: Callable[[Path], _T], files: Sequence[Path], keep: Callable[[int, _T], None]) -> None:
+        """Read files in parallel; keep what was read with the number of the file, or note the error."""
+
+        def attempt(file: Path) -> _T | DiffuscopeError:
+            try:
+                return read(file)
+            except DiffuscopeError as error:
+                return error
+
+        for i, result in enumerate(side_by_side(attempt, files)):
+            if isinstance(result, DiffuscopeError):
+                broken.append((files[i], result))
+            else:
+                keep(i, result)
+            bar.update(i + 1)
+
+    def refuse() -> None:
+        if broken and not skip_broken:
+            raise FormatError(
+                f"{len(broken):,} of {len(files):,} files cannot be read. {broken[0][1].what}",
+                "Repair or remove them, or skip them with data.skip_broken = true.",
+            )
+        good = len(files) - len(broken)
+        if good < 2:
+            raise InputError(f"Only {good} of {len(files)} files could be read.", "Give at least two images.")
+
+    facts: dict[int, tuple[Size, bool, int]] = {}
     with reporter.bar("checking images", len(files), "files") as bar:
-        for file, found in zip(files, side_by_side(_facts, files), strict=True):
-            if isinstance(found, DiffuscopeError):
-                broken.append((file, found))
-            facts.append(None if isinstance(found, DiffuscopeError) else found)
-            bar.update(len(facts))
-    _refuse(broken, len(files), skip_broken)
-    known = [one for one in facts if one is not None]
+        each(image_facts, files, facts.__setitem__)
+    refuse()
+    sizes, greys, frames = zip(*facts.values(), strict=True)
     notes: list[str] = []
-    shape = (
-        channels or (1 if all(grey for _, grey, _ in known) else 3),
-        *(size or _usual_size([one for one, _, _ in known], notes)),
-    )
-    if any(frames > 1 for _, _, frames in known):
+    shape = (channels or (1 if all(greys) else 3), *(size or _usual_size(sizes, notes)))
+    if max(frames) > 1:
         notes.append("For files with several images, the first was used.")
-    targets = [(file, shape) for file, fact in zip(files, facts, strict=True) if fact is not None]
-    readable = np.flatnonzero([fact is not None for fact in facts])
-    x, path = _new_store(store, (len(targets), *shape), notes)
+    x, path = _new_store(store, (len(facts), *shape), notes)
+    good: list[int] = []
+
+    def keep(i: int, image: NDArray[np.uint8]) -> None:
+        x[len(good)] = image
+        good.append(i)
+
     try:
-        good = _fill(x, targets, broken, reporter)
-        _refuse(broken, len(files), skip_broken)
+        with reporter.bar("decoding images", len(facts), "images") as bar:
+            each(lambda file: read_image(file, shape, resize=True), [files[i] for i in facts], keep)
+        refuse()
         if broken:
             notes.append(f"{len(broken):,} unreadable files were skipped, the first is {broken[0][0]}.")
-        if len(good) < 2:
-            raise InputError(
-                f"Only {len(good)} of {len(files)} files could be read.", "Give at least two images."
-            )
-        indices = readable[good].astype(np.int64)
+        indices = np.array(list(facts), dtype=np.int64)[good]
         return _finish(x, path, store, indices, notes), indices, notes
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def _fill(
-    x: NDArray[np.uint8],
-    targets: Sequence[tuple[Path, tuple[int, int, int]]],
-    broken: list[tuple[Path, DiffuscopeError]],
-    reporter: Reporter,
-) -> list[int]:
-    """Decode files into ``x``; return the indices of the readable ones, and add the others to ``broken``."""
-    good: list[int] = []
-    with reporter.bar("decoding images", len(targets), "images") as bar:
-        for i, image in enumerate(side_by_side(_read, targets)):
-            if isinstance(image, DiffuscopeError):
-                broken.append((targets[i][0], image))
-            else:
-                x[len(good)] = image
-                good.append(i)
-            bar.update(i + 1)
-    return good
-
-
-def _facts(file: Path) -> tuple[Size, bool, int] | DiffuscopeError:
-    try:
-        return image_facts(file)
-    except DiffuscopeError as error:
-        return error
-
-
-def _read(target: tuple[Path, tuple[int, int, int]]) -> NDArray[np.uint8] | DiffuscopeError:
-    try:
-        return read_image(*target, resize=True)
-    except DiffuscopeError as error:
-        return error
-
-
-def _refuse(broken: Sequence[tuple[Path, DiffuscopeError]], n: int, skip_broken: bool) -> None:
-    if broken and not skip_broken:
-        first = broken[0][1]
-        raise FormatError(
-            f"{len(broken):,} of {n:,} files cannot be read. {first.what}",
-            "Repair or remove them, or skip them with data.skip_broken = true.",
-        )
 
 
 def _usual_size(sizes: Sequence[Size], notes: list[str]) -> Size:
@@ -260,11 +227,10 @@ def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np
 
 def _reserve(path: Path) -> None:
     """Reserve disk space for a file: writing to a mapped file on a full disk kills the process."""
-    if not hasattr(os, "posix_fallocate"):
-        return
     try:
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        if hasattr(os, "posix_fallocate"):
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # file systems without reservation
             raise
@@ -289,7 +255,7 @@ def _finish(
     return mapped
 
 
-def _open_store(store: Path, files: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], list[str]] | None:
+def _open_store(store: Path, files: int) -> _Kept | None:
     """Return the cached images, if they are complete."""
     try:
         facts = json.loads(store.with_suffix(".json").read_text("utf-8"))

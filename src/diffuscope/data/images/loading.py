@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,28 +28,14 @@ _MOST_BYTES = 2**36
 _FEW_CHANNELS = (1, 3)
 _LARGEST_SIDE = 4096
 _BOMB_BYTES, _BOMB_RATIO = 2**28, 200  # so many bytes are not believed to come of so few
-_UNREADABLE = (  # what a damaged archive is answered with
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def are_images(source: Any) -> bool:
     """Return whether ``source`` is what :func:`load_images` reads, at a glance: nothing is decoded."""
-    if isinstance(source, ImageData):
-        return True
     if isinstance(source, np.ndarray):
         return source.dtype == np.uint8 and source.ndim in (3, 4)
     if not isinstance(source, str | os.PathLike):
-        return False
+        return isinstance(source, ImageData)
     if str(source) in IMAGE_SETS:
         return True
     path = Path(source)
@@ -117,10 +103,8 @@ def load_images(
     else:
         x, note = _as_images(np.asarray(source), "The array")
         own = None if labels is None else _checked_labels(labels, len(x), "The labels")
-        classes = () if own is None else tuple(str(i) for i in range(int(own.max()) + 1))
-        data = ImageData(
-            "array", x, None, None, {"kind": "array", "shape": list(x.shape)}, own, classes, None, (note,)
-        )
+        described = {"kind": "array", "shape": list(x.shape)}
+        data = ImageData("array", x, None, None, described, own, _names(own), None, (note,))
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
@@ -182,16 +166,12 @@ def _load_npz(path: Path) -> ImageData:
             images = arrays[name]
             key = next((one for one in ("labels", "y") if one in names), None)
             labels = None if key is None else arrays[key]
-            known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else None
-    except _UNREADABLE as error:
+            known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else []
+    except Exception as error:  # a damaged archive fails in many ways
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     x, note = _as_images(images, str(path))
     own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
-    classes: tuple[str, ...] = ()
-    if own is not None:
-        count = int(own.max()) + 1
-        classes = tuple(known) if known and len(known) >= count else tuple(str(i) for i in range(count))
-    return ImageData(path.stem, x, None, None, describe_file(path), own, classes, None, (note,))
+    return ImageData(path.stem, x, None, None, describe_file(path), own, _names(own, known), None, (note,))
 
 
 def _find_images(path: Path) -> tuple[str, list[str]] | None:
@@ -203,8 +183,8 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
                 info = archive.getinfo(f"{name}.npy")
                 with archive.open(info) as file:
                     version = np.lib.format.read_magic(file)
-                    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
-                    read = read or np.lib.format.read_array_header_2_0
+                    form = np.lib.format
+                    read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
                     shape, _, dtype = read(file)
                 count = int(np.prod(shape, dtype=object))
                 if dtype == np.uint8 and len(shape) in (3, 4):
@@ -221,7 +201,7 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
                     return name, names
     except FormatError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     return None
 
@@ -234,9 +214,8 @@ def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
             "Give two or more of uint8, of shape (n, height, width[, channels]).",
         )
     if x.ndim == 3:
-        return x[
-            :, None
-        ], f"{where} was read as {len(x):,} grey images of {x.shape[1]} × {x.shape[2]} pixels."
+        n, h, w = x.shape
+        return x[:, None], f"{where} was read as {n:,} grey images of {h} × {w} pixels."
     if x.shape[1] in _FEW_CHANNELS and (x.shape[3] not in _FEW_CHANNELS or x.shape[1] < x.shape[2]):
         kind = "channels first"
     elif x.shape[3] in _FEW_CHANNELS:
@@ -264,6 +243,12 @@ def _checked_labels(labels: Any, n: int, where: str) -> NDArray[np.int64]:
             "Count classes from 0, without gaps.",
         )
     return found.astype(np.int64)
+
+
+def _names(labels: NDArray[np.int64] | None, known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of classes: the known ones if they are enough, else numbers."""
+    count = 0 if labels is None else int(labels.max()) + 1
+    return tuple(known) if count and len(known) >= count else tuple(map(str, range(count)))
 
 
 def _check_shape(data: ImageData, size: tuple[int, int] | None, channels: int | None) -> None:

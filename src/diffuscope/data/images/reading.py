@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["FORMATS", "MOST_PIXELS", "image_facts", "open_image", "read_image", "read_mask"]
+__all__ = ["FORMATS", "MOST_PIXELS", "image_facts", "read_image", "read_mask"]
 
 MOST_PIXELS = 2**26  # of an image in a file; less than 10,000 x 10,000
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")  # none that starts another program
@@ -59,7 +59,7 @@ def read_image(
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    image = _flat(open_image(path), "white", path)
+    image = _decoded(path, "white")
     if image.size != (width, height):
         if not resize:
             raise InputError(
@@ -92,7 +92,7 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
     FormatError
         As in :func:`read_image`.
     """
-    image = _flat(open_image(path), "black", path)
+    image = _decoded(path, "black")
     if image.size != (size[1], size[0]):
         raise InputError(
             f"The mask {path} has {image.height} × {image.width} pixels, "
@@ -103,39 +103,13 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
 
 
 def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, int]:
-    """Return height and width of an image, upright, whether it is grey, and how many frames its file has.
-
-    Nothing is decoded.
-
-    Raises
-    ------
-    InputError, FormatError
-        As in :func:`read_image`, as far as it is found without decoding.
-    """
+    """Return (height, width) of an image, upright, whether it is grey, and how many frames there are."""
     from PIL import ExifTags
 
     with _opened(Path(path)) as file:
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         size = (file.width, file.height) if turned else (file.height, file.width)
         return size, file.mode in _GREY, int(getattr(file, "n_frames", 1))
-
-
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Decode the first image of a file, upright, in its own mode.
-
-    Raises
-    ------
-    InputError, FormatError
-        As in :func:`read_image`.
-    """
-    from PIL import ImageOps
-
-    with _opened(Path(path)) as file:
-        file.load()
-        try:
-            return ImageOps.exif_transpose(file)
-        except Exception:  # the image may be good although its metadata are broken
-            return file.copy()
 
 
 @contextlib.contextmanager
@@ -204,10 +178,16 @@ def _too_large(path: Path, what: str) -> FormatError:
     )
 
 
-def _flat(image: Image.Image, ground: str, path: str | os.PathLike[str]) -> Image.Image:
-    """Return the image as 8-bit grey or RGB, with transparency over the colour ``ground``."""
-    from PIL import Image
+def _decoded(path: str | os.PathLike[str], ground: str) -> Image.Image:
+    """Decode the first image of a file, upright, as 8-bit grey or RGB, transparency over ``ground``."""
+    from PIL import Image, ImageOps
 
+    with _opened(Path(path)) as file:
+        file.load()
+        try:
+            image = ImageOps.exif_transpose(file)
+        except Exception:  # the image may be good although its metadata are broken
+            image = file.copy()
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float64)
         most = 65535.0 if image.mode != "F" else 1.0 if np.nanmax(values) <= 1 else 255.0

@@ -12,10 +12,10 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +27,7 @@ from diffuscope.files import atomic_folder, atomic_write, write_bytes
 __all__ = ["ImageWriter", "check_image_target", "save_grid", "save_images"]
 
 Pixels = NDArray[np.uint8]
-_FILES = (".png", ".npy", ".npz")
+Labels = NDArray[Any]
 _UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')  # on some system or other
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 
@@ -47,20 +47,19 @@ def check_image_target(path: str | os.PathLike[str], shape: Sequence[int] | None
     path = Path(path)
     suffix = path.suffix.lower()
     known = "FILE.png (one sheet), FILE.npy, FILE.npz, or FOLDER (a file for each)"
-    if suffix in _FILES:
+    if suffix in _SINKS:
         if path.is_dir():
             raise InputError(f"Cannot write {path}: it is a folder.", f"Use {known}.")
         if suffix == ".png" and shape is not None:
             check_sheet(shape[0], *shape[2:])
-        return
-    if suffix and not path.is_dir():
-        raise InputError(f"Cannot write images to {path}: {suffix!r} is not supported.", f"Use {known}.")
-    if path.is_dir():
+    elif path.is_dir():
         if path.name in ("", "..") or any(path.iterdir()):
             raise InputError(
                 f"The folder {path} is not empty, or is the current folder; nothing was changed.",
                 "Choose the name of a new folder: existing files are never overwritten.",
             )
+    elif suffix:
+        raise InputError(f"Cannot write images to {path}: {suffix!r} is not supported.", f"Use {known}.")
     elif path.exists():
         raise InputError(f"Cannot create the folder {path}: it is a file.", f"Use {known}.")
 
@@ -106,9 +105,7 @@ def save_grid(
         )
     check_image_target(path)
     images = _as_bytes(images)
-    own = None
-    if labels is not None:
-        own, class_names = _checked_labels(labels, len(images), class_names)
+    own, class_names = _checked_labels(labels, len(images), class_names)
     write_bytes(path, _sheet(images, columns, class_names, own, scale))
 
 
@@ -139,8 +136,7 @@ class ImageWriter:
         ``.png``: one sheet, with names of classes where there are several. ``.npy``: an array
         (n, channels, height, width). ``.npz``: the array ``images``, and, where there are any, ``labels`` and
         the names ``classes``. No suffix: a folder with a PNG for each, 00000.png and so on; labelled ones in
-        a folder for each class, and in ``labels.csv``
-        the file, the number and the name of the class of each.
+        a folder for each class, with file, number and name of the class of each in ``labels.csv``.
     n : int
         Images that the batches have together, at least 1.
     labels : array_like of shape (n,), int, optional
@@ -168,13 +164,10 @@ class ImageWriter:
         check_image_target(path)
         if n < 1:
             raise InputError(f"The number of images must be at least 1, not {n}.")
-        self.labels, names = None, tuple(class_names)
-        if labels is not None:
-            self.labels, names = _checked_labels(labels, n, class_names)
-        self.class_names = names
+        self.labels, self.class_names = _checked_labels(labels, n, class_names)
         self._shape: tuple[int, ...] | None = None
         self._written = 0
-        self._sink: _Sink | None = None
+        self._sink: _Append | None = None
 
     def __enter__(self) -> ImageWriter:
         self._block = self._open()
@@ -188,8 +181,7 @@ class ImageWriter:
                 f"The writer of {self.path} is not open.", "Use `with ImageWriter(...) as writer:`."
             )
         images = _as_bytes(images)
-        if self._shape is None:
-            self._shape = images.shape[1:]
+        self._shape = self._shape or images.shape[1:]
         if images.shape[1:] != self._shape:
             raise InputError(
                 f"Images of shape {images.shape[1:]} cannot follow images of shape {self._shape} "
@@ -200,20 +192,19 @@ class ImageWriter:
             raise InputError(
                 f"More images than n = {self.n} were given for {self.path}.", "Set n to the total number."
             )
-        self._sink.append(images)
+        self._sink(images, self._written)
         self._written += len(images)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._block.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._block.__exit__(*error)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
-        make = _SINKS.get(self.path.suffix.lower(), _FolderSink)
-        place = atomic_folder if make is _FolderSink else atomic_write
+        sink = _SINKS.get(self.path.suffix.lower(), _to_folder)
+        place = atomic_folder if sink is _to_folder else atomic_write
         with place(self.path) as temporary:
-            self._sink = make(temporary, self.n, self.labels, self.class_names)
+            target = sink(temporary, self.n, self.labels, self.class_names)
+            self._sink = target.__enter__()
             try:
                 yield
                 if self._written != self.n:
@@ -222,154 +213,108 @@ class ImageWriter:
                         "nothing was written.",
                         "Set n to the total number.",
                     )
-            except BaseException:
+            except BaseException as error:
                 with contextlib.suppress(Exception):  # the first error is the one to report
-                    self._sink.close(whole=False)
+                    target.__exit__(type(error), error, error.__traceback__)
                 raise
             finally:
-                sink, self._sink = self._sink, None
-            sink.close(whole=True)
+                self._sink = None
+            target.__exit__(None, None, None)
 
 
-class _Sink(Protocol):
-    """A target of images."""
-
-    def __init__(
-        self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]
-    ) -> None: ...
-
-    def append(self, images: Pixels) -> None:
-        """Write images (m, channels, height, width)."""
-
-    def close(self, whole: bool) -> None:
-        """Close the files; if ``whole``, write what follows the last image."""
+_Append = Callable[
+    [Pixels, int], None
+]  # writes images (m, channels, height, width), the first of which is i-th
 
 
-class _SheetSink:
-    """Collects all images for a sheet, with the names of classes if there are several."""
+@contextlib.contextmanager
+def _to_sheet(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
+    """Collect all images for a sheet, with the names of classes if there are several."""
+    parts: list[Pixels] = []
 
-    def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
-        self._path, self._n, self._names = path, n, class_names
-        self._labels = labels if labels is not None and len(np.unique(labels)) > 1 else None
-        self._images: list[Pixels] = []
+    def append(images: Pixels, start: int) -> None:
+        check_sheet(n, *images.shape[2:])
+        parts.append(images)
 
-    def append(self, images: Pixels) -> None:
-        check_sheet(self._n, *images.shape[2:])
-        self._images.append(images)
-
-    def close(self, whole: bool) -> None:
-        if whole:
-            names = () if self._labels is None else self._names
-            self._path.write_bytes(_sheet(np.concatenate(self._images), None, names, self._labels))
+    yield append
+    if labels is None or len(np.unique(labels)) == 1:
+        labels, class_names = None, ()
+    path.write_bytes(_sheet(np.concatenate(parts), None, class_names, labels))
 
 
-class _NpySink:
-    """The header of the whole array, then the images as they come."""
-
-    def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
-        self._file = path.open("wb")
-        self._stream = _Stream(self._file, n)
-
-    def append(self, images: Pixels) -> None:
-        self._stream.append(images)
-
-    def close(self, whole: bool) -> None:
-        self._file.close()
+@contextlib.contextmanager
+def _to_npy(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
+    with path.open("wb") as file:
+        yield partial(_append_array, file, n)
 
 
-class _NpzSink:
-    """Labels and names of classes, then the images as a stream, inside an uncompressed zip archive."""
-
-    def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
-        self._archive = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
+@contextlib.contextmanager
+def _to_npz(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
+    """Write labels and names of classes, then the images as a stream, into an uncompressed zip archive."""
+    # An entry opened by name has the archive's epoch as its date, so equal images are equal bytes.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         if labels is not None:
-            self._whole("labels", labels.astype(np.int64))
-            self._whole("classes", np.array(class_names, dtype=np.str_))
-        # An entry opened by name has the archive's epoch as its date, so equal images are equal bytes.
-        self._entry: Any = self._archive.open("images.npy", "w", force_zip64=True)
-        self._stream = _Stream(self._entry, n)
-
-    def _whole(self, name: str, array: NDArray[Any]) -> None:
-        data = io.BytesIO()
-        np.lib.format.write_array(data, array, allow_pickle=False)
-        with self._archive.open(f"{name}.npy", "w") as entry:
-            entry.write(data.getvalue())
-
-    def append(self, images: Pixels) -> None:
-        self._stream.append(images)
-
-    def close(self, whole: bool) -> None:
-        self._entry.close()
-        self._archive.close()
+            arrays = {"labels": labels.astype(np.int64), "classes": np.array(class_names, dtype=np.str_)}
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w") as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+        with archive.open("images.npy", "w", force_zip64=True) as entry:
+            yield partial(_append_array, entry, n)
 
 
-class _Stream:
-    """An array in NumPy's format, batch by batch."""
-
-    def __init__(self, handle: IO[bytes], n: int) -> None:
-        self._handle, self._n, self._begun = handle, n, False
-
-    def append(self, images: Pixels) -> None:
-        if not self._begun:
-            self._begun = True
-            header = {"descr": "|u1", "fortran_order": False, "shape": (self._n, *images.shape[1:])}
-            np.lib.format.write_array_header_1_0(self._handle, header)
-        self._handle.write(np.ascontiguousarray(images).data)
+def _append_array(handle: IO[bytes], n: int, images: Pixels, start: int) -> None:
+    if not start:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n, *images.shape[1:])}
+        np.lib.format.write_array_header_1_0(handle, header)
+    handle.write(np.ascontiguousarray(images).data)
 
 
-class _FolderSink:
-    """A PNG for each image; with labels a subfolder for each class, and a list of all."""
+@contextlib.contextmanager
+def _to_folder(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
+    """Write a PNG for each image; with labels a subfolder for each class, and a list of all."""
+    digits = max(5, len(str(n - 1)))
+    folders = () if labels is None else folder_names(class_names)
+    for number in () if labels is None else np.unique(labels):
+        (path / folders[number]).mkdir()
 
-    def __init__(self, path: Path, n: int, labels: NDArray[Any] | None, class_names: tuple[str, ...]) -> None:
-        self._path, self._labels, self._names = path, labels, class_names
-        self._digits = max(5, len(str(n - 1)))
-        self._done = 0
-        self._folders = folder_names(class_names) if labels is not None else ()
-        for number in [] if labels is None else np.unique(labels):
-            (path / self._folders[number]).mkdir()
+    def name(i: int) -> str:
+        return f"{i:0{digits}d}.png" if labels is None else f"{folders[labels[i]]}/{i:0{digits}d}.png"
 
-    def _name(self, i: int) -> str:
-        name = f"{i:0{self._digits}d}.png"
-        return name if self._labels is None else f"{self._folders[self._labels[i]]}/{name}"
+    def append(images: Pixels, start: int) -> None:
+        for i, image in enumerate(images, start):
+            (path / name(i)).write_bytes(_png(image.transpose(1, 2, 0)))
 
-    def append(self, images: Pixels) -> None:
-        for image in images:
-            data = _png(image.transpose(1, 2, 0))
-            (self._path / self._name(self._done)).write_bytes(data)
-            self._done += 1
-
-    def close(self, whole: bool) -> None:
-        if not whole or self._labels is None:
-            return
+    yield append
+    if labels is not None:
         import csv
 
-        with (self._path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        with (path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["file", "label", "class"])
-            rows.writerows([self._name(i), int(k), self._names[k]] for i, k in enumerate(self._labels))
+            rows.writerows([name(i), int(k), class_names[k]] for i, k in enumerate(labels))
 
 
-_SINKS: dict[str, type[_Sink]] = {".png": _SheetSink, ".npy": _NpySink, ".npz": _NpzSink}
+_SINKS = {".png": _to_sheet, ".npy": _to_npy, ".npz": _to_npz}
 
 
 def folder_names(class_names: Sequence[str]) -> tuple[str, ...]:
     """Return a folder name for each class: its own name, if all operating systems allow it."""
-    names: list[str] = []
-    taken: set[str] = set()
+    names: dict[str, str] = {}  # without case, which some systems ignore
     for number, own in enumerate(class_names):
         name = _UNSAFE.sub("-", own).strip(". ")[:80].strip(". ") or "class"
         name = f"class-{name}" if _RESERVED.fullmatch(name) else name
-        while name.casefold() in taken:  # some systems ignore case
+        while name.casefold() in names:
             name = f"{name}-{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return tuple(names)
+        names[name.casefold()] = name
+    return tuple(names.values())
 
 
 def _checked_labels(
-    labels: ArrayLike, n: int, class_names: Sequence[str]
-) -> tuple[NDArray[Any], tuple[str, ...]]:
+    labels: ArrayLike | None, n: int, class_names: Sequence[str]
+) -> tuple[Labels | None, tuple[str, ...]]:
     """Return labels as an array, and the names of classes, by default their numbers."""
+    if labels is None:
+        return None, tuple(class_names)
     found = np.asarray(labels)
     if found.shape != (n,) or found.dtype.kind not in "iu":
         raise InputError(
@@ -377,7 +322,7 @@ def _checked_labels(
             f"Give an integer array of shape ({n},).",
         )
     top = int(found.max())
-    names = tuple(class_names) or tuple(str(i) for i in range(top + 1))
+    names = tuple(class_names) or tuple(map(str, range(top + 1)))
     if found.min() < 0 or top >= len(names):
         raise InputError(
             f"Labels from {found.min()} to {top} are not valid for {len(names)} classes.",
@@ -400,7 +345,7 @@ def _sheet(
     images: Pixels,
     columns: int | None,
     class_names: Sequence[str],
-    labels: NDArray[Any] | None = None,
+    labels: Labels | None,
     scale: int | None = None,
 ) -> bytes:
     sheet = as_sheet(images, columns, class_names, labels=labels, scale=scale)

@@ -18,12 +18,7 @@ __all__ = ["PointsCodec"]
 
 @dataclass(frozen=True)
 class PointsCodec(Scaling):
-    """The affine map of points, with the names of their columns.
-
-    Attributes
-    ----------
-    columns : tuple of d str or None
-    """
+    """The affine map of points, with the names of their d columns, if any."""
 
     kind: ClassVar[str] = "points"
 
@@ -37,13 +32,7 @@ class PointsCodec(Scaling):
         divisor: float = 1.0,
         columns: tuple[str, ...] | None = None,
     ) -> PointsCodec:
-        """Find the map for data (n, d).
-
-        Raises
-        ------
-        InputError
-            When a column is constant up to rounding, so that ``standard`` has nothing to divide by.
-        """
+        """Find the map for data (n, d); ``standard`` raises an InputError for a constant column."""
         d = x.shape[1]
         if scaling != "standard":
             return cls(np.zeros(d), np.full(d, divisor if scaling == "divide" else 1.0), columns)
@@ -51,8 +40,7 @@ class PointsCodec(Scaling):
         flat = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(shift), np.finfo(float).tiny))
         if flat.size:
             raise InputError(
-                f"Column {flat[0]} is constant ({shift[flat[0]]:g} in every row).",
-                "Remove the column.",
+                f"Column {flat[0]} is constant ({shift[flat[0]]:g} in every row).", "Remove the column."
             )
         return cls(shift, scale, columns)
 
@@ -68,13 +56,7 @@ class PointsCodec(Scaling):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> PointsCodec:
-        """Read what :meth:`to_json` gave.
-
-        Raises
-        ------
-        ValueError
-            When it is not the map of points.
-        """
+        """Read what :meth:`to_json` gave, or raise a ValueError."""
         shift, scale = (np.asarray(data[name], dtype=np.float64) for name in ("shift", "scale"))
         columns = data["columns"]
         if shift.ndim != 1 or shift.shape != scale.shape or not shift.size:

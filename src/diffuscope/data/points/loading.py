@@ -21,7 +21,7 @@ import numpy.typing as npt
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_table
-from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points, make_points
+from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import InputError, unknown_name
 
 __all__ = ["load_dataset"]
@@ -80,23 +80,16 @@ def load_dataset(
     if callable(source):
         return _load_callable(source, size or _GENERATED_SIZE, seed)
     x, columns = as_table(source, "The array")
-    chosen = {} if size is None else {"size": size, "seed": seed}
-    description = {"kind": "array", "shape": list(x.shape), **chosen}
-    return Dataset("array", _subset(x, columns, size, seed, "The array"), columns, None, description)
+    return _own("array", x, columns, size, seed, "The array", {"kind": "array", "shape": list(x.shape)})
 
 
 def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -> Dataset:
     points = POINT_SETS[name]
     size = points.size if size is None else size
     noise = points.noise if noise is None else _check_noise(noise)
+    x = points.function(size, noise, np.random.RandomState(seed))
     description = {"kind": "builtin", "name": name, "size": size, "noise": noise, "seed": seed}
-    return Dataset(
-        name, make_points(name, size, noise, seed), None, partial(_draw_builtin, name, noise), description
-    )
-
-
-def _draw_builtin(name: str, noise: float, n: int, seed: int) -> Table:
-    return draw_points(name, noise, n, seed)
+    return Dataset(name, x, None, partial(draw_points, name, noise), description)
 
 
 def _load_file(source: str | os.PathLike[str], size: int | None, seed: int) -> Dataset:
@@ -105,9 +98,7 @@ def _load_file(source: str | os.PathLike[str], size: int | None, seed: int) -> D
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
     x, columns = read_table(path)
-    chosen = {} if size is None else {"size": size, "seed": seed}
-    description = {**describe_file(path), **chosen}
-    return Dataset(path.stem, _subset(x, columns, size, seed, str(path)), columns, None, description)
+    return _own(path.stem, x, columns, size, seed, str(path), describe_file(path))
 
 
 def _load_callable(generate: Generate, size: int, seed: int) -> Dataset:
@@ -139,17 +130,20 @@ def _check_drawn(x: Table, shape: tuple[int, int], name: str) -> None:
         )
 
 
-def _subset(x: Table, columns: Columns, size: int | None, seed: int, where: str) -> Table:
-    if size is None:
-        return x
-    if size > len(x):
-        raise InputError(
-            f"{where} has {len(x)} rows, fewer than size = {size}.",
-            f"Give a size up to {len(x)}.",
-        )
-    rows = np.sort(np.random.default_rng(seed).choice(len(x), size, replace=False))
-    # A column that varies in the whole may be constant in a small part of it.
-    return as_table(x[rows], f"The random subset of {size} rows of {where}", columns)[0]
+def _own(
+    name: str, x: Table, columns: Columns, size: int | None, seed: int, where: str, source: dict[str, Any]
+) -> Dataset:
+    """Return all rows of the user's data, or a random subset."""
+    if size is not None:
+        if size > len(x):
+            raise InputError(
+                f"{where} has {len(x)} rows, fewer than size = {size}.", f"Give a size up to {len(x)}."
+            )
+        rows = np.sort(np.random.default_rng(seed).choice(len(x), size, replace=False))
+        # A column that varies in the whole may be constant in a small part of it.
+        x = as_table(x[rows], f"The random subset of {size} rows of {where}", columns)[0]
+        source = {**source, "size": size, "seed": seed}
+    return Dataset(name, x, columns, None, source)
 
 
 def _check_size(size: int) -> int:

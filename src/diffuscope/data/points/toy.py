@@ -9,7 +9,7 @@ docstring. Diffusing x_t = α x + σ ε keeps that form, with centre α c(z) and
 so exact densities and denoisers are one integral over z away.
 
 The functions draw from a ``numpy.random.RandomState``, because its streams are frozen across numpy's
-versions and because scikit-learn's generators draw from one too.
+versions, and scikit-learn draws from one too: its ``s_curve`` and ``swiss_roll`` are these, bit for bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["POINT_SETS", "PointSet", "draw_points", "make_points"]
+__all__ = ["POINT_SETS", "PointSet", "draw_points"]
 
 Points = npt.NDArray[np.float64]
 
@@ -48,14 +48,6 @@ class PointSet:
     noise: float
     description: str
     size: int = 10_000
-
-
-def make_points(name: str, n: int, noise: float, seed: int) -> Points:
-    """The training set: n points of the set ``name``, shape (n, 2); the same seed gives the same points.
-
-    For ``s_curve`` and ``swiss_roll`` it is scikit-learn's set with ``random_state=seed``, bit for bit.
-    """
-    return POINT_SETS[name].function(n, noise, np.random.RandomState(seed))
 
 
 def draw_points(name: str, noise: float, n: int, seed: int) -> Points:
