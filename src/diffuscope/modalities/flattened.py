@@ -47,10 +47,8 @@ class Flattened:
         Real points that nothing was trained on.
     probe : bool
         Whether a small perceptron can learn the same task beside it.
-    piece : int
-        Points that the run samples at a time, for the same random numbers.
-    half : torch.dtype or None
-        In which the run's network multiplies in sampling, where it is not float32.
+    piece, half
+        As of the run's :class:`~diffuscope.model.Model`, for the same random numbers and rounding.
     notes : str
         What was done to make points of the data, and what it costs in certainty.
     """

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from diffuscope.data.images import ImageData
 from diffuscope.modalities.figures import Figures
@@ -40,10 +39,6 @@ class ImageFigures(Figures):
         assert isinstance(self.data, ImageData)
         return some_images(self.data, SHOWN, self.model.recipe.seed)
 
-    def encoded(self, shown: Pixels) -> Tensor:
-        """Return images in the units of the model."""
-        return self.model.codec.encode(shown)  # type: ignore[no-any-return]
-
     @property
     def limits(self) -> None:
         """A sheet has no axes."""
@@ -72,30 +67,25 @@ class ImageFigures(Figures):
         """Draw how some images turn into noise: a row each, moments side by side."""
         rows = np.stack([state.x[:_SHOWN_ROWS] for state in states], axis=1)
         images = rows.reshape(-1, *rows.shape[2:])
-        return plot_sheet(images, len(states), column_titles=[_in_lines(state.label) for state in states])
+        # Columns of small images are narrow: a label of mathtext breaks before its time.
+        titles = [state.label.replace(r",\ ", ",$\n$") for state in states]
+        return plot_sheet(images, len(states), column_titles=titles)
 
     def draw_samples(
         self, samples: Any, caption: str | None = None, request: Request | None = None
     ) -> Figure:
         """Draw samples; those of all classes in turn as a column for each."""
         labels = None if request is None else request.condition
-        in_turn = self.classes and labels is not None and _in_turn(labels, len(self.classes))
+        in_turn = False
+        if self.classes and labels is not None:
+            in_turn = bool((labels == np.arange(len(labels)) % len(self.classes)).all())
         return plot_images(samples, self.classes if in_turn else (), caption)
-
-
-def _in_turn(labels: NDArray[np.int64], classes: int) -> bool:
-    return bool((labels == np.arange(len(labels)) % classes).all())
 
 
 def plot_images(images: NDArray[Any], classes: Sequence[str] = (), title: str | None = None) -> Figure:
     """Show images; those of all classes in turn as a column for each."""
     columns = min(len(classes), 2 * _COLUMNS) or min(_COLUMNS, len(images))
     return plot_sheet(images, columns, title=title, column_titles=classes)
-
-
-def _in_lines(label: str) -> str:
-    """Break a label of mathtext before its time: columns of small images are narrow."""
-    return label.replace(r",\ ", ",$\n$")
 
 
 def some_images(data: ImageData, n: int, seed: int) -> Pixels:

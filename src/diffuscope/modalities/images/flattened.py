@@ -13,15 +13,7 @@ __all__ = ["FlatNetwork", "as_rows", "flat_denoiser", "flattened"]
 
 
 class FlatNetwork(nn.Module):
-    """A network of images, asked with rows of pixels.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Maps (n, channels, height, width), (n,) to the shape of the images.
-    shape : tuple of int
-        (channels, height, width).
-    """
+    """A network of images of a shape (channels, height, width), which maps rows of their pixels."""
 
     def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
-from diffuscope.errors import InputError, RunError, unknown_name
+from diffuscope.errors import InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
 from diffuscope.model import Conditioned, Model
 from diffuscope.request import Request
@@ -32,19 +32,13 @@ Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 EACH = "each"
 """In place of a class: all classes in turn."""
+_DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
 
 
 class ImageGenerator(Generator):
     """A model of images, uint8 of shape (n, channels, height, width).
 
-    Parameters
-    ----------
-    model : Model
-
-    Attributes
-    ----------
-    classes : tuple of str
-        Names of the classes that it is conditioned on; empty: none.
+    ``classes`` are the names of those that it is conditioned on; empty: none.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "label")
@@ -64,7 +58,6 @@ class ImageGenerator(Generator):
         if len(condition) > 1:
             raise InputError("y and label both set the class.", "Give one of them.")
         label = next(iter(condition.values()), None)
-        labels = None if label is None else self.labels(label, n)
         if label is None:
             if request.guidance not in (None, 1) and not self.classes:
                 raise InputError(
@@ -72,22 +65,15 @@ class ImageGenerator(Generator):
                     "Set guidance to 1.",
                 )
             refuse_guidance(request)
-        elif request.interval is not None and self.scale(request, True) == 1:
+        elif request.interval is not None and self._scale(request) == 1:
             raise InputError("A guidance interval needs guidance.", "Give guidance too.")
-        return dataclasses.replace(request, condition=labels)
+        return dataclasses.replace(request, condition=self.labels(label, n))
 
     def labels(self, label: Any, n: int) -> Labels | None:
         """Return the classes of n images; None: unconditional.
 
-        Parameters
-        ----------
-        label : None, int, str, "each", or sequence of n of them
-            Numbers from 0, or names. ``"each"`` takes all classes in turn.
-
-        Raises
-        ------
-        InputError
-            When the model was trained without classes, or has none such.
+        A label is a number from 0, a name, ``"each"`` (all classes in turn), or a sequence of n of them.
+        InputError where the model was trained without classes, or has none such.
         """
         if label is None:
             return None
@@ -121,18 +107,16 @@ class ImageGenerator(Generator):
             )
         return int(label)
 
-    def scale(self, request: Request, conditional: bool) -> float:
-        """Return the scale of guidance: by default the recipe's where there is a class."""
-        if request.guidance is not None:
-            return request.guidance
-        return self.model.recipe.sampling.guidance if conditional else 1.0
+    def _scale(self, request: Request) -> float:
+        """Return the scale of guidance where there is a class: by default the recipe's."""
+        return self.model.recipe.sampling.guidance if request.guidance is None else request.guidance
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
         """Return what gives the denoisers of images of classes."""
         labels: Labels | None = request.condition
         if labels is None:
             return None
-        denoiser, scale = self.model.denoiser, self.scale(request, True)
+        denoiser, scale = self.model.denoiser, self._scale(request)
         low, high = request.interval or self.model.recipe.sampling.guidance_interval
 
         def of_images(start: int, stop: int) -> DenoiserLike:
@@ -146,15 +130,6 @@ class ImageGenerator(Generator):
         return self.conditioned(request, n) or (lambda start, stop: self.model.denoiser)
 
     # --- images ---------------------------------------------------------------------------------------------
-
-    def finite(self, x: Tensor) -> Tensor:
-        """Return images as they are, once all values are finite."""
-        if not x.isfinite().all():
-            raise RunError(
-                "Some images of the model are not finite.",
-                "Try another sampler or more steps, or train longer.",
-            )
-        return x
 
     def count(self, options: Mapping[str, Any]) -> int:
         """Return 64, or of all classes in turn as many of each."""
@@ -178,13 +153,7 @@ class ImageGenerator(Generator):
         )
 
     def inpaint(
-        self,
-        images: ArrayLike,
-        mask: ArrayLike,
-        *,
-        n: int = 1,
-        resample: int = 1,
-        **options: Any,
+        self, images: ArrayLike, mask: ArrayLike, *, n: int = 1, resample: int = 1, **options: Any
     ) -> Pixels:
         """Generate the masked pixels of images, given the others.
 
@@ -227,9 +196,8 @@ class ImageGenerator(Generator):
             sampler = RePaintSampler(sampler, resample)
 
         def of_images(start: int, stop: int) -> DenoiserLike:
-            known = to_model(torch.from_numpy(pixels[start:stop])).to(self.model.device)
             unknown = torch.from_numpy(holes[start:stop]).to(self.model.device)
-            return InpaintingDenoiser(inner(start, stop), known, unknown)
+            return InpaintingDenoiser(inner(start, stop), self._points(pixels[start:stop]), unknown)
 
         ends = self.model.ends(len(pixels), grid, sampler, request.seed, of_images)
         return np.where(holes, self._pixels(ends), pixels)
@@ -239,17 +207,13 @@ class ImageGenerator(Generator):
         labels: Labels | None = request.condition
         return request if labels is None else dataclasses.replace(request, condition=labels.repeat(n))
 
+    def _points(self, pixels: Pixels) -> Tensor:
+        return to_model(torch.from_numpy(pixels)).to(self.model.device)
+
     def _pixels(self, ends: Iterator[Tensor]) -> Pixels:
         return np.concatenate([to_pixels(self.finite(x)) for x in ends])
 
-    def vary(
-        self,
-        images: ArrayLike,
-        strength: float = 0.5,
-        *,
-        n: int = 1,
-        **options: Any,
-    ) -> Pixels:
+    def vary(self, images: ArrayLike, strength: float = 0.5, *, n: int = 1, **options: Any) -> Pixels:
         """Generate variants: images are noised, and sampled from there (SDEdit, Meng et al. 2022).
 
         Parameters
@@ -278,19 +242,12 @@ class ImageGenerator(Generator):
         level = grid.levels.at(0)
 
         def begin(start: int, stop: int, noise: Tensor) -> Tensor:
-            x_0 = to_model(torch.from_numpy(pixels[start:stop])).to(noise.device)
-            return q_sample(x_0, level, noise / grid.prior_std)
+            return q_sample(self._points(pixels[start:stop]), level, noise / grid.prior_std)
 
         of_images = self._denoisers(request, len(pixels))
         return self._pixels(self.model.ends(len(pixels), grid, sampler, request.seed, of_images, begin))
 
-    def interpolate(
-        self,
-        n: int,
-        *,
-        images: ArrayLike | None = None,
-        **options: Any,
-    ) -> Pixels:
+    def interpolate(self, n: int, *, images: ArrayLike | None = None, **options: Any) -> Pixels:
         """Interpolate between two images, by interpolation of their noise.
 
         With a deterministic sampler each image comes from one noise. These are interpolated on a great
@@ -329,8 +286,7 @@ class ImageGenerator(Generator):
                     f"Got {len(pixels)} images; expected 2, the start and the end of the interpolation.",
                     "Give two images.",
                 )
-            x_0 = to_model(torch.from_numpy(pixels)).to(self.model.device)
-            ends = self._encoded(x_0, of_images(0, 2), grid)
+            ends = self._encoded(self._points(pixels), of_images(0, 2), grid)
         between = _great_circle(ends[0], ends[1], n)
 
         def begin(start: int, stop: int, noise: Tensor) -> Tensor:
@@ -351,7 +307,7 @@ class ImageGenerator(Generator):
         request = dataclasses.replace(request, guidance=1.0)
         grid, _ = self.model.plan(request)
         denoiser = self._denoisers(request, len(pixels))(0, len(pixels))
-        return self._encoded(to_model(torch.from_numpy(pixels)).to(self.model.device), denoiser, grid)
+        return self._encoded(self._points(pixels), denoiser, grid)
 
     @torch.no_grad()
     def _encoded(self, x_0: Tensor, denoiser: DenoiserLike, grid: Grid) -> Tensor:
@@ -385,9 +341,6 @@ class ImageGenerator(Generator):
                 "Resize and convert the images.",
             )
         return pixels
-
-
-_DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
 
 
 def _great_circle(a: Tensor, b: Tensor, n: int) -> Tensor:
