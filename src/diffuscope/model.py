@@ -75,26 +75,13 @@ def pick_device(name: str = "auto") -> torch.device:
 
 @dataclass
 class Model:
-    """A denoiser in the units of its data.
+    """A denoiser in the units of its data."""
 
-    Attributes
-    ----------
-    recipe : Recipe
-        How it was made, and how it samples by default.
-    denoiser : Denoiser
-    codec : Codec
-        Between the units of the data and those of the denoiser.
-    sampler : Sampler or None
-        A custom sampler, where the recipe has one.
-    notes : mapping of str to str
-        Text that is kept beside the model.
-    """
-
-    recipe: Recipe
+    recipe: Recipe  # how it was made, and how it samples by default
     denoiser: Denoiser
-    codec: Codec
-    sampler: Sampler | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
+    codec: Codec  # between the units of the data and those of the denoiser
+    sampler: Sampler | None = None  # a custom one, where the recipe has one
+    notes: Mapping[str, str] = field(default_factory=dict)  # text that is kept beside the model
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -194,16 +181,10 @@ class Model:
     ) -> Iterator[Any]:
         """Sample over a grid and yield where it ends, in pieces; memory stays flat for any ``n``.
 
-        Parameters
-        ----------
-        conditioned : callable, optional
-            ``conditioned(start, stop)`` gives the denoiser of these points; the model's own by default.
-        begin : callable, optional
-            ``begin(start, stop, noise)`` turns noise (m, ...) of the prior into the points to start from; the
-            noise itself by default.
-        keep : callable
-            Takes the states of a piece and returns what is yielded: by default its last points (m, ...), in
-            the units of the model.
+        ``conditioned(start, stop)`` gives the denoiser of these points, by default the model's own, and
+        ``begin(start, stop, noise)`` the points to start from, by default noise (m, ...) of the prior.
+        ``keep`` takes the states of a piece and returns what is yielded: by default its last points (m, ...),
+        in the units of the model.
         """
 
         def started(start: int, stop: int, noise: Tensor) -> Tensor:
@@ -333,20 +314,10 @@ def sample_pieces(
     half: torch.dtype | None,
     keep: Keep = _end,
 ) -> Iterator[Any]:
-    """Sample with any denoisers in pieces, each with a random stream of its own; see :meth:`Model.ends`.
+    """Sample with any denoisers in pieces of so many points (``size``); see :meth:`Model.ends`.
 
-    The bytes do not depend on the number of cores.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of a point.
-    denoiser, begin, keep : callable
-        As in :meth:`Model.ends`.
-    size : int
-        Points that are sampled at a time.
-    half : torch.dtype or None
-        In which networks multiply, where it is not float32.
+    Each has a random stream of its own: the bytes do not depend on the number of cores. ``shape`` is that of
+    a point; networks multiply in ``half`` where it is not None.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(

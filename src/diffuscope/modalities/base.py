@@ -24,7 +24,7 @@ from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, write_json
 from diffuscope.modalities.flattened import Flattened
-from diffuscope.modalities.generator import Generator
+from diffuscope.modalities.generator import Generator, counted
 from diffuscope.modalities.reference import Measurable, Points, Reference
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -84,30 +84,14 @@ S = TypeVar("S", bound=DataSection)
 
 
 class Modality(ABC, Generic[D, S]):
-    """A kind of data: D are its data sets, S its section of a recipe.
+    """A kind of data: D are its data sets, S its section of a recipe."""
 
-    Attributes
-    ----------
-    name : str
-        A key of :data:`diffuscope.data.kinds.KINDS`, the ``kind`` of recipes, codecs and data sets.
-    unit : str
-        What its samples are called: points, rows or images.
-    recipe_hint : str
-        A recipe for data of this kind.
-    measured_in : str
-        The space in which the distance of samples from data is measured, as text; "" for the data itself.
-    evaluation_options : tuple of str
-        Options of :func:`diffuscope.evaluate` that apply to this kind.
-    kept_as : str
-        Suffix of the files that :meth:`keep` writes.
-    """
-
-    name: ClassVar[str]
-    unit: ClassVar[str]
-    recipe_hint: ClassVar[str]
-    measured_in: ClassVar[str] = ""
-    evaluation_options: ClassVar[tuple[str, ...]] = ()
-    kept_as: ClassVar[str] = ".npy"
+    name: ClassVar[str]  # in diffuscope.data.kinds.KINDS, the kind of recipes, codecs and data sets
+    unit: ClassVar[str]  # what its samples are called: points, rows or images
+    recipe_hint: ClassVar[str]  # a recipe for data of this kind
+    measured_in: ClassVar[str] = ""  # the space of distances from data, as text; "": the data itself
+    evaluation_options: ClassVar[tuple[str, ...]] = ()  # those of diffuscope.evaluate that apply
+    kept_as: ClassVar[str] = ".npy"  # suffix of the files that keep writes
 
     # --- data ----------------------------------------------------------------------------------------------
 
@@ -239,10 +223,10 @@ class Modality(ABC, Generic[D, S]):
         RunError
             When a sample is not finite.
         """
-        n, generator = reference.samples, self.generator(model)
-        batches = generator.coordinates(n, self.measured_request(model, reference))
+        n, request = reference.samples, self.measured_request(model, reference)
+        batches = self.generator(model).coordinates(n, request)
         pieces = []
-        for x in generator.counted(batches, n, reporter, "sampling to measure"):
+        for x in counted(batches, n, self.unit, reporter, "sampling to measure"):
             if not x.isfinite().all():
                 raise RunError(
                     "Some samples are not finite, so their quality was not measured; the model was saved.",

@@ -18,7 +18,7 @@ from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request, read_request
 
-__all__ = ["Generator", "Writer", "refuse_guidance"]
+__all__ = ["Generator", "Writer", "counted", "refuse_guidance"]
 
 T = TypeVar("T", bound=Sized)
 _DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
@@ -38,20 +38,11 @@ class Writer(Protocol):
 
 
 class Generator:
-    """Samples, trajectories and densities of a trained model; subclasses add conditions.
+    """Samples, trajectories and densities of a trained model; subclasses add conditions."""
 
-    Attributes
-    ----------
-    conditions : tuple of str
-        Names of the arguments of a condition, such as ``y``.
-    unit : str
-        What its samples are called: points, rows or images.
-    drawn_suffixes : tuple of str
-        Suffixes of files to which samples are plotted, instead of written.
-    """
-
-    conditions: ClassVar[tuple[str, ...]] = ("y",)
-    unit: ClassVar[str] = "points"
+    conditions: ClassVar[tuple[str, ...]] = ("y",)  # names of the arguments of a condition
+    unit: ClassVar[str] = "points"  # what its samples are called: points, rows or images
+    # Suffixes of files to which samples are plotted, instead of written.
     drawn_suffixes: ClassVar[tuple[str, ...]] = (".png", ".svg", ".pdf")
 
     def __init__(self, model: Model) -> None:
@@ -111,17 +102,6 @@ class Generator:
             )
         return x
 
-    def counted(
-        self, pieces: Iterable[T], n: int, reporter: Reporter | None, what: str = "sampling"
-    ) -> Iterator[T]:
-        """Yield pieces of n samples under a progress bar."""
-        with (reporter or Reporter(False)).bar(what, n, self.unit) as bar:
-            done = 0
-            for piece in pieces:
-                yield piece
-                done += len(piece)
-                bar.update(done)
-
     def count(self, options: Mapping[str, Any]) -> int:
         """Return how many samples are drawn by default, with such keyword arguments."""
         return 10_000
@@ -147,6 +127,18 @@ class Generator:
 
         columns = self.model.columns
         return pd.DataFrame(self.sample(n, request), columns=None if columns is None else list(columns))
+
+
+def counted(
+    pieces: Iterable[T], n: int, unit: str, reporter: Reporter | None, what: str = "sampling"
+) -> Iterator[T]:
+    """Yield pieces of n samples under a progress bar."""
+    with (reporter or Reporter(False)).bar(what, n, unit) as bar:
+        done = 0
+        for piece in pieces:
+            yield piece
+            done += len(piece)
+            bar.update(done)
 
 
 def refuse_guidance(request: Request) -> None:

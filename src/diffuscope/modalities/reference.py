@@ -41,21 +41,11 @@ Measurable = Callable[[Tensor], Points]
 
 @dataclass(frozen=True)
 class RealPoints:
-    """Real clouds by their number, before they are normalised.
+    """Real clouds by their number, before they are normalised."""
 
-    Attributes
-    ----------
-    pool : ndarray of shape (m, d)
-        The points that are halved, where nothing can be drawn.
-    draw : callable or None
-        ``draw(n, seed) -> (n, d)``: fresh points.
-    n : int
-        Points of a cloud.
-    """
-
-    pool: Points
-    draw: Callable[[int, int], Points] | None
-    n: int
+    pool: Points  # (m, d): the points that are halved, where nothing can be drawn
+    draw: Callable[[int, int], Points] | None  # draw(n, seed) -> (n, d): fresh points
+    n: int  # points of a cloud
     seed: int
 
     def real(self, k: int) -> Points:
@@ -89,30 +79,18 @@ class RealPoints:
 class Reference:
     """Real clouds that samples are compared with, and the floor.
 
-    Attributes
-    ----------
-    real : list of ndarray of shape (n, d)
-        Normalised.
-    middle, unit : ndarray of shape (d,)
-        Points are normalised as ``(x - middle) / unit``: far from 0 a float32 would round differences away,
-        and columns of unlike units would not count alike.
-    points : RealPoints or None
-        Where the clouds come from; None for a reference that was read from a file.
-    seed : int
-        Of the samples that are drawn to be measured.
-    mask : ndarray of shape (m, d), bool
-        Which values of training rows are missing. Real rows hold 0 there, and so do samples, row by row.
-    condition : object
-        What samples are conditioned on, so that classes come as they do in the data.
+    Points are normalised as ``(x - middle) / unit``: far from 0 a float32 would round differences away, and
+    columns of unlike units would not count alike.
     """
 
-    real: list[Points]
+    real: list[Points]  # (n, d), normalised
     middle: Points
     unit: Points
-    points: RealPoints | None
-    seed: int
+    points: RealPoints | None  # where the clouds come from; None where they were read from a file
+    seed: int  # of the samples that are drawn to be measured
+    # Which values of training rows are missing: real rows hold 0 there, and so do samples, row by row.
     mask: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((1, 0), dtype=bool))
-    condition: Any = None
+    condition: Any = None  # of samples, so that classes come as they do in the data
     kept_floors: list[float] | None = None
 
     @property
@@ -222,27 +200,12 @@ def draw_reference(
     condition: Any = None,
     scaled: bool = True,
 ) -> Reference:
-    """Draw the clouds of a reference.
+    """Draw the clouds of a reference, for training data (m, d) in the units that are measured.
 
-    Parameters
-    ----------
-    x : ndarray of shape (m, d)
-        The training data, in the units that are measured.
-    draw : callable, optional
-        ``draw(n, seed)``: fresh points, where the law is known and nothing is held out.
-    held_out : ndarray of shape (l, d), optional
-        Real points that nothing was trained on; then the clouds are halves of these.
-    draws, n : int, optional
-        How many clouds, and of how many points; by default 8, of as many as there are.
-    mask, condition
-        See :class:`Reference`.
-    scaled : bool
-        Whether columns are measured over their deviations, where the law is not known.
-
-    Raises
-    ------
-    InputError
-        When ``held_out`` has other columns, or there are fewer than two points.
+    They are fresh points, ``draw(n, seed)``, where the law is known and nothing is held out; else halves of
+    held-out points (l, d), or of the data. By default there are 8, of as many points as can be had. Columns
+    are measured over their deviations where the law is not known, unless not ``scaled``. InputError where
+    ``held_out`` has other columns, or there are fewer than two points.
     """
     pool = x if held_out is None else np.asarray(held_out, dtype=np.float64)
     if pool.ndim != 2 or pool.shape[1] != x.shape[1] or len(pool) < 2:

@@ -14,6 +14,7 @@ from diffuscope.errors import InputError
 from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
 from diffuscope.metrics.features import Extractor, ImageQuality, cached_classifier, image_quality
 from diffuscope.modalities.base import Evaluation, table_lines
+from diffuscope.modalities.generator import counted
 from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -39,27 +40,17 @@ Pixels = NDArray[np.uint8]
 class ImageEvaluation(Evaluation):
     """The quality of generated images.
 
-    Attributes
-    ----------
-    quality : ImageQuality
-        Metrics by name, and the results of the classifier.
-    copies : float
-        Median distance of samples to the nearest training image, over that of held-out images: well below 1
-        where training images were memorised.
-    shown : ndarray of shape (rows, 1 + neighbours, channels, height, width), uint8
-        Samples, and beside each its nearest training images.
-    notes : tuple of str
-        What was compared with what, and how certain the results are.
-    overall : Measured or None
-        The distance of features, which training has printed.
+    ``copies`` is the median distance of samples to the nearest training image, over that of held-out images:
+    well below 1 where training images were memorised.
     """
 
     picture: ClassVar[str] = "nearest.png"
+
     quality: ImageQuality
     copies: float
-    shown: Pixels
-    notes: tuple[str, ...]
-    overall: Measured | None = None
+    shown: Pixels  # (rows, 1 + neighbours, channels, height, width): samples, each beside training images
+    notes: tuple[str, ...]  # what was compared with what, and how certain the results are
+    overall: Measured | None = None  # the distance of features, which training has printed
 
     @property
     def metrics(self) -> dict[str, Measured]:
@@ -153,7 +144,7 @@ def evaluate_images(
     if generator.classes:
         labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
     request = Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
-    made = np.concatenate(list(generator.counted(generator.batches(n, request), n, reporter)))
+    made = np.concatenate(list(counted(generator.batches(n, request), n, "images", reporter)))
     with reporter.stage("measuring images"):
         own = labels is not None and getattr(extractor, "labelled", False)
         quality = image_quality(made, train, unseen, extractor, labels=labels if own else None, seed=seed)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["FlatNetwork", "as_rows", "flat_denoiser", "flattened"]
+__all__ = ["FlatNetwork", "flat_denoiser", "flattened"]
 
 
 class FlatNetwork(nn.Module):
@@ -43,8 +41,3 @@ def flattened(denoiser: DenoiserLike, shape: tuple[int, ...]) -> DenoiserLike:
         return denoiser(x_t.reshape(-1, *shape), level).flatten(1)
 
     return denoise
-
-
-def as_rows(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return images as rows of numbers (n, d)."""
-    return images.reshape(len(images), -1).astype(np.float64)

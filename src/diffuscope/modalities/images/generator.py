@@ -58,6 +58,7 @@ class ImageGenerator(Generator):
         if len(condition) > 1:
             raise InputError("y and label both set the class.", "Give one of them.")
         label = next(iter(condition.values()), None)
+        labels = self.labels(label, n)
         if label is None:
             if request.guidance not in (None, 1) and not self.classes:
                 raise InputError(
@@ -67,7 +68,7 @@ class ImageGenerator(Generator):
             refuse_guidance(request)
         elif request.interval is not None and self._scale(request) == 1:
             raise InputError("A guidance interval needs guidance.", "Give guidance too.")
-        return dataclasses.replace(request, condition=self.labels(label, n))
+        return dataclasses.replace(request, condition=labels)
 
     def labels(self, label: Any, n: int) -> Labels | None:
         """Return the classes of n images; None: unconditional.
@@ -155,25 +156,12 @@ class ImageGenerator(Generator):
     def inpaint(
         self, images: ArrayLike, mask: ArrayLike, *, n: int = 1, resample: int = 1, **options: Any
     ) -> Pixels:
-        """Generate the masked pixels of images, given the others.
+        """Generate the masked pixels of images (m, channels, height, width), uint8, given the others.
 
-        Parameters
-        ----------
-        images : array_like of shape (m, channels, height, width), uint8
-        mask : array_like of shape (height, width) or (m, height, width), bool
-            True for the pixels to generate; all others are unchanged.
-        n : int
-            Number of results for each image.
-        resample : int
-            Repetitions of each step (RePaint), see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 blend
-            edges better, at 5 to 10 times the cost.
-        **options
-            Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
-
-        Returns
-        -------
-        ndarray of shape (m * n, channels, height, width), uint8
-            The n results of the first image first.
+        Returns (m * n, ...): n results for each image, those of the first one first. The mask, booleans of
+        shape (height, width) or (m, height, width), is True for the pixels to generate. Steps are repeated
+        ``resample`` times (RePaint), see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 blend edges better.
+        Options are those of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
         """
         pixels = self._checked(images)
         holes = np.asarray(mask)
@@ -214,21 +202,11 @@ class ImageGenerator(Generator):
         return np.concatenate([to_pixels(self.finite(x)) for x in ends])
 
     def vary(self, images: ArrayLike, strength: float = 0.5, *, n: int = 1, **options: Any) -> Pixels:
-        """Generate variants: images are noised, and sampled from there (SDEdit, Meng et al. 2022).
+        """Generate n variants of each image: it is noised, and sampled from there (SDEdit, Meng et al. 2022).
 
-        Parameters
-        ----------
-        images : array_like of shape (m, channels, height, width), uint8
-        strength : float
-            Fraction of the sampling steps, above 0 to 1: 0.2 changes details, 0.8 all but the rough shape.
-        n : int
-            Number of variants of each image.
-        **options
-            Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
-
-        Returns
-        -------
-        ndarray of shape (m * n, channels, height, width), uint8
+        Images are (m, channels, height, width), uint8, results (m * n, ...). ``strength`` is the fraction of
+        the sampling steps, above 0 to 1: 0.2 changes details, 0.8 all but the rough shape. Options are as for
+        :meth:`inpaint`.
         """
         if not 0 < strength <= 1:
             raise InputError(
@@ -248,24 +226,11 @@ class ImageGenerator(Generator):
         return self._pixels(self.model.ends(len(pixels), grid, sampler, request.seed, of_images, begin))
 
     def interpolate(self, n: int, *, images: ArrayLike | None = None, **options: Any) -> Pixels:
-        """Interpolate between two images, by interpolation of their noise.
+        """Interpolate between two images, uint8 (2, channels, height, width), or two samples; return n.
 
-        With a deterministic sampler each image comes from one noise. These are interpolated on a great
-        circle (Song et al. 2021, section 5.3), and each of its points is sampled to an image.
-
-        Parameters
-        ----------
-        n : int
-            Number of images, including both ends.
-        images : array_like of shape (2, channels, height, width), uint8, optional
-            The ends, inverted to noise by :meth:`encode`; two samples by default.
-        **options
-            Of :meth:`diffuscope.Run.sample`; one class for all. The sampler, "heun" by default, must be
-            deterministic.
-
-        Returns
-        -------
-        ndarray of shape (n, channels, height, width), uint8
+        With a deterministic sampler ("heun" by default) each image comes from one noise, see :meth:`encode`.
+        These are interpolated on a great circle (Song et al. 2021, section 5.3), and each of its points is
+        sampled to an image. Options are those of :meth:`diffuscope.Run.sample`; one class for all.
         """
         if n < 2:
             raise InputError(f"An interpolation needs at least 2 images, not {n}.", "Use 9, for example.")

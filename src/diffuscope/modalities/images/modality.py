@@ -18,7 +18,7 @@ from diffuscope.data.images.section import ImagesSection
 from diffuscope.metrics.features import Extractor, cached_classifier
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
-from diffuscope.modalities.images.flattened import as_rows, flat_denoiser, flattened
+from diffuscope.modalities.images.flattened import flat_denoiser, flattened
 from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.modalities.reference import (
     Measurable,
@@ -196,7 +196,8 @@ class Images(Modality[ImageData, ImagesSection]):
         shape, codec = model.shape, model.codec
         measure = self.measurable(data, codec, reporter)
         reference = self.reference(data, codec, held_out, seed)
-        unseen = as_rows(self._pool(data, held_out, seed))
+        pool = self._pool(data, held_out, seed)
+        unseen = pool.reshape(len(pool), -1).astype(np.float64)
         own = self.generator(model).conditioned(self.measured_request(model, reference), reference.samples)
         known = held_out is not None or data.held_out is not None
         flat = data.pixels.reshape(len(data.x), -1)

@@ -36,21 +36,12 @@ _REGULARISATION = 1e-6
 
 @dataclass(frozen=True)
 class Baseline:
-    """A simpler generative model of the same data.
-
-    Attributes
-    ----------
-    name, title : str
-    sample : callable
-        ``sample(n, seed) -> ndarray of shape (n, d)``, in the units of the data.
-    log_density : callable or None
-        Maps (n, d) to (n,), in nats, in the units of the data; None where there is no density.
-    """
+    """A simpler generative model of the same data, in its units."""
 
     name: str
     title: str
-    sample: Callable[[int, int], Points]
-    log_density: Callable[[Points], Points] | None
+    sample: Callable[[int, int], Points]  # sample(n, seed) -> (n, d)
+    log_density: Callable[[Points], Points] | None  # (n, d) -> (n,), in nats; None: there is no density
 
 
 def fit_baselines(x: NDArray[Any], seed: int = 0) -> list[Baseline]:

@@ -37,19 +37,8 @@ _ALIKE = 1e-6
 def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
     """Return a table with the noise taken out of its numbers, of the kind that was fitted.
 
-    Parameters
-    ----------
-    X : table of shape (n, d)
-        Missing values stay missing. Columns that are no floats are taken as exact.
-    noise_std : float or array_like of shape (d,)
-        Standard deviations of the noise, in the units of the columns.
-    seed : int
-        Of the noise that is added.
-
-    Raises
-    ------
-    InputError
-        When a deviation is negative, or not finite.
+    ``noise_std``, one number or one for each column, is in the units of the columns; InputError where it is
+    negative or not finite. Missing values stay missing; columns that are no floats are taken as exact.
     """
     assert isinstance(model.codec, RowCodec)
     codec = model.codec.features

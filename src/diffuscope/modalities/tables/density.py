@@ -68,20 +68,10 @@ class Density:
             self.is_number[place] = False
 
     def __call__(self, points: Floats, condition: NDArray[np.bool_] | None = None) -> Floats:
-        """Return the log-density of rows in the units of their coordinates, shape (n,).
+        """Return the log-density (n,) of rows (n, D) in the units of their coordinates, NaN where missing.
 
-        Parameters
-        ----------
-        points : ndarray of shape (n, D)
-            NaN where a value is missing.
-        condition : ndarray of shape (D,), bool, optional
-            Coordinates to condition on.
-
-        Raises
-        ------
-        InputError
-            When categories are encoded as bits, or the network was not trained with masks and the rows have
-            missing values or categories.
+        ``condition``, of shape (D,), marks coordinates to condition on. InputError where categories are
+        encoded as bits, or the network was not trained with masks and there are missing values or categories.
         """
         if any(codes.coding != "onehot" for _, codes in self.codes):
             raise InputError(

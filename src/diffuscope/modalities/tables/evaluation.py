@@ -31,19 +31,7 @@ _LEAST = 20
 
 @dataclass(frozen=True)
 class TableEvaluation(Evaluation):
-    """The quality of synthetic rows.
-
-    Attributes
-    ----------
-    quality : TableQuality
-        What was measured.
-    train, held_out, synthetic : DataFrame
-        The rows that met; ``held_out`` may be None.
-    facts : dict
-        How the model was made, in words and numbers.
-    overall : Measured or None
-        The distance of coordinates, which training has printed.
-    """
+    """The quality of synthetic rows."""
 
     picture: ClassVar[str] = "pairs.png"
 
@@ -51,8 +39,8 @@ class TableEvaluation(Evaluation):
     train: pd.DataFrame
     held_out: pd.DataFrame | None
     synthetic: pd.DataFrame
-    facts: dict[str, str]
-    overall: Measured | None = None
+    facts: dict[str, str]  # how the model was made, in words and numbers
+    overall: Measured | None = None  # the distance of coordinates, which training has printed
 
     def __str__(self) -> str:
         if self.overall is None:

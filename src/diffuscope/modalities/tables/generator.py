@@ -23,7 +23,7 @@ from diffuscope.data.tables import RowCodec, read_frame
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
-from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
+from diffuscope.modalities.generator import Generator, Writer, counted, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.model import Conditioned, Model
@@ -36,21 +36,11 @@ Floats = NDArray[np.float64]
 
 
 class TableCondition(NamedTuple):
-    """What is known of rows.
+    """What is known of rows."""
 
-    Attributes
-    ----------
-    known : ndarray of shape (n, D)
-        Coordinates, NaN where nothing is known. May be one row that is shown as n: memory stays flat.
-    absent : ndarray of shape (D,), bool
-        Coordinates that are left out where they are not known.
-    columns : dict
-        Names of columns to the values (n,), or (1,) for all rows, that were given for them.
-    """
-
-    known: Floats
-    absent: NDArray[np.bool_]
-    columns: dict[Any, Any]
+    known: Floats  # coordinates (n, D), NaN where unknown; one row may stand for n: memory stays flat
+    absent: NDArray[np.bool_]  # (D,): coordinates that are left out where they are not known
+    columns: dict[Any, Any]  # names of columns to the values (n,), or (1,) for all rows, that were given
 
 
 class TableGenerator(Generator):
@@ -154,7 +144,7 @@ class TableGenerator(Generator):
 
     def points(self, n: int, request: Request, reporter: Reporter | None = None) -> Floats:
         """Sample coordinates (n, D), all finite."""
-        pieces = self.counted(self.coordinates(n, request), n, reporter)
+        pieces = counted(self.coordinates(n, request), n, "rows", reporter)
         return np.concatenate([self.finite(x).numpy() for x in pieces])
 
     def given_columns(self, n: int, request: Request, start: int = 0) -> dict[Any, Any]:
@@ -247,21 +237,10 @@ class TableGenerator(Generator):
         reporter: Reporter | None = None,
         **options: Any,
     ) -> list[Any]:
-        """Fill missing values of a pandas table; the target is filled too where it is among the columns.
+        """Fill missing values of a pandas table, also of the target where it is among the columns.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame of shape (n, d) or (n, d + 1)
-            In any order of columns, which is kept.
-        n_draws, average
-            See :meth:`diffuscope.DiffusionModel.impute`.
-        **options
-            Fields of :class:`~diffuscope.request.Request`.
-
-        Returns
-        -------
-        list of DataFrame
-            One of each draw, or one of their average.
+        Returns a DataFrame for each draw, or one of their average, with columns in the same order; see
+        :meth:`diffuscope.DiffusionModel.impute`. Options are fields of :class:`~diffuscope.request.Request`.
         """
         rows, y, X = self.rows, None, frame
         request = self.request(options)
@@ -280,14 +259,9 @@ class TableGenerator(Generator):
     # --- densities ------------------------------------------------------------------------------------------
 
     def log_density(self, data: Any, y: Any = None, **options: Any) -> Floats:
-        """Return log-densities (n,) of rows in nats, of all their columns, or given their y.
+        """Return log-densities (n,) of rows in nats, of all their columns, or given their y (n,).
 
-        Parameters
-        ----------
-        data : table of shape (n, d) or (n, d + 1)
-            Missing values are marginalised out. A target among the columns is part of the density.
-        y : array_like of shape (n,), optional
-            The density is conditional on it.
+        Missing values are marginalised out. A target among the columns is part of the density.
         """
         for word in options:
             raise InputError(f"log_density of rows has no option {word!r}.", "Omit it; the only option is y.")

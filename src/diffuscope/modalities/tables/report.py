@@ -42,26 +42,11 @@ def write_report(
     quality: TableQuality,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a page about a synthetic table: a verdict, all metrics, pictures, and how it was made.
+    """Write an HTML page about a synthetic table: a verdict, all metrics, pictures, and how it was made.
 
-    Parameters
-    ----------
-    path : str or path
-        Of an HTML file. It appears whole or not at all.
-    title : str
-    train, held_out, synthetic : DataFrame
-        As they were measured; ``held_out`` may be None. Pictures show training and held-out rows together.
-    quality : TableQuality
-        Of the same tables.
-    facts : mapping of str to anything, optional
-        How the table was made: the recipe, its settings, dates, versions. A mapping in it is shown as a list.
-
-    Raises
-    ------
-    InputError
-        When the columns of the tables differ from those of the quality.
-    RunError
-        When the file cannot be written.
+    The data frames are those that the quality was measured of; ``held_out`` may be None. Pictures show
+    training and held-out rows together. ``facts`` say how the table was made; a mapping in them becomes a
+    list. InputError where columns differ from those of the quality, RunError where writing fails.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
