@@ -233,13 +233,7 @@ class Model:
 
         Both are in the units of the data. Options are ``tolerance``, ``probes``, ``seed``, ``batch`` and
         ``prior`` of :func:`diffuscope.likelihood.log_density`, which says which density this is.
-
-        Raises
-        ------
-        InputError
-            When the points do not fit the model or are not finite.
-        RunError
-            When the integration fails.
+        InputError where points do not fit the model or are not finite, RunError where the integration fails.
         """
         points = np.asarray(x)
         points = points if points.dtype == np.uint8 else points.astype(np.float64)

@@ -216,13 +216,7 @@ class Modality(ABC, Generic[D, S]):
         return reference.clouds(measure(self.sampled(model, reference, reporter)))
 
     def sampled(self, model: Model, reference: Reference, reporter: Reporter | None = None) -> Tensor:
-        """Sample the points to compare with a reference, in the units of the model.
-
-        Raises
-        ------
-        RunError
-            When a sample is not finite.
-        """
+        """Sample points to compare with a reference, in the units of the model; RunError where not finite."""
         n, request = reference.samples, self.measured_request(model, reference)
         batches = self.generator(model).coordinates(n, request)
         pieces = []
