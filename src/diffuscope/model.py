@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,18 +45,19 @@ _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
 _LARGEST = 1e6  # weight of a model that says anything
 
-_T = TypeVar("_T")
 Conditioned = Callable[[int, int], DenoiserLike]
 Begin = Callable[[int, int, Tensor], Tensor]
+Keep = Callable[[Iterator[SamplingState]], Any]
+
+
+def _end(states: Iterator[SamplingState]) -> Tensor:
+    return deque(states, maxlen=1)[0].x
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto``: CUDA, else Apple's, else the CPU.
 
-    Raises
-    ------
-    InputError
-        When there is no such device here.
+    InputError where there is no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -74,26 +75,13 @@ def pick_device(name: str = "auto") -> torch.device:
 
 @dataclass
 class Model:
-    """A denoiser in the units of its data.
+    """A denoiser in the units of its data."""
 
-    Attributes
-    ----------
-    recipe : Recipe
-        How it was made, and how it samples by default.
-    denoiser : Denoiser
-    codec : Codec
-        Between the units of the data and those of the denoiser.
-    sampler : Sampler or None
-        A custom sampler, where the recipe has one.
-    notes : mapping of str to str
-        Text that is kept beside the model.
-    """
-
-    recipe: Recipe
+    recipe: Recipe  # how it was made, and how it samples by default
     denoiser: Denoiser
-    codec: Codec
-    sampler: Sampler | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
+    codec: Codec  # between the units of the data and those of the denoiser
+    sampler: Sampler | None = None  # a custom one, where the recipe has one
+    notes: Mapping[str, str] = field(default_factory=dict)  # text that is kept beside the model
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -116,13 +104,7 @@ class Model:
         return next(self.denoiser.network.parameters()).device
 
     def plan(self, request: Request | None = None) -> tuple[Grid, Sampler]:
-        """Return the grid of noise levels and the sampler of a request.
-
-        Raises
-        ------
-        InputError
-            When the sampler, its settings or the number of steps are not valid.
-        """
+        """Return the grid of noise levels and the sampler of a request; InputError where it is not valid."""
         request, section = request or Request(), self.recipe.sampling
         sampler, settings = request.sampler, request.settings
         if sampler is None and section.name == CUSTOM:
@@ -133,9 +115,8 @@ class Model:
                     "Choose a sampler by name, or pass it: sampler=...",
                 )
         if sampler is None or isinstance(sampler, str):
-            own = section.settings if sampler in (None, section.name) else {}
             name = sampler or section.name
-            given = {**own, **settings}
+            given = {**(section.settings if name == section.name else {}), **settings}
             if name in SAMPLERS:
                 given = check_settings("sampler", name, SAMPLERS[name], given)
             sampler = make_sampler(name, **given)
@@ -153,43 +134,28 @@ class Model:
     def coordinates(
         self, n: int, request: Request | None = None, conditioned: Conditioned | None = None
     ) -> Iterator[Tensor]:
-        """Sample in pieces, in the units of the model; memory stays flat for any ``n``.
-
-        Parameters
-        ----------
-        n : int
-        request : Request, optional
-            Its condition and guidance are in ``conditioned``.
-        conditioned : callable, optional
-            ``conditioned(start, stop)`` gives the denoiser of these points; the model's own by default.
-
-        Yields
-        ------
-        Tensor of shape (m, ...)
-            The m add up to ``n``.
-        """
-        request = request or Request()
-        grid, sampler = self.plan(request)
-        return self.ends(n, grid, sampler, request.seed, conditioned, self._begin(n, request, grid))
+        """Sample as a request says, in pieces (m, ...) that add up to n points, see :meth:`ends`."""
+        return self._sampled(n, request or Request(), conditioned, _end)
 
     def trajectory(
         self, n: int, request: Request | None = None, conditioned: Conditioned | None = None
     ) -> list[SamplingState]:
-        """Sample as :meth:`coordinates` does, and return all states.
+        """Sample as :meth:`coordinates` does; return the start and the state after each step.
 
-        Returns
-        -------
-        list of SamplingState
-            The start and the state after each step, with x of shape (n, ...) in the units of the model.
+        Each has x of shape (n, ...) in the units of the model.
         """
-        request = request or Request()
-        grid, sampler = self.plan(request)
-        begin = self._begin(n, request, grid)
-        pieces = list(self._pieces(n, grid, sampler, request.seed, list, conditioned, begin))
+        pieces = list(self._sampled(n, request or Request(), conditioned, list))
         return [
             SamplingState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
             for states in zip(*pieces, strict=True)
         ]
+
+    def _sampled(
+        self, n: int, request: Request, conditioned: Conditioned | None, keep: Keep
+    ) -> Iterator[Any]:
+        grid, sampler = self.plan(request)
+        begin = self._begin(n, request, grid)
+        return self.ends(n, grid, sampler, request.seed, conditioned, begin, keep)
 
     def _begin(self, n: int, request: Request, grid: Grid) -> Begin | None:
         """Return what puts the request's own noise in the place of the prior's, if it has some."""
@@ -211,52 +177,22 @@ class Model:
         seed: int = 0,
         conditioned: Conditioned | None = None,
         begin: Begin | None = None,
-    ) -> Iterator[Tensor]:
+        keep: Keep = _end,
+    ) -> Iterator[Any]:
         """Sample over a grid and yield where it ends, in pieces; memory stays flat for any ``n``.
 
-        Parameters
-        ----------
-        n : int
-        grid : Grid
-        sampler : Sampler
-        seed : int
-        conditioned : callable, optional
-            As in :meth:`coordinates`.
-        begin : callable, optional
-            ``begin(start, stop, noise)`` turns noise (m, ...) of the prior into the points to start from; the
-            noise itself by default.
-
-        Yields
-        ------
-        Tensor of shape (m, ...)
-            In the units of the model; the m add up to ``n``.
-        """
-        for state in self._pieces(n, grid, sampler, seed, _last, conditioned, begin):
-            yield state.x
-
-    def _pieces(
-        self,
-        n: int,
-        grid: Grid,
-        sampler: Sampler,
-        seed: int,
-        keep: Callable[[Iterator[SamplingState]], _T],
-        conditioned: Conditioned | None = None,
-        begin: Begin | None = None,
-    ) -> Iterator[_T]:
-        """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each.
-
-        The bytes do not depend on the number of cores.
+        ``conditioned(start, stop)`` gives the denoiser of these points, by default the model's own, and
+        ``begin(start, stop, noise)`` the points to start from, by default noise (m, ...) of the prior.
+        ``keep`` takes the states of a piece and returns what is yielded: by default its last points (m, ...),
+        in the units of the model.
         """
 
         def started(start: int, stop: int, noise: Tensor) -> Tensor:
             if begin is not None:
                 return begin(start, stop, noise)
-            if conditioned is not None:
-                return around_mean(conditioned(start, stop), noise, grid)
-            return noise
+            return noise if conditioned is None else around_mean(conditioned(start, stop), noise, grid)
 
-        return _in_pieces(
+        return sample_pieces(
             n,
             self.shape,
             grid,
@@ -266,8 +202,8 @@ class Model:
             started,
             self.device,
             self.piece,
-            keep,
             self.half,
+            keep,
         )
 
     @property
@@ -284,49 +220,20 @@ class Model:
         return max(1, min(_POINTS_PER_PIECE, numbers // self.dimension))
 
     def sample(self, n: int, **options: Any) -> Any:
-        """Sample, unconditionally, in the units of the data.
+        """Sample n points, unconditionally, as the codec decodes them: an array (n, ...) or a table.
 
-        Parameters
-        ----------
-        n : int
-        **options
-            Fields of :class:`~diffuscope.request.Request` and settings of the sampler.
-
-        Returns
-        -------
-        ndarray of shape (n, d), table of n rows, or images (n, channels, height, width)
-            What the codec decodes.
-
-        Raises
-        ------
-        InputError
-            When the request is not valid.
+        Options are fields of :class:`~diffuscope.request.Request` and settings of the sampler; InputError
+        where one is not valid.
         """
         request, _ = read_request(options, self.recipe.sampling.name)
         return self.codec.decode(torch.cat(list(self.coordinates(n, request))))
 
     def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
-        """Return the log-density of the model at points, through its probability-flow ODE.
+        """Return the log-density (n,) at points (n, ...) through the probability-flow ODE, in nats.
 
-        Parameters
-        ----------
-        x : ndarray of shape (n, d) or (n, channels, height, width)
-            In the units of the data.
-        **options
-            ``tolerance``, ``probes``, ``seed``, ``batch``, ``prior`` of
-            :func:`diffuscope.likelihood.log_density`; its docstring says which density this is.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            In nats, in the units of the data.
-
-        Raises
-        ------
-        InputError
-            When the points do not fit the model or are not finite.
-        RunError
-            When the integration fails.
+        Both are in the units of the data. Options are ``tolerance``, ``probes``, ``seed``, ``batch`` and
+        ``prior`` of :func:`diffuscope.likelihood.log_density`, which says which density this is.
+        InputError where points do not fit the model or are not finite, RunError where the integration fails.
         """
         points = np.asarray(x)
         points = points if points.dtype == np.uint8 else points.astype(np.float64)
@@ -358,17 +265,8 @@ class Model:
     ) -> Model:
         """Read a model file. Nothing in it is ever run as code.
 
-        Parameters
-        ----------
-        path : str or Path
-        device : str
-        network, schedule : optional
-            The parts that were handed over from Python when it was made.
-
-        Raises
-        ------
-        InputError, FormatError
-            When there is no such file, or it is not a whole model of this version.
+        ``network`` and ``schedule`` are the parts that were handed over from Python when it was made.
+        InputError or FormatError where there is no such file, or it is not a whole model of this version.
         """
         tensors, metadata = load_tensors(path, _FORMAT)
         try:
@@ -406,53 +304,22 @@ def sample_pieces(
     denoiser: Conditioned,
     begin: Begin,
     device: torch.device,
-    piece: int = _POINTS_PER_PIECE,
-    half: torch.dtype | None = None,
-) -> Iterator[Tensor]:
-    """Sample any denoisers with the random numbers that :meth:`Model.ends` has for the same seed.
-
-    Parameters
-    ----------
-    n : int
-    shape : tuple of int
-        Of a point.
-    grid, sampler, seed
-    denoiser : callable
-        ``denoiser(start, stop)`` gives that of these points.
-    begin : callable
-        ``begin(start, stop, noise)`` turns noise of the prior into the points to start from.
-    device : torch.device
-    piece : int
-        Points that are sampled at a time.
-    half : torch.dtype, optional
-        In which networks multiply, where it is not float32.
-    """
-    pieces = _in_pieces(n, shape, grid, sampler, seed, denoiser, begin, device, piece, _last, half)
-    for state in pieces:
-        yield state.x
-
-
-def _in_pieces(
-    n: int,
-    shape: tuple[int, ...],
-    grid: Grid,
-    sampler: Sampler,
-    seed: int,
-    denoiser: Conditioned,
-    begin: Begin,
-    device: torch.device,
     size: int,
-    keep: Callable[[Iterator[SamplingState]], _T],
     half: torch.dtype | None,
-) -> Iterator[_T]:
-    """Sample in pieces, each with a random stream of its own, and yield what ``keep`` takes of each."""
+    keep: Keep = _end,
+) -> Iterator[Any]:
+    """Sample with any denoisers in pieces of so many points (``size``); see :meth:`Model.ends`.
+
+    Each has a random stream of its own: the bytes do not depend on the number of cores. ``shape`` is that of
+    a point; networks multiply in ``half`` where it is not None.
+    """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(
             f"The number of samples must be a whole number of at least 1, not {n!r}.",
             "Use 1000, for example.",
         )
 
-    def piece(start: int) -> _T:
+    def piece(start: int) -> Any:
         generator = stream(seed, "sample", start // size)
         stop = min(start + size, n)
         noise = prior(grid, (stop - start, *shape), generator).to(device)
@@ -471,10 +338,6 @@ def around_mean(denoiser: DenoiserLike, x: Tensor, grid: Grid) -> Tensor:
     """
     level = grid.levels.at(0)
     return x + coefficient(level.alpha, x) * denoiser(x, level)
-
-
-def _last(states: Iterator[SamplingState]) -> SamplingState:
-    return deque(states, maxlen=1)[0]
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path) -> None:

@@ -6,7 +6,7 @@ Words, seed and interval are checked here; sampler, steps and spacing against th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -23,94 +23,56 @@ __all__ = ["Request", "read_request"]
 
 @dataclass(frozen=True)
 class Request:
-    """How to sample.
+    """How to sample; sampler, steps and spacing are the recipe's by default."""
 
-    Attributes
-    ----------
-    sampler : str or Sampler, optional
-        A name (``diffuscope list samplers``) or a function ``(context, x) -> x``; the recipe's by default.
-    steps : int, optional
-        Number of steps, at most T for a discrete schedule; the recipe's by default.
-    spacing : {"uniform", "trailing", "karras"}, optional
-        The recipe's by default.
-    settings : mapping
-        The sampler's own, such as ``{"eta": 0.5}`` for ``ddim``.
-    seed : int
-        The same seed gives the same bytes.
-    condition : object, optional
-        What samples are conditioned on, in the kind of data's own type; None: nothing.
-    guidance : float, optional
-        Scale of classifier-free guidance; 1: none.
-    interval : (float, float), optional
-        Ratios of noise to signal between which there is guidance.
-    noise : array_like of shape (n, ...), optional
-        Standard normal noise to start from, in place of that of ``seed``.
-    """
-
-    sampler: str | Sampler | None = None
-    steps: int | None = None
+    sampler: str | Sampler | None = None  # a name (diffuscope list samplers), or (context, x) -> x
+    steps: int | None = None  # at most T for a discrete schedule
     spacing: Spacing | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    condition: Any = None
-    guidance: float | None = None
-    interval: tuple[float, float] | None = None
-    noise: ArrayLike | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the sampler's own, such as {"eta": 0.5}
+    seed: int = 0  # the same seed gives the same bytes
+    condition: Any = None  # in the kind of data's own type; None: nothing
+    guidance: float | None = None  # scale of classifier-free guidance; 1: none
+    interval: tuple[float, float] | None = None  # ratios of noise to signal between which it acts
+    noise: ArrayLike | None = None  # standard normal (n, ...) to start from, in place of that of the seed
 
 
 _WORDS = tuple(one.name for one in fields(Request) if one.name != "condition")
 
 
 def read_request(
-    options: Mapping[str, Any], sampler: str, conditions: Iterable[str] = ()
+    options: Mapping[str, Any], sampler: str, conditions: tuple[str, ...] = ()
 ) -> tuple[Request, dict[str, Any]]:
     """Read keyword arguments; return the request without its condition, and the words of the condition.
 
-    Parameters
-    ----------
-    options : mapping
-        Fields of :class:`Request`, settings of the sampler, words of the condition; None counts as left out.
-    sampler : str
-        The name of the one that samples where none is named.
-    conditions : iterable of str
-        Words of the kind of data, such as ``y``.
-
-    Raises
-    ------
-    InputError
-        When a word is none of these, or a value is not valid.
+    Options are fields of :class:`Request`, settings of the sampler, and words of the kind of data, such as
+    ``y``; None counts as left out. ``sampler`` is the name of the one that samples where none is named.
+    InputError where a word is none of these, or a value is not valid.
     """
     given = {word: value for word, value in options.items() if value is not None}
-    conditions = tuple(conditions)
     settings = dict(given.pop("settings", {}))
     name = given.get("sampler", sampler)
-    known = {}
+    known = None  # the model raises the error for an unknown sampler
     if isinstance(name, str) and name in SAMPLERS:
         known = check_settings("sampler", name, SAMPLERS[name], {})
     for word in [w for w in given if w not in (*_WORDS, *conditions)]:
-        if word not in known and isinstance(name, str) and name in SAMPLERS:
+        if known is not None and word not in known:
             raise unknown_name("option", word, (*conditions, *_WORDS, *known))
-        settings[word] = given.pop(word)  # the model raises the error for an unknown sampler
+        settings[word] = given.pop(word)
     condition = {word: given.pop(word) for word in conditions if word in given}
     if "seed" in given:
-        given["seed"] = _seed(given["seed"])
+        seed = given["seed"]
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError(
+                f"seed must be a whole number of at least 0, not {seed!r}.", "Use 0, for example."
+            )
+        given["seed"] = int(seed)
     if "interval" in given:
-        given["interval"] = _interval(given["interval"])
+        try:
+            low, high = map(float, given["interval"])
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"interval must be two numbers, not {given['interval']!r}.",
+                "Give two noise-to-signal ratios, such as (0.2, 5).",
+            ) from error
+        given["interval"] = (low, high)
     return Request(settings=settings, **given), condition
-
-
-def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise InputError(f"seed must be a whole number of at least 0, not {value!r}.", "Use 0, for example.")
-    return int(value)
-
-
-def _interval(value: Any) -> tuple[float, float]:
-    try:
-        low, high = map(float, value)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"interval must be two numbers, not {value!r}.",
-            "Give two noise-to-signal ratios, such as (0.2, 5).",
-        ) from error
-    return low, high

@@ -7,11 +7,11 @@ samples, trajectories and densities of a trained model. No other module knows wh
 
 from __future__ import annotations
 
-import dataclasses
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from diffuscope.data.section import DataSection
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
+from diffuscope.files import atomic_write, write_json
 from diffuscope.modalities.flattened import Flattened
-from diffuscope.modalities.generator import Generator
+from diffuscope.modalities.generator import Generator, counted
 from diffuscope.modalities.reference import Measurable, Points, Reference
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -32,45 +33,65 @@ from diffuscope.request import Request
 from diffuscope.training import BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from diffuscope.modalities.figures import Figures
 
-__all__ = ["Evaluation", "Modality", "numbered"]
+__all__ = ["Evaluation", "Modality", "table_lines"]
 
 
-class Evaluation(Protocol):
+class Evaluation(ABC):
     """The results of an evaluation; it prints as a table."""
 
+    picture: ClassVar[str]
+
+    @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, ...}`` as plain data."""
-        ...
+
+    @abstractmethod
+    def plot(self) -> Figure:
+        """Draw the picture of an evaluation."""
 
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
         """Write ``evaluation.json`` and pictures into a folder; return the paths of figures and reports."""
-        ...
+        from diffuscope.plots import save_figure
+
+        write_json(Path(folder) / "evaluation.json", self.to_json())
+        picture = Path(folder) / "figures" / self.picture
+        save_figure(self.plot(), picture)
+        return [picture]
 
 
-class Modality(ABC):
-    """A kind of data.
+def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; all but its first column are numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
 
-    Attributes
-    ----------
-    name : str
-        A key of :data:`diffuscope.data.kinds.KINDS`, the ``kind`` of recipes, codecs and data sets.
-    unit : str
-        What its samples are called: points, rows or images.
-    recipe_hint : str
-        A recipe for data of this kind.
-    measured_in : str
-        The space in which the distance of samples from data is measured, as text; "" for the data itself.
-    evaluation_options : tuple of str
-        Options of :func:`diffuscope.evaluate` that apply to this kind.
-    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for i, title in enumerate(titles):
+        table.add_column(title, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row)
+    stream = io.StringIO()
+    Console(file=stream, width=200, color_system=None).print(table)
+    return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
 
-    name: ClassVar[str]
-    unit: ClassVar[str]
-    recipe_hint: ClassVar[str]
-    measured_in: ClassVar[str] = ""
-    evaluation_options: ClassVar[tuple[str, ...]] = ()
+
+D = TypeVar("D", bound=Dataset)
+S = TypeVar("S", bound=DataSection)
+
+
+class Modality(ABC, Generic[D, S]):
+    """A kind of data: D are its data sets, S its section of a recipe."""
+
+    name: ClassVar[str]  # in diffuscope.data.kinds.KINDS, the kind of recipes, codecs and data sets
+    unit: ClassVar[str]  # what its samples are called: points, rows or images
+    recipe_hint: ClassVar[str]  # a recipe for data of this kind
+    measured_in: ClassVar[str] = ""  # the space of distances from data, as text; "": the data itself
+    evaluation_options: ClassVar[tuple[str, ...]] = ()  # those of diffuscope.evaluate that apply
+    kept_as: ClassVar[str] = ".npy"  # suffix of the files that keep writes
 
     # --- data ----------------------------------------------------------------------------------------------
 
@@ -87,44 +108,26 @@ class Modality(ABC):
         """Return the name of the default recipe for a source."""
 
     @abstractmethod
-    def load(self, source: Any, section: DataSection, seed: int) -> Dataset:
-        """Load data as a recipe's section says.
+    def load(self, source: Any, section: S, seed: int) -> D:
+        """Load data as a recipe's section says; InputError or FormatError where it cannot be learned from."""
 
-        Raises
-        ------
-        InputError, FormatError
-            When it cannot be read, or cannot be used for training.
-        """
-
-    def adopt(self, data: Dataset, section: DataSection, seed: int) -> Dataset:
-        """Return data of another kind as data of this one.
-
-        Raises
-        ------
-        InputError
-            When that is not possible.
-        """
+    def adopt(self, data: Dataset, section: S, seed: int) -> D:
+        """Return data of another kind as data of this one; InputError where that is not possible."""
         raise InputError(
             f"The recipe is for {self.name} data, and the data is {data.kind}.",
             f"Omit the recipe, or give {self.unit}.",
         )
 
     @abstractmethod
-    def reload(self, source: Any, model: Model) -> Dataset:
+    def reload(self, source: Any, model: Model) -> D:
         """Load data for a trained model: in its shape and with its codec."""
 
-    def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
+    def held_out(self, source: Any, model: Model, data: D) -> Any:
         """Return held-out data, from a path or an object, as :meth:`reference` takes it."""
         return self.reload(source, model).x
 
-    def check_changes(self, data: Dataset, changes: Mapping[str, Any]) -> None:
-        """Refuse a size or a noise for data that has its own.
-
-        Raises
-        ------
-        InputError
-            When ``data.size`` or ``data.noise`` are set and do not apply.
-        """
+    def check_changes(self, data: D, changes: Mapping[str, Any]) -> None:
+        """Refuse ``data.size`` or ``data.noise`` for data that has its own."""
         kind = data.source["kind"]
         for key, kinds in (("data.size", ("builtin", "callable")), ("data.noise", ("builtin",))):
             if changes.get(key) is not None and kind not in kinds:
@@ -133,24 +136,32 @@ class Modality(ABC):
                     f"Omit {key}.",
                 )
 
-    def describe(self, data: Dataset, section: DataSection) -> dict[str, Any]:
+    def describe(self, data: D, section: S) -> dict[str, Any]:
         """Return the recipe's settings of the data that was read, as changes to the recipe."""
         source, kind = data.source, data.source["kind"]
         if kind == "builtin":
-            said = {to: source[key] for to, key in _BUILTIN}
+            said = {"source": source["name"], "size": source["size"], "noise": source["noise"]}
         else:
             path = str(Path(source["path"]).resolve()) if kind == "file" else None
             said = {"source": path, "size": source["size"] if kind == "callable" else None, "noise": None}
         known = type(section).model_fields
         return {f"data.{key}": value for key, value in said.items() if key in known}
 
-    def tune(self, recipe: str, data: Dataset) -> dict[str, Any]:
+    def tune(self, recipe: str, data: D) -> dict[str, Any]:
         """Return changes by which the recipe of that name suits the size of the data."""
         return {}
 
-    def keep(self, data: Dataset, folder: Path) -> Path:
-        """Write data that was passed as an array into a folder; return the file."""
-        return numbered(folder, data)
+    def keep(self, data: D, folder: Path) -> Path:
+        """Write data that was passed as an array into a folder, unless it is there; return the file."""
+        path = folder / f"{data.digest()[:16]}{self.kept_as}"
+        if not path.is_file():
+            self.write(data, path)
+        return path
+
+    def write(self, data: D, path: Path) -> None:
+        """Write the points of a data set, whole or not at all."""
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.save(file, data.x, allow_pickle=False)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
         """Read what :meth:`keep` wrote; ``about`` has its name, columns and source."""
@@ -161,10 +172,10 @@ class Modality(ABC):
     # --- training ------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def codec(self, data: Dataset, section: DataSection) -> Codec:
+    def codec(self, data: D, section: S) -> Codec:
         """Return the map between the units of the data and the model's."""
 
-    def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
+    def batch_source(self, data: D, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
         """Return where batches of training come from."""
         return Resident(codec.encode(data.x).to(device))
 
@@ -185,68 +196,48 @@ class Modality(ABC):
         """Return the generator of the model's samples."""
 
     @abstractmethod
-    def measurable(self, data: Dataset, codec: Codec, reporter: Reporter | None = None) -> Measurable:
+    def measurable(self, data: D, codec: Codec, reporter: Reporter | None = None) -> Measurable:
         """Return the map from points of the model to points whose distance is measured."""
 
     @abstractmethod
     def reference(
-        self, data: Dataset, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
+        self, data: D, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
     ) -> Reference:
         """Return real points that samples are compared with, in clouds of n, or of as many as there are."""
 
-    def measured_request(self, model: Model, reference: Reference, request: Request) -> Request:
+    def measured_request(self, model: Model, reference: Reference) -> Request:
         """Return the request for samples to compare with a reference: with its seed and classes."""
-        return dataclasses.replace(request, seed=reference.sampling_seed)
+        return Request(seed=reference.sampling_seed)
 
     def clouds(
-        self,
-        model: Model,
-        reference: Reference,
-        measure: Measurable,
-        request: Request | None = None,
-        reporter: Reporter | None = None,
+        self, model: Model, reference: Reference, measure: Measurable, reporter: Reporter | None = None
     ) -> list[Points]:
         """Sample a cloud for each real one of a reference, normalised; see :meth:`sampled`."""
-        return reference.clouds(measure(self.sampled(model, reference, request, reporter)))
+        return reference.clouds(measure(self.sampled(model, reference, reporter)))
 
-    def sampled(
-        self,
-        model: Model,
-        reference: Reference,
-        request: Request | None = None,
-        reporter: Reporter | None = None,
-    ) -> Tensor:
-        """Sample the points to compare with a reference, in the units of the model.
-
-        Raises
-        ------
-        RunError
-            When a sample is not finite.
-        """
-        request = self.measured_request(model, reference, request or Request())
-        pieces, done = [], 0
-        with (reporter or Reporter(False)).bar("sampling to measure", reference.samples, self.unit) as bar:
-            for x in self.generator(model).coordinates(reference.samples, request):
-                if not x.isfinite().all():
-                    raise RunError(
-                        "Some samples are not finite, so their quality was not measured; the model was "
-                        "saved.",
-                        "Try another sampler (diffuscope sample RUN --sampler NAME), or train longer.",
-                    )
-                pieces.append(x)
-                done += len(x)
-                bar.update(done)
+    def sampled(self, model: Model, reference: Reference, reporter: Reporter | None = None) -> Tensor:
+        """Sample points to compare with a reference, in the units of the model; RunError where not finite."""
+        n, request = reference.samples, self.measured_request(model, reference)
+        batches = self.generator(model).coordinates(n, request)
+        pieces = []
+        for x in counted(batches, n, self.unit, reporter, "sampling to measure"):
+            if not x.isfinite().all():
+                raise RunError(
+                    "Some samples are not finite, so their quality was not measured; the model was saved.",
+                    "Try another sampler (diffuscope sample RUN --sampler NAME), or train longer.",
+                )
+            pieces.append(x)
         return torch.cat(pieces)
 
     @abstractmethod
-    def figures(self, model: Model, data: Dataset | None) -> Figures:
+    def figures(self, model: Model, data: D | None) -> Figures:
         """Return what draws the model; without data only its samples."""
 
     @abstractmethod
     def evaluate(
         self,
         model: Model,
-        data: Dataset,
+        data: D,
         reference: Reference,
         clouds: list[Points],
         held_out: Any,
@@ -256,38 +247,18 @@ class Modality(ABC):
     ) -> Evaluation:
         """Measure the model's samples by all metrics of this kind.
 
-        Parameters
-        ----------
-        reference, clouds
-            Real points and the model's samples that are compared with them, as in training.
-        held_out : object
-            As :meth:`held_out` returns it.
-        **options
-            Of :func:`diffuscope.evaluate`, those that were given.
+        ``clouds`` are samples that are compared with the reference, as in training; ``held_out`` is what
+        :meth:`held_out` returns. Options are those of :func:`diffuscope.evaluate` that were given.
         """
 
     @abstractmethod
-    def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
+    def flatten(self, model: Model, data: D, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return model and data as points (n, d), for a diagnosis."""
 
-    def training_notes(self, data: Dataset) -> tuple[str, ...]:
+    def training_notes(self, data: D) -> tuple[str, ...]:
         """Return messages about how the data was read."""
         return ()
 
     def next_command(self, path: Path, model: Model) -> str:
         """Return the command to suggest after a training."""
         return f"sample {path} -n 1000 -o samples.csv"
-
-
-_BUILTIN = (("source", "name"), ("size", "size"), ("noise", "noise"))
-
-
-def numbered(folder: Path, data: Dataset) -> Path:
-    """Write the points of a data set as FOLDER/DIGEST.npy, unless they are there; return the file."""
-    from diffuscope.files import atomic_write
-
-    path = folder / f"{data.digest()[:16]}.npy"
-    if not path.is_file():
-        with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.save(file, data.x, allow_pickle=False)
-    return path

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,7 +26,15 @@ from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured
 from diffuscope.model import Model
-from diffuscope.plots import GENERATED, NOISE, State, plot_loss, save_figure
+from diffuscope.plots import (
+    GENERATED,
+    NOISE,
+    State,
+    plot_forward_grid,
+    plot_loss,
+    plot_walk_rows,
+    save_figure,
+)
 from diffuscope.request import Request
 from diffuscope.seeds import stream
 
@@ -45,8 +55,6 @@ class Figures(ABC):
 
     Parameters
     ----------
-    model : Model
-    generator : Generator
     data : Dataset or None
         What it was trained on; None where that is not at hand: then only samples are drawn.
     """
@@ -60,13 +68,15 @@ class Figures(ABC):
     # --- what a kind of data says ---------------------------------------------------------------------------
 
     @cached_property
-    @abstractmethod
     def shown(self) -> Any:
         """Some of the data, as the codec encodes it; needs the data."""
+        assert self.data is not None
+        return self.data.x[:SHOWN]
 
-    @abstractmethod
     def encoded(self, shown: Any) -> Tensor:
         """Return some of the data in the units of the model, (n, ...), finite."""
+        encoded: Tensor = self.model.codec.encode(shown)
+        return encoded
 
     def display(self, x: Tensor) -> NDArray[Any]:
         """Return points (n, ...) of the model as the arrays that are drawn."""
@@ -85,13 +95,13 @@ class Figures(ABC):
     def draw_data(self) -> Figure:
         """Draw the data."""
 
-    @abstractmethod
     def draw_states(self, states: Sequence[State], label: str = "") -> Figure:
         """Draw ten moments of a trajectory from noise in one row."""
+        return plot_walk_rows([(label, states)], reference=self.limits)
 
-    @abstractmethod
     def draw_forward(self, states: Sequence[State]) -> Figure:
         """Draw ten moments of the forward process."""
+        return plot_forward_grid(states, reference=self.limits)
 
     @abstractmethod
     def draw_samples(
@@ -104,7 +114,7 @@ class Figures(ABC):
     def states(self, seed: int) -> list[SamplingState]:
         """Sample for the figures, and return all states."""
         n, request = self.sampled()
-        return self.generator.states(n, _with_seed(request, seed))
+        return self.generator.states(n, dataclasses.replace(request, seed=seed))
 
     def forward(self, frames: int, seed: int) -> list[State]:
         """Noise the data to ``frames`` levels, each drawn anew from q(x_t | x_0)."""
@@ -134,31 +144,29 @@ class Figures(ABC):
         levels = schedule.at_ratio(angle.tan())
         return levels, [rf"$q(\mathbf{{x}}_{{t}}),\ t = {t:.2g}$" for t in levels.t.tolist()]
 
-    def reverse(self, trajectory: Sequence[SamplingState]) -> list[State]:
-        """Turn a trajectory into pictures; every state, the start first."""
-        steps, discrete = len(trajectory) - 1, self.model.denoiser.schedule.discrete
-        return [
-            State(self._shown(state.x, state.level), _reverse_name(state.level, discrete), state.step / steps)
-            for state in trajectory
-        ]
-
     def row(self, trajectory: Sequence[SamplingState]) -> list[State]:
         """Choose ten moments of a trajectory, equally many steps apart, the last of them the samples."""
         last = len(trajectory) - 1
         steps = [round(i * last / _ROW) for i in range(1, _ROW + 1)]
-        states = {step: self.reverse_at(trajectory, step) for step in set(steps)}
+        states = {step: self._reverse_at(trajectory, step) for step in set(steps)}
         return [states[step] for step in steps]
 
-    def reverse_at(self, trajectory: Sequence[SamplingState], step: int) -> State:
-        """Turn one state of a trajectory into a picture."""
-        state, discrete = trajectory[step], self.model.denoiser.schedule.discrete
-        name = _reverse_name(state.level, discrete)
-        return State(self._shown(state.x, state.level), name, state.step / (len(trajectory) - 1))
-
-    def moving(self, trajectory: Sequence[SamplingState]) -> list[State]:
+    def _moving(self, trajectory: Sequence[SamplingState]) -> list[State]:
         """Choose the states of the reverse GIF: every so-many-th from the noise on, and the samples."""
         every, last = self.model.recipe.pictures.reverse_every, len(trajectory) - 1
-        return [self.reverse_at(trajectory, i) for i in range(len(trajectory)) if i % every == 0 or i == last]
+        return [self._reverse_at(trajectory, i) for i in range(last + 1) if i % every == 0 or i == last]
+
+    def _reverse_at(self, trajectory: Sequence[SamplingState], step: int) -> State:
+        """Turn one state into a picture, named by its step, counted from 1, or its time; data is x_0."""
+        state, discrete = trajectory[step], self.model.denoiser.schedule.discrete
+        t = state.level.t.item()
+        if state.level.sigma == 0:
+            name = r"$\mathbf{x}_{0}$"
+        elif discrete:
+            name = rf"$\mathbf{{x}}_{{{int(t) + 1}}}$"
+        else:
+            name = rf"$\mathbf{{x}}_{{t}},\ t = {t:.2g}$"
+        return State(self._shown(state.x, state.level), name, state.step / (len(trajectory) - 1))
 
     def _shown(self, x: Tensor, level: NoiseLevel) -> NDArray[Any]:
         """Return points as they are drawn, at most as wide as data of variance 1 (matters where α = 1)."""
@@ -174,16 +182,9 @@ class Figures(ABC):
         save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
 
     def save(self, folder: Path, quality: Measured, metrics: Sequence[Mapping[str, float]]) -> None:
-        """Write all figures of a finished run.
+        """Write all figures of a finished run: figures/*.png, forward.gif, reverse.gif, maybe diffusion.gif.
 
-        Parameters
-        ----------
-        folder : Path
-            The run directory: figures/*.png, forward.gif, reverse.gif, and diffusion.gif if ``joined``.
-        quality : Measured
-            Of its samples, for the caption.
-        metrics : sequence of mappings
-            The lines of metrics.jsonl.
+        ``quality`` is of its samples, for the caption; ``metrics`` are the lines of metrics.jsonl.
         """
         pictures, seed, figures = self.model.recipe.pictures, self.model.recipe.seed, folder / "figures"
         trajectory = self.states(seed)
@@ -193,26 +194,24 @@ class Figures(ABC):
         save_figure(self.draw_states(self.row(trajectory), "end"), figures / "reverse.png")
         _stack([*epochs, figures / "reverse.png"], figures / "epochs.png")
         samples = self.model.codec.decode(trajectory[-1].x)
-        caption = f"{self.measured} {quality}"
-        drawn = self.draw_samples(samples, caption, self.sampled()[1])
+        drawn = self.draw_samples(samples, f"{self.measured} {quality}", self.sampled()[1])
         for name in self.sample_files:
             save_figure(drawn, figures / name)
         save_figure(loss_figure(metrics), figures / "loss.png")
 
         forward = self.forward(pictures.forward_frames, seed)
-        reverse = self.moving(trajectory)
-        there, back = pictures.forward_ms, pictures.reverse_ms
-        self._animate(forward, folder / "forward.gif", there, NOISE)
-        self._animate(reverse, folder / "reverse.gif", back, GENERATED)
+        reverse = self._moving(trajectory)
+        self._animate(forward, folder / "forward.gif", pictures.forward_ms, NOISE)
+        self._animate(reverse, folder / "reverse.gif", pictures.reverse_ms, GENERATED)
         if pictures.joined:
-            self._animate(forward + reverse, folder / "diffusion.gif", back, NOISE)
+            self._animate(forward + reverse, folder / "diffusion.gif", pictures.reverse_ms, NOISE)
 
     def animate(self, path: Path, forward: bool, reverse: bool, seed: int) -> None:
         """Write an animation of the forward process, of sampling, or of one after the other."""
         pictures = self.model.recipe.pictures
         states = self.forward(pictures.forward_frames, seed) if forward else []
         if reverse:
-            states += self.moving(self.states(seed))
+            states += self._moving(self.states(seed))
         ms = pictures.reverse_ms if reverse else pictures.forward_ms
         self._animate(states, path, ms, GENERATED if reverse and not forward else NOISE)
 
@@ -226,11 +225,9 @@ class Figures(ABC):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         n, request = self.sampled()
-        request = _with_seed(request, seed)
+        request = dataclasses.replace(request, seed=seed)
         samples = self.generator.sample(min(n, _BOARD), request)
-        canvas: Any = FigureCanvasAgg(
-            self.draw_samples(samples, None, request)
-        )  # matplotlib has no types for it
+        canvas: Any = FigureCanvasAgg(self.draw_samples(samples, None, request))  # it has no types
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
@@ -238,20 +235,6 @@ class Figures(ABC):
 def loss_figure(metrics: Sequence[Mapping[str, float]]) -> Figure:
     """Draw the loss over the steps of a training."""
     return plot_loss([line["step"] for line in metrics], [line["loss"] for line in metrics])
-
-
-def _with_seed(request: Request, seed: int) -> Request:
-    import dataclasses
-
-    return dataclasses.replace(request, seed=seed)
-
-
-def _reverse_name(level: NoiseLevel, discrete: bool) -> str:
-    """Name a state by its step, counted from 1, or its time; data is x_0."""
-    if level.sigma == 0:
-        return r"$\mathbf{x}_{0}$"
-    t = level.t.item()
-    return rf"$\mathbf{{x}}_{{{int(t) + 1}}}$" if discrete else rf"$\mathbf{{x}}_{{t}},\ t = {t:.2g}$"
 
 
 def _stack(rows: Sequence[Path], path: Path) -> None:
@@ -262,9 +245,7 @@ def _stack(rows: Sequence[Path], path: Path) -> None:
 
     images = [Image.open(row).convert("RGB") for row in rows]
     whole = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
-    top = 0
-    for image in images:
+    for image, top in zip(images, itertools.accumulate((i.height for i in images), initial=0), strict=False):
         whole.paste(image, (0, top))
-        top += image.height
     with atomic_write(path) as temporary:
         whole.save(temporary)

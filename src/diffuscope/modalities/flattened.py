@@ -23,48 +23,19 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Flattened:
-    """A model and its data as points.
+    """A model and its data as points."""
 
-    Attributes
-    ----------
-    denoiser : DenoiserLike
-        Maps (n, d), unconditionally.
-    codec : Scaling
-        From the units of ``data`` to the model's.
-    data : Dataset
-        The training data, x of shape (n, d), all finite.
-    reference : Reference
-        What samples are compared with: that of the run's own number.
-    points : RealPoints
-        The clouds of the reference in the units of ``data``.
-    measure : callable
-        Maps (n, d) of the model to what distances are taken of.
-    rows : callable
-        Brings samples that a user hands over to (n, d), in the units of ``data``.
-    conditioned : callable, optional
-        The denoisers by which the run samples, where these are conditioned.
-    held_out : ndarray of shape (m, d) or None
-        Real points that nothing was trained on.
-    probe : bool
-        Whether a small perceptron can learn the same task beside it.
-    piece : int
-        Points that the run samples at a time, for the same random numbers.
-    half : torch.dtype or None
-        In which the run's network multiplies in sampling, where it is not float32.
-    notes : str
-        What was done to make points of the data, and what it costs in certainty.
-    """
-
-    denoiser: DenoiserLike
-    codec: Scaling
-    data: Dataset
-    reference: Reference
-    points: RealPoints
-    measure: Measurable
-    rows: Callable[[Any], Points]
-    conditioned: Conditioned | None = None
-    held_out: Points | None = None
-    probe: bool = True
-    piece: int = 2**12
-    half: torch.dtype | None = None
+    denoiser: DenoiserLike  # maps (n, d), unconditionally
+    codec: Scaling  # from the units of data to the model's
+    data: Dataset  # for training, x of shape (n, d), all finite
+    reference: Reference  # what samples are compared with: that of the run's own number
+    points: RealPoints  # the clouds of the reference in the units of data
+    measure: Measurable  # maps (n, d) of the model to what distances are taken of
+    rows: Callable[[Any], Points]  # brings samples of a user to (n, d), in the units of data
+    conditioned: Conditioned | None = None  # the denoisers by which the run samples, where conditioned
+    held_out: Points | None = None  # (m, d) that nothing was trained on
+    probe: bool = True  # whether a small perceptron can learn the same task beside it
+    piece: int = 2**12  # as of the run's model, for the same random numbers
+    half: torch.dtype | None = None  # as of the run's model
+    # What was done to make points of the data, and what it costs in certainty.
     notes: str = ""

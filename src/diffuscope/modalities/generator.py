@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,50 +15,34 @@ from torch import Tensor
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError, RunError, unknown_name
 from diffuscope.model import Conditioned, Model
+from diffuscope.progress import Reporter
 from diffuscope.request import Request, read_request
 
-__all__ = ["Generator", "Writer", "refuse_guidance"]
+__all__ = ["Generator", "Writer", "counted", "refuse_guidance"]
 
+T = TypeVar("T", bound=Sized)
 _DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
 
 
 class Writer(Protocol):
     """Writes samples batch by batch into one file or folder, whole or not at all."""
 
-    def __enter__(self) -> Any:
-        """Open it."""
-        ...
+    def __enter__(self) -> Any: ...
 
     def append(self, batch: Any, /) -> None:
         """Write the next samples."""
-        ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close it."""
-        ...
+    ) -> None: ...
 
 
 class Generator:
-    """Samples, trajectories and densities of a trained model; subclasses add conditions.
+    """Samples, trajectories and densities of a trained model; subclasses add conditions."""
 
-    Parameters
-    ----------
-    model : Model
-
-    Attributes
-    ----------
-    conditions : tuple of str
-        Names of the arguments of a condition, such as ``y``.
-    unit : str
-        What its samples are called: points, rows or images.
-    drawn_suffixes : tuple of str
-        Suffixes of files to which samples are plotted, instead of written.
-    """
-
-    conditions: ClassVar[tuple[str, ...]] = ("y",)
-    unit: ClassVar[str] = "points"
+    conditions: ClassVar[tuple[str, ...]] = ("y",)  # names of the arguments of a condition
+    unit: ClassVar[str] = "points"  # what its samples are called: points, rows or images
+    # Suffixes of files to which samples are plotted, instead of written.
     drawn_suffixes: ClassVar[tuple[str, ...]] = (".png", ".svg", ".pdf")
 
     def __init__(self, model: Model) -> None:
@@ -69,13 +53,7 @@ class Generator:
         return options
 
     def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
-        """Read keyword arguments as a request for n samples.
-
-        Raises
-        ------
-        InputError
-            When a word is unknown, or a value is not valid.
-        """
+        """Read keyword arguments as a request for n samples; InputError where one is not valid."""
         request, condition = read_request(options, self.model.recipe.sampling.name, self.conditions)
         return self.conditional(request, condition, n)
 
@@ -112,22 +90,11 @@ class Generator:
         return self.model.trajectory(n, request, self.conditioned(request, n))
 
     def trajectory(self, n: int, request: Request) -> Any:
-        """Sample, and return all states in the units of the data, from noise to samples.
-
-        Returns
-        -------
-        ndarray of shape (steps + 1, n, ...), or list of steps + 1 tables
-        """
+        """Return all states from noise to samples in the units of the data, (steps + 1, n, ...) or tables."""
         return np.stack([self.model.codec.decode(state.x) for state in self.states(n, request)])
 
     def finite(self, x: Tensor) -> Tensor:
-        """Return samples as they are, once all of them are finite.
-
-        Raises
-        ------
-        RunError
-            When one is not.
-        """
+        """Return samples as they are; RunError where one is not finite."""
         if not x.isfinite().all():
             raise RunError(
                 f"Some {self.unit} of the model are not finite.",
@@ -141,19 +108,11 @@ class Generator:
 
     @abstractmethod
     def check_path(self, path: Path, n: int) -> None:
-        """Make sure that n samples can be written to ``path``, before any work is done.
-
-        Raises
-        ------
-        InputError
-            When the format is not known.
-        """
-        ...
+        """Make sure, before any work is done, that n samples can be written; InputError otherwise."""
 
     @abstractmethod
     def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
         """Return what writes n samples, of which ``first`` are the first, to a file."""
-        ...
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data."""
@@ -168,6 +127,18 @@ class Generator:
 
         columns = self.model.columns
         return pd.DataFrame(self.sample(n, request), columns=None if columns is None else list(columns))
+
+
+def counted(
+    pieces: Iterable[T], n: int, unit: str, reporter: Reporter | None, what: str = "sampling"
+) -> Iterator[T]:
+    """Yield pieces of n samples under a progress bar."""
+    with (reporter or Reporter(False)).bar(what, n, unit) as bar:
+        done = 0
+        for piece in pieces:
+            yield piece
+            done += len(piece)
+            bar.update(done)
 
 
 def refuse_guidance(request: Request) -> None:

@@ -14,13 +14,13 @@ from diffuscope.recipes import Recipe
 __all__ = ["load_data", "modality", "modality_for", "modality_of"]
 
 
-def modality(name: str) -> Modality:
+def modality(name: str) -> Modality[Dataset, Any]:
     """Return a modality by its name."""
-    found: Modality = kind_of(name).load("modality")
+    found: Modality[Dataset, Any] = kind_of(name).load("modality")
     return found
 
 
-def modality_for(source: Any) -> Modality:
+def modality_for(source: Any) -> Modality[Dataset, Any]:
     """Return the modality that accepts a source: a path, a name, an array, a table, a function, a Dataset.
 
     What none accepts is for the first, whose loading says what is wrong with it.
@@ -33,7 +33,7 @@ def modality_for(source: Any) -> Modality:
     return modality(next(iter(KINDS)))
 
 
-def modality_of(model: Model) -> Modality:
+def modality_of(model: Model) -> Modality[Dataset, Any]:
     """Return the modality of a trained model, by its codec."""
     return modality(model.codec.kind)
 
@@ -41,10 +41,7 @@ def modality_of(model: Model) -> Modality:
 def load_data(source: Any, recipe: Recipe) -> Dataset:
     """Load data as a recipe says; None: from where the recipe says.
 
-    Raises
-    ------
-    InputError, FormatError
-        When there is no source, or it cannot be learned from.
+    InputError or FormatError where there is no source, or it cannot be learned from.
     """
     own, section, seed = modality(recipe.data.kind), recipe.data, recipe.seed
     source = section.source if source is None else source
@@ -53,11 +50,10 @@ def load_data(source: Any, recipe: Recipe) -> Dataset:
     if not isinstance(source, Dataset) and not own.reads(source):
         other = modality_for(source)
         if other is not own:
-            shared = {key: getattr(section, key, None) for key in ("size", "noise")}
             kind = kind_of(other.name).load("section")
+            shared = {key: getattr(section, key, None) for key in ("size", "noise")}
             source = other.load(
                 source, kind(**{k: v for k, v in shared.items() if k in kind.model_fields}), seed
             )
-    if isinstance(source, Dataset):
-        return source if source.kind == own.name else own.adopt(source, section, seed)
-    return own.load(source, section, seed)
+    data: Dataset = source if isinstance(source, Dataset) else own.load(source, section, seed)
+    return data if data.kind == own.name else own.adopt(data, section, seed)

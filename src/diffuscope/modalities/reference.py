@@ -3,13 +3,11 @@
 One reference serves training, evaluation, comparison and diagnosis, so that a run has one number. It is K
 real clouds of n points that samples meet, and pairs of real clouds whose mean distance is the floor:
 
-* Where the law of the data is known (built-in sets, a function that draws), all clouds are fresh draws. *
-Otherwise the data, or held-out data, is halved at random anew for each cloud: one half is met by samples, the
-  other is independent of it, and the distance of the two is a draw of the floor.
-
-Distances are taken of what :meth:`Reference.measure` makes of the model's points: the data itself, each
-column over its standard deviation where the law is not known; the coordinates of a table; the features of
-images.
+* Where the law of the data is known (built-in sets, a function that draws), all clouds are fresh draws.
+* Otherwise the data, or held-out data, is halved at random anew for each cloud: one half is met by samples,
+  the other is independent of it, and the distance of the two is a draw of the floor.
+Distances are taken of the data itself, each column over its standard deviation where the law is not known; of
+the coordinates of a table; of the features of images.
 """
 
 from __future__ import annotations
@@ -43,81 +41,56 @@ Measurable = Callable[[Tensor], Points]
 
 @dataclass(frozen=True)
 class RealPoints:
-    """Real clouds by their number, before they are normalised.
+    """Real clouds by their number, before they are normalised."""
 
-    Attributes
-    ----------
-    pool : ndarray of shape (m, d)
-        The points that are halved, where nothing can be drawn.
-    draw : callable or None
-        ``draw(n, seed) -> (n, d)``: fresh points.
-    n : int
-        Points of a cloud.
-    seed : int
-    """
-
-    pool: Points
-    draw: Callable[[int, int], Points] | None
-    n: int
+    pool: Points  # (m, d): the points that are halved, where nothing can be drawn
+    draw: Callable[[int, int], Points] | None  # draw(n, seed) -> (n, d): fresh points
+    n: int  # points of a cloud
     seed: int
 
     def real(self, k: int) -> Points:
         """Return the k-th cloud, with which samples are compared."""
-        if self.draw is not None:
-            return self.draw(self.n, quality_seed(self.seed, "real", k))
-        return self.pool[self._order(k)[: self.n]]
+        return self._cloud("real", k, slice(0, self.n))
 
     def other(self, k: int) -> Points:
         """Return a cloud that is independent of the k-th."""
-        if self.draw is not None:
-            return self.draw(self.n, quality_seed(self.seed, "other", k))
-        return self.pool[self._order(k)[self.n : 2 * self.n]]
+        return self._cloud("other", k, slice(self.n, 2 * self.n))
 
     def rest(self, k: int, most: int) -> Points:
         """Return points that have none in common with the k-th cloud, at most so many."""
-        if self.draw is not None:
-            return self.draw(most, quality_seed(self.seed, "rest", k))
-        return self.pool[self._order(k)[self.n :][:most]]
+        return self._cloud("rest", k, slice(self.n, self.n + most))
 
     def pair(self, i: int) -> tuple[Points, Points]:
         """Return the i-th pair of independent clouds, for the floor."""
-        if self.draw is not None:
-            first, second = (quality_seed(self.seed, "floor", 2 * i + side) for side in (0, 1))
-            return self.draw(self.n, first), self.draw(self.n, second)
-        return self.real(i), self.other(i)
+        if self.draw is None:
+            return self.real(i), self.other(i)
+        some = slice(0, self.n)
+        return self._cloud("floor", 2 * i, some), self._cloud("floor", 2 * i + 1, some)
 
-    def _order(self, k: int) -> NDArray[np.int64]:
-        return np.random.default_rng(quality_seed(self.seed, "halves", k)).permutation(len(self.pool))
+    def _cloud(self, place: str, k: int, part: slice) -> Points:
+        """Draw as many points as the part has, or take that part of the pool in the k-th order."""
+        if self.draw is not None:
+            return self.draw(part.stop - part.start, quality_seed(self.seed, place, k))
+        order = np.random.default_rng(quality_seed(self.seed, "halves", k)).permutation(len(self.pool))
+        return self.pool[order[part]]
 
 
 @dataclass
 class Reference:
     """Real clouds that samples are compared with, and the floor.
 
-    Attributes
-    ----------
-    real : list of ndarray of shape (n, d)
-        Normalised.
-    middle, unit : ndarray of shape (d,)
-        Points are normalised as ``(x - middle) / unit``: far from 0 a float32 would round differences away,
-        and columns of unlike units would not count alike.
-    points : RealPoints or None
-        Where the clouds come from; None for a reference that was read from a file.
-    seed : int
-        Of the samples that are drawn to be measured.
-    mask : ndarray of shape (m, d), bool
-        Which values of training rows are missing. Real rows hold 0 there, and so do samples, row by row.
-    condition : object
-        What samples are conditioned on, so that classes come as they do in the data.
+    Points are normalised as ``(x - middle) / unit``: far from 0 a float32 would round differences away, and
+    columns of unlike units would not count alike.
     """
 
-    real: list[Points]
+    real: list[Points]  # (n, d), normalised
     middle: Points
     unit: Points
-    points: RealPoints | None
-    seed: int
+    points: RealPoints | None  # where the clouds come from; None where they were read from a file
+    seed: int  # of the samples that are drawn to be measured
+    # Which values of training rows are missing: real rows hold 0 there, and so do samples, row by row.
     mask: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((1, 0), dtype=bool))
-    condition: Any = None
+    condition: Any = None  # of samples, so that classes come as they do in the data
     kept_floors: list[float] | None = None
 
     @property
@@ -177,13 +150,7 @@ class Reference:
         return list(side_by_side(lambda pair: self.distance(*pair), zip(clouds, self.real, strict=False)))
 
     def ratio(self, clouds: list[Points]) -> Measured:
-        """Return the mean distance of clouds from real ones, as a multiple of the floor.
-
-        Raises
-        ------
-        InputError
-            When the floor is 0.
-        """
+        """Return the mean distance of clouds from real ones over the floor; InputError where that is 0."""
         return relate(self.distances(clouds), self.floors)
 
     def save(self, path: Path) -> None:
@@ -203,13 +170,7 @@ class Reference:
 
     @classmethod
     def load(cls, path: Path) -> Reference:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        FormatError
-            When the file is damaged.
-        """
+        """Read what :meth:`save` wrote; FormatError where the file is damaged."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 kept = {name: arrays[name] for name in arrays.files}
@@ -234,36 +195,17 @@ def draw_reference(
     held_out: Points | None = None,
     seed: int = 0,
     draws: int | None = None,
-    most: int | None = None,
     n: int | None = None,
     mask: NDArray[np.bool_] | None = None,
     condition: Any = None,
     scaled: bool = True,
 ) -> Reference:
-    """Draw the clouds of a reference.
+    """Draw the clouds of a reference, for training data (m, d) in the units that are measured.
 
-    Parameters
-    ----------
-    x : ndarray of shape (m, d)
-        The training data, in the units that are measured.
-    draw : callable, optional
-        ``draw(n, seed)``: fresh points, where the law is known and nothing is held out.
-    held_out : ndarray of shape (l, d), optional
-        Real points that nothing was trained on; then the clouds are halves of these.
-    seed : int
-    draws, most : int, optional
-        How many clouds, and of how many points at most where they are halves.
-    n : int, optional
-        Points of a cloud, in place of as many as there are.
-    mask, condition
-        See :class:`Reference`.
-    scaled : bool
-        Whether columns are measured over their deviations, where the law is not known.
-
-    Raises
-    ------
-    InputError
-        When ``held_out`` has other columns, or there are fewer than two points.
+    They are fresh points, ``draw(n, seed)``, where the law is known and nothing is held out; else halves of
+    held-out points (l, d), or of the data. By default there are 8, of as many points as can be had. Columns
+    are measured over their deviations where the law is not known, unless not ``scaled``. InputError where
+    ``held_out`` has other columns, or there are fewer than two points.
     """
     pool = x if held_out is None else np.asarray(held_out, dtype=np.float64)
     if pool.ndim != 2 or pool.shape[1] != x.shape[1] or len(pool) < 2:
@@ -272,17 +214,12 @@ def draw_reference(
             "Give rows with the columns of the training data.",
         )
     fresh = draw if held_out is None else None
-    size = DRAWN_POINTS if fresh is not None else min(len(pool) // 2, most or MOST_HALVED)
+    size = DRAWN_POINTS if fresh is not None else min(len(pool) // 2, MOST_HALVED)
     points = RealPoints(pool, fresh, n or size, seed)
-    if not scaled:
-        middle, unit = np.zeros(x.shape[1]), np.ones(x.shape[1])
-    else:
-        middle = x.mean(axis=0)
-        unit = np.ones(x.shape[1]) if fresh is not None else x.std(axis=0)
-    none = np.zeros((1, 0), dtype=bool)
-    reference = Reference(
-        [], middle, np.where(unit > 0, unit, 1.0), points, seed, none if mask is None else mask, condition
-    )
+    middle = x.mean(axis=0) if scaled else np.zeros(x.shape[1])
+    unit = x.std(axis=0) if scaled and fresh is None else np.ones(x.shape[1])
+    mask = np.zeros((1, 0), dtype=bool) if mask is None else mask
+    reference = Reference([], middle, np.where(unit > 0, unit, 1.0), points, seed, mask, condition)
     reference.real.extend(reference.normalised(points.real(k)) for k in range(draws or DRAWS))
     return reference
 

@@ -111,7 +111,7 @@ class Run:
     # --- the kind of data -----------------------------------------------------------------------------------
 
     @property
-    def modality(self) -> Modality:
+    def modality(self) -> Modality[Dataset, Any]:
         """Its kind of data."""
         return modality_of(self.model)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,8 @@ from diffuscope.data.images import ImageData, nearest
 from diffuscope.errors import InputError
 from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
 from diffuscope.metrics.features import Extractor, ImageQuality, cached_classifier, image_quality
+from diffuscope.modalities.base import Evaluation, table_lines
+from diffuscope.modalities.generator import counted
 from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -37,29 +37,20 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class ImageEvaluation:
+class ImageEvaluation(Evaluation):
     """The quality of generated images.
 
-    Attributes
-    ----------
-    quality : ImageQuality
-        Metrics by name, and the results of the classifier.
-    copies : float
-        Median distance of samples to the nearest training image, over that of held-out images: well below 1
-        where training images were memorised.
-    shown : ndarray of shape (rows, 1 + neighbours, channels, height, width), uint8
-        Samples, and beside each its nearest training images.
-    notes : tuple of str
-        What was compared with what, and how certain the results are.
-    overall : Measured or None
-        The distance of features, which training has printed.
+    ``copies`` is the median distance of samples to the nearest training image, over that of held-out images:
+    well below 1 where training images were memorised.
     """
+
+    picture: ClassVar[str] = "nearest.png"
 
     quality: ImageQuality
     copies: float
-    shown: Pixels
-    notes: tuple[str, ...]
-    overall: Measured | None = None
+    shown: Pixels  # (rows, 1 + neighbours, channels, height, width): samples, each beside training images
+    notes: tuple[str, ...]  # what was compared with what, and how certain the results are
+    overall: Measured | None = None  # the distance of features, which training has printed
 
     @property
     def metrics(self) -> dict[str, Measured]:
@@ -81,21 +72,12 @@ class ImageEvaluation:
 
     def __str__(self) -> str:
         """Return the whole report as text."""
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        table.add_column("metric")
-        for title in ("real data", "this model", "÷ floor", "95%"):
-            table.add_column(title, justify="right")
+        rows = []
         for name, one in self.metrics.items():
             interval = f"{one.low:.2f} to {one.high:.2f}"
             title = (METRICS | FEATURE_METRICS)[name].title
-            table.add_row(title, f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval)
-        stream = io.StringIO()
-        Console(file=stream, width=_WIDTH, color_system=None).print(table)
-        lines = [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
+            rows.append([title, f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval])
+        lines = table_lines(["metric", "real data", "this model", "÷ floor", "95%"], rows)
         notes = "\n".join(textwrap.fill(note, _WIDTH) for note in self._messages())
         return "\n".join([*lines, "", notes])
 
@@ -127,17 +109,6 @@ class ImageEvaluation:
         images = self.shown.reshape(-1, *self.shown.shape[2:])
         return plot_sheet(images, columns, column_titles=["sample", "nearest", *[""] * (columns - 2)])
 
-    def save(self, folder: str | Path, report: bool = False) -> list[Path]:
-        """Write ``evaluation.json`` and ``figures/nearest.png`` into a folder; return the picture's path."""
-        from diffuscope.files import write_json
-        from diffuscope.plots import save_figure
-
-        folder = Path(folder)
-        write_json(folder / "evaluation.json", self.to_json())
-        picture = folder / "figures" / "nearest.png"
-        save_figure(self.plot(), picture)
-        return [picture]
-
 
 _READ = (
     "÷ floor: ratio of the metric to its value for training images against held-out ones, with a 95% "
@@ -160,49 +131,20 @@ def evaluate_images(
 ) -> ImageEvaluation:
     """Measure the quality of the images of a model.
 
-    Parameters
-    ----------
-    model : Model
-    data : ImageData
-        What it was trained on.
-    generator : ImageGenerator
-    held_out : ndarray of shape (m, channels, height, width), uint8, or None
-        Images that were not used for training; by default those that come with the data, or that training
-        held out.
-    overall : Measured or None
-        The distance of features, which training has printed.
-    seed : int
-    reporter : Reporter
-    samples : int, optional
-        Number of samples; 2,000 by default.
-    extractor : Extractor, optional
-        The features of images; by default those of a classifier of the training images, trained
-        once and kept.
-
-    Raises
-    ------
-    InputError
-        When images are too few or of another shape.
+    Without held-out images (m, channels, height, width) those count that come with the data, or that training
+    held out. ``overall`` is the distance of features. By default there are 2,000 samples, and features are
+    those of a classifier of the training images, trained once and kept. InputError where images are too few
+    or of another shape.
     """
     train, unseen, note = _parts(data, held_out, model.recipe)
-    extractor = (
-        cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
-        if extractor is None
-        else extractor
-    )
+    if extractor is None:
+        extractor = cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
     n = _SAMPLES if samples is None else samples
     labels = None
     if generator.classes:
         labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
-    pieces, done = [], 0
-    with reporter.bar("sampling", n, "images") as bar:
-        for piece in generator.batches(
-            n, Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
-        ):
-            pieces.append(piece)
-            done += len(piece)
-            bar.update(done)
-    made = np.concatenate(pieces)
+    request = Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
+    made = np.concatenate(list(counted(generator.batches(n, request), n, "images", reporter)))
     with reporter.stage("measuring images"):
         own = labels is not None and getattr(extractor, "labelled", False)
         quality = image_quality(made, train, unseen, extractor, labels=labels if own else None, seed=seed)
@@ -233,9 +175,8 @@ def _parts(data: ImageData, held_out: Pixels | None, recipe: Recipe) -> tuple[Pi
         return pixels[np.sort(first)], pixels[np.sort(second)], note
     order = np.random.default_rng(0).permutation(len(pixels))
     half = len(pixels) // 2
-    return (
-        pixels[np.sort(order[half:])],
-        pixels[np.sort(order[:half])],
+    note = (
         "No images were held out, so samples were compared with half of the training images; a model that "
-        "memorised them would look perfect. Give --held-out, or set training.hold_out.",
+        "memorised them would look perfect. Give --held-out, or set training.hold_out."
     )
+    return pixels[np.sort(order[half:])], pixels[np.sort(order[:half])], note

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from diffuscope.data.images import ImageData
 from diffuscope.modalities.figures import Figures
@@ -19,11 +18,11 @@ from diffuscope.request import Request
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SHOWN", "ImageFigures", "plot_images", "some_images"]
+__all__ = ["ImageFigures"]
 
 _COLUMNS = 8
 _ROWS = 8
-SHOWN = _COLUMNS * _ROWS
+_SHOWN = _COLUMNS * _ROWS
 _SHOWN_ROWS = 6
 Pixels = NDArray[np.uint8]
 
@@ -38,11 +37,15 @@ class ImageFigures(Figures):
     def shown(self) -> Pixels:
         """Some images, of all classes."""
         assert isinstance(self.data, ImageData)
-        return some_images(self.data, SHOWN, self.model.recipe.seed)
-
-    def encoded(self, shown: Pixels) -> Tensor:
-        """Return images in the units of the model."""
-        return self.model.codec.encode(shown)  # type: ignore[no-any-return]
+        data = self.data
+        order = np.random.default_rng(self.model.recipe.seed).permutation(len(data.x))
+        if data.labels is not None:  # as many of each class as of the others, in turn
+            of = data.labels[order]
+            turn = np.zeros(len(of), dtype=np.int64)
+            for label in np.unique(of):
+                turn[of == label] = np.arange(np.count_nonzero(of == label))
+            order = order[np.lexsort((of, turn))]
+        return np.ascontiguousarray(data.pixels[order[:_SHOWN]])
 
     @property
     def limits(self) -> None:
@@ -62,7 +65,7 @@ class ImageFigures(Figures):
 
     def draw_data(self) -> Figure:
         """Draw some of the data."""
-        return plot_images(self.shown)
+        return _sheet(self.shown)
 
     def draw_states(self, states: Sequence[State], label: str = "") -> Figure:
         """Draw how some images come out of noise."""
@@ -72,40 +75,21 @@ class ImageFigures(Figures):
         """Draw how some images turn into noise: a row each, moments side by side."""
         rows = np.stack([state.x[:_SHOWN_ROWS] for state in states], axis=1)
         images = rows.reshape(-1, *rows.shape[2:])
-        return plot_sheet(images, len(states), column_titles=[_in_lines(state.label) for state in states])
+        # Columns of small images are narrow: a label of mathtext breaks before its time.
+        titles = [state.label.replace(r",\ ", ",$\n$") for state in states]
+        return plot_sheet(images, len(states), column_titles=titles)
 
     def draw_samples(
         self, samples: Any, caption: str | None = None, request: Request | None = None
     ) -> Figure:
         """Draw samples; those of all classes in turn as a column for each."""
         labels = None if request is None else request.condition
-        in_turn = self.classes and labels is not None and _in_turn(labels, len(self.classes))
-        return plot_images(samples, self.classes if in_turn else (), caption)
+        n = len(self.classes)
+        in_turn = n > 0 and labels is not None and bool((labels == np.arange(len(labels)) % n).all())
+        return _sheet(samples, self.classes if in_turn else (), caption)
 
 
-def _in_turn(labels: NDArray[np.int64], classes: int) -> bool:
-    return bool((labels == np.arange(len(labels)) % classes).all())
-
-
-def plot_images(images: NDArray[Any], classes: Sequence[str] = (), title: str | None = None) -> Figure:
+def _sheet(images: NDArray[Any], classes: Sequence[str] = (), title: str | None = None) -> Figure:
     """Show images; those of all classes in turn as a column for each."""
     columns = min(len(classes), 2 * _COLUMNS) or min(_COLUMNS, len(images))
     return plot_sheet(images, columns, title=title, column_titles=classes)
-
-
-def _in_lines(label: str) -> str:
-    """Break a label of mathtext before its time: columns of small images are narrow."""
-    return label.replace(r",\ ", ",$\n$")
-
-
-def some_images(data: ImageData, n: int, seed: int) -> Pixels:
-    """Return n of the images at random; of labelled ones as many of each class as of the others, in turn."""
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(data.x))
-    if data.labels is not None:
-        of = data.labels[order]
-        turn = np.zeros(len(of), dtype=np.int64)
-        for label in np.unique(of):
-            turn[of == label] = np.arange(np.count_nonzero(of == label))
-        order = order[np.lexsort((of, turn))]
-    return np.ascontiguousarray(data.pixels[order[:n]])

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["FlatNetwork", "as_rows", "flat_denoiser", "flattened"]
+__all__ = ["FlatNetwork", "flat_denoiser", "flattened"]
 
 
 class FlatNetwork(nn.Module):
-    """A network of images, asked with rows of pixels.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Maps (n, channels, height, width), (n,) to the shape of the images.
-    shape : tuple of int
-        (channels, height, width).
-    """
+    """A network of images of a shape (channels, height, width), which maps rows of their pixels."""
 
     def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -51,8 +41,3 @@ def flattened(denoiser: DenoiserLike, shape: tuple[int, ...]) -> DenoiserLike:
         return denoiser(x_t.reshape(-1, *shape), level).flatten(1)
 
     return denoise
-
-
-def as_rows(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return images as rows of numbers (n, d)."""
-    return images.reshape(len(images), -1).astype(np.float64)

@@ -20,7 +20,7 @@ from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
-from diffuscope.errors import InputError, RunError, unknown_name
+from diffuscope.errors import InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
 from diffuscope.model import Conditioned, Model
 from diffuscope.request import Request
@@ -32,19 +32,13 @@ Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 EACH = "each"
 """In place of a class: all classes in turn."""
+_DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
 
 
 class ImageGenerator(Generator):
     """A model of images, uint8 of shape (n, channels, height, width).
 
-    Parameters
-    ----------
-    model : Model
-
-    Attributes
-    ----------
-    classes : tuple of str
-        Names of the classes that it is conditioned on; empty: none.
+    ``classes`` are the names of those that it is conditioned on; empty: none.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "label")
@@ -64,7 +58,7 @@ class ImageGenerator(Generator):
         if len(condition) > 1:
             raise InputError("y and label both set the class.", "Give one of them.")
         label = next(iter(condition.values()), None)
-        labels = None if label is None else self.labels(label, n)
+        labels = self.labels(label, n)
         if label is None:
             if request.guidance not in (None, 1) and not self.classes:
                 raise InputError(
@@ -72,22 +66,15 @@ class ImageGenerator(Generator):
                     "Set guidance to 1.",
                 )
             refuse_guidance(request)
-        elif request.interval is not None and self.scale(request, True) == 1:
+        elif request.interval is not None and self._scale(request) == 1:
             raise InputError("A guidance interval needs guidance.", "Give guidance too.")
         return dataclasses.replace(request, condition=labels)
 
     def labels(self, label: Any, n: int) -> Labels | None:
         """Return the classes of n images; None: unconditional.
 
-        Parameters
-        ----------
-        label : None, int, str, "each", or sequence of n of them
-            Numbers from 0, or names. ``"each"`` takes all classes in turn.
-
-        Raises
-        ------
-        InputError
-            When the model was trained without classes, or has none such.
+        A label is a number from 0, a name, ``"each"`` (all classes in turn), or a sequence of n of them.
+        InputError where the model was trained without classes, or has none such.
         """
         if label is None:
             return None
@@ -121,18 +108,16 @@ class ImageGenerator(Generator):
             )
         return int(label)
 
-    def scale(self, request: Request, conditional: bool) -> float:
-        """Return the scale of guidance: by default the recipe's where there is a class."""
-        if request.guidance is not None:
-            return request.guidance
-        return self.model.recipe.sampling.guidance if conditional else 1.0
+    def _scale(self, request: Request) -> float:
+        """Return the scale of guidance where there is a class: by default the recipe's."""
+        return self.model.recipe.sampling.guidance if request.guidance is None else request.guidance
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
         """Return what gives the denoisers of images of classes."""
         labels: Labels | None = request.condition
         if labels is None:
             return None
-        denoiser, scale = self.model.denoiser, self.scale(request, True)
+        denoiser, scale = self.model.denoiser, self._scale(request)
         low, high = request.interval or self.model.recipe.sampling.guidance_interval
 
         def of_images(start: int, stop: int) -> DenoiserLike:
@@ -146,15 +131,6 @@ class ImageGenerator(Generator):
         return self.conditioned(request, n) or (lambda start, stop: self.model.denoiser)
 
     # --- images ---------------------------------------------------------------------------------------------
-
-    def finite(self, x: Tensor) -> Tensor:
-        """Return images as they are, once all values are finite."""
-        if not x.isfinite().all():
-            raise RunError(
-                "Some images of the model are not finite.",
-                "Try another sampler or more steps, or train longer.",
-            )
-        return x
 
     def count(self, options: Mapping[str, Any]) -> int:
         """Return 64, or of all classes in turn as many of each."""
@@ -178,33 +154,14 @@ class ImageGenerator(Generator):
         )
 
     def inpaint(
-        self,
-        images: ArrayLike,
-        mask: ArrayLike,
-        *,
-        n: int = 1,
-        resample: int = 1,
-        **options: Any,
+        self, images: ArrayLike, mask: ArrayLike, *, n: int = 1, resample: int = 1, **options: Any
     ) -> Pixels:
-        """Generate the masked pixels of images, given the others.
+        """Generate the masked pixels of images (m, channels, height, width), uint8, given the others.
 
-        Parameters
-        ----------
-        images : array_like of shape (m, channels, height, width), uint8
-        mask : array_like of shape (height, width) or (m, height, width), bool
-            True for the pixels to generate; all others are unchanged.
-        n : int
-            Number of results for each image.
-        resample : int
-            Repetitions of each step (RePaint), see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 blend
-            edges better, at 5 to 10 times the cost.
-        **options
-            Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
-
-        Returns
-        -------
-        ndarray of shape (m * n, channels, height, width), uint8
-            The n results of the first image first.
+        Returns (m * n, ...): n results for each image, those of the first one first. The mask, booleans of
+        shape (height, width) or (m, height, width), is True for the pixels to generate. Steps are repeated
+        ``resample`` times (RePaint), see :mod:`diffuscope.diffusion.inpainting`: 5 to 10 blend edges better.
+        Options are those of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
         """
         pixels = self._checked(images)
         holes = np.asarray(mask)
@@ -227,9 +184,8 @@ class ImageGenerator(Generator):
             sampler = RePaintSampler(sampler, resample)
 
         def of_images(start: int, stop: int) -> DenoiserLike:
-            known = to_model(torch.from_numpy(pixels[start:stop])).to(self.model.device)
             unknown = torch.from_numpy(holes[start:stop]).to(self.model.device)
-            return InpaintingDenoiser(inner(start, stop), known, unknown)
+            return InpaintingDenoiser(inner(start, stop), self._points(pixels[start:stop]), unknown)
 
         ends = self.model.ends(len(pixels), grid, sampler, request.seed, of_images)
         return np.where(holes, self._pixels(ends), pixels)
@@ -239,32 +195,18 @@ class ImageGenerator(Generator):
         labels: Labels | None = request.condition
         return request if labels is None else dataclasses.replace(request, condition=labels.repeat(n))
 
+    def _points(self, pixels: Pixels) -> Tensor:
+        return to_model(torch.from_numpy(pixels)).to(self.model.device)
+
     def _pixels(self, ends: Iterator[Tensor]) -> Pixels:
         return np.concatenate([to_pixels(self.finite(x)) for x in ends])
 
-    def vary(
-        self,
-        images: ArrayLike,
-        strength: float = 0.5,
-        *,
-        n: int = 1,
-        **options: Any,
-    ) -> Pixels:
-        """Generate variants: images are noised, and sampled from there (SDEdit, Meng et al. 2022).
+    def vary(self, images: ArrayLike, strength: float = 0.5, *, n: int = 1, **options: Any) -> Pixels:
+        """Generate n variants of each image: it is noised, and sampled from there (SDEdit, Meng et al. 2022).
 
-        Parameters
-        ----------
-        images : array_like of shape (m, channels, height, width), uint8
-        strength : float
-            Fraction of the sampling steps, above 0 to 1: 0.2 changes details, 0.8 all but the rough shape.
-        n : int
-            Number of variants of each image.
-        **options
-            Of :meth:`diffuscope.Run.sample`; a class for all, or one for each of the m images.
-
-        Returns
-        -------
-        ndarray of shape (m * n, channels, height, width), uint8
+        Images are (m, channels, height, width), uint8, results (m * n, ...). ``strength`` is the fraction of
+        the sampling steps, above 0 to 1: 0.2 changes details, 0.8 all but the rough shape. Options are as for
+        :meth:`inpaint`.
         """
         if not 0 < strength <= 1:
             raise InputError(
@@ -278,37 +220,17 @@ class ImageGenerator(Generator):
         level = grid.levels.at(0)
 
         def begin(start: int, stop: int, noise: Tensor) -> Tensor:
-            x_0 = to_model(torch.from_numpy(pixels[start:stop])).to(noise.device)
-            return q_sample(x_0, level, noise / grid.prior_std)
+            return q_sample(self._points(pixels[start:stop]), level, noise / grid.prior_std)
 
         of_images = self._denoisers(request, len(pixels))
         return self._pixels(self.model.ends(len(pixels), grid, sampler, request.seed, of_images, begin))
 
-    def interpolate(
-        self,
-        n: int,
-        *,
-        images: ArrayLike | None = None,
-        **options: Any,
-    ) -> Pixels:
-        """Interpolate between two images, by interpolation of their noise.
+    def interpolate(self, n: int, *, images: ArrayLike | None = None, **options: Any) -> Pixels:
+        """Interpolate between two images, uint8 (2, channels, height, width), or two samples; return n.
 
-        With a deterministic sampler each image comes from one noise. These are interpolated on a great
-        circle (Song et al. 2021, section 5.3), and each of its points is sampled to an image.
-
-        Parameters
-        ----------
-        n : int
-            Number of images, including both ends.
-        images : array_like of shape (2, channels, height, width), uint8, optional
-            The ends, inverted to noise by :meth:`encode`; two samples by default.
-        **options
-            Of :meth:`diffuscope.Run.sample`; one class for all. The sampler, "heun" by default, must be
-            deterministic.
-
-        Returns
-        -------
-        ndarray of shape (n, channels, height, width), uint8
+        With a deterministic sampler ("heun" by default) each image comes from one noise, see :meth:`encode`.
+        These are interpolated on a great circle (Song et al. 2021, section 5.3), and each of its points is
+        sampled to an image. Options are those of :meth:`diffuscope.Run.sample`; one class for all.
         """
         if n < 2:
             raise InputError(f"An interpolation needs at least 2 images, not {n}.", "Use 9, for example.")
@@ -329,8 +251,7 @@ class ImageGenerator(Generator):
                     f"Got {len(pixels)} images; expected 2, the start and the end of the interpolation.",
                     "Give two images.",
                 )
-            x_0 = to_model(torch.from_numpy(pixels)).to(self.model.device)
-            ends = self._encoded(x_0, of_images(0, 2), grid)
+            ends = self._encoded(self._points(pixels), of_images(0, 2), grid)
         between = _great_circle(ends[0], ends[1], n)
 
         def begin(start: int, stop: int, noise: Tensor) -> Tensor:
@@ -351,7 +272,7 @@ class ImageGenerator(Generator):
         request = dataclasses.replace(request, guidance=1.0)
         grid, _ = self.model.plan(request)
         denoiser = self._denoisers(request, len(pixels))(0, len(pixels))
-        return self._encoded(to_model(torch.from_numpy(pixels)).to(self.model.device), denoiser, grid)
+        return self._encoded(self._points(pixels), denoiser, grid)
 
     @torch.no_grad()
     def _encoded(self, x_0: Tensor, denoiser: DenoiserLike, grid: Grid) -> Tensor:
@@ -385,9 +306,6 @@ class ImageGenerator(Generator):
                 "Resize and convert the images.",
             )
         return pixels
-
-
-_DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
 
 
 def _great_circle(a: Tensor, b: Tensor, n: int) -> Tensor:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.images import USUAL_RECIPES, ImageData, ImageRows, are_images, load_images, save_images
 from diffuscope.data.images.codec import PixelCodec
 from diffuscope.data.images.section import ImagesSection
-from diffuscope.data.section import DataSection
 from diffuscope.metrics.features import Extractor, cached_classifier
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
-from diffuscope.modalities.images.flattened import as_rows, flat_denoiser, flattened
+from diffuscope.modalities.images.flattened import flat_denoiser, flattened
 from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.modalities.reference import (
     Measurable,
@@ -30,7 +28,7 @@ from diffuscope.modalities.reference import (
     draw_reference,
     quality_seed,
 )
-from diffuscope.model import Conditioned, Model
+from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
@@ -46,7 +44,7 @@ _CLOUD, _CLOUDS = 128, 6  # images of a cloud, and clouds: samples of images cos
 _POOL = 2048  # real images whose features are taken
 
 
-class Images(Modality):
+class Images(Modality[ImageData, ImagesSection]):
     """Images."""
 
     name: ClassVar[str] = "images"
@@ -54,6 +52,7 @@ class Images(Modality):
     recipe_hint: ClassVar[str] = "images"
     evaluation_options: ClassVar[tuple[str, ...]] = ("samples", "extractor")
     measured_in: ClassVar[str] = "of features"
+    kept_as: ClassVar[str] = ".npz"
 
     def accepts(self, source: Any) -> bool:
         """Whether a source is a folder, a built-in set, or an array of bytes of images."""
@@ -67,56 +66,45 @@ class Images(Modality):
         """Return the recipe of a built-in set, or that of images of one's own."""
         return USUAL_RECIPES.get(str(source), "images")
 
-    def load(self, source: Any, section: DataSection, seed: int) -> Dataset:
+    def load(self, source: Any, section: ImagesSection, seed: int) -> ImageData:
         """Load images in the size and channels of the section."""
-        assert isinstance(section, ImagesSection)
+        return self._load(source, section, section.image_size, section.channels, seed)
+
+    def reload(self, source: Any, model: Model) -> ImageData:
+        """Load images in the shape of a trained model."""
+        recipe, (channels, *size) = model.recipe, model.shape
+        assert isinstance(recipe.data, ImagesSection)
+        return self._load(source, recipe.data, tuple(size), channels, recipe.seed)
+
+    def _load(self, source: Any, section: ImagesSection, size: Any, channels: Any, seed: int) -> ImageData:
         return load_images(
             source,
-            size=section.image_size,
-            channels=section.channels,
+            size=size,
+            channels=channels,
             skip_broken=section.skip_broken,
             limit=section.size,
             seed=seed,
         )
 
-    def reload(self, source: Any, model: Model) -> Dataset:
-        """Load images in the shape of a trained model."""
-        section = model.recipe.data
-        assert isinstance(section, ImagesSection)
-        return load_images(
-            source,
-            size=model.shape[1:],
-            channels=model.shape[0],
-            skip_broken=section.skip_broken,
-            limit=section.size,
-            seed=model.recipe.seed,
-        )
-
-    def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
+    def held_out(self, source: Any, model: Model, data: ImageData) -> Any:
         """Return held-out images, uint8."""
         if isinstance(source, ImageData):
             return source.pixels
         return load_images(source, size=model.shape[1:], channels=model.shape[0]).x
 
-    def check_changes(self, data: Dataset, changes: Mapping[str, Any]) -> None:
+    def check_changes(self, data: ImageData, changes: Mapping[str, Any]) -> None:
         """Accept any size: it is a part of so many images."""
 
-    def describe(self, data: Dataset, section: DataSection) -> dict[str, Any]:
+    def describe(self, data: ImageData, section: ImagesSection) -> dict[str, Any]:
         """Return name or path, and the classes."""
-        assert isinstance(data, ImageData)
-        assert isinstance(section, ImagesSection)
         source = data.source.get("name", data.source.get("path"))
         if data.source["kind"] != "builtin" and source is not None:
             source = str(Path(source).resolve())
         return {"data.source": source, "data.classes": data.classes if section.labels else ()}
 
-    def keep(self, data: Dataset, folder: Path) -> Path:
-        """Write images that were passed as an array as .npz, with their labels."""
-        assert isinstance(data, ImageData)
-        path = folder / f"{data.digest()[:16]}.npz"
-        if not path.is_file():
-            save_images([data.pixels], path, len(data.x), data.labels, data.classes)
-        return path
+    def write(self, data: ImageData, path: Path) -> None:
+        """Write images with their labels."""
+        save_images([data.pixels], path, len(data.x), data.labels, data.classes)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
         """Read what :meth:`keep` wrote."""
@@ -124,20 +112,20 @@ class Images(Modality):
 
     # --- training ------------------------------------------------------------------------------------------
 
-    def codec(self, data: Dataset, section: DataSection) -> PixelCodec:
+    def codec(self, data: ImageData, section: ImagesSection) -> PixelCodec:
         """Return the map of pixels of this shape."""
         c, h, w = data.x.shape[1:]
         return PixelCodec((c, h, w))
 
-    def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
+    def batch_source(
+        self, data: ImageData, codec: Codec, recipe: Recipe, device: torch.device
+    ) -> BatchSource:
         """Return images that stay bytes until a batch is drawn, with the classes that are conditioned on."""
         section = recipe.data
-        assert isinstance(data, ImageData)
         assert isinstance(section, ImagesSection)
-        labels = data.labels if section.classes else None
-        return ImageRows(
-            data.pixels, labels, device, section.flip, len(section.classes), recipe.training.drop_labels
-        )
+        classes = len(section.classes)
+        labels = data.labels if classes else None
+        return ImageRows(data.pixels, labels, device, section.flip, classes, recipe.training.drop_labels)
 
     # --- a trained model -----------------------------------------------------------------------------------
 
@@ -145,21 +133,15 @@ class Images(Modality):
         """Return what samples, inpaints, varies and interpolates images."""
         return ImageGenerator(model)
 
-    def measurable(self, data: Dataset, codec: Codec, reporter: Reporter | None = None) -> Measurable:
+    def measurable(self, data: ImageData, codec: Codec, reporter: Reporter | None = None) -> Measurable:
         """Return the features of images."""
-        assert isinstance(data, ImageData)
         extractor = extractor_for(data, reporter)
-
-        def measure(x: Tensor) -> Points:
-            return extractor.features(codec.decode(x)).astype(np.float64)
-
-        return measure
+        return lambda x: extractor.features(codec.decode(x)).astype(np.float64)
 
     def reference(
-        self, data: Dataset, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
+        self, data: ImageData, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
     ) -> Reference:
         """Return features of images that nothing was trained on, where there are some."""
-        assert isinstance(data, ImageData)
         pool = self._pool(data, held_out, seed)
         features = extractor_for(data).features(pool).astype(np.float64)
         size = n or min(len(features) // 2, _CLOUD)
@@ -175,13 +157,12 @@ class Images(Modality):
         order = np.random.default_rng(quality_seed(seed, "images", 0)).permutation(len(unseen))
         return unseen[np.sort(order[:_POOL])]  # files come by class
 
-    def measured_request(self, model: Model, reference: Reference, request: Request) -> Request:
+    def measured_request(self, model: Model, reference: Reference) -> Request:
         """Return the request with classes as they come in the data, where the model has any."""
         classes = reference.condition if self.generator(model).classes else None
-        request = super().measured_request(model, reference, request)
-        return dataclasses.replace(request, condition=classes)
+        return Request(seed=reference.sampling_seed, condition=classes)
 
-    def figures(self, model: Model, data: Dataset | None) -> ImageFigures:
+    def figures(self, model: Model, data: ImageData | None) -> ImageFigures:
         """Return what draws sheets."""
         from diffuscope.modalities.images.figures import ImageFigures
 
@@ -190,7 +171,7 @@ class Images(Modality):
     def evaluate(
         self,
         model: Model,
-        data: Dataset,
+        data: ImageData,
         reference: Reference,
         clouds: list[Points],
         held_out: Any,
@@ -201,23 +182,23 @@ class Images(Modality):
         """Measure images in features and by class."""
         from diffuscope.modalities.images.evaluation import evaluate_images
 
-        assert isinstance(data, ImageData)
-        settings = {key: options[key] for key in ("samples", "extractor") if key in options}
         overall = reference.ratio(clouds)
+        options.pop("facts", None)
         return evaluate_images(
-            model, data, self.generator(model), held_out, overall, seed, reporter, **settings
+            model, data, self.generator(model), held_out, overall, seed, reporter, **options
         )
 
-    def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
+    def flatten(
+        self, model: Model, data: ImageData, held_out: Any, seed: int, reporter: Reporter
+    ) -> Flattened:
         """Return the model of rows of pixels."""
-        assert isinstance(data, ImageData)
         assert isinstance(model.codec, PixelCodec)
         shape, codec = model.shape, model.codec
         measure = self.measurable(data, codec, reporter)
         reference = self.reference(data, codec, held_out, seed)
-        unseen = self._pool(data, held_out, seed)
-        request = self.measured_request(model, reference, Request())
-        own = self.generator(model).conditioned(request, reference.samples)
+        pool = self._pool(data, held_out, seed)
+        unseen = pool.reshape(len(pool), -1).astype(np.float64)
+        own = self.generator(model).conditioned(self.measured_request(model, reference), reference.samples)
         known = held_out is not None or data.held_out is not None
         flat = data.pixels.reshape(len(data.x), -1)
         return Flattened(
@@ -225,19 +206,18 @@ class Images(Modality):
             codec=codec.affine,
             data=Dataset(data.name, flat, None, None, {**data.source, "kind": "file"}),
             reference=reference,
-            points=RealPoints(as_rows(unseen), None, reference.n, seed),
+            points=RealPoints(unseen, None, reference.n, seed),
             measure=lambda x: measure(x.reshape(-1, *shape)),
             rows=lambda samples: np.asarray(samples, dtype=np.float64).reshape(-1, math.prod(shape)),
-            conditioned=None if own is None else _flat(own, shape),
-            held_out=as_rows(unseen) if known else None,
+            conditioned=None if own is None else lambda start, stop: flattened(own(start, stop), shape),
+            held_out=unseen if known else None,
             probe=False,
             piece=model.piece,
             half=model.half,
         )
 
-    def training_notes(self, data: Dataset) -> tuple[str, ...]:
+    def training_notes(self, data: ImageData) -> tuple[str, ...]:
         """Return what was done to the images."""
-        assert isinstance(data, ImageData)
         return data.notes
 
     def next_command(self, path: Path, model: Model) -> str:
@@ -248,10 +228,6 @@ class Images(Modality):
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
     """Return the classifier whose features images like these are measured in, trained once and kept."""
     return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
-
-
-def _flat(conditioned: Conditioned, shape: tuple[int, ...]) -> Conditioned:
-    return lambda start, stop: flattened(conditioned(start, stop), shape)
 
 
 IMAGES = Images()

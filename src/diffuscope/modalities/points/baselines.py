@@ -36,32 +36,16 @@ _REGULARISATION = 1e-6
 
 @dataclass(frozen=True)
 class Baseline:
-    """A simpler generative model of the same data.
-
-    Attributes
-    ----------
-    name, title : str
-    sample : callable
-        ``sample(n, seed) -> ndarray of shape (n, d)``, in the units of the data.
-    log_density : callable or None
-        Maps (n, d) to (n,), in nats, in the units of the data; None where there is no density.
-    """
+    """A simpler generative model of the same data, in its units."""
 
     name: str
     title: str
-    sample: Callable[[int, int], Points]
-    log_density: Callable[[Points], Points] | None
+    sample: Callable[[int, int], Points]  # sample(n, seed) -> (n, d)
+    log_density: Callable[[Points], Points] | None  # (n, d) -> (n,), in nats; None: there is no density
 
 
 def fit_baselines(x: NDArray[Any], seed: int = 0) -> list[Baseline]:
-    """Fit all of them.
-
-    Parameters
-    ----------
-    x : array of shape (n, d)
-        The training data; of more than 20,000 points a random part is taken.
-    seed : int
-    """
+    """Fit all of them to data (n, d); of more than 20,000 points to a random part."""
     from threadpoolctl import threadpool_limits
 
     x = np.asarray(x, dtype=np.float64)
@@ -91,7 +75,7 @@ def _kernel_density(z: Points, scaling: PointsCodec, seed: int) -> Baseline:
         "kernel_density",
         f"kernel density, bandwidth {model.bandwidth:.2g} σ",
         lambda n, seed: _in_units(model.sample(n, random_state=seed), scaling),
-        lambda x: model.score_samples((x - scaling.shift) / scaling.scale) - np.log(scaling.scale).sum(),
+        lambda x: _log_density(model, x, scaling),
     )
 
 
@@ -101,7 +85,8 @@ def _gaussian_mixture(z: Points, scaling: PointsCodec, seed: int) -> Baseline:
 
     n, d = z.shape
     kind = "full" if d <= _WIDE else "diag"
-    best, least, worse = None, np.inf, 0
+    best: Any = None
+    least, worse = np.inf, 0
     for components in _COMPONENTS:
         if components * (d + 1) > n or worse == _WORSE_IN_A_ROW:
             break
@@ -116,18 +101,16 @@ def _gaussian_mixture(z: Points, scaling: PointsCodec, seed: int) -> Baseline:
         if criterion < least:
             best, least = model, criterion
     assert best is not None
-    model = best
-    count = model.n_components
 
     def sample(n: int, seed: int) -> Points:
-        points, _ = model.set_params(random_state=seed).sample(n)
+        points, _ = best.set_params(random_state=seed).sample(n)
         return _in_units(np.random.default_rng(seed).permutation(points), scaling)
 
     return Baseline(
         "gaussian_mixture",
-        f"Gaussian mixture of {count}",
+        f"Gaussian mixture of {best.n_components}",
         sample,
-        lambda x: model.score_samples((x - scaling.shift) / scaling.scale) - np.log(scaling.scale).sum(),
+        lambda x: _log_density(best, x, scaling),
     )
 
 
@@ -142,3 +125,7 @@ def _training_data(x: Points) -> Baseline:
 
 def _in_units(z: Points, scaling: PointsCodec) -> Points:
     return np.asarray(z * scaling.scale + scaling.shift)
+
+
+def _log_density(model: Any, x: Points, scaling: PointsCodec) -> Points:
+    return np.asarray(model.score_samples((x - scaling.shift) / scaling.scale) - np.log(scaling.scale).sum())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from diffuscope.errors import InputError
 from diffuscope.likelihood import BitsPerDimension, bits_per_dimension
 from diffuscope.metrics import METRICS, Measured, MetricSuite, TwoSampleTest, classifier_two_sample, relate
 from diffuscope.metrics.likelihood import LogDensity
-from diffuscope.modalities.points.baselines import Baseline, fit_baselines
+from diffuscope.modalities.base import Evaluation as AnyEvaluation
+from diffuscope.modalities.base import table_lines
+from diffuscope.modalities.points.baselines import fit_baselines
 from diffuscope.modalities.reference import PAIRS, Points, Reference
 from diffuscope.model import Model
 from diffuscope.oracle import oracle_of
@@ -36,7 +37,7 @@ _BOUND_POINTS = 2_000
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(AnyEvaluation):
     """The quality of samples, beside baselines.
 
     Attributes
@@ -57,6 +58,7 @@ class Evaluation:
         Bits per dimension that the model needs at most, for a discrete schedule.
     """
 
+    picture: ClassVar[str] = "quality.png"
     metrics: dict[str, Measured]
     baselines: dict[str, dict[str, Measured]]
     titles: dict[str, str]
@@ -93,41 +95,31 @@ class Evaluation:
         if not self.baselines:
             return ""
         shared = [name for name in self.metrics if any(name in b for b in self.baselines.values())]
-        own = [name for name in shared if "" in self.best(name)]
-        text = f"No baseline is better than this model in {len(own)} of {len(shared)} metrics."
-        rivals = {}
-        for baseline in self.baselines:
-            better = [n for n in shared if "" not in self.best(n) and baseline in self.best(n)]
-            if better:
-                rivals[baseline] = better
+        best = {name: self.best(name) for name in shared}
+        rivals = {
+            baseline: [name for name in shared if "" not in best[name] and baseline in best[name]]
+            for baseline in self.baselines
+        }
+        own = sum("" in names for names in best.values())
+        text = f"No baseline is better than this model in {own} of {len(shared)} metrics."
         for baseline, better in rivals.items():
-            names = ", ".join(_lower(METRICS[name].title) for name in better)
-            label = _LABELS.get(baseline, baseline)
-            text += f" The {label} is better in {names}."
-        if rivals and "kernel_density" in rivals:
+            if better:
+                titles = (METRICS[name].title for name in better)
+                names = ", ".join(title[0].lower() + title[1:] for title in titles)
+                text += f" The {_LABELS.get(baseline, baseline)} is better in {names}."
+        if rivals.get("kernel_density"):
             text += " In low dimension a kernel density estimate is a strong baseline."
         return text
 
     def __str__(self) -> str:
         """Return the whole report as text; a star marks the best of each row."""
-        import io
-
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        table.add_column("metric")
-        for title in ("real data", "this model", "÷ floor", *(_LABELS.get(n, n) for n in self.baselines)):
-            table.add_column(title, justify="right")
+        baselines = [_LABELS.get(name, name) for name in self.baselines]
+        rows = []
         for name, own in self.metrics.items():
             best = self.best(name)
             row = [METRICS[name].title, f"{own.floor:.3g}", f"{own.value:.3g}", _cell(own, "" in best)]
-            row += [_cell(found.get(name), who in best) for who, found in self.baselines.items()]
-            table.add_row(*row)
-        stream = io.StringIO()
-        Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
-        lines = [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
+            rows.append(row + [_cell(m.get(name), who in best) for who, m in self.baselines.items()])
+        lines = table_lines(["metric", "real data", "this model", "÷ floor", *baselines], rows)
         bound = [] if self.bound is None else ["", *self.bound.lines()]
         return "\n".join([*lines, "", self.notes(), *bound])
 
@@ -149,22 +141,10 @@ class Evaluation:
         from diffuscope.plots import plot_quality
 
         rows = [(METRICS[name].title, METRICS[name].ideal == "floor") for name in self.metrics]
-        ratios = {"this model": [self.metrics[name] for name in self.metrics]} | {
-            _LABELS.get(baseline, baseline): [measured.get(name) for name in self.metrics]
-            for baseline, measured in self.baselines.items()
-        }
+        ratios: dict[str, list[Measured | None]] = {"this model": [*self.metrics.values()]}
+        for baseline, measured in self.baselines.items():
+            ratios[_LABELS.get(baseline, baseline)] = [measured.get(name) for name in self.metrics]
         return plot_quality(rows, ratios)
-
-    def save(self, folder: str | Path, report: bool = False) -> list[Path]:
-        """Write ``evaluation.json`` and ``figures/quality.png`` into a folder; return the picture's path."""
-        from diffuscope.files import write_json
-        from diffuscope.plots import save_figure
-
-        folder = Path(folder)
-        write_json(folder / "evaluation.json", self.to_json())
-        picture = folder / "figures" / "quality.png"
-        save_figure(self.plot(), picture)
-        return [picture]
 
 
 _READ = (
@@ -187,10 +167,6 @@ def _cell(m: Measured | None, best: bool) -> str:
     if m is None:
         return "– "
     return f"{m.ratio:.2f} ± {m.high - m.ratio:.2f}".replace("-", "−") + ("*" if best else " ")
-
-
-def _lower(title: str) -> str:
-    return title[0].lower() + title[1:]
 
 
 def _off(name: str, m: Measured) -> tuple[float, float]:
@@ -216,23 +192,8 @@ def evaluate_points(
 ) -> Evaluation:
     """Measure a model's samples by all metrics, beside three baselines fitted to the same data.
 
-    Parameters
-    ----------
-    model : Model
-    data : Dataset
-        What it was trained on.
-    reference : Reference
-        Real points that samples are compared with.
-    clouds : list of ndarray of shape (n, d)
-        Its samples, normalised, one cloud for each of the reference.
-    seed : int
-    reporter : Reporter
-    unseen : int
-        Number of held-out points; 0: the reference is the training data.
-    baselines : bool
-        Whether to fit and measure the baselines.
-    only : sequence of str, optional
-        Some of :data:`diffuscope.metrics.METRICS`; all by default.
+    ``unseen`` is the number of held-out points; 0: the reference is the training data. ``baselines`` says
+    whether to fit and measure them, ``only`` which of :data:`diffuscope.metrics.METRICS` are measured.
     """
     known = data.draw is not None
     fresh = known or bool(unseen)
@@ -264,18 +225,20 @@ def evaluate_points(
             for baseline in fit_baselines(data.x, stream_seed(seed, "baselines") % 2**32):
                 if baseline.name == "training_data" and not fresh:
                     continue  # it would be compared with itself
-                found = dict(suite.measure(_clouds_of(baseline, reference, seed)))
+                seeds = [stream_seed(seed, "baseline", i) % 2**32 for i in range(reference.count)]
+                drawn = [reference.normalised(baseline.sample(reference.n, own)) for own in seeds]
+                found = dict(suite.measure(drawn))
                 if likelihood is not None and baseline.log_density is not None:
                     _add(found, {}, likelihood.gap(baseline.log_density))
                 rivals[baseline.name] = found
                 titles[baseline.name] = baseline.title
     with reporter.stage("bounding the likelihood"):
-        bound = None if only is not None else bound_of(model, reference, seed)
+        bound = None if only is not None else _bound(model, reference, seed)
     certainty = _certainty(known, unseen, reference.n)
     return Evaluation(metrics, rivals, titles, left_out, certainty, told_apart, bound)
 
 
-def bound_of(model: Model, reference: Reference, seed: int) -> BitsPerDimension | None:
+def _bound(model: Model, reference: Reference, seed: int) -> BitsPerDimension | None:
     """Return the variational bound on real points in their own units; None for a continuous schedule."""
     schedule = model.denoiser.schedule
     if not isinstance(schedule, DiscreteSchedule) or reference.points is None:
@@ -356,10 +319,3 @@ def _normalised(log_density: LogDensity, reference: Reference) -> LogDensity:
     """Return the log-density in the units of the reference."""
     volume = float(np.log(reference.unit).sum())
     return lambda z: log_density(z * reference.unit + reference.middle) + volume
-
-
-def _clouds_of(baseline: Baseline, reference: Reference, seed: int) -> list[Points]:
-    return [
-        reference.normalised(baseline.sample(reference.n, stream_seed(seed, "baseline", i) % 2**32))
-        for i in range(reference.count)
-    ]

@@ -12,7 +12,6 @@ from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
-from diffuscope.data.section import DataSection
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.points.generator import PointGenerator
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["POINTS", "Points"]
 
 
-class Points(Modality):
+class Points(Modality[Dataset, PointsSection]):
     """Rows of numbers."""
 
     name: ClassVar[str] = "points"
@@ -52,9 +51,8 @@ class Points(Modality):
         """Return the recipe of a second of training."""
         return "fast"
 
-    def load(self, source: Any, section: DataSection, seed: int) -> Dataset:
+    def load(self, source: Any, section: PointsSection, seed: int) -> Dataset:
         """Load points; a size and a noise apply to built-in sets, a size to functions."""
-        assert isinstance(section, PointsSection)
         named = isinstance(source, str) and source in POINT_SETS
         return load_dataset(
             source,
@@ -65,6 +63,7 @@ class Points(Modality):
 
     def reload(self, source: Any, model: Model) -> Dataset:
         """Load the points of a trained model."""
+        assert isinstance(model.recipe.data, PointsSection)
         return self.load(source, model.recipe.data, model.recipe.seed)
 
     def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
@@ -73,9 +72,8 @@ class Points(Modality):
             return load_dataset(source).x
         return np.asarray(source, dtype=np.float64)
 
-    def codec(self, data: Dataset, section: DataSection) -> PointsCodec:
+    def codec(self, data: Dataset, section: PointsSection) -> PointsCodec:
         """Return the affine map of the columns."""
-        assert isinstance(section, PointsSection)
         return PointsCodec.fit(data.x, section.scaling, section.divisor, data.columns)
 
     def generator(self, model: Model) -> PointGenerator:
@@ -113,9 +111,9 @@ class Points(Modality):
         """Measure points by all metrics, beside baselines."""
         from diffuscope.modalities.points.evaluation import evaluate_points
 
-        unseen = 0 if held_out is None or data.draw is not None else len(held_out)
-        settings = {key: options[key] for key in ("baselines", "only") if key in options}
-        return evaluate_points(model, data, reference, clouds, seed, reporter, unseen=unseen, **settings)
+        options["unseen"] = 0 if held_out is None or data.draw is not None else len(held_out)
+        options.pop("facts", None)
+        return evaluate_points(model, data, reference, clouds, seed, reporter, **options)
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from diffuscope.data.tables import RowCodec
@@ -33,27 +33,12 @@ _DRAWS = 8
 _ROWS = 2**12
 _ALIKE = 1e-6
 
-Floats = NDArray[np.float64]
-
 
 def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
     """Return a table with the noise taken out of its numbers, of the kind that was fitted.
 
-    Parameters
-    ----------
-    model : Model
-        Of a table.
-    X : table of shape (n, d)
-        Missing values stay missing. Columns that are no floats are taken as exact.
-    noise_std : float or array_like of shape (d,)
-        Standard deviations of the noise, in the units of the columns.
-    seed : int
-        Of the noise that is added.
-
-    Raises
-    ------
-    InputError
-        When a deviation is negative, or not finite.
+    ``noise_std``, one number or one for each column, is in the units of the columns; InputError where it is
+    negative or not finite. Missing values stay missing; columns that are no floats are taken as exact.
     """
     assert isinstance(model.codec, RowCodec)
     codec = model.codec.features
@@ -75,7 +60,13 @@ def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> 
             z, low, high = (column.line.forward(x + by * stds[j]) for by in (0, -1, 1))
         place = codec.slices[column.name].start
         points[:, place], noise[:, place] = z, np.nan_to_num((high - low) / 2)
-    clean = _denoise_points(model, points, noise, seed)
+    rows, sigma = torch.from_numpy(points), torch.from_numpy(noise)
+
+    def piece(start: int) -> Tensor:
+        part = slice(start, start + _ROWS)
+        return _denoise(model, rows[part], sigma[part], stream(seed, "denoise", start // _ROWS))
+
+    clean = torch.cat(list(side_by_side(piece, range(0, len(rows), _ROWS), model.device))).numpy()
     columns = [frame.column(j).reset_index(drop=True) for j in range(len(codec.columns))]
     for j, column in numbers.items():
         x = column.line.backward(clean[:, codec.slices[column.name].start])
@@ -83,19 +74,9 @@ def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> 
     return frame.container.assemble(columns, frame.index)
 
 
-def _denoise_points(model: Model, points: Floats, noise: Floats, seed: int) -> Floats:
-    """Return the means of clean coordinates (n, D) given noisy ones of such deviations; NaN stays."""
-    rows, sigma = torch.from_numpy(points), torch.from_numpy(noise)
-
-    def piece(start: int) -> Tensor:
-        part = slice(start, start + _ROWS)
-        return _denoise(model, rows[part], sigma[part], stream(seed, "denoise", start // _ROWS))
-
-    return torch.cat(list(side_by_side(piece, range(0, len(rows), _ROWS), model.device))).numpy()
-
-
 @torch.no_grad()
 def _denoise(model: Model, rows: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the means of clean coordinates (n, D) given noisy ones of such deviations; NaN stays."""
     missing = rows.isnan()
     clean = rows.clone()
     values, known = rows.nan_to_num(0.0), (sigma == 0) & ~missing
@@ -103,28 +84,29 @@ def _denoise(model: Model, rows: Tensor, sigma: Tensor, generator: torch.Generat
         noisy = (sigma[:, j] > 0) & ~missing[:, j]
         if not noisy.any():
             continue
-        level = sigma[noisy, j]
-        own = sigma[noisy]
-        lacking = (level[:, None].square() - own.square()).clamp_min(0).sqrt()
-        lacking[(own - level[:, None]).abs() <= _ALIKE * level[:, None]] = 0.0
-        absent = missing[noisy] | (own > level[:, None] * (1 + _ALIKE))
+        own, level = sigma[noisy], sigma[noisy, j, None]
+        lacking = (level.square() - own.square()).clamp_min(0).sqrt()
+        lacking[(own - level).abs() <= _ALIKE * level] = 0.0
+        absent = missing[noisy] | (own > level * (1 + _ALIKE))
         given = Mask(values[noisy], known[noisy], absent)
         extra = lacking.masked_fill(known[noisy] | absent, 0.0)
         draws = _DRAWS if bool((extra > 0).any()) else 1
         total = torch.zeros(int(noisy.sum()), dtype=torch.float64)
         for _ in range(draws):
             x_t = values[noisy] + extra * torch.randn(extra.shape, generator=generator, dtype=extra.dtype)
-            total += _ask(model, x_t, level, given)[:, j]
+            total += _clean_means(model, x_t, level[:, 0], given)[:, j]
         clean[noisy, j] = total / draws
     return clean
 
 
-def _ask(model: Model, noisy: Tensor, ratio: Tensor, given: Mask) -> Tensor:
+def _clean_means(model: Model, noisy: Tensor, ratio: Tensor, given: Mask) -> Tensor:
     """Return E[x_0] of points (n, D) that are x_0 with noise of deviations ``ratio`` (n,)."""
-    denoiser = model.denoiser
+    denoiser, device = model.denoiser, model.device
     level = denoiser.schedule.at_ratio(ratio)
-    x_t = (level.alpha[:, None] * noisy).float().to(model.device)
-    if not isinstance(denoiser, MaskedDenoiser):
-        return denoiser.forward(x_t, level).double().cpu()
-    conditioned = Mask(given.value.float(), given.known, given.absent)
-    return denoiser.forward(x_t, level, Mask(*(part.to(model.device) for part in conditioned))).double().cpu()
+    x_t = (level.alpha[:, None] * noisy).float().to(device)
+    if isinstance(denoiser, MaskedDenoiser):
+        mask = Mask(given.value.float().to(device), given.known.to(device), given.absent.to(device))
+        mean = denoiser.forward(x_t, level, mask)
+    else:
+        mean = denoiser.forward(x_t, level)
+    return mean.double().cpu()

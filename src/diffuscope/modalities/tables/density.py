@@ -50,45 +50,28 @@ _NOISES = 8  # draws of noise alone that probabilities are averaged over
 Floats = NDArray[np.float64]
 
 
-def _patterns(present: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Return each pattern of what is present, shape (D,), and the rows that have it."""
-    patterns, which = torch.unique(present, dim=0, return_inverse=True)
-    return [(pattern, (which == i).nonzero()[:, 0]) for i, pattern in enumerate(patterns)]
-
-
 class Density:
-    """The density of a model's rows.
-
-    Parameters
-    ----------
-    model : Model
-        Of a table.
-    """
+    """The density of the rows of a table's model."""
 
     def __init__(self, model: Model) -> None:
         assert isinstance(model.codec, RowCodec)
         self.model: Model = model
-        self.codes: list[tuple[slice, Codes]] = _codes_of(model.codec)
-        is_number = torch.ones(model.dimension, dtype=torch.bool)
+        columns = model.codec.all_columns
+        ends = itertools.accumulate(column.width for column in columns)
+        self.codes: list[tuple[slice, Codes]] = [
+            (slice(end - column.width, end), column.codes)
+            for column, end in zip(columns, ends, strict=True)
+            if isinstance(column, Category | Boolean)
+        ]
+        self.is_number: Tensor = torch.ones(model.dimension, dtype=torch.bool)
         for place, _ in self.codes:
-            is_number[place] = False
-        self.is_number: Tensor = is_number
+            self.is_number[place] = False
 
     def __call__(self, points: Floats, condition: NDArray[np.bool_] | None = None) -> Floats:
-        """Return the log-density of rows in the units of their coordinates, shape (n,).
+        """Return the log-density (n,) of rows (n, D) in the units of their coordinates, NaN where missing.
 
-        Parameters
-        ----------
-        points : ndarray of shape (n, D)
-            NaN where a value is missing.
-        condition : ndarray of shape (D,), bool, optional
-            Coordinates to condition on.
-
-        Raises
-        ------
-        InputError
-            When categories are encoded as bits, or the network was not trained with masks and the rows have
-            missing values or categories.
+        ``condition``, of shape (D,), marks coordinates to condition on. InputError where categories are
+        encoded as bits, or the network was not trained with masks and there are missing values or categories.
         """
         if any(codes.coding != "onehot" for _, codes in self.codes):
             raise InputError(
@@ -99,20 +82,19 @@ class Density:
         given = torch.zeros(rows.shape[1], dtype=torch.bool)
         if condition is not None:
             given = torch.from_numpy(condition)
+        masked = isinstance(self.model.denoiser, MaskedDenoiser)
         value = torch.zeros(len(rows), dtype=torch.float64)
-        for pattern, chosen in _patterns(~rows.isnan()):
-            self._check(pattern)
-            some = rows[chosen]
-            value[chosen] = self._categories(some, pattern, given) + self._numbers(some, pattern, given)
+        patterns, which = torch.unique(~rows.isnan(), dim=0, return_inverse=True)
+        for i, present in enumerate(patterns):
+            if not masked and not (present & self.is_number).all():
+                raise InputError(
+                    "This model was not trained with masks: only the density of complete rows of numbers is "
+                    "available.",
+                    "Fit with partial above 0.",
+                )
+            some = rows[which == i]
+            value[which == i] = self._categories(some, present, given) + self._numbers(some, present, given)
         return value.numpy()
-
-    def _check(self, present: Tensor) -> None:
-        if not isinstance(self.model.denoiser, MaskedDenoiser) and not (present & self.is_number).all():
-            raise InputError(
-                "This model was not trained with masks: only the density of complete rows of numbers is "
-                "available.",
-                "Fit with partial above 0.",
-            )
 
     @cached_property
     def _denoiser(self) -> Denoiser:
@@ -136,22 +118,17 @@ class Density:
             queried[place] = True
             # Rows with the same known coordinates are evaluated once.
             values, back = torch.unique(rows.where(known, 0.0), dim=0, return_inverse=True)
-            p = self.probabilities(values, known, queried)[back]
+            p = self._probabilities(values, known, queried)[back]
             index = torch.from_numpy(codes.decode(rows[:, place].numpy()))
             total += p.gather(1, index[:, None])[:, 0].log()
             known = known | queried
         return total
 
     @torch.no_grad()
-    def probabilities(self, values: Tensor, known: Tensor, queried: Tensor) -> Tensor:
-        """Return the probabilities of the categories of a column given what is known, shape (n, k).
+    def _probabilities(self, values: Tensor, known: Tensor, queried: Tensor) -> Tensor:
+        """Return the probabilities (n, k) of the categories of a column given what is known.
 
-        Parameters
-        ----------
-        values : Tensor of shape (n, D), float64
-            Coordinates, where they are known.
-        known, queried : Tensor of shape (D,), bool
-            Which are known, and which are the column's; all others are absent.
+        Values are coordinates (n, D); those that are neither known nor the column's are absent.
         """
         denoiser = self._denoiser
         assert isinstance(denoiser, MaskedDenoiser)
@@ -176,8 +153,7 @@ class Density:
         queried = present & self.is_number & ~given
         if not queried.any():
             return torch.zeros(len(rows), dtype=torch.float64)
-
-        nodes = self._nodes
+        nodes = self._nodes  # once, before pieces ask for them side by side
 
         def piece(some: Tensor) -> Tensor:
             return self._refined(some, present, queried, nodes)
@@ -231,13 +207,3 @@ class _Part:
         index = self.queried.nonzero()[:, 0].expand(len(x_t), -1)
         wide = torch.zeros_like(self.given.value).scatter(1, index, x_t)
         return self.denoiser.forward(wide, level, self.given)[:, self.queried]
-
-
-def _codes_of(rows: RowCodec) -> list[tuple[slice, Codes]]:
-    """Return where the coordinates of each column of categories are, and what they mean."""
-    found, start = [], 0
-    for column in rows.all_columns:
-        if isinstance(column, Category | Boolean):
-            found.append((slice(start, start + column.width), column.codes))
-        start += column.width
-    return found

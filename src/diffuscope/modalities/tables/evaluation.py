@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from diffuscope.data.tables import TableData, read_frame
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular import TableQuality, measure_table
+from diffuscope.modalities.base import Evaluation
 from diffuscope.modalities.tables.generator import TableGenerator
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -23,39 +24,28 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["TableEvaluation", "evaluate_rows", "real_and_synthetic"]
+__all__ = ["TableEvaluation", "evaluate_rows"]
 
 _LEAST = 20
 
 
 @dataclass(frozen=True)
-class TableEvaluation:
-    """The quality of synthetic rows.
+class TableEvaluation(Evaluation):
+    """The quality of synthetic rows."""
 
-    Attributes
-    ----------
-    quality : TableQuality
-        What was measured.
-    train, held_out, synthetic : DataFrame
-        The rows that met; ``held_out`` may be None.
-    facts : dict
-        How the model was made, in words and numbers.
-    overall : Measured or None
-        The distance of coordinates, which training has printed.
-    """
+    picture: ClassVar[str] = "pairs.png"
 
     quality: TableQuality
     train: pd.DataFrame
     held_out: pd.DataFrame | None
     synthetic: pd.DataFrame
-    facts: dict[str, str]
-    overall: Measured | None = None
+    facts: dict[str, str]  # how the model was made, in words and numbers
+    overall: Measured | None = None  # the distance of coordinates, which training has printed
 
     def __str__(self) -> str:
-        first = (
-            "" if self.overall is None else f"sliced Wasserstein distance of coordinates: {self.overall}\n\n"
-        )
-        return f"{first}{self.quality}"
+        if self.overall is None:
+            return str(self.quality)
+        return f"sliced Wasserstein distance of coordinates: {self.overall}\n\n{self.quality}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what was measured as plain data."""
@@ -71,23 +61,12 @@ class TableEvaluation:
         return plot_pairs(self.train, self.synthetic)
 
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
-        """Write ``evaluation.json``, ``figures/pairs.png`` and, optionally, ``report.html`` into a folder.
-
-        Returns
-        -------
-        list of Path
-            Of what a person may want to look at.
-        """
-        from diffuscope.files import write_json
-        from diffuscope.plots import save_figure
-
-        folder = Path(folder)
-        files = [folder / "figures" / "pairs.png"]
-        write_json(folder / "evaluation.json", self.to_json())
-        save_figure(self.plot(), files[0])
+        """Write ``evaluation.json``, ``figures/pairs.png`` and, optionally, ``report.html``."""
+        files = super().save(folder)
         if report:
             from diffuscope.modalities.tables.report import write_report
 
+            folder = Path(folder)
             files.append(folder / "report.html")
             write_report(
                 files[-1],
@@ -106,48 +85,24 @@ def evaluate_rows(
     data: TableData,
     generator: TableGenerator,
     held_out: pd.DataFrame | None,
-    overall: Measured | None,
+    overall: Measured,
     seed: int,
     reporter: Reporter,
-    facts: Mapping[str, str] | None = None,
+    facts: Mapping[str, str],
 ) -> TableEvaluation:
     """Measure the quality of synthetic rows: marginals, associations, utility, privacy.
 
-    Parameters
-    ----------
-    model : Model
-    data : TableData
-        What it was trained on.
-    generator : TableGenerator
-    held_out : DataFrame or None
-        Real rows that the model never saw, with the columns of the training data; without them, the rows that
-        training held out to know when to stop.
-    overall : Measured or None
-        The distance of coordinates, which training has printed.
-    seed : int
-    reporter : Reporter
-    facts : mapping, optional
-        How the model was made, in words, for the report.
-
-    Raises
-    ------
-    InputError
-        When ``held_out`` has other columns.
+    Without held-out rows those count that training held out to know when to stop. ``overall`` is the distance
+    of coordinates, ``facts`` how the model was made, for the report. InputError where ``held_out`` has other
+    columns.
     """
     with reporter.stage("sampling"):
-        train, unseen, synthetic, target = real_and_synthetic(model, data, generator, held_out, seed)
+        train, unseen, synthetic = _real_and_synthetic(model, data, generator, held_out, seed)
     with reporter.stage("measuring rows"):
-        quality = measure_table(train, unseen, synthetic, target, seed)
-    return TableEvaluation(quality, train, unseen, synthetic, _facts(model, train, unseen, facts), overall)
-
-
-def _facts(
-    model: Model, train: pd.DataFrame, unseen: pd.DataFrame | None, facts: Mapping[str, str] | None
-) -> dict[str, str]:
-    recipe = model.recipe
-    sampling = recipe.sampling
+        quality = measure_table(train, unseen, synthetic, data.rows.target_name, seed)
+    recipe, sampling = model.recipe, model.recipe.sampling
     weights = sum(p.numel() for p in model.denoiser.network.parameters())
-    return {
+    known = {
         "data": str(recipe.data.source or "a table in memory"),
         "training rows": f"{len(train):,}",
         "held-out rows": "none" if unseen is None else f"{len(unseen):,}",
@@ -155,14 +110,14 @@ def _facts(
         "network": f"{recipe.network.name}, {weights:,} weights",
         "sampling": f"{sampling.name}, {sampling.steps} steps",
         "seed": str(recipe.seed),
-        **(facts or {}),
     }
+    return TableEvaluation(quality, train, unseen, synthetic, {**known, **facts}, overall)
 
 
-def real_and_synthetic(
-    model: Model, data: TableData, generator: TableGenerator, held_out: Any = None, seed: int = 0
-) -> tuple[Any, Any, Any, Any]:
-    """Return training rows, rows that were held out (or None), as many synthetic ones, and the target's name.
+def _real_and_synthetic(
+    model: Model, data: TableData, generator: TableGenerator, held_out: Any, seed: int
+) -> tuple[Any, Any, Any]:
+    """Return training rows, rows that were held out (or None), and as many synthetic ones.
 
     Synthetic rows have missing values where real ones do, row by row: a model fills all.
     """
@@ -171,13 +126,12 @@ def real_and_synthetic(
     train, unseen = whole, None
     if held_out is not None:
         unseen = read_frame(held_out).data
-        if list(unseen.columns) != list(whole.columns):
-            if set(unseen.columns) != set(whole.columns):
-                raise InputError(
-                    "The columns of the held-out rows differ from those of the training data.",
-                    f"Give the columns {', '.join(map(str, whole.columns))}.",
-                )
-            unseen = unseen[list(whole.columns)]
+        if set(unseen.columns) != set(whole.columns):
+            raise InputError(
+                "The columns of the held-out rows differ from those of the training data.",
+                f"Give the columns {', '.join(map(str, whole.columns))}.",
+            )
+        unseen = unseen[list(whole.columns)]
     elif share and share * len(whole) >= _LEAST:
         first, second = validation_rows(len(whole), share, model.recipe.seed)
         train, unseen = whole.iloc[first.numpy()], whole.iloc[second.numpy()]
@@ -186,4 +140,4 @@ def real_and_synthetic(
     if train.isna().any(axis=None):
         chosen = np.random.default_rng(stream_seed(seed, "holes")).integers(len(train), size=len(synthetic))
         synthetic = synthetic.mask(train.isna().to_numpy()[chosen])
-    return train, unseen, synthetic, data.rows.target_name
+    return train, unseen, synthetic

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from diffuscope.data.tables import TableData, read_frame
 from diffuscope.errors import InputError
 from diffuscope.modalities.figures import SHOWN, Figures
-from diffuscope.plots import State, plot_dataset, plot_forward_grid, plot_pairs, plot_walk_rows
+from diffuscope.plots import plot_dataset, plot_pairs
 from diffuscope.request import Request
 
 if TYPE_CHECKING:
@@ -53,14 +52,6 @@ class TableFigures(Figures):
     def draw_data(self) -> Figure:
         """Draw the coordinates of the data."""
         return plot_dataset(self.shown, None)
-
-    def draw_states(self, states: Sequence[State], label: str = "") -> Figure:
-        """Draw ten moments of a trajectory from noise in one row."""
-        return plot_walk_rows([(label, states)], reference=self.limits)
-
-    def draw_forward(self, states: Sequence[State]) -> Figure:
-        """Draw ten moments of the forward process."""
-        return plot_forward_grid(states, reference=self.limits)
 
     def draw_samples(
         self, samples: Any, caption: str | None = None, request: Request | None = None

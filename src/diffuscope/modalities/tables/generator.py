@@ -23,7 +23,7 @@ from diffuscope.data.tables import RowCodec, read_frame
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
-from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
+from diffuscope.modalities.generator import Generator, Writer, counted, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.model import Conditioned, Model
@@ -36,35 +36,15 @@ Floats = NDArray[np.float64]
 
 
 class TableCondition(NamedTuple):
-    """What is known of rows.
+    """What is known of rows."""
 
-    Attributes
-    ----------
-    known : ndarray of shape (n, D)
-        Coordinates, NaN where nothing is known. May be one row that is shown as n: memory stays flat.
-    absent : ndarray of shape (D,), bool
-        Coordinates that are left out where they are not known.
-    columns : dict
-        Names of columns to the values (n,), or (1,) for all rows, that were given for them.
-    """
-
-    known: Floats
-    absent: NDArray[np.bool_]
-    columns: dict[Any, Any]
+    known: Floats  # coordinates (n, D), NaN where unknown; one row may stand for n: memory stays flat
+    absent: NDArray[np.bool_]  # (D,): coordinates that are left out where they are not known
+    columns: dict[Any, Any]  # names of columns to the values (n,), or (1,) for all rows, that were given
 
 
 class TableGenerator(Generator):
-    """A model whose points are the coordinates of rows.
-
-    Parameters
-    ----------
-    model : Model
-
-    Attributes
-    ----------
-    rows : RowCodec
-        What its coordinates mean.
-    """
+    """A model whose points are the coordinates of rows; ``rows`` is what these mean."""
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "given")
     unit: ClassVar[str] = "rows"
@@ -75,8 +55,7 @@ class TableGenerator(Generator):
         self.rows: RowCodec = model.codec
 
     @cached_property
-    def density(self) -> Density:
-        """The density of its rows."""
+    def _density(self) -> Density:
         return Density(self.model)
 
     def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -97,14 +76,8 @@ class TableGenerator(Generator):
     ) -> Request:
         """Return the request with the known values of n rows.
 
-        Parameters
-        ----------
-        condition : mapping
-            ``y``: a value of the target for all rows, or one for each. ``given``: names of columns, the
-            target's among them, to a value for all rows, or one for each.
-        n : int
-        with_target : bool
-            Whether an unknown target is sampled; otherwise it is absent.
+        ``y`` is a value of the target for all rows, or one for each; ``given`` maps names of columns, the
+        target's among them, to the same. An unknown target is absent, unless it is sampled ``with_target``.
         """
         rows, y, given = self.rows, condition.get("y"), dict(condition.get("given", {}))
         target = None if rows.target is None else rows.target.names[0]
@@ -124,13 +97,7 @@ class TableGenerator(Generator):
         return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
-        """Return the denoisers of rows with known or absent coordinates.
-
-        Raises
-        ------
-        InputError
-            When the model was not trained with masks.
-        """
+        """Return the denoisers of rows with known or absent coordinates; InputError without masks."""
         condition: TableCondition | None = request.condition
         if condition is None:
             return None
@@ -169,26 +136,26 @@ class TableGenerator(Generator):
         for x in super().coordinates(n, request):
             piece = x.double().cpu()
             if condition is not None:
-                stop = start + len(piece)
                 every = np.broadcast_to(condition.known, (n, condition.known.shape[1]))
-                known = torch.from_numpy(np.array(every[start:stop]))
-                piece, start = piece.where(known.isnan(), known), stop
+                known = torch.from_numpy(np.array(every[start : start + len(piece)]))
+                piece = piece.where(known.isnan(), known)
+                start += len(piece)
             yield piece
 
     def points(self, n: int, request: Request, reporter: Reporter | None = None) -> Floats:
         """Sample coordinates (n, D), all finite."""
-        with (reporter or Reporter(False)).bar("sampling", n, "rows") as bar:
-            pieces, done = [], 0
-            for x in self.coordinates(n, request):
-                pieces.append(self.finite(x).numpy())
-                done += len(x)
-                bar.update(done)
-        return np.concatenate(pieces)
+        pieces = counted(self.coordinates(n, request), n, "rows", reporter)
+        return np.concatenate([self.finite(x).numpy() for x in pieces])
 
-    def given_columns(self, n: int, request: Request) -> dict[Any, Any]:
-        """Return the columns (n,) that were given."""
+    def given_columns(self, n: int, request: Request, start: int = 0) -> dict[Any, Any]:
+        """Return the columns (n,) that were given, from row ``start`` on."""
         condition: TableCondition | None = request.condition
-        return {} if condition is None else _repeated(condition.columns, n)
+        columns = {} if condition is None else condition.columns
+        first = np.zeros(n, dtype=int)
+        return {
+            name: values.iloc[first if len(values) == 1 else slice(start, start + n)]
+            for name, values in columns.items()
+        }
 
     def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
         """Sample rows with their target, as a table of the kind that was trained on."""
@@ -197,15 +164,10 @@ class TableGenerator(Generator):
 
     def batches(self, n: int, request: Request) -> Iterator[Any]:
         """Sample rows with their target, as tables of some of them each; memory stays flat for any n."""
-        condition: TableCondition | None = request.condition
-        columns = {} if condition is None else condition.columns
         start = 0
         for x in self.coordinates(n, request):
-            stop = start + len(x)
-            here = {name: v.iloc[start:stop] for name, v in columns.items() if len(v) > 1}
-            shared = {name: v for name, v in columns.items() if len(v) == 1}
-            yield self.rows.decode(self.finite(x).numpy(), {**here, **_repeated(shared, len(x))})
-            start = stop
+            yield self.rows.decode(self.finite(x).numpy(), self.given_columns(len(x), request, start))
+            start += len(x)
 
     def trajectory(self, n: int, request: Request) -> list[Any]:
         """Sample, and return all states as tables, from noise to rows."""
@@ -238,14 +200,7 @@ class TableGenerator(Generator):
     ) -> list[Floats]:
         """Impute missing values given the others; return the coordinates of each draw, (n, D).
 
-        Parameters
-        ----------
-        X, y
-            y may be missing for some rows.
-        request : Request, optional
-        n_draws : int
-        with_target : bool
-            Whether a missing y is drawn too; otherwise it is absent.
+        A missing y is absent, unless it is drawn ``with_target``.
         """
         if n_draws < 1:
             raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
@@ -282,22 +237,10 @@ class TableGenerator(Generator):
         reporter: Reporter | None = None,
         **options: Any,
     ) -> list[Any]:
-        """Fill missing values of a pandas table; the target is filled too where it is among the columns.
+        """Fill missing values of a pandas table, also of the target where it is among the columns.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame of shape (n, d) or (n, d + 1)
-            In any order of columns, which is kept.
-        n_draws, average
-            See :meth:`diffuscope.DiffusionModel.impute`.
-        reporter : Reporter, optional
-        **options
-            ``sampler``, ``steps``, ``seed`` and others of :class:`~diffuscope.request.Request`.
-
-        Returns
-        -------
-        list of DataFrame
-            One of each draw, or one of their average.
+        Returns a DataFrame for each draw, or one of their average, with columns in the same order; see
+        :meth:`diffuscope.DiffusionModel.impute`. Options are fields of :class:`~diffuscope.request.Request`.
         """
         rows, y, X = self.rows, None, frame
         request = self.request(options)
@@ -316,21 +259,16 @@ class TableGenerator(Generator):
     # --- densities ------------------------------------------------------------------------------------------
 
     def log_density(self, data: Any, y: Any = None, **options: Any) -> Floats:
-        """Return log-densities (n,) of rows in nats, of all their columns, or given their y.
+        """Return log-densities (n,) of rows in nats, of all their columns, or given their y (n,).
 
-        Parameters
-        ----------
-        data : table of shape (n, d) or (n, d + 1)
-            Missing values are marginalised out. A target among the columns is part of the density.
-        y : array_like of shape (n,), optional
-            The density is conditional on it.
+        Missing values are marginalised out. A target among the columns is part of the density.
         """
         for word in options:
             raise InputError(f"log_density of rows has no option {word!r}.", "Omit it; the only option is y.")
         rows = self.rows
         X, target = rows.parted(data, y)
         condition = None if y is None else rows.is_target
-        return self.density(rows.encode(X, target), condition) + rows.log_abs_det_jacobian(
+        return self._density(rows.encode(X, target), condition) + rows.log_abs_det_jacobian(
             X, target if y is None else None
         )
 
@@ -349,9 +287,3 @@ class _FrameWriter(TableWriter):
 
 def _is_one(value: Any) -> bool:
     return isinstance(value, str | bytes) or np.ndim(value) == 0
-
-
-def _repeated(given: Mapping[Any, Any], n: int) -> dict[Any, Any]:
-    """Return given columns of one value as columns of n."""
-    first = np.zeros(n, dtype=int)
-    return {name: values.iloc[first] if len(values) == 1 else values for name, values in given.items()}

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from diffuscope.data.tables import read_frame
 from diffuscope.errors import InputError
 from diffuscope.files import write_text
-from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.result import TABLE_METRICS, TableQuality, ratio_with_interval
 from diffuscope.modalities.tables.report_drawings import draw_columns, draw_distances, draw_matrices
 
@@ -30,12 +29,7 @@ __all__ = ["write_report"]
 _REACH = 2.5  # to which ratio the drawn intervals reach
 _COLORS = 256
 _PACKAGES = ("diffuscope", "numpy", "pandas", "scikit-learn", "scipy", "torch")
-_STATES = {
-    "as real": "good",
-    "nearly": "good",
-    "worse": "bad",
-    "copied": "bad",
-}
+_STATES = {"as real": "good", "nearly": "good", "worse": "bad", "copied": "bad"}
 
 
 def write_report(
@@ -48,33 +42,12 @@ def write_report(
     quality: TableQuality,
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a page about a synthetic table: a verdict, all metrics, pictures, and how it was made.
+    """Write an HTML page about a synthetic table: a verdict, all metrics, pictures, and how it was made.
 
-    Parameters
-    ----------
-    path : str or path
-        Of an HTML file. It appears whole or not at all.
-    title : str
-    train, held_out, synthetic : DataFrame
-        As they were measured; ``held_out`` may be None. Pictures show training and held-out rows together.
-    quality : TableQuality
-        Of the same tables.
-    facts : mapping of str to anything, optional
-        How the table was made: the recipe, its settings, dates, versions. A mapping in it is shown as a list.
-
-    Raises
-    ------
-    InputError
-        When the columns of the tables differ from those of the quality.
-    RunError
-        When the file cannot be written.
+    The data frames are those that the quality was measured of; ``held_out`` may be None. Pictures show
+    training and held-out rows together. ``facts`` say how the table was made; a mapping in them becomes a
+    list. InputError where columns differ from those of the quality, RunError where writing fails.
     """
-    write_text(path, _render(title, train, held_out, synthetic, quality, facts or {}))
-
-
-def _render(
-    title: str, train: Any, held_out: Any, synthetic: Any, quality: TableQuality, facts: Mapping[str, Any]
-) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from diffuscope.plots import plot_pairs
@@ -94,19 +67,20 @@ def _render(
     )
     environment.filters["png"] = _png
     privacy = quality.privacy
-    return environment.get_template("report.html").render(
+    page = environment.get_template("report.html").render(
         title=title,
         quality=quality,
-        metrics=_metrics(quality),
+        metrics=[_metric(name, quality) for name in quality.metrics],
         titles={name: metric.title for name, metric in TABLE_METRICS.items()},
         columns=_columns(real, made, quality),
         matrices=[] if quality.associations is None else draw_matrices(quality.associations),
         distances=None if privacy is None else draw_distances(privacy.distances, privacy.unseen_distances),
         pairs=plot_pairs(real, made),
-        facts=_listed(facts),
+        facts=_listed(facts or {}),
         versions=_versions(),
         reach=_REACH,
     )
+    write_text(path, page)
 
 
 def _pictured(train: Any, held_out: Any, synthetic: Any) -> tuple[Any, Any]:
@@ -128,28 +102,21 @@ def _pictured(train: Any, held_out: Any, synthetic: Any) -> tuple[Any, Any]:
     return real, made[list(real.columns)]
 
 
-def _metrics(quality: TableQuality) -> list[dict[str, Any]]:
-    """Return what the table of metrics says, a dict a row."""
-    return [
-        {
-            "title": TABLE_METRICS[name].title,
-            "about": TABLE_METRICS[name].about,
-            "better": TABLE_METRICS[name].better,
-            "floor": f"{m.floor:.3g}",
-            "value": f"{m.value:.3g}",
-            "ratio": ratio_with_interval(m),
-            "state": quality.off(name),
-            "look": _STATES[quality.off(name)],
-            "drawn": _interval(m),
-        }
-        for name, m in quality.metrics.items()
-    ]
-
-
-def _interval(m: Measured) -> dict[str, float]:
-    """Return where a ratio and its interval are on a scale from 0 to 2.5, in percent of it."""
-    low, at, high = (100 * min(max(x, 0.0), _REACH) / _REACH for x in (m.low, m.ratio, m.high))
-    return {"low": round(low, 2), "at": round(at, 2), "high": round(high, 2)}
+def _metric(name: str, quality: TableQuality) -> dict[str, Any]:
+    """Return a row of the table of metrics; its interval on a scale from 0 to 2.5, in percent of it."""
+    metric, m, state = TABLE_METRICS[name], quality.metrics[name], quality.off(name)
+    low, at, high = (round(100 * min(max(x, 0.0), _REACH) / _REACH, 2) for x in (m.low, m.ratio, m.high))
+    return {
+        "title": metric.title,
+        "about": metric.about,
+        "better": metric.better,
+        "floor": f"{m.floor:.3g}",
+        "value": f"{m.value:.3g}",
+        "ratio": ratio_with_interval(m),
+        "state": state,
+        "look": _STATES[state],
+        "drawn": {"low": low, "at": at, "high": high},
+    }
 
 
 def _columns(real: Any, made: Any, quality: TableQuality) -> list[dict[str, Any]]:
@@ -157,7 +124,7 @@ def _columns(real: Any, made: Any, quality: TableQuality) -> list[dict[str, Any]
     worst = set(quality.worst_columns(len(quality.columns)))
     cards = []
     for (name, column), drawing in zip(quality.columns.items(), draw_columns(real, made), strict=True):
-        m = column.distance
+        m, missing = column.distance, (column.missing, column.synthetic_missing)
         cards.append(
             {
                 "name": str(name),
@@ -167,15 +134,11 @@ def _columns(real: Any, made: Any, quality: TableQuality) -> list[dict[str, Any]
                 "value": f"{m.value:.3f}",
                 "floor": f"{m.floor:.3f}",
                 "off": name in worst,
-                "missing": _missing(column.missing, column.synthetic_missing),
+                "missing": "{:.1%} missing, synthetic {:.1%}".format(*missing) if max(missing) > 0 else "",
                 "new_values": column.new_values,
             }
         )
     return cards
-
-
-def _missing(real: float, synthetic: float) -> str:
-    return f"{real:.1%} missing, synthetic {synthetic:.1%}" if max(real, synthetic) > 0 else ""
 
 
 def _png(figure: Figure, dpi: int) -> str:

@@ -5,6 +5,8 @@ Each picture comes with words: for who cannot see it, and for the numbers in it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,15 +40,21 @@ def draw_columns(real: Any, synthetic: Any, seed: int = 0) -> list[Drawing]:
     return [Drawing(_column(facet), str(facet.name), _shares(facet)) for facet in facets]
 
 
-def _column(facet: Facet) -> Figure:
+@contextlib.contextmanager
+def _axes(width: float, height: float) -> Iterator[tuple[Figure, Any]]:
+    """Give a small figure and its axes, in fonts that have all characters."""
     from matplotlib import rc_context
 
+    with rc_context({"font.family": list(families())}):
+        figure = new_figure(width, height)
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
+        yield figure, figure.subplots()
+
+
+def _column(facet: Facet) -> Figure:
     longest = max(map(len, facet.drawn_labels), default=0)
     upright = longest * len(facet.labels) > 36
-    with rc_context({"font.family": list(families())}):
-        figure = new_figure(3.0, 1.2 + (0.06 * longest if upright else 0.0))
-        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
-        ax = figure.subplots()
+    with _axes(3.0, 1.2 + (0.06 * longest if upright else 0.0)) as (figure, ax):
         ax.set(xlim=facet.limits, yticks=[])
         draw_column(ax, facet)
         facet.tick(ax.xaxis, 4)
@@ -93,27 +101,19 @@ def draw_matrices(associations: Associations) -> list[Drawing]:
     )
     both = np.tril(real, -1) + np.triu(synthetic, 1)
     apart = np.tril(synthetic - real, -1)
+    halves = "Real rows below the diagonal, synthetic rows above it."
+    scale = f"Synthetic minus real, on the same scale. {furthest}".rstrip()
     return [
-        Drawing(
-            _matrix(both, names), "Associations", "Real rows below the diagonal, synthetic rows above it."
-        ),
-        Drawing(
-            _matrix(apart, names),
-            "Difference",
-            f"Synthetic minus real, on the same scale. {furthest}".rstrip(),
-        ),
+        Drawing(_matrix(both, names), "Associations", halves),
+        Drawing(_matrix(apart, names), "Difference", scale),
     ]
 
 
 def _matrix(matrix: Floats, names: list[str]) -> Figure:
-    from matplotlib import rc_context
     from matplotlib.colors import LinearSegmentedColormap
 
     side = 1.4 + 0.16 * len(names)
-    with rc_context({"font.family": list(families())}):
-        figure = new_figure(side, side)
-        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
-        ax = figure.subplots()
+    with _axes(side, side) as (figure, ax):
         colors = LinearSegmentedColormap.from_list("sign", [NOISE, "white", DATA])
         ax.imshow(matrix, cmap=colors, vmin=-1, vmax=1)
         ax.axline((0, 0), slope=1, color=FAINT, linewidth=0.8)

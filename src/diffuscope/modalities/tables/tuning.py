@@ -17,18 +17,12 @@ _LEAST_BATCH, _BATCH = 32, 256
 
 
 def sizes_for(n: int, rows: RowCodec) -> dict[str, Any]:
-    """Return the changes to the recipe ``table`` for a table of this size.
+    """Return the changes to the recipe ``table`` for a table of n rows.
 
     Where few columns are all numbers, and many rows are whole, the network is trained towards posterior
     means, and shown waves, which makes it sharp. Where there are categories, training sees more noise: these
     are decided there. Dropout keeps what is learned of few rows smooth: without it a held-out row here and
     there is thought all but impossible. Many rows need none, and lose by it.
-
-    Parameters
-    ----------
-    n : int
-        Rows.
-    rows : RowCodec
     """
     few = rows.width <= _FEW_COORDINATES
     changes: dict[str, Any] = {
