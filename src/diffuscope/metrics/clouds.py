@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
@@ -18,20 +17,7 @@ Points = NDArray[np.floating[Any]]
 def checked_pair(
     x: ArrayLike, y: ArrayLike, least: int = 1, dtype: type[np.floating[Any]] = np.float64
 ) -> tuple[Points, Points]:
-    """Return two clouds as arrays of ``dtype``.
-
-    Parameters
-    ----------
-    x, y : array_like of shape (n, d) and (m, d)
-    least : int
-        Minimum number of points of each.
-    dtype : type
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer points.
-    """
+    """Return two clouds (n, d) and (m, d) as arrays, if they are valid and have ``least`` points each."""
     a, b = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
         raise InputError(
@@ -78,5 +64,7 @@ def projected(x: Points, across: Points) -> Points:
     The product is torch's, which keeps to the threads of its caller. NumPy's takes all cores for each of many
     small products.
     """
+    import torch
+
     product = torch.from_numpy(np.ascontiguousarray(across)) @ torch.from_numpy(np.ascontiguousarray(x)).T
     return np.asarray(product.numpy())
