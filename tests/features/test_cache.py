@@ -12,7 +12,7 @@ import torch
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.files import cache_folder
 from diffuscope.metrics.features import cached_classifier
-from diffuscope.metrics.features.cache import load_classifier, save_classifier
+from diffuscope.metrics.features.cache import load_classifier
 from diffuscope.progress import Reporter
 from diffuscope.tensors import load_tensors, save_tensors
 
@@ -176,11 +176,13 @@ def test_what_cannot_be_learned_from_is_refused_before_anything_is_kept(digits, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_classifier_can_be_written_and_read_by_name(digits, classifier, tmp_path):
-    save_classifier(classifier, tmp_path / "mine.safetensors")
-    assert same(load_classifier(tmp_path / "mine.safetensors"), classifier, digits.held_out[:20])
+def test_a_classifier_is_read_by_its_name_and_key_alone(digits, classifier, trainings, tmp_path):
+    cached_classifier(digits.images, digits.labels, folder=tmp_path)
+    path = only_file(tmp_path)
+    key = load_tensors(path, "diffuscope-classifier-1")[1]["key"]
+    assert same(load_classifier(path, key), classifier, digits.held_out[:20])
     with pytest.raises(FormatError, match="other data"):
-        load_classifier(tmp_path / "mine.safetensors", "another key")
+        load_classifier(path, "another key")
 
 
 class Watching(Reporter):

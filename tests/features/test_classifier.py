@@ -15,8 +15,12 @@ from diffuscope.metrics.features.network import FEATURES, FeatureNetwork
 from diffuscope.metrics.features.training import _shifted, _turned
 
 
+def accuracy(classifier, images, labels):
+    return (classifier.probabilities(images).argmax(axis=1) == labels).mean()
+
+
 def test_real_digits_that_it_has_not_seen_are_told_apart(digits, classifier):
-    assert classifier.accuracy(digits.held_out, digits.held_out_labels) >= 0.975
+    assert accuracy(classifier, digits.held_out, digits.held_out_labels) >= 0.975
     probabilities = classifier.probabilities(digits.held_out)
     assert probabilities.shape == (len(digits.held_out), 10)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -25,7 +29,7 @@ def test_real_digits_that_it_has_not_seen_are_told_apart(digits, classifier):
 
 def test_its_probabilities_are_as_sure_as_they_are_right(digits, classifier):
     sure = classifier.probabilities(digits.held_out).max(axis=1).mean()
-    assert sure == pytest.approx(classifier.accuracy(digits.held_out, digits.held_out_labels), abs=0.03)
+    assert sure == pytest.approx(accuracy(classifier, digits.held_out, digits.held_out_labels), abs=0.03)
 
 
 def test_features_are_about_one_in_size_and_images_of_a_kind_lie_together(digits, classifier):
@@ -102,7 +106,7 @@ def test_colour_images_that_are_not_square_are_learned_with_labels_and_without(b
     labels = random.integers(2, size=120)
     images = random.integers(100, size=(120, 3, 12, 9)).astype(np.uint8)
     images[labels == 1, 2, :6] += 100  # blue sky
-    assert train_classifier(images, labels, ["indoors", "outdoors"]).accuracy(images, labels) > 0.95
+    assert accuracy(train_classifier(images, labels, ["indoors", "outdoors"]), images, labels) > 0.95
     assert len(train_classifier(images).classes) == 2 * 2
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffuscope.metrics.tabular.privacy import _Space, measure_privacy
+from diffuscope.metrics.tabular.privacy import measure_privacy, points_of
 from diffuscope.metrics.tabular.splits import Splits
 from diffuscope.metrics.tabular.tables import read_tables
 
@@ -93,7 +93,7 @@ def test_in_a_table_of_few_categories_agreement_is_no_copying():
 def test_categories_and_gaps_are_at_a_distance_of_one():
     frame = pd.DataFrame({"c": list("abca"), "x": [1.0, 2.0, 3.0, np.nan], "y": [1.0, 1.0, 1.0, 1.0]})
     part = splits(frame, frame, frame)
-    points = _Space(part).points(part.train)
+    points = points_of(part, [part.train])[0]
     middle = points.copy()
     c = middle[:, :4]
     assert np.linalg.norm(c[0] - c[1]) == pytest.approx(1)
@@ -103,7 +103,7 @@ def test_categories_and_gaps_are_at_a_distance_of_one():
 def test_many_categories_are_at_a_distance_of_about_one():
     frame = pd.DataFrame({"c": [f"name {k}" for k in range(500)]})
     part = splits(frame, frame, frame)
-    points = _Space(part).points(part.train)
+    points = points_of(part, [part.train])[0]
     assert points.shape == (500, 32)
     apart = np.linalg.norm(points[:250] - points[250:], axis=1)
     assert apart.min() > 0.5
@@ -114,5 +114,5 @@ def test_two_random_rows_are_at_a_mean_squared_distance_of_one_a_number():
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"x": random.lognormal(0, 3, 4000)})
     part = splits(frame, frame, frame)
-    points = _Space(part).points(part.train)
+    points = points_of(part, [part.train])[0]
     assert np.square(points[:2000] - points[2000:]).mean() == pytest.approx(1, abs=0.06)

@@ -1,12 +1,16 @@
-"""How far are samples from data, and how far would perfect samples be? One file for each metric."""
+"""How far are samples from data, and how far would perfect samples be? One file for each metric.
 
-from diffuscope.metrics.classes import ClassJudgement, Share, class_imbalance, entropy_gap, judge_classes
+A cloud is an array of points, of shape (n, d) or (m, d). Metrics raise ``InputError`` if two clouds differ in
+dimension, have too few points, or values that are not finite.
+"""
+
+from diffuscope.metrics.classes import ClassJudgement, judge_classes
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
-from diffuscope.metrics.kernel import KernelDistance, kernel_distance
+from diffuscope.metrics.kernel import kernel_distance
 from diffuscope.metrics.likelihood import entropy, excess_divergence, kl_divergence
 from diffuscope.metrics.measured import Measured, against_floor, half_interval, relate
-from diffuscope.metrics.neighbours import Neighbourhoods, memorisation, neighbourhoods
-from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, Metric, MetricSuite
+from diffuscope.metrics.neighbours import memorisation, neighbourhoods
+from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, MetricSuite
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import (
     TwoSampleTest,
@@ -20,20 +24,14 @@ __all__ = [
     "FEATURE_METRICS",
     "METRICS",
     "ClassJudgement",
-    "KernelDistance",
     "Measured",
     "Measurements",
-    "Metric",
     "MetricSuite",
-    "Neighbourhoods",
-    "Share",
     "TwoSampleTest",
     "against_floor",
-    "class_imbalance",
     "classifier_two_sample",
     "energy_distance",
     "entropy",
-    "entropy_gap",
     "excess_divergence",
     "extrapolated_frechet",
     "frechet_distance",

@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points, checked_pair
+from diffuscope.metrics.measured import wilson
 
-__all__ = ["ClassJudgement", "Share", "class_imbalance", "entropy_gap", "judge_classes"]
+__all__ = ["ClassJudgement", "Share", "judge_classes"]
 
 
 class Share(NamedTuple):
@@ -37,17 +38,8 @@ class Share(NamedTuple):
 class ClassJudgement(NamedTuple):
     """Class statistics of samples and of real points; entropies in nats.
 
-    Attributes
-    ----------
-    balance, real_balance : float
-        Entropy of the mean probabilities: the logarithm of the number of classes if all are equally
-        frequent, 0 if there is only one.
-    imbalance : float
-        Fraction of samples that would have to change their class.
-    entropy, real_entropy : float
-        Mean entropy of the probabilities: 0 if all are certain.
-    accuracy : Share or None
-        Of class-conditional samples.
+    The balance is the entropy of the mean probabilities: the logarithm of the number of classes if all are
+    equally frequent, 0 if there is only one. The entropy is the mean of all rows: 0 if all are certain.
     """
 
     balance: float
@@ -57,75 +49,31 @@ class ClassJudgement(NamedTuple):
     real_entropy: float
     accuracy: Share | None = None
 
+    @property
+    def entropy_gap(self) -> float:
+        """The difference of the mean entropies, in nats."""
+        return abs(self.entropy - self.real_entropy)
+
 
 def judge_classes(generated: ArrayLike, real: ArrayLike, labels: ArrayLike | None = None) -> ClassJudgement:
-    """Return balance, certainty and accuracy of the classes of samples.
+    """Return balance, certainty and accuracy from class probabilities, (n, k) of samples and (m, k) of data.
 
-    Parameters
-    ----------
-    generated, real : array_like of shape (n, k) and (m, k)
-        Class probabilities.
-    labels : array_like of int, shape (n,), optional
-        The requested classes, 0 to k - 1; k for unconditional samples, which have no accuracy.
-
-    Raises
-    ------
-    InputError
-        When rows are not probabilities, or ``labels`` are not valid.
+    ``labels`` (n,) are the requested classes, 0 to k - 1, or k for unconditional samples.
     """
-    p, q = _checked(generated, real)
-    return ClassJudgement(
-        balance=float(_entropy(p.mean(axis=0))),
-        real_balance=float(_entropy(q.mean(axis=0))),
-        imbalance=class_imbalance(p, q),
-        entropy=float(_entropy(p).mean()),
-        real_entropy=float(_entropy(q).mean()),
-        accuracy=None if labels is None else _accuracy(p, np.asarray(labels)),
-    )
-
-
-def class_imbalance(generated: ArrayLike, real: ArrayLike) -> float:
-    """Return the fraction of samples that would have to change their class, from 0 to 1.
-
-    Parameters
-    ----------
-    generated, real : array_like of shape (n, k) and (m, k)
-        Probabilities of classes.
-
-    Raises
-    ------
-    InputError
-        When rows are no probabilities.
-    """
-    p, q = _checked(generated, real)
-    return float(np.abs(p.mean(axis=0) - q.mean(axis=0)).sum() / 2)
-
-
-def entropy_gap(generated: ArrayLike, real: ArrayLike) -> float:
-    """Return the absolute difference of the mean entropies of samples and real points, in nats.
-
-    Parameters
-    ----------
-    generated, real : array_like of shape (n, k) and (m, k)
-        Probabilities of classes.
-
-    Raises
-    ------
-    InputError
-        When rows are no probabilities.
-    """
-    p, q = _checked(generated, real)
-    return float(abs(_entropy(p).mean() - _entropy(q).mean()))
-
-
-def _checked(generated: ArrayLike, real: ArrayLike) -> tuple[Points, Points]:
-    both = checked_pair(generated, real)
-    for rows in both:
+    p, q = checked_pair(generated, real)
+    for rows in (p, q):
         if (rows < 0).any() or (np.abs(rows.sum(axis=1) - 1) > 1e-3).any():
             raise InputError(
                 "Class probabilities are not probabilities.", "Each row must be 0 or more, and sum to 1."
             )
-    return both
+    return ClassJudgement(
+        balance=float(_entropy(p.mean(axis=0))),
+        real_balance=float(_entropy(q.mean(axis=0))),
+        imbalance=float(np.abs(p.mean(axis=0) - q.mean(axis=0)).sum() / 2),
+        entropy=float(_entropy(p).mean()),
+        real_entropy=float(_entropy(q).mean()),
+        accuracy=None if labels is None else _accuracy(p, np.asarray(labels)),
+    )
 
 
 def _entropy(p: Points) -> NDArray[np.float64]:
@@ -134,15 +82,9 @@ def _entropy(p: Points) -> NDArray[np.float64]:
 
 
 def _accuracy(p: Points, labels: NDArray[np.integer]) -> Share | None:
-    from scipy.stats import binomtest
-
     n, k = p.shape
-    if (
-        labels.shape != (n,)
-        or not np.issubdtype(labels.dtype, np.integer)
-        or labels.min() < 0
-        or labels.max() > k
-    ):
+    integers = labels.shape == (n,) and np.issubdtype(labels.dtype, np.integer)
+    if not integers or labels.min() < 0 or labels.max() > k:
         raise InputError(
             f"Labels of shape {labels.shape} ({labels.dtype}) are not valid for {n} samples of {k} classes.",
             f"Give an integer from 0 to {k - 1} for each, or {k} for an unconditional sample.",
@@ -152,5 +94,4 @@ def _accuracy(p: Points, labels: NDArray[np.integer]) -> Share | None:
     if not count:
         return None
     right = int((p[named].argmax(axis=1) == labels[named]).sum())
-    low, high = binomtest(right, count).proportion_ci(method="wilson")
-    return Share(right / count, float(low), float(high), count)
+    return Share(right / count, *wilson(right, count), count)

@@ -17,20 +17,7 @@ Points = NDArray[np.floating[Any]]
 def checked_pair(
     x: ArrayLike, y: ArrayLike, least: int = 1, dtype: type[np.floating[Any]] = np.float64
 ) -> tuple[Points, Points]:
-    """Return two clouds as arrays of ``dtype``.
-
-    Parameters
-    ----------
-    x, y : array_like of shape (n, d) and (m, d)
-    least : int
-        Minimum number of points of each.
-    dtype : type
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer points.
-    """
+    """Return two clouds (n, d) and (m, d) as arrays, if they are valid and have ``least`` points each."""
     a, b = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
         raise InputError(

@@ -33,16 +33,8 @@ _SIZES = 8  # along 1/n, from a quarter of the points to all of them
 def frechet_distance(x: ArrayLike, y: ArrayLike) -> float:
     """Return the squared Fréchet distance of two clouds, in the units of the features squared.
 
-    Parameters
-    ----------
-    x, y : array_like of shape (n, f) and (m, f)
-        Results are comparable for equal n and m only. With no more points than features the covariance is
-        mostly noise, and so is the distance.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer than two points.
+    Results are comparable for equal n and m only. With no more points than features the covariance is mostly
+    noise, and so is the distance.
     """
     a, b = checked_pair(x, y, least=2)
     middle = b.mean(axis=0)
@@ -53,19 +45,8 @@ def extrapolated_frechet(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
     """Return the squared Fréchet distance extrapolated to infinitely many points.
 
     Distances of subsets of n points are fitted by a line in 1/n, which is evaluated at 0. For equal
-    distributions about half of the results are negative.
-
-    Parameters
-    ----------
-    x, y : array_like of shape (n, f) and (m, f)
-        At least eight points for each feature: for fewer the bias is not linear in 1/n.
-    seed : int
-        Of the order of the points.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have too few points.
+    distributions about half of the results are negative. Clouds need at least eight points for each feature:
+    for fewer the bias is not linear in 1/n. The order of the points is random.
     """
     a, b = checked_pair(x, y, least=2)
     f = a.shape[1]
@@ -79,14 +60,11 @@ def extrapolated_frechet(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
     random = np.random.default_rng((seed, 3))
     a, b = (cloud[random.permutation(len(cloud))] - middle for cloud in (a, b))
     inverse = np.linspace(1 / most, 4 / most, _SIZES)
-    values = [_of_parts(a, b, int(n)) for n in np.rint(1 / inverse)]
+    values = []
+    for n in np.rint(1 / inverse).astype(int):
+        parts = [slice(i * n, (i + 1) * n) for i in range(most // n)]
+        values.append(np.mean([_frechet(a[part], b[part]) for part in parts]))
     return float(np.polynomial.Polynomial.fit(inverse, values, 1)(0.0))
-
-
-def _of_parts(a: Points, b: Points, n: int) -> float:
-    """Return the mean distance of all disjoint parts of ``n`` points."""
-    count = min(len(a), len(b)) // n
-    return float(np.mean([_frechet(a[i * n : (i + 1) * n], b[i * n : (i + 1) * n]) for i in range(count)]))
 
 
 def _frechet(a: Points, b: Points) -> float:

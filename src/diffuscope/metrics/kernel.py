@@ -38,53 +38,32 @@ class KernelDistance(NamedTuple):
 
 
 def kernel_distance(x: ArrayLike, y: ArrayLike, seed: int = 0) -> KernelDistance:
-    """Return the kernel distance of two clouds of features.
+    """Return the kernel distance of two clouds of features, of at least four points each.
 
-    Parameters
-    ----------
-    x, y : array_like of shape (n, f) and (m, f)
-        The kernel has a scale and an origin: features should be about 1 in size, and not centred.
-    seed : int
-        Of the assignment of points to blocks, which affects the error, but not the value.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer than four points.
+    The kernel has a scale and an origin: features should be about 1 in size, and not centred. The assignment
+    of points to blocks is random; it affects the error, but not the value.
     """
     a, b = checked_pair(x, y, least=4)
     random = np.random.default_rng((seed, 4))
     count = min(_BLOCKS, len(a) // 2, len(b) // 2)
-    parts = [
+    one, other = (
         np.array_split((cloud / math.sqrt(cloud.shape[1]))[random.permutation(len(cloud))], count)
         for cloud in (a, b)
-    ]
-    sizes = [np.array([len(part) for part in cloud]) for cloud in parts]
-    within, beyond = (_sums_of_different(cloud) for cloud in parts)
-    between = _sums(*parts)
-    value = _discrepancy(within, beyond, between, *sizes)
-    without = np.array([_discrepancy(*_leave(i, within, beyond, between, *sizes)) for i in range(count)])
+    )
+    tables = [_sums(one, one), _sums(other, other), _sums(one, other)]
+    for sums, blocks in zip(tables, (one, other), strict=False):  # without the pairs of a point with itself
+        sums -= np.diag([float(((np.square(block).sum(axis=1) + 1) ** 3).sum()) for block in blocks])
+    sizes = np.array([[len(block) for block in blocks] for blocks in (one, other)])
+
+    def value(kept: NDArray[np.intp]) -> float:
+        within, beyond, between = (table[np.ix_(kept, kept)].sum() for table in tables)
+        p, q = sizes[:, kept].sum(axis=1).tolist()
+        return float(within / (p * (p - 1)) + beyond / (q * (q - 1)) - 2 * between / (p * q))
+
+    every = np.arange(count)
+    without = np.array([value(np.delete(every, i)) for i in range(count)])
     error = math.sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
-    return KernelDistance(value, error)
-
-
-def _discrepancy(within: Points, beyond: Points, between: Points, n: Points, m: Points) -> float:
-    """Return the unbiased estimate from sums over pairs of blocks (b, b) of sizes (b,)."""
-    p, q = int(n.sum()), int(m.sum())
-    return float(within.sum() / (p * (p - 1)) + beyond.sum() / (q * (q - 1)) - 2 * between.sum() / (p * q))
-
-
-def _leave(i: int, *tables: NDArray[np.number]) -> list[Points]:
-    """Leave block ``i`` out of all tables."""
-    for_all = [np.delete(table, i, axis=0) for table in tables]
-    return [np.delete(table, i, axis=1) if table.ndim == 2 else table for table in for_all]
-
-
-def _sums_of_different(blocks: list[Points]) -> Points:
-    """Return the sums of the kernel over pairs of different points, a table of blocks (b, b)."""
-    sums = _sums(blocks, blocks)
-    own = [float(((np.square(block).sum(axis=1) + 1) ** 3).sum()) for block in blocks]
-    return sums - np.diag(own)
+    return KernelDistance(value(every), error)
 
 
 def _sums(one: list[Points], other: list[Points]) -> Points:

@@ -37,13 +37,8 @@ def entropy(x: ArrayLike, k: int = 5) -> float:
     """Return the differential entropy of the distribution of ``x`` (n, d), in nats.
 
     For 2,000 points of a standard Gaussian the bias is below 0.02 nats for d = 1 and 2, below 0.05 for
-    d = 3 and 8 (where two biases meet), and 0.64 for d = 16; for a uniform square it is 0.02.
-
-    Raises
-    ------
-    InputError
-        When the cloud has no more than ``k`` points, is not finite, or has more than ``k`` equal points: such
-        a distribution has no density.
+    d = 3 and 8 (where two biases meet), and 0.64 for d = 16; for a uniform square it is 0.02. With more than
+    ``k`` equal points there is no density, and an InputError.
     """
     from scipy.special import digamma
 
@@ -62,18 +57,7 @@ def entropy(x: ArrayLike, k: int = 5) -> float:
 def kl_divergence(x: ArrayLike, log_density: LogDensity, k: int = 5) -> float:
     """Return KL(distribution of ``x`` || truth), in nats; infinite if a point has density 0.
 
-    Parameters
-    ----------
-    x : array_like of shape (n, d)
-    log_density : callable
-        Maps points (n, d) to the log-density of the truth (n,), in nats and in the units of ``x``.
-    k : int
-        Neighbour by which the entropy is estimated.
-
-    Raises
-    ------
-    InputError
-        As :func:`entropy`, and when a log-density is not a number.
+    ``log_density`` maps points (n, d) to the log-density of the truth (n,), in nats and the units of ``x``.
     """
     points = np.asarray(x, dtype=np.float64)
     own = entropy(points, k)
@@ -88,19 +72,5 @@ def kl_divergence(x: ArrayLike, log_density: LogDensity, k: int = 5) -> float:
 
 
 def excess_divergence(generated: ArrayLike, real: ArrayLike, log_density: LogDensity, k: int = 5) -> float:
-    """Return KL(generated || truth) minus the same estimate on a real cloud, which removes the bias.
-
-    Parameters
-    ----------
-    generated, real : array_like of shape (n, d)
-        Of equal sizes, or the biases differ.
-    log_density : callable
-        As in :func:`kl_divergence`.
-    k : int
-
-    Raises
-    ------
-    InputError
-        As :func:`kl_divergence`.
-    """
+    """Return KL(generated || truth) minus the same estimate on as many real points: its bias."""
     return kl_divergence(generated, log_density, k) - kl_divergence(real, log_density, k)

@@ -25,7 +25,7 @@ from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points
 from diffuscope.threads import side_by_side
 
-__all__ = ["Ideal", "Measured", "against_floor", "half_interval", "relate"]
+__all__ = ["Ideal", "Measured", "against_floor", "half_interval", "relate", "wilson"]
 
 Ideal = Literal["floor", "zero"]
 
@@ -69,69 +69,47 @@ def against_floor(
     generated: Sequence[Points],
     real: Sequence[Points],
     floor_pairs: Sequence[tuple[Points, Points]],
-    ideal: Ideal = "floor",
 ) -> Measured:
-    """Measure a distance and its floor.
-
-    Parameters
-    ----------
-    distance : callable
-        Maps two clouds to a number.
-    generated, real : sequence of arrays
-        Independent draws, compared pair by pair.
-    floor_pairs : sequence of pairs of arrays
-        Pairs of independent real draws of the same sizes.
-    ideal : {"floor", "zero"}
-        The ideal value of perfect samples.
-    """
-
-    def measure(pair: tuple[Points, Points]) -> float:
-        return distance(*pair)
-
-    values = list(side_by_side(measure, zip(generated, real, strict=True)))
-    return relate(values, list(side_by_side(measure, floor_pairs)), ideal)
+    """Measure a distance between draws, pair by pair, and its floor over real pairs of the same sizes."""
+    pairs = [*zip(generated, real, strict=True), *floor_pairs]
+    distances = list(side_by_side(lambda pair: distance(*pair), pairs))
+    return relate(distances[: len(generated)], distances[len(generated) :])
 
 
 def relate(
     values: Sequence[float] | Points, floors: Sequence[float] | Points, ideal: Ideal = "floor"
 ) -> Measured:
-    """Relate the metric's values over draws to those over real pairs.
-
-    Raises
-    ------
-    InputError
-        When the floor is 0.
-    """
+    """Relate the metric's values over draws to those over real pairs; an InputError if these are all 0."""
     value = float(np.mean(values))
     if ideal == "zero":
         squares = np.square(floors)
         floor = math.sqrt(float(squares.mean()))
-        floor_error = half_interval(squares) / 2  # of the root: half of that of the square, relative
+        error, scale = half_interval(squares) / 2, floor**2  # of the root: half of that of the square
     else:
-        floor = float(np.mean(floors))
-        floor_error = half_interval(floors)
+        floor = scale = float(np.mean(floors))
+        error = half_interval(floors)
     if not floor > 0:
         raise InputError(
             "The floor is 0: real points compared with real points do not differ at all.",
             "Give more data, or data with more than one distinct point.",
         )
     ratio = value / floor
-    spread = math.hypot(half_interval(values) / floor, ratio * floor_error / _scale(floor, ideal))
+    spread = math.hypot(half_interval(values) / floor, ratio * error / scale)
     low = ratio - spread if ideal == "zero" else max(0.0, ratio - spread)
     return Measured(value, floor, ratio, low, ratio + spread)
 
 
-def _scale(floor: float, ideal: Ideal) -> float:
-    """Return the reference of the floor's error: the mean square if the floor is its root."""
-    return floor**2 if ideal == "zero" else floor
-
-
 def half_interval(values: Sequence[float] | Points) -> float:
-    r"""Return half the 95% interval of a mean, :math:`t_{0.975,\,n-1}\, s / \sqrt n` (Student).
-
-    It is infinite for a single value.
-    """
+    """Return half the 95% interval of a mean (Student's t); infinite for a single value."""
     from scipy.special import stdtrit
 
     n = len(values)
     return float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    """Return the 95% interval of a fraction ``count / n`` (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(count, n).proportion_ci(method="wilson")
+    return float(low), float(high)

@@ -20,7 +20,6 @@ Nearest neighbours are found by k-d trees in up to ten dimensions, above by brut
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -48,19 +47,7 @@ class Neighbourhoods(NamedTuple):
 
 
 def neighbourhoods(generated: ArrayLike, real: ArrayLike, k: int = 5) -> Neighbourhoods:
-    """Return precision, recall, density and coverage of samples.
-
-    Parameters
-    ----------
-    generated, real : array_like of shape (n, d) and (m, d)
-    k : int
-        Number of the neighbour; 5 as in Naeem et al. 2020.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have no more than ``k`` points.
-    """
+    """Return precision, recall, density and coverage of samples; k = 5 as in Naeem et al. 2020."""
     x, y = checked_pair(generated, real, least=k + 1)
     around_real, in_real = _occupancy(y, neighbour_distances(y, y, k, itself=True), x)
     _, in_generated = _occupancy(x, neighbour_distances(x, x, k, itself=True), y)
@@ -76,14 +63,6 @@ def _occupancy(centres: Points, radii: Points, points: Points) -> tuple[Counts, 
     """Return the number of points in each ball, shape (m,), and of balls around each point, (n,)."""
     held: list[Counts] = []
     within: Counts = np.zeros(len(points), dtype=np.int_)
-    for counts, inside in _balls(centres, radii, points):
-        held.append(counts)
-        within += inside
-    return np.concatenate(held), within
-
-
-def _balls(centres: Points, radii: Points, points: Points) -> Iterator[tuple[Counts, Counts]]:
-    """Yield the two counts of :func:`_occupancy` for blocks of balls."""
     if centres.shape[1] <= _TREE_DIMENSIONS:
         from scipy.spatial import KDTree
 
@@ -91,28 +70,25 @@ def _balls(centres: Points, radii: Points, points: Points) -> Iterator[tuple[Cou
         for start in range(0, len(centres), _TREE_BLOCK):
             part = slice(start, start + _TREE_BLOCK)
             found = tree.query_ball_point(centres[part], radii[part], return_sorted=False)
-            counts = np.array([len(inside) for inside in found])
+            held.append(np.array([len(inside) for inside in found]))
             members = np.concatenate([np.asarray(inside, dtype=np.int_) for inside in found])
-            yield counts, np.bincount(members, minlength=len(points))
-        return
-    from sklearn.metrics import pairwise_distances_chunked
+            within += np.bincount(members, minlength=len(points))
+    else:
+        from sklearn.metrics import pairwise_distances_chunked
 
-    start = 0
-    for distances in pairwise_distances_chunked(centres, points, working_memory=_BLOCK_MIB):
-        inside = distances <= radii[start : start + len(distances), None]
-        start += len(distances)
-        yield inside.sum(axis=1), inside.sum(axis=0)
+        start = 0
+        for distances in pairwise_distances_chunked(centres, points, working_memory=_BLOCK_MIB):
+            near = distances <= radii[start : start + len(distances), None]
+            start += len(distances)
+            held.append(near.sum(axis=1))
+            within += near.sum(axis=0)
+    return np.concatenate(held), within
 
 
 def neighbour_distances(points: Points, cloud: Points, k: int = 1, itself: bool = False) -> Points:
     """Return the distance of each point (n, d) to its k-th neighbour in a cloud (m, d), shape (n,).
 
-    Parameters
-    ----------
-    points, cloud : ndarray
-    k : int
-    itself : bool
-        Whether ``points`` is ``cloud``; each point's distance to itself is then excluded.
+    With ``itself`` the points are the cloud, and each point's distance to itself is excluded.
     """
     rank = k + 1 if itself else k
     if cloud.shape[1] <= _TREE_DIMENSIONS:
@@ -125,27 +101,15 @@ def neighbour_distances(points: Points, cloud: Points, k: int = 1, itself: bool 
     return np.asarray(search.kneighbors(points)[0][:, -1])
 
 
-def memorisation(generated: ArrayLike, held_out: ArrayLike, training: ArrayLike, share: float = 0.1) -> float:
-    """Return the fraction of samples that are unusually near to the training set.
+def memorisation(generated: ArrayLike, held_out: ArrayLike, training: ArrayLike) -> float:
+    """Return the fraction of samples that are unusually near to the training set, a tenth if perfect.
 
-    Parameters
-    ----------
-    generated, held_out : array_like of shape (n, d) and (m, d)
-        Samples, and real points that the model was not trained on.
-    training : array_like of shape (l, d)
-        All training points: copies of points that are missing here are not found.
-    share : float
-        Fraction of held-out points that count as near; the value of perfect samples.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer than 20 points, or when more
-        than ``share`` of the held-out points are training points.
+    ``training`` (l, d) are all training points: copies of points that are missing there are not found. An
+    InputError is raised if more than a tenth of the held-out points are training points.
     """
     x, y = checked_pair(generated, held_out, least=20)
     y, z = checked_pair(y, training)
-    near = float(np.quantile(neighbour_distances(y, z), share))
+    near = float(np.quantile(neighbour_distances(y, z), 0.1))
     if near == 0:
         raise InputError(
             "Memorisation cannot be measured: too many held-out points are also in the training set.",

@@ -29,19 +29,8 @@ __all__ = ["sliced_wasserstein", "wasserstein"]
 def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int = 128, seed: int = 0) -> float:
     """Return the sliced Wasserstein-2 distance between two clouds, in their units.
 
-    Parameters
-    ----------
-    x, y : array_like of shape (n, d) and (m, d)
-        Unequal sizes are compared at the quantiles of the smaller cloud.
-    n_projections : int
-        Directions, orthogonal ones d at a time; with d = 1 there is only one.
-    seed : int
-        Of the directions.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are empty or not finite.
+    Unequal sizes are compared at the quantiles of the smaller cloud. Directions are orthogonal, d at a time; with
+    d = 1 there is only one.
     """
     a, b = checked_pair(x, y, dtype=np.float32)
     across = directions(a.shape[1], n_projections, seed).astype(np.float32)
@@ -68,18 +57,7 @@ def _at_quantiles(rows: Points, n: int) -> Points:
 def wasserstein(x: ArrayLike, y: ArrayLike, most_points: int = 1000, seed: int = 0) -> float:
     """Return the exact Wasserstein-2 distance between subsamples of two clouds, in their units.
 
-    Parameters
-    ----------
-    x, y : array_like of shape (n, d) and (m, d)
-    most_points : int
-        Points used of each, drawn without replacement; 1,000 take about 0.1 s, 2,000 five times as long.
-    seed : int
-        Of the subsamples.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are empty or not finite.
+    At most ``most_points`` of each are used: 1,000 take about 0.1 s, 2,000 five times as long.
     """
     import ot
 

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from diffuscope.metrics.clouds import Points, checked_pair, directions, projected, subsample
+from diffuscope.metrics.measured import wilson
 
 __all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_distance", "mmd"]
 
@@ -46,19 +47,8 @@ _TREES = threading.Lock()  # scikit-learn changes the process's warning filters 
 def energy_distance(x: ArrayLike, y: ArrayLike, n_projections: int = 256, seed: int = 0) -> float:
     """Return an unbiased estimate of the (squared) energy distance, in the units of the clouds.
 
-    Parameters
-    ----------
-    x, y : array_like of shape (n, d) and (m, d)
-    n_projections : int
-        Directions; with d = 1 there is only one. For a shift by one deviation,
-        256 give the mean over all directions within 0.2% for d = 2 and 2% for d = 30.
-    seed : int
-        Of the directions.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer than two points.
+    For a shift by one deviation, 256 directions give the mean over all of them within 0.2% for d = 2 and 2%
+    for d = 30. With d = 1 there is only one.
     """
     a, b = checked_pair(x, y, least=2)
     middle = b.mean(axis=0)
@@ -82,17 +72,15 @@ def _sum_of_distances(rows: Points) -> Points:
     return np.asarray(np.sort(rows, axis=1) @ (2.0 * np.arange(n) - n + 1))
 
 
-def median_distance(x: ArrayLike, y: ArrayLike, most_points: int = 500, seed: int = 0) -> float:
-    """Return the median distance between two points of the clouds together (of a subsample).
+def median_distance(x: ArrayLike, y: ArrayLike, seed: int = 0) -> float:
+    """Return the median distance between two of up to 500 points of each cloud; the mean if it is 0.
 
-    This is the usual bandwidth of a Gaussian kernel (Gretton et al. 2012, Section 8). It is the mean
-    distance where the median is 0.
+    This is the usual bandwidth of a Gaussian kernel (Gretton et al. 2012, Section 8).
     """
     from scipy.spatial.distance import pdist
 
-    a, b = checked_pair(x, y)
-    both = np.concatenate([subsample(a, most_points, seed, 0), subsample(b, most_points, seed, 1)])
-    distances = pdist(both)
+    clouds = enumerate(checked_pair(x, y))
+    distances = pdist(np.concatenate([subsample(cloud, 500, seed, i) for i, cloud in clouds]))
     return float(np.median(distances) or distances.mean())
 
 
@@ -101,20 +89,11 @@ def mmd(x: ArrayLike, y: ArrayLike, bandwidth: float | None = None, block: int =
 
     Parameters
     ----------
-    x, y : array_like of shape (n, d) and (m, d)
     bandwidth : float, optional
-        The middle scale of the kernel, in the units of the clouds; the median distance of the two clouds
-        by default. Results are comparable for a common bandwidth only. The estimate is unbiased if the
-        bandwidth does not depend on the clouds.
+        The middle scale of the kernel, in the units of the clouds; their median distance by default. Results
+        are comparable for a common bandwidth only, and unbiased if it does not depend on the clouds.
     block : int
         Points of the smaller cloud in a block; time and memory of a block grow with its square.
-    seed : int
-        Of the order of the points.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer than two points.
     """
     a, b = checked_pair(x, y, least=2)
     if bandwidth is None:
@@ -151,22 +130,21 @@ def _kernel_sum(x: Points, y: Points) -> float:
 
 
 class TwoSampleTest(NamedTuple):
-    """Result of a classifier two-sample test.
-
-    Attributes
-    ----------
-    accuracy : float
-        Fraction of unseen points that are classified correctly.
-    low, high : float
-        95% interval of the accuracy (Wilson).
-    p_value : float
-        One-sided, against guessing.
-    """
+    """The accuracy on unseen points, its 95% interval (Wilson), and a one-sided p-value against guessing."""
 
     accuracy: float
     low: float
     high: float
     p_value: float
+
+    @classmethod
+    def of(cls, accuracy: float, n: int) -> TwoSampleTest:
+        """Return the test of an accuracy on ``n`` independent points."""
+        from scipy.stats import binomtest
+
+        right = round(accuracy * n)
+        p_value = binomtest(right, n, alternative="greater").pvalue
+        return cls(accuracy, *wilson(right, n), float(p_value))
 
 
 def classifier_two_sample(x: ArrayLike, y: ArrayLike, seed: int = 0) -> TwoSampleTest:
@@ -174,21 +152,8 @@ def classifier_two_sample(x: ArrayLike, y: ArrayLike, seed: int = 0) -> TwoSampl
 
     Trees fitted to each half classify the other half. The predictions on the two halves are dependent, so
     interval and p-value count one half of the points only: the errors on one half are binomial, and the
-    mean of both varies no more.
-
-    Parameters
-    ----------
-    x, y : array_like of shape (n, d) and (m, d)
-        The larger one is reduced to the size of the smaller, so that chance is 1/2.
-    seed : int
-        Of the subsample and the folds.
-
-    Raises
-    ------
-    InputError
-        When the clouds differ in dimension, are not finite or have fewer than 50 points.
+    mean of both varies no more. The larger cloud is reduced to the smaller's size: chance is 1/2.
     """
-    from scipy.stats import binomtest
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -202,7 +167,4 @@ def classifier_two_sample(x: ArrayLike, y: ArrayLike, seed: int = 0) -> TwoSampl
     halves = StratifiedKFold(2, shuffle=True, random_state=seed)
     with _TREES:
         accuracy = float((cross_val_predict(trees, points, cloud, cv=halves) == cloud).mean())
-    right = round(accuracy * n)
-    low, high = binomtest(right, n).proportion_ci(method="wilson")
-    p_value = binomtest(right, n, alternative="greater").pvalue
-    return TwoSampleTest(accuracy, float(low), float(high), float(p_value))
+    return TwoSampleTest.of(accuracy, n)

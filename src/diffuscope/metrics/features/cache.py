@@ -29,7 +29,7 @@ from diffuscope.metrics.features.training import SETTINGS, train_classifier
 from diffuscope.progress import Reporter
 from diffuscope.tensors import load_tensors, save_tensors
 
-__all__ = ["cached_classifier", "load_classifier", "save_classifier"]
+__all__ = ["cached_classifier", "load_classifier"]
 
 _FORMAT = "diffuscope-classifier-1"
 _LARGEST = 1e6  # plausible weight
@@ -47,22 +47,8 @@ def cached_classifier(
 ) -> Classifier:
     """Return the classifier of these images, from the cache if it was trained before.
 
-    Parameters
-    ----------
-    images, labels, classes, seed, progress
-        As in :func:`~diffuscope.metrics.features.train_classifier`.
-    folder : str or Path, optional
-        Where it is kept; ``features`` of :func:`~diffuscope.files.cache_folder` by default.
-
-    Raises
-    ------
-    InputError, RunError
-        As :func:`~diffuscope.metrics.features.train_classifier`.
-
-    Warns
-    -----
-    UserWarning
-        When it cannot be cached.
+    Arguments and errors are those of :func:`~diffuscope.metrics.features.train_classifier`. ``folder`` is by
+    default ``features`` of :func:`~diffuscope.files.cache_folder`. A UserWarning says if it cannot be cached.
     """
     key = _key(checked_images(images), labels, classes, seed)
     path: Path | None = None
@@ -72,8 +58,10 @@ def cached_classifier(
         return load_classifier(path, key)
     classifier = train_classifier(images, labels, classes, seed=seed, progress=progress)
     if path is not None:
+        about = {"shape": classifier.shape, "classes": classifier.classes, "labelled": classifier.labelled}
+        text = {"classifier": json.dumps(about), "key": key}
         try:
-            save_classifier(classifier, path, key)
+            save_tensors(path, classifier.network.state_dict(), _FORMAT, text)
             return classifier
         except RunError as error:
             reason = error.what
@@ -85,57 +73,33 @@ def cached_classifier(
     return classifier
 
 
-def save_classifier(classifier: Classifier, path: str | os.PathLike[str], key: str = "") -> None:
-    """Write a classifier to a .safetensors file, completely or not at all.
-
-    Raises
-    ------
-    RunError
-        When the file cannot be written.
-    """
-    about = {"shape": classifier.shape, "classes": classifier.classes, "labelled": classifier.labelled}
-    save_tensors(
-        path, classifier.network.state_dict(), _FORMAT, {"classifier": json.dumps(about), "key": key}
-    )
-
-
-def load_classifier(path: str | os.PathLike[str], key: str = "") -> Classifier:
-    """Read a classifier. Shapes are checked before the network is allocated.
-
-    Raises
-    ------
-    InputError
-        When the file does not exist.
-    FormatError
-        When it is damaged, of another format, of other data than those of ``key``, or not plausible.
-    """
+def load_classifier(path: str | os.PathLike[str], key: str) -> Classifier:
+    """Read a classifier; an InputError or a FormatError if it is not there, not valid or of other data."""
     tensors, text = load_tensors(path, _FORMAT)
     try:
         if text["key"] != key:
             raise ValueError("it was trained on other data")
-        shape, classes, labelled = _about(json.loads(text["classifier"]))
-        with torch.device("meta"):
-            network = FeatureNetwork(shape, len(classes))
+        about = json.loads(text["classifier"])
+        shape, classes, labelled = about["shape"], about["classes"], about["labelled"]
+        if not isinstance(shape, list) or len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
+            raise ValueError("the shape of its images is not valid")
+        if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(c, str) for c in classes):
+            raise ValueError("its classes are not valid")
+        if not isinstance(labelled, bool):
+            raise ValueError("'labelled' must be true or false")
+        with torch.device("meta"):  # shapes are checked before memory is allocated
+            network = FeatureNetwork((shape[0], shape[1], shape[2]), len(classes))
         _fit(network, tensors)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise FormatError(f"{path} is not a valid classifier: {error}.", "Remove it.") from error
     # Copies: memory mapped from a file may not be aligned.
     network.load_state_dict({name: tensor.clone() for name, tensor in tensors.items()}, assign=True)
-    return Classifier(network.eval().requires_grad_(False), shape, classes, labelled)
-
-
-def _about(about: dict[str, object]) -> tuple[tuple[int, int, int], tuple[str, ...], bool]:
-    shape, classes, labelled = about["shape"], about["classes"], about["labelled"]
-    if not isinstance(shape, list) or len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
-        raise ValueError("the shape of its images is not valid")
-    if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(c, str) for c in classes):
-        raise ValueError("its classes are not valid")
-    if not isinstance(labelled, bool):
-        raise ValueError("'labelled' must be true or false")
-    return (shape[0], shape[1], shape[2]), tuple(classes), labelled
+    network.eval().requires_grad_(False)
+    return Classifier(network, (shape[0], shape[1], shape[2]), tuple(classes), labelled)
 
 
 def _fit(network: FeatureNetwork, tensors: dict[str, torch.Tensor]) -> None:
+    """Check that weights are those of the network, and plausible."""
     expected = network.state_dict()
     for name in sorted(set(expected) | set(tensors)):
         own, found = expected.get(name), tensors.get(name)

@@ -43,18 +43,10 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network, with the shape and classes of its training data.
+    """A trained network on the CPU, with the shape (C, H, W) and the classes of its training data.
 
-    Attributes
-    ----------
-    network : FeatureNetwork
-        On the CPU, in evaluation mode.
-    shape : tuple of int
-        (C, H, W) of its images.
-    classes : tuple of str
-    labelled : bool
-        Whether these are the classes of the data. Without labels it was trained to classify clusters and
-        rotations: its features are useful, its probabilities are not.
+    One that is not ``labelled`` was trained to classify clusters and rotations: its features are useful, its
+    probabilities are not.
     """
 
     network: FeatureNetwork = field(repr=False)
@@ -63,17 +55,9 @@ class Classifier:
     labelled: bool = True
 
     def judge(self, images: Images) -> Judged:
-        """Return features and probabilities; other memory does not grow with the number of images.
+        """Return features and probabilities of images (n, C, H, W), uint8 and of ``shape``.
 
-        Parameters
-        ----------
-        images : ndarray of uint8, shape (n, C, H, W)
-            May be a memory map.
-
-        Raises
-        ------
-        InputError
-            When the images are not of ``shape``.
+        They may be a memory map: other memory does not grow with their number.
         """
         images = checked_images(images, self.shape)
 
@@ -98,19 +82,9 @@ class Classifier:
         """Return the probability of each class (n, k) for images (n, C, H, W); see :meth:`judge`."""
         return self.judge(images).probabilities
 
-    def accuracy(self, images: Images, labels: NDArray[np.integer]) -> float:
-        """Return the fraction of images (n, C, H, W) whose label (n,) is the most probable class."""
-        return float((self.probabilities(images).argmax(axis=1) == np.asarray(labels)).mean())
-
 
 def checked_images(images: Images, shape: Sequence[int] | None = None) -> Images:
-    """Return images unchanged, if they are valid.
-
-    Raises
-    ------
-    InputError
-        When they are not uint8 of shape (n, C, H, W), or an image is not of ``shape``.
-    """
+    """Return images unchanged, if they are uint8 of shape (n, C, H, W), each of ``shape``."""
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
         kind = f"{images.dtype} of shape {images.shape}" if isinstance(images, np.ndarray) else type(images)
         raise InputError(f"These are not images: {kind}.", "Give an array of uint8 of shape (n, C, H, W).")

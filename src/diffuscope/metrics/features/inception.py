@@ -68,13 +68,7 @@ class InceptionFeatures:
         self._device = device
 
     def features(self, images: Images) -> NDArray[np.float32]:
-        """Return the features (n, 2048) of images (n, C, H, W); grey images are converted to RGB.
-
-        Raises
-        ------
-        InputError
-            When images have neither one channel nor three.
-        """
+        """Return the features (n, 2048) of images (n, C, H, W), RGB or grey."""
         images = checked_images(images)
         if images.shape[1] not in (1, 3):
             raise InputError(

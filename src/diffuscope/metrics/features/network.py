@@ -20,14 +20,7 @@ _LARGE = 32  # above that the first layer halves as well, which keeps the cost o
 
 
 class FeatureNetwork(nn.Module):
-    """A classifier whose penultimate activations are features.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (C, H, W) of an image.
-    classes : int
-    """
+    """A classifier of images of shape (C, H, W), whose penultimate activations are features."""
 
     unit: Tensor
 

@@ -39,22 +39,9 @@ _IMAGES_PER_DRAW = 500  # at least, by fewer draws
 _FLOOR_PAIRS = 32
 _AT_ONCE = 2_000
 
-Parts = list[NDArray[np.floating[Any]]]
-Rows = NDArray[np.int64]
-
 
 class ImageQuality(Measurements):
-    """Metrics of images: a dict of name to :class:`~diffuscope.metrics.Measured`.
-
-    Attributes
-    ----------
-    left_out : dict of str to str
-        Omitted metrics, each with the reason.
-    classes : ClassJudgement or None
-        Class statistics; None without labels.
-    size : int
-        Images on each side of a comparison.
-    """
+    """Metrics of images by name, class statistics (None without labels), and the images of a comparison."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +101,10 @@ def image_quality(
     size = fewest // draws
     pairs = min(_FLOOR_PAIRS, len(real) // size)
     kinds = ((samples, draws), (held_out, draws), (real, pairs))
-    rows = [_order(len(images), count * size, seed, i) for i, (images, count) in enumerate(kinds)]
+    rows = []
+    for i, (images, count) in enumerate(kinds):
+        random = np.random.default_rng(stream_seed(seed, "images", i))
+        rows.append(random.permutation(len(images))[: count * size])
     taken = [_judge(extractor, images, some) for (images, _), some in zip(kinds, rows, strict=True)]
     made = ImageQuality()
     made.size = size
@@ -122,9 +112,13 @@ def image_quality(
     if isinstance(extractor, Classifier) and extractor.labelled:
         generated, known, _ = probabilities = [judged.probabilities for judged in taken]
         _measure(made, probabilities, size, _BY_CLASSES, seed)
-        made.classes = judge_classes(
-            generated, known, None if labels is None else _checked_labels(labels, samples)[rows[0]]
-        )
+        classes = None if labels is None else np.asarray(labels)
+        if classes is not None and classes.shape != (len(samples),):
+            raise InputError(
+                f"Labels of shape {classes.shape} do not match {len(samples)} samples.",
+                "Give one label for each sample.",
+            )
+        made.classes = judge_classes(generated, known, None if classes is None else classes[rows[0]])
     elif labels is not None:
         raise InputError(
             "Without labels of the training images, the classes of samples cannot be evaluated.",
@@ -141,52 +135,30 @@ def _measure(
     seed: int,
 ) -> None:
     """Add metrics of samples, held-out and training images, as rows of features, to ``made``."""
-    generated, held_out, training = (_parts(cloud, size) for cloud in clouds)
+    generated, held_out, training = (list(cloud.reshape(-1, size, cloud.shape[1])) for cloud in clouds)
     floor = [(part, held_out[i % len(held_out)]) for i, part in enumerate(training)]
     found = MetricSuite(held_out, floor, seed=seed, only=names).measure(generated)
     made.update(found)
     made.left_out.update(found.left_out)
 
 
-def _parts(rows: NDArray[np.floating[Any]], size: int) -> Parts:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _order(n: int, count: int, seed: int, kind: int) -> Rows:
-    """Return ``count`` of ``n`` rows in random order."""
-    random = np.random.default_rng(stream_seed(seed, "images", kind))
-    return np.asarray(random.permutation(n)[:count], dtype=np.int64)
-
-
-def _checked_labels(labels: ArrayLike, samples: Images) -> NDArray[Any]:
-    classes = np.asarray(labels)
-    if classes.shape != (len(samples),):
-        raise InputError(
-            f"Labels of shape {classes.shape} do not match {len(samples)} samples.",
-            "Give one label for each sample.",
-        )
-    return classes
-
-
-def _judge(extractor: Extractor, images: Images, rows: Rows) -> Judged:
+def _judge(extractor: Extractor, images: Images, rows: NDArray[np.int64]) -> Judged:
     """Return features of some images, and their probabilities, (n, 0) if there are none.
 
     Memory-mapped images are read sequentially, some thousand at a time.
     """
     order = np.argsort(rows)
-    pieces = np.array_split(rows[order], -(-len(rows) // _AT_ONCE))
-    found = [_judge_some(extractor, images[piece]) for piece in pieces]
+    found = []
+    for piece in np.array_split(rows[order], -(-len(rows) // _AT_ONCE)):
+        if isinstance(extractor, Classifier):
+            found.append(extractor.judge(images[piece]))
+            continue
+        features = np.asarray(extractor.features(images[piece]))
+        if features.ndim != 2 or len(features) != len(piece):
+            raise InputError(
+                f"The extractor's features of {len(piece)} images have shape {features.shape}.",
+                "Its features() must return a row for each image.",
+            )
+        found.append(Judged(features, np.empty((len(piece), 0), np.float32)))
     back = np.argsort(order)
     return Judged(*(np.concatenate(parts)[back] for parts in zip(*found, strict=True)))
-
-
-def _judge_some(extractor: Extractor, images: Images) -> Judged:
-    if isinstance(extractor, Classifier):
-        return extractor.judge(images)
-    features = np.asarray(extractor.features(images))
-    if features.ndim != 2 or len(features) != len(images):
-        raise InputError(
-            f"The extractor's features of {len(images)} images have shape {features.shape}.",
-            "Its features() must return a row for each image.",
-        )
-    return Judged(features, np.empty((len(images), 0), np.float32))

@@ -83,13 +83,11 @@ def train_classifier(
     if len(images) < 16:
         raise InputError(f"{len(images)} images are too few for training a classifier.", "Give at least 16.")
     targets = None if labels is None else _checked_labels(images, labels, classes)
+    shape = (images.shape[1], images.shape[2], images.shape[3])
     turns = 1
     if targets is None or targets.min() == targets.max():
-        targets, turns = _groups(images, seed), 4 if images.shape[2] == images.shape[3] else 2
-        classes = None
-    n_classes = turns * (targets.max() + 1)
-    names = tuple(classes) if classes is not None else tuple(str(i) for i in range(n_classes))
-    shape = (images.shape[1], images.shape[2], images.shape[3])
+        targets, turns, classes = _groups(images, seed), 4 if shape[1] == shape[2] else 2, None
+    names = tuple(map(str, range(turns * (targets.max() + 1))) if classes is None else classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "features", "weights"))
         network = FeatureNetwork(shape, len(names))
@@ -154,8 +152,8 @@ def _train(
     progress: Reporter,
 ) -> None:
     """Train in place to predict ``turns * label + turn``."""
-    size = int(SETTINGS["small_batch" if len(images) < SETTINGS["small"] else "batch"])
-    size = min(size, len(images))
+    batch = SETTINGS["small_batch" if len(images) < SETTINGS["small"] else "batch"]
+    size = min(int(batch), len(images))
     steps = max(1, math.ceil(min(SETTINGS["images"], SETTINGS["epochs"] * len(images)) / size))
     rate = SETTINGS["learning_rate"]
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=SETTINGS["weight_decay"])
@@ -203,16 +201,14 @@ def _rows(n: int, size: int, steps: int, random: torch.Generator) -> Iterator[ND
 def _shifted(x: Tensor, random: torch.Generator) -> Tensor:
     """Shift each image (n, C, H, W) by a few random pixels, with edge padding."""
     n, _, height, width = x.shape
-    rows, columns = (_places(n, side, random) for side in (height, width))
+    sources = []
+    for side in (height, width):
+        most = max(1, round(side * SETTINGS["shift"]))
+        shift = torch.randint(-most, most + 1, (n, 1), generator=random)
+        sources.append((torch.arange(side) + shift).clamp(0, side - 1))
+    rows, columns = sources
     moved = x.permute(0, 2, 3, 1)[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2).contiguous()
-
-
-def _places(n: int, side: int, random: torch.Generator) -> Tensor:
-    """Return the source index of each pixel of a line, (n, side)."""
-    most = max(1, round(side * SETTINGS["shift"]))
-    shift = torch.randint(-most, most + 1, (n, 1), generator=random)
-    return (torch.arange(side) + shift).clamp(0, side - 1)
 
 
 def _turned(x: Tensor, turn: Tensor, turns: int) -> Tensor:

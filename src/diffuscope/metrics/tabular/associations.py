@@ -20,7 +20,6 @@ What is measured is the mean of :math:`|a_{ij} - a'_{ij}|` over all pairs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +35,9 @@ _LEAST_ROWS = 5
 
 @dataclass(frozen=True)
 class Associations:
-    """How strongly columns depend on each other.
+    """How strongly columns depend on each other: in training rows and in synthetic ones, shape (p, p).
 
-    Attributes
-    ----------
-    names : tuple of str
-        Of columns, and ``"NAME is missing"``.
-    real, synthetic : ndarray of shape (p, p)
-        The associations of all training rows and of all synthetic ones, at most 20,000 of each; 1 on the
-        diagonal.
+    The names are those of columns, and ``"NAME is missing"``.
     """
 
     names: tuple[str, ...]
@@ -55,34 +48,25 @@ class Associations:
         """Return the pairs that differ most, by name, with the real and the synthetic association."""
         apart = np.triu(np.abs(self.real - self.synthetic), 1)
         order = np.argsort(-apart, axis=None, kind="stable")[:most]
-        places = [np.unravel_index(at, apart.shape) for at in order]
         return [
             (self.names[i], self.names[j], float(self.real[i, j]), float(self.synthetic[i, j]))
-            for i, j in places
+            for i, j in zip(*np.unravel_index(order, apart.shape), strict=True)
             if apart[i, j] > 0
         ]
 
 
 class Associator:
-    """Which columns there are to be associated.
-
-    Parameters
-    ----------
-    train : Table
-        It says which columns have missing values.
-    """
+    """The associations of a table's columns, as matrices; training rows say which have missing values."""
 
     def __init__(self, train: Table) -> None:
-        kinds = [column.kind for column in train.columns]
+        grouped = np.array([column.kind == "category" for column in train.columns])
         missing = (train.codes < 0).mean(axis=0)
-        self._scored = [j for j, kind in enumerate(kinds) if kind != "category"]
-        self._grouped = [j for j, kind in enumerate(kinds) if kind == "category"]
-        self._lacking = [j for j, share in enumerate(missing) if _RARE <= share <= 1 - _RARE]
-        names = [str(column.name) for column in train.columns]
-        own = [*self._scored, *[-1] * len(self._lacking), *self._grouped]
+        self._scored, self._grouped = np.flatnonzero(~grouped), np.flatnonzero(grouped)
+        self._lacking = np.flatnonzero((missing >= _RARE) & (missing <= 1 - _RARE))
         # Columns in their own order, then those that say what is missing.
-        last = len(kinds)
-        self._order = np.argsort([last if j < 0 else j for j in own], kind="stable")
+        last = np.full(len(self._lacking), len(grouped))
+        self._order = np.argsort(np.concatenate([self._scored, last, self._grouped]), kind="stable")
+        names = [str(column.name) for column in train.columns]
         self.names = tuple(names + [f"{names[j]} is missing" for j in self._lacking])
 
     def __call__(self, table: Table) -> Floats:
@@ -108,17 +92,15 @@ class Associator:
         """Return normal scores (n, k), 0 where missing, and 1 where they are present."""
         from scipy.special import ndtri
 
-        columns: list[NDArray[np.intp]] = [table.codes[:, j] for j in self._scored]
-        columns += [np.asarray(table.codes[:, j] < 0, dtype=np.intp) for j in self._lacking]
-        scores, present = np.zeros((len(table), len(columns))), np.zeros((len(table), len(columns)))
-        for k, codes in enumerate(columns):
+        columns = np.hstack([table.codes[:, self._scored], table.codes[:, self._lacking] < 0])
+        scores = np.zeros(columns.shape)
+        for k, codes in enumerate(columns.T):
             counts = np.bincount(codes + 1)
             counts[0] = 0
             n = max(int(counts.sum()), 1)
             ranks = (np.cumsum(counts) - counts / 2) / n  # the middle of those that are equal
             scores[:, k] = np.where(codes < 0, 0.0, ndtri(np.clip(ranks, 0.5 / n, 1 - 0.5 / n))[codes + 1])
-            present[:, k] = codes >= 0
-        return scores, present
+        return scores, (columns >= 0).astype(np.float64)
 
 
 class _Groups:
@@ -127,11 +109,6 @@ class _Groups:
     def __init__(self, codes: NDArray[np.intp]) -> None:
         self.codes = np.minimum(codes, _MOST_LEVELS)
         self.present = self.codes >= 0
-
-    @cached_property
-    def indicators(self) -> Floats:
-        """1 where a row is of a category, shape (n, categories)."""
-        return np.asarray(self.codes[:, None] == np.arange(self.codes.max() + 1), dtype=np.float64)
 
 
 def _correlations(scores: Floats, present: Floats) -> Floats:
@@ -151,7 +128,8 @@ def _correlation_ratios(group: _Groups, scores: Floats, present: Floats) -> Floa
         return np.zeros(scores.shape[1])
     both = present * group.present[:, None]
     inside = scores * both
-    counts, sums = group.indicators.T @ both, group.indicators.T @ inside  # (categories, k)
+    indicators = (group.codes[:, None] == np.arange(group.codes.max() + 1)).astype(np.float64)
+    counts, sums = indicators.T @ both, indicators.T @ inside  # (categories, k)
     n, k = counts.sum(axis=0), (counts > 0).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = np.square(sums.sum(axis=0)) / n

@@ -21,29 +21,27 @@ from numpy.typing import NDArray
 
 from diffuscope.metrics.tabular.tables import Floats, Table
 
-__all__ = ["column_distances", "column_p_values", "missing_share"]
+__all__ = ["column_distances", "column_p_values"]
 
 
 def column_distances(one: Table, other: Table) -> Floats:
     """Return the distance of each column, shape (d,), between two tables that were read together."""
-    return np.array(
-        [
-            _distance(one.codes[:, j], other.codes[:, j], len(column.levels), column.ordered)
-            for j, column in enumerate(one.columns)
-        ]
-    )
+    found = []
+    for j, column in enumerate(one.columns):
+        mine, others = _counts(one, other, j)
+        apart = mine / len(one) - others / len(other)
+        if column.ordered:
+            with_missing = np.cumsum(apart)  # its first entry is m - m'
+            found.append(max(np.abs(with_missing).max(), np.abs(with_missing - apart[0]).max()))
+        else:
+            found.append(np.abs(apart).sum() / 2)
+    return np.array(found)
 
 
-def _distance(one: NDArray[np.intp], other: NDArray[np.intp], levels: int, ordered: bool) -> float:
-    apart = _shares(one, levels) - _shares(other, levels)  # missing first
-    if not ordered:
-        return float(np.abs(apart).sum() / 2)
-    with_missing = np.cumsum(apart)  # its first entry is m - m'
-    return float(max(np.abs(with_missing).max(), np.abs(with_missing - apart[0]).max()))
-
-
-def _shares(codes: NDArray[np.intp], levels: int) -> Floats:
-    return np.bincount(codes + 1, minlength=levels + 1) / len(codes)
+def _counts(one: Table, other: Table, j: int) -> NDArray[np.intp]:
+    """Return the counts of a column's levels in both tables, missing first, shape (2, levels + 1)."""
+    width = len(one.columns[j].levels) + 1
+    return np.stack([np.bincount(table.codes[:, j] + 1, minlength=width) for table in (one, other)])
 
 
 def column_p_values(one: Table, other: Table) -> Floats:
@@ -56,8 +54,7 @@ def column_p_values(one: Table, other: Table) -> Floats:
 
             found.append(min(1.0, 2 * float(kolmogorov(distance * np.sqrt(n * m / (n + m))))))
         else:
-            counts = [np.bincount(t.codes[:, j] + 1, minlength=len(column.levels) + 1) for t in (one, other)]
-            found.append(_chi_square(np.stack(counts)))
+            found.append(_chi_square(_counts(one, other, j)))
     return np.array(found)
 
 
@@ -69,8 +66,3 @@ def _chi_square(counts: NDArray[np.intp]) -> float:
     kept = np.column_stack([counts[:, ~few], counts[:, few].sum(axis=1)])
     kept = kept[:, kept.sum(axis=0) > 0]
     return float(chi2_contingency(kept, correction=False).pvalue) if kept.shape[1] > 1 else 1.0
-
-
-def missing_share(table: Table) -> Floats:
-    """Return the fraction of missing values of each column, shape (d,)."""
-    return np.asarray((table.codes < 0).mean(axis=0))

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.errors import InputError
-from diffuscope.metrics import Measured, TwoSampleTest
+from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.associations import Associations, Associator
-from diffuscope.metrics.tabular.marginals import column_distances, column_p_values, missing_share
-from diffuscope.metrics.tabular.privacy import Privacy, measure_privacy
+from diffuscope.metrics.tabular.marginals import column_distances, column_p_values
+from diffuscope.metrics.tabular.privacy import measure_privacy
 from diffuscope.metrics.tabular.result import TABLE_METRICS, ColumnQuality, TableQuality
 from diffuscope.metrics.tabular.splits import Splits, relate_parts
-from diffuscope.metrics.tabular.tables import Floats, Table, read_tables, some_rows
+from diffuscope.metrics.tabular.tables import Table, read_tables, some_rows
 from diffuscope.metrics.tabular.trees import LEAST_ROWS, predicts_classes, tell_apart, train_on_synthetic
 
 __all__ = ["measure_table"]
 
 _LEAST = 20
 _SHOWN = 20_000
-_PRIVATE = ("closer_to_training", "distance_to_training")
 
 
 def measure_table(
@@ -68,17 +66,58 @@ def measure_table(
             raise InputError(
                 f"There are only {len(table)} {said} rows.", f"Give at least {_LEAST} for the evaluation."
             )
-    place = None if target is None else tables["training"].place(target)
-    splits = _splits(tables, seed)
-    metrics: dict[str, Measured] = {}
+    real, made, unseen = tables["training"], tables["synthetic"], tables.get("held-out")
+    place = None if target is None else real.place(target)
+    if unseen is not None:
+        splits = Splits(made, real, unseen, seed)
+    else:
+        halves = some_rows(len(real), len(real), seed, "halves")
+        one, other = np.split(halves, [len(real) // 2])
+        splits = Splits(made, real.take(one), real.take(other), seed)
     left_out: dict[str, str] = {}
     values, floors, factor = splits.compare(column_distances)
-    metrics["marginals"] = relate_parts(values.mean(axis=1), floors.mean(axis=1), factor)
-    columns = _columns(tables, values, floors, factor)
-    associations = _associations(splits, tables, metrics, left_out)
-    told_apart = _told_apart(splits, metrics, left_out)
-    _trained(splits, place, metrics, left_out)
-    privacy = _privacy(splits, "held-out" in tables, metrics, left_out)
+    metrics = {"marginals": relate_parts(values.mean(axis=1), floors.mean(axis=1), factor)}
+    distances = [relate_parts(*pair, factor) for pair in zip(values.T, floors.T, strict=True)]
+    columns = _columns(real, made, unseen, distances)
+    associate, associations = Associator(real), None
+    if len(associate.names) < 2:
+        left_out["associations"] = "It needs at least two columns."
+    else:
+        values, floors, factor = splits.compare(lambda x, y: np.array(associate.difference(x, y)))
+        metrics["associations"] = relate_parts(values, floors, factor)
+        shown = (table.some(_SHOWN, seed, "associations") for table in (real, made))
+        associations = Associations(associate.names, *map(associate, shown))
+    told_apart = privacy = None
+    if splits.smallest < LEAST_ROWS:
+        why = f"It needs at least {LEAST_ROWS} rows in each table; the smallest has {splits.smallest}."
+        left_out |= dict.fromkeys(("classifier_accuracy", "classifier_auc"), why)
+    else:
+        found, told_apart = tell_apart(splits)
+        metrics |= found
+    if place is not None:
+        learned = train_on_synthetic(splits, place)
+        metrics |= learned if isinstance(learned, dict) else {}
+        if isinstance(learned, str):
+            classes = predicts_classes(splits.train, place)
+            left_out |= dict.fromkeys(
+                ("target_accuracy", "target_auc") if classes else ("target_r2",), learned
+            )
+    if unseen is None:
+        left_out |= dict.fromkeys(("closer_to_training", "distance_to_training"), "It needs held-out rows.")
+        certainty = (
+            f"{len(made):,} synthetic rows were compared with one half of the training rows; the floor "
+            "compares the other half with it. A model that memorised its training rows would look perfect, "
+            "and copies cannot be detected: give held-out rows to check this."
+        )
+    else:
+        found, privacy = measure_privacy(splits)
+        metrics |= found
+        if "distance_to_training" not in found:
+            left_out["distance_to_training"] = "Most held-out rows equal a training row, so its floor is 0."
+        certainty = (
+            f"{len(made):,} synthetic rows were compared with {len(unseen):,} held-out rows; the floor "
+            f"compares {len(real):,} training rows with the same held-out rows."
+        )
     return TableQuality(
         {name: metrics[name] for name in TABLE_METRICS if name in metrics},
         columns,
@@ -87,110 +126,21 @@ def measure_table(
         privacy,
         target,
         left_out,
-        _certainty(tables, splits),
+        certainty,
         {said.replace("training", "train").replace("-", "_"): len(t) for said, t in tables.items()},
     )
 
 
-def _splits(tables: dict[str, Table], seed: int) -> Splits:
-    train = tables["training"]
-    if "held-out" in tables:
-        return Splits(tables["synthetic"], train, tables["held-out"], seed)
-    order = some_rows(len(train), len(train), seed, "halves")
-    one, other = order[: len(train) // 2], order[len(train) // 2 :]
-    return Splits(tables["synthetic"], train.take(one), train.take(other), seed)
-
-
 def _columns(
-    tables: dict[str, Table], values: Floats, floors: Floats, factor: float
+    real: Table, made: Table, unseen: Table | None, distances: list[Measured]
 ) -> dict[Name, ColumnQuality]:
-    real, synthetic = tables["training"], tables["synthetic"]
-    missing, synthetic_missing = missing_share(real).tolist(), missing_share(synthetic).tolist()
-    seen = np.concatenate([table.codes for said, table in tables.items() if said != "synthetic"])
-    p_values = column_p_values(Table(real.columns, seen), synthetic).tolist()
+    seen = real.codes if unseen is None else np.concatenate([real.codes, unseen.codes])
+    missing, made_missing = ((table.codes < 0).mean(axis=0).tolist() for table in (real, made))
+    p_values = column_p_values(Table(real.columns, seen), made).tolist()
     found = {}
     for j, column in enumerate(real.columns):
-        new = np.setdiff1d(synthetic.codes[:, j], np.append(seen[:, j], -1)).size
+        new = 0 if column.ordered else np.setdiff1d(made.codes[:, j], np.append(seen[:, j], -1)).size
         found[column.name] = ColumnQuality(
-            column.kind,
-            relate_parts(values[:, j], floors[:, j], factor),
-            missing[j],
-            synthetic_missing[j],
-            p_values[j],
-            0 if column.ordered else int(new),
+            column.kind, distances[j], missing[j], made_missing[j], p_values[j], new
         )
     return found
-
-
-def _associations(
-    splits: Splits, tables: dict[str, Table], metrics: dict[str, Measured], left_out: dict[str, str]
-) -> Associations | None:
-    associate = Associator(tables["training"])
-    if len(associate.names) < 2:
-        left_out["associations"] = "It needs at least two columns."
-        return None
-    values, floors, factor = splits.compare(lambda x, y: np.array(associate.difference(x, y)))
-    metrics["associations"] = relate_parts(values, floors, factor)
-    shown = [
-        table.take(some_rows(len(table), _SHOWN, splits.seed, "associations"))
-        for table in (tables["training"], tables["synthetic"])
-    ]
-    return Associations(associate.names, associate(shown[0]), associate(shown[1]))
-
-
-def _told_apart(
-    splits: Splits, metrics: dict[str, Measured], left_out: dict[str, str]
-) -> TwoSampleTest | None:
-    if splits.smallest < LEAST_ROWS:
-        why = f"It needs at least {LEAST_ROWS} rows in each table; the smallest has {splits.smallest}."
-        _leave_out(("classifier_accuracy", "classifier_auc"), why, left_out)
-        return None
-    found, test = tell_apart(splits)
-    metrics.update(found)
-    return test
-
-
-def _trained(
-    splits: Splits, place: int | None, metrics: dict[str, Measured], left_out: dict[str, str]
-) -> None:
-    if place is None:
-        return
-    if len(splits.train.columns) < 2:
-        found: dict[str, Measured] | str = "There is no other column to predict the target from."
-    else:
-        found = train_on_synthetic(splits, place)
-    if isinstance(found, str):
-        classes = predicts_classes(splits.train, place)
-        _leave_out(("target_accuracy", "target_auc") if classes else ("target_r2",), found, left_out)
-    else:
-        metrics.update(found)
-
-
-def _privacy(
-    splits: Splits, held_out: bool, metrics: dict[str, Measured], left_out: dict[str, str]
-) -> Privacy | None:
-    if not held_out:
-        _leave_out(_PRIVATE, "It needs held-out rows.", left_out)
-        return None
-    found, privacy = measure_privacy(splits)
-    metrics.update(found)
-    if "distance_to_training" not in found:
-        left_out["distance_to_training"] = "Most held-out rows equal a training row, so its floor is 0."
-    return privacy
-
-
-def _leave_out(names: Iterable[str], why: str, left_out: dict[str, str]) -> None:
-    left_out.update(dict.fromkeys(names, why))
-
-
-def _certainty(tables: dict[str, Table], splits: Splits) -> str:
-    if "held-out" in tables:
-        return (
-            f"{len(splits.synthetic):,} synthetic rows were compared with {len(splits.unseen):,} held-out "
-            f"rows; the floor compares {len(splits.train):,} training rows with the same held-out rows."
-        )
-    return (
-        f"{len(splits.synthetic):,} synthetic rows were compared with one half of the training rows; the "
-        "floor compares the other half with it. A model that memorised its training rows would look "
-        "perfect, and copies cannot be detected: give held-out rows to check this."
-    )

@@ -20,6 +20,7 @@ Neighbours are searched for at most 2,000 synthetic rows, among 20,000 real ones
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,12 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.metrics import Measured
+from diffuscope.metrics.measured import wilson
 from diffuscope.metrics.neighbours import neighbour_distances
 from diffuscope.metrics.tabular.splits import Splits
-from diffuscope.metrics.tabular.tables import Floats, Table, some_rows
+from diffuscope.metrics.tabular.tables import Floats, Table
 from diffuscope.seeds import stream_seed
 
-__all__ = ["Privacy", "measure_privacy"]
+__all__ = ["Privacy", "measure_privacy", "points_of"]
 
 _QUERIES = 2_000
 _REAL = 20_000
@@ -42,18 +44,18 @@ _SAME = 1e-6  # distances below are rounding errors
 
 @dataclass(frozen=True)
 class Privacy:
-    """Evidence of copies.
+    """Evidence of copies, among synthetic rows and among held-out (unseen) ones.
 
     Attributes
     ----------
     copies, unseen_copies : float
-        Fraction of synthetic rows, and of held-out rows, that equal a training row.
+        Fraction of rows that equal a training row.
     rows, unseen_rows : int
-        Numbers of synthetic and held-out rows.
+        Numbers of rows.
     closer, low, high : float
         Fraction of synthetic rows nearer to training rows than to held-out ones, with its 95% interval.
     distances, unseen_distances : ndarray of shape (m,)
-        Of synthetic and of held-out rows, to the nearest training row, sorted.
+        To the nearest training row, sorted.
     """
 
     copies: float
@@ -81,46 +83,28 @@ class Privacy:
 
 
 def measure_privacy(splits: Splits) -> tuple[dict[str, Measured], Privacy]:
-    """Measure how near synthetic rows are to training rows.
+    """Measure how near synthetic rows are to training rows, where unseen rows are held-out ones.
 
-    Parameters
-    ----------
-    splits : Splits
-        Its unseen rows must not be training rows.
-
-    Returns
-    -------
-    metrics : dict
-        ``closer_to_training``, and ``distance_to_training`` unless most held-out rows equal a training row.
-    privacy : Privacy
+    ``distance_to_training`` is omitted if most held-out rows equal a training row.
     """
-    from scipy.stats import binomtest
-
     synthetic, train, unseen = splits.synthetic, splits.train, splits.unseen
-    space = _Space(splits)
-    chosen = [
-        space.points(table.take(some_rows(len(table), most, splits.seed, "privacy", k)))
-        for k, (table, most) in enumerate(((synthetic, _QUERIES), (train, _REAL), (unseen, _REAL)))
-    ]
-    generated, known, held_out = chosen
+    limits = ((synthetic, _QUERIES), (train, _REAL), (unseen, _REAL))
+    chosen = [table.some(most, splits.seed, "privacy", k) for k, (table, most) in enumerate(limits)]
+    generated, known, held_out = points_of(splits, chosen)
     n = min(len(known), len(held_out))
-    to_known, to_held_out = _nearest(generated, known[:n]), _nearest(generated, held_out[:n])
+    to_known, to_held_out = (neighbour_distances(generated, cloud[:n]) for cloud in (known, held_out))
     tie = np.abs(to_known - to_held_out) <= _SAME
     closer = float(np.where(tie, 0.5, to_known < to_held_out).mean())
-    test = binomtest(round(closer * len(generated)), len(generated)).proportion_ci(method="wilson")
-    low, high = float(test.low), float(test.high)
+    low, high = wilson(round(closer * len(generated)), len(generated))
     metrics = {"closer_to_training": Measured(closer, 0.5, 2 * closer, 2 * low, 2 * high)}
-    own, others = np.sort(_nearest(generated, known)), np.sort(_nearest(held_out[:_QUERIES], known))
+    nearest = (neighbour_distances(x, known) for x in (generated, held_out[:_QUERIES]))
+    own, others = (np.sort(distances).astype(np.float64) for distances in nearest)
     if np.median(others) > _SAME:
         metrics["distance_to_training"] = _median_ratio(own, others, splits.seed)
     copies, unseen_copies = _copies(synthetic, train), _copies(unseen, train)
     return metrics, Privacy(
         copies, unseen_copies, len(synthetic), len(unseen), closer, low, high, own, others
     )
-
-
-def _nearest(points: Floats, cloud: Floats) -> Floats:
-    return np.asarray(neighbour_distances(points, cloud), dtype=np.float64)
 
 
 def _median_ratio(own: Floats, others: Floats, seed: int) -> Measured:
@@ -133,44 +117,32 @@ def _median_ratio(own: Floats, others: Floats, seed: int) -> Measured:
     return Measured(value, floor, value / floor, low, high)
 
 
-class _Space:
-    """The embedding of rows as points."""
-
-    def __init__(self, splits: Splits) -> None:
-        self.seed = splits.seed
-        real = np.concatenate([splits.train.codes, splits.unseen.codes])
-        self._below = [
-            _shares_below(real[:, j], len(column.levels)) if column.ordered else None
-            for j, column in enumerate(splits.train.columns)
-        ]
-        lacking = np.concatenate([real, splits.synthetic.codes]) < 0
-        self._lacking = np.any(lacking, axis=0)
-
-    def points(self, table: Table) -> Floats:
-        """Return rows as points, shape (n, D)."""
-        blocks = []
-        for j, below in enumerate(self._below):
+def points_of(splits: Splits, tables: Sequence[Table]) -> list[Floats]:
+    """Embed rows as points, shape (n, D)."""
+    real = np.concatenate([splits.train.codes, splits.unseen.codes])
+    lacking = np.concatenate([real, splits.synthetic.codes]).min(axis=0) < 0
+    blocks: list[list[Floats]] = [[] for _ in tables]
+    for j, column in enumerate(splits.train.columns):
+        if column.ordered:  # the fraction of real rows below each level, plus half of those equal to it
+            counts = np.bincount(real[real[:, j] >= 0, j], minlength=len(column.levels))
+            below = (np.cumsum(counts) - counts / 2) / max(int(counts.sum()), 1)
+            places = np.sqrt(6) * np.append(below, 0.5)[:, None]
+        else:
+            places = _corners(len(column.levels) + 1, stream_seed(splits.seed, "corners", j))
+        for table, block in zip(tables, blocks, strict=True):
             codes = table.codes[:, j]
-            if below is None:
-                blocks.append(self._corners(len(table.columns[j].levels) + 1, j)[codes])
-                continue
-            blocks.append(np.sqrt(6) * np.append(below, 0.5)[codes][:, None])
-            if self._lacking[j]:
-                blocks.append((codes < 0)[:, None].astype(np.float64))
-        return np.concatenate(blocks, axis=1)
-
-    def _corners(self, n: int, j: int) -> Floats:
-        """Return n points at a distance of 1 from each other; of very many, nearly so."""
-        if n <= _WIDTH:
-            return np.asarray(np.eye(n) * np.sqrt(0.5))
-        random = np.random.default_rng(stream_seed(self.seed, "corners", j))
-        return np.asarray(random.choice([-1.0, 1.0], size=(n, _WIDTH)) * np.sqrt(0.5 / _WIDTH))
+            block.append(places[codes])
+            if column.ordered and lacking[j]:
+                block.append((codes < 0)[:, None].astype(np.float64))
+    return [np.concatenate(block, axis=1) for block in blocks]
 
 
-def _shares_below(codes: NDArray[np.intp], levels: int) -> Floats:
-    """Return the fraction of real rows below each level, plus half of those equal to it."""
-    counts = np.bincount(codes[codes >= 0], minlength=levels)
-    return np.asarray((np.cumsum(counts) - counts / 2) / max(int(counts.sum()), 1))
+def _corners(n: int, seed: int) -> Floats:
+    """Return n points at a distance of 1 from each other; of very many, nearly so."""
+    if n <= _WIDTH:
+        return np.asarray(np.eye(n) * np.sqrt(0.5))
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(n, _WIDTH))
+    return np.asarray(signs * np.sqrt(0.5 / _WIDTH))
 
 
 def _copies(rows: Table, train: Table) -> float:

@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured, TwoSampleTest
@@ -22,64 +22,36 @@ _PRIVATE = ("closer_to_training", "distance_to_training")
 _GRAVE = 1.68  # from 95% to 99.9%, of a normal distribution
 
 
-@dataclass(frozen=True)
-class TableMetric:
-    """Description of a metric; the ratio of perfect rows is 1.
+class TableMetric(NamedTuple):
+    """A metric: display name, description, and whether lower or higher ratios are better; 1 is perfect."""
 
-    Attributes
-    ----------
-    name, title, about : str
-        Identifier in files, display name, and description.
-    better : {"low", "high"}
-        Whether lower or higher ratios are better.
-    """
-
-    name: str
     title: str
     about: str
     better: Literal["low", "high"] = "low"
 
 
-TABLE_METRICS: dict[str, TableMetric] = {
-    metric.name: metric
-    for metric in (
-        TableMetric("marginals", "Marginals", "Mean distance between real and synthetic columns."),
-        TableMetric(
-            "associations", "Associations", "Mean difference of the associations of pairs of columns."
-        ),
-        TableMetric(
-            "classifier_accuracy",
-            "Two-sample classifier: accuracy",
-            "Accuracy of trees that classify rows as real or synthetic; 1/2 is chance.",
-        ),
-        TableMetric(
-            "classifier_auc", "Two-sample classifier: AUC", "Area under their ROC curve; 1/2 is chance."
-        ),
-        TableMetric(
-            "target_accuracy",
-            "Utility: accuracy",
-            "Accuracy on real rows of trees that were trained on synthetic rows.",
-            "high",
-        ),
-        TableMetric("target_auc", "Utility: AUC", "Area under their ROC curve.", "high"),
-        TableMetric(
-            "target_r2",
-            "Utility: R²",
-            "R² on real rows of trees that were trained on synthetic rows.",
-            "high",
-        ),
-        TableMetric(
-            "closer_to_training",
-            "Nearer to training rows",
-            "Fraction of rows that are nearer to training rows than to as many held-out ones.",
-        ),
-        TableMetric(
-            "distance_to_training",
-            "Distance to training rows",
-            "Median distance to the nearest training row.",
-            "high",
-        ),
-    )
+TABLE_METRICS = {
+    "marginals": TableMetric("Marginals", "Mean distance between real and synthetic columns."),
+    "associations": TableMetric("Associations", "Mean difference of the associations of pairs of columns."),
+    "classifier_accuracy": TableMetric(
+        "Two-sample classifier: accuracy",
+        "Accuracy of trees that classify rows as real or synthetic; 1/2 is chance.",
+    ),
+    "classifier_auc": TableMetric("Two-sample classifier: AUC", "Area under their ROC curve; 1/2 is chance."),
+    "target_accuracy": TableMetric(
+        "Utility: accuracy", "Accuracy on real rows of trees that were trained on synthetic rows.", "high"
+    ),
+    "target_auc": TableMetric("Utility: AUC", "Area under their ROC curve.", "high"),
+    "target_r2": TableMetric(
+        "Utility: R²", "R² on real rows of trees that were trained on synthetic rows.", "high"
+    ),
+    "closer_to_training": TableMetric(
+        "Nearer to training rows",
+        "Fraction of rows that are nearer to training rows than to as many held-out ones.",
+    ),
+    "distance_to_training": TableMetric(
+        "Distance to training rows", "Median distance to the nearest training row.", "high"
+    ),
 }
 
 
@@ -106,17 +78,6 @@ class ColumnQuality:
     synthetic_missing: float
     p_value: float
     new_values: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the numbers by name."""
-        return {
-            "kind": self.kind,
-            "distance": _plain(self.distance),
-            "missing": self.missing,
-            "synthetic_missing": self.synthetic_missing,
-            "p_value": self.p_value,
-            "new_values": self.new_values,
-        }
 
 
 @dataclass(frozen=True)
@@ -158,7 +119,10 @@ class TableQuality:
         """Return everything but the matrices as plain data; an infinite ratio is None."""
         return {
             "metrics": {name: _plain(measured) for name, measured in self.metrics.items()},
-            "columns": {str(name): column.to_json() for name, column in self.columns.items()},
+            "columns": {
+                str(name): {**vars(column), "distance": _plain(column.distance)}
+                for name, column in self.columns.items()
+            },
             "classifier_two_sample": None if self.told_apart is None else self.told_apart._asdict(),
             "privacy": None if self.privacy is None else self.privacy.to_json(),
             "target": self.target,
@@ -198,84 +162,60 @@ class TableQuality:
 
     def verdict(self) -> list[str]:
         """Return the findings in a few sentences, the most important first."""
-        said = [self._verdict_on_apart()] if self.told_apart is not None else []
+        said = []
+        if (test := self.told_apart) is not None:
+            much = "a little" if test.accuracy < 0.6 else "clearly" if test.accuracy < 0.8 else "far"
+            chance = test.low <= 0.5 or self.off("classifier_auc") == "as real"
+            better = ": no better than chance." if chance else f", {much} better than chance (50%)."
+            found = f"A classifier distinguishes synthetic from real rows with {test.accuracy:.0%} accuracy"
+            said.append(found + better)
         if "marginals" in self.metrics:
-            worst = self.worst_columns(3)
-            far = f"The columns with the largest differences from real rows are {_listed(worst)}."
-            if len(worst) == 1:
-                far = f"The column with the largest difference from real rows is {_listed(worst)}."
-            alike = "No column differs significantly from the real one."
-            said.append(far if worst else alike)
+            *others, last = [repr(str(name)) for name in self.worst_columns(3)] or [""]
+            if others:
+                listed = f"{', '.join(others)} and {last}"
+                said.append(f"The columns with the largest differences from real rows are {listed}.")
+            elif last:
+                said.append(f"The column with the largest difference from real rows is {last}.")
+            else:
+                said.append("No column differs significantly from the real one.")
         if self.associations is not None:
-            said.append(self._verdict_on_pairs())
-        learned = [n for n in ("target_auc", "target_r2") if n in self.metrics]
-        if learned:
-            m = self.metrics[learned[0]]
-            what = "an area under the ROC curve" if learned[0] == "target_auc" else "an R²"
+            if self.off("associations") != "worse":
+                said.append("The associations of columns are like those of real rows.")
+            else:
+                ratio = self.metrics["associations"].ratio
+                one, other, real, synthetic = self.associations.furthest(1)[0]
+                said.append(
+                    f"The associations of columns differ from those of real rows ({ratio:.1f} times the "
+                    f"floor), most for {one!r} and {other!r}: {synthetic:.2f} instead of {real:.2f}."
+                )
+        for name, what in (("target_auc", "an area under the ROC curve"), ("target_r2", "an R²")):
+            if name in self.metrics:
+                m = self.metrics[name]
+                said.append(
+                    f"Models trained on the synthetic rows to predict {str(self.target)!r} reach {what} of "
+                    f"{m.value:.3f} on real rows; models trained on as many real rows reach {m.floor:.3f}."
+                )
+        if (p := self.privacy) is None:
+            said.append("Copies cannot be detected without held-out rows.")
+        elif p.too_many_copies:
             said.append(
-                f"Models trained on the synthetic rows to predict {str(self.target)!r} reach {what} of "
-                f"{m.value:.3f} on real rows; models trained on as many real rows reach {m.floor:.3f}."
-            )
-        return [*said, self._verdict_on_privacy()]
-
-    def _verdict_on_apart(self) -> str:
-        test = self.told_apart
-        assert test is not None  # checked before
-        found = f"A classifier distinguishes synthetic from real rows with {test.accuracy:.0%} accuracy"
-        if test.low <= 0.5 or self.off("classifier_auc") == "as real":
-            return f"{found}: no better than chance."
-        much = "a little" if test.accuracy < 0.6 else "clearly" if test.accuracy < 0.8 else "far"
-        return f"{found}, {much} better than chance (50%)."
-
-    def _verdict_on_pairs(self) -> str:
-        assert self.associations is not None  # checked before
-        state = self.off("associations")
-        if state != "worse":
-            return "The associations of columns are like those of real rows."
-        ratio = self.metrics["associations"].ratio
-        one, other, real, synthetic = self.associations.furthest(1)[0]
-        return (
-            f"The associations of columns differ from those of real rows ({ratio:.1f} times the floor), most "
-            f"for {one!r} and {other!r}: {synthetic:.2f} instead of {real:.2f}."
-        )
-
-    def _verdict_on_privacy(self) -> str:
-        if self.privacy is None:
-            return "Copies cannot be detected without held-out rows."
-        p = self.privacy
-        if p.too_many_copies:
-            return (
                 f"{p.copies:.1%} of the rows are copies of training rows (of held-out rows "
                 f"{p.unseen_copies:.1%}): do not publish them as anonymous data."
             )
-        states = [self.off(n) for n in _PRIVATE if n in self.metrics]
-        if "copied" in states:
-            return "Rows are nearer to training rows than held-out rows are: some were memorised."
-        return "No sign that training rows were copied."
+        elif "copied" in (self.off(name) for name in _PRIVATE if name in self.metrics):
+            said.append("Rows are nearer to training rows than held-out rows are: some were memorised.")
+        else:
+            said.append("No sign that training rows were copied.")
+        return said
 
     def __str__(self) -> str:
         """Return the whole report as text."""
-        lines = [_as_text(self._metric_rows(), ("metric", "real rows", "these rows", "÷ floor", ""))]
-        lines += ["", _as_text(self._column_rows(), ("column", "kind", "real rows", "these rows", "÷ floor"))]
-        return "\n".join([*lines, "", self.notes()])
-
-    def _metric_rows(self) -> list[Sequence[str]]:
-        return [
-            (
-                TABLE_METRICS[name].title,
-                f"{m.floor:.3g}",
-                f"{m.value:.3g}",
-                ratio_with_interval(m),
-                self.off(name),
-            )
-            for name, m in self.metrics.items()
+        metrics = [
+            (TABLE_METRICS[name].title, *_numbers(m), self.off(name)) for name, m in self.metrics.items()
         ]
-
-    def _column_rows(self) -> list[Sequence[str]]:
-        return [(str(name), column.kind, *_numbers(column.distance)) for name, column in self.columns.items()]
-
-    def notes(self) -> str:
-        """Return the text below the tables."""
+        columns = [
+            (str(name), column.kind, *_numbers(column.distance)) for name, column in self.columns.items()
+        ]
         notes = [_READ, " ".join(self.verdict()), self.certainty]
         if (test := self.told_apart) is not None:
             notes.append(
@@ -283,7 +223,15 @@ class TableQuality:
                 f"{test.high:.1%}; p = {test.p_value:.2g})."
             )
         notes += [f"{TABLE_METRICS[name].title}: {why}" for name, why in self.left_out.items()]
-        return "\n".join(textwrap.fill(note, _WIDTH) for note in notes if note)
+        return "\n".join(
+            [
+                _as_text(metrics, ("metric", "real rows", "these rows", "÷ floor", "")),
+                "",
+                _as_text(columns, ("column", "kind", "real rows", "these rows", "÷ floor")),
+                "",
+                *(textwrap.fill(note, _WIDTH) for note in notes if note),
+            ]
+        )
 
 
 _READ = (
@@ -326,10 +274,3 @@ def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
 
 def _plain(m: Measured) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in m.to_json().items()}
-
-
-def _listed(names: Sequence[Name]) -> str:
-    if not names:
-        return ""
-    words = [repr(str(name)) for name in names]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffuscope.metrics import Measured
-from diffuscope.metrics.tabular.tables import Floats, Table, some_rows
+from diffuscope.metrics.tabular.tables import Floats, Table
 
 __all__ = ["Splits", "measured", "relate_parts"]
 
@@ -40,15 +40,7 @@ _MOST = 5_000
 
 @dataclass(frozen=True)
 class Splits:
-    """Synthetic and real rows, and random subsets of them.
-
-    Attributes
-    ----------
-    synthetic, train, unseen : Table
-        ``unseen`` are held-out rows. Without them, ``train`` and ``unseen`` are the two halves of the
-        training rows.
-    seed : int
-    """
+    """Synthetic, training and held-out rows (or the two halves of the training rows), and their subsets."""
 
     synthetic: Table
     train: Table
@@ -62,38 +54,28 @@ class Splits:
 
     def part(self, i: int, size: int, unseen: int | None = None) -> tuple[Table, Table, Table]:
         """Return ``size`` random rows of each (``unseen`` of the held-out ones), equal for all metrics."""
-        sizes = (size, size, size if unseen is None else unseen)
-        tables = (self.synthetic, self.train, self.unseen)
-        return tuple(  # type: ignore[return-value]  # three
-            table.take(some_rows(len(table), n, self.seed, "part", i, k))
-            for k, (table, n) in enumerate(zip(tables, sizes, strict=True))
+        return (
+            self.synthetic.some(size, self.seed, "part", i, 0),
+            self.train.some(size, self.seed, "part", i, 1),
+            self.unseen.some(unseen or size, self.seed, "part", i, 2),
         )
 
     def compare(self, metric: Callable[[Table, Table], Floats]) -> tuple[Floats, Floats, float]:
         """Return values and floors of all subsets, each of shape (K, metrics), and the variance factor."""
         size = max(min(self.smallest // 2, _MOST), 1)
-        values, floors = [], []
-        for i in range(_PARTS):
-            synthetic, train, unseen = self.part(i, size)
-            values.append(metric(synthetic, unseen))
-            floors.append(metric(train, unseen))
+        parts = (self.part(i, size) for i in range(_PARTS))
+        pairs = [(metric(synthetic, unseen), metric(train, unseen)) for synthetic, train, unseen in parts]
+        values, floors = (np.array(found) for found in zip(*pairs, strict=True))
         shares = [size / len(table) for table in (self.synthetic, self.train)]
         factor = sum(q / (1 - q) for q in shares) / 2
-        return np.array(values), np.array(floors), max(factor, 1 / _PARTS)
+        return values, floors, max(factor, 1 / _PARTS)
 
 
 def relate_parts(values: Floats, floors: Floats, factor: float, least: float = 0.0) -> Measured:
     """Relate the values of subsets to their floors; see the module's docstring.
 
-    If the floor is 0, as for a constant column, the ratio is 1 if the value is 0 too, else infinite.
-
-    Parameters
-    ----------
-    values, floors : ndarray of shape (K,)
-    factor : float
-        Of the variance, see the module's docstring.
-    least : float
-        Lower bound of the interval.
+    If the floor is 0, as for a constant column, the ratio is 1 if the value is 0 too, else infinite. The
+    interval does not go below ``least``.
     """
     value, floor = float(values.mean()), float(floors.mean())
     if floor == 0:

@@ -41,15 +41,9 @@ _NUMBERS = ("number", "integer", "boolean")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of all tables.
+    """A column of all tables; ``levels`` are the values of the codes.
 
-    Attributes
-    ----------
-    name : str or int
-    kind : {"number", "integer", "datetime", "boolean", "category"}
-        A column without any value in the training rows is a category.
-    levels : ndarray
-        The values of the codes: numbers, times as ``datetime64``, categories.
+    A column without any value in the training rows is a category.
     """
 
     name: Name
@@ -64,15 +58,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of mixed columns.
-
-    Attributes
-    ----------
-    columns : tuple of Column
-        The same for all tables that were read together.
-    codes : ndarray of shape (n, d)
-        Integers from 0, or -1 for missing values.
-    """
+    """Rows as codes of shape (n, d). Tables that were read together have the same columns."""
 
     columns: tuple[Column, ...]
     codes: Codes
@@ -83,6 +69,10 @@ class Table:
     def take(self, rows: NDArray[np.integer]) -> Table:
         """Return a table of the given rows."""
         return Table(self.columns, self.codes[rows])
+
+    def some(self, most: int, seed: int, *place: str | int) -> Table:
+        """Return at most ``most`` random rows."""
+        return self.take(some_rows(len(self), most, seed, *place))
 
     def numbers(self, j: int) -> Floats:
         """Return a column as float64: numbers, times in days, codes of categories; NaN where missing."""
@@ -96,13 +86,7 @@ class Table:
         return np.append(levels, np.nan)[codes]  # code -1 is the last
 
     def place(self, name: Name) -> int:
-        """Return the index of a column.
-
-        Raises
-        ------
-        InputError
-            When there is no column of that name.
-        """
+        """Return the index of the column of the target."""
         names = [column.name for column in self.columns]
         if name not in names:
             raise InputError(
@@ -130,15 +114,20 @@ def read_tables(tables: Mapping[str, Any], seed: int = 0) -> list[Table]:
         table, or infinite values.
     """
     frames = [read_frame(table) for table in tables.values()]
-    frames = [_aligned(f, frames[0], said) for f, said in zip(frames, tables, strict=True)]
-    frames = [_some_rows(f, said, seed) for f, said in zip(frames, tables, strict=True)]
+    frames = [_aligned(frame, frames[0], said) for frame, said in zip(frames, tables, strict=True)]
+    for k, (frame, said) in enumerate(zip(frames, tables, strict=True)):
+        if frame.n > MOST_ROWS:
+            chosen = np.sort(some_rows(frame.n, MOST_ROWS, seed, "rows", said))
+            frames[k] = Frame(frame.data.iloc[chosen], frame.container, None)
     ends = np.cumsum([frame.n for frame in frames])[:-1]
-    columns, codes = [], []
-    for j, name in enumerate(frames[0].container.names):
-        column, code = _read_column(name, [frame.column(j) for frame in frames], list(tables))
-        columns.append(column)
-        codes.append(code)
-    return [Table(tuple(columns), part) for part in np.split(np.stack(codes, axis=1), ends)]
+    columns, codes = zip(
+        *(
+            _read_column(name, [frame.column(j) for frame in frames], list(tables))
+            for j, name in enumerate(frames[0].container.names)
+        ),
+        strict=True,
+    )
+    return [Table(columns, part) for part in np.split(np.stack(codes, axis=1), ends)]
 
 
 def some_rows(n: int, most: int, seed: int, *place: str | int) -> NDArray[np.intp]:
@@ -162,32 +151,12 @@ def _aligned(frame: Frame, first: Frame, said: str) -> Frame:
     return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
 
 
-def _some_rows(frame: Frame, said: str, seed: int) -> Frame:
-    if frame.n <= MOST_ROWS:
-        return frame
-    chosen = np.sort(some_rows(frame.n, MOST_ROWS, seed, "rows", said))
-    return Frame(frame.data.iloc[chosen], frame.container, None)
-
-
 def _read_column(name: Name, parts: Sequence[pd.Series[Any]], said: Sequence[str]) -> tuple[Column, Codes]:
     """Return a column and its codes in all tables, one after the other, shape (n,)."""
     kind = kind_of(parts[0], name)
-    if kind in _NUMBERS:
-        _check_kinds(name, parts, said, kind, _NUMBERS)
-        levels, codes = _ranked(np.concatenate([as_finite(part, name) for part in parts]))
-        if kind == "boolean":
-            levels = levels.astype(bool) if np.isin(levels, (0, 1)).all() else levels
-        return Column(name, kind, levels), codes  # type: ignore[arg-type]  # one of _NUMBERS
-    if kind == "datetime":
-        _check_kinds(name, parts, said, kind, ("datetime",))
-        levels, codes = _ranked(np.concatenate([_times(part, name) for part in parts]))
-        return Column(name, "datetime", levels), codes
-    return _read_category(name, parts)
-
-
-def _check_kinds(
-    name: Name, parts: Sequence[pd.Series[Any]], said: Sequence[str], kind: str, allowed: Sequence[str]
-) -> None:
+    if kind not in (*_NUMBERS, "datetime"):
+        return _read_category(name, parts)
+    allowed, read = (_NUMBERS, as_finite) if kind in _NUMBERS else (("datetime",), _times)
     for part, table in zip(parts, said, strict=True):
         own = kind_of(part, name)
         if own not in (*allowed, "empty"):
@@ -195,6 +164,13 @@ def _check_kinds(
                 f"{label(name)} is {kind} in the {said[0]} rows, but {own} in the {table} rows.",
                 "Convert the column to the same type in all tables.",
             )
+    values = np.concatenate([read(part, name) for part in parts])
+    present = ~(np.isnat(values) if kind == "datetime" else np.isnan(values))
+    codes = np.full(len(values), -1, dtype=np.intp)
+    levels, codes[present] = np.unique(values[present], return_inverse=True)
+    if kind == "boolean" and np.isin(levels, (0, 1)).all():
+        levels = levels.astype(bool)
+    return Column(name, kind, levels), codes  # type: ignore[arg-type]  # one of them
 
 
 def _times(column: pd.Series[Any], name: Name) -> NDArray[np.datetime64]:
@@ -203,13 +179,6 @@ def _times(column: pd.Series[Any], name: Name) -> NDArray[np.datetime64]:
     zone = getattr(column.dtype, "tz", None) is not None or "tz=" in dtype_name(column.dtype)
     ticks = as_ticks(column, name, "datetime64[us, UTC]" if zone else "datetime64[us]", local=False)
     return ticks.view("M8[us]")
-
-
-def _ranked(values: NDArray[Any]) -> tuple[NDArray[Any], Codes]:
-    present = ~np.isnat(values) if values.dtype.kind == "M" else ~np.isnan(values)
-    codes = np.full(len(values), -1, dtype=np.intp)
-    levels, codes[present] = np.unique(values[present], return_inverse=True)
-    return levels, codes
 
 
 def _read_category(name: Name, parts: Sequence[pd.Series[Any]]) -> tuple[Column, Codes]:

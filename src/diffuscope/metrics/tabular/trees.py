@@ -51,45 +51,31 @@ def _features(table: Table, without: int | None = None) -> tuple[Floats, list[bo
     return np.stack(columns, axis=1), [not table.columns[j].ordered for j in places]
 
 
-# --- told apart --------------------------------------------------------------------------------------------
-
-
 def tell_apart(splits: Splits) -> tuple[dict[str, Measured], TwoSampleTest]:
     """Let trees tell synthetic rows from real ones, and real ones from real ones for the floor.
 
     As many rows of each are used as the smallest table has, at most 3,000; the floor is the mean over three
     choices of training rows.
-
-    Returns
-    -------
-    metrics : dict
-        ``classifier_accuracy`` and ``classifier_auc``.
-    test : TwoSampleTest
-        Of the synthetic rows.
     """
-    from scipy.stats import binomtest
-
     n = min(splits.smallest, _MOST_APART)
     synthetic, _, unseen = splits.part(0, n)
     accuracy, area = _judge(synthetic, unseen, splits.seed)
-    floors = np.mean(
-        [_judge(*splits.part(i, n)[1:], seed=splits.seed) for i in range(_FLOORS)], axis=0
-    ).tolist()
-    right = round(accuracy * n)
-    low, high = binomtest(right, n).proportion_ci(method="wilson")
-    chance = binomtest(right, n, alternative="greater").pvalue
-    test = TwoSampleTest(accuracy, float(low), float(high), float(chance))
-    by_accuracy = Measured(accuracy, floors[0], accuracy / floors[0], low / floors[0], high / floors[0])
-    by_area = measured(area, floors[1], _area_error(area, n), n)
+    judged = [_judge(*splits.part(i, n)[1:], seed=splits.seed) for i in range(_FLOORS)]
+    floor, floor_area = np.mean(judged, axis=0).tolist()
+    test = TwoSampleTest.of(accuracy, n)
+    by_accuracy = Measured(accuracy, floor, accuracy / floor, test.low / floor, test.high / floor)
+    by_area = measured(area, floor_area, _area_error(area, n), n)
     return {"classifier_accuracy": by_accuracy, "classifier_auc": by_area}, test
 
 
 def _judge(one: Table, other: Table, seed: int) -> tuple[float, float]:
     """Return the accuracy and the area of cross-fitted trees."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold
 
-    x = np.concatenate([_features(one)[0], _features(other)[0]])
+    features, categorical = _features(one)
+    x = np.concatenate([features, _features(other)[0]])
     y = np.repeat([0, 1], [len(one), len(other)])
     accuracies, areas = [], []
     for fitted, judged in StratifiedKFold(2, shuffle=True, random_state=seed).split(x, y):
@@ -97,42 +83,25 @@ def _judge(one: Table, other: Table, seed: int) -> tuple[float, float]:
             max_iter=30,
             max_leaf_nodes=15,
             min_samples_leaf=_leaf(len(fitted)),
-            categorical_features=_features(one.take(np.arange(1)))[1],
+            categorical_features=categorical,
             early_stopping=False,
             random_state=seed,
         )
         chance = trees.fit(x[fitted], y[fitted]).predict_proba(x[judged])[:, 1]
-        accuracies.append(_accuracy(chance, y[judged]))
-        areas.append(area_under_roc(chance, y[judged] == 1))
+        right = (chance > 0.5) == (y[judged] == 1)
+        accuracies.append(np.where(chance == 0.5, 0.5, right).mean())  # a guess that is even is half right
+        areas.append(roc_auc_score(y[judged], chance))
     return float(np.mean(accuracies)), float(np.mean(areas))
-
-
-def _accuracy(chance: Floats, y: NDArray[Any]) -> float:
-    """Return the share of right guesses; one that could be either is half right."""
-    return float(np.where(chance == 0.5, 0.5, (chance > 0.5) == (y == 1)).mean())
 
 
 def _leaf(n: int) -> int:
     return int(np.clip(n // 40, 2, 20))
 
 
-def area_under_roc(score: Floats, positive: NDArray[np.bool_]) -> float:
-    """Return the share of pairs of a positive and a negative that the score puts in order; ties half."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(positive, score))
-
-
 def area_of_classes(chances: Floats, known: NDArray[np.intp], truth: NDArray[np.intp]) -> float:
-    """Return the areas of each class against the rest, weighted by the classes' shares.
+    """Return the area of each class in ``truth`` against the rest, weighted by the classes' shares.
 
-    Parameters
-    ----------
-    chances : ndarray of shape (n, k)
-        Of each class that was learned; a class that was not has none.
-    known : ndarray of shape (k,)
-        Those classes.
-    truth : ndarray of shape (n,)
+    ``chances`` (n, k) are those of the ``known`` classes (k,), which were learned; others have none.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -151,9 +120,6 @@ def _area_error(area: float, n: int) -> float:
     return math.sqrt(max(variance, 0.0)) / m
 
 
-# --- train on synthetic, test on real ----------------------------------------------------------------------
-
-
 def predicts_classes(table: Table, place: int) -> bool:
     """Return whether a target is a class: a category, a truth value or an integer of two values."""
     column = table.columns[place]
@@ -169,21 +135,13 @@ def train_on_synthetic(splits: Splits, place: int) -> dict[str, Measured] | str:
     """Predict the target of real rows by trees fitted to synthetic rows; the floor is by real ones.
 
     Five times trees are fitted to four fifths of as many rows as both have, at most 3,000, and tested on a
-    half of the unseen ones.
-
-    Parameters
-    ----------
-    splits : Splits
-    place : int
-        The target's column.
-
-    Returns
-    -------
-    dict or str
-        ``target_accuracy`` and ``target_auc``, or ``target_r2``; or why it cannot be had.
+    half of the unseen ones. Returns ``target_accuracy`` and ``target_auc``, or ``target_r2``, or why not.
     """
+    if len(splits.train.columns) < 2:
+        return "There is no other column to predict the target from."
     synthetic, train, unseen = (
-        _with_target(table, place) for table in (splits.synthetic, splits.train, splits.unseen)
+        table.take(np.flatnonzero(table.codes[:, place] >= 0))
+        for table in (splits.synthetic, splits.train, splits.unseen)
     )
     splits = Splits(synthetic, train, unseen, splits.seed)
     if splits.smallest < LEAST_ROWS // 2:
@@ -203,10 +161,6 @@ def train_on_synthetic(splits: Splits, place: int) -> dict[str, Measured] | str:
     if not classes and np.mean(floors) <= 0.01:
         return "Real rows do not say what the target is either: trees fitted to them have no R² above 0."
     return {name: relate_parts(own, floor, 1.0, least=-math.inf) for name, (own, floor) in by_name.items()}
-
-
-def _with_target(table: Table, place: int) -> Table:
-    return table.take(np.flatnonzero(table.codes[:, place] >= 0))
 
 
 def _score_classes(fitted: Table, judged: Table, place: int, seed: int) -> tuple[float, float]:
