@@ -43,27 +43,11 @@ _LARGEST = 1e150
 
 
 def as_table(values: Any, where: str, columns: Columns = None) -> tuple[Table, Columns]:
-    """Check ``values`` and turn them into x of shape (n, d) and the names of its columns.
+    """Return ``values`` as x of shape (n, d), a C-contiguous copy, and the names of its columns.
 
-    Parameters
-    ----------
-    values : array-like of shape (n,) or (n, d), tensor or DataFrame
-        Numbers; booleans count as 0 and 1. A structured array gives its fields as columns.
-    where : str
-        What the error messages call the values: a file or "the array".
-    columns : tuple of str, optional
-        Names of the columns; without them those of a DataFrame or a structured array are taken.
-
-    Returns
-    -------
-    x : ndarray of shape (n, d), float64, C-contiguous
-        Never shares memory with ``values``.
-    columns : tuple of str or None
-
-    Raises
-    ------
-    InputError
-        When the values are not such a table: see the module's docstring.
+    ``values`` is array-like of shape (n,) or (n, d), a tensor or a DataFrame; booleans count as 0 and 1, and
+    the fields of a structured array are columns. Messages call it ``where``. Without ``columns`` the names
+    are those of a DataFrame or a structured array. An InputError says what is unusable.
     """
     if is_frame(values):
         x, columns = _from_frame(values, where, columns)
@@ -81,7 +65,7 @@ def is_frame(values: Any) -> bool:
 
 
 def names_of(frame: Any) -> Columns:
-    """Return the names of a DataFrame's columns; None where it numbers them, for those are no names."""
+    """Return the names of a DataFrame's columns; None where it numbers them."""
     if list(frame.columns) == list(range(frame.shape[1])):
         return None
     return tuple(map(str, frame.columns))
@@ -101,16 +85,13 @@ def native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return an array of a type that pandas takes: text as objects, days as seconds."""
     kind = array.dtype.kind
     if kind == "f" and array.dtype.itemsize > 8:
-        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+        with np.errstate(over="ignore"):  # infinite values are refused later
             return array.astype(np.float64)
     if kind in "USTO":
         return array.astype(object, copy=False)
     if kind == "M" and np.datetime_data(array.dtype)[0] not in ("s", "ms", "us", "ns"):
         return array.astype("M8[s]")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-# --- from memory -------------------------------------------------------------------------------------------
 
 
 def _to_numpy(values: Any, where: str) -> npt.NDArray[Any]:
@@ -131,28 +112,27 @@ def _to_numpy(values: Any, where: str) -> npt.NDArray[Any]:
 
 
 def _from_array(array: npt.NDArray[Any], where: str, columns: Columns) -> tuple[Table, Columns]:
+    data: Any = array
     if array.dtype.names is not None and array.ndim == 1:
-        import pandas as pd
-
-        return _from_frame(pd.DataFrame({name: array[name] for name in array.dtype.names}), where, columns)
-    array = two_dimensional(array, where)
-    if array.dtype.kind in "biuf":
-        with np.errstate(over="ignore"):  # a long double may become inf, which is then reported as such
-            return np.array(array, dtype=np.float64, order="C"), columns
-    if array.dtype.kind == "c":
-        raise InputError(
-            f"{where} contains complex numbers.", "Give real and imaginary parts as two columns."
-        )
+        data = {name: array[name] for name in array.dtype.names}
+    else:
+        data = two_dimensional(array, where)
+        if array.dtype.kind in "biuf":
+            with np.errstate(over="ignore"):  # a long double may become inf, which is then reported as such
+                return np.array(data, dtype=np.float64, order="C"), columns
+        if array.dtype.kind == "c":
+            raise InputError(
+                f"{where} contains complex numbers.", "Give real and imaginary parts as two columns."
+            )
     import pandas as pd
 
-    return _from_frame(pd.DataFrame(array), where, columns)  # pandas tells which objects are numbers
+    return _from_frame(pd.DataFrame(data), where, columns)  # pandas knows which objects are numbers
 
 
 def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Columns]:
     import pandas as pd
 
-    if isinstance(frame, pd.Series):
-        frame = frame.to_frame()
+    frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
     columns = names_of(frame) if columns is None else columns
     check_names(columns, frame.shape[1], where)
     x = np.empty(frame.shape, dtype=np.float64)
@@ -179,7 +159,7 @@ def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Column
 
 
 def _not_numbers(series: Any) -> npt.NDArray[np.bool_]:
-    """Return which values of a column that is not numeric are the ones to show, shape (n,)."""
+    """Return which values of a column that is not numeric to show, shape (n,)."""
     import pandas as pd
 
     present: npt.NDArray[np.bool_] = series.notna().to_numpy(dtype=bool)
@@ -191,9 +171,6 @@ def _not_numbers(series: Any) -> npt.NDArray[np.bool_]:
         words = stray & ~series.isin(MISSING_WORDS).to_numpy()
         return next((rows for rows in (words, stray) if rows.any()), present)
     return present
-
-
-# --- checks ------------------------------------------------------------------------------------------------
 
 
 def check_names(columns: Columns, width: int, where: str) -> None:
@@ -220,37 +197,25 @@ def _check_values(x: Table, columns: Columns, where: str) -> None:
         raise InputError(f"{where} has only one row.", "Give at least two rows.")
     low, high = x.min(axis=0), x.max(axis=0)  # NaN comes through both
     if not (np.all(low >= -_LARGEST) and np.all(high <= _LARGEST)):
+        large, rescale = f"larger than {_LARGEST:.0e}", "Their squares overflow: rescale these columns."
         for bad, what, hint in (
             (np.isnan(x), "missing (NaN)", "Drop these rows or columns, or fill the gaps first."),
             (np.isinf(x), "infinite", "Drop these rows, or replace the values by finite ones."),
-            (
-                np.abs(x) > _LARGEST,
-                f"larger than {_LARGEST:.0e}",
-                "Their squares overflow: rescale these columns.",
-            ),
+            (np.abs(x) > _LARGEST, large, rescale),
         ):
-            if bad.any():
-                raise InputError(
-                    f"{where} has {int(bad.sum())} {what} value(s) (rows counted from 0): "
-                    f"{_some(_places(bad, columns), '; ')}.",
-                    hint,
-                )
+            places = []
+            for j in np.flatnonzero(bad.any(axis=0)).tolist():
+                rows = np.flatnonzero(bad[:, j])
+                noun = "row" if len(rows) == 1 else "rows"
+                places.append(f"{len(rows)} in {_label(columns, j)}, {noun} {_some(map(str, rows), most=3)}")
+            if places:
+                count = f"{int(bad.sum())} {what} value(s) (rows counted from 0)"
+                raise InputError(f"{where} has {count}: {_some(places, '; ')}.", hint)
     constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
     if constant:
         raise InputError(
-            f"{where} has the same value in every row of {_some(constant)}.",
-            "Remove the column.",
+            f"{where} has the same value in every row of {_some(constant)}.", "Remove the column."
         )
-
-
-def _places(bad: npt.NDArray[np.bool_], columns: Columns) -> list[str]:
-    """For each column with bad values: its name, their number, and their first rows."""
-    places = []
-    for j in np.flatnonzero(bad.any(axis=0)).tolist():
-        rows = np.flatnonzero(bad[:, j])
-        noun = "row" if len(rows) == 1 else "rows"
-        places.append(f"{len(rows)} in {_label(columns, j)}, {noun} {_some(map(str, rows), most=3)}")
-    return places
 
 
 def _label(columns: Columns, j: int) -> str:

@@ -68,76 +68,40 @@ _MAGIC = {
 
 
 def read_table(path: str | os.PathLike[str]) -> tuple[Table, Columns]:
-    """Read a table of numbers.
+    """Read a table of numbers: x of shape (n, d), float64, and the names of its columns or None.
 
-    Parameters
-    ----------
-    path : str or path
-        A .csv or .tsv file in UTF-8, with or without a header; a .parquet file; a .npy array of shape
-        (n,) or (n, d); or a .npz archive with one array, or an array ``x`` (and the names of its columns
-        as ``columns``), or several 1-D arrays of one length, which are the columns.
-
-    Returns
-    -------
-    x : ndarray of shape (n, d), float64
-    columns : tuple of str or None
-        Names of the columns, where the file has them.
-
-    Raises
-    ------
-    InputError
-        When the file is not there, its format is unknown, or its values cannot be modelled.
-    FormatError
-        When the file is corrupt, truncated or not what its suffix says.
+    The file is a .csv or .tsv in UTF-8, with or without a header; a .parquet; a .npy array of shape (n,) or
+    (n, d); or a .npz archive with one array, or an array ``x`` (and names ``columns``), or several 1-D arrays
+    of one length, which are the columns. Raises an InputError where there is no such file or its values
+    cannot be modelled, a FormatError where it is corrupt or not what its suffix says.
     """
     values, columns = _read(Path(path))
     return as_table(values, str(path), columns)
 
 
 def read_rows(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table with its columns as they are.
+    """Read a table with its columns as they are, from a file that :func:`read_table` reads.
 
-    Parameters
-    ----------
-    path : str or path
-        A file that :func:`read_table` reads. A .csv or .tsv file has a header unless its first line is all
-        numbers.
-
-    Returns
-    -------
-    DataFrame of shape (n, d)
-        Its columns are numbered from 0 where the file has no names. Of text files: int64, float64, bool,
-        str and datetime64 (in UTC where the cells have zones). Of arrays and Parquet files: the types they
-        have. Integers and truth values with missing ones are Int8 to UInt64 and boolean.
-
-    Raises
-    ------
-    InputError
-        When the file is not there, is empty, its format is unknown, or two columns have one name.
-    FormatError
-        When the file is corrupt, truncated or not what its suffix says.
+    Columns are numbered from 0 where the file has no names. A text file has a header unless its first line is
+    all numbers; its columns become int64, float64, bool, str and datetime64 (in UTC where the cells have
+    zones). Arrays and Parquet files keep their types. Integers and truth values with missing ones are Int8 to
+    UInt64 and boolean. Raises as :func:`read_table` does, and where two columns have one name.
     """
-    values, columns = _read(Path(path))
-    frame = _as_frame(values, str(path), columns)
-    if not frame.shape[0] or not frame.shape[1]:
-        raise InputError(
-            f"{path} is empty: {frame.shape[0]} rows, {frame.shape[1]} columns.", "Give at least one row."
-        )
-    return frame
-
-
-def _as_frame(values: Any, where: str, columns: Columns) -> pd.DataFrame:
     import pandas as pd
 
+    values, columns = _read(Path(path))
     if isinstance(values, pd.DataFrame):
         frame = values.reset_index(drop=True)
     elif values.dtype.names is not None and values.ndim == 1:
         frame = pd.DataFrame({name: native(values[name]) for name in values.dtype.names})
     else:
-        frame = pd.DataFrame(native(two_dimensional(values, where)))
+        frame = pd.DataFrame(native(two_dimensional(values, str(path))))
     columns = names_of(frame) if columns is None else columns
-    check_names(columns, frame.shape[1], where)
-    frame.columns = pd.RangeIndex(frame.shape[1]) if columns is None else pd.Index(columns)
+    n, d = frame.shape
+    check_names(columns, d, str(path))
+    frame.columns = pd.RangeIndex(d) if columns is None else pd.Index(columns)
+    if not n or not d:
+        raise InputError(f"{path} is empty: {n} rows, {d} columns.", "Give at least one row.")
     return frame
 
 
@@ -162,10 +126,14 @@ def _read(path: Path) -> tuple[Any, Columns]:
             f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
         ) from error
     if not start:
-        raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
+        raise _empty(path)
     if suffix in SEPARATORS:
         return _read_text(path, SEPARATORS[suffix])
     return {".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}[suffix](path)
+
+
+def _empty(path: Path) -> InputError:
+    return InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
 
 
 def _start(path: Path) -> bytes:
@@ -189,26 +157,16 @@ def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
     raise InputError(f"Cannot {verb} {path}: {what}.", f"{guess}Known: {', '.join(known)}.")
 
 
-# --- readers -----------------------------------------------------------------------------------------------
-
-
 def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
     import pandas as pd
     import pyarrow as pa
 
     # The header is read below, so that pandas neither renames doubles nor makes an index of a column.
-    options: dict[str, Any] = {
-        "header": None,
-        "sep": separator,
-        "skipinitialspace": True,
-        "low_memory": False,
-        "keep_default_na": False,  # in text "NA" is a word
-        "na_values": [""],
-    }
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (
-        3,
-        1,
-    ):  # from then on it is deprecated, and so always
+    options: dict[str, Any] = {"header": None, "sep": separator, "skipinitialspace": True}
+    # In text "NA" is a word.
+    options |= {"low_memory": False, "keep_default_na": False, "na_values": [""]}
+    version = tuple(map(int, pd.__version__.split(".")[:2]))
+    if version < (3, 1):  # from then on it is deprecated, and so always
         options["float_precision"] = "round_trip"
     skipped = 0
     try:
@@ -216,14 +174,24 @@ def _read_text(path: Path, separator: str) -> tuple[Any, Columns]:
             records = csv.reader(handle, delimiter=separator, skipinitialspace=True)
             first = next((cells for cells in records if any(map(str.strip, cells))), None)
             if first is None:
-                raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
-            _check_separator(path, first, separator)
+                raise _empty(path)
+            if found := other_separators(first, separator):
+                expected = _SEPARATOR_NAMES[separator]
+                raise FormatError(
+                    f"{path} looks separated by {found[0]}, not by {expected}.",
+                    f"Save it with {expected} between the values and a point as the decimal sign.",
+                )
             columns = None
             if all(map(is_number, first)):
                 handle.seek(0)
             else:
-                columns = _header(path, first)
-                skipped = records.line_num
+                columns, skipped = tuple(map(str.strip, first)), records.line_num
+                if "" in columns:
+                    raise InputError(
+                        f"Column {columns.index('')} (counted from 0) of {path} has no name.",
+                        "Drop it if it numbers the rows (pandas: to_csv(..., index=False)), "
+                        "else give it a name.",
+                    )
             try:
                 frame = pd.read_csv(handle, dtype_backend="pyarrow", **options)
             except OverflowError:  # an integer beyond 64 bits
@@ -281,11 +249,10 @@ def _first_cast(cells: Any, types: Iterable[Any], otherwise: Any) -> Any:
 
 def is_number(cell: str) -> bool:
     """Whether a cell of text is a number."""
-    try:
+    with contextlib.suppress(ValueError):
         float(cell)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
 _SEPARATOR_NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
@@ -298,26 +265,6 @@ def other_separators(first: Sequence[str], separator: str) -> list[str]:
     found = [name for other, name in _SEPARATOR_NAMES.items() if other != separator and other in first[0]]
     words = first[0].split()
     return found or ["spaces"] * (len(words) > 1 and all(map(is_number, words)))
-
-
-def _check_separator(path: Path, first: list[str], separator: str) -> None:
-    found = other_separators(first, separator)
-    if found:
-        expected = _SEPARATOR_NAMES[separator]
-        raise FormatError(
-            f"{path} looks separated by {found[0]}, not by {expected}.",
-            f"Save it with {expected} between the values and a point as the decimal sign.",
-        )
-
-
-def _header(path: Path, first: list[str]) -> tuple[str, ...]:
-    columns = tuple(map(str.strip, first))
-    if "" in columns:
-        raise InputError(
-            f"Column {columns.index('')} (counted from 0) of {path} has no name.",
-            "Drop it if it numbers the rows (pandas: to_csv(..., index=False)), else give it a name.",
-        )
-    return columns
 
 
 def _ragged(message: str, skipped: int) -> str:
@@ -341,9 +288,8 @@ def _read_parquet(path: Path) -> tuple[Any, Columns]:
         raise _foreign(path, "a readable Parquet table", "Write the file again.", error) from error
     if frame is None:
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(
-            f"{path} has several columns named {', '.join(map(repr, twice))}.", "Rename or drop one."
-        )
+        listed = ", ".join(map(repr, twice))
+        raise InputError(f"{path} has several columns named {listed}.", "Rename or drop one.")
     return frame, None
 
 

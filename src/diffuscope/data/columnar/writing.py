@@ -13,7 +13,6 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,22 +44,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write_table(path: str | os.PathLike[str], x: npt.ArrayLike, columns: Sequence[str] | None = None) -> None:
-    """Write ``x`` to ``path``, whole or not at all.
+    """Write an array (n, d) or (n,) to ``path``, whole or not at all; see :class:`TableWriter`.
 
-    Parameters
-    ----------
-    path : str or path
-        Its suffix chooses the format, one of :data:`WRITABLE`.
-    x : array-like of shape (n, d) or (n,)
-    columns : sequence of d str, optional
-        Names of the columns; see :class:`TableWriter`.
-
-    Raises
-    ------
-    InputError
-        For an unknown suffix, an array that is no table, or names that do not fit.
-    RunError
-        When the disk is full or the folder cannot be written to.
+    The suffix chooses the format, one of :data:`WRITABLE`.
     """
     check_writable(path)
     x = np.asarray(x)
@@ -73,24 +59,13 @@ def write_table(path: str | os.PathLike[str], x: npt.ArrayLike, columns: Sequenc
 
 
 def write_rows(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
-    """Write a table whose columns may be of any kind, whole or not at all.
+    """Write a table whose columns may be of any kind, whole or not at all; see :class:`TableWriter`.
 
     :func:`~diffuscope.data.columnar.read_rows` reads the same values in the same types, as far as the format
     tells types apart: Parquet does; a text file has numbers of one size, no categories, times to the
-    microsecond in UTC, no empty text, and text that looks like something else is that.
-
-    Parameters
-    ----------
-    path : str or path
-        Its suffix chooses the format, one of :data:`WRITABLE`; .npy and .npz take numbers only.
-    frame : DataFrame of shape (n, d)
-        Its index is not written. Columns without names get x0, x1, … where a format needs names: .parquet,
-        and .csv and .tsv unless all columns are numbers.
-
-    Raises
-    ------
-    InputError, RunError
-        See :class:`TableWriter`.
+    microsecond in UTC, no empty text, and text that looks like something else is that. .npy and .npz take
+    numbers only. The index is not written. Columns without names get x0, x1, … where a format needs names:
+    .parquet, and .csv and .tsv unless all columns are numbers.
     """
     check_writable(path)
     columns = names_of(frame)
@@ -109,28 +84,12 @@ class TableWriter:
 
     Values are written in the type of the first chunk, or the types of its columns, and read back exactly in
     these (of text files see :func:`write_rows`). A missing value is an empty cell, but "nan" in a text file
-    without a header.
+    without a header. A .npy file cannot keep names; .npz keeps them as its array ``columns`` beside ``x``;
+    .parquet gets x0, x1, … when there are none; .csv and .tsv have a header only if there are names.
 
-    Parameters
-    ----------
-    path : str or path
-        Its suffix chooses the format, one of :data:`WRITABLE`.
-    n_rows : int
-        Rows that the chunks have together, at least 1.
-    n_columns : int
-        Columns of each chunk, at least 1.
-    columns : sequence of n_columns str, optional
-        Names of the columns. A .npy file cannot keep them; .npz keeps them as its array ``columns``
-        beside ``x``; .parquet, which must have names, gets x0, x1, … when there are none; .csv and .tsv
-        have a header only if there are names.
-
-    Raises
-    ------
-    InputError
-        For an unknown suffix, sizes or names that do not fit, a chunk of another width or type, or, at
-        the end of the block, chunks that do not add up to ``n_rows``.
-    RunError
-        When the disk is full or the folder cannot be written to.
+    Raises an InputError for an unknown suffix, sizes or names that do not fit, a chunk of another width or
+    type, or, at the end of the block, chunks that do not add up to ``n_rows``; a RunError when the disk is
+    full or the folder cannot be written to.
     """
 
     def __init__(
@@ -142,8 +101,7 @@ class TableWriter:
             raise InputError(
                 f"Cannot write a table of {n_rows} rows, {n_columns} columns.", "Give at least one each."
             )
-        self.n_rows = n_rows
-        self.n_columns = n_columns
+        self.n_rows, self.n_columns = n_rows, n_columns
         self.columns = None if columns is None else tuple(columns)
         self._check_names()
         self._written = 0
@@ -204,10 +162,8 @@ class TableWriter:
                 )
         return list(frame.dtypes)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._file.__exit__(*error)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
@@ -248,9 +204,6 @@ class TableWriter:
                 f"A header {self.columns[0]!r} would be read back as several columns from {self.path}.",
                 "Rename the column, or write .parquet or .npz.",
             )
-
-
-# --- a sink a format, which holds one chunk at a time -----------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -365,27 +318,21 @@ _SINKS: dict[str, Callable[..., contextlib.AbstractContextManager[_Append]]] = {
 
 
 def _batch(chunk: Any, columns: Sequence[str] | None) -> Any:
-    """The columns of ``chunk`` as an Arrow record batch; half and long floats widen to what Arrow prints."""
+    """Return an array as an Arrow record batch; half and long floats widen to what Arrow prints."""
     import pyarrow as pa
 
     if chunk.dtype.kind == "f" and chunk.dtype.itemsize not in (4, 8):
         chunk = chunk.astype(np.float32 if chunk.dtype.itemsize < 4 else np.float64)
     chunk = np.asfortranarray(chunk, dtype=chunk.dtype.newbyteorder("="))  # every column becomes contiguous
     names = columns or [f"x{j}" for j in range(chunk.shape[1])]
-    return pa.RecordBatch.from_arrays([_arrow(column) for column in chunk.T], names=list(names))
-
-
-def _arrow(column: npt.NDArray[Any]) -> Any:
-    """Return a contiguous column as an Arrow array; from its bytes, since ``pa.array`` imports pandas."""
-    import pyarrow as pa
-
-    if column.dtype.kind not in "iuf":
-        return pa.array(column)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(column.dtype), len(column), [None, pa.py_buffer(column)])
+    arrays: Any = list(chunk.T)
+    if chunk.dtype.kind in "iuf":  # from the bytes, since ``pa.array`` imports pandas
+        kind, n = pa.from_numpy_dtype(chunk.dtype), len(chunk)
+        arrays = [pa.Array.from_buffers(kind, n, [None, pa.py_buffer(column)]) for column in chunk.T]
+    return pa.RecordBatch.from_arrays(arrays, names=list(names))
 
 
 def _all_numbers(frame: Any) -> bool:
-    """Whether all columns of a DataFrame are integers or floats."""
     from pandas.api.types import is_float_dtype, is_integer_dtype
 
     return all(is_integer_dtype(dtype) or is_float_dtype(dtype) for dtype in frame.dtypes)
@@ -399,10 +346,9 @@ def _as_array(frame: Any) -> Any:
     return np.stack(columns, axis=1)
 
 
-# --- rows as text ------------------------------------------------------------------------------------------
-# Floats have a point or an exponent and the shortest digits that give the same float again; truth values are
-# True and False, times ISO 8601, in UTC where they have a zone; text is quoted where it must be. A missing
-# value is an empty cell, and nan where there is no header that could tell the first row from one.
+# In text floats have a point or an exponent and the shortest digits that give the same float again; truth
+# values are True and False, times ISO 8601, in UTC where they have a zone; text is quoted where it must be.
+# A missing value is an empty cell, and nan where there is no header that could tell the first row from one.
 
 
 def _lines(frame: pd.DataFrame, separator: str, named: bool) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from diffuscope.errors import FormatError
 
-__all__ = ["Kind", "dtype_name", "kind_of_dtype", "named_dtype", "time_unit", "time_zone"]
+__all__ = ["Kind", "damaged", "dtype_name", "kind_of_dtype", "named_dtype", "time_unit", "time_zone"]
 
 Kind = Literal["number", "integer", "boolean", "category", "datetime", "object", "empty"]
 
@@ -47,13 +47,7 @@ def kind_of_dtype(name: str) -> Kind | None:
 
 
 def named_dtype(name: str) -> Any:
-    """Return the dtype of a name.
-
-    Raises
-    ------
-    FormatError
-        When there is no such type.
-    """
+    """Return the dtype of a name; a FormatError where there is no such type."""
     import numpy as np
     import pandas as pd
     import pyarrow as pa
@@ -69,10 +63,14 @@ def named_dtype(name: str) -> Any:
             return pd.ArrowDtype(pa.timestamp(time_unit(name), time_zone(name)))
         return pd.ArrowDtype(pa.type_for_alias(name.removeprefix("arrow:")))
     except (TypeError, ValueError, KeyError) as error:  # a zone that there is not
-        raise FormatError(
-            f"The saved description of the table is damaged: unknown type {name!r}.",
-            "Restore a copy, or fit and save again.",
-        ) from error
+        raise damaged(f"unknown type {name!r}") from error
+
+
+def damaged(why: str) -> FormatError:
+    """Return the error of a saved description that cannot be read."""
+    return FormatError(
+        f"The saved description of the table is damaged: {why}.", "Restore a copy, or fit and save again."
+    )
 
 
 def time_unit(name: str) -> str:

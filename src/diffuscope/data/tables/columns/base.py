@@ -7,26 +7,25 @@ of values: log p(value) = log p(coordinates) + log_volume(value).
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from diffuscope.data.tables.dtypes import Kind, kind_of_dtype, named_dtype
-from diffuscope.errors import FormatError
+from diffuscope.data.tables.dtypes import Kind, damaged, kind_of_dtype, named_dtype
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "DtypeName", "Floats", "Name", "Plain", "Text", "read_json"]
+__all__ = ["Column", "DtypeName", "Floats", "Name", "Plain", "Text"]
 
 Floats = NDArray[np.float64]
 Text = Annotated[str, Field(max_length=1_000_000)]
 Name = Annotated[int, Field(ge=-(2**63), lt=2**63)] | Text
 """Of a column; its position where it has none."""
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _known_dtype(name: str) -> str:
@@ -61,48 +60,20 @@ class Plain(BaseModel):
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Read what :meth:`to_json` gave.
-
-        Raises
-        ------
-        FormatError
-            When the data is not of that form: other types, sizes beyond any table's, not finite.
-        """
-        return read_json(cls, data)
-
-
-def read_json(model: type[_Model], data: Any) -> _Model:
-    """Read plain data as a model, strictly; a FormatError says what does not fit."""
-    import json
-
-    try:
-        # By way of text: whatever has no text is no plain data, and lists count as tuples.
-        return model.model_validate_json(json.dumps(data, allow_nan=False))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the top"
-        raise _unreadable(f"{where}: {first['msg']}") from error
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise _unreadable(str(error)) from error
-
-
-def _unreadable(why: str) -> FormatError:
-    return FormatError(
-        f"The saved description of the table is damaged: {why}.", "Restore a copy, or fit and save again."
-    )
+        """Read what :meth:`to_json` gave, strictly; a FormatError says what does not fit."""
+        try:
+            # By way of text: whatever has no text is no plain data, and lists count as tuples.
+            return cls.model_validate_json(json.dumps(data, allow_nan=False))
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            why = str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors(include_url=False, include_input=False)[0]
+                why = f"{'.'.join(map(str, first['loc'])) or 'the top'}: {first['msg']}"
+            raise damaged(why) from error
 
 
 class Column(Plain):
-    """A column as it was when it was fitted.
-
-    Attributes
-    ----------
-    name : str or int
-    dtype : str
-        Name of the type that decoded values have, see :mod:`diffuscope.data.tables.dtypes`.
-    missing : bool
-        Whether a value was missing.
-    """
+    """A column as it was when it was fitted: its name, the name of its type, whether a value was missing."""
 
     kinds: ClassVar[tuple[Kind, ...]]  # of types that such a column can have
 
@@ -117,9 +88,9 @@ class Column(Plain):
         return self
 
     @property
-    @abstractmethod
     def width(self) -> int:
         """Number of coordinates."""
+        return 1
 
     @property
     def spreads(self) -> bool:
@@ -128,19 +99,11 @@ class Column(Plain):
 
     @abstractmethod
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
-        """Return the coordinates of values, shape (n, width), NaN where the value is missing.
+        """Return the coordinates of values (n,), shape (n, width), NaN where the value is missing.
 
-        Parameters
-        ----------
-        values : pandas.Series of shape (n,)
-        within : ndarray of shape (n,), optional
-            Which of the points that mean a value to take, as a share of their probability between 0 and
-            1. Uniform draws dequantise; the middle by default.
-
-        Raises
-        ------
-        InputError
-            When a value cannot be one of this column's.
+        Of the points that mean a value, ``within`` (n,) takes the one at that share of their probability,
+        between 0 and 1: uniform draws dequantise, and the middle is the default. Raises an InputError when a
+        value cannot be one of this column's.
         """
 
     @abstractmethod

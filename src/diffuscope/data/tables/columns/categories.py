@@ -50,14 +50,7 @@ _BLOCK = 2**22  # products at a time
 
 
 class Codes(Plain):
-    """The points that stand for k categories.
-
-    Attributes
-    ----------
-    coding : {"onehot", "bits"}
-    shares : tuple of float
-        How often each category was seen; they sum to 1.
-    """
+    """The points that stand for k categories, each seen as often as its share; they sum to 1."""
 
     coding: Coding
     shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=2, max_length=MOST_CATEGORIES)
@@ -111,19 +104,14 @@ class Codes(Plain):
         return f"Codes({self.coding}, k={len(self.shares)}, width={self.width})"
 
 
-def _codes_of(numbers: NDArray[np.intp], k: int, coding: Coding) -> Codes:
-    counts = np.bincount(numbers, minlength=k)
-    return Codes(coding=coding, shares=tuple((counts / counts.sum()).tolist()))
+def _codes_of(numbers: NDArray[np.intp], k: int, coding: Coding) -> tuple[bool, Codes]:
+    """Return whether one of the numbers is missing (-1), and the codes of the others."""
+    counts = np.bincount(numbers[numbers >= 0], minlength=k)
+    return bool((numbers < 0).any()), Codes(coding=coding, shares=tuple((counts / counts.sum()).tolist()))
 
 
 class Boolean(Column):
-    """A column of truth values.
-
-    Attributes
-    ----------
-    codes : Codes
-        Of false and true.
-    """
+    """A column of truth values; the codes are those of false and true."""
 
     kinds = ("boolean", "object")
     kind: Literal["boolean"] = "boolean"
@@ -138,10 +126,8 @@ class Boolean(Column):
     @classmethod
     def fit(cls, values: pd.Series[Any], name: Name, coding: Coding) -> Self:
         """Fit to values (n,), both of them among them."""
-        numbers = as_truths(values, name)
-        present = numbers >= 0
-        codes = _codes_of(numbers[present], 2, coding)
-        return cls(name=name, dtype=dtype_name(values.dtype), missing=not present.all(), codes=codes)
+        missing, codes = _codes_of(as_truths(values, name), 2, coding)
+        return cls(name=name, dtype=dtype_name(values.dtype), missing=missing, codes=codes)
 
     @property
     def width(self) -> int:
@@ -164,18 +150,8 @@ class Boolean(Column):
 class Category(Column):
     """A column of categories: text, bytes or a pandas categorical.
 
-    Only categories that were seen have a code. A categorical keeps all its categories and their order in
-    its type.
-
-    Attributes
-    ----------
-    labels : Labels
-        The categories seen: in their own order for a categorical, sorted otherwise.
-    all_labels : Labels or None
-        All categories of a categorical's type.
-    ordered : bool
-        Of a categorical.
-    codes : Codes
+    Only categories that were seen have a code: ``labels``, in their own order for a categorical, sorted
+    otherwise. A categorical keeps all its categories (``all_labels``) and their order in its type.
     """
 
     kinds = ("category", "object")
@@ -201,11 +177,8 @@ class Category(Column):
     def fit(cls, values: pd.Series[Any], name: Name, coding: Coding) -> Self:
         """Fit to values (n,), two of them distinct.
 
-        Raises
-        ------
-        InputError
-            When there are more than 1,000 categories, categories are no plain values, or the column holds
-            numbers but for a few stray words.
+        Raises an InputError when there are more than 1,000 categories, categories are no plain values, or the
+        column holds numbers but for a few stray words.
         """
         import pandas as pd
 
@@ -225,15 +198,15 @@ class Category(Column):
             index, all_labels, ordered = pd.Index(uniques)[order], None, False
             rank = np.append(np.argsort(order), -1)  # the last for those that are missing
             numbers = rank[numbers]
-        present = numbers >= 0
+        missing, codes = _codes_of(numbers, len(index), coding)
         return cls(
             name=name,
             dtype=dtype,
-            missing=not present.all(),
+            missing=missing,
             labels=Labels.of(index, name),
             all_labels=all_labels,
             ordered=ordered,
-            codes=_codes_of(numbers[present], len(index), coding),
+            codes=codes,
         )
 
     @property
@@ -272,13 +245,10 @@ class Category(Column):
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the categories of coordinates (n, width)."""
-        import pandas as pd
-
         numbers = self.codes.decode(coordinates)
         if self.all_labels is not None:
             places = np.append(self.all_labels.find(self.labels.index), -1)
-            made = pd.CategoricalDtype(self.all_labels.index, ordered=self.ordered)
-            return pd.Series(pd.Categorical.from_codes(places[numbers], dtype=made))
+            return self.all_labels.categorical(places[numbers], self.ordered)
         texts = self.labels.index.to_numpy(dtype=object)
         return restore(texts[numbers], numbers >= 0, self.dtype, self.name)
 

@@ -34,16 +34,9 @@ __all__ = ["Constant"]
 
 
 class Constant(Column):
-    """A column with one distinct value, or with none.
+    """A column with one distinct value, or with none: then ``value`` is None.
 
-    Attributes
-    ----------
-    value : Labels or None
-        The value; None where all are missing.
-    all_labels : Labels or None
-        All categories of a categorical's type.
-    ordered : bool
-        Of a categorical.
+    ``all_labels`` are all categories of a categorical's type.
     """
 
     kinds = ("number", "integer", "boolean", "category", "datetime", "object", "empty")
@@ -92,13 +85,7 @@ class Constant(Column):
         return 0
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
-        """Return no coordinates, shape (n, 0).
-
-        Raises
-        ------
-        InputError
-            When a value is another.
-        """
+        """Return no coordinates, shape (n, 0); an InputError where a value is another."""
         other = np.array(is_present(values))
         if self.value is not None:
             other[other] = ~self._is_the_same(values[other])
@@ -132,8 +119,7 @@ class Constant(Column):
         n = len(coordinates)
         if self.all_labels is not None:
             place = -1 if self.value is None else int(self.all_labels.find(self.value.index)[0])
-            made = pd.CategoricalDtype(self.all_labels.index, ordered=self.ordered)
-            return pd.Series(pd.Categorical.from_codes(np.full(n, place), dtype=made))
+            return self.all_labels.categorical(np.full(n, place), self.ordered)
         if kind_of_dtype(self.dtype) == "datetime":
             ticks = np.iinfo(np.int64).min if self.value is None else self.value.values[0]
             return restore_ticks(np.full(n, ticks, dtype=np.int64), self.dtype, local=False)

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name
 from diffuscope.data.tables.columns.knots import fit_line
-from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, sample_of, steps_from
+from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, steps_from
 from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
 from diffuscope.data.tables.values import as_ticks, restore_ticks
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DateTime"]
 
-_Ticks = NDArray[np.int64]
 _MISSING = np.iinfo(np.int64).min
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}  # in a second
 _RESOLUTIONS = (86_400, 3_600, 1_800, 900, 600, 300, 60, 1)  # in seconds
@@ -37,14 +36,8 @@ _RESOLUTIONS = (86_400, 3_600, 1_800, 900, 600, 300, 60, 1)  # in seconds
 class DateTime(Lattice):
     """A column of times; see the module's docstring.
 
-    Attributes
-    ----------
-    low : int
-        The earliest time, in ticks of the type's unit since 1970.
-    step : int
-        The resolution, in ticks.
-    local : bool
-        Whether days are counted by the clock on the wall.
+    ``low`` is the earliest time, in ticks of the type's unit since 1970, and ``step`` the resolution, in
+    ticks. Where ``local``, days are counted by the clock on the wall.
     """
 
     kinds = ("datetime",)
@@ -68,20 +61,14 @@ class DateTime(Lattice):
 
     @classmethod
     def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
-        """Fit to values (n,), two of them distinct.
-
-        Raises
-        ------
-        InputError
-            When the column's zone cannot be written down by its name.
-        """
+        """Fit to values (n,), two of them distinct."""
         dtype = dtype_name(values.dtype)
         per_second = _UNITS[time_unit(dtype)]
-        local = time_zone(dtype) is not None
-        ticks = _present(as_ticks(values, name, dtype, local))
-        if local and (ticks % (86_400 * per_second)).any():
-            local = False
-            ticks = _present(as_ticks(values, name, dtype, local))
+        for local in (True, False) if time_zone(dtype) is not None else (False,):
+            ticks = as_ticks(values, name, dtype, local)
+            ticks = ticks[ticks != _MISSING]
+            if not (ticks % (86_400 * per_second)).any():
+                break
         low, high = int(ticks.min()), int(ticks.max())
         step = _resolution(ticks, low, high, per_second)
         steps = steps_from(ticks, low) / step
@@ -93,7 +80,7 @@ class DateTime(Lattice):
             step=step,
             local=local,
             span=max((high - low) // step, 1),
-            line=fit_line(sample_of(np.rint(steps), seed), 1.0),
+            line=fit_line(np.rint(steps), 1.0, seed),
         )
 
     def _steps(self, values: pd.Series[Any]) -> Floats:
@@ -103,30 +90,17 @@ class DateTime(Lattice):
         steps[present] = steps_from(ticks[present], self.low) / self.step
         return steps
 
-    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
-        """Return coordinates (n, 1), see :meth:`Column.encode`; times of another unit are well."""
-        return self._encode_steps(self._steps(values), within)
-
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the times of coordinates (n, 1)."""
         steps, present = self._decode_steps(coordinates)
-        return restore_ticks(
-            np.where(present, self.low + steps * self.step, _MISSING), self.dtype, self.local
-        )
-
-    def log_volume(self, values: pd.Series[Any]) -> Floats:
-        """Return what makes the log-density of coordinates the log-probability of a step, shape (n,)."""
-        return self._log_cells(np.rint(self._steps(values)))
+        ticks = np.where(present, self.low + steps * self.step, _MISSING)
+        return restore_ticks(ticks, self.dtype, self.local)
 
     def _about(self) -> str:
         return f"{self.span + 1} steps of {self.step} {time_unit(self.dtype)}, {self.line.kind}"
 
 
-def _present(ticks: _Ticks) -> _Ticks:
-    return np.asarray(ticks[ticks != _MISSING])
-
-
-def _resolution(ticks: _Ticks, low: int, high: int, per_second: int) -> int:
+def _resolution(ticks: NDArray[np.int64], low: int, high: int, per_second: int) -> int:
     """Return the longest resolution that divides all ticks and tells no more than 2⁴⁸ apart."""
     units = [seconds * per_second for seconds in _RESOLUTIONS]
     units += [per_second // part for part in (10**3, 10**6, 10**9) if per_second >= part]

@@ -23,40 +23,27 @@ __all__ = ["AnyColumn", "fit_column"]
 AnyColumn = Annotated[
     Number | Integer | Boolean | Category | DateTime | Constant, Field(discriminator="kind")
 ]
+_ON_A_LINE: dict[str, type[Number | Integer | DateTime]] = {
+    "number": Number,
+    "integer": Integer,
+    "datetime": DateTime,
+}
 
 
 def fit_column(values: pd.Series[Any], name: Name, categories: Coding = "onehot", seed: int = 0) -> AnyColumn:
-    """Fit the kind of column that suits values (n,).
+    """Fit the kind of column that suits values (n,); messages call it ``name``.
 
     Floats make a :class:`Number`, integers an :class:`Integer`, truth values a :class:`Boolean`, text, bytes
     and categoricals a :class:`Category`, times a :class:`DateTime`; objects are looked at. A column with
-    one distinct value or none is a :class:`Constant`.
-
-    Parameters
-    ----------
-    values : pandas.Series
-    name : str or int
-        What messages call the column.
-    categories : {"onehot", "bits"}
-        See :mod:`diffuscope.data.tables.columns.categories`.
-    seed : int
-        For the choice of the rows that the map of a column with more than 200,000 rows is fitted to.
-
-    Raises
-    ------
-    InputError
-        When the column cannot be modelled; the message names it.
+    one distinct value or none is a :class:`Constant`. The seed chooses the rows that the map is fitted to, of
+    more than 200,000. Raises an InputError when the column cannot be modelled.
     """
     kind = kind_of(values, name)
     try:
         if kind == "empty" or _is_constant(values, name, kind):
             return Constant.fit(values, name, kind)
-        if kind == "number":
-            return Number.fit(values, name, seed)
-        if kind == "integer":
-            return Integer.fit(values, name, seed)
-        if kind == "datetime":
-            return DateTime.fit(values, name, seed)
+        if kind in _ON_A_LINE:
+            return _ON_A_LINE[kind].fit(values, name, seed)
         return (Boolean if kind == "boolean" else Category).fit(values, name, categories)
     except ValidationError as error:  # half a surrogate in a text, for one
         why = error.errors(include_url=False, include_input=False)[-1]["msg"]
@@ -72,5 +59,4 @@ def _is_constant(values: pd.Series[Any], name: Name, kind: str) -> bool:
     present = values[values.notna()]
     if kind == "integer":  # Arrow compares no integer beyond int64
         return bool(present.min() == present.max())
-    first = present.iloc[:1]
-    return bool((present == first.iloc[0]).all())
+    return bool((present == present.iloc[0]).all())

@@ -19,6 +19,7 @@ from diffuscope.data.tables.columns.line import Quantiles, Standard
 
 __all__ = ["fit_line"]
 
+_MOST_ROWS = 200_000
 _KNOTS = 65
 _ROWS_PER_KNOT = 16  # fewer rows would make the map follow chance
 _FEWEST_KNOTS = 9
@@ -31,9 +32,10 @@ _END = 6.0  # how far an atom at the end of a column reaches
 _GAP = 1e-3  # width in z of a gap in which there is no data
 
 
-def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
-    r"""Choose the map for a column with values x.
+def fit_line(x: Floats, step: float = 0.0, seed: int = 0) -> Standard | Quantiles:
+    r"""Choose the map for a column with values x (n,), finite, at least two of them distinct.
 
+    On a lattice ``step`` is the distance of its points, else 0. The seed chooses 200,000 of more values.
     ``Quantiles`` is taken where a value is an atom (5% of the rows, and 3 of them; on a lattice also 10 times
     as many as the three points to either side have on average), or where, with q the quantiles of at least
     20 values,
@@ -44,19 +46,20 @@ def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
       symmetric laws, 0.70 for the exponential one), or
     - it has an edge: 1% of at least 500 rows lie in the first or last 2% of its range (2% of a uniform law,
       less than 0.1% of a normal one), which a smooth model would blur.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n,)
-        Finite; at least two distinct values, their range finite.
-    step : float
-        Distance of the points of the lattice on which x lies; 0 where there is none.
     """
+    if len(x) > _MOST_ROWS:
+        chosen = np.random.default_rng(seed).choice(len(x), _MOST_ROWS, replace=False)
+        chosen[:2] = np.argmin(x), np.argmax(x)
+        x = x[chosen]
     values, counts = np.unique(x, return_counts=True)
     atoms = (counts >= _ATOM * len(x)) & (counts >= 3)
     if step and atoms.any():
-        atoms &= counts > _TOWERS * _around(values, counts, step)
-    if atoms.any() or _is_irregular(x, len(values)) or _has_edges(x, step):
+        # How often the three points of the lattice to either side of each value were seen, on average.
+        total = np.concatenate([[0], np.cumsum(counts)])
+        reach = (_NEAR + 0.5) * step
+        first, last = np.searchsorted(values, values - reach), np.searchsorted(values, values + reach)
+        atoms &= counts > _TOWERS * (total[last] - total[first] - counts) / (2 * _NEAR)
+    if atoms.any() or _is_irregular(x, len(values), step):
         line = _through_quantiles(values, counts, atoms, step)
         if line is not None:
             return line
@@ -66,33 +69,25 @@ def fit_line(x: Floats, step: float = 0.0) -> Standard | Quantiles:
     return Standard(shift=middle + reach * float(unit.mean()), scale=reach * float(unit.std()))
 
 
-def _around(values: Floats, counts: NDArray[np.intp], step: float) -> Floats:
-    """Return how often the three points of the lattice to either side of each value were seen, on average."""
-    total = np.concatenate([[0], np.cumsum(counts)])
-    reach = (_NEAR + 0.5) * step
-    first, last = np.searchsorted(values, values - reach), np.searchsorted(values, values + reach)
-    return np.asarray((total[last] - total[first] - counts) / (2 * _NEAR))
-
-
-def _has_edges(x: Floats, step: float) -> bool:
-    if len(x) < _ENOUGH:
-        return False
+def _is_irregular(x: Floats, distinct: int, step: float) -> bool:
+    """Whether a column has heavy tails, is skewed, or has an edge."""
+    if distinct >= 20:
+        u = _scaled(x)
+        levels = np.quantile(u, [0.005, 0.01, 0.25, 0.5, 0.75, 0.99, 0.995])
+        quartiles = levels[4] - levels[2]
+        heavy = levels[6] - levels[0] > 6 * quartiles or np.ptp(u) > 20 * quartiles
+        if heavy or abs(levels[5] - 2 * levels[3] + levels[1]) > 0.3 * (levels[5] - levels[1]):
+            return True
     low, reach = x.min(), _EDGE * np.ptp(x)
-    if step > reach:  # cells at the ends are wide, and open
+    if len(x) < _ENOUGH or step > reach:  # cells at the ends are wide, and open
         return False
     share = max(np.mean(x < low + reach), np.mean(x > low + np.ptp(x) - reach))
     return bool(share > _EDGE / 2)
 
 
-def _is_irregular(x: Floats, distinct: int) -> bool:
-    if distinct < 20:
-        return False
-    u = np.ldexp(x, -math.frexp(float(np.abs(x).max()))[1])
-    levels = np.quantile(u, [0.005, 0.01, 0.25, 0.5, 0.75, 0.99, 0.995])
-    quartiles = levels[4] - levels[2]
-    heavy = levels[6] - levels[0] > 6 * quartiles or np.ptp(u) > 20 * quartiles
-    skewed = abs(levels[5] - 2 * levels[3] + levels[1]) > 0.3 * (levels[5] - levels[1])
-    return bool(heavy or skewed)
+def _scaled(x: Floats) -> Floats:
+    """Return x in units of a power of two, within (-1, 1)."""
+    return np.asarray(np.ldexp(x, -math.frexp(float(np.abs(x).max()))[1]))
 
 
 def _through_quantiles(
@@ -153,8 +148,7 @@ def _atom_knots(
 
 def _rising(x: Floats, atoms: Floats) -> NDArray[np.intp]:
     """Return which knots to keep so that x rises, but for the two of an atom."""
-    unit = np.ldexp(x, -math.frexp(float(np.abs(x).max()))[1])
-    is_atom = np.isin(x, atoms)
+    unit, is_atom = _scaled(x), np.isin(x, atoms)
     kept = [0]
     for k in range(1, len(x)):
         last = kept[-1]

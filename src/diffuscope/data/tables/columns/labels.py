@@ -21,28 +21,18 @@ __all__ = ["Labels"]
 
 _Value = bool | Annotated[int, Field(ge=-(10**308), le=10**308)] | float | Text
 _TYPES: dict[str, tuple[type, ...]] = {
-    "text": (str,),
-    "bytes": (str,),
+    **dict.fromkeys(["text", "bytes"], (str,)),
+    **dict.fromkeys(["integer", "time"], (int,)),
+    **dict.fromkeys(["number", "interval"], (int, float)),
     "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "time": (int,),
-    "interval": (int, float),
 }
 
 
 class Labels(Plain):
     """Distinct values of one type.
 
-    Attributes
-    ----------
-    kind : {"text", "bytes", "boolean", "integer", "number", "time", "interval"}
-    dtype : str
-        Name of the type of values.
-    values : tuple
-        Bytes as text in Latin-1, times in ticks since 1970 UTC, of an interval its two ends in turn.
-    closed : {"left", "right", "both", "neither"} or None
-        Which ends belong to an interval.
+    ``values`` has bytes as text in Latin-1, times in ticks since 1970 UTC, and of an interval its two ends in
+    turn; ``closed`` says which ends belong to an interval.
     """
 
     kind: Literal["text", "bytes", "boolean", "integer", "number", "time", "interval"]
@@ -65,7 +55,7 @@ class Labels(Plain):
             raise ValueError("times, and nothing else, have a type of times")
         try:
             distinct = self.index.is_unique
-        except (TypeError, ValueError, OverflowError, UnicodeError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"values do not suit their type: {error}") from error
         if not distinct:
             raise ValueError("values must be distinct")
@@ -73,13 +63,7 @@ class Labels(Plain):
 
     @classmethod
     def of(cls, index: pd.Index[Any], name: Name) -> Self:
-        """Write down the values of a pandas index.
-
-        Raises
-        ------
-        InputError
-            When they are of a type that has no plain form.
-        """
+        """Write down the values of a pandas index; an InputError where their type has no plain form."""
         import pandas as pd
 
         if isinstance(index, pd.IntervalIndex) and index.left.dtype.kind in "if":
@@ -91,25 +75,19 @@ class Labels(Plain):
         if kind_of_dtype(dtype) == "datetime":
             ticks = as_ticks(pd.Series(index), name, dtype, local=False)
             return cls(kind="time", dtype=dtype, values=tuple(ticks.tolist()))
-        values = tuple(index.tolist())
-        kind: Any = {"category": "text", "number": "number", "integer": "integer", "boolean": "boolean"}.get(
-            kind_of_dtype(dtype) or ""
-        )
-        if kind is None:
+        plain: dict[str, Any] = {"number": float, "integer": int, "boolean": bool, "text": lambda text: text}
+        plain["bytes"] = lambda value: value.decode("latin-1")
+        known = kind_of_dtype(dtype)
+        kind: Any = "text" if known == "category" else known
+        if kind not in ("text", "number", "integer", "boolean"):
             kind = pd.api.types.infer_dtype(index, skipna=False)
             kind = {"string": "text", "floating": "number", "empty": "text"}.get(kind, kind)
-        if kind_of_dtype(dtype) is None or kind not in ("text", "bytes", "boolean", "integer", "number"):
+        if known is None or kind not in plain:
             raise InputError(
                 f"{label(name)} has categories of the type {dtype} ({kind}), which cannot be saved.",
                 "Convert them to text: column.astype(str).",
             )
-        if kind == "bytes":
-            values = tuple(value.decode("latin-1") for value in values)
-        elif kind == "number":
-            values = tuple(map(float, values))
-        elif kind in ("integer", "boolean"):
-            values = tuple((int if kind == "integer" else bool)(value) for value in values)
-        return cls(kind=kind, dtype=dtype, values=values)
+        return cls(kind=kind, dtype=dtype, values=tuple(map(plain[kind], index.tolist())))
 
     @cached_property
     def index(self) -> Any:
@@ -121,9 +99,9 @@ class Labels(Plain):
             return pd.IntervalIndex.from_arrays(ends[:, 0], ends[:, 1], closed=self.closed or "right")
         if self.kind == "time":
             return pd.Index(restore_ticks(np.array(self.values, dtype=np.int64), self.dtype, local=False))
-        values: tuple[Any, ...] = self.values
+        values: list[Any] = list(self.values)
         if self.kind == "bytes":
-            values = tuple(str(value).encode("latin-1") for value in values)
+            values = [value.encode("latin-1") for value in values]
         return pd.Index(values, dtype=named_dtype(self.dtype))
 
     def find(self, values: pd.Index[Any]) -> NDArray[np.intp]:
@@ -131,6 +109,13 @@ class Labels(Plain):
         import pandas as pd
 
         return np.asarray(self.index.get_indexer(pd.Index(values)))
+
+    def categorical(self, places: NDArray[np.intp], ordered: bool) -> pd.Series[Any]:
+        """Return a categorical of these labels with the ones at places (n,), missing at -1."""
+        import pandas as pd
+
+        dtype = pd.CategoricalDtype(self.index, ordered=ordered)
+        return pd.Series(pd.Categorical.from_codes(places, dtype=dtype))
 
     def __repr__(self) -> str:
         return f"Labels({self.dtype}, {len(self.index)} values)"

@@ -46,13 +46,7 @@ _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Standard(Plain):
-    """The map x = shift + scale z.
-
-    Attributes
-    ----------
-    shift, scale : float
-        In the units of the column.
-    """
+    """The map x = shift + scale z, both in the units of the column."""
 
     kind: Literal["standard"] = "standard"
     shift: float
@@ -71,21 +65,13 @@ class Standard(Plain):
         return np.full(x.shape, -math.log(self.scale))
 
     def log_cell(self, x: Floats, low: Floats, high: Floats) -> Floats:
-        """Return the logarithm of the volume of z in which x is told, per cell around it; shape (n,)."""
+        """Return the logarithm of the volume of z per cell around x, shape (n,)."""
         step = np.where(np.isfinite(low), x - low, high - x) * 2
         return np.asarray(np.log(step) - math.log(self.scale))
 
 
 class Quantiles(Plain):
-    """A map through knots (z, x), see the module's docstring.
-
-    Attributes
-    ----------
-    z : tuple of float
-        Strictly increasing.
-    x : tuple of float
-        Increasing, in the units of the column. Two neighbours that are the same are an atom.
-    """
+    """A map through rising knots (z, x), see the module's docstring; two neighbours of one x are an atom."""
 
     kind: Literal["quantiles"] = "quantiles"
     z: tuple[Annotated[float, Field(ge=-40, le=40)], ...] = Field(min_length=2, max_length=1000)
@@ -97,19 +83,16 @@ class Quantiles(Plain):
             raise ValueError("as many z as x are needed")
         if not math.isfinite(self.x[-1] - self.x[0]) or self.x[-1] == self.x[0]:
             raise ValueError("the knots' range must be a number above 0")
-        if not (np.sort(self.x) == self.x).all() or not (np.diff(self.z) > 0).all():
-            raise ValueError("knots must rise")
-        atom = np.diff(self.x) == 0
-        if (atom[1:] & atom[:-1]).any():
+        atom, rises = np.diff(self.x) == 0, (np.sort(self.x) == self.x).all() and (np.diff(self.z) > 0).all()
+        if not rises or (atom[1:] & atom[:-1]).any():
             raise ValueError("knots must rise")
         if not (np.diff(self._x)[~atom] > 1e-300).all() or not (np.diff(self.z) > 1e-6).all():
             raise ValueError("knots are too close")
         return self
 
-    # --- the knots as arrays; x in units of a power of two, so that nothing overflows ---------------------
-
     @cached_property
     def _exponent(self) -> int:
+        """Of the power of two in whose units x is, so that nothing overflows."""
         return math.frexp(max(abs(self.x[0]), abs(self.x[-1])))[1]
 
     @cached_property
@@ -146,36 +129,33 @@ class Quantiles(Plain):
     def _segment(self, knots: Floats, values: Floats) -> NDArray[np.intp]:
         return np.clip(np.searchsorted(knots, values, side="right") - 1, 0, len(knots) - 2)
 
-    # --- the map ------------------------------------------------------------------------------------------
-
     def backward(self, z: Floats) -> Floats:
         """Return x of z, shape (n,); a z between the ends of an atom gives exactly its value."""
         k = self._segment(self._z, z)
         step, rise = np.diff(self._z)[k], np.diff(self._x)[k]
         s = np.clip((z - self._z[k]) / step, 0.0, 1.0)
         late = s > 0.5  # from the nearer end, which keeps all digits of values near zero
-        s = np.where(late, (self._z[k + 1] - z) / step, s)
-        s = np.clip(s, 0.0, 1.0)
+        s = np.clip(np.where(late, (self._z[k + 1] - z) / step, s), 0.0, 1.0)
         distance = rise * _hermite(s, *self._seen_from(late, k))
         x = np.where(late, self._x[k + 1] - distance, self._x[k] + distance)
         x += self._outer[0] * np.minimum(z - self._z[0], 0) + self._outer[1] * np.maximum(z - self._z[-1], 0)
         return np.ldexp(x, self._exponent)
 
     def forward(self, x: Floats, within: Floats | None = None) -> Floats:
-        """Return z of x, shape (n,).
-
-        Parameters
-        ----------
-        within : ndarray of shape (n,), optional
-            For values at an atom: at which share of its probability, between 0 and 1; the middle by
-            default.
-        """
+        """Return z of x, shape (n,); at an atom at the share ``within`` (n,) of its probability."""
         u = np.ldexp(x, -self._exponent)
         k, late, s = self._place(u)
         distance = np.diff(self._z)[k] * s
         z = np.where(late, self._z[k + 1] - distance, self._z[k] + distance)
         z += np.minimum(u - self._x[0], 0) / self._outer[0] + np.maximum(u - self._x[-1], 0) / self._outer[1]
-        return self._at_atoms(u, z, within)
+        k = self._atom_of(u)
+        here = k >= 0
+        if here.any():
+            low, high = self._z[k[here]], self._z[k[here] + 1]
+            share = 0.5 if within is None else within[here]
+            inside = ndtri(ndtr(low) + share * (ndtr(high) - ndtr(low)))
+            z[here] = np.clip(inside, low, np.nextafter(high, low))
+        return z
 
     def _place(self, u: Floats) -> tuple[NDArray[np.intp], NDArray[np.bool_], Floats]:
         """Return each value's segment, whether its end is nearer, and how far from that it is, 0 to 1."""
@@ -199,22 +179,10 @@ class Quantiles(Plain):
         at = np.minimum(np.searchsorted(self._x[atoms], u), len(atoms) - 1)
         return np.where(self._x[atoms][at] == u, atoms[at], -1)
 
-    def _at_atoms(self, u: Floats, z: Floats, within: Floats | None) -> Floats:
-        k = self._atom_of(u)
-        here = k >= 0
-        if here.any():
-            low, high = self._z[k[here]], self._z[k[here] + 1]
-            share = 0.5 if within is None else within[here]
-            inside = ndtri(ndtr(low) + share * (ndtr(high) - ndtr(low)))
-            z[here] = np.clip(inside, low, np.nextafter(high, low))
-        return z
-
-    # --- volumes ------------------------------------------------------------------------------------------
-
     def log_slope(self, x: Floats) -> Floats:
         r"""Return log dz/dx at x, shape (n,); at atoms what makes a density of z the probability of x.
 
-        For an atom of mass P told by the coordinate z this is :math:`\log P - \log \varphi(z)`: exact for
+        For an atom of mass P at the coordinate z this is :math:`\log P - \log \varphi(z)`: exact for
         a model whose density within the atom's interval goes as the normal one.
         """
         u = np.ldexp(x, -self._exponent)
@@ -232,15 +200,12 @@ class Quantiles(Plain):
     def log_cell(self, x: Floats, low: Floats, high: Floats) -> Floats:
         r"""Return :math:`\log(\Phi(z_{high}) - \Phi(z_{low})) - \log \varphi(z)`, shape (n,).
 
-        This is the volume that makes the density at z the probability of the cell [low, high] around x,
-        with either end infinite where the cell has no other neighbour. For narrow cells it is
-        :math:`\log(z_{high} - z_{low})`.
+        This volume makes the density at z the probability of the cell [low, high] around x; an end is
+        infinite where the cell has no neighbour. In narrow cells it is :math:`\log(z_{high} - z_{low})`.
         """
-        z = [
-            np.where(np.isfinite(end), self.forward(np.where(np.isfinite(end), end, x)), end)
-            for end in (low, high)
-        ]
-        return _log_mass(z[0], z[1]) - _log_normal(self.forward(x))
+        ends = (low, high)
+        z = [np.where(np.isfinite(e), self.forward(np.where(np.isfinite(e), e, x)), e) for e in ends]
+        return _log_mass(*z) - _log_normal(self.forward(x))
 
 
 Line = Annotated[Standard | Quantiles, Field(discriminator="kind")]

@@ -10,6 +10,7 @@ point of the lattice within the observed range; the first and the last cell reac
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -26,30 +27,11 @@ from diffuscope.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "MOST_STEPS",
-    "Integer",
-    "Lattice",
-    "Number",
-    "as_finite",
-    "precision_of",
-    "sample_of",
-    "steps_from",
-]
+__all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "precision_of", "steps_from"]
 
 _MOST_DECIMALS = 6
-_MOST_ROWS = 200_000  # that a map is fitted to
 MOST_STEPS = 2**48  # steps that remain distinct in float64 after encoding and decoding
 _LEAST_SCALE = 1e-305
-
-
-def sample_of(x: Floats, seed: int) -> Floats:
-    """Return at most 200,000 of x, among them the least and the greatest."""
-    if len(x) <= _MOST_ROWS:
-        return x
-    chosen = np.random.default_rng(seed).choice(len(x), _MOST_ROWS, replace=False)
-    chosen[:2] = np.argmin(x), np.argmax(x)
-    return x[chosen]
 
 
 def _inside(within: Floats, span: float) -> Floats:
@@ -74,30 +56,23 @@ def _backward(line: Line, coordinates: Floats) -> Floats:
 
 
 class Lattice(Column):
-    """A column whose values are whole numbers of steps, 0 to ``span``.
-
-    Attributes
-    ----------
-    span : int
-        The greatest value, in steps from the least.
-    line : Standard or Quantiles
-        The map to the coordinate, of steps.
-    """
+    """A column of whole numbers of steps, 0 to ``span``; ``line`` maps steps to the coordinate."""
 
     span: Annotated[int, Field(ge=1, le=MOST_STEPS)]
     line: Line
-
-    @property
-    def width(self) -> int:
-        """Number of coordinates: 1."""
-        return 1
 
     @property
     def spreads(self) -> bool:
         """Whether a value stands for more than one point: True."""
         return True
 
-    def _encode_steps(self, steps: Floats, within: Floats | None) -> Floats:
+    @abstractmethod
+    def _steps(self, values: pd.Series[Any]) -> Floats:
+        """Return values as steps from the least (n,), NaN where missing."""
+
+    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
+        """Return coordinates (n, 1); whole floats count as integers, and times may have another unit."""
+        steps = self._steps(values)
         z = _forward(self.line, steps if within is None else steps + _inside(within, self.span))
         if np.isinf(z).any():
             far = steps[np.isinf(z[:, 0])][0]
@@ -113,11 +88,13 @@ class Lattice(Column):
         present = ~np.isnan(x)
         return np.where(present, np.clip(np.rint(x), 0, self.span), 0).astype(np.int64), present
 
-    def _log_cells(self, steps: Floats) -> Floats:
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return what makes the log-density of coordinates the log-probability of values, shape (n,)."""
+        steps = np.rint(self._steps(values))
         present = ~np.isnan(steps)
         x = steps[present]
-        low = np.where(np.rint(x) == 0, -np.inf, x - 0.5)
-        high = np.where(np.rint(x) == self.span, np.inf, x + 0.5)
+        low = np.where(x == 0, -np.inf, x - 0.5)
+        high = np.where(x == self.span, np.inf, x + 0.5)
         logs = np.zeros(len(steps))
         logs[present] = self.line.log_cell(x, low, high)
         return logs
@@ -127,13 +104,7 @@ class Lattice(Column):
 
 
 class Integer(Lattice):
-    """A column of integers; see the module's docstring.
-
-    Attributes
-    ----------
-    low : int
-        The least value.
-    """
+    """A column of integers from ``low`` on; see the module's docstring."""
 
     kinds = ("integer", "object")
     kind: Literal["integer"] = "integer"
@@ -149,40 +120,28 @@ class Integer(Lattice):
 
     @classmethod
     def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
-        """Fit to values (n,), two of them distinct.
-
-        Raises
-        ------
-        InputError
-            When they span more than 2⁴⁸.
-        """
+        """Fit to values (n,), two of them distinct; an InputError where they span more than 2⁴⁸."""
         whole, present = as_whole(values, name)
         low, high = int(whole.min()), int(whole.max())
         if high - low > MOST_STEPS:
+            short = [
+                str(end) if end.bit_length() <= 64 else f"{'-' * (end < 0)}2^{end.bit_length()}"
+                for end in (low, high)
+            ]
             raise InputError(
-                f"{label(name)} has integers from {_short(low)} to {_short(high)}: "
+                f"{label(name)} has integers from {short[0]} to {short[1]}: "
                 "floats cannot represent them exactly.",
                 "Remove the column if it is an identifier, or convert it to floats.",
             )
-        line = fit_line(sample_of(steps_from(whole, low), seed), 1.0)
-        return cls(
-            name=name,
-            dtype=dtype_name(values.dtype),
-            missing=not present.all(),
-            low=low,
-            span=high - low,
-            line=line,
-        )
+        line = fit_line(steps_from(whole, low), 1.0, seed)
+        dtype, missing = dtype_name(values.dtype), not present.all()
+        return cls(name=name, dtype=dtype, missing=missing, low=low, span=high - low, line=line)
 
     def _steps(self, values: pd.Series[Any]) -> Floats:
         whole, present = as_whole(values, self.name)
         steps = np.full(len(values), np.nan)
         steps[present] = steps_from(whole, self.low)
         return steps
-
-    def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
-        """Return coordinates (n, 1), see :meth:`Column.encode`; floats are well if they are whole."""
-        return self._encode_steps(self._steps(values), within)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the integers of coordinates (n, 1)."""
@@ -195,14 +154,6 @@ class Integer(Lattice):
             whole = sums if "uint" in self.dtype.lower() else sums.view(np.int64)
             whole = np.where(present, whole, whole.dtype.type(0))
         return restore(whole, present, self.dtype, self.name)
-
-    def log_volume(self, values: pd.Series[Any]) -> Floats:
-        """Return what makes the log-density of coordinates the log-probability of integers, shape (n,)."""
-        return self._log_cells(self._steps(values))
-
-
-def _short(whole: int) -> str:
-    return str(whole) if whole.bit_length() <= 64 else f"{'-' * (whole < 0)}2^{whole.bit_length()}"
 
 
 def steps_from(whole: NDArray[Any], low: int) -> Floats:
@@ -221,15 +172,8 @@ class Number(Column):
 
     A float that 5% of the rows have (a zero-inflated column) is kept: values decoded near it become exactly
     it as often as it was seen, see :mod:`diffuscope.data.tables.columns.line`. Decoded values may lie beyond
-    the observed range, except on a lattice.
-
-    Attributes
-    ----------
-    decimals : int or None
-        That all values have at most, if that is at most 6 and floats of this size could have more.
-    low, high : float
-        The observed range.
-    line : Standard or Quantiles
+    the observed range, ``low`` to ``high``, except on a lattice. All values have at most ``decimals``, if
+    that is at most 6 and floats of this size could have more.
     """
 
     kinds = ("number", "object")
@@ -251,10 +195,7 @@ class Number(Column):
     def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
         """Fit to values (n,), two of them distinct.
 
-        Raises
-        ------
-        InputError
-            When a value is infinite, or the range is beyond float64 or below 1e-305.
+        Raises an InputError where one is infinite, or the range is beyond float64 or below 1e-305.
         """
         x = as_finite(values, name)
         present = ~np.isnan(x)
@@ -269,14 +210,9 @@ class Number(Column):
             )
         dtype = dtype_name(values.dtype)
         decimals = _decimals(x, precision_of(dtype))
-        line = fit_line(sample_of(x, seed), 0.0 if decimals is None else 10.0**-decimals)
+        line = fit_line(x, 0.0 if decimals is None else 10.0**-decimals, seed)
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
-
-    @property
-    def width(self) -> int:
-        """Number of coordinates: 1."""
-        return 1
 
     @property
     def spreads(self) -> bool:
@@ -309,7 +245,7 @@ class Number(Column):
         return restore(x, present, self.dtype, self.name)
 
     def log_volume(self, values: pd.Series[Any]) -> Floats:
-        """Return log |dz/dx|, shape (n,), per unit of the column.
+        """Return log |dz/dx|, shape (n,), per unit of the column; 0 where missing.
 
         On a lattice that is the cell's volume over the step. At a value that is an atom, off a lattice,
         it makes the density the probability of exactly that value.
