@@ -40,8 +40,7 @@ FLAGS = {
 }
 """The axes that have an option of their own; all others are set by ``--set``."""
 
-_SILENT = {"name", "description", "pictures"}
-"""Sections of a recipe that do not affect the measured quality."""
+_SILENT = {"name", "description", "pictures"}  # they do not affect the measured quality
 
 _FORMAT = "diffuscope-comparison-1"
 
@@ -91,23 +90,12 @@ class Cell:
 
 
 class Grid(NamedTuple):
-    """A comparison, laid out.
-
-    Attributes
-    ----------
-    axes : dict of str to tuple
-    points : list of dict
-        For each combination the value on each axis; recipes by their names.
-    cells : list of Cell
-        Point by point, and for each the seeds.
-    left_out : list of str
-        Combinations that are not valid and were skipped, with the reason.
-    """
+    """A comparison, laid out."""
 
     axes: Axes
-    points: list[dict[str, Any]]
-    cells: list[Cell]
-    left_out: list[str]
+    points: list[dict[str, Any]]  # for each combination the value on each axis; recipes by their names
+    cells: list[Cell]  # point by point, and for each the seeds
+    left_out: list[str]  # combinations that are not valid and were skipped, with the reason
 
     @property
     def varied(self) -> list[str]:

@@ -34,8 +34,7 @@ from diffuscope.training import Interrupted
 
 __all__ = ["compare"]
 
-Sampling = tuple[Cell, Path]
-"""A cell, and the file of its result."""
+Sampling = tuple[Cell, Path]  # a cell, and the file of its result
 
 
 def compare(

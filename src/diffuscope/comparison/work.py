@@ -30,29 +30,14 @@ __all__ = ["Job", "run_job", "trained"]
 
 @dataclass(frozen=True)
 class Job:
-    """Train a model; or, with ``truth`` and ``result``, sample it and measure the samples.
+    """Train a model; or, with ``truth`` and ``result``, sample it and measure the samples."""
 
-    Attributes
-    ----------
-    recipe : str
-        TOML, complete.
-    folder : str
-        The run directory.
-    data : dict or None
-        Data that was passed as an array: path (.npy, of images .npz), name, columns, source.
-    device : str
-    truth : str
-        File of the :class:`~diffuscope.modalities.reference.Reference`.
-    result : str
-        The file to be written.
-    """
-
-    recipe: str
-    folder: str
-    data: dict[str, Any] | None
+    recipe: str  # TOML, complete
+    folder: str  # the run directory
+    data: dict[str, Any] | None  # of an array: path (.npy, of images .npz), name, columns, source
     device: str
-    truth: str = ""
-    result: str = ""
+    truth: str = ""  # file of the reference
+    result: str = ""  # file to be written
 
 
 def run_job(job: Job) -> None:

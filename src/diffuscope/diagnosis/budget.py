@@ -32,13 +32,7 @@ __all__ = ["Budget", "Row", "measure_budget"]
 class Row:
     """One line of the budget.
 
-    Attributes
-    ----------
-    part : str
-        floor, discretisation, prior, finite_data, network, rest or total.
-    title : str
-        The same for people.
-    share : Share
+    ``part`` is floor, discretisation, prior, finite_data, network, rest or total; ``title`` is for people.
     """
 
     part: str
@@ -62,14 +56,11 @@ class Budget:
 
     def __getitem__(self, part: str) -> Share:
         """Return the share of a part."""
-        share = self.get(part)
-        if share is None:
-            raise KeyError(part)
-        return share
+        return {row.part: row.share for row in self.rows}[part]
 
     def __contains__(self, part: object) -> bool:
         """Return whether there is such a part."""
-        return any(row.part == part for row in self.rows)
+        return part in {row.part for row in self.rows}
 
 
 def measure_budget(clouds: Clouds) -> Budget:

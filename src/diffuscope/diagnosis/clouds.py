@@ -29,14 +29,10 @@ __all__ = ["Clouds", "Share"]
 
 @dataclass(frozen=True)
 class Share:
-    """A difference of distances, or a distance.
+    """A difference of distances, or a distance: ``value`` is in the units of the metric.
 
-    Attributes
-    ----------
-    value : float
-        In the units of the metric.
-    ratio, low, high : float
-        As a multiple of the floor, with its 95% interval (Student's t over clouds, paired).
+    ``ratio``, ``low``, ``high`` are multiples of the floor, with the 95% interval (Student's t over clouds,
+    paired).
     """
 
     value: float

@@ -13,9 +13,7 @@ from diffuscope.diagnosis.clouds import Share
 
 __all__ = ["CODES", "WORTH", "Finding", "in_order", "matters"]
 
-WORTH = 0.3
-"""Parts that cost at least this many floors are reported."""
-
+WORTH = 0.3  # parts that cost at least so many floors are reported
 _MORE = 3.0
 
 _TRAINABLE = {

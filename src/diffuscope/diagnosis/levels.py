@@ -41,17 +41,9 @@ _LOSS_BATCH = 2_048
 
 @dataclass(frozen=True)
 class LevelErrors:
-    """The errors of a denoiser, level by level; arrays of shape (k,), from the noisiest on.
+    """Mean errors per coordinate at k levels, from the noisiest on, on the scale of the module's docstring."""
 
-    Attributes
-    ----------
-    ratio : ndarray
-        σ/α of the level.
-    excess, irreducible : ndarray
-        Means per coordinate, on the scale of the module's docstring.
-    """
-
-    ratio: Points
+    ratio: Points  # σ/α
     excess: Points
     irreducible: Points
 
@@ -94,14 +86,7 @@ def level_scale(ratio: Tensor, spread: float) -> float:
 
 @dataclass(frozen=True)
 class Band:
-    """A range of noise levels, and what the network's errors in it do to the samples.
-
-    Attributes
-    ----------
-    high, low : float
-        Noise-to-signal ratios of its ends.
-    share : Share
-    """
+    """A range of noise-to-signal ratios, and what the network's errors in it do to the samples."""
 
     high: float
     low: float

@@ -136,8 +136,7 @@ def network_fault(
     return _training_fault(clouds, errors.mean_excess, share, where)
 
 
-_Fix = tuple[Finding, float]
-"""A finding, and the error that is left once it is fixed."""
+_Fix = tuple[Finding, float]  # a finding, and the error that is left once it is fixed
 
 
 def _gain(clouds: Clouds, better: DenoiserLike) -> Share:

@@ -34,20 +34,9 @@ _YARDSTICK_RATE = 1e-2
 
 @dataclass(frozen=True)
 class Probe:
-    """A short training and where it ended.
+    """A short training and where it ended: its mean excess error, infinite where it blew up."""
 
-    Attributes
-    ----------
-    kind : str
-        "on" from the network's weights, "anew" from fresh ones, "yardstick" another network.
-    learning_rate : float
-    steps : int
-    denoiser : Denoiser
-    excess : float
-        Its mean excess error; infinite where it blew up.
-    """
-
-    kind: str
+    kind: str  # "on" from the network's weights, "anew" from fresh ones, "yardstick" another network
     learning_rate: float
     steps: int
     denoiser: Denoiser
@@ -69,7 +58,10 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
         for rate in rates:
             network = copy.deepcopy(denoiser.network)
             if kind == "anew":
-                _begin_anew(network)
+                with torch.random.fork_rng():
+                    torch.manual_seed(0)
+                    for module in network.modules():
+                        getattr(module, "reset_parameters", lambda: None)()
             trial = with_network(denoiser, network)
             probes += _train(subject, kind, trial, training.loss, training.times, rate)
     return probes
@@ -122,12 +114,3 @@ def _train(
     trainer.finish()
     excess = level_errors(subject, denoiser).mean_excess
     return [Probe(kind, rate, _STEPS, denoiser, math.inf if math.isnan(excess) else excess)]
-
-
-def _begin_anew(network: nn.Module) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for module in network.modules():
-            draw_again = getattr(module, "reset_parameters", None)
-            if callable(draw_again):
-                draw_again()

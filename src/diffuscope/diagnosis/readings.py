@@ -79,14 +79,8 @@ def _reread(denoiser: DenoiserLike, assumed: Prediction, meant: Prediction) -> D
 class Labels:
     """What noise levels the network takes its times for.
 
-    Attributes
-    ----------
-    t, claimed, believed : ndarray of shape (k,)
-        Times, their σ/α under the schedule, and the σ/α at which the network's answers fit best.
-    error : float
-        Mean error of the answers for those levels.
-    denoiser : DenoiserLike
-        The network, asked at the times that it would itself give the levels.
+    Times ``t`` with their σ/α under the schedule and the σ/α at which the network's answers fit best, all of
+    shape (k,); the mean error of the answers then, and the network at the times it would give the levels.
     """
 
     t: Points

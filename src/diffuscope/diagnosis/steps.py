@@ -34,24 +34,14 @@ _SWEEP = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of a sampler does, from the level ``now`` to ``target``.
-
-    Attributes
-    ----------
-    signal, data : float
-        A and B.
-    noise : float
-        Standard deviation of the noise that it adds, √v.
-    clipped_at : float or None
-        Where its answer stops growing with the data estimate, in the model's units.
-    """
+    """What one step of a sampler does, from the level ``now`` to ``target``."""
 
     now: NoiseLevel
     target: NoiseLevel
-    signal: float
-    data: float
-    noise: float
-    clipped_at: float | None
+    signal: float  # A
+    data: float  # B
+    noise: float  # √v
+    clipped_at: float | None  # where the answer stops growing with the data estimate, in the model's units
 
     @property
     def due_noise(self) -> float:

@@ -76,25 +76,15 @@ def for_cloud(denoiser: DenoiserLike, k: int) -> DenoiserLike:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject(Flattened):
-    """A model and its data as points, with its training and the trajectory that samples.
-
-    Attributes
-    ----------
-    start_std : float
-        Deviation of the noise from which sampling starts.
-    scaling : Scaling
-        From the units of the data to the model's: ``codec``, unless another one is tried.
-    samples : ndarray of shape (m, d) or None
-        What the user's own sampling code made, in the units of the data.
-    """
+    """A model and its data as points, with its training and the trajectory that samples."""
 
     schedule: Schedule
     grid: Grid
     sampler: Sampler
-    start_std: float
+    start_std: float  # deviation of the noise from which sampling starts
     training: Training
-    scaling: Scaling
-    samples: Points | None = None
+    scaling: Scaling  # from the units of the data to the model's: ``codec``, unless another one is tried
+    samples: Points | None = None  # of the user's own sampling code, (m, d), in the units of the data
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
     _oracles: dict[int, Oracle] = field(default_factory=dict, init=False)
