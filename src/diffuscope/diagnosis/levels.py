@@ -41,7 +41,7 @@ _LOSS_BATCH = 2_048
 
 @dataclass(frozen=True)
 class LevelErrors:
-    """Mean errors per coordinate at k levels, from the noisiest on, on the scale of the module's docstring."""
+    """Mean errors per coordinate at k levels, noisiest first, on the scale of the module's docstring."""
 
     ratio: Points  # σ/α
     excess: Points
