@@ -136,7 +136,8 @@ class _Study:
             self.references = _prepare_references(path / "truth", grid.trainings)
         self.data: dict[str, dict[str, Any] | None] = {}
         for training in grid.trainings:
-            data, kept = training.data, None
+            data = training.data
+            kept: dict[str, Any] | None = None
             if data.source["kind"] in ("array", "callable"):
                 file = modality(data.kind).keep(data, path / "data")
                 kept = {"path": str(file), "name": data.name, "columns": data.columns, "source": data.source}
