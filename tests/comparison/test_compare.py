@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 import diffuscope
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.pool import Pool
-from diffuscope.comparison.work import TrainJob, trained
+from diffuscope.comparison.work import Job, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
 from diffuscope.errors import InputError, RunError
@@ -156,12 +156,12 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
     tasks = [(short, "short"), (endless, "endless")]
 
     def order(task):
-        return TrainJob(task[0].recipe.to_toml(), str(tmp_path / task[1]), data, "cpu")
+        return Job(task[0].recipe.to_toml(), str(tmp_path / task[1]), data, "cpu")
 
     def kill_once_it_trains(pool):
         while not (tmp_path / "endless" / "metrics.jsonl").is_file():
             time.sleep(0.05)
-        os.kill(pool._all[0].pid, signal.SIGKILL)
+        os.kill(pool._all[0].process.pid, signal.SIGKILL)
 
     with Pool(1) as pool:
         threading.Thread(target=kill_once_it_trains, args=(pool,), daemon=True).start()

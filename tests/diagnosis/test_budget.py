@@ -26,7 +26,7 @@ def subject_of(perfect, denoiser=None, training=None, sampler=None):
         denoiser or perfect.denoiser, perfect.scaling, perfect.data, None, seed=0
     )
     return Subject(
-        flattened=flattened,
+        **vars(flattened),
         schedule=schedule,
         grid=schedule.grid(schedule.T),
         sampler=sampler or DDPM(),
@@ -120,8 +120,8 @@ def test_a_step_of_ddpm_is_read_off_as_its_posterior(step):
     assert found.data == pytest.approx(data.item(), abs=1e-4)
     assert found.signal == pytest.approx(signal.item(), abs=1e-4)
     assert found.noise == pytest.approx(math.sqrt(variance.item()), rel=0.05, abs=1e-6)
-    assert found.noise == pytest.approx(found.wanted_noise, rel=0.05, abs=1e-3)
-    assert found.data == pytest.approx(found.wanted_data, abs=1e-4)
+    assert found.noise == pytest.approx(found.due_noise, rel=0.05, abs=1e-3)
+    assert found.data == pytest.approx(found.due_data, abs=1e-4)
     assert found.clipped_at is None
     assert found.is_last == (step == 39)
 
@@ -131,7 +131,7 @@ def test_sound_samplers_add_the_noise_that_they_ask_for(sampler):
     for grid in (cosine(40).grid(20), EDM().grid(20, "karras")):
         for step in probe_steps(sampler, grid, 1.0):
             scale = step.target.sigma.item() + 1e-3
-            assert abs(step.noise - step.wanted_noise) < 0.1 * scale, (sampler_name(sampler), step)
+            assert abs(step.noise - step.due_noise) < 0.1 * scale, (sampler_name(sampler), step)
             assert step.clipped_at is None
 
 

@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,8 +40,7 @@ FLAGS = {
 }
 """The axes that have an option of their own; all others are set by ``--set``."""
 
-_SILENT = {"name", "description", "pictures"}
-"""Sections of a recipe that do not affect the measured quality."""
+_SILENT = {"name", "description", "pictures"}  # they do not affect the measured quality
 
 _FORMAT = "diffuscope-comparison-1"
 
@@ -52,11 +51,7 @@ Axes = dict[str, tuple[Any, ...]]
 class Training:
     """A model to be trained.
 
-    Attributes
-    ----------
-    recipe : Recipe
-        Complete, with data and seed. Its sampling is the one with the fewest steps of those compared.
-    data : Dataset
+    The recipe is complete. Its sampling is the one with the fewest steps of those compared.
     """
 
     recipe: Recipe
@@ -69,9 +64,7 @@ class Training:
         del tree["training"]["checkpoint_every"]
         source = {**self.data.source, "path": None}  # the content counts, not where it lies
         tree["data"]["source"] = None
-        content = None
-        if source["kind"] in ("array", "callable"):
-            content = self.data.digest()
+        content = self.data.digest() if source["kind"] in ("array", "callable") else None
         return _digest({"settings": tree, "source": source, "content": content})
 
     @property
@@ -84,16 +77,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """One sampling configuration of one training.
-
-    Attributes
-    ----------
-    point : int
-        Index of the combination of the axes, shared by the cells of all seeds.
-    training : Training
-    recipe : Recipe
-        That of the training with the sampling of this cell.
-    """
+    """One sampling configuration of one training; cells of all seeds share the index ``point``."""
 
     point: int
     training: Training
@@ -106,23 +90,12 @@ class Cell:
 
 
 class Grid(NamedTuple):
-    """A comparison, laid out.
-
-    Attributes
-    ----------
-    axes : dict of str to tuple
-    points : list of dict
-        For each combination the value on each axis; recipes by their names.
-    cells : list of Cell
-        Point by point, and for each the seeds.
-    left_out : list of str
-        Combinations that are not valid and were skipped, with the reason.
-    """
+    """A comparison, laid out."""
 
     axes: Axes
-    points: list[dict[str, Any]]
-    cells: list[Cell]
-    left_out: list[str]
+    points: list[dict[str, Any]]  # for each combination the value on each axis; recipes by their names
+    cells: list[Cell]  # point by point, and for each the seeds
+    left_out: list[str]  # combinations that are not valid and were skipped, with the reason
 
     @property
     def varied(self) -> list[str]:
@@ -139,11 +112,10 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Return all settings that results depend on as one flat mapping, ``{"schedule.name": ...}``."""
     flat: dict[str, Any] = {"recipe": recipe.name}
     for section, values in recipe.model_dump(exclude=_SILENT).items():
-        if not isinstance(values, dict):
+        if isinstance(values, dict):
+            flat |= {f"{section}.{key}": _plain(value) for key, value in values.items()}
+        else:
             flat[section] = values
-            continue
-        for key, value in values.items():
-            flat[f"{section}.{key}"] = _plain(value)
     return flat
 
 
@@ -155,13 +127,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_axes(axes: Mapping[str, Any]) -> Axes:
-    """Return the axes with their values as tuples; a single value is a tuple of one.
-
-    Raises
-    ------
-    InputError
-        When an axis has no value, has a value twice, or cannot be compared.
-    """
+    """Return the axes with their values as tuples; InputError where one cannot be compared."""
     read: Axes = {}
     for key, given in axes.items():
         values = tuple(given) if isinstance(given, list | tuple | range) else (given,)
@@ -201,20 +167,7 @@ def lay_out(
     *,
     skip_invalid: bool = False,
 ) -> Grid:
-    """Lay out a comparison; errors show here, before anything is trained.
-
-    Parameters
-    ----------
-    data : str, path, array, DataFrame, Dataset or callable
-        As :func:`diffuscope.train` takes it.
-    recipe : str, path or Recipe, optional
-        The settings that all combinations share; an axis ``recipe`` takes its place. By default that of the
-        kind of data.
-    axes : mapping
-        The fields and their values.
-    seeds : sequence of int
-    skip_invalid : bool
-        Skip combinations that are not valid, instead of raising an error.
+    """Lay out a comparison, as :func:`diffuscope.compare` takes it, before anything is trained.
 
     Raises
     ------
@@ -231,18 +184,19 @@ def lay_out(
     planned: list[list[tuple[Recipe, Dataset]]] = []
     left_out: list[str] = []
     refused: InputError | None = None
-    for point in _product(read):
+    labels = [[_label(key, value) for value in values] for key, values in read.items()]
+    for combination in itertools.product(*labels):  # the last axis fastest
+        point = dict(zip(read, combination, strict=True))
         base = bases[point["recipe"]] if "recipe" in point else next(iter(bases.values()))
         changes = {key: value for key, value in point.items() if key != "recipe"}
         try:
             planned.append([source.plan(base, {**changes, "seed": seed}) for seed in seeds])
+            points.append(point)
         except InputError as error:
             refused = _explained(error, point, read)
             if not skip_invalid:
                 raise refused from error
             left_out.append(refused.what)
-            continue
-        points.append(point)
     if not points:
         assert refused is not None  # the product of axes with values is never empty
         raise InputError(f"No combination of the axes is valid. {refused.what}", refused.hint)
@@ -292,13 +246,6 @@ def _cells(planned: Sequence[Sequence[tuple[Recipe, Dataset]]]) -> list[Cell]:
         for point, seeds in enumerate(planned)
         for recipe, _ in seeds
     ]
-
-
-def _product(axes: Axes) -> Iterator[dict[str, Any]]:
-    """Yield all combinations, the last axis fastest."""
-    labels = [[_label(key, value) for value in values] for key, values in axes.items()]
-    for combination in itertools.product(*labels):
-        yield dict(zip(axes, combination, strict=True))
 
 
 def _label(key: str, value: Any) -> Any:

@@ -1,9 +1,8 @@
 """How do many jobs run on several cores, where any of them may crash? In a process for each core.
 
 A worker is a process of its own with one thread (:mod:`~diffuscope.comparison.worker`), spoken to in lines
-of JSON: nothing that goes between processes can be code, and the caller's script is not imported again.
-One that dies, by a signal or for want of memory, takes only its own job with it; a new
-one takes its place.
+of JSON: nothing that goes between processes can be code, and the caller's script is not imported again. One
+that dies, by a signal or for want of memory, takes only its own job with it; a new one takes its place.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from diffuscope import _version
-from diffuscope.comparison.work import Job, write_job
+from diffuscope.comparison.work import Job
 
 __all__ = ["JobError", "Pool", "cores"]
 
@@ -45,34 +45,23 @@ class _Worker:
     """A process that runs one job at a time."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the worker
         self._closed = False
 
-    @property
-    def pid(self) -> int | None:
-        """Number of the process, while there is one."""
-        return None if self._process is None else self._process.pid
-
     def run_job(self, job: Job) -> None:
-        """Run a job, and wait for its end.
-
-        Raises
-        ------
-        JobError
-            When it failed, or the process died.
-        """
-        process = self._process = self._process or self._start()
+        """Run a job, and wait for its end; JobError where it failed, or the process died."""
+        process = self.process = self.process or self._start()
         if self._closed:  # meanwhile
             self.dismiss()
-        assert process.stdin is not None
-        assert process.stdout is not None
+        assert process.stdin
+        assert process.stdout
         with contextlib.suppress(OSError, ValueError):  # it is dead or dismissed, as its answer will show
-            process.stdin.write(write_job(job) + "\n")
+            process.stdin.write(json.dumps(asdict(job)) + "\n")
             process.stdin.flush()
         line = process.stdout.readline()
         if not line.endswith("\n"):
-            self._process = None
+            self.process = None
             code = process.wait()
             _close_pipes(process)
             raise JobError("interrupted" if self._closed else _cause_of_death(code, self._last_error()))
@@ -106,33 +95,30 @@ class _Worker:
     def dismiss(self) -> None:
         """Close the input: the process writes a checkpoint and ends."""
         self._closed = True
-        process = self._process
-        if process is not None and process.stdin is not None:
+        if self.process and self.process.stdin:
             with contextlib.suppress(OSError):
-                process.stdin.close()
+                self.process.stdin.close()
 
     def await_end(self) -> None:
         """Wait for the end of the process; kill it after a minute, or on Ctrl-C."""
-        process = self._process
-        if process is not None:
+        if self.process:
             try:
-                process.wait(_GRACE)
+                self.process.wait(_GRACE)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                process.kill()
-                process.wait()
+                self.process.kill()
+                self.process.wait()
 
     def close(self) -> None:
         """Close what is left once the process has ended."""
-        if self._process is not None:
-            _close_pipes(self._process)
+        if self.process:
+            _close_pipes(self.process)
         self._errors.close()
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        with contextlib.suppress(OSError):
+            pipe.close()
 
 
 def _cause_of_death(code: int, last_error: str) -> str:
@@ -146,13 +132,7 @@ def _cause_of_death(code: int, last_error: str) -> str:
 
 
 class Pool(Generic[T]):
-    """Workers, and their tasks.
-
-    Parameters
-    ----------
-    size : int
-        Number of parallel workers. Processes start with their first job.
-    """
+    """A number of workers, and their tasks. Processes start with their first job."""
 
     def __init__(self, size: int) -> None:
         self._idle = [_Worker() for _ in range(size)]
@@ -174,19 +154,9 @@ class Pool(Generic[T]):
     def run(
         self, next_task: Callable[[], T | None], job_of: Callable[[T], Job]
     ) -> Iterator[tuple[T, str | None]]:
-        """Run tasks as workers become free, and yield each when it is done.
+        """Run tasks as workers become free; yield each when it is done, and the error if it failed.
 
-        Parameters
-        ----------
-        next_task : callable
-            Returns the next task, or None while there is none until another one is done.
-        job_of : callable
-            Returns the job of a task.
-
-        Yields
-        ------
-        task, str or None
-            The error, if it failed.
+        ``next_task`` returns None while there is no task until another one is done.
         """
         at: dict[Future[None], tuple[T, _Worker]] = {}
         while True:

@@ -32,19 +32,9 @@ _TRAINING_DISTANCES = DRAWS + PAIRS  # of a run's own measurement of its quality
 
 
 class Estimate(NamedTuple):
-    """The work of a comparison, and its estimated time.
+    """The work of a comparison, its mean times on one core, and ``seconds`` of everything on all cores.
 
-    Attributes
-    ----------
-    trainings, cells : int
-        Numbers of trainings and cells to do.
-    kept : int
-        Number of cells that are done already.
-    training_seconds, cell_seconds : float
-        Mean time of a training and of a cell, on one core.
-    seconds : float
-        Wall-clock time of everything, on all cores.
-    cores : int
+    ``kept`` is the number of cells that are done already.
     """
 
     trainings: int
@@ -67,13 +57,7 @@ class Estimate(NamedTuple):
 
 
 class Probe:
-    """Measures how long things take, each kind of thing once.
-
-    Parameters
-    ----------
-    n, clouds, d : int
-        Points in a cloud, clouds of a cell, and coordinates of a point.
-    """
+    """Measures how long things take, each once: n points in a cloud, clouds of a cell, d coordinates."""
 
     def __init__(self, n: int, clouds: int, d: int) -> None:
         self._n, self._clouds, self._d = n, clouds, d
@@ -84,8 +68,7 @@ class Probe:
     ) -> Estimate:
         """Estimate what these trainings and cells will take on ``jobs`` cores, where ``kept`` are done."""
         jobs = max(1, min(jobs, len(trainings) + len(cells)))
-        of_training = [self.training(t) for t in trainings]
-        of_cell = [self.cell(c) for c in cells]
+        of_training, of_cell = list(map(self.training, trainings)), list(map(self.cell, cells))
         each = of_training + of_cell
         start = _START_SECONDS if each else 0.0
         seconds = start + max([sum(each) / jobs, *each, 0.0])

@@ -12,10 +12,10 @@ that was extended by a sampler or a schedule computes only the new cells.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,18 @@ from diffuscope.comparison.grid import Cell, Grid, Training, cell_digest, lay_ou
 from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.probe import Estimate, Probe
 from diffuscope.comparison.table import Comparison, Outcome
-from diffuscope.comparison.truth import prepare_references
-from diffuscope.comparison.work import Job, SampleJob, TrainJob, trained
-from diffuscope.data.base import Dataset
+from diffuscope.comparison.work import Job, trained
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned, sole_writer
 from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.reference import DRAWS, PAIRS, Reference
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.training import Interrupted
 
-__all__ = ["Study", "compare"]
+__all__ = ["compare"]
 
-Task = Training | tuple[Cell, Path]
+Sampling = tuple[Cell, Path]  # a cell, and the file of its result
 
 
 def compare(
@@ -93,180 +92,172 @@ def compare(
         raise InputError(
             f"The number of processes must be at least 1, not {jobs}.", "Give jobs (--jobs) of at least 1."
         )
-    grid = lay_out(data, recipe, axes or {}, _seeds(seeds), skip_invalid=skip_invalid)
-    name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
-    study = Study(grid, Path("comparisons") / name if out is None else Path(out), device)
-    with study.claimed():
-        study.prepare(Reporter(progress))
-        estimate = study.estimate(jobs or cores())
-        if announce is not None:
-            announce(str(estimate))
-        return study.run(estimate.cores, Reporter(progress))
-
-
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
             f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed (--seeds)."
         )
-    return chosen
+    grid = lay_out(data, recipe, axes or {}, chosen, skip_invalid=skip_invalid)
+    name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
+    path = Path("comparisons") / name if out is None else Path(out)
+    with _claimed(path):
+        study = _Study(grid, path, device, Reporter(progress))
+        estimate = study.estimate(jobs or cores())
+        if announce is not None:
+            announce(str(estimate))
+        return study.run(estimate.cores)
 
 
-class Study:
-    """A comparison in its directory.
+@contextlib.contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """Lock the directory of a comparison while the block runs; make it if it is new."""
+    is_comparison = (path / "cells").is_dir()
+    if path.exists() and not is_comparison and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(
+            f"{path} exists and is not a comparison; nothing was changed.", "Choose another --out."
+        )
+    try:
+        (path / "cells").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"Cannot create {path}: {error.strerror}.", "Choose another --out.") from error
+    with sole_writer(path):
+        remove_abandoned(path)
+        yield
 
-    Parameters
-    ----------
-    grid : Grid
-    path : Path
-    device : str
-    """
 
-    def __init__(self, grid: Grid, path: Path, device: str = "cpu") -> None:
-        self.grid, self.path, self.device = grid, path, device
-        self._errors: dict[str, str] = {}  # by the digest of a training or the file of a cell
+class _Study:
+    """A comparison in its directory."""
 
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Lock the directory while the block runs.
-
-        Raises
-        ------
-        InputError
-            When it holds something else.
-        RunError
-            When another process uses it, or it is not writable.
-        """
-        path = self.path
-        foreign = path.exists() and not (path.is_dir() and (not any(path.iterdir()) or _is_comparison(path)))
-        if foreign:
-            raise InputError(
-                f"{path} exists and is not a comparison; nothing was changed.", "Choose another --out."
-            )
-        try:
-            (path / "cells").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"Cannot create {path}: {error.strerror}.", "Choose another --out.") from error
-        with sole_writer(path):
-            remove_abandoned(path)
-            yield
-
-    def prepare(self, reporter: Reporter) -> None:
+    def __init__(self, grid: Grid, path: Path, device: str, reporter: Reporter) -> None:
         """Draw real clouds, measure their floors, and store data that was passed as an array."""
-        trainings = self.grid.trainings
+        self.grid, self.path, self.device, self.reporter = grid, path, device, reporter
+        self.errors: dict[Path, str] = {}  # by the file of a cell
         with reporter.stage("measuring the floor"):
-            self._references = prepare_references(self.path / "truth", trainings)
-        self._data = {training.digest: self._keep(training.data) for training in trainings}
-
-    def _keep(self, data: Dataset) -> dict[str, Any] | None:
-        """Write data that has no name and no file; return where it is."""
-        if data.source["kind"] not in ("array", "callable"):
-            return None
-        path = modality(data.kind).keep(data, self.path / "data")
-        return {"path": str(path), "name": data.name, "columns": data.columns, "source": data.source}
-
-    @cached_property
-    def _files(self) -> list[Path]:
-        """The result files of the grid's cells."""
-        digests = [cell_digest(c, self._references[c.training.digest][0].stem) for c in self.grid.cells]
-        return [self.path / "cells" / f"{digest[:24]}.json" for digest in digests]
-
-    def missing(self) -> tuple[list[Training], list[tuple[Cell, Path]]]:
-        """Return the trainings and the cells that are not done yet."""
-        cells = [
-            (cell, file)
-            for cell, file in zip(self.grid.cells, self._files, strict=True)
-            if _read_result(file) is None
+            self.references = _prepare_references(path / "truth", grid.trainings)
+        self.data: dict[str, dict[str, Any] | None] = {}
+        for training in grid.trainings:
+            data = training.data
+            kept: dict[str, Any] | None = None
+            if data.source["kind"] in ("array", "callable"):
+                file = modality(data.kind).keep(data, path / "data")
+                kept = {"path": str(file), "name": data.name, "columns": data.columns, "source": data.source}
+            self.data[training.digest] = kept
+        digests = [cell_digest(c, self.references[c.training.digest][0].stem) for c in grid.cells]
+        self.cells = [
+            (cell, path / "cells" / f"{digest[:24]}.json")
+            for cell, digest in zip(grid.cells, digests, strict=True)
         ]
+
+    def missing(self) -> tuple[list[Training], list[Sampling]]:
+        """Return the trainings and the cells that are not done yet."""
+        cells = [(cell, file) for cell, file in self.cells if _read_result(file) is None]
         needed = {cell.training.digest: cell.training for cell, _ in cells}
         return [t for t in needed.values() if not trained(self._folder(t))], cells
 
     def estimate(self, jobs: int) -> Estimate:
         """Estimate what is missing, by a short probe."""
         trainings, cells = self.missing()
-        references = [reference for _, reference in self._references.values()]
+        references = [reference for _, reference in self.references.values()]
         n, d = max(one.n for one in references), max(one.middle.size for one in references)
-        self._probe = Probe(n, max(one.count for one in references), d)
-        kept = len(self.grid.cells) - len(cells)
-        return self._probe.estimate(trainings, [cell for cell, _ in cells], kept, jobs)
+        self.probe = Probe(n, max(one.count for one in references), d)
+        kept = len(self.cells) - len(cells)
+        return self.probe.estimate(trainings, [cell for cell, _ in cells], kept, jobs)
 
-    def run(self, jobs: int, reporter: Reporter) -> Comparison:
+    def run(self, jobs: int) -> Comparison:
         """Do what is missing; write the tables and the picture."""
         trainings, cells = self.missing()
-        total = len(trainings) + len(cells)
         try:
-            with reporter.bar("comparing", total, "tasks") as bar:
+            with self.reporter.bar("comparing", len(trainings) + len(cells), "tasks") as bar:
                 for done in self._work(trainings, cells, jobs):
-                    failed = f"{len(self._errors)} failed" if self._errors else ""
-                    bar.update(done, failed)
+                    bar.update(done, f"{len(self.errors)} failed" if self.errors else "")
         except KeyboardInterrupt as stop:
-            left = len(self.missing()[1])
-            kept = len(self.grid.cells) - left
+            kept = len(self.cells) - len(self.missing()[1])
             raise Interrupted(
-                f"Interrupted; {kept} of {len(self.grid.cells)} cells and the trained models are kept in "
+                f"Interrupted; {kept} of {len(self.cells)} cells and the trained models are kept in "
                 f"{self.path}. Start the same comparison again to resume it."
             ) from stop
-        comparison = Comparison(self.path, self.grid, self._outcomes())
+        outcomes = []
+        for cell, file in self.cells:
+            result = _read_result(file)
+            error = None if result is not None else self.errors.get(file, "its result file is missing")
+            outcomes.append(Outcome(cell, self.references[cell.training.digest][1], result, error))
+        comparison = Comparison(self.path, self.grid, outcomes)
         comparison.save()
         return comparison
 
-    def _work(
-        self, trainings: Sequence[Training], cells: Sequence[tuple[Cell, Path]], jobs: int
-    ) -> Iterator[int]:
+    def _work(self, trainings: Sequence[Training], cells: Sequence[Sampling], jobs: int) -> Iterator[int]:
         """Run trainings, and cells once their training is done; yield the number of finished ones."""
-        to_train = sorted(trainings, key=self._probe.training)
-        waiting: dict[str, list[tuple[Cell, Path]]] = {}
+        to_train = sorted(trainings, key=self.probe.training)
+        waiting: dict[str, list[Sampling]] = {training.digest: [] for training in trainings}
+        ready: list[Sampling] = []
         for cell, file in cells:
-            waiting.setdefault(cell.training.digest, []).append((cell, file))
-        unready = {training.digest for training in trainings}
-        ready = [entry for digest, entries in waiting.items() if digest not in unready for entry in entries]
+            waiting.get(cell.training.digest, ready).append((cell, file))
 
-        def next_task() -> Task | None:
+        def next_task() -> Training | Sampling | None:
             if to_train:
                 return to_train.pop()
             if ready:  # the longest first, so that the cores come to their end together
-                return ready.pop(max(range(len(ready)), key=lambda i: self._probe.cell(ready[i][0])))
+                return ready.pop(max(range(len(ready)), key=lambda i: self.probe.cell(ready[i][0])))
             return None
 
         done = 0
-        with Pool[Task](jobs) as pool:
+        with Pool[Training | Sampling](jobs) as pool:
             for task, error in pool.run(next_task, self._job):
                 done += 1
-                if isinstance(task, Training):
-                    freed = waiting.pop(task.digest)
-                    if error is None:
-                        ready += freed
-                    else:
-                        done += len(freed)
-                        self._errors |= {str(file): f"training failed: {error}" for _, file in freed}
-                elif error is not None:
-                    self._errors[str(task[1])] = error
+                if not isinstance(task, Training):
+                    if error is not None:
+                        self.errors[task[1]] = error
+                elif error is None:
+                    ready += waiting[task.digest]
+                else:
+                    done += len(waiting[task.digest])
+                    self.errors |= {file: f"training failed: {error}" for _, file in waiting[task.digest]}
                 yield done
 
-    def _job(self, task: Task) -> Job:
+    def _job(self, task: Training | Sampling) -> Job:
+        training = task if isinstance(task, Training) else task[0].training
+        place = str(self._folder(training)), self.data[training.digest], self.device
         if isinstance(task, Training):
-            folder = str(self._folder(task))
-            return TrainJob(task.recipe.to_toml(), folder, self._data[task.digest], self.device)
+            return Job(training.recipe.to_toml(), *place)
         cell, file = task
-        path, _ = self._references[cell.training.digest]
-        folder, data = str(self._folder(cell.training)), self._data[cell.training.digest]
-        return SampleJob(folder, cell.recipe.to_toml(), str(path), str(file), data, self.device)
+        return Job(cell.recipe.to_toml(), *place, str(self.references[training.digest][0]), str(file))
 
     def _folder(self, training: Training) -> Path:
         return self.path / "runs" / training.name
 
-    def _outcomes(self) -> list[Outcome]:
-        outcomes = []
-        for cell, file in zip(self.grid.cells, self._files, strict=True):
-            result = _read_result(file)
-            error = None if result is not None else self._errors.get(str(file), "its result file is missing")
-            outcomes.append(Outcome(cell, self._references[cell.training.digest][1], result, error))
-        return outcomes
 
+def _prepare_references(folder: Path, trainings: Sequence[Training]) -> dict[str, tuple[Path, Reference]]:
+    """Return file and reference for each training, by its digest; draw and measure what is not there yet.
 
-def _is_comparison(path: Path) -> bool:
-    return (path / "cells").is_dir()
+    It is the reference by which ``train`` and ``evaluate`` measure: real clouds and floor of the run's own
+    seed, so that the spread over seeds has that of the real draws in it. Cells of a seed share them, and the
+    noise that sampling starts from. Training sets of several sizes are all measured in clouds of the largest.
+    """
+
+    def draw(training: Training, n: int | None = None) -> Reference:
+        own, data, recipe = modality(training.data.kind), training.data, training.recipe
+        return own.reference(data, own.codec(data, recipe.data), seed=recipe.seed, n=n)
+
+    def law(training: Training) -> str:
+        """Return what training sets of one law have in common, whatever their size and seed."""
+        source = {k: v for k, v in training.data.source.items() if k not in ("size", "seed", "path")}
+        return json.dumps([training.data.kind, source], sort_keys=True)
+
+    drawn = {training.digest: draw(training) for training in trainings}
+    sizes: dict[str, int] = {}
+    for training in trainings:
+        sizes[law(training)] = max(sizes.get(law(training), 0), drawn[training.digest].n)
+    found = {}
+    for training in trainings:
+        data, n, reference = training.data, sizes[law(training)], drawn[training.digest]
+        source, seed = {**data.source, "path": None}, training.recipe.seed
+        about = [data.kind, source, data.digest(), seed, n, DRAWS, PAIRS]
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        path = folder / f"{digest[:16]}.npz"
+        if not path.is_file():
+            (reference if reference.n == n else draw(training, n)).save(path)
+        found[training.digest] = path, Reference.load(path)
+    return found
 
 
 def _read_result(file: Path) -> dict[str, Any] | None:

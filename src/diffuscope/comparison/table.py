@@ -52,17 +52,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one cell.
-
-    Attributes
-    ----------
-    cell : Cell
-    truth : Reference
-    result : dict or None
-        What :mod:`diffuscope.comparison.work` has written.
-    error : str or None
-        Why there is none.
-    """
+    """The result of one cell, as :mod:`diffuscope.comparison.work` has written it, or why there is none."""
 
     cell: Cell
     truth: Reference
@@ -81,21 +71,13 @@ class Outcome:
         row = settings_of(self.cell.recipe)
         if self.result is None:
             return {**row, **dict.fromkeys(_MEASURED), "error": self.error}
-        ratio = self.ratio
-        result = self.result
-        return {
-            **row,
-            "evaluations": result["evaluations"],
-            "ratio": ratio.value,
-            "low": ratio.low,
-            "high": ratio.high,
-            "distance": float(np.mean(result["distances"])),
+        measured = {
+            **self.result,
+            **dict(zip(("ratio", "low", "high"), self.ratio, strict=True)),
+            "distance": float(np.mean(self.result["distances"])),
             "floor": float(np.mean(self.truth.floors)),
-            "points": result["points"],
-            "seconds": result["seconds"],
-            "train_seconds": result["train_seconds"],
-            "error": None,
         }
+        return {**row, **{key: measured[key] for key in _MEASURED}, "error": None}
 
 
 @dataclass(frozen=True)
@@ -131,9 +113,9 @@ class Comparison:
         settings = dict.fromkeys(key for row in rows for key in row if key not in (*_MEASURED, "error"))
         ordered = sorted(settings, key=lambda key: _section(key, list(settings)))
         table = pd.DataFrame(rows, columns=[*ordered, *_MEASURED, "error"])
-        lists = [key for key in ordered if table[key].map(lambda value: isinstance(value, list)).any()]
-        for key in lists:
-            table[key] = table[key].map(json.dumps)
+        for key in ordered:
+            if table[key].map(lambda value: isinstance(value, list)).any():
+                table[key] = table[key].map(json.dumps)
         return table
 
     def lines(self) -> list[dict[str, Any]]:

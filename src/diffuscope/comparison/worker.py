@@ -4,7 +4,7 @@
 on one thread. When its input closes, because the comparison is stopped or was killed, it interrupts itself: a
 training writes its checkpoint, and the process ends.
 
-    > {"job": "TrainJob", ...}
+    > {"recipe": "...", "folder": "...", ...}
     < {"what": null}                              done
     < {"what": "The loss ...", "hint": "..."}     failed; ready for the next job
 """
@@ -37,14 +37,14 @@ def main() -> None:
     try:
         import torch
 
-        from diffuscope.comparison.work import read_job, run_job
+        from diffuscope.comparison.work import Job, run_job
 
         torch.set_num_threads(1)
         while (line := jobs.get()) is not None:
             answer: dict[str, str | None] = {"what": None}
             busy.set()
             try:
-                run_job(read_job(line))
+                run_job(Job(**json.loads(line)))
             except DiffuscopeError as error:
                 answer = {"what": error.what, "hint": error.hint}
             except Exception as error:  # whatever a cell may raise: the others continue

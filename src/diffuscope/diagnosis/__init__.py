@@ -5,7 +5,6 @@ from __future__ import annotations
 from diffuscope.diagnosis.budget import Budget, Row
 from diffuscope.diagnosis.clouds import Share
 from diffuscope.diagnosis.entry import diagnose
-from diffuscope.diagnosis.examination import examine
 from diffuscope.diagnosis.findings import CODES, Finding
 from diffuscope.diagnosis.levels import Band, LevelErrors
 from diffuscope.diagnosis.report import Diagnosis
@@ -20,5 +19,4 @@ __all__ = [
     "Row",
     "Share",
     "diagnose",
-    "examine",
 ]

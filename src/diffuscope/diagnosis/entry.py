@@ -1,33 +1,41 @@
-"""How does whatever a user wants diagnosed become a subject?
+"""How is whatever a user wants diagnosed examined?
 
 A run directory knows everything about itself. A denoiser or a torch network of one's own comes with its
-schedule and its data, and with whatever else its owner cares to tell.
+schedule and its data, and with whatever else is known of it. The error budget says which part of the pipeline
+costs what (:mod:`~diffuscope.diagnosis.budget`); the findings say why, and how it is fixed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.kinds import codec_from_json, section_of
-from diffuscope.diagnosis.examination import examine
-from diffuscope.diagnosis.findings import Finding
+from diffuscope.diagnosis.budget import Budget, measure_budget
+from diffuscope.diagnosis.clouds import Clouds
+from diffuscope.diagnosis.findings import Finding, in_order
+from diffuscope.diagnosis.levels import level_errors, measure_bands, perfect_loss
+from diffuscope.diagnosis.network_faults import few_data, first_not_finite, network_fault
 from diffuscope.diagnosis.report import Diagnosis
-from diffuscope.diagnosis.subject import Subject, Training
+from diffuscope.diagnosis.sampling_faults import clipped_answers, own_code, sampling_faults
+from diffuscope.diagnosis.subject import Points, Subject, Training
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import Sampler, make_sampler
-from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, Spacing
+from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.lookup import modality
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
@@ -111,61 +119,46 @@ def diagnose(
         When an argument is missing or does not match.
     """
     if isinstance(subject, str | Path):
-        failed = _failed(Path(subject))
-        if failed is not None:
-            return failed
-        subject = load(subject, device=device, data=data)
+        folder, note = Path(subject), Path(subject) / "failure.json"
+        if note.is_file() and not (folder / "model.safetensors").is_file():
+            return _failed(note)
+        subject = load(folder, device=device, data=data)
     reporter = Reporter(progress)
     if isinstance(subject, Run):
-        _refuse(schedule=schedule, prediction=prediction, scaling=scaling)
+        for name, value in (("schedule", schedule), ("prediction", prediction), ("scaling", scaling)):
+            if value is not None:
+                raise InputError(f"{name} cannot be set for a run, which has its own.", f"Omit {name}.")
         request = Request(sampler=sampler, steps=steps, spacing=spacing)
-        made = _of_run(subject, request, start_std, held_out, seed, reporter)
+        made = _of_run(subject, request, held_out, seed, reporter)
+        unseen = made.held_out
     else:
         if schedule is None or data is None:
             raise InputError(
                 "A network or denoiser needs its schedule and its data.",
                 "Use diffuscope.diagnose(network, betas, data).",
             )
-        reading = _Reading(prediction, scaling, sampler, steps, spacing, start_std)
-        unseen = _points(held_out, "held_out")
-        if unseen is not None and not np.isfinite(unseen).all():
-            raise InputError("The held-out data has values that are not finite.", "Remove those rows.")
-        made = _of_parts(subject, _as_schedule(schedule), data, reading, unseen, seed or 0)
-    training = made.training
-    training = dataclasses.replace(
-        training,
-        learning_rate=learning_rate or training.learning_rate,
-        steps=trained_steps or training.steps,
-        losses=training.losses if losses is None else list(enumerate(losses)),
-        raw=raw or training.raw,
+        unseen = None if held_out is None else _points(held_out, "held_out")
+        made = _of_parts(
+            subject, schedule, data, prediction, scaling, sampler, steps, spacing, unseen, seed or 0
+        )
+    known: dict[str, Any] = {
+        "learning_rate": learning_rate or None,
+        "steps": trained_steps or None,
+        "losses": None if losses is None else list(enumerate(losses)),
+        "raw": raw,
+    }
+    made = dataclasses.replace(
+        made,
+        start_std=start_std or made.grid.prior_std,
+        training=dataclasses.replace(made.training, **{k: v for k, v in known.items() if v is not None}),
+        samples=None if samples is None else _points(made.rows(samples), "samples"),
     )
-    own_samples = None if samples is None else _points(made.flattened.rows(samples), "samples")
-    made = dataclasses.replace(made, training=training, samples=own_samples)
-    _check(made)
+    _check(made, unseen)
     with _evaluation_mode(made):
-        return examine(made, reporter)
+        return _examine(made, reporter)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Reading:
-    """The settings of a user's own denoiser."""
-
-    prediction: Prediction | None
-    scaling: tuple[ArrayLike, ArrayLike] | None
-    sampler: str | Sampler | None
-    steps: int | None
-    spacing: Spacing | None
-    start_std: float | None
-
-
-def _of_run(
-    run: Run,
-    request: Request,
-    start_std: float | None,
-    held_out: Any,
-    seed: int | None,
-    reporter: Reporter,
-) -> Subject:
+def _of_run(run: Run, request: Request, held_out: Any, seed: int | None, reporter: Reporter) -> Subject:
     model, recipe, own = run.model, run.recipe, run.modality
     seed = recipe.seed if seed is None else seed
     grid, sampler = model.plan(request)
@@ -175,18 +168,17 @@ def _of_run(
         loss=Loss() if recipe.loss.distance == "custom" else recipe.make_loss(),
         times=recipe.times.make(),
         learning_rate=recipe.training.learning_rate,
-        batch_size=recipe.training.batch_size,
         steps=run.summary.get("steps"),
         losses=[(int(line["step"]), float(line["loss"])) for line in run.metrics],
         raw=_last_weights(run) if flattened.denoiser is model.denoiser else None,
         recipe=recipe,
     )
     return Subject(
-        flattened=flattened,
+        **vars(flattened),
         schedule=model.denoiser.schedule,
         grid=grid,
         sampler=sampler,
-        start_std=start_std or grid.prior_std,
+        start_std=grid.prior_std,
         training=training,
         scaling=flattened.codec,
         device=model.device,
@@ -196,40 +188,55 @@ def _of_run(
 
 def _of_parts(
     given: nn.Module | DenoiserLike,
-    schedule: Schedule,
+    schedule: Schedule | ArrayLike | Tensor,
     source: Any,
-    reading: _Reading,
-    held_out: NDArray[np.float64] | None,
+    prediction: Prediction | None,
+    scaling: tuple[ArrayLike, ArrayLike] | None,
+    sampler: str | Sampler | None,
+    steps: int | None,
+    spacing: Spacing | None,
+    held_out: Points | None,
     seed: int,
 ) -> Subject:
+    if not isinstance(schedule, Schedule):
+        try:
+            beta = torch.as_tensor(np.asarray(schedule, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise InputError(
+                f"A {type(schedule).__name__} is not a schedule.",
+                "Give the betas, shape (T,), or a schedule of diffuscope.diffusion.schedules.",
+            ) from None
+        schedule = DiscreteSchedule(beta)
     own: Any = modality("points")  # the kind of a user's own network
     data = source if isinstance(source, Dataset) else own.load(source, section_of("points")(), seed)  # type: ignore[call-arg]
     d = data.x.shape[1]
-    shift, scale = np.zeros(d), np.ones(d)
-    if reading.scaling is not None:
-        shift, scale = (np.broadcast_to(np.asarray(v, dtype=float), d).copy() for v in reading.scaling)
-    codec = codec_from_json(
-        {"kind": "points", "shift": shift.tolist(), "scale": scale.tolist(), "columns": None}
+    shift, scale = (
+        np.broadcast_to(np.asarray(v, dtype=float), d).tolist()
+        for v in ((0.0, 1.0) if scaling is None else scaling)
     )
-    device = torch.device("cpu")
-    denoiser: DenoiserLike = given
+    codec = codec_from_json({"kind": "points", "shift": shift, "scale": scale, "columns": None})
+    device, denoiser = torch.device("cpu"), given
     if isinstance(given, nn.Module):
-        if not isinstance(given, Denoiser):
-            denoiser = Denoiser(given, schedule, reading.prediction or "noise")
         device = next((p.device for p in given.parameters()), device)
+        if not isinstance(given, Denoiser):
+            denoiser = Denoiser(given, schedule, prediction or "noise")
     elif not callable(given):
         raise InputError(
             f"A {type(given).__name__} cannot be diagnosed.",
             "Give a run directory, a torch network (x, t) -> ε, or a function (x_t, level) -> x_0.",
         )
-    grid, sampler = _plan(schedule, reading)
-    flattened = own.as_it_is(denoiser, codec, data, held_out, seed)
+    defaults: tuple[str, int, Spacing] = ("dpmpp_2m", 40, "karras")
+    if isinstance(schedule, DiscreteSchedule):
+        defaults = ("ddpm", schedule.T, "uniform")
+    sampler = sampler or defaults[0]
+    grid = schedule.grid(steps or defaults[1], spacing or defaults[2])
+    flattened: Flattened = own.as_it_is(denoiser, codec, data, held_out, seed)
     return Subject(
-        flattened=flattened,
+        **vars(flattened),
         schedule=schedule,
         grid=grid,
-        sampler=sampler,
-        start_std=reading.start_std or grid.prior_std,
+        sampler=make_sampler(sampler) if isinstance(sampler, str) else sampler,
+        start_std=grid.prior_std,
         training=Training(Loss(), Times()),
         scaling=flattened.codec,
         device=device,
@@ -237,57 +244,53 @@ def _of_parts(
     )
 
 
-def _plan(schedule: Schedule, reading: _Reading) -> tuple[Grid, Sampler]:
-    discrete = isinstance(schedule, DiscreteSchedule)
-    sampler = reading.sampler or ("ddpm" if discrete else "dpmpp_2m")
-    steps = reading.steps or (schedule.T if isinstance(schedule, DiscreteSchedule) else 40)
-    grid = schedule.grid(steps, reading.spacing or ("uniform" if discrete else "karras"))
-    return grid, make_sampler(sampler) if isinstance(sampler, str) else sampler
-
-
-def _as_schedule(schedule: Schedule | ArrayLike | Tensor) -> Schedule:
-    if isinstance(schedule, Schedule):
-        return schedule
-    try:
-        beta = torch.as_tensor(np.asarray(schedule, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise InputError(
-            f"A {type(schedule).__name__} is not a schedule.",
-            "Give the betas, shape (T,), or a schedule of diffuscope.diffusion.schedules.",
-        ) from None
-    return DiscreteSchedule(beta)
-
-
-def _points(values: ArrayLike | None, name: str) -> NDArray[np.float64] | None:
-    if values is None:
+def _last_weights(run: Run) -> nn.Module | None:
+    """Return the network before averaging, where a checkpoint of the last step has it."""
+    if not run.recipe.training.ema_decay:
         return None
+    path = run.path / "checkpoints" / f"step_{run.summary.get('steps', 0):09d}.safetensors"
+    if not path.is_file():  # the last checkpoint may be an older one
+        return None
+    network = copy.deepcopy(run.model.denoiser.network)
+    try:
+        tensors, _ = load_tensors(path, "diffuscope-checkpoint-1")
+        torch.nn.utils.vector_to_parameters(tensors["weights"].to(run.model.device), network.parameters())
+    except (FormatError, KeyError, RuntimeError):
+        return None
+    return network
+
+
+def _failed(note: Path) -> Diagnosis:
+    """Return the diagnosis of a training that failed, for a run directory without a model."""
+    try:
+        failure = json.loads(note.read_text("utf-8"))
+        what, hint = str(failure["what"]), str(failure["hint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{note} cannot be read: {error}.", "Train the run again.") from error
+    finding = Finding("not_finite", "Training failed before there was a model", what, None, hint)
+    return Diagnosis(Budget(()), (finding,), None, (), None, "Nothing was measured: there is no model.")
+
+
+def _points(values: ArrayLike, name: str) -> Points:
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or len(table) < 2:
         raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d), at least 2.")
     return table
 
 
-def _refuse(**given: Any) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(f"{name} cannot be set for a run, which has its own.", f"Omit {name}.")
-
-
-def _check(subject: Subject) -> None:
+def _check(subject: Subject, held_out: Points | None) -> None:
     """Check that all parts match before anything is measured."""
     n, d = subject.data.x.shape
     if n < _LEAST_POINTS:
         raise InputError(f"{n} points are too few for a diagnosis.", f"Give at least {_LEAST_POINTS}.")
-    for name in ("samples", "held_out"):
-        table = getattr(subject, name)
+    for name, table in (("samples", subject.samples), ("held_out", held_out)):
         if table is not None and table.shape[1] != d:
             raise InputError(f"{name} has {table.shape[1]} columns, the data {d}.", "Give the same columns.")
-    if subject.held_out is not None and not np.isfinite(subject.held_out).all():
+    if held_out is not None and not np.isfinite(held_out).all():
         raise InputError("The held-out data has values that are not finite.", "Remove those rows.")
     level = subject.grid.levels.at(0)
-    x = torch.zeros(3, d)
     try:
-        shape = tuple(subject.ask(subject.denoiser, x, level).shape)
+        shape = tuple(subject.ask(subject.denoiser, torch.zeros(3, d), level).shape)
     except DiffuscopeError:
         raise
     except Exception as error:  # whatever the user's own parts may raise
@@ -316,37 +319,55 @@ def _evaluation_mode(subject: Subject) -> Iterator[None]:
             module.train(was_training)
 
 
-def _last_weights(run: Run) -> nn.Module | None:
-    """Return the network before averaging, where a checkpoint of the last step has it."""
-    if not run.recipe.training.ema_decay:
-        return None
-    path = run.path / "checkpoints" / f"step_{run.summary.get('steps', 0):09d}.safetensors"
-    if not path.is_file():  # the last checkpoint may be an older one
-        return None
-    import copy
+def _examine(subject: Subject, reporter: Reporter) -> Diagnosis:
+    """Measure the budget of a subject and look for what is wrong."""
+    clouds = Clouds(subject)
+    broken = first_not_finite(subject)
+    with reporter.stage("sampling with the network and with exact parts"):
+        budget = measure_budget(clouds)
+    with reporter.stage("checking the sampler"):
+        findings = [broken, *sampling_faults(clouds, budget), own_code(clouds, budget)]
+    errors, bands, loss = None, [], None
+    if broken is None and "total" in budget:
+        with reporter.stage("measuring the network at each noise level"):
+            errors = level_errors(subject, subject.denoiser)
+            bands = measure_bands(clouds)
+            loss = perfect_loss(subject)
+        with reporter.stage("finding the cause of the network's errors"):
+            clipped = clipped_answers(clouds)
+            findings += [few_data(clouds, budget), clipped]
+            explained = {f.code for f in findings if f is not None} & {"few_data", "data_scale"}
+            if clipped is None and not explained:
+                findings.append(network_fault(clouds, budget, errors, bands))
+    elif broken is None:
+        diverged = Finding(
+            "not_finite",
+            "Samples are not finite, although the network's outputs for real data are",
+            "The sampling trajectory leaves the region of the data, until its values overflow.",
+            None,
+            "Check the sampler's coefficients and the prediction type; use more sampling steps.",
+        )
+        findings.append(diverged)
+    found = in_order(finding for finding in findings if finding is not None)
+    return Diagnosis(budget, found, errors, tuple(bands), loss, _certainty(subject))
 
-    network = copy.deepcopy(run.model.denoiser.network)
-    try:
-        tensors, _ = load_tensors(path, "diffuscope-checkpoint-1")
-        torch.nn.utils.vector_to_parameters(tensors["weights"].to(run.model.device), network.parameters())
-    except (FormatError, KeyError, RuntimeError):
-        return None
-    return network
 
-
-def _failed(path: Path) -> Diagnosis | None:
-    """Return the diagnosis of a training that failed, for a run directory without a model."""
-    note = path / "failure.json"
-    if not note.is_file() or (path / "model.safetensors").is_file():
-        return None
-    import json
-
-    try:
-        failure = json.loads(note.read_text("utf-8"))
-        what, hint = str(failure["what"]), str(failure["hint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{note} cannot be read: {error}.", "Train the run again.") from error
-    from diffuscope.diagnosis.budget import Budget
-
-    finding = Finding("not_finite", "Training failed before there was a model", what, None, hint)
-    return Diagnosis(Budget(()), (finding,), None, (), None, "Nothing was measured: there is no model.")
+def _certainty(subject: Subject) -> str:
+    """Say what stands for the distribution of the data, and what that means."""
+    if subject.is_exact:
+        return "The distribution of this data is known: the denoiser is exact, and all real points are fresh."
+    n = len(getattr(subject.oracle(0), "means", ()))
+    if subject.data.draw is not None:
+        where = f"{n:,} fresh draws"
+        rest = "as it cannot generalise beyond them, the network's share may be too large."
+    elif subject.held_out is not None:
+        where = f"{n:,} of the training points"
+        rest = "samples are compared with the held-out points, so memorisation shows as distance."
+    else:
+        where = f"{n:,} of the data's points"
+        rest = (
+            "samples are compared with the other half of the data, which the network has seen too: "
+            "memorisation hardly shows, and the network's share is a lower bound. Held-out data detects it."
+        )
+    text = f"The distribution of this data is unknown. The exact denoiser of {where} replaces it; {rest}"
+    return f"{text} {subject.notes}".rstrip()

@@ -7,16 +7,24 @@ the latter are more than three times as large: a network is best judged once wha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from diffuscope.diagnosis.clouds import Share
 
 __all__ = ["CODES", "WORTH", "Finding", "in_order", "matters"]
 
-WORTH = 0.3
-"""Parts that cost at least this many floors are reported."""
-
+WORTH = 0.3  # parts that cost at least so many floors are reported
 _MORE = 3.0
+
+_TRAINABLE = {
+    "few_data": "too few data: the network memorises the training set",
+    "ema_slow": "the average of the weights lags behind them",
+    "learning_rate_high": "the learning rate is too high",
+    "learning_rate_low": "the learning rate is too low",
+    "undertrained": "training ended too early",
+    "small_network": "the network is too small",
+    "network_error": "errors of the network, with unknown cause",
+}
 
 CODES = {
     "not_finite": "numbers that are not finite",
@@ -30,25 +38,9 @@ CODES = {
     "clipping": "the data estimate is clipped inside the range of the data",
     "few_steps": "the sampler takes too few steps",
     "sampling_code": "the sampling code, not the network",
-    "few_data": "too few data: the network memorises the training set",
-    "ema_slow": "the average of the weights lags behind them",
-    "learning_rate_high": "the learning rate is too high",
-    "learning_rate_low": "the learning rate is too low",
-    "undertrained": "training ended too early",
-    "small_network": "the network is too small",
-    "network_error": "errors of the network, with unknown cause",
+    **_TRAINABLE,
 }
 """Every code that a finding can have."""
-
-_TRAINABLE = {
-    "few_data",
-    "ema_slow",
-    "learning_rate_high",
-    "learning_rate_low",
-    "undertrained",
-    "small_network",
-    "network_error",
-}
 
 
 @dataclass(frozen=True)
@@ -78,13 +70,7 @@ class Finding:
 
     def to_json(self) -> dict[str, str | float | None]:
         """Return the finding as plain data."""
-        return {
-            "code": self.code,
-            "title": self.title,
-            "evidence": self.evidence,
-            "gain": self.gain,
-            "fix": self.fix,
-        }
+        return asdict(self)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -20,16 +20,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
-from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coefficients
-from diffuscope.diffusion.process import coefficient, q_sample
+from diffuscope.diagnosis.clouds import Clouds, Share
+from diffuscope.diagnosis.subject import PerCloud, Points, Subject, for_cloud
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, convert
+from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["Band", "LevelErrors", "banded", "level_errors", "measure_bands", "perfect_loss", "telling_levels"]
+__all__ = ["Band", "LevelErrors", "level_errors", "measure_bands", "perfect_loss", "telling_levels"]
 
 _LEVELS = 16
 _POINTS = 4_096
@@ -42,19 +41,11 @@ _LOSS_BATCH = 2_048
 
 @dataclass(frozen=True)
 class LevelErrors:
-    """The errors of a denoiser, level by level; arrays of shape (k,), from the noisiest on.
+    """Mean errors per coordinate at k levels, noisiest first, on the scale of the module's docstring."""
 
-    Attributes
-    ----------
-    ratio : ndarray
-        σ/α of the level.
-    excess, irreducible : ndarray
-        Means per coordinate, on the scale of the module's docstring.
-    """
-
-    ratio: NDArray[np.float64]
-    excess: NDArray[np.float64]
-    irreducible: NDArray[np.float64]
+    ratio: Points  # σ/α
+    excess: Points
+    irreducible: Points
 
     @property
     def mean_excess(self) -> float:
@@ -69,9 +60,9 @@ def level_errors(subject: Subject, denoiser: DenoiserLike) -> LevelErrors:
         level = subject.grid.levels.at(i)
         x_0, x_t = subject.noised(level, k=1000 + i, n=_POINTS)
         exact = subject.ask(subject.perfect, x_t, level)
-        answer = subject.ask(denoiser, x_t, level)
+        errors = subject.ask(denoiser, x_t, level) - exact, x_0 - exact
         scale = level_scale(level.ratio, subject.spread)
-        rows.append([level.ratio.item(), scale * _mean(answer - exact), scale * _mean(x_0 - exact)])
+        rows.append([level.ratio.item(), *(scale * float(e.double().square().mean()) for e in errors)])
     return LevelErrors(*np.array(rows).T)
 
 
@@ -81,9 +72,8 @@ def telling_levels(subject: Subject, count: int) -> list[int]:
     Levels with more than 20 times as much noise as data are left out: there is nothing left to know there but
     the mean, while reading it off a prediction of noise multiplies every error by σ/α.
     """
-    grid = subject.grid
-    drowned = int((grid.levels.ratio[:-1] > _DROWNED * subject.spread).sum())
-    last = grid.n_steps - 1
+    drowned = int((subject.grid.levels.ratio[:-1] > _DROWNED * subject.spread).sum())
+    last = subject.grid.n_steps - 1
     picked: list[int] = np.unique(np.linspace(min(drowned, last), last, count).round().astype(int)).tolist()
     return picked
 
@@ -94,20 +84,9 @@ def level_scale(ratio: Tensor, spread: float) -> float:
     return 1 / spread**2 if not np.isfinite(r) else (r**2 + spread**2) / (r * spread) ** 2
 
 
-def _mean(error: Tensor) -> float:
-    return float(error.double().square().mean())
-
-
 @dataclass(frozen=True)
 class Band:
-    """A range of noise levels, and what the network's errors in it do to the samples.
-
-    Attributes
-    ----------
-    high, low : float
-        Noise-to-signal ratios of its ends.
-    share : Share
-    """
+    """A range of noise-to-signal ratios, and what the network's errors in it do to the samples."""
 
     high: float
     low: float
@@ -118,30 +97,29 @@ class Band:
         return f"σ/α from {low} to {high}" if low != high else f"σ/α = {low}"
 
 
-def banded(
-    subject: Subject, inside: DenoiserLike, outside: DenoiserLike, first: float, last: float
-) -> DenoiserLike:
-    """Return a denoiser that is ``inside`` for ratios in [last, first], ``outside`` elsewhere."""
+def measure_bands(clouds: Clouds) -> list[Band]:
+    """Measure bands of equally many steps, from the noisiest on."""
+    subject, exact = clouds.subject, clouds.subject.perfect
 
-    def of_cloud(k: int) -> DenoiserLike:
-        def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
-            answer = inside if last <= level.ratio.item() <= first else outside
-            return subject.ask(for_cloud(answer, k), x_t.cpu(), level).to(x_t)
+    def mixed(high: float, low: float) -> DenoiserLike:
+        """Return the network between two ratios, and the exact denoiser elsewhere."""
 
-        return denoiser
+        def of_cloud(k: int) -> DenoiserLike:
+            def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
+                inside = low <= level.ratio.item() <= high
+                answer = subject.denoiser if inside else for_cloud(exact, k)
+                return subject.ask(answer, x_t.cpu(), level).to(x_t)
 
-    return PerCloud(of_cloud)
+            return denoiser
 
+        return PerCloud(of_cloud)
 
-def measure_bands(subject: Subject, clouds: Clouds, own_start: NDArray[np.float64]) -> list[Band]:
-    """Measure bands of equally many steps, from the noisiest on; ``own_start`` as the budget has it."""
     ratio = subject.grid.levels.ratio[:-1].numpy()
-    count = min(_BAND_CLOUDS, clouds.count)
     bands = []
     for part in np.array_split(ratio, min(_BANDS, len(ratio))):
-        mixed = banded(subject, subject.denoiser, subject.perfect, part[0], part[-1])
-        values = clouds.distances(Configuration(mixed), count)
-        bands.append(Band(float(part[0]), float(part[-1]), clouds.share(values, own_start[:count])))
+        high, low = float(part[0]), float(part[-1])
+        values = clouds.distances(mixed(high, low), _BAND_CLOUDS)
+        bands.append(Band(high, low, clouds.share(values, clouds.own_start[: len(values)])))
     return bands
 
 
@@ -158,9 +136,7 @@ def perfect_loss(subject: Subject) -> float | None:
         eps = torch.randn(x_0.shape, generator=generator)
         examples = training.loss.examples(denoiser, x_0, level, eps)
         x_t = q_sample(x_0, level, eps).double()
-        skip, out = (
-            coefficient(c, x_t) for c in output_coefficients(denoiser.prediction, level, denoiser.sigma_data)
-        )
-        answer = (subject.perfect(x_t, level) - skip * x_t) / out
+        exact = subject.perfect(x_t, level)
+        answer = convert(exact, x_t, level, "data", denoiser.prediction, denoiser.sigma_data)
         values.append(training.loss.value(answer.to(x_0), examples).item())
     return float(np.mean(values))

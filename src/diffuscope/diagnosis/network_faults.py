@@ -7,22 +7,21 @@ first; the last resort is to train, for a second at a time (:mod:`~diffuscope.di
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from diffuscope.diagnosis.budget import Budget, Walks
-from diffuscope.diagnosis.clouds import Clouds, Configuration, Share
+from diffuscope.diagnosis.budget import Budget
+from diffuscope.diagnosis.clouds import Clouds, Share
 from diffuscope.diagnosis.findings import WORTH, Finding, matters
 from diffuscope.diagnosis.levels import Band, LevelErrors, level_errors
-from diffuscope.diagnosis.probes import Probe, probe_rates, probe_yardstick
+from diffuscope.diagnosis.probes import Probe, probe_rates, probe_yardstick, with_network
 from diffuscope.diagnosis.readings import better_labels, better_reading
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 
-__all__ = ["few_data", "first_not_finite", "network_faults"]
+__all__ = ["few_data", "first_not_finite", "network_fault"]
 
 _WORTH_NETWORK = 0.5  # the share of a network that is as good as one may expect scatters up to here
 _MUCH = 0.5
@@ -51,22 +50,21 @@ def first_not_finite(subject: Subject) -> Finding | None:
             None,
             "Train again with a tenth of the learning rate, gradients clipped at norm 1, and scaled data.",
         )
-    network = subject.denoiser.network if isinstance(subject.denoiser, Denoiser) else None
-    if network is not None:
-        spoilt = [name for name, p in network.named_parameters() if not torch.isfinite(p).all()]
-        if spoilt:
-            return Finding(
-                "not_finite",
-                "The network's weights are not finite",
-                f"{len(spoilt)} of its weight tensors contain NaN or infinity, the first is {spoilt[0]!r}.",
-                None,
-                "Continue from an earlier checkpoint, with a tenth of the learning rate.",
-            )
-    grid = subject.grid
-    for i in range(grid.n_steps):
-        level = grid.levels.at(i)
+    denoiser = subject.denoiser
+    weights = denoiser.network.named_parameters() if isinstance(denoiser, Denoiser) else ()
+    spoilt = [name for name, p in weights if not torch.isfinite(p).all()]
+    if spoilt:
+        return Finding(
+            "not_finite",
+            "The network's weights are not finite",
+            f"{len(spoilt)} of its weight tensors contain NaN or infinity, the first is {spoilt[0]!r}.",
+            None,
+            "Continue from an earlier checkpoint, with a tenth of the learning rate.",
+        )
+    for i in range(subject.grid.n_steps):
+        level = subject.grid.levels.at(i)
         _, x_t = subject.noised(level, k=5000, n=256)
-        if not torch.isfinite(subject.ask(subject.denoiser, x_t, level)).all():
+        if not torch.isfinite(subject.ask(denoiser, x_t, level)).all():
             return Finding(
                 "not_finite",
                 "The network's output has NaN or infinity",
@@ -78,11 +76,11 @@ def first_not_finite(subject: Subject) -> Finding | None:
     return None
 
 
-def few_data(subject: Subject, clouds: Clouds, budget: Budget) -> Finding | None:
+def few_data(clouds: Clouds, budget: Budget) -> Finding | None:
     """Check whether the error is the training set's own distance from its distribution."""
-    share = budget["finite_data"]
+    subject, share = clouds.subject, budget["finite_data"]
     n = len(subject.data.x)
-    closeness = _closeness(subject)
+    closeness = _closeness(clouds)
     memorised = closeness is not None and closeness < _MEMORISED
     gain: float | None = None
     if subject.is_exact or subject.data.draw is not None:
@@ -104,14 +102,14 @@ def few_data(subject: Subject, clouds: Clouds, budget: Budget) -> Finding | None
     return Finding("few_data", title, evidence, gain, fix)
 
 
-def _closeness(subject: Subject) -> float | None:
+def _closeness(clouds: Clouds) -> float | None:
     """Return how near samples are to training points, over how near these are to each other; 1 is sound."""
     from sklearn.neighbors import NearestNeighbors
 
-    x = subject.shown(subject.data.x[:_MOST_TO_REMEMBER])
+    x = clouds.subject.shown(clouds.subject.data.x[:_MOST_TO_REMEMBER])
     if len(x) < 3:
         return None
-    samples = Clouds(subject).generate(Configuration(subject.denoiser), 1)[0]
+    samples = clouds.generate(clouds.subject.denoiser, 1)[0]
     if not np.isfinite(samples).all():
         return None
     tree = NearestNeighbors(n_neighbors=2).fit(x)
@@ -120,71 +118,56 @@ def _closeness(subject: Subject) -> float | None:
     return float(near / between) if between > 0 else None
 
 
-def network_faults(
-    subject: Subject, clouds: Clouds, walks: Walks, budget: Budget, errors: LevelErrors, bands: Sequence[Band]
-) -> Iterator[Finding]:
-    """Yield the cause of the network's errors: at most one."""
+def network_fault(
+    clouds: Clouds, budget: Budget, errors: LevelErrors, bands: Sequence[Band]
+) -> Finding | None:
+    """Return the cause of the network's errors, where they are worth it."""
     share = budget["network"]
     if not matters(share, _WORTH_NETWORK):
-        return
-    where = _worst(bands)
+        return None
     # One fault may look like another: averaged weights that lag also look like other times. The cause is the
     # one whose fix leaves the least error.
     looks = (_prediction_type, _schedule_mismatch, _ema_slow)
-    swaps = [found for look in looks if (found := look(subject, clouds, walks, errors)) is not None]
-    if swaps:
-        yield min(swaps, key=lambda swap: swap.left).finding
-        return
-    yield _training_fault(subject, clouds, walks, errors, share, where)
-
-
-class _Swap(NamedTuple):
-    """A finding, and the error that is left once it is fixed."""
-
-    finding: Finding
-    left: float
-
-
-def _worst(bands: Sequence[Band]) -> str:
-    if not bands:
-        return ""
+    found = [fix for look in looks if (fix := look(clouds, errors)) is not None]
+    if found:
+        return min(found, key=lambda fix: fix[1])[0]
     worst = max(bands, key=lambda band: band.share.ratio)
-    return f" Its errors at {worst} matter most ({worst.share.ratio:.2f} × floor)."
+    where = f" Its errors at {worst} matter most ({worst.share.ratio:.2f} × floor)."
+    return _training_fault(clouds, errors.mean_excess, share, where)
 
 
-def _gain(clouds: Clouds, walks: Walks, better: DenoiserLike) -> Share:
+_Fix = tuple[Finding, float]  # a finding, and the error that is left once it is fixed
+
+
+def _gain(clouds: Clouds, better: DenoiserLike) -> Share:
     """Measure how much nearer samples end with another denoiser."""
-    count = min(_FEW_CLOUDS, clouds.count)
-    return clouds.share(walks.network[:count], clouds.distances(Configuration(better), count))
+    return clouds.gain(clouds.network, clouds.distances(better, _FEW_CLOUDS))
 
 
-def _prediction_type(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> _Swap | None:
-    reading = better_reading(subject, errors)
+def _prediction_type(clouds: Clouds, errors: LevelErrors) -> _Fix | None:
+    reading = better_reading(clouds.subject, errors)
     if reading is None:
         return None
-    gain = _gain(clouds, walks, reading.denoiser)
+    gain = _gain(clouds, reading.denoiser)
     if not matters(gain):
         return None
-    evidence = (
-        f"Interpreted as {_NAMES[reading.assumed]}, its output has a mean excess error of "
-        f"{errors.mean_excess:.3g}; interpreted as {_NAMES[reading.meant]}, of "
-        f"{reading.errors.mean_excess:.3g}, and samples are {gain.ratio:.2f} × floor nearer."
-    )
+    assumed, meant, left = _NAMES[reading.assumed], _NAMES[reading.meant], reading.errors.mean_excess
     finding = Finding(
         "prediction_type",
-        f"The network predicts {_NAMES[reading.meant]}, but its output is used as {_NAMES[reading.assumed]}",
-        evidence,
+        f"The network predicts {meant}, but its output is used as {assumed}",
+        f"Interpreted as {assumed}, its output has a mean excess error of {errors.mean_excess:.3g}; "
+        f"interpreted as {meant}, of {left:.3g}, and samples are {gain.ratio:.2f} × floor nearer.",
         gain.ratio,
         f'Set prediction="{reading.meant}".',
     )
-    return _Swap(finding, reading.errors.mean_excess)
+    return finding, left
 
 
-def _schedule_mismatch(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> _Swap | None:
-    labels = better_labels(subject)
+def _schedule_mismatch(clouds: Clouds, errors: LevelErrors) -> _Fix | None:
+    labels = better_labels(clouds.subject)
     if labels is None:
         return None
-    gain = _gain(clouds, walks, labels.denoiser)
+    gain = _gain(clouds, labels.denoiser)
     middle = len(labels.t) // 2
     evidence = (
         f"At t = {labels.t[middle]:g} the schedule has σ/α = {labels.claimed[middle]:.3g}, but the "
@@ -199,131 +182,101 @@ def _schedule_mismatch(subject: Subject, clouds: Clouds, walks: Walks, errors: L
         fix = "Sample with the betas and times of training, or train with those of sampling."
     if matters(gain):
         evidence += f" With the times of its own schedule, samples are {gain.ratio:.2f} × floor nearer."
-    return _Swap(Finding("schedule_mismatch", title, evidence, max(gain.ratio, WORTH), fix), labels.error)
+    return Finding("schedule_mismatch", title, evidence, max(gain.ratio, WORTH), fix), labels.error
 
 
-def _ema_slow(subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors) -> _Swap | None:
-    raw, denoiser = subject.training.raw, subject.denoiser
-    if raw is None or not isinstance(denoiser, Denoiser):
+def _ema_slow(clouds: Clouds, errors: LevelErrors) -> _Fix | None:
+    subject = clouds.subject
+    raw, steps = subject.training.raw, subject.training.steps
+    if raw is None or not isinstance(subject.denoiser, Denoiser):
         return None
-    last = _with_network(denoiser, raw)
-    last_errors = level_errors(subject, last)
-    if not last_errors.mean_excess < _MUCH * errors.mean_excess:
+    last = with_network(subject.denoiser, raw).eval()
+    left = level_errors(subject, last).mean_excess
+    if not left < _MUCH * errors.mean_excess:
         return None
-    gain = _gain(clouds, walks, last)
+    gain = _gain(clouds, last)
     if not matters(gain):
         return None
+    most = f" (here {max(0.0, 1 - 10 / steps):.4g} at most)" if steps else ""
     finding = Finding(
         "ema_slow",
         "The averaged weights lag behind: the average is too slow for this short run",
-        f"The last weights have a mean excess error of {last_errors.mean_excess:.3g}, their average one "
-        f"of {errors.mean_excess:.3g}. With the last weights, samples are {gain.ratio:.2f} × floor nearer.",
+        f"The last weights have a mean excess error of {left:.3g}, their average one of "
+        f"{errors.mean_excess:.3g}. With the last weights, samples are {gain.ratio:.2f} × floor nearer.",
         gain.ratio,
-        f"Lower the decay: 1 / (1 − decay) at most a tenth of the steps{_of_steps(subject)}; or warm it up.",
+        f"Lower the decay: 1 / (1 − decay) at most a tenth of the steps{most}; or warm it up.",
     )
-    return _Swap(finding, last_errors.mean_excess)
+    return finding, left
 
 
-def _with_network(denoiser: Denoiser, network: torch.nn.Module) -> Denoiser:
-    return Denoiser(
-        network, denoiser.schedule, denoiser.prediction, denoiser.sigma_data, denoiser.conditioning
-    ).eval()
-
-
-def _of_steps(subject: Subject) -> str:
-    steps = subject.training.steps
-    return "" if not steps else f" (here {max(0.0, 1 - 10 / steps):.4g} at most)"
-
-
-def _training_fault(
-    subject: Subject, clouds: Clouds, walks: Walks, errors: LevelErrors, share: Share, where: str
-) -> Finding:
-    now = errors.mean_excess
+def _training_fault(clouds: Clouds, now: float, share: Share, where: str) -> Finding:
+    """Return what a short training shows to be missing; ``now`` is the mean excess error."""
+    subject = clouds.subject
+    recipe, flag = subject.training.recipe, subject.training.flag
+    falls = recipe is not None and recipe.training.decay != "none"  # the learning rate is known to decay
     probes = probe_rates(subject, subject.denoiser) if isinstance(subject.denoiser, Denoiser) else []
-    verdict = _verdict(subject, probes, now)
-    if verdict is None:
+    good = [probe for probe in probes if probe.excess < _MUCH * now]
+    if good:
+        best = min(good, key=lambda probe: probe.excess)
+        finding = _verdict(subject, probes, best, now, falls)
+    else:
         yardstick = probe_yardstick(subject)
         reach = min([probe.excess for probe in probes], default=now)
-        if yardstick is not None and yardstick.excess < _MUCH * min(reach, now):
-            verdict = _small(subject, yardstick, now, reach, bool(probes))
-    if verdict is None:
-        falling = (
-            "" if _falls(subject) else f"a learning rate that decays to 0{subject.training.flag(_DECAY)}, "
+        if yardstick is None or not yardstick.excess < _MUCH * min(reach, now):
+            fall = "" if falls else f"a learning rate that decays to 0{flag(_DECAY)}, "
+            return Finding(
+                "network_error",
+                "The network has errors, and none of the short trials reduced them",
+                f"The network costs {share.ratio:.2f} × floor, with a mean excess error of {now:.3g}.{where}",
+                share.ratio,
+                f"Train with {fall}with more steps, or with a larger network.",
+            )
+        best = yardstick
+        limit = f" and does not get below {reach:.3g} at any learning rate" if probes else ""
+        own = ""
+        if isinstance(subject.denoiser, Denoiser):
+            own = f" It has {_weights(subject.denoiser):,} weights."
+        finding = Finding(
+            "small_network",
+            "The network is too small",
+            f"A residual perceptron of {_weights(best.denoiser):,} weights reaches a mean excess error of "
+            f"{best.excess:.3g} in {best.steps} steps; this network has {now:.3g}{limit}.{own}",
+            0.0,
+            f"Give it more units or layers{flag('--set network.width=64 --set network.depth=3')}, and train "
+            "again.",
         )
-        return Finding(
-            "network_error",
-            "The network has errors, and none of the short trials reduced them",
-            f"The network costs {share.ratio:.2f} × floor, with a mean excess error of {now:.3g}.{where}",
-            share.ratio,
-            f"Train with {falling}with more steps, or with a larger network.",
-        )
-    finding, best = verdict
-    gain = _gain(clouds, walks, best.denoiser)
-    evidence = f"{finding.evidence}{where}"
-    if gain.is_certain:
-        evidence += f" After that, samples are {gain.ratio:.2f} × floor nearer."
+    gain = _gain(clouds, best.denoiser)
+    after = f" After that, samples are {gain.ratio:.2f} × floor nearer." if gain.is_certain else ""
+    evidence = f"{finding.evidence}{where}{after}"
     return dataclasses.replace(finding, evidence=evidence, gain=max(gain.ratio, WORTH))
 
 
-def _verdict(subject: Subject, probes: Sequence[Probe], now: float) -> tuple[Finding, Probe] | None:
-    """Return the finding of the probes; None if none of them is much better."""
-    good = [probe for probe in probes if probe.excess < _MUCH * now]
-    if not good:
-        return None
-    own = subject.training.learning_rate
-    best = min(good, key=lambda probe: probe.excess)
-    on = min((p for p in probes if p.kind == "on" and _same(p, own)), key=lambda p: p.excess, default=None)
+def _weights(denoiser: Denoiser) -> int:
+    return sum(p.numel() for p in denoiser.network.parameters())
+
+
+def _verdict(subject: Subject, probes: Sequence[Probe], best: Probe, now: float, falls: bool) -> Finding:
+    """Return what the best of the probes says, which is much better than ``now``."""
+    training, rate = subject.training, best.learning_rate
+    own, steps, flag = training.learning_rate, training.steps, training.flag
+    on = min((p.excess for p in probes if p.kind == "on" and own in (None, p.learning_rate)), default=None)
     text = f"{best.steps} steps from {'these' if best.kind == 'on' else 'fresh'} weights "
     if own is not None:
-        text += f"at a learning rate of {best.learning_rate:.1g} "
+        text += f"at a learning rate of {rate:.1g} "
     text += f"reduce the mean excess error from {now:.3g} to {best.excess:.3g}"
-    if own is not None and (on is None or best.excess < _MUCH * on.excess):
-        reach = "" if on is None else f"; at its own rate of {own:.3g}, to {on.excess:.3g}"
-        to = f"to {best.learning_rate:.1g}"
-        to += subject.training.flag(f"--set training.learning_rate={best.learning_rate:.1g}")
-        if best.learning_rate < own / 2:
+    if own is not None and (on is None or best.excess < _MUCH * on):
+        reach = "" if on is None else f"; at its own rate of {own:.3g}, to {on:.3g}"
+        to = f"{rate:.1g}{flag(f'--set training.learning_rate={rate:.1g}')}"
+        if rate < own / 2:
             title = f"A learning rate of {own:.3g} is too high"
-            return Finding("learning_rate_high", title, f"{text}{reach}.", 0.0, _lower(subject, to)), best
-        if best.learning_rate > 2 * own:
+            fall = "" if falls else f", and let it decay to 0{flag(_DECAY)}"
+            return Finding("learning_rate_high", title, f"{text}{reach}.", 0.0, f"Lower it to {to}{fall}.")
+        if rate > 2 * own:
             title = f"A learning rate of {own:.3g} is too low"
-            return Finding("learning_rate_low", title, f"{text}{reach}.", 0.0, f"Raise it {to}."), best
-    steps = subject.training.steps
-    after = f" after {steps:,} steps" if steps else ""
-    longer = "several times as many steps"
+            return Finding("learning_rate_low", title, f"{text}{reach}.", 0.0, f"Raise it to {to}.")
+    after, longer = "", "several times as many steps"
     if steps:
-        enough = 3 * max(steps, best.steps)
-        longer = f"{enough:,} steps{subject.training.flag(f'--steps {enough}')}"
-    title = f"Training ended too early{after}"
-    return Finding("undertrained", title, f"{text}.", 0.0, f"Train longer, for {longer}."), best
-
-
-def _same(probe: Probe, own: float | None) -> bool:
-    return own is None or probe.learning_rate == own
-
-
-def _falls(subject: Subject) -> bool:
-    """Whether the learning rate is known to decay during training."""
-    recipe = subject.training.recipe
-    return recipe is not None and recipe.training.decay != "none"
-
-
-def _lower(subject: Subject, to: str) -> str:
-    fall = "" if _falls(subject) else f", and let it decay to 0{subject.training.flag(_DECAY)}"
-    return f"Lower it {to}{fall}."
-
-
-def _small(
-    subject: Subject, yardstick: Probe, now: float, reach: float, tried: bool
-) -> tuple[Finding, Probe]:
-    weights = sum(p.numel() for p in yardstick.denoiser.network.parameters())
-    own = ""
-    if isinstance(subject.denoiser, Denoiser):
-        own = f" It has {sum(p.numel() for p in subject.denoiser.network.parameters()):,} weights."
-    evidence = (
-        f"A residual perceptron of {weights:,} weights reaches a mean excess error of "
-        f"{yardstick.excess:.3g} in {yardstick.steps} steps; this network has {now:.3g}"
-    )
-    evidence += f" and does not get below {reach:.3g} at any learning rate." if tried else "."
-    flag = subject.training.flag("--set network.width=64 --set network.depth=3")
-    fix = f"Give it more units or layers{flag}, and train again."
-    return Finding("small_network", "The network is too small", evidence + own, 0.0, fix), yardstick
+        after, enough = f" after {steps:,} steps", 3 * max(steps, best.steps)
+        longer = f"{enough:,} steps{flag(f'--steps {enough}')}"
+    fix = f"Train longer, for {longer}."
+    return Finding("undertrained", f"Training ended too early{after}", f"{text}.", 0.0, fix)

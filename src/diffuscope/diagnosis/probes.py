@@ -1,19 +1,20 @@
 """Would more training, another learning rate or a larger network have helped? Try it, for a second each.
 
 Copies of the network go on from its weights, or begin anew, at several learning rates for some hundred
-steps; and a network of known ability learns the same task beside them. Whoever gets nearer to the exact
-denoiser tells what was missing.
+steps; and a network of known ability learns the same task beside them. Whichever gets nearer to the exact
+denoiser shows what was missing.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from diffuscope.diagnosis.levels import LevelErrors, level_errors
+from diffuscope.diagnosis.levels import level_errors
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss, Times
@@ -22,7 +23,7 @@ from diffuscope.networks import ResMLP
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 
-__all__ = ["Probe", "probe_rates", "probe_yardstick"]
+__all__ = ["Probe", "probe_rates", "probe_yardstick", "with_network"]
 
 _STEPS = 400
 _BATCH = 256
@@ -33,56 +34,42 @@ _YARDSTICK_RATE = 1e-2
 
 @dataclass(frozen=True)
 class Probe:
-    """A short training and where it ended.
+    """A short training and where it ended: its mean excess error, infinite where it blew up."""
 
-    Attributes
-    ----------
-    kind : str
-        "on" from the network's weights, "anew" from fresh ones, "yardstick" another network.
-    learning_rate : float
-    steps : int
-    denoiser : Denoiser
-    errors : LevelErrors
-    """
-
-    kind: str
+    kind: str  # "on" from the network's weights, "anew" from fresh ones, "yardstick" another network
     learning_rate: float
     steps: int
     denoiser: Denoiser
-    errors: LevelErrors
-
-    @property
-    def excess(self) -> float:
-        """Its mean excess error; infinite where it blew up."""
-        value = self.errors.mean_excess
-        return value if value == value else float("inf")
+    excess: float
 
 
 def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
     """Train copies of the network, on and anew, at its own learning rate and at others."""
-    own = subject.training.learning_rate
-    rates = {*_RATES, *((own,) if own else ())}
-    distinct = [r for r in sorted(rates) if r == own or own is None or not 1 / 2 < r / own < 2]
-    kinds = ["on", "anew"] if _can_begin_anew(denoiser.network) else ["on"]
+    training = subject.training
+    own = training.learning_rate
+    rates = [r for r in sorted({*_RATES, own or _RATES[0]}) if r == own or not own or not 1 / 2 < r / own < 2]
+    layers = [m for m in denoiser.network.modules() if hasattr(m, "reset_parameters")]
+    drawn = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
+    kinds = ["on"]
+    if all(id(p) in drawn for p in denoiser.network.parameters()):  # by layers that can draw them again
+        kinds.append("anew")
     probes = []
     for kind in kinds:
-        for rate in distinct:
+        for rate in rates:
             network = copy.deepcopy(denoiser.network)
             if kind == "anew":
-                _begin_anew(network)
-            trial = Denoiser(
-                network, denoiser.schedule, denoiser.prediction, denoiser.sigma_data, denoiser.conditioning
-            )
-            training = subject.training
-            found = _train(subject, trial, training.loss, training.times, rate)
-            if found is not None:
-                probes.append(Probe(kind, rate, _STEPS, trial, found))
+                with torch.random.fork_rng():
+                    torch.manual_seed(0)
+                    for module in network.modules():
+                        getattr(module, "reset_parameters", lambda: None)()
+            trial = with_network(denoiser, network)
+            probes += _train(subject, kind, trial, training.loss, training.times, rate)
     return probes
 
 
 def probe_yardstick(subject: Subject) -> Probe | None:
     """Train a residual perceptron of 20,000 weights on the same task and schedule; not on images."""
-    if not subject.flattened.probe:
+    if not subject.probe:
         return None
     spread = subject.spread
     with torch.random.fork_rng():
@@ -90,15 +77,23 @@ def probe_yardstick(subject: Subject) -> Probe | None:
         network = ResMLP(subject.d)
     denoiser = Denoiser(network, subject.schedule, "edm", sigma_data=spread)
     times = Times("log_normal", mean=-1.2 + float(torch.tensor(spread).log()), stratified=True)
-    found = _train(subject, denoiser, Loss(weighting="edm", target="posterior"), times, _YARDSTICK_RATE)
-    return None if found is None else Probe("yardstick", _YARDSTICK_RATE, _STEPS, denoiser, found)
+    loss = Loss(weighting="edm", target="posterior")
+    return next(iter(_train(subject, "yardstick", denoiser, loss, times, _YARDSTICK_RATE)), None)
+
+
+def with_network(denoiser: Denoiser, network: nn.Module) -> Denoiser:
+    """Return a denoiser that differs in its network only."""
+    return Denoiser(
+        network, denoiser.schedule, denoiser.prediction, denoiser.sigma_data, denoiser.conditioning
+    )
 
 
 def _train(
-    subject: Subject, denoiser: Denoiser, loss: LossLike, times: Times, rate: float
-) -> LevelErrors | None:
+    subject: Subject, kind: str, denoiser: Denoiser, loss: LossLike, times: Times, rate: float
+) -> list[Probe]:
+    """Train for a moment; return the probe, or none where it blew up."""
     denoiser.to(subject.device)
-    steps, batch = (_STEPS, _BATCH) if subject.flattened.probe else (_IMAGE_STEPS, _IMAGE_BATCH)
+    steps, batch = (_STEPS, _BATCH) if subject.probe else (_IMAGE_STEPS, _IMAGE_BATCH)
     settings = TrainingSection(
         steps=steps,
         batch_size=batch,
@@ -114,27 +109,8 @@ def _train(
     trainer = Trainer(denoiser, batches, loss, settings)
     try:
         trainer.run()
-    except RunError:  # it blew up
-        return None
+    except RunError:
+        return []
     trainer.finish()
-    return level_errors(subject, denoiser)
-
-
-def _can_begin_anew(network: nn.Module) -> bool:
-    """Whether all weights are those of layers that can draw them again."""
-    own = {
-        id(p)
-        for m in network.modules()
-        if hasattr(m, "reset_parameters")
-        for p in m.parameters(recurse=False)
-    }
-    return all(id(p) in own for p in network.parameters())
-
-
-def _begin_anew(network: nn.Module) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for module in network.modules():
-            draw_again = getattr(module, "reset_parameters", None)
-            if callable(draw_again):
-                draw_again()
+    excess = level_errors(subject, denoiser).mean_excess
+    return [Probe(kind, rate, _STEPS, denoiser, math.inf if math.isnan(excess) else excess)]

@@ -9,20 +9,18 @@ each time there is a level at which its answers are right, only not the one that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.diagnosis.levels import LevelErrors, level_errors, level_scale, telling_levels
-from diffuscope.diagnosis.subject import Subject
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction, output_coefficients
-from diffuscope.diffusion.process import coefficient
+from diffuscope.diagnosis.subject import Points, Subject
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction, convert, output_coefficients
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["Labels", "Reading", "better_labels", "better_reading", "reread"]
+__all__ = ["Labels", "Reading", "better_labels", "better_reading"]
 
 _READINGS: tuple[Prediction, ...] = ("noise", "data", "velocity", "flow")
 _MUCH_BETTER = 0.25
@@ -36,30 +34,9 @@ _POINTS = 1_024
 _SAME = 1.25
 
 
-def reread(denoiser: DenoiserLike, assumed: Prediction, meant: Prediction) -> DenoiserLike:
-    """Take the output of which ``denoiser`` made x_0 as ``assumed`` for what is ``meant``."""
-
-    def read(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        skip, out = (coefficient(c, x_t) for c in output_coefficients(assumed, level))
-        output = (denoiser(x_t, level) - skip * x_t) / out
-        skip, out = (coefficient(c, x_t) for c in output_coefficients(meant, level))
-        return skip * x_t + out * output
-
-    return read
-
-
 @dataclass(frozen=True)
 class Reading:
-    """A reading of the network's output that fits much better than the assumed one.
-
-    Attributes
-    ----------
-    assumed, meant : str
-    denoiser : DenoiserLike
-        The network, read as it is meant.
-    errors : LevelErrors
-        Of that.
-    """
+    """The network with its output read as ``meant`` and not as ``assumed``, and the errors of that."""
 
     assumed: Prediction
     meant: Prediction
@@ -72,53 +49,43 @@ def better_reading(subject: Subject, now: LevelErrors) -> Reading | None:
 
     An output of 0 says nothing, and is a fair guess in some readings: the error must be half of its or less.
     """
-    denoiser = subject.denoiser
-    if isinstance(denoiser, Denoiser):
-        if denoiser.prediction not in _READINGS:
-            return None
-        pairs = [(denoiser.prediction, meant) for meant in _READINGS if meant != denoiser.prediction]
-    else:
-        pairs = [(a, b) for a, b in product(_READINGS, _READINGS) if a != b]
+    own = subject.denoiser.prediction if isinstance(subject.denoiser, Denoiser) else None
     found = []
-    for assumed, meant in pairs:
-        read = reread(denoiser, assumed, meant)
-        errors = level_errors(subject, read)
-        if np.isfinite(errors.mean_excess):
-            found.append(Reading(assumed, meant, read, errors))
+    for assumed, meant in permutations(_READINGS, 2):
+        if own in (None, assumed):
+            read = _reread(subject.denoiser, assumed, meant)
+            errors = level_errors(subject, read)
+            if np.isfinite(errors.mean_excess):
+                found.append(Reading(assumed, meant, read, errors))
     best = min(found, key=lambda reading: reading.errors.mean_excess, default=None)
     if best is None or best.errors.mean_excess > min(_FITS, _MUCH_BETTER * now.mean_excess):
         return None
-    silence = level_errors(subject, _silent(best.meant))
+    meant = best.meant
+    silence = level_errors(subject, lambda x, level: convert(torch.zeros_like(x), x, level, meant, "data"))
     return best if best.errors.mean_excess < _A_SAY * silence.mean_excess else None
 
 
-def _silent(prediction: Prediction) -> DenoiserLike:
-    """Return the denoiser of a network whose output is 0."""
+def _reread(denoiser: DenoiserLike, assumed: Prediction, meant: Prediction) -> DenoiserLike:
+    """Take the output of which ``denoiser`` made x_0 as ``assumed`` for what is ``meant``."""
 
-    def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        skip, _ = output_coefficients(prediction, level)
-        return coefficient(skip, x_t) * x_t
+    def read(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        output = convert(denoiser(x_t, level), x_t, level, "data", assumed)
+        return convert(output, x_t, level, meant, "data")
 
-    return denoiser
+    return read
 
 
 @dataclass(frozen=True)
 class Labels:
     """What noise levels the network takes its times for.
 
-    Attributes
-    ----------
-    t, claimed, believed : ndarray of shape (k,)
-        Times, their σ/α under the schedule, and the σ/α at which the network's answers fit best.
-    error : float
-        Mean error of the answers for those levels.
-    denoiser : DenoiserLike
-        The network, asked at the times that it would itself give the levels.
+    Times ``t`` with their σ/α under the schedule and the σ/α at which the network's answers fit best, all of
+    shape (k,); the mean error of the answers then, and the network at the times it would give the levels.
     """
 
-    t: NDArray[np.float64]
-    claimed: NDArray[np.float64]
-    believed: NDArray[np.float64]
+    t: Points
+    claimed: Points
+    believed: Points
     error: float
     denoiser: DenoiserLike
 
@@ -126,11 +93,10 @@ class Labels:
 def better_labels(subject: Subject) -> Labels | None:
     """Look for the noise levels that the network's answers fit; None if they are those of the schedule."""
     denoiser = subject.denoiser
-    if isinstance(denoiser, Denoiser):
-        if denoiser.conditioning == "log_snr":
-            return None  # it is told the level itself
-        return _labels(subject, denoiser.prediction)
-    return _labels(subject, "noise") or _labels(subject, "data")
+    if not isinstance(denoiser, Denoiser):
+        return _labels(subject, "noise") or _labels(subject, "data")
+    # one that is conditioned on the level itself has no times
+    return None if denoiser.conditioning == "log_snr" else _labels(subject, denoiser.prediction)
 
 
 def _labels(subject: Subject, prediction: Prediction) -> Labels | None:
@@ -151,7 +117,7 @@ def _labels(subject: Subject, prediction: Prediction) -> Labels | None:
 
 
 def _error_at(subject: Subject, prediction: Prediction, level: NoiseLevel, ratio: float, k: int) -> float:
-    """Return the network's error when it is told ``level`` and shown points at another ratio."""
+    """Return the network's error when it gets ``level`` with points at another ratio."""
     shown = _level_like(level, ratio)
     _, x_t = subject.noised(shown, k=2000 + k, n=_POINTS)
     answer = subject.ask(subject.denoiser, x_t, level)
@@ -159,7 +125,7 @@ def _error_at(subject: Subject, prediction: Prediction, level: NoiseLevel, ratio
     skip, out = output_coefficients(prediction, level)
     output = (answer.double() - skip * x_t) / out
     skip, out = output_coefficients(prediction, shown)
-    exact = subject.oracle(x_t, shown)
+    exact = subject.oracle(0)(x_t, shown)
     error = (skip * x_t + out * output - exact).square().mean().item()
     return level_scale(shown.ratio, subject.spread) * error
 
@@ -173,20 +139,17 @@ def _level_like(level: NoiseLevel, ratio: float) -> NoiseLevel:
         a = 1 / (1 + ratio)
     else:
         a = (1 + ratio**2) ** -0.5
-    as_tensor = torch.tensor([a, a * ratio], dtype=torch.float64)
-    return NoiseLevel(level.t, as_tensor[0], as_tensor[1])
+    return NoiseLevel(level.t, *torch.tensor([a, a * ratio], dtype=torch.float64))
 
 
-def _relabelled(subject: Subject, t: NDArray[np.float64], believed: NDArray[np.float64]) -> DenoiserLike:
+def _relabelled(subject: Subject, t: Points, believed: Points) -> DenoiserLike:
     order = np.argsort(believed)
     at, times = np.log(believed[order]), t[order]
 
     def denoiser(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        time = np.interp(np.log(level.ratio.item()), at, times)
+        time = torch.tensor(np.interp(np.log(level.ratio.item()), at, times), dtype=torch.float64)
         dtype = level.t.dtype
-        own = torch.tensor(time, dtype=torch.float64)
-        return subject.denoiser(
-            x_t, level._replace(t=own if dtype.is_floating_point else own.round().to(dtype))
-        )
+        own = time if dtype.is_floating_point else time.round().to(dtype)
+        return subject.denoiser(x_t, level._replace(t=own))
 
     return denoiser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ __all__ = ["Diagnosis"]
 
 _WIDTH = 100
 _BAR = 24
+_NOTHING = "No findings: no part costs enough to be worth fixing"
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,36 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
-        """Return the report as text."""
-        return "\n".join([*_budget(self), "", *_network(self), *_findings(self)])
+        lines = [*_budget(self.budget.rows), *_wrapped(self.certainty), ""]
+        network = []
+        if self.bands:
+            worst = max(self.bands, key=lambda band: band.share.ratio)
+            share = worst.share
+            network += _wrapped(
+                f"The network's errors at {worst} affect the samples most: {share.ratio:.2f} × floor "
+                f"({share.low:.2f} to {share.high:.2f})."
+            )
+        if self.perfect_loss is not None:
+            network += _wrapped(f"The training loss of a perfect denoiser is {self.perfect_loss:.4g}, not 0.")
+        if network:
+            lines += [*network, ""]
+        lines.append("Findings, worst first" if self.findings else f"{_NOTHING}.")
+        for number, finding in enumerate(self.findings, 1):
+            gain = "" if finding.gain is None else f"  (gain: {finding.gain:.2f} × floor)"
+            lines += ["", f"{number}. {finding.title}{gain}"]
+            lines += _wrapped(finding.evidence, 3) + _wrapped(f"Fix: {finding.fix}", 3)
+        return "\n".join(lines)
 
     def plot(self) -> Figure:
         """Draw the waterfall of the budget, and the network's error by noise level."""
         from diffuscope.plots import plot_diagnosis
 
         errors = self.errors
-        first = (
-            self.findings[0].title
-            if self.findings
-            else "No findings: no part costs enough to be worth fixing"
-        )
         return plot_diagnosis(
             self.budget.rows,
             levels=None if errors is None else (errors.ratio, errors.excess, errors.irreducible),
             bands=self.bands,
-            finding=first,
+            finding=self.findings[0].title if self.findings else _NOTHING,
         )
 
     def save(self, folder: str | Path) -> None:
@@ -85,53 +99,24 @@ class Diagnosis:
         save_figure(self.plot(), folder / "figures" / "diagnosis.png")
 
 
-def _budget(diagnosis: Diagnosis) -> list[str]:
-    rows = diagnosis.budget.rows
+def _budget(rows: Sequence[Row]) -> list[str]:
+    """Return a table of title, ratio, interval and bar."""
     if not rows:
-        return _wrapped(diagnosis.certainty)
+        return []
     lines = ["Error budget, in multiples of the floor (sliced Wasserstein distance; 95% intervals)", ""]
-    most = max([abs(row.share.ratio) for row in rows] + [1e-9])
-    titles = [row.title for row in rows]
-    ratios = [_signed(row) for row in rows]
+    signs = ["" if row.part in ("floor", "total") else "+" if row.share.ratio >= 0 else "−" for row in rows]
+    ratios = [f"{sign}{abs(row.share.ratio):.2f}" for sign, row in zip(signs, rows, strict=True)]
     intervals = [f"({row.share.low:.2f} to {row.share.high:.2f})".replace("-", "−") for row in rows]
-    title, ratio, interval = (max(map(len, column)) for column in (titles, ratios, intervals))
+    title, ratio, interval = (
+        max(map(len, column)) for column in ([r.title for r in rows], ratios, intervals)
+    )
+    most = max(1e-9, *(abs(row.share.ratio) for row in rows))
     for row, value, between in zip(rows, ratios, intervals, strict=True):
         if row.part == "total":
             lines.append("  " + "─" * (title + ratio + interval + 4))
         bar = ("█" if row.share.ratio >= 0 else "░") * round(_BAR * abs(row.share.ratio) / most)
         lines.append(f"  {row.title:<{title}}  {value:>{ratio}}  {between:<{interval}}  {bar}".rstrip())
-    return [*lines, "", *_wrapped(diagnosis.certainty)]
-
-
-def _signed(row: Row) -> str:
-    sign = "" if row.part in ("floor", "total") else "+" if row.share.ratio >= 0 else "−"
-    return f"{sign}{abs(row.share.ratio):.2f}"
-
-
-def _network(diagnosis: Diagnosis) -> list[str]:
-    lines = []
-    if diagnosis.bands:
-        worst = max(diagnosis.bands, key=lambda band: band.share.ratio)
-        share = worst.share
-        lines += _wrapped(
-            f"The network's errors at {worst} affect the samples most: {share.ratio:.2f} × floor "
-            f"({share.low:.2f} to {share.high:.2f})."
-        )
-    if diagnosis.perfect_loss is not None:
-        lines += _wrapped(f"The training loss of a perfect denoiser is {diagnosis.perfect_loss:.4g}, not 0.")
-    return [*lines, ""] if lines else lines
-
-
-def _findings(diagnosis: Diagnosis) -> list[str]:
-    if not diagnosis.findings:
-        return ["No findings: no part costs enough to be worth fixing."]
-    lines = ["Findings, worst first"]
-    for number, finding in enumerate(diagnosis.findings, 1):
-        gain = "" if finding.gain is None else f"  (gain: {finding.gain:.2f} × floor)"
-        lines += ["", f"{number}. {finding.title}{gain}"]
-        lines += _wrapped(finding.evidence, 3)
-        lines += _wrapped(f"Fix: {finding.fix}", 3)
-    return lines
+    return [*lines, ""]
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:

@@ -4,12 +4,12 @@ Any sampler whose answer is affine in the point and in the data estimate makes
 
 .. math::  x_s = A\, x_t + B\, \hat x_0 + \sqrt{v}\, z,
 
-and A, B, v can be read off by handing it chosen points and a denoiser that says what we want it to say. To
-keep the noised distribution, :math:`x_s \sim N(\alpha_s x_0, \sigma_s^2)`, they have to satisfy
+and A, B, v can be read off by handing it chosen points and a denoiser of a constant answer. To keep the
+noised distribution, :math:`x_s \sim N(\alpha_s x_0, \sigma_s^2)`, they have to satisfy
 
 .. math::  B = \alpha_s - A \alpha_t, \qquad v = \sigma_s^2 - A^2 \sigma_t^2
 
-(Song et al. 2021, Lemma 1). A step that adds less noise than its own A asks for, noise in the step to clean
+(Song et al. 2021, Lemma 1). A step that adds less noise than its own A requires, noise in the step to clean
 data, an answer that stops growing with :math:`\hat x_0`: each has its sign here.
 """
 
@@ -34,28 +34,17 @@ _SWEEP = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of a sampler does.
-
-    Attributes
-    ----------
-    now, target : NoiseLevel of shape ()
-    signal, data : float
-        A and B.
-    noise : float
-        Standard deviation of the noise that it adds, √v.
-    clipped_at : float or None
-        Where its answer stops growing with the data estimate, in the model's units.
-    """
+    """What one step of a sampler does, from the level ``now`` to ``target``."""
 
     now: NoiseLevel
     target: NoiseLevel
-    signal: float
-    data: float
-    noise: float
-    clipped_at: float | None
+    signal: float  # A
+    data: float  # B
+    noise: float  # √v
+    clipped_at: float | None  # where the answer stops growing with the data estimate, in the model's units
 
     @property
-    def wanted_noise(self) -> float:
+    def due_noise(self) -> float:
         """The noise that goes with A: none in a deterministic step."""
         kept = (self.signal * self.now.sigma.item()) ** 2
         rest = self.target.sigma.item() ** 2 - kept
@@ -66,10 +55,10 @@ class Step:
     def most_noise(self) -> float:
         """The most that a published sampler adds: the variance of the forward step."""
         added = transition(self.target, self.now).variance.sqrt().item() if self.now.alpha > 0 else math.inf
-        return max(self.wanted_noise, added)
+        return max(self.due_noise, added)
 
     @property
-    def wanted_data(self) -> float:
+    def due_data(self) -> float:
         """The weight of the data estimate that goes with A."""
         return self.target.alpha.item() - self.signal * self.now.alpha.item()
 
@@ -87,27 +76,22 @@ def probe_steps(sampler: Sampler, grid: Grid, spread: float) -> list[Step]:
 
 def probe_step(sampler: Sampler, grid: Grid, step: int, spread: float) -> Step:
     """Read off what ``sampler`` does in step 0, 1, ... of a trajectory over ``grid``."""
-    zero = torch.zeros(_POINTS, 1)
 
     def respond(x: float, x_0: float) -> Tensor:
-        def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:
-            return torch.full_like(x_t, x_0)
-
-        context = SamplingContext(answer, grid, torch.Generator().manual_seed(0), step=step)
+        context = SamplingContext(
+            lambda x_t, _: torch.full_like(x_t, x_0), grid, torch.Generator().manual_seed(0), step=step
+        )
         with torch.no_grad():
-            return sampler(context, zero + x).double()
+            return sampler(context, torch.zeros(_POINTS, 1) + x).double()
 
     still = respond(0.0, 0.0)
     sweep = [(respond(0.0, c * spread) - still).mean().item() / (c * spread) for c in _SWEEP]
-    first = sweep[0]
-    clipped = None
-    if abs(first) > 1e-6 and sweep[-1] / first < 0.75:
-        clipped = sweep[-1] * _SWEEP[-1] * spread / first
+    first, last = sweep[0], sweep[-1]
     return Step(
         now=grid.levels.at(step),
         target=grid.levels.at(step + 1),
         signal=(respond(spread, 0.0) - still).mean().item() / spread,
         data=first,
         noise=still.std().item(),
-        clipped_at=clipped,
+        clipped_at=last * _SWEEP[-1] * spread / first if abs(first) > 1e-6 and last / first < 0.75 else None,
     )
