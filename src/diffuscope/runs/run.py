@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from diffuscope.errors import FormatError, InputError
 from diffuscope.metrics import Measured
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
-from diffuscope.modalities.reference import Measurable, Points, Reference
+from diffuscope.modalities.reference import Points, Reference
 from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -40,17 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load"]
 
+_AGAIN = "Train the run again, or remove it."
+
 
 @dataclass
 class Run:
-    """A finished training run.
-
-    Attributes
-    ----------
-    path : Path
-        The run directory.
-    model : Model
-    """
+    """A finished training run: its directory, its model, and its data where it was passed from Python."""
 
     path: Path
     model: Model
@@ -71,7 +67,11 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` says: seconds, steps, seed, versions, quality."""
-        return _read_json(self.path / "summary.json")
+        path = self.path / "summary.json"
+        value: dict[str, Any] = _read(path, json.loads)
+        if not isinstance(value, dict):
+            raise FormatError(f"{path} is not a JSON object.", _AGAIN)
+        return value
 
     @property
     def quality(self) -> Measured:
@@ -90,13 +90,10 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The lines of ``metrics.jsonl``: step, epoch, loss, learning rate."""
-        path = self.path / "metrics.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        except (OSError, ValueError, RecursionError) as error:
-            raise FormatError(
-                f"{path} cannot be read: {error}.", "Train the run again, or remove it."
-            ) from error
+        lines: list[dict[str, float]] = _read(
+            self.path / "metrics.jsonl", lambda text: [json.loads(line) for line in text.splitlines()]
+        )
+        return lines
 
     def facts(self) -> dict[str, str]:
         """Return how the run was trained, as text, for a report."""
@@ -121,13 +118,7 @@ class Run:
         return self.modality.generator(self.model)
 
     def require(self, kind: str) -> Any:
-        """Return the generator of a run of this kind of data, with the methods of this kind.
-
-        Raises
-        ------
-        InputError
-            When the run is of another kind.
-        """
+        """Return the generator of a run of this kind of data; another kind is an InputError."""
         own = self.modality
         if own.name != kind:
             other = modality(kind)
@@ -149,13 +140,7 @@ class Run:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data that the run was trained on.
-
-        Raises
-        ------
-        InputError
-            When it was passed from Python, and this run was loaded from its directory.
-        """
+        """The data of the training; an InputError where it was passed from Python and is not in the directory."""
         if self.given_data is not None:
             return self.given_data
         source = self.recipe.data.source
@@ -193,11 +178,9 @@ class Run:
         return self.generator.sample(n, self.generator.request(options, n))
 
     def trajectory(self, n: int = 1000, **options: Any) -> Any:
-        """Sample, and return all states from noise to samples, in the units of the data.
+        """Sample, and return all states from noise to samples: (steps + 1, n, ...) in the units of the data.
 
-        Returns
-        -------
-        ndarray of shape (steps + 1, n, ...); of a table a list of steps + 1 tables
+        Of a table it is a list of steps + 1 tables.
         """
         return self.generator.trajectory(n, self.generator.request(options, n))
 
@@ -248,20 +231,14 @@ class Run:
 
     # --- quality --------------------------------------------------------------------------------------------
 
-    def reference(
-        self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
-    ) -> tuple[Reference, Measurable]:
-        """Return the real points that samples are compared with, and the map to what is measured."""
-        own, seed = self.modality, self.recipe.seed if seed is None else seed
-        measure = own.measurable(self.data, self.model.codec, reporter)
-        return own.reference(self.data, self.model.codec, held_out, seed), measure
-
     def measured_clouds(
-        self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
+        self, held_out: Any, seed: int, reporter: Reporter | None
     ) -> tuple[Reference, list[Points]]:
         """Return the real points that samples are compared with, and as many clouds of samples."""
-        reference, measure = self.reference(held_out, seed, reporter)
-        return reference, self.modality.clouds(self.model, reference, measure, reporter=reporter)
+        own, codec = self.modality, self.model.codec
+        measure = own.measurable(self.data, codec, reporter)
+        reference = own.reference(self.data, codec, held_out, seed)
+        return reference, own.clouds(self.model, reference, measure, reporter=reporter)
 
     def measure(self, reporter: Reporter | None = None) -> dict[str, Measured]:
         """Measure the distance of samples from data, as ``train`` prints it.
@@ -271,7 +248,7 @@ class Run:
         RunError
             When a sample is not finite.
         """
-        reference, clouds = self.measured_clouds(reporter=reporter)
+        reference, clouds = self.measured_clouds(None, self.recipe.seed, reporter)
         return {"sliced_wasserstein": reference.ratio(clouds)}
 
     # --- pictures -------------------------------------------------------------------------------------------
@@ -314,12 +291,11 @@ class Run:
     def plot_samples(self, n: int | None = None, **options: Any) -> Figure:
         """Show samples beside the data; options are those of :meth:`sample`."""
         figures = self._figures_of_samples
-        usual, request = figures.sampled()
-        count = usual if n is None else n
+        count, request = figures.sampled()
+        if n is not None:
+            count, request = n, Request()
         if options:
             request = self.generator.request(options, count)
-        elif n is not None:
-            request = Request()
         return figures.draw_samples(self.generator.sample(count, request), request=request)
 
     def plot_loss(self) -> Figure:
@@ -388,13 +364,10 @@ def load(
     return run
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        value = json.loads(path.read_text("utf-8"))
+        return parse(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"{path} cannot be read: {error}.", "Train the run again, or remove it.") from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{path} is not a JSON object.", "Train the run again, or remove it.")
-    return value
+        raise FormatError(f"{path} cannot be read: {error}.", _AGAIN) from error
 
 

@@ -13,15 +13,7 @@ __all__ = ["WeightAverage"]
 
 
 class WeightAverage:
-    """Exponential moving average of a vector of weights.
-
-    Parameters
-    ----------
-    weights : Tensor of shape (n_weights,)
-        Initial value of the average.
-    decay : float
-        In [0, 1); 0 follows the weights without any averaging.
-    """
+    """Exponential moving average of a vector of weights, which starts from them; decay 0 follows them."""
 
     def __init__(self, weights: Tensor, decay: float) -> None:
         self.decay = decay

@@ -1,7 +1,7 @@
 """How does an optimiser step stay cheap? All weights of a network are stored in one vector.
 
-The parameters become views into one vector, and so do their gradients. Clipping, Adam, averaging and
-the exchange between processes are then one operation each, however many layers there are.
+Clipping, Adam, averaging and the exchange between processes are then one operation each, however many
+layers there are.
 """
 
 from __future__ import annotations
@@ -15,17 +15,9 @@ __all__ = ["FlatParameters"]
 
 
 class FlatParameters:
-    """The trainable parameters of a network as one vector.
+    """The trainable parameters of a network as one ``vector`` of shape (n_weights,), with one gradient.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Its trainable parameters become views of ``vector``; keep no other references to their data.
-
-    Attributes
-    ----------
-    vector : nn.Parameter of shape (n_weights,)
-        All weights; ``vector.grad`` holds all gradients.
+    The parameters become views of it; keep no other references to their data.
 
     Raises
     ------
@@ -47,21 +39,18 @@ class FlatParameters:
             )
         vector = torch.cat([p.detach().flatten() for p in self.parameters])
         grad = torch.zeros_like(vector)
-        self._grads = []
-        start = 0
-        for p in self.parameters:
-            stop = start + p.numel()
-            p.data = vector[start:stop].view_as(p)
-            self._grads.append(grad[start:stop].view_as(p))
-            start = stop
+        sizes = [p.numel() for p in self.parameters]
+        self._grads = [g.view_as(p) for p, g in zip(self.parameters, torch.split(grad, sizes), strict=True)]
+        for p, values in zip(self.parameters, torch.split(vector, sizes), strict=True):
+            p.data = values.view_as(p)
         self.vector = nn.Parameter(vector)
         self.vector.grad = grad
 
     def release(self) -> None:
         """Give each parameter its own memory again.
 
-        The last digits of a matrix product can depend on the alignment of a matrix. In its own memory a
-        trained network gives the same bytes as one that was read from a file.
+        The last digits of a matrix product can depend on the alignment of a matrix. A trained network is to
+        give the same bytes as one that was read from a file.
         """
         for p in self.parameters:
             p.data = p.detach().clone()
@@ -78,10 +67,7 @@ class FlatParameters:
 
     def keep(self, gradients: tuple[Tensor, ...], add: bool = False) -> None:
         """Write the gradients of all parameters into ``grad``, or add them to it."""
-        if add:
-            torch._foreach_add_(self._grads, gradients)
-        else:
-            torch._foreach_copy_(self._grads, gradients)
+        (torch._foreach_add_ if add else torch._foreach_copy_)(self._grads, gradients)
 
     def clip(self, norm: float) -> None:
         """Scale the gradients down to ``norm``, as ``torch.nn.utils.clip_grad_norm_`` does."""

@@ -15,14 +15,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples
-from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError, RunError
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
@@ -34,10 +33,9 @@ from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
 from diffuscope.training.ema import WeightAverage
 from diffuscope.training.flat import FlatParameters
-from diffuscope.training.held_out import HeldOut
+from diffuscope.training.held_out import HeldOut, LossLike
 
-__all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
-
+__all__ = ["Interrupted", "Progress", "Trainer"]
 
 _SMALL_STEP = 2**27  # examples times weights
 _FEWEST = 8  # examples that are worth a core
@@ -47,33 +45,9 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run. What is lost is at most what came after the last checkpoint."""
 
 
-class LossLike(Protocol):
-    """A loss in two halves: what the network is trained on, and the distance of its answer from it."""
-
-    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples:
-        """Noise data (n, ...) to ``level`` (n,); called once for many batches."""
-        ...
-
-    def value(self, output: Tensor, examples: Examples, /) -> Tensor:
-        """Return the mean loss, shape (), of a network's output (n, ...)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Progress:
-    """Where training is, after a chunk.
-
-    Attributes
-    ----------
-    step, total : int
-        Steps done and to do.
-    epoch : float
-        The same in epochs.
-    loss : float
-        Mean loss over the chunk.
-    learning_rate : float
-        Of the last step.
-    """
+    """Where training is, after a chunk: its mean loss, and the learning rate of its last step."""
 
     step: int
     total: int
@@ -84,24 +58,11 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Trains a denoiser in place.
+    """Trains a denoiser in place, on the device of the batches' data.
 
-    Parameters
-    ----------
-    denoiser : Denoiser
-        On the device of the batches' data.
-    batches : Batches
-    loss : LossLike
-    settings : TrainingSection
-    checkpoints : Checkpoints, optional
-        Where to write checkpoints; by default none are written.
-    world : World
-    held_out : HeldOut, optional
-        Early stopping: chooses the best weights and the end of training. By default the last step.
-    on_progress : callable, optional
-        Called after each chunk.
-    on_epoch : callable, optional
-        Called after each epoch of shuffled batches with its number (1, 2, ...) and the trainer.
+    ``held_out`` chooses the best weights and the end of training; by default those of the last step.
+    ``on_progress`` is called after each chunk, ``on_epoch`` after each epoch of shuffled batches with its
+    number (1, 2, ...) and the trainer.
     """
 
     denoiser: Denoiser
@@ -147,9 +108,8 @@ class Trainer:
         """Load the last checkpoint, if there is one; return the step from which to resume."""
         found = self.checkpoints.load_last() if self.checkpoints else None
         if found:
-            self.step, tensors = found
-            self._load(tensors)
-            self._saved_step = self.step
+            self.step = self._saved_step = found[0]
+            self._load(found[1])
         return self.step
 
     def run(self) -> None:
@@ -163,7 +123,7 @@ class Trainer:
             On Ctrl-C, once the checkpoint is written.
         """
         # The user's random state is preserved; dropout uses the chunk's stream.
-        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode(), self._threads():
+        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 torch.manual_seed(
                     stream_seed(self.batches.seed, "network", chunk.first_step, self.world.rank)
@@ -186,10 +146,10 @@ class Trainer:
 
     def _validate(self) -> bool:
         """Return whether the loss on held-out rows ends the training; equal in all processes."""
-        if self.held_out is None:
+        if self.held_out is None or not self.held_out.due(self.step, self.total_steps):
             return False
-        weights = self.average.weights if self.settings.ema_decay else self.flat.vector
-        return self.held_out.look(self.step, self.total_steps, self.flat.vector, weights)
+        with self.averaged():
+            return self.held_out.look(self.step, self.total_steps, self.flat.vector.detach())
 
     def _train_on(self, chunk: Chunk) -> Tensor:
         """Take a step for each batch of the chunk; return their losses."""
@@ -286,22 +246,16 @@ class Trainer:
 
     @contextlib.contextmanager
     def _training_mode(self) -> Iterator[None]:
-        self.denoiser.train()
-        try:
-            yield
-        finally:
-            self.denoiser.eval()
-
-    @contextlib.contextmanager
-    def _threads(self) -> Iterator[None]:
         """Train small networks with one thread: several cost more than they save."""
         before = torch.get_num_threads()
         small = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
         if small and self.flat.vector.device.type == "cpu" and self._at_once() == 1:
             torch.set_num_threads(1)
+        self.denoiser.train()
         try:
             yield
         finally:
+            self.denoiser.eval()
             torch.set_num_threads(before)
 
     @contextlib.contextmanager
@@ -322,60 +276,50 @@ class Trainer:
 
     def finish(self) -> None:
         """Set the denoiser's weights to the averaged ones, or the best of them, in their own memory."""
-        with torch.no_grad():
-            if self.held_out is not None and self.held_out.weights is not None:
-                self.flat.vector.copy_(self.held_out.weights)
-            elif self.settings.ema_decay:
-                self.flat.vector.copy_(self.average.weights)
+        best = self.held_out.weights if self.held_out else None
+        if best is None and self.settings.ema_decay:
+            best = self.average.weights
+        if best is not None:
+            with torch.no_grad():
+                self.flat.vector.copy_(best)
         self.flat.release()
         self.denoiser.eval()
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint of the current step, if checkpoints are enabled."""
         if self.checkpoints and self.world.is_main and self.step != self._saved_step:
-            self.checkpoints.save(self.step, self._tensors())
+            tensors = self._in_place() | (self.held_out.tensors() if self.held_out else {})
+            if scaler := self._scaler.state_dict():  # of float16
+                tensors["scale"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]])
+            self.checkpoints.save(self.step, tensors)
         self._saved_step = self.step
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _in_place(self) -> dict[str, Tensor]:
+        """Return the part of the state that a checkpoint is copied into."""
         return {
             "weights": self.flat.vector,
             "averaged": self.average.weights,
             "adam.exp_avg": self.optimizer.exp_avg,
             "adam.exp_avg_sq": self.optimizer.exp_avg_sq,
             "adam.step": self.optimizer.steps,
-            **self._scale(),
             **{f"buffers.{name}": b for name, b in self.denoiser.network.named_buffers()},
-            **(self.held_out.tensors() if self.held_out else {}),
         }
 
-    def _scale(self) -> dict[str, Tensor]:
-        """Return the state of the gradient scaler of float16."""
-        state = self._scaler.state_dict()
-        return {"scale": torch.tensor([state["scale"], state["_growth_tracker"]])} if state else {}
-
     def _load(self, tensors: dict[str, Tensor]) -> None:
-        vector = self.flat.vector
-        buffers = dict(self.denoiser.network.named_buffers())
-        expected = {"weights", "averaged", "adam.exp_avg", "adam.exp_avg_sq", "adam.step"}
-        shapes = dict.fromkeys(expected, vector.shape) | {"adam.step": torch.Size([])}
-        shapes |= {f"buffers.{name}": b.shape for name, b in buffers.items()}
+        own = self._in_place()
+        shapes = {name: tensor.shape for name, tensor in own.items()}
         if self._scaler.is_enabled():
             shapes |= {"scale": torch.Size([2])}
         if self.held_out:
-            shapes |= {"held_out.weights": vector.shape, "held_out.best": torch.Size([3])}
+            shapes |= {"held_out.weights": self.flat.vector.shape, "held_out.best": torch.Size([3])}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise InputError(
                 "The checkpoint does not match the network.",
                 "Resume with the network and settings of the first start.",
             )
         with torch.no_grad():
-            vector.copy_(tensors["weights"])
-            self.average.weights.copy_(tensors["averaged"])
-            self.optimizer.exp_avg.copy_(tensors["adam.exp_avg"])
-            self.optimizer.exp_avg_sq.copy_(tensors["adam.exp_avg_sq"])
-            self.optimizer.steps.copy_(tensors["adam.step"])
-            for name, buffer in buffers.items():
-                buffer.copy_(tensors[f"buffers.{name}"])
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
         if self._scaler.is_enabled():
             scale, since = tensors["scale"].tolist()
             self._scaler.load_state_dict(
