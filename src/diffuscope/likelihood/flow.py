@@ -53,16 +53,14 @@ _NO_SIGNAL = -1e-6
 
 
 class LogDensity(NamedTuple):
-    """Log-densities and their errors.
+    """Log-densities and their errors, all of shape (n,) and float64, in nats.
 
     Attributes
     ----------
-    value : Tensor of shape (n,), float64
-        In nats, for points in the units of ``x``.
-    error : Tensor of shape (n,), float64
-        Estimate of the numerical error in nats: the sum over all steps of the difference of two orders.
-        Usually it is much larger than the actual error.
-    standard_error : Tensor of shape (n,), float64
+    error : Tensor
+        Estimate of the numerical error: the sum over all steps of the difference of two orders. Usually it
+        is much larger than the actual error.
+    standard_error : Tensor
         Of Hutchinson's estimate, over its probes; 0 where the divergence is exact.
     evaluations : int
         Evaluations of the denoiser per point.
@@ -148,8 +146,11 @@ def log_density(
 
     def piece(numbered: tuple[int, Tensor]) -> LogDensity:
         i, points = numbered
-        flow = ModelFlow(denoiser, schedule, _probes(points, probes, seed, i))
-        return _piece(flow, points, prior, tolerance, nodes)
+        signs = None  # the divergence is exact
+        if d > probes:
+            bits = torch.randint(0, 2, (probes, *points.shape), generator=stream(seed, "probe", i))
+            signs = (2 * bits - 1).to(x.dtype).to(x.device)
+        return _piece(ModelFlow(denoiser, schedule, signs), points, prior, tolerance, nodes)
 
     pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
     if not pieces:
@@ -158,14 +159,6 @@ def log_density(
     value, error, standard_error, evaluations, paths = zip(*pieces, strict=True)
     whole = (torch.cat(value), torch.cat(error), torch.cat(standard_error))
     return LogDensity(*whole, max(evaluations), max(paths, key=len))
-
-
-def _probes(x: Tensor, probes: int, seed: int, piece: int) -> Tensor | None:
-    """Return Rademacher vectors of shape (probes, n, ...), or None if the divergence is exact."""
-    if math.prod(x.shape[1:]) <= probes:
-        return None
-    bits = torch.randint(0, 2, (probes, *x.shape), generator=stream(seed, "probe", piece))
-    return (2 * bits - 1).to(x.dtype).to(x.device)
 
 
 def _piece(
@@ -182,38 +175,24 @@ def _piece(
             state = follow_steps(flow, z, steps)
         else:
             state = follow(flow, z, start, stop, tolerance)
-        volumes = state.volume.double().cpu()
-        end = _log_end(state.z, flow.level(stop), prior)
+        volumes, z, level = state.volume.double().cpu(), state.z.double().cpu(), flow.level(stop)
+        if prior is None:
+            end = -0.5 * z.flatten(1).square().sum(1) - 0.5 * d * math.log(2 * math.pi)
+        else:
+            scale = level.alpha.hypot(level.sigma)
+            end = prior.log_density(scale * z, level) + d * scale.log()
     value = end + volumes.mean(1) + d * math.log(shrink)
-    k = volumes.shape[1]
-    spread = volumes.std(1) / math.sqrt(k) if k > 1 else torch.full_like(value, math.nan)
-    exact = flow.probes is None
-    standard_error = torch.zeros_like(value) if exact else spread
+    standard_error, k = torch.zeros_like(value), volumes.shape[1]
+    if flow.probes is not None:
+        standard_error = volumes.std(1) / math.sqrt(k) if k > 1 else torch.full_like(value, math.nan)
     return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
-
-
-def _log_end(z: Tensor, level: NoiseLevel, prior: Oracle | None) -> Tensor:
-    """Log-density (n,) of z at the noisy end."""
-    d = math.prod(z.shape[1:])
-    z = z.double().cpu()
-    if prior is None:
-        return -0.5 * z.flatten(1).square().sum(1) - 0.5 * d * math.log(2 * math.pi)
-    scale = level.alpha.hypot(level.sigma)
-    return prior.log_density(scale * z, level) + d * scale.log()
 
 
 @dataclass
 class ModelFlow:
     """The probability flow of a model in z and s, with its divergence; it counts its evaluations.
 
-    Attributes
-    ----------
-    denoiser : DenoiserLike
-    schedule : Schedule
-    probes : Tensor of shape (k, n, ...) or None
-        The vectors of Hutchinson's estimate; without them the divergence is exact.
-    evaluations : int
-        Calls of the denoiser so far.
+    ``probes`` (k, n, ...) are the vectors of Hutchinson's estimate; without them the divergence is exact.
     """
 
     denoiser: DenoiserLike
@@ -250,29 +229,23 @@ class ModelFlow:
         """Return the slope at points (n, ...), and its divergence: (n, 1) or (n, k)."""
         self.evaluations += 1
         level = self.level(s)
-        cos = -math.tanh(s)
+        cos, d = -math.tanh(s), math.prod(z.shape[1:])
         scale = coefficient(level.alpha.hypot(level.sigma), z)
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             x_0 = self.denoiser(scale * leaf, level)
-            traces = self._traces(x_0, leaf)
-        d = math.prod(z.shape[1:])
+            if self.probes is None:  # the trace (n, 1) of the Jacobian of x_0
+                traces, flat = z.new_zeros(len(z), 1), x_0.flatten(1)
+                for j in range(d):
+                    traces[:, 0] += _gradient(flat[:, j].sum(), leaf, j + 1 < d).flatten(1)[:, j]
+            else:  # an estimate of it by each probe (n, k)
+                k = len(self.probes)
+                products = [
+                    (_gradient((x_0 * v).sum(), leaf, i + 1 < k) * v).flatten(1).sum(1)
+                    for i, v in enumerate(self.probes)
+                ]
+                traces = torch.stack(products, 1)
         return Slope(cos * z - x_0.detach(), d * cos - traces)
-
-    def _traces(self, x_0: Tensor, leaf: Tensor) -> Tensor:
-        """Trace (n, 1) of the Jacobian of x_0 by ``leaf``, or an estimate by each probe (n, k)."""
-        if self.probes is None:
-            flat = x_0.flatten(1)
-            total = torch.zeros(len(leaf), dtype=leaf.dtype, device=leaf.device)
-            for j in range(flat.shape[1]):
-                total += _gradient(flat[:, j].sum(), leaf, j + 1 < flat.shape[1]).flatten(1)[:, j]
-            return total[:, None]
-        k = len(self.probes)
-        products = [
-            (_gradient((x_0 * v).sum(), leaf, i + 1 < k) * v).flatten(1).sum(1)
-            for i, v in enumerate(self.probes)
-        ]
-        return torch.stack(products, 1)
 
     def score(self, s: float, z: Tensor, slope: Slope) -> Tensor:
         r"""Return :math:`(\hat x_0 \cos\varphi - z)/\sin^2\varphi`, with the estimate in the slope."""
