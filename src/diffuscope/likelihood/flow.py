@@ -150,7 +150,29 @@ def log_density(
         if d > probes:
             bits = torch.randint(0, 2, (probes, *points.shape), generator=stream(seed, "probe", i))
             signs = (2 * bits - 1).to(x.dtype).to(x.device)
-        return _piece(ModelFlow(denoiser, schedule, signs), points, prior, tolerance, nodes)
+        flow = ModelFlow(denoiser, schedule, signs)
+        start, stop, levels = flow.interval()
+        shrink = -math.tanh(start)  # z = x cos φ
+        with torch.no_grad():
+            z = points.detach() * shrink
+            if levels:
+                state = follow_nodes(flow, z, levels)
+            elif nodes is not None:
+                state = follow_steps(flow, z, nodes)
+            else:
+                state = follow(flow, z, start, stop, tolerance)
+            volumes, z, level = state.volume.double().cpu(), state.z.double().cpu(), flow.level(stop)
+            if prior is None:
+                end = -0.5 * z.flatten(1).square().sum(1) - 0.5 * d * math.log(2 * math.pi)
+            else:
+                scale = level.alpha.hypot(level.sigma)
+                end = prior.log_density(scale * z, level) + d * scale.log()
+        value = end + volumes.mean(1) + d * math.log(shrink)
+        standard_error = torch.zeros_like(value)
+        if signs is not None:
+            spread = volumes.std(1) / math.sqrt(probes)
+            standard_error = spread if probes > 1 else torch.full_like(value, math.nan)
+        return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
     pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
     if not pieces:
@@ -159,33 +181,6 @@ def log_density(
     value, error, standard_error, evaluations, paths = zip(*pieces, strict=True)
     whole = (torch.cat(value), torch.cat(error), torch.cat(standard_error))
     return LogDensity(*whole, max(evaluations), max(paths, key=len))
-
-
-def _piece(
-    flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float, steps: Sequence[float] | None
-) -> LogDensity:
-    d = math.prod(x.shape[1:])
-    start, stop, nodes = flow.interval()
-    shrink = -math.tanh(start)  # z = x cos φ
-    with torch.no_grad():
-        z = x.detach() * shrink
-        if nodes:
-            state = follow_nodes(flow, z, nodes)
-        elif steps is not None:
-            state = follow_steps(flow, z, steps)
-        else:
-            state = follow(flow, z, start, stop, tolerance)
-        volumes, z, level = state.volume.double().cpu(), state.z.double().cpu(), flow.level(stop)
-        if prior is None:
-            end = -0.5 * z.flatten(1).square().sum(1) - 0.5 * d * math.log(2 * math.pi)
-        else:
-            scale = level.alpha.hypot(level.sigma)
-            end = prior.log_density(scale * z, level) + d * scale.log()
-    value = end + volumes.mean(1) + d * math.log(shrink)
-    standard_error, k = torch.zeros_like(value), volumes.shape[1]
-    if flow.probes is not None:
-        standard_error = volumes.std(1) / math.sqrt(k) if k > 1 else torch.full_like(value, math.nan)
-    return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
 
 @dataclass
@@ -208,12 +203,11 @@ class ModelFlow:
 
     def interval(self) -> tuple[float, float, list[float]]:
         """Return s at both ends, and at all levels if the denoiser is defined at those only."""
-        if self._any_level:
-            ends = torch.tensor([self.schedule.t_min, self.schedule.t_max])
-            start, stop = (-(1 / self.schedule(ends).ratio).asinh()).tolist()
-            return start, min(stop, _NO_SIGNAL), []
-        times = torch.arange(int(self.schedule.t_min), int(self.schedule.t_max) + 1)
+        first, last = self.schedule.t_min, self.schedule.t_max
+        times = torch.tensor([first, last]) if self._any_level else torch.arange(int(first), int(last) + 1)
         nodes = (-(1 / self.schedule(times).ratio).asinh()).tolist()
+        if self._any_level:
+            return nodes[0], min(nodes[1], _NO_SIGNAL), []
         return nodes[0], nodes[-1], nodes
 
     def level(self, s: float) -> NoiseLevel:

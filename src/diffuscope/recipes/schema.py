@@ -163,8 +163,7 @@ class LossSection(_Section):
         """Make the loss; a share ``partial`` of the points is masked."""
         if self.distance == "custom":
             raise InputError("The loss of this recipe is a custom Python object.", "Pass it again: loss=...")
-        settings = (self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
-        return MaskedLoss(*settings, partial) if partial else Loss(*settings)
+        return MaskedLoss(**self.model_dump(), partial=partial) if partial else Loss(**self.model_dump())
 
 
 class TimesSection(_Section):
@@ -177,7 +176,7 @@ class TimesSection(_Section):
 
     def make(self) -> Times:
         """Make the drawing of times."""
-        return Times(self.kind, self.mean, self.std, self.stratified)
+        return Times(**self.model_dump())
 
 
 class TrainingSection(_Section):

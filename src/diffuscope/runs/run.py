@@ -82,16 +82,14 @@ class Run:
         try:
             return Measured(**self.summary["quality"]["sliced_wasserstein"])
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(
-                f"{self.path / 'summary.json'} has no sample quality.",
-                f"Measure it: diffuscope evaluate {self.path}.",
-            ) from error
+            what = f"{self.path / 'summary.json'} has no sample quality."
+            raise FormatError(what, f"Measure it: diffuscope evaluate {self.path}.") from error
 
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The lines of ``metrics.jsonl``: step, epoch, loss, learning rate."""
         lines: list[dict[str, float]] = _read(
-            self.path / "metrics.jsonl", lambda text: [json.loads(line) for line in text.splitlines()]
+            self.path / "metrics.jsonl", lambda text: list(map(json.loads, text.splitlines()))
         )
         return lines
 
@@ -243,10 +241,7 @@ class Run:
     def measure(self, reporter: Reporter | None = None) -> dict[str, Measured]:
         """Measure the distance of samples from data, as ``train`` prints it.
 
-        Raises
-        ------
-        RunError
-            When a sample is not finite.
+        A sample that is not finite is a RunError.
         """
         reference, clouds = self.measured_clouds(None, self.recipe.seed, reporter)
         return {"sliced_wasserstein": reference.ratio(clouds)}
@@ -349,12 +344,10 @@ def load(
         raise InputError(f"There is no run directory {path}.", "Train one: diffuscope train s_curve.")
     file = path / "model.safetensors"
     if not file.is_file():
-        unfinished = (path / "recipe.toml").is_file()
-        raise InputError(
-            f"{path} has no trained model: "
-            f"{'its training has not finished' if unfinished else 'it is not a run directory'}.",
-            "Resume it: diffuscope train DATA --out DIR --resume." if unfinished else "Give a run directory.",
-        )
+        why, hint = "it is not a run directory", "Give a run directory."
+        if (path / "recipe.toml").is_file():
+            why, hint = "its training has not finished", "Resume it: diffuscope train DATA --out DIR --resume."
+        raise InputError(f"{path} has no trained model: {why}.", hint)
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler
     run = Run(path, model)

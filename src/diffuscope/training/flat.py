@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diffuscope.errors import InputError
 
-__all__ = ["FlatParameters"]
+__all__ = ["FlatParameters", "WeightAverage"]
 
 
 class FlatParameters:
@@ -73,3 +73,19 @@ class FlatParameters:
         """Scale the gradients down to ``norm``, as ``torch.nn.utils.clip_grad_norm_`` does."""
         total = torch.linalg.vector_norm(self.grad)
         self.grad.mul_((norm / (total + 1e-6)).clamp_(max=1.0))
+
+
+class WeightAverage:
+    r"""Exponential moving average of a vector of weights, which starts from them; decay 0 follows them.
+
+    The decay warms up with the step k, :math:`\min\left(d, \frac{1 + k}{10 + k}\right)`, so that a run of a
+    few hundred steps does not keep its first weights.
+    """
+
+    def __init__(self, weights: Tensor, decay: float) -> None:
+        self.weights, self.decay = weights.detach().clone(), decay
+
+    def update(self, weights: Tensor, step: int) -> None:
+        """Update the average with the weights after ``step`` steps (1, 2, ...)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        self.weights.lerp_(weights.detach(), 1 - decay)

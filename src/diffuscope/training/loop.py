@@ -31,8 +31,7 @@ from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
-from diffuscope.training.ema import WeightAverage
-from diffuscope.training.flat import FlatParameters
+from diffuscope.training.flat import FlatParameters, WeightAverage
 from diffuscope.training.held_out import HeldOut, LossLike
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
@@ -92,10 +91,7 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
-        if self.settings.steps is not None:
-            return self.settings.steps
-        assert self.settings.epochs is not None
-        return self.settings.epochs * self.batches.steps_per_epoch
+        return self.settings.steps or (self.settings.epochs or 0) * self.batches.steps_per_epoch
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of step 0, 1, ...: linear warm-up, then optional linear decay."""
@@ -125,16 +121,17 @@ class Trainer:
         # The user's random state is preserved; dropout uses the chunk's stream.
         with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
-                torch.manual_seed(
-                    stream_seed(self.batches.seed, "network", chunk.first_step, self.world.rank)
-                )
+                first = chunk.first_step
+                torch.manual_seed(stream_seed(self.batches.seed, "network", first, self.world.rank))
                 losses = self._train_on(chunk)
-                self._check_finite(losses, chunk.first_step)
-                self._report(losses)
-                if self.on_epoch and self.batches.order == "shuffled":
-                    epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
-                    if rest == 0:
-                        self.on_epoch(epoch, self)
+                self._check_finite(losses, first)
+                if self.on_progress:
+                    epochs = self.step / self.batches.steps_per_epoch
+                    loss, rate = losses.mean().item(), self.learning_rate(self.step - 1)
+                    self.on_progress(Progress(self.step, self.total_steps, epochs, loss, rate))
+                epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
+                if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
+                    self.on_epoch(epoch, self)
                 finished = self._validate()
                 stop = self.world.any(interrupted())
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
@@ -163,8 +160,12 @@ class Trainer:
             n = len(batch.inputs)
             if n:
                 losses[i] = self._differentiate(batch)
-            if self.world.size > 1:
-                self._exchange(losses[i], n)
+            if self.world.size > 1:  # average gradient and loss over all processes' examples
+                both = torch.cat([flat.grad, losses[i : i + 1], torch.ones_like(losses[:1])]) * n
+                self.world.sum_(both)
+                both = both / both[-1]
+                flat.grad.copy_(both[:-2])
+                losses[i] = both[-2]
             self._scaler.unscale_(self.optimizer)
             if settings.clip_norm is not None:
                 flat.clip(settings.clip_norm)
@@ -209,14 +210,6 @@ class Trainer:
         drawn = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
         return 1 if drawn else torch.get_num_threads()
 
-    def _exchange(self, loss: Tensor, examples: int) -> None:
-        """Average gradient and loss over all processes' examples, in place."""
-        both = torch.cat([self.flat.grad, loss[None], torch.ones_like(loss[None])]) * examples
-        self.world.sum_(both)
-        both = both / both[-1]
-        self.flat.grad.copy_(both[:-2])
-        loss.copy_(both[-2])
-
     def _check_finite(self, losses: Tensor, first_step: int) -> None:
         good = torch.isfinite(losses)
         if good.all():
@@ -225,11 +218,10 @@ class Trainer:
         before = f" (before: {losses[at - 1].item():.3g})" if at else ""
         kept = self.checkpoints.paths() if self.checkpoints else {}
         last = f"the checkpoint of step {max(kept)} is kept" if kept else "there is no checkpoint before it"
-        scale = self.batches.source.largest()
         causes = [f"a learning rate of {self.learning_rate(first_step + at):.3g} that is too high"]
         if self.settings.clip_norm is None:
             causes.append("gradients that are not clipped (clip_norm = 1.0 in [training])")
-        if scale > 20:
+        if (scale := self.batches.source.largest()) > 20:
             causes.append(
                 f'data that is not scaled (values up to {scale:.3g}; scaling = "standard" in [data])'
             )
@@ -237,12 +229,6 @@ class Trainer:
             f"The loss of step {first_step + at} is {losses[at].item()}{before}; {last}.",
             f"Likely: {'; or '.join(causes)}.",
         )
-
-    def _report(self, losses: Tensor) -> None:
-        if self.on_progress:
-            epoch = self.step / self.batches.steps_per_epoch
-            rate = self.learning_rate(self.step - 1)
-            self.on_progress(Progress(self.step, self.total_steps, epoch, losses.mean().item(), rate))
 
     @contextlib.contextmanager
     def _training_mode(self) -> Iterator[None]:
@@ -322,9 +308,8 @@ class Trainer:
                 tensor.copy_(tensors[name])
         if self._scaler.is_enabled():
             scale, since = tensors["scale"].tolist()
-            self._scaler.load_state_dict(
-                self._scaler.state_dict() | {"scale": scale, "_growth_tracker": int(since)}
-            )
+            state = {"scale": scale, "_growth_tracker": int(since)}
+            self._scaler.load_state_dict(self._scaler.state_dict() | state)
         if self.held_out:
             self.held_out.load(tensors)
 
