@@ -41,10 +41,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside ``path``, of the same suffix; rename it if the block ends well.
 
-    Raises
-    ------
-    RunError
-        When the disk is full or the folder cannot be written to.
+    A full disk, or a folder that cannot be written to, is a RunError.
     """
     with _beside(Path(path)) as temporary:
         yield temporary
@@ -56,7 +53,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary folder beside ``path``, which may be empty already; rename it if the block ends well.
 
     Its files are left to the system to flush: a kill leaves all of them or none, a loss of power may leave
-    fewer. Errors are those of :func:`atomic_write`.
+    fewer.
     """
     path = Path(path)
     with _beside(path) as temporary:
@@ -148,10 +145,7 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     A file system without locks keeps nobody off. A folder that is still empty when the block
     fails is removed.
 
-    Raises
-    ------
-    RunError
-        When another process holds it, or the folder cannot be written to.
+    A folder that another process holds, or that cannot be written to, is a RunError.
     """
     from filelock import FileLock, Timeout
 

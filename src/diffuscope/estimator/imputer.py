@@ -30,9 +30,8 @@ class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model_ : DiffusionModel
         The fitted one.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X had names.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where X had some.
     """
 
     def __init__(

@@ -66,15 +66,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     categories : {"onehot", "bits"}
         How categories become coordinates; see :mod:`diffuscope.data.tables.columns.categories`. Only
         ``onehot`` has densities.
-    early_stopping : bool
-        Whether held-out rows decide when training stops and which weights are kept. Without it, small
-        tables are memorised.
-    validation_fraction : float
-        Share of the rows that are held out for early stopping.
-    sampler : str
-        A name from ``diffuscope list samplers``.
-    sampling_steps : int
-        Number of sampling steps.
+    early_stopping, validation_fraction : bool, float
+        Whether held-out rows, this share of all, decide when training stops and which weights are kept.
+        Without it, small tables are memorised.
+    sampler, sampling_steps : str, int
+        A name from ``diffuscope list samplers``, and the number of steps.
     guidance : float
         Scale of classifier-free guidance for rows sampled given ``y``. 1 is the distribution itself; more
         makes rows more typical of their ``y``, and less diverse.
@@ -99,9 +95,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Loss of those weights on the held-out rows.
     loss_curve_ : list of (int, float)
         Steps and training loss.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X had names.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where X had some.
 
     Examples
     --------
@@ -131,8 +126,6 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     random_state: Any = None
     verbose: int = 0
     device: str = "auto"
-
-    # --- fitting -------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the distribution of rows, and of ``y`` with them.
@@ -232,8 +225,6 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             if names.has_names and all(isinstance(name, str) for name in names.names):
                 self.feature_names_in_ = np.asarray(names.names, dtype=object)
 
-    # --- sampling ------------------------------------------------------------------------------------------
-
     def sample(
         self,
         n_samples: int = 1,
@@ -263,10 +254,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        table of shape (n_samples, d)
+        table of shape (n_samples, d), and with ``return_y`` an array_like of shape (n_samples,)
             Of the kind, and with the types, of the X that was fitted.
-        array_like of shape (n_samples,)
-            With ``return_y``.
 
         Raises
         ------
@@ -293,18 +282,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return X, generator.rows.decode_target(points)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
-        """Return the log-density of rows, given their y if there is one.
+        """Return the log-density (n,) of rows X (n, d), given their y (n,) if there is one.
 
-        Parameters
-        ----------
-        X : table of shape (n, d)
-            Missing values are marginalised out: the density is that of the other columns.
-        y : array_like of shape (n,), optional
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            In nats: per unit of columns of numbers; a probability for integers, times and categories.
+        It is in nats: per unit of columns of numbers; a probability for integers, times and categories.
+        Missing values are marginalised out: the density is that of the other columns.
 
         Raises
         ------
@@ -320,13 +301,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return float(self.score_samples(X, y).mean())
 
     def impute(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        n_draws: int = 1,
-        average: bool = False,
-        random_state: Any = None,
+        self, X: Any, y: Any = None, *, n_draws: int = 1, average: bool = False, random_state: Any = None
     ) -> Any:
         """Impute missing values by draws from their distribution given the rest of the row.
 
@@ -345,9 +320,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        table of shape (n, d), or list of ``n_draws`` of them
-            Of the kind of X, with its index; values that are not missing are unchanged. A list
-            where ``n_draws`` is above 1 and they are not averaged.
+        table of shape (n, d), or list of ``n_draws`` of them if above 1 and not averaged
+            Of the kind of X, with its index; values that are not missing are unchanged.
         """
         generator, request = self._fitted(X), self._request(random_state)
         draws = generator.fill(X, y, request, n_draws=n_draws, reporter=self._reporter)
@@ -370,8 +344,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         table of shape (n, d)
-            Of the kind of X: the means of the clean values given the noisy ones, see
-            :mod:`diffuscope.modalities.tables.denoising`.
+            Of the kind of X, see :mod:`diffuscope.modalities.tables.denoising`.
         """
         return self._fitted(X).denoise(X, noise_std, self._request(random_state).seed)
 
@@ -408,8 +381,6 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         synthetic = read_frame(self.sample(len(frame), random_state=random_state)).data
         figure: Figure = plot_pairs(frame, synthetic, columns)
         return figure
-
-    # --- saving --------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> Path:
         """Write the model to a .safetensors file, whole or not at all: numbers and text, no code, no rows."""

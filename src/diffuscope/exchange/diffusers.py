@@ -73,17 +73,10 @@ _UNUSED_KEYS: dict[str, tuple[Any, ...]] = {"class_embed_type": (None,), "skip_t
 def export_diffusers(model: Model, path: str | Path) -> Path:
     """Write a model as a folder for ``DDPMPipeline`` or ``DDIMPipeline`` of diffusers.
 
-    Parameters
-    ----------
-    model : Model
-        An image model with the network ``diffusers_unet`` and a discrete schedule.
-    path : str or Path
-        A new folder, or an empty one; written completely or not at all.
-
-    Notes
-    -----
-    Equal noise gives equal images in diffusers and here, with equal numbers of steps. For DDIM the number of
-    steps must divide the schedule's T, with ``trailing`` spacing here.
+    The model is one of images with the network ``diffusers_unet`` and a discrete schedule; ``path`` a new
+    folder, or an empty one, written completely or not at all. Equal noise gives equal images in diffusers and
+    here, with equal numbers of steps. For DDIM the number of steps must divide the schedule's T, with
+    ``trailing`` spacing here.
 
     Raises
     ------
@@ -175,7 +168,8 @@ def import_diffusers(
 ) -> Model:
     """Read a diffusers folder with a ``UNet2DModel`` and the config of a DDPM or DDIM scheduler.
 
-    No code in it is executed; weights are read from safetensors only.
+    No code in it is executed; weights are read from safetensors only. The model is one of images with values
+    0 to 255.
 
     Parameters
     ----------
@@ -186,11 +180,6 @@ def import_diffusers(
     null_class : bool
         Whether the last class embedding is the null class. Not needed for folders exported by Diffuscope.
     device : str
-
-    Returns
-    -------
-    Model
-        Of images with values 0 to 255.
 
     Raises
     ------
@@ -257,7 +246,7 @@ def _shape(config: Mapping[str, Any], path: Path) -> tuple[int, int, int]:
         raise InputError(f"{path} is the config of a {kind!r}.", "Only UNet2DModel is supported.")
     size, channels = config.get("sample_size"), config.get("in_channels", 3)
     sides = [size, size] if type(size) is int else size
-    if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
+    if not isinstance(sides, list) or list(map(type, sides)) != [int, int]:
         raise InputError(f"{path} has no valid image size.", "Set its sample_size to [height, width].")
     if not all(1 <= side <= _LARGEST_SIDE for side in sides):
         raise InputError(
@@ -324,10 +313,8 @@ def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
         "sampling.spacing": _SPACINGS.get(config.get("timestep_spacing", "leading"), "trailing"),
     }
     if name != "cosine":
-        changes |= {
-            "schedule.start": config.get("beta_start", 1e-4),
-            "schedule.end": config.get("beta_end", 0.02),
-        }
+        changes["schedule.start"] = config.get("beta_start", 1e-4)
+        changes["schedule.end"] = config.get("beta_end", 0.02)
     if sampler == "ddpm":
         changes["sampling.variance"] = one_of("variance_type", _VARIANCES, "fixed_small")
     elif type(steps) is int:

@@ -121,10 +121,6 @@ def log_density(
         Use the steps of an earlier call, its ``nodes``, instead of a tolerance: then a point's value does not
         depend on other points. For adaptive steps only.
 
-    Returns
-    -------
-    LogDensity
-
     Raises
     ------
     InputError

@@ -44,8 +44,6 @@ CUSTOM = "custom"
 MOST_STEPS = 100_000
 """Of a schedule or of sampling. Bounds keep a foreign recipe from using all memory."""
 
-_MOST_UNITS = 2**16
-_MOST_LAYERS = 1000
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
 _BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
@@ -119,7 +117,7 @@ class NetworkSection(_Named):
         self._complete("network", NETWORKS, fixed=_BY_DATA)
         for key, value in self.settings.items():
             least = 0 if key in _MAY_BE_0 else 1
-            most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
+            most = 1000 if key == "depth" else 2**16
             if type(value) is int and not least <= value <= most:
                 raise InputError(
                     f"{key} = {value:,} of the network {self.name!r} is out of range.",

@@ -7,6 +7,7 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from collections.abc import Callable
@@ -51,8 +52,6 @@ class Run:
     path: Path
     model: Model
     given_data: Dataset | None = None
-
-    # --- what is in the directory ---------------------------------------------------------------------------
 
     @property
     def recipe(self) -> Recipe:
@@ -103,8 +102,6 @@ class Run:
             return {}  # a model that was imported, say
         return {"training": f"{steps:,} steps, {seconds:.1f} s on {summary.get('device')}", **versions}
 
-    # --- the kind of data -----------------------------------------------------------------------------------
-
     @property
     def modality(self) -> Modality:
         """Its kind of data."""
@@ -148,8 +145,6 @@ class Run:
                 "Pass it: diffuscope.load(path, data=...).",
             )
         return self.modality.reload(source, self.model)
-
-    # --- samples --------------------------------------------------------------------------------------------
 
     def sample(self, n: int, **options: Any) -> Any:
         """Draw points, rows of a table, or images.
@@ -227,8 +222,6 @@ class Run:
                 bar.update(done)
         return path
 
-    # --- quality --------------------------------------------------------------------------------------------
-
     def measured_clouds(
         self, held_out: Any, seed: int, reporter: Reporter | None
     ) -> tuple[Reference, list[Points]]:
@@ -245,8 +238,6 @@ class Run:
         """
         reference, clouds = self.measured_clouds(None, self.recipe.seed, reporter)
         return {"sliced_wasserstein": reference.ratio(clouds)}
-
-    # --- pictures -------------------------------------------------------------------------------------------
 
     @property
     def figures(self) -> Figures:
@@ -301,8 +292,6 @@ class Run:
 
     def _repr_png_(self) -> bytes:
         """Return a picture of samples, for notebooks."""
-        import io
-
         buffer = io.BytesIO()
         self.plot_samples().savefig(buffer, format="png")
         return buffer.getvalue()
@@ -346,7 +335,8 @@ def load(
     if not file.is_file():
         why, hint = "it is not a run directory", "Give a run directory."
         if (path / "recipe.toml").is_file():
-            why, hint = "its training has not finished", "Resume it: diffuscope train DATA --out DIR --resume."
+            why = "its training has not finished"
+            hint = "Resume it: diffuscope train DATA --out DIR --resume."
         raise InputError(f"{path} has no trained model: {why}.", hint)
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler
@@ -362,5 +352,3 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
         return parse(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", _AGAIN) from error
-
-

@@ -118,8 +118,7 @@ def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> No
             made = tuple(denoiser.network_output(x, level).shape)
     except Exception as error:  # whatever the user's own parts may raise
         raise InputError(
-            f"The network fails for points of shape {tuple(x.shape)} and times of shape (3,): {error}",
-            hint,
+            f"The network fails for points of shape {tuple(x.shape)} and times of shape (3,): {error}", hint
         ) from error
     finally:
         denoiser.network.train(was_training)

@@ -48,7 +48,6 @@ def summary_writer() -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            f"TensorBoard is not installed ({error}).",
-            "Install it: pip install 'diffuscope[tensorboard]'",
+            f"TensorBoard is not installed ({error}).", "Install it: pip install 'diffuscope[tensorboard]'"
         ) from error
     return SummaryWriter

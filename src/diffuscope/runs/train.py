@@ -131,9 +131,7 @@ def train(
         On Ctrl-C, after a checkpoint was written.
     """
     given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss}
-    parts: dict[str, Any] = {
-        name: None if isinstance(part, str) else part for name, part in given.items()
-    }
+    parts: dict[str, Any] = {name: None if isinstance(part, str) else part for name, part in given.items()}
     options = {
         "data.target": target,
         "data.size": size,

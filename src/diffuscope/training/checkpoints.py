@@ -45,12 +45,7 @@ class Checkpoints:
     def load_last(self) -> tuple[int, dict[str, Tensor]] | None:
         """Return step and tensors of the last checkpoint, or None where there is none.
 
-        Raises
-        ------
-        RunError
-            When it belongs to other data, another recipe or another seed.
-        FormatError
-            When the file is damaged.
+        Other data, another recipe or another seed are a RunError, a damaged file is a FormatError.
         """
         paths = self.paths()
         if not paths:

@@ -111,12 +111,7 @@ class Trainer:
     def run(self) -> None:
         """Train up to the last step.
 
-        Raises
-        ------
-        RunError
-            When the loss is not finite.
-        Interrupted
-            On Ctrl-C, once the checkpoint is written.
+        A loss that is not finite is a RunError; Ctrl-C is ``Interrupted``, once the checkpoint is written.
         """
         # The user's random state is preserved; dropout uses the chunk's stream.
         with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
