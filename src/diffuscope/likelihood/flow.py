@@ -164,10 +164,9 @@ def log_density(
                 scale = level.alpha.hypot(level.sigma)
                 end = prior.log_density(scale * z, level) + d * scale.log()
         value = end + volumes.mean(1) + d * math.log(shrink)
-        standard_error = torch.zeros_like(value)
-        if signs is not None:
-            spread = volumes.std(1) / math.sqrt(probes)
-            standard_error = spread if probes > 1 else torch.full_like(value, math.nan)
+        standard_error = torch.full_like(value, 0.0 if signs is None else math.nan)
+        if volumes.shape[1] > 1:
+            standard_error = volumes.std(1) / math.sqrt(probes)
         return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
     pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
