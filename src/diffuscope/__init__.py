@@ -8,41 +8,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from diffuscope._version import __version__
+from diffuscope._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from diffuscope.comparison import Comparison, compare
-    from diffuscope.data.base import Dataset
-    from diffuscope.data.points import load_dataset
-    from diffuscope.diagnosis import Diagnosis, diagnose
-    from diffuscope.errors import DiffuscopeError
-    from diffuscope.estimator import DiffusionImputer, DiffusionModel
-    from diffuscope.modalities.points.evaluation import Evaluation
-    from diffuscope.recipes import Recipe, load_recipe
-    from diffuscope.runs.evaluate import evaluate
-    from diffuscope.runs.run import Run, load
-    from diffuscope.runs.train import train
-
-
-__all__ = [
-    "Comparison",
-    "Dataset",
-    "Diagnosis",
-    "DiffuscopeError",
-    "DiffusionImputer",
-    "DiffusionModel",
-    "Evaluation",
-    "Recipe",
-    "Run",
-    "__version__",
-    "compare",
-    "diagnose",
-    "evaluate",
-    "load",
-    "load_dataset",
-    "load_recipe",
-    "train",
-]
+    from diffuscope.comparison import Comparison as Comparison
+    from diffuscope.comparison import compare as compare
+    from diffuscope.data.base import Dataset as Dataset
+    from diffuscope.data.points import load_dataset as load_dataset
+    from diffuscope.diagnosis import Diagnosis as Diagnosis
+    from diffuscope.diagnosis import diagnose as diagnose
+    from diffuscope.errors import DiffuscopeError as DiffuscopeError
+    from diffuscope.estimator import DiffusionImputer as DiffusionImputer
+    from diffuscope.estimator import DiffusionModel as DiffusionModel
+    from diffuscope.modalities.points.evaluation import Evaluation as Evaluation
+    from diffuscope.recipes import Recipe as Recipe
+    from diffuscope.recipes import load_recipe as load_recipe
+    from diffuscope.runs.evaluate import evaluate as evaluate
+    from diffuscope.runs.run import Run as Run
+    from diffuscope.runs.run import load as load
+    from diffuscope.runs.train import train as train
 
 _HOMES = {
     "Comparison": "diffuscope.comparison",
@@ -62,6 +46,7 @@ _HOMES = {
     "load_recipe": "diffuscope.recipes",
     "train": "diffuscope.runs.train",
 }
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

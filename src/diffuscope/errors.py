@@ -1,8 +1,4 @@
-"""What is wrong, where, and how can it be fixed?
-
-Every error that a user can cause is a :class:`DiffuscopeError`. The command line prints its message and hint
-and exits with its ``exit_code``; the Python interface raises it.
-"""
+"""What is wrong, where, and how can it be fixed?"""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ __all__ = ["DiffuscopeError", "FormatError", "InputError", "RunError", "unknown_
 
 
 class DiffuscopeError(Exception):
-    """Base class of all errors that the user can fix.
+    """Base class of all errors that the user can fix; the command line exits with their ``exit_code``.
 
     Parameters
     ----------
@@ -26,8 +22,7 @@ class DiffuscopeError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, hint: str | None = None) -> None:
-        self.what = what
-        self.hint = hint
+        self.what, self.hint = what, hint
         super().__init__(what if hint is None else f"{what}\n{hint}")
 
 

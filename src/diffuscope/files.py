@@ -39,58 +39,43 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; rename it to ``path`` if the block ends well.
+    """Give a temporary path beside ``path``, of the same suffix; rename it if the block ends well.
 
-    The temporary name keeps the suffix of ``path``, so that writers that look at it work.
-
-    Raises
-    ------
-    RunError
-        When the disk is full or the folder cannot be written to.
+    A full disk, or a folder that cannot be written to, is a RunError.
     """
-    path = Path(path)
-    temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(path.name)}"))
+    with _beside(Path(path)) as temporary:
         yield temporary
         _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except OSError as error:
-        raise _as_run_error(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; rename it to ``path`` if the block ends well.
+    """Give a temporary folder beside ``path``, which may be empty already; rename it if the block ends well.
 
-    What is there already has to be an empty folder. Files in it are left to the system to flush: a kill
-    leaves all of them or none, a loss of power may leave fewer.
-
-    Raises
-    ------
-    RunError
-        When the disk is full, the folder cannot be written to, or ``path`` is not an empty folder.
+    Its files are left to the system to flush: a kill leaves all of them or none, a loss of power may leave
+    fewer.
     """
     path = Path(path)
-    temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(path.name)}"))
+    with _beside(path) as temporary:
         temporary.mkdir()
         yield temporary
         with contextlib.suppress(FileNotFoundError):
             path.rmdir()  # Windows renames over nothing, not even over an empty folder
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(path.name)}"))
+        yield temporary
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
         raise _as_run_error(error, path) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -127,25 +112,25 @@ def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None
 
 
 def _remove_dead(paths: Iterable[Path]) -> None:
-    """Remove those of the temporary files and folders whose process is no more."""
+    """Remove those of the temporary files and folders whose process has ended."""
     for path in paths:
         match = _TEMPORARY.match(path.name)
-        if match and path.is_file() and not _alive(int(match[1])):
-            with contextlib.suppress(OSError):
-                path.unlink()
-        elif match and path.is_dir() and not path.is_symlink() and not _alive(int(match[1])):
+        if match and (path.is_file() or not path.is_symlink()) and not _alive(int(match[1])):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def cache_folder() -> Path:
-    """Return the folder for what was fetched, decoded or trained before; it need not be there yet.
+    """Return the system's folder for caches, ``~/.cache`` or ``$XDG_CACHE_HOME``; it need not exist yet.
 
-    It lies where the system keeps caches, such as ``~/.cache``, or in ``$XDG_CACHE_HOME``.
-
-    Raises
-    ------
-    RuntimeError
-        When there is no home folder, and no other is named.
+    Raises ``RuntimeError`` where there is no home folder.
     """
     from platformdirs import user_cache_path
 
@@ -156,14 +141,11 @@ def cache_folder() -> Path:
 def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from writing to ``folder`` while the block runs.
 
-    The kernel locks the file ``.diffuscope.lock`` in it, which names this process. What a killed process
-    leaves of it keeps nobody off. Where the file system knows no locks nothing is kept off. A folder that is
-    still empty when the block fails is removed.
+    The kernel locks the file ``.diffuscope.lock``, which names this process; the lock ends with the process.
+    A file system without locks keeps nobody off. A folder that is still empty when the block
+    fails is removed.
 
-    Raises
-    ------
-    RunError
-        When another process holds it, or the folder cannot be written to.
+    A folder that another process holds, or that cannot be written to, is a RunError.
     """
     from filelock import FileLock, Timeout
 
@@ -208,10 +190,8 @@ def _holder(path: Path) -> int | None:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True
 
 

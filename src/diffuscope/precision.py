@@ -15,23 +15,16 @@ Precision = Literal["float32", "bfloat16", "float16", "auto"]
 def half_type(precision: Precision, device: torch.device) -> torch.dtype | None:
     """Return the 16-bit type for matrix products; None: 32 bits.
 
-    Parameters
-    ----------
-    precision : {"float32", "bfloat16", "float16", "auto"}
-        ``auto`` uses bfloat16 on devices with hardware support: CPUs with AVX-512 BF16 or AMX, NVIDIA GPUs
-        since Ampere. Elsewhere it would be emulated, which is slower than 32 bits.
-    device : torch.device
+    ``auto`` is bfloat16 where the hardware supports it: CPUs with AVX-512 BF16 or AMX, NVIDIA GPUs since
+    Ampere. Elsewhere it would be emulated, which is slower than 32 bits.
     """
     if precision == "float32":
         return None
     if precision != "auto":
         return getattr(torch, precision)  # type: ignore[no-any-return]
+    supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    elif device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = False
     return torch.bfloat16 if supported else None
 
 

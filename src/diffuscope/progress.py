@@ -19,13 +19,7 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Shows progress, if enabled.
-
-    Parameters
-    ----------
-    show : bool, optional
-        By default, whether standard error is a terminal.
-    """
+    """Shows progress if ``show``; by default where standard error is a terminal."""
 
     def __init__(self, show: bool | None = None) -> None:
         self.show = sys.stderr.isatty() if show is None else show
@@ -54,14 +48,9 @@ class Reporter:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
-        ]
-        with self._progress(*columns) as progress:
+        description, note = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
+        remaining = TimeRemainingColumn(compact=True)
+        with self._progress(description, BarColumn(), MofNCompleteColumn(), note, remaining) as progress:
             progress.add_task(what, total=total, completed=done, note="")
             yield Bar(progress, unit, done)
 

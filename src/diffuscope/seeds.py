@@ -17,13 +17,7 @@ __all__ = ["stream", "stream_seed"]
 
 
 def stream_seed(seed: int, *place: str | int) -> int:
-    """Return the 64-bit seed of the stream at ``place``, different for each seed and place.
-
-    Raises
-    ------
-    InputError
-        When ``seed`` is negative.
-    """
+    """Return the 64-bit seed of the stream at ``place``; a negative ``seed`` is an InputError."""
     if seed < 0:
         raise InputError(f"A seed must not be negative, got {seed}.", "Choose 0, for example.")
     words = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in place]

@@ -25,28 +25,14 @@ __all__ = ["load_tensors", "save_tensors"]
 def save_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], kind: str, metadata: Mapping[str, str]
 ) -> None:
-    """Write named tensors and text to ``path``, completely or not at all.
-
-    Parameters
-    ----------
-    kind : str
-        Name and version of the format; :func:`load_tensors` checks it.
-    """
+    """Write named tensors and text to ``path``; ``kind`` is name and version of the format."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = {"format": kind, **metadata}
     write_bytes(path, _in_order(save(on_cpu, {**text, "sha256": _digest(on_cpu, text)})))
 
 
 def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors (on the CPU) and the text that :func:`save_tensors` wrote.
-
-    Raises
-    ------
-    InputError
-        When the file does not exist.
-    FormatError
-        When the file is damaged or of another format.
-    """
+    """Read the tensors (on the CPU) and the text that :func:`save_tensors` wrote in the same format."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no file {path}.", "Check the path.")
@@ -59,9 +45,9 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
                     "Give a file that this version of Diffuscope wrote.",
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FormatError:
+        raise
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise _damaged(path, str(error)) from error
     digest = text.pop("sha256", None)
     if digest != _digest(tensors, text):

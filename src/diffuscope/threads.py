@@ -27,15 +27,8 @@ def side_by_side(
     """Yield ``do(piece)`` for all pieces in order, in parallel on a CPU, sequentially on an accelerator.
 
     Pieces are consumed lazily, so that memory does not grow with their number. An exception of ``do`` is
-    raised in its turn; pieces that have not started by then are cancelled.
-
-    Parameters
-    ----------
-    do : callable
-        Should release Python's global interpreter lock, as array operations do.
-    pieces : iterable
-    device : torch.device, optional
-        The device of the computation; the CPU by default.
+    raised in its turn; pieces that have not started by then are cancelled. ``do`` should release Python's
+    global interpreter lock, as array operations do.
     """
     import torch
 

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from diffuscope.estimator.model import DiffusionModel
+from diffuscope.estimator.model import DiffusionModel, allow_any_columns
 
 __all__ = ["DiffusionImputer"]
 
@@ -30,9 +30,8 @@ class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model_ : DiffusionModel
         The fitted one.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X had names.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where X had some.
     """
 
     def __init__(
@@ -65,12 +64,4 @@ class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self.model_.get_feature_names_out(input_features)
 
     def __sklearn_tags__(self) -> Any:
-        """Return the tags of scikit-learn: missing values, categories and text are supported."""
-        tags = super().__sklearn_tags__()
-        own = DiffusionModel().__sklearn_tags__().input_tags
-        tags.input_tags.allow_nan, tags.input_tags.categorical, tags.input_tags.string = (
-            own.allow_nan,
-            own.categorical,
-            own.string,
-        )
-        return tags
+        return allow_any_columns(super().__sklearn_tags__())

@@ -1,11 +1,7 @@
-r"""What is a diffusion model as a scikit-learn estimator? ``fit``, ``sample``, ``score_samples``.
+"""What is a diffusion model as a scikit-learn estimator? ``fit``, ``sample``, ``score_samples``.
 
 Rows of a table become coordinates (:mod:`diffuscope.data.tables`), among them those of ``y``. One network is
-trained on them, with masks of known and absent coordinates (:mod:`diffuscope.diffusion.masked`), and so
-
-* samples rows, rows of a class, or rows given some columns;
-* imputes missing values by draws from their distribution given the rest;
-* has a density, of complete rows and of rows with missing values.
+trained on them, with masks of known and absent coordinates (:mod:`diffuscope.diffusion.masked`).
 """
 
 from __future__ import annotations
@@ -42,10 +38,12 @@ __all__ = ["DiffusionModel"]
 _SHOWN_ROWS = 2000
 _MOST_SEED = 2**31 - 1
 _NOTE = "estimator"
+_PLAIN = (type(None), bool, int, float, str)
 
 Floats = NDArray[np.float64]
 
 
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     """A diffusion model of the rows of a table.
 
@@ -68,15 +66,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     categories : {"onehot", "bits"}
         How categories become coordinates; see :mod:`diffuscope.data.tables.columns.categories`. Only
         ``onehot`` has densities.
-    early_stopping : bool
-        Whether held-out rows decide when training stops and which weights are kept. Without it, small
-        tables are memorised.
-    validation_fraction : float
-        Share of the rows that are held out for early stopping.
-    sampler : str
-        A name from ``diffuscope list samplers``.
-    sampling_steps : int
-        Number of sampling steps.
+    early_stopping, validation_fraction : bool, float
+        Whether held-out rows, this share of all, decide when training stops and which weights are kept.
+        Without it, small tables are memorised.
+    sampler, sampling_steps : str, int
+        A name from ``diffuscope list samplers``, and the number of steps.
     guidance : float
         Scale of classifier-free guidance for rows sampled given ``y``. 1 is the distribution itself; more
         makes rows more typical of their ``y``, and less diverse.
@@ -101,9 +95,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Loss of those weights on the held-out rows.
     loss_curve_ : list of (int, float)
         Steps and training loss.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X had names.
+    n_features_in_, feature_names_in_ : int, ndarray of str
+        Number of columns, and their names where X had some.
 
     Examples
     --------
@@ -115,48 +108,24 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     (3, 4)
     """
 
-    def __init__(
-        self,
-        *,
-        steps: int | None = None,
-        width: int | None = None,
-        depth: int | None = None,
-        dropout: float | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        partial: float = 0.5,
-        categories: Literal["onehot", "bits"] = "onehot",
-        early_stopping: bool = True,
-        validation_fraction: float = 0.1,
-        sampler: str = "dpmpp_2m",
-        sampling_steps: int = 30,
-        guidance: float = 1.0,
-        max_seconds: float | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
-        device: str = "auto",
-    ) -> None:
-        self.steps = steps
-        self.width = width
-        self.depth = depth
-        self.dropout = dropout
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.partial = partial
-        self.categories = categories
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.sampler = sampler
-        self.sampling_steps = sampling_steps
-        self.guidance = guidance
-        self.max_seconds = max_seconds
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-        self.device = device
-
-    # --- fitting -------------------------------------------------------------------------------------------
+    steps: int | None = None
+    width: int | None = None
+    depth: int | None = None
+    dropout: float | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    partial: float = 0.5
+    categories: Literal["onehot", "bits"] = "onehot"
+    early_stopping: bool = True
+    validation_fraction: float = 0.1
+    sampler: str = "dpmpp_2m"
+    sampling_steps: int = 30
+    guidance: float = 1.0
+    max_seconds: float | None = None
+    warm_start: bool = False
+    random_state: Any = None
+    verbose: int = 0
+    device: str = "auto"
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the distribution of rows, and of ``y`` with them.
@@ -170,11 +139,6 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         y : array_like of shape (n,), optional
             A class or a number per row, by which rows can be sampled. Integers of at most 20 distinct
             values are classes.
-
-        Returns
-        -------
-        DiffusionModel
-            Itself.
 
         Raises
         ------
@@ -226,11 +190,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         }
         if not self.partial:
             chosen["denoiser.factors"] = 0
-        own = sizes_for(n, rows)
-        return load_recipe("table").changed({**own, **{k: v for k, v in chosen.items() if v is not None}})
+        set_here = {key: value for key, value in chosen.items() if value is not None}
+        return load_recipe("table").changed({**sizes_for(n, rows), **set_here})
 
     def _train(self, setup: Setup) -> None:
-        trainer, reporter, begun = setup.trainer(), Reporter(bool(self.verbose)), time.perf_counter()
+        trainer, reporter, begun = setup.trainer(), self._reporter, time.perf_counter()
         self.loss_curve_: list[tuple[int, float]] = []
         with reporter.bar("training", trainer.total_steps, "steps") as bar:
 
@@ -244,8 +208,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         held = trainer.held_out
         self.validation_loss_ = None if held is None else held.best[0]
         self.best_iter_ = trainer.step if held is None else held.best[1]
-        self.n_iter_ = trainer.step
-        self.model_ = setup.model
+        self.n_iter_, self.model_ = trainer.step, setup.model
         reporter.say(
             f"trained on {len(setup.source):,} rows in {time.perf_counter() - begun:.1f} s: "
             f"the weights of step {self.best_iter_:,} of {self.n_iter_:,}"
@@ -261,8 +224,6 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.n_features_in_ = len(names.names)
             if names.has_names and all(isinstance(name, str) for name in names.names):
                 self.feature_names_in_ = np.asarray(names.names, dtype=object)
-
-    # --- sampling ------------------------------------------------------------------------------------------
 
     def sample(
         self,
@@ -293,10 +254,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        table of shape (n_samples, d)
+        table of shape (n_samples, d), and with ``return_y`` an array_like of shape (n_samples,)
             Of the kind, and with the types, of the X that was fitted.
-        array_like of shape (n_samples,)
-            With ``return_y``.
 
         Raises
         ------
@@ -311,12 +270,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             )
         if guidance is None and y is not None:
             guidance = self.guidance
-        condition = {} if y is None else {"y": y}
+        condition = {"given": given or {}, **({} if y is None else {"y": y})}
         request = dataclasses.replace(self._request(random_state), guidance=guidance)
-        request = generator.conditional(
-            request, {**condition, "given": given or {}}, n_samples, with_target=return_y
-        )
-        points = generator.points(n_samples, request, Reporter(bool(self.verbose)))
+        request = generator.conditional(request, condition, n_samples, with_target=return_y)
+        points = generator.points(n_samples, request, self._reporter)
         X = generator.rows.decode_features(points, generator.given_columns(n_samples, request))
         if not return_y:
             return X
@@ -325,27 +282,17 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return X, generator.rows.decode_target(points)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
-        """Return the log-density of rows, given their y if there is one.
+        """Return the log-density (n,) of rows X (n, d), given their y (n,) if there is one.
 
-        Parameters
-        ----------
-        X : table of shape (n, d)
-            Missing values are marginalised out: the density is that of the other columns.
-        y : array_like of shape (n,), optional
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-            In nats: per unit of columns of numbers; a probability for integers, times and categories.
+        It is in nats: per unit of columns of numbers; a probability for integers, times and categories.
+        Missing values are marginalised out: the density is that of the other columns.
 
         Raises
         ------
         InputError
             When X has other columns, a category is unknown, or categories are encoded as bits.
         """
-        generator = self._fitted()
-        self._check_features(X, generator.rows, reset=False)
-        return generator.log_density(X, y)
+        return self._fitted(X).log_density(X, y)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density of rows, given their y if there is one; see :meth:`score_samples`."""
@@ -354,13 +301,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return float(self.score_samples(X, y).mean())
 
     def impute(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        n_draws: int = 1,
-        average: bool = False,
-        random_state: Any = None,
+        self, X: Any, y: Any = None, *, n_draws: int = 1, average: bool = False, random_state: Any = None
     ) -> Any:
         """Impute missing values by draws from their distribution given the rest of the row.
 
@@ -379,14 +320,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns
         -------
-        table of shape (n, d), or list of ``n_draws`` of them
-            Of the kind of X, with its index; values that are not missing are unchanged. A list
-            where ``n_draws`` is above 1 and they are not averaged.
+        table of shape (n, d), or list of ``n_draws`` of them if above 1 and not averaged
+            Of the kind of X, with its index; values that are not missing are unchanged.
         """
-        generator = self._fitted()
-        self._check_features(X, generator.rows, reset=False)
-        reporter = Reporter(bool(self.verbose))
-        draws = generator.fill(X, y, self._request(random_state), n_draws=n_draws, reporter=reporter)
+        generator, request = self._fitted(X), self._request(random_state)
+        draws = generator.fill(X, y, request, n_draws=n_draws, reporter=self._reporter)
         if average or n_draws == 1:
             return generator.rows.fill(X, draws)
         return [generator.rows.fill(X, [draw]) for draw in draws]
@@ -406,39 +344,30 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         table of shape (n, d)
-            Of the kind of X: the means of the clean values given the noisy ones, see
-            :mod:`diffuscope.modalities.tables.denoising`.
+            Of the kind of X, see :mod:`diffuscope.modalities.tables.denoising`.
         """
-        generator = self._fitted()
-        self._check_features(X, generator.rows, reset=False)
-        return generator.denoise(X, noise_std, self._request(random_state).seed)
+        return self._fitted(X).denoise(X, noise_std, self._request(random_state).seed)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the names of the columns, shape (d,); x0, x1, ... where they have none."""
         check_is_fitted(self)
-        if input_features is not None:
-            names = np.asarray(input_features, dtype=object)
-            own = getattr(self, "feature_names_in_", None)
-            if names.shape != (self.n_features_in_,) or (own is not None and not np.array_equal(names, own)):
-                raise InputError(
-                    "input_features is not equal to feature_names_in_, or has another number of features.",
-                    "Omit it.",
-                )
-            return names
-        if hasattr(self, "feature_names_in_"):
-            return np.asarray(self.feature_names_in_)
-        return np.asarray([f"x{j}" for j in range(self.n_features_in_)], dtype=object)
+        own = getattr(self, "feature_names_in_", None)
+        if input_features is None:
+            made = [f"x{j}" for j in range(self.n_features_in_)]
+            return np.asarray(made if own is None else own, dtype=object)
+        names = np.asarray(input_features, dtype=object)
+        if names.shape != (self.n_features_in_,) or (own is not None and not np.array_equal(names, own)):
+            raise InputError(
+                "input_features is not equal to feature_names_in_, or has another number of features.",
+                "Omit it.",
+            )
+        return names
 
     def plot(self, X: Any = None, *, columns: Any = None, random_state: Any = None) -> Figure:
         """Show real rows and as many synthetic ones, all pairs of columns.
 
-        Parameters
-        ----------
-        X : table of shape (n, d), optional
-            Real rows; by default up to 2,000 of the training rows, which a loaded model does not have.
-        columns : list, optional
-            The columns to show; the most informative ones by default.
-        random_state : int, RandomState or None
+        Real rows are X (n, d), by default up to 2,000 of the training rows, which a loaded model does not
+        have; ``columns`` a list, by default of the most informative ones.
         """
         from diffuscope.plots import plot_pairs
 
@@ -453,18 +382,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         figure: Figure = plot_pairs(frame, synthetic, columns)
         return figure
 
-    # --- saving --------------------------------------------------------------------------------------------
-
     def save(self, path: str | Path) -> Path:
-        """Write the model to a .safetensors file: numbers and text, no code, none of the rows.
-
-        Raises
-        ------
-        RunError
-            When it cannot be written; nothing is overwritten then.
-        """
+        """Write the model to a .safetensors file, whole or not at all: numbers and text, no code, no rows."""
         model = self._fitted().model
-        settings = {key: value for key, value in self.get_params(deep=False).items() if _is_plain(value)}
+        params = self.get_params(deep=False)
+        settings = {key: value for key, value in params.items() if isinstance(value, _PLAIN)}
         path = Path(path)
         path = path if path.suffix else path.with_suffix(".safetensors")
         model.notes = {**model.notes, _NOTE: json.dumps(settings)}
@@ -477,10 +399,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        InputError
-            When there is no such file, or it is not a model of a table.
-        FormatError
-            When the file is damaged.
+        InputError, FormatError
+            When there is no such file, it is not a model of a table, or it is damaged.
         """
         path = Path(path)
         model = Model.load(path / "model.safetensors" if path.is_dir() else path, device=device)
@@ -506,13 +426,18 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the rows that only plots use."""
-        state = dict(super().__getstate__())
-        state.pop("_shown", None)
-        return state
+        return {name: value for name, value in super().__getstate__().items() if name != "_shown"}
 
-    def _fitted(self) -> TableGenerator:
+    def _fitted(self, X: Any = None) -> TableGenerator:
+        """Return the generator of the fitted model, once the columns of X are compared with its own."""
         check_is_fitted(self)
+        if X is not None:
+            self._check_features(X, self._generator.rows, reset=False)
         return self._generator
+
+    @property
+    def _reporter(self) -> Reporter:
+        return Reporter(bool(self.verbose))
 
     def _request(self, random_state: Any) -> Request:
         """Return the request for sampling rows."""
@@ -520,12 +445,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return Request(sampler=self.sampler, steps=self.sampling_steps, seed=_draw_seed(state))
 
     def __sklearn_tags__(self) -> Any:
-        """Return the tags of scikit-learn: missing values, categories and text are supported."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
-        return tags
+        return allow_any_columns(super().__sklearn_tags__())
+
+
+def allow_any_columns(tags: Any) -> Any:
+    """Return tags of scikit-learn with missing values, categories and text."""
+    tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+    return tags
 
 
 def _draw_seed(random_state: Any) -> int:
@@ -538,7 +464,3 @@ def _at_most(count: int, X: Any, y: Any, n: int, seed: int) -> tuple[Any, Any]:
         return X, y
     chosen = np.sort(np.random.default_rng(seed).choice(n, count, replace=False))
     return _safe_indexing(X, chosen), None if y is None else _safe_indexing(y, chosen)
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)

@@ -64,12 +64,8 @@ _GIVE = "Give a folder that save_pretrained of diffusers wrote."
 _LARGEST_TEXT = 2**20  # bytes of a JSON file
 _LARGEST_SIDE = 2**12
 _TOLERANCE = 1e-4
-_OLD_NAMES = {  # of attention, in folders from before diffusers 0.15
-    ".query.": ".to_q.",
-    ".key.": ".to_k.",
-    ".value.": ".to_v.",
-    ".proj_attn.": ".to_out.0.",
-}
+# Of attention, in folders from before diffusers 0.15.
+_OLD_NAMES = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
 _SHAPE_KEYS = ("sample_size", "in_channels", "out_channels", "num_class_embeds")
 _UNUSED_KEYS: dict[str, tuple[Any, ...]] = {"class_embed_type": (None,), "skip_time_act": (False, None)}
 
@@ -77,17 +73,10 @@ _UNUSED_KEYS: dict[str, tuple[Any, ...]] = {"class_embed_type": (None,), "skip_t
 def export_diffusers(model: Model, path: str | Path) -> Path:
     """Write a model as a folder for ``DDPMPipeline`` or ``DDIMPipeline`` of diffusers.
 
-    Parameters
-    ----------
-    model : Model
-        An image model with the network ``diffusers_unet`` and a discrete schedule.
-    path : str or Path
-        A new folder, or an empty one; written completely or not at all.
-
-    Notes
-    -----
-    Equal noise gives equal images in diffusers and here, with equal numbers of steps. For DDIM the number of
-    steps must divide the schedule's T, with ``trailing`` spacing here.
+    The model is one of images with the network ``diffusers_unet`` and a discrete schedule; ``path`` a new
+    folder, or an empty one, written completely or not at all. Equal noise gives equal images in diffusers and
+    here, with equal numbers of steps. For DDIM the number of steps must divide the schedule's T, with
+    ``trailing`` spacing here.
 
     Raises
     ------
@@ -96,7 +85,7 @@ def export_diffusers(model: Model, path: str | Path) -> Path:
     RunError
         When the written folder does not reproduce the model's output, or cannot be written.
     """
-    network = model.denoiser.network
+    network, classes = model.denoiser.network, model.recipe.data.class_names
     if not isinstance(network, DiffusersUNet):
         raise InputError(
             f"The network {model.recipe.network.name!r} cannot be exported to diffusers.",
@@ -105,29 +94,28 @@ def export_diffusers(model: Model, path: str | Path) -> Path:
     name, settings = _scheduler_of(model)
     import diffusers
 
-    scheduler = getattr(diffusers, name)(**settings)
-    pipeline = getattr(diffusers, name.replace("Scheduler", "Pipeline"))(
-        copy.deepcopy(network.model).cpu(), scheduler
-    )
+    scheduler = getattr(diffusers, f"{name}Scheduler")(**settings)
+    pipeline = getattr(diffusers, f"{name}Pipeline")(copy.deepcopy(network.model).cpu(), scheduler)
     with atomic_folder(path) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
-        if model.recipe.data.class_names:
-            write_json(temporary / _NAMES, {"format": 1, "classes": list(model.recipe.data.class_names)})
+        if classes:
+            write_json(temporary / _NAMES, {"format": 1, "classes": list(classes)})
         _compare(import_diffusers(temporary, device="cpu"), model)
     return Path(path)
 
 
 def _scheduler_of(model: Model) -> tuple[str, dict[str, Any]]:
-    """Return the class and settings of the scheduler for the model's schedule and sampler."""
+    """Return kind and settings of the scheduler for the model's schedule and sampler."""
     recipe = model.recipe
     schedule, denoiser, sampling = recipe.schedule, recipe.denoiser, recipe.sampling
     ancestral = sampling.name == "ddpm"
+    kind = "DDPM" if ancestral else "DDIM"
     names = {ours: theirs for theirs, ours in _SCHEDULES.items() if ancestral or theirs != "sigmoid"}
     predictions = {ours: theirs for theirs, ours in _PREDICTIONS.items()}
+    variances = {ours: theirs for theirs, ours in _VARIANCES.items()}
     if schedule.name not in names:
         raise InputError(
-            f"The {'DDPM' if ancestral else 'DDIM'} scheduler of diffusers does not support the schedule "
-            f"{schedule.name!r}.",
+            f"The {kind} scheduler of diffusers does not support the schedule {schedule.name!r}.",
             f"Train with schedule.name one of {', '.join(names)}.",
         )
     if denoiser.prediction not in predictions:
@@ -153,10 +141,10 @@ def _scheduler_of(model: Model) -> tuple[str, dict[str, Any]]:
     else:
         settings |= {"beta_start": schedule.settings["start"], "beta_end": schedule.settings["end"]}
     if ancestral:
-        variance = sampling.settings.get("variance", "posterior")
-        variances = {ours: theirs for theirs, ours in _VARIANCES.items()}
-        return "DDPMScheduler", {**settings, "variance_type": variances[variance]}
-    return "DDIMScheduler", {**settings, "set_alpha_to_one": True}
+        settings["variance_type"] = variances[sampling.settings.get("variance", "posterior")]
+    else:
+        settings["set_alpha_to_one"] = True
+    return kind, settings
 
 
 def _compare(read: Model, model: Model) -> None:
@@ -180,7 +168,8 @@ def import_diffusers(
 ) -> Model:
     """Read a diffusers folder with a ``UNet2DModel`` and the config of a DDPM or DDIM scheduler.
 
-    No code in it is executed; weights are read from safetensors only.
+    No code in it is executed; weights are read from safetensors only. The model is one of images with values
+    0 to 255.
 
     Parameters
     ----------
@@ -191,11 +180,6 @@ def import_diffusers(
     null_class : bool
         Whether the last class embedding is the null class. Not needed for folders exported by Diffuscope.
     device : str
-
-    Returns
-    -------
-    Model
-        Of images with values 0 to 255.
 
     Raises
     ------
@@ -210,22 +194,17 @@ def import_diffusers(
     scheduler = path / "scheduler" / "scheduler_config.json"
     scheduler_config = _read(scheduler if scheduler.is_file() else path / "scheduler_config.json")
     shape = _shape(config, unet / "config.json")
-    changes = _schedule_and_sampler(scheduler_config)
-    classes = _classes(path, config, null_class)
-    network = _network(config)
-    recipe = load_recipe("diffusers").changed(
-        {
-            "name": "imported",
-            "description": "Read from a folder of diffusers.",
-            "data.source": data,
-            "data.classes": classes,
-            **changes,
-            **{f"network.{name}": value for name, value in network.items()},
-        }
-    )
+    changes = {
+        "name": "imported",
+        "description": "Read from a folder of diffusers.",
+        "data.source": data,
+        **_schedule_and_sampler(scheduler_config),
+        "data.classes": _classes(path, config, null_class),
+        **{f"network.{name}": value for name, value in _network(config).items()},
+    }
+    recipe = load_recipe("diffusers").changed(changes)
     denoiser = recipe.make_denoiser(shape, empty=True)
-    file = _weights_file(unet)
-    fill(denoiser.network, _weights(file), file)
+    fill(denoiser.network, *_weights(unet))
     denoiser.to(pick_device(device)).eval()
     return Model(recipe, denoiser, codec_from_json({"kind": recipe.data.kind, "shape": list(shape)}))
 
@@ -233,18 +212,9 @@ def import_diffusers(
 def import_run(
     path: str | Path, out: str | Path, *, data: str | None = None, null_class: bool = False
 ) -> Run:
-    """Read a diffusers folder and write it as a run directory, to be sampled, evaluated and diagnosed.
+    """Write a diffusers folder as a run directory ``out``, to be sampled, evaluated and diagnosed.
 
-    Parameters
-    ----------
-    path, data, null_class
-        As in :func:`import_diffusers`.
-    out : str or Path
-        A new folder, or an empty one; written completely or not at all.
-
-    Raises
-    ------
-    InputError, FormatError, RunError
+    ``out`` is a new folder, or an empty one; the other arguments are those of :func:`import_diffusers`.
     """
     model = import_diffusers(path, data=data, null_class=null_class, device="cpu")
     with atomic_folder(out) as temporary:
@@ -258,9 +228,7 @@ def import_run(
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(
-            f"There is no file {path}.", "Give a folder that save_pretrained of diffusers wrote."
-        )
+        raise InputError(f"There is no file {path}.", _GIVE)
     try:
         if path.stat().st_size > _LARGEST_TEXT:
             raise ValueError("the file is too large for a config")
@@ -278,7 +246,7 @@ def _shape(config: Mapping[str, Any], path: Path) -> tuple[int, int, int]:
         raise InputError(f"{path} is the config of a {kind!r}.", "Only UNet2DModel is supported.")
     size, channels = config.get("sample_size"), config.get("in_channels", 3)
     sides = [size, size] if type(size) is int else size
-    if not isinstance(sides, list) or [type(side) for side in sides] != [int, int]:
+    if not isinstance(sides, list) or list(map(type, sides)) != [int, int]:
         raise InputError(f"{path} has no valid image size.", "Set its sample_size to [height, width].")
     if not all(1 <= side <= _LARGEST_SIDE for side in sides):
         raise InputError(
@@ -310,8 +278,8 @@ def _network(config: Mapping[str, Any]) -> dict[str, Any]:
 
 _DIFFUSERS_DEFAULTS: dict[str, Any] = {
     "block_out_channels": (224, 448, 672, 896),
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    "down_block_types": ("DownBlock2D", *["AttnDownBlock2D"] * 3),
+    "up_block_types": (*["AttnUpBlock2D"] * 3, "UpBlock2D"),
     "layers_per_block": 2,
     "attention_head_dim": 8,
 }
@@ -345,16 +313,13 @@ def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
         "sampling.spacing": _SPACINGS.get(config.get("timestep_spacing", "leading"), "trailing"),
     }
     if name != "cosine":
-        changes |= {
-            "schedule.start": config.get("beta_start", 1e-4),
-            "schedule.end": config.get("beta_end", 0.02),
-        }
+        changes["schedule.start"] = config.get("beta_start", 1e-4)
+        changes["schedule.end"] = config.get("beta_end", 0.02)
     if sampler == "ddpm":
         changes["sampling.variance"] = one_of("variance_type", _VARIANCES, "fixed_small")
-        changes["sampling.steps"] = steps
-    else:
-        changes["sampling.steps"] = min(_DDIM_STEPS, steps) if type(steps) is int else steps
-    return changes
+    elif type(steps) is int:
+        steps = min(_DDIM_STEPS, steps)
+    return {**changes, "sampling.steps": steps}
 
 
 def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[str]:
@@ -382,20 +347,16 @@ def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[st
     return [str(i) for i in range(embeddings - 1)]
 
 
-def _weights_file(folder: Path) -> Path:
-    file = folder / f"{_WEIGHTS}.safetensors"
-    if file.is_file():
-        return file
-    others = sorted(path.name for path in folder.glob(f"{_WEIGHTS}*"))
-    raise InputError(
-        f"There is no {file}" + (f", only {', '.join(others[:3])}." if others else "."),
-        "Save the model again with save_pretrained(folder, safe_serialization=True), in one file. Files .bin "
-        "can execute code when they are opened, so they are not read.",
-    )
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """Read the weights in float32, with the current names of diffusers."""
+def _weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
+    """Read the weights in float32, with the current names of diffusers; return them and their file."""
+    path = folder / f"{_WEIGHTS}.safetensors"
+    if not path.is_file():
+        others = sorted(other.name for other in folder.glob(f"{_WEIGHTS}*"))
+        raise InputError(
+            f"There is no {path}" + (f", only {', '.join(others[:3])}." if others else "."),
+            "Save the model again with save_pretrained(folder, safe_serialization=True), in one file. Files "
+            ".bin can execute code when they are opened, so they are not read.",
+        )
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -408,4 +369,4 @@ def _weights(path: Path) -> dict[str, Tensor]:
         for old, new in _OLD_NAMES.items():
             name = name.replace(old, new) if ".attentions." in name else name
         named[f"model.{name}"] = tensor.float() if tensor.is_floating_point() else tensor
-    return named
+    return named, path

@@ -27,10 +27,7 @@ from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
 from diffuscope.model import Model
 
-__all__ = ["METADATA", "export_onnx"]
-
-METADATA = "diffuscope"
-"""The key of the metadata, which are JSON."""
+__all__ = ["export_onnx"]
 
 _FORMAT = 1
 _BATCH = 3  # of the traced example; any but 1, the exported batch size is dynamic
@@ -64,17 +61,10 @@ def export_onnx(model: Model, path: str | Path) -> Path:
     and ``scale``, by which points come back to the units of the data (null for a table, whose ``codec`` says
     what coordinates mean); ``schedule``, ``classes``, ``any_label``, ``columns`` and ``codec``.
 
-    Parameters
-    ----------
-    model : Model
-        Whose network takes no masks.
-    path : str or Path
-        Ends in .onnx; the file is written completely or not at all.
-
     Raises
     ------
     InputError
-        When its network takes masks, the suffix is another one, or the packages are missing.
+        When the network takes masks, the suffix is not .onnx, or packages are missing.
     RunError
         When the graph does not reproduce the model's output, or cannot be written.
     """
@@ -111,7 +101,7 @@ def export_onnx(model: Model, path: str | Path) -> Path:
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props[METADATA] = json.dumps(_about(model))
+    program.model.metadata_props["diffuscope"] = json.dumps(_about(model))
     with atomic_write(path) as temporary:
         program.save(str(temporary))
         session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
@@ -164,21 +154,21 @@ def _compare(session: Any, model: Model) -> None:
 def _about(model: Model) -> dict[str, Any]:
     grid, _ = model.plan()
     levels, affine = grid.levels, model.codec.affine
+
+    def plain(values: Any) -> Any:
+        """Return an array as nested lists, or as one number where all are equal."""
+        return float(values.flat[0]) if (values == values.flat[0]).all() else values.tolist()
+
     return {
         "format": _FORMAT,
         "shape": list(model.shape),
         "grid": torch.stack([levels.t.double(), levels.alpha, levels.sigma], 1).tolist(),
         "prior_std": grid.prior_std,
-        "shift": None if affine is None else _plain(affine.shift),
-        "scale": None if affine is None else _plain(affine.scale),
+        "shift": None if affine is None else plain(affine.shift),
+        "scale": None if affine is None else plain(affine.scale),
         "schedule": {"name": model.recipe.schedule.name, **model.recipe.schedule.settings},
         "classes": list(model.recipe.data.class_names),
         "any_label": model.denoiser.classes,
         "columns": None if model.columns is None else list(model.columns),
         "codec": codec_to_json(model.codec),
     }
-
-
-def _plain(values: Any) -> Any:
-    """Return an array as nested lists, or as one number where all are equal."""
-    return float(values.flat[0]) if (values == values.flat[0]).all() else values.tolist()

@@ -55,12 +55,8 @@ _MOST_LINES = 12
 class Bins(NamedTuple):
     """Values that data can take: the middles of bins, in the units of the model.
 
-    Attributes
-    ----------
-    width : float
-        Of a bin: 2/255 for grey values 0 ... 255 as numbers from -1 to 1.
-    low, high : float
-        The least and the largest value. All that lies beyond belongs to them.
+    The width is 2/255 for grey values 0 ... 255 as numbers from -1 to 1. All that lies beyond the least and
+    the largest value belongs to them.
     """
 
     width: float
@@ -69,20 +65,16 @@ class Bins(NamedTuple):
 
 
 class VariationalBound(NamedTuple):
-    r"""The bound, point by point and term by term. All tensors are float64.
+    r"""The bound for each point (n,), and its terms (T + 1,), in nats; all tensors are float64.
 
     Attributes
     ----------
-    value : Tensor of shape (n,)
-        In nats; at least minus the point's log-density (log-probability with bins), on average over the
-        noise.
-    error : Tensor of shape (n,)
-        Its standard error, over the draws of noise.
-    terms : Tensor of shape (T + 1,)
-        :math:`L_0, L_1, \dots, L_{T-1}, L_T`, means over the points, in nats. Their sum is the mean of
-        ``value``.
-    terms_error : Tensor of shape (T + 1,)
-        Their standard errors, over the draws of noise, for these very points; that of L_T is 0.
+    value, error : Tensor of shape (n,)
+        At least minus the point's log-density (log-probability with bins), on average over the noise; its
+        standard error over the draws of noise.
+    terms, terms_error : Tensor of shape (T + 1,)
+        :math:`L_0, L_1, \dots, L_T`, means over the points, and their standard errors over the draws of noise
+        for these points; that of L_T is 0. The terms sum to the mean of ``value``.
     dimension : int
         Numbers in a point.
     """
@@ -106,8 +98,6 @@ class BitsPerDimension:
         :math:`L_0`, in the units of the data, and :math:`L_T`, in nats a point.
     steps : tuple of T - 1 floats
         :math:`L_1, \dots, L_{T-1}` in nats a point.
-    dimension : int
-        Numbers in a point.
     """
 
     value: float
@@ -115,7 +105,6 @@ class BitsPerDimension:
     decoder: float
     steps: tuple[float, ...]
     prior: float
-    dimension: int
 
     @property
     def nats(self) -> float:
@@ -140,14 +129,15 @@ class BitsPerDimension:
         logarithm of a density can have either sign.
         """
         divergence = sum(self.steps) + self.prior
-        rows = [("decoder, t = 0", self.decoder, "")]
+        terms = []
         count = min(len(self.steps), _MOST_LINES - 4)
         for k in range(count):
             first, stop = (len(self.steps) * at // count for at in (k, k + 1))
-            nats = sum(self.steps[first:stop])
             times = f"t = {first + 1}" if stop == first + 1 else f"t = {first + 1} to {stop}"
-            rows.append((times, nats, _share(nats, divergence)))
-        rows.append(("prior", self.prior, _share(self.prior, divergence)))
+            terms.append((times, sum(self.steps[first:stop])))
+        rows = [("decoder, t = 0", self.decoder, "")]
+        for name, nats in (*terms, ("prior", self.prior)):
+            rows.append((name, nats, f"{nats / divergence:.1%}" if divergence > 0 else ""))
         width = max(len(name) for name, _, _ in rows)
         return [
             f"{self.value:.4f} ± {self.error:.4f} bits per dimension ({self.nats:.4f} nats a point) at most",
@@ -157,10 +147,6 @@ class BitsPerDimension:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
-
-
-def _share(part: float, whole: float) -> str:
-    return f"{part / whole:.1%}" if whole > 0 else ""
 
 
 def bits_per_dimension(
@@ -179,15 +165,10 @@ def bits_per_dimension(
     Parameters
     ----------
     denoiser, schedule, x, variance, bins, draws, seed
-        As :func:`variational_bound` takes them; ``x`` (n, ...) is in the units of the model.
+        As for :func:`variational_bound`.
     log_abs_det : array_like of shape () or (n,)
         :math:`\log |\det \partial x / \partial \mathrm{data}|` at the points: minus the sum of log scale,
         where they are standardised. 0 with ``bins``, whose probabilities have no units.
-
-    Raises
-    ------
-    InputError
-        As :func:`variational_bound`.
     """
     found = variational_bound(denoiser, schedule, x, variance=variance, bins=bins, draws=draws, seed=seed)
     volume = torch.as_tensor(log_abs_det, dtype=torch.float64).expand(len(x))
@@ -199,7 +180,6 @@ def bits_per_dimension(
         decoder - volume.mean().item(),
         tuple(steps),
         prior,
-        found.dimension,
     )
 
 
@@ -235,10 +215,6 @@ def variational_bound(
         Of the noise, which does not depend on the model: differences between models are less
         uncertain than either.
 
-    Returns
-    -------
-    VariationalBound
-
     Raises
     ------
     InputError
@@ -272,7 +248,10 @@ def variational_bound(
             uncertain[here] += squared_error
             terms[t] += mean.sum() / n
             terms_variance[t] += squared_error.sum() / n**2
-    last = _prior_term(schedule, x).double().cpu()
+    level = schedule(torch.tensor(T - 1))  # L_T is the KL of q(x_t | x_0) at the noisiest time from N(0, I)
+    signal = (coefficient(level.alpha, x) * x).flatten(1).square().sum(1)
+    noise = level.sigma.square()
+    last = ((signal + d * (noise - 1 - noise.log()).item()) / 2).double().cpu()
     value += last
     terms[T] = last.mean()
     return VariationalBound(value, uncertain.sqrt(), terms, terms_variance.sqrt(), d)
@@ -309,20 +288,10 @@ def _to_data(x: Tensor, mean: Tensor, variance: float, bins: Bins | None) -> Ten
     away = (x - mean) / std
     if bins is None:
         each = -0.5 * away.square() - 0.5 * math.log(2 * math.pi * variance)
-        return -each.flatten(1).sum(1)
-    half = bins.width / (2 * std)
-    away = away.double()
-    inside = log_mean_normal(away - half, away + half) + math.log(2 * half)
-    lowest, highest = x < bins.low + bins.width / 2, x > bins.high - bins.width / 2
-    each = torch.where(lowest, torch.special.log_ndtr(away + half), inside)
-    each = torch.where(highest, torch.special.log_ndtr(half - away), each)
+    else:
+        half, away = bins.width / (2 * std), away.double()
+        inside = log_mean_normal(away - half, away + half) + math.log(2 * half)
+        lowest, highest = x < bins.low + bins.width / 2, x > bins.high - bins.width / 2
+        each = torch.where(lowest, torch.special.log_ndtr(away + half), inside)
+        each = torch.where(highest, torch.special.log_ndtr(half - away), each)
     return -each.flatten(1).sum(1)
-
-
-def _prior_term(schedule: DiscreteSchedule, x: Tensor) -> Tensor:
-    """Return L_T (n,): KL of q(x_t | x_0) at the noisiest time from N(0, I)."""
-    level = schedule(torch.tensor(schedule.T - 1))
-    alpha, variance = level.alpha, level.sigma.square()
-    signal = (coefficient(alpha, x) * x).flatten(1).square().sum(1)
-    d = math.prod(x.shape[1:])
-    return (signal + d * (variance - 1 - variance.log()).item()) / 2

@@ -53,16 +53,14 @@ _NO_SIGNAL = -1e-6
 
 
 class LogDensity(NamedTuple):
-    """Log-densities and their errors.
+    """Log-densities and their errors, all of shape (n,) and float64, in nats.
 
     Attributes
     ----------
-    value : Tensor of shape (n,), float64
-        In nats, for points in the units of ``x``.
-    error : Tensor of shape (n,), float64
-        Estimate of the numerical error in nats: the sum over all steps of the difference of two orders.
-        Usually it is much larger than the actual error.
-    standard_error : Tensor of shape (n,), float64
+    error : Tensor
+        Estimate of the numerical error: the sum over all steps of the difference of two orders. Usually it
+        is much larger than the actual error.
+    standard_error : Tensor
         Of Hutchinson's estimate, over its probes; 0 where the divergence is exact.
     evaluations : int
         Evaluations of the denoiser per point.
@@ -123,10 +121,6 @@ def log_density(
         Use the steps of an earlier call, its ``nodes``, instead of a tolerance: then a point's value does not
         depend on other points. For adaptive steps only.
 
-    Returns
-    -------
-    LogDensity
-
     Raises
     ------
     InputError
@@ -148,8 +142,32 @@ def log_density(
 
     def piece(numbered: tuple[int, Tensor]) -> LogDensity:
         i, points = numbered
-        flow = ModelFlow(denoiser, schedule, _probes(points, probes, seed, i))
-        return _piece(flow, points, prior, tolerance, nodes)
+        signs = None  # the divergence is exact
+        if d > probes:
+            bits = torch.randint(0, 2, (probes, *points.shape), generator=stream(seed, "probe", i))
+            signs = (2 * bits - 1).to(x.dtype).to(x.device)
+        flow = ModelFlow(denoiser, schedule, signs)
+        start, stop, levels = flow.interval()
+        shrink = -math.tanh(start)  # z = x cos φ
+        with torch.no_grad():
+            z = points.detach() * shrink
+            if levels:
+                state = follow_nodes(flow, z, levels)
+            elif nodes is not None:
+                state = follow_steps(flow, z, nodes)
+            else:
+                state = follow(flow, z, start, stop, tolerance)
+            volumes, z, level = state.volume.double().cpu(), state.z.double().cpu(), flow.level(stop)
+            if prior is None:
+                end = -0.5 * z.flatten(1).square().sum(1) - 0.5 * d * math.log(2 * math.pi)
+            else:
+                scale = level.alpha.hypot(level.sigma)
+                end = prior.log_density(scale * z, level) + d * scale.log()
+        value = end + volumes.mean(1) + d * math.log(shrink)
+        standard_error = torch.full_like(value, 0.0 if signs is None else math.nan)
+        if volumes.shape[1] > 1:
+            standard_error = volumes.std(1) / math.sqrt(probes)
+        return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
     pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
     if not pieces:
@@ -160,60 +178,11 @@ def log_density(
     return LogDensity(*whole, max(evaluations), max(paths, key=len))
 
 
-def _probes(x: Tensor, probes: int, seed: int, piece: int) -> Tensor | None:
-    """Return Rademacher vectors of shape (probes, n, ...), or None if the divergence is exact."""
-    if math.prod(x.shape[1:]) <= probes:
-        return None
-    bits = torch.randint(0, 2, (probes, *x.shape), generator=stream(seed, "probe", piece))
-    return (2 * bits - 1).to(x.dtype).to(x.device)
-
-
-def _piece(
-    flow: ModelFlow, x: Tensor, prior: Oracle | None, tolerance: float, steps: Sequence[float] | None
-) -> LogDensity:
-    d = math.prod(x.shape[1:])
-    start, stop, nodes = flow.interval()
-    shrink = -math.tanh(start)  # z = x cos φ
-    with torch.no_grad():
-        z = x.detach() * shrink
-        if nodes:
-            state = follow_nodes(flow, z, nodes)
-        elif steps is not None:
-            state = follow_steps(flow, z, steps)
-        else:
-            state = follow(flow, z, start, stop, tolerance)
-        volumes = state.volume.double().cpu()
-        end = _log_end(state.z, flow.level(stop), prior)
-    value = end + volumes.mean(1) + d * math.log(shrink)
-    k = volumes.shape[1]
-    spread = volumes.std(1) / math.sqrt(k) if k > 1 else torch.full_like(value, math.nan)
-    exact = flow.probes is None
-    standard_error = torch.zeros_like(value) if exact else spread
-    return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
-
-
-def _log_end(z: Tensor, level: NoiseLevel, prior: Oracle | None) -> Tensor:
-    """Log-density (n,) of z at the noisy end."""
-    d = math.prod(z.shape[1:])
-    z = z.double().cpu()
-    if prior is None:
-        return -0.5 * z.flatten(1).square().sum(1) - 0.5 * d * math.log(2 * math.pi)
-    scale = level.alpha.hypot(level.sigma)
-    return prior.log_density(scale * z, level) + d * scale.log()
-
-
 @dataclass
 class ModelFlow:
     """The probability flow of a model in z and s, with its divergence; it counts its evaluations.
 
-    Attributes
-    ----------
-    denoiser : DenoiserLike
-    schedule : Schedule
-    probes : Tensor of shape (k, n, ...) or None
-        The vectors of Hutchinson's estimate; without them the divergence is exact.
-    evaluations : int
-        Calls of the denoiser so far.
+    ``probes`` (k, n, ...) are the vectors of Hutchinson's estimate; without them the divergence is exact.
     """
 
     denoiser: DenoiserLike
@@ -229,12 +198,11 @@ class ModelFlow:
 
     def interval(self) -> tuple[float, float, list[float]]:
         """Return s at both ends, and at all levels if the denoiser is defined at those only."""
-        if self._any_level:
-            ends = torch.tensor([self.schedule.t_min, self.schedule.t_max])
-            start, stop = (-(1 / self.schedule(ends).ratio).asinh()).tolist()
-            return start, min(stop, _NO_SIGNAL), []
-        times = torch.arange(int(self.schedule.t_min), int(self.schedule.t_max) + 1)
+        first, last = self.schedule.t_min, self.schedule.t_max
+        times = torch.tensor([first, last]) if self._any_level else torch.arange(int(first), int(last) + 1)
         nodes = (-(1 / self.schedule(times).ratio).asinh()).tolist()
+        if self._any_level:
+            return nodes[0], min(nodes[1], _NO_SIGNAL), []
         return nodes[0], nodes[-1], nodes
 
     def level(self, s: float) -> NoiseLevel:
@@ -250,29 +218,23 @@ class ModelFlow:
         """Return the slope at points (n, ...), and its divergence: (n, 1) or (n, k)."""
         self.evaluations += 1
         level = self.level(s)
-        cos = -math.tanh(s)
+        cos, d = -math.tanh(s), math.prod(z.shape[1:])
         scale = coefficient(level.alpha.hypot(level.sigma), z)
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             x_0 = self.denoiser(scale * leaf, level)
-            traces = self._traces(x_0, leaf)
-        d = math.prod(z.shape[1:])
+            if self.probes is None:  # the trace (n, 1) of the Jacobian of x_0
+                traces, flat = z.new_zeros(len(z), 1), x_0.flatten(1)
+                for j in range(d):
+                    traces[:, 0] += _gradient(flat[:, j].sum(), leaf, j + 1 < d).flatten(1)[:, j]
+            else:  # an estimate of it by each probe (n, k)
+                k = len(self.probes)
+                products = [
+                    (_gradient((x_0 * v).sum(), leaf, i + 1 < k) * v).flatten(1).sum(1)
+                    for i, v in enumerate(self.probes)
+                ]
+                traces = torch.stack(products, 1)
         return Slope(cos * z - x_0.detach(), d * cos - traces)
-
-    def _traces(self, x_0: Tensor, leaf: Tensor) -> Tensor:
-        """Trace (n, 1) of the Jacobian of x_0 by ``leaf``, or an estimate by each probe (n, k)."""
-        if self.probes is None:
-            flat = x_0.flatten(1)
-            total = torch.zeros(len(leaf), dtype=leaf.dtype, device=leaf.device)
-            for j in range(flat.shape[1]):
-                total += _gradient(flat[:, j].sum(), leaf, j + 1 < flat.shape[1]).flatten(1)[:, j]
-            return total[:, None]
-        k = len(self.probes)
-        products = [
-            (_gradient((x_0 * v).sum(), leaf, i + 1 < k) * v).flatten(1).sum(1)
-            for i, v in enumerate(self.probes)
-        ]
-        return torch.stack(products, 1)
 
     def score(self, s: float, z: Tensor, slope: Slope) -> Tensor:
         r"""Return :math:`(\hat x_0 \cos\varphi - z)/\sin^2\varphi`, with the estimate in the slope."""

@@ -64,47 +64,29 @@ class Flow(Protocol):
 
     def __call__(self, s: float, z: Tensor, /) -> Slope:
         """Return the slope at points (n, ...)."""
-        ...
 
     def score(self, s: float, z: Tensor, slope: Slope, /) -> Tensor:
         """Return the gradient of the log-density at points (n, ...), of the same shape."""
-        ...
 
 
 def follow(flow: Flow, z: Tensor, start: float, stop: float, tolerance: float) -> State:
-    """Integrate a flow with adaptive steps (Dormand and Prince, order 5).
+    """Integrate a flow with adaptive steps (Dormand and Prince, order 5) from z (n, ...) at ``start``.
 
-    All points take the same steps, determined by the point with the largest error.
-
-    Parameters
-    ----------
-    flow : Flow
-    z : Tensor of shape (n, ...)
-    start, stop : float
-        start < stop.
-    tolerance : float
-        Largest error of a step: in nats, as a multiple of 1 + ε²/2 where ε is the noise in a point, and
-        in position, as a multiple of the noise's standard deviation in z, 1 / cosh s.
-
-    Raises
-    ------
-    RunError
-        When the flow is not finite, or the step size underflows.
+    All points take the same steps, determined by the point with the largest error. ``tolerance`` is the
+    largest error of a step: in nats, as a multiple of 1 + ε²/2 where ε is the noise in a point, and in
+    position, as a multiple of the noise's standard deviation in z, 1 / cosh s. A flow that is not finite, or
+    a step size that underflows, is a RunError.
     """
     s, h, slope = start, _FIRST_STEP, flow(start, z)
     state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), (start,))
     for _ in range(_MOST_STEPS):
         last = s + h >= stop
         h = stop - s if last else h
-        slopes, z = _stages(flow, s, h, state.z, slope)
-        step = _sum(_ROWS[-1], slopes, h)
-        error = _sum(_ERROR, slopes, h)
-        score = flow.score(s + h, z, slopes[-1])
-        nats = _nats(score, error)
-        excess = _excess(z, score, error, nats, 1 / math.cosh(s + h), tolerance)
+        after, end_slope, score, error = _step(flow, state, slope, s, h, s + h)
+        excess = _excess(after.z, score, error, 1 / math.cosh(s + h), tolerance)
         if excess <= 1:
-            s, slope = stop if last else s + h, slopes[-1]
-            state = State(z, state.volume + step.volume, state.error + nats.abs(), (*state.nodes, s))
+            s, slope = stop if last else s + h, end_slope
+            state = after._replace(nodes=(*state.nodes, s))
             if last:
                 return state
         # An excess that is not finite reduces the step size, like a large one.
@@ -124,12 +106,7 @@ def follow_steps(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
     slope = flow(nodes[0], z)
     state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), tuple(nodes))
     for s, stop in itertools.pairwise(nodes):
-        h = stop - s
-        slopes, z = _stages(flow, s, h, state.z, slope)
-        step, error = _sum(_ROWS[-1], slopes, h), _sum(_ERROR, slopes, h)
-        nats = _nats(flow.score(stop, z, slopes[-1]), error)
-        state = State(z, state.volume + step.volume, state.error + nats.abs(), state.nodes)
-        slope = slopes[-1]
+        state, slope, _, _ = _step(flow, state, slope, s, stop - s, stop)
     return state
 
 
@@ -144,11 +121,11 @@ def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
     state = State(z, torch.zeros_like(slope.volume), z.new_zeros(len(z)), tuple(nodes))
     for i in range(1, len(nodes)):
         s, known = nodes[i], list(nodes[max(0, i - _MULTISTEP_ORDER) : i])
-        guess = state.z + _sum(_adams(known, nodes[i - 1], s), past, 1.0).z
+        guess = state.z + _adams_step(known, past, nodes[i - 1], s).z
         past.append(flow(s, guess))
         known.append(s)
-        step = _adams_step(known, past, nodes[i - 1], s, _MULTISTEP_ORDER)
-        coarse = _adams_step(known, past, nodes[i - 1], s, _MULTISTEP_ORDER - 1)
+        orders = (_MULTISTEP_ORDER, _MULTISTEP_ORDER - 1)
+        step, coarse = (_adams_step(known[-k:], past[-k:], nodes[i - 1], s) for k in orders)
         error = Slope(step.z - coarse.z, step.volume - coarse.volume)
         z = state.z + step.z
         nats = _nats(flow.score(s, z, past[-1]), error)
@@ -157,13 +134,19 @@ def follow_nodes(flow: Flow, z: Tensor, nodes: Sequence[float]) -> State:
     return state
 
 
-def _stages(flow: Flow, s: float, h: float, z: Tensor, first: Slope) -> tuple[list[Slope], Tensor]:
-    """Return the seven slopes of a step, and its end point, where the last slope is evaluated."""
-    slopes, stage = [first], z
+def _step(
+    flow: Flow, state: State, slope: Slope, s: float, h: float, end: float
+) -> tuple[State, Slope, Tensor, Slope]:
+    """Take a step from s to ``end``; return the state, slope and score there, and the step's error."""
+    slopes, z = [slope], state.z
     for node, row in zip(_NODES, _ROWS, strict=True):
-        stage = z + h * sum((a * k.z for a, k in zip(row, slopes, strict=True) if a), torch.zeros_like(z))
-        slopes.append(flow(s + node * h, stage))
-    return slopes, stage
+        moves = (a * k.z for a, k in zip(row, slopes, strict=True) if a)
+        z = state.z + h * sum(moves, torch.zeros_like(z))
+        slopes.append(flow(s + node * h, z))
+    volume, error = _sum(_ROWS[-1], slopes, h).volume, _sum(_ERROR, slopes, h)
+    score = flow.score(end, z, slopes[-1])
+    nats = _nats(score, error).abs()
+    return State(z, state.volume + volume, state.error + nats, state.nodes), slopes[-1], score, error
 
 
 def _sum(weights: Sequence[float], slopes: Sequence[Slope], h: float) -> Slope:
@@ -177,26 +160,19 @@ def _nats(score: Tensor, error: Slope) -> Tensor:
     return error.volume.mean(1) + (score * error.z).flatten(1).sum(1)
 
 
-def _excess(z: Tensor, score: Tensor, error: Slope, nats: Tensor, noise: float, tolerance: float) -> float:
+def _excess(z: Tensor, score: Tensor, error: Slope, noise: float, tolerance: float) -> float:
     """Return the largest error of all points over the tolerance plus rounding."""
     rounding = _ROUNDINGS * torch.finfo(z.dtype).eps * z.flatten(1).norm(dim=1)
     size = score.flatten(1).norm(dim=1)
-    in_nats = nats.abs() / (tolerance * (1 + (noise * size).square() / 2) + size * rounding)
+    in_nats = _nats(score, error).abs() / (tolerance * (1 + (noise * size).square() / 2) + size * rounding)
     in_position = error.z.flatten(1).norm(dim=1) / (tolerance * noise + rounding)
     return torch.maximum(in_nats, in_position).max().item()
 
 
-def _adams_step(
-    nodes: Sequence[float], slopes: Sequence[Slope], start: float, stop: float, order: int
-) -> Slope:
-    weights = _adams(nodes[-order:], start, stop)
-    return _sum(weights, slopes[-len(weights) :], 1.0)
-
-
-def _adams(nodes: Sequence[float], start: float, stop: float) -> list[float]:
-    """Return the weights of slopes at ``nodes`` for the integral of their polynomial over [start, stop]."""
+def _adams_step(nodes: Sequence[float], slopes: Sequence[Slope], start: float, stop: float) -> Slope:
+    """Return the integral over [start, stop] of the polynomial through the slopes at ``nodes``."""
     h = stop - start
     scaled = torch.tensor([(node - start) / h for node in nodes], dtype=torch.float64)
     powers = torch.arange(len(nodes), dtype=torch.float64)
-    weights: list[float] = (h * torch.linalg.solve(scaled ** powers[:, None], 1 / (powers + 1))).tolist()
-    return weights
+    weights = h * torch.linalg.solve(scaled ** powers[:, None], 1 / (powers + 1))
+    return _sum(weights.tolist(), slopes, 1.0)

@@ -44,8 +44,6 @@ CUSTOM = "custom"
 MOST_STEPS = 100_000
 """Of a schedule or of sampling. Bounds keep a foreign recipe from using all memory."""
 
-_MOST_UNITS = 2**16
-_MOST_LAYERS = 1000
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
 _BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
@@ -119,7 +117,7 @@ class NetworkSection(_Named):
         self._complete("network", NETWORKS, fixed=_BY_DATA)
         for key, value in self.settings.items():
             least = 0 if key in _MAY_BE_0 else 1
-            most = _MOST_LAYERS if key == "depth" else _MOST_UNITS
+            most = 1000 if key == "depth" else 2**16
             if type(value) is int and not least <= value <= most:
                 raise InputError(
                     f"{key} = {value:,} of the network {self.name!r} is out of range.",
@@ -163,8 +161,7 @@ class LossSection(_Section):
         """Make the loss; a share ``partial`` of the points is masked."""
         if self.distance == "custom":
             raise InputError("The loss of this recipe is a custom Python object.", "Pass it again: loss=...")
-        settings = (self.distance, self.weighting, self.gamma, self.delta, self.target, self.group)
-        return MaskedLoss(*settings, partial) if partial else Loss(*settings)
+        return MaskedLoss(**self.model_dump(), partial=partial) if partial else Loss(**self.model_dump())
 
 
 class TimesSection(_Section):
@@ -177,7 +174,7 @@ class TimesSection(_Section):
 
     def make(self) -> Times:
         """Make the drawing of times."""
-        return Times(self.kind, self.mean, self.std, self.stratified)
+        return Times(**self.model_dump())
 
 
 class TrainingSection(_Section):
@@ -315,22 +312,13 @@ class Recipe(_Section):
         schedule: Schedule | None = None,
         empty: bool = False,
     ) -> Denoiser:
-        """Make the untrained denoiser.
+        """Make the untrained denoiser of points (d,), or images (channels, height, width).
 
-        Parameters
-        ----------
-        shape : int or tuple of int
-            Coordinates of a point, or the shape (channels, height, width) of an image.
-        network, schedule : optional
-            The parts that the recipe calls "custom".
-        empty : bool
-            Make the network without memory for its weights, which are loaded later.
+        ``network`` and ``schedule`` are the parts that the recipe calls "custom". An ``empty`` network has no
+        memory for its weights, which are loaded later.
         """
-        for part, section, given in (
-            ("network", self.network, network),
-            ("schedule", self.schedule, schedule),
-        ):
-            if section.name == CUSTOM and given is None:
+        for part, given in (("network", network), ("schedule", schedule)):
+            if getattr(self, part).name == CUSTOM and given is None:
                 raise InputError(
                     f"The {part} of this recipe is a custom Python object, which it does not contain.",
                     f"Pass it again: {part}=...",
@@ -351,13 +339,12 @@ class Recipe(_Section):
                 f"The network {self.network.name!r} does not support points of shape {shape}.",
                 f"Choose another (network.name): {', '.join(suited)}.",
             )
-        arguments: dict[str, Any] = dict(self.network.settings)
+        arguments = self.network.settings
         if kind == "image":
             arguments |= {"shape": shape, "classes": len(self.data.class_names)}
         else:
-            takes = inspect.signature(factory).parameters
             arguments["dimension"] = shape[0]
-            if "n_steps" in takes and isinstance(schedule, DiscreteSchedule):
+            if "n_steps" in inspect.signature(factory).parameters and isinstance(schedule, DiscreteSchedule):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = FLAGS * shape[0]
@@ -382,9 +369,8 @@ class Recipe(_Section):
         changes = {self._full_name(key, changes): value for key, value in changes.items()}
         tree = self.model_dump()
         # Names first: they bring the settings that the other changes are made to.
-        for path, value in sorted(
-            changes.items(), key=lambda change: not change[0].endswith((".name", ".kind"))
-        ):
+        for path in sorted(changes, key=lambda path: not path.endswith((".name", ".kind"))):
+            value = changes[path]
             *sections, key = path.split(".")
             node = tree
             for section in sections:
@@ -427,15 +413,7 @@ class Recipe(_Section):
 
     def to_toml(self) -> str:
         """Return the recipe as TOML, complete: every setting is there, except those without a value."""
-        return tomli_w.dumps(_without_none(self.model_dump()))
-
-
-def _without_none(tree: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in tree.items()
-        if value is not None
-    }
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
 def _validated(tree: Any, where: str) -> Recipe:
@@ -458,26 +436,20 @@ def _explained(error: Any, at: str, tree: Any) -> tuple[str, str | None]:
     """Return message and hint for an error of pydantic."""
     if error["type"] == "extra_forbidden":
         section, _, key = at.rpartition(".")
-        if section == "data":
-            return _foreign_setting(key, tree["data"].get("kind", "points"))
         model = Recipe.model_fields[section].annotation if section else Recipe
+        if section == "data":
+            kind = tree["data"].get("kind", "points")
+            for other, where in KINDS.items():
+                if other != kind and key in where.load("section").model_fields:
+                    what = f"data.{key} is a setting of {other} data; this recipe is for {kind} data."
+                    return what, f'Use a recipe with kind = "{other}" in [data] (diffuscope list recipes).'
+            model = section_of(kind)
         known = getattr(model, "model_fields", {})
         return f"there is no setting {at}.", unknown_name("setting", key, known).hint
     if error["type"] == "missing":
         return f"{at} is missing.", "Start from a complete recipe: the file recipe.toml of any run directory."
     given = reprlib.repr(error["input"])
     return f"{at} = {given} is not valid.", error["msg"].replace("Input should", "It should") + "."
-
-
-def _foreign_setting(key: str, kind: str) -> tuple[str, str | None]:
-    """Return message and hint for a setting of another kind of data."""
-    for other, where in KINDS.items():
-        if other != kind and key in where.load("section").model_fields:
-            what = f"data.{key} is a setting of {other} data; this recipe is for {kind} data."
-            return what, f'Use a recipe with kind = "{other}" in [data] (diffuscope list recipes).'
-    return f"there is no setting data.{key}.", unknown_name(
-        "setting", key, section_of(kind).model_fields
-    ).hint
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -503,13 +475,7 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
-    """Validate a recipe given as TOML; ``where`` it comes from is what errors say.
-
-    Raises
-    ------
-    InputError, FormatError
-        As :func:`read_recipe`.
-    """
+    """Validate a recipe given as TOML; ``where`` it comes from is what errors say."""
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -18,22 +18,9 @@ __all__ = ["check_settings"]
 def check_settings(
     kind: str, name: str, factory: Callable[..., Any], given: Mapping[str, Any], fixed: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Return the complete settings of a component: the given ones, validated and converted, and defaults.
+    """Return the settings of a component that ``factory`` makes: the given ones, validated, and defaults.
 
-    Parameters
-    ----------
-    kind, name : str
-        Names of the component in error messages.
-    factory : callable
-        Creates the component from its settings.
-    given : mapping
-    fixed : tuple of str
-        Parameters that a recipe cannot set.
-
-    Raises
-    ------
-    InputError
-        When a setting is unknown, or its value is not valid.
+    Parameters in ``fixed`` cannot be set. A setting that is unknown or not valid is an InputError.
     """
     free = {k: p.default for k, p in inspect.signature(factory).parameters.items() if k not in fixed}
     made = factory.func if isinstance(factory, partial) else factory

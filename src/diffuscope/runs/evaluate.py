@@ -8,7 +8,6 @@ from typing import Any
 
 from diffuscope.errors import InputError
 from diffuscope.modalities.base import Evaluation
-from diffuscope.modalities.lookup import modality_of
 from diffuscope.progress import Reporter
 from diffuscope.runs.run import Run, load
 
@@ -39,8 +38,8 @@ def evaluate(
     data : optional
         Its training data, where it was passed as an array.
     held_out : path, array_like of shape (m, d), table or images, optional
-        Held-out data: real data that was not used for training, in the same units. Samples are compared with
-        it where the distribution of the data is unknown.
+        Real data that was not used for training, in the same units. Samples are compared with it where the
+        distribution of the data is unknown.
     baselines : bool
         Whether to fit and measure the baselines.
     only : sequence of str, optional
@@ -50,9 +49,8 @@ def evaluate(
     extractor : Extractor, optional
         The features of images, such as :class:`diffuscope.metrics.features.InceptionFeatures`; by default
         those of a classifier of the training images.
-    device, progress : optional
-    seed : int, optional
-        The run's own by default.
+    device, seed, progress : optional
+        The seed is the run's own by default.
 
     Returns
     -------
@@ -68,7 +66,7 @@ def evaluate(
         When its samples are not finite.
     """
     run = run if isinstance(run, Run) else load(run, device=device, data=data)
-    reporter, own = Reporter(progress), modality_of(run.model)
+    reporter, own = Reporter(progress), run.modality
     options = {"only": only, "samples": samples, "extractor": extractor}
     options = {name: value for name, value in options.items() if value is not None}
     if not baselines:

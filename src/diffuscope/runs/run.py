@@ -7,8 +7,10 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +27,7 @@ from diffuscope.errors import FormatError, InputError
 from diffuscope.metrics import Measured
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
-from diffuscope.modalities.reference import Measurable, Points, Reference
+from diffuscope.modalities.reference import Points, Reference
 from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -40,23 +42,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "load"]
 
+_AGAIN = "Train the run again, or remove it."
+
 
 @dataclass
 class Run:
-    """A finished training run.
-
-    Attributes
-    ----------
-    path : Path
-        The run directory.
-    model : Model
-    """
+    """A finished training run: its directory, its model, and its data where it was passed from Python."""
 
     path: Path
     model: Model
     given_data: Dataset | None = None
-
-    # --- what is in the directory ---------------------------------------------------------------------------
 
     @property
     def recipe(self) -> Recipe:
@@ -71,7 +66,11 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` says: seconds, steps, seed, versions, quality."""
-        return _read_json(self.path / "summary.json")
+        path = self.path / "summary.json"
+        value: dict[str, Any] = _read(path, json.loads)
+        if not isinstance(value, dict):
+            raise FormatError(f"{path} is not a JSON object.", _AGAIN)
+        return value
 
     @property
     def quality(self) -> Measured:
@@ -82,21 +81,16 @@ class Run:
         try:
             return Measured(**self.summary["quality"]["sliced_wasserstein"])
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(
-                f"{self.path / 'summary.json'} has no sample quality.",
-                f"Measure it: diffuscope evaluate {self.path}.",
-            ) from error
+            what = f"{self.path / 'summary.json'} has no sample quality."
+            raise FormatError(what, f"Measure it: diffuscope evaluate {self.path}.") from error
 
     @property
     def metrics(self) -> list[dict[str, float]]:
         """The lines of ``metrics.jsonl``: step, epoch, loss, learning rate."""
-        path = self.path / "metrics.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        except (OSError, ValueError, RecursionError) as error:
-            raise FormatError(
-                f"{path} cannot be read: {error}.", "Train the run again, or remove it."
-            ) from error
+        lines: list[dict[str, float]] = _read(
+            self.path / "metrics.jsonl", lambda text: list(map(json.loads, text.splitlines()))
+        )
+        return lines
 
     def facts(self) -> dict[str, str]:
         """Return how the run was trained, as text, for a report."""
@@ -107,8 +101,6 @@ class Run:
         except (FormatError, KeyError, TypeError, ValueError, AttributeError):
             return {}  # a model that was imported, say
         return {"training": f"{steps:,} steps, {seconds:.1f} s on {summary.get('device')}", **versions}
-
-    # --- the kind of data -----------------------------------------------------------------------------------
 
     @property
     def modality(self) -> Modality[Dataset, Any]:
@@ -121,13 +113,7 @@ class Run:
         return self.modality.generator(self.model)
 
     def require(self, kind: str) -> Any:
-        """Return the generator of a run of this kind of data, with the methods of this kind.
-
-        Raises
-        ------
-        InputError
-            When the run is of another kind.
-        """
+        """Return the generator of a run of this kind of data; another kind is an InputError."""
         own = self.modality
         if own.name != kind:
             other = modality(kind)
@@ -149,13 +135,7 @@ class Run:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data that the run was trained on.
-
-        Raises
-        ------
-        InputError
-            When it was passed from Python, and this run was loaded from its directory.
-        """
+        """The data of the training; an InputError where it was passed from Python and is not in the directory."""
         if self.given_data is not None:
             return self.given_data
         source = self.recipe.data.source
@@ -165,8 +145,6 @@ class Run:
                 "Pass it: diffuscope.load(path, data=...).",
             )
         return self.modality.reload(source, self.model)
-
-    # --- samples --------------------------------------------------------------------------------------------
 
     def sample(self, n: int, **options: Any) -> Any:
         """Draw points, rows of a table, or images.
@@ -193,11 +171,9 @@ class Run:
         return self.generator.sample(n, self.generator.request(options, n))
 
     def trajectory(self, n: int = 1000, **options: Any) -> Any:
-        """Sample, and return all states from noise to samples, in the units of the data.
+        """Sample, and return all states from noise to samples: (steps + 1, n, ...) in the units of the data.
 
-        Returns
-        -------
-        ndarray of shape (steps + 1, n, ...); of a table a list of steps + 1 tables
+        Of a table it is a list of steps + 1 tables.
         """
         return self.generator.trajectory(n, self.generator.request(options, n))
 
@@ -246,35 +222,22 @@ class Run:
                 bar.update(done)
         return path
 
-    # --- quality --------------------------------------------------------------------------------------------
-
-    def reference(
-        self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
-    ) -> tuple[Reference, Measurable]:
-        """Return the real points that samples are compared with, and the map to what is measured."""
-        own, seed = self.modality, self.recipe.seed if seed is None else seed
-        measure = own.measurable(self.data, self.model.codec, reporter)
-        return own.reference(self.data, self.model.codec, held_out, seed), measure
-
     def measured_clouds(
-        self, held_out: Any = None, seed: int | None = None, reporter: Reporter | None = None
+        self, held_out: Any, seed: int, reporter: Reporter | None
     ) -> tuple[Reference, list[Points]]:
         """Return the real points that samples are compared with, and as many clouds of samples."""
-        reference, measure = self.reference(held_out, seed, reporter)
-        return reference, self.modality.clouds(self.model, reference, measure, reporter=reporter)
+        own, codec = self.modality, self.model.codec
+        measure = own.measurable(self.data, codec, reporter)
+        reference = own.reference(self.data, codec, held_out, seed)
+        return reference, own.clouds(self.model, reference, measure, reporter=reporter)
 
     def measure(self, reporter: Reporter | None = None) -> dict[str, Measured]:
         """Measure the distance of samples from data, as ``train`` prints it.
 
-        Raises
-        ------
-        RunError
-            When a sample is not finite.
+        A sample that is not finite is a RunError.
         """
-        reference, clouds = self.measured_clouds(reporter=reporter)
+        reference, clouds = self.measured_clouds(None, self.recipe.seed, reporter)
         return {"sliced_wasserstein": reference.ratio(clouds)}
-
-    # --- pictures -------------------------------------------------------------------------------------------
 
     @property
     def figures(self) -> Figures:
@@ -314,12 +277,11 @@ class Run:
     def plot_samples(self, n: int | None = None, **options: Any) -> Figure:
         """Show samples beside the data; options are those of :meth:`sample`."""
         figures = self._figures_of_samples
-        usual, request = figures.sampled()
-        count = usual if n is None else n
+        count, request = figures.sampled()
+        if n is not None:
+            count, request = n, Request()
         if options:
             request = self.generator.request(options, count)
-        elif n is not None:
-            request = Request()
         return figures.draw_samples(self.generator.sample(count, request), request=request)
 
     def plot_loss(self) -> Figure:
@@ -330,8 +292,6 @@ class Run:
 
     def _repr_png_(self) -> bytes:
         """Return a picture of samples, for notebooks."""
-        import io
-
         buffer = io.BytesIO()
         self.plot_samples().savefig(buffer, format="png")
         return buffer.getvalue()
@@ -373,12 +333,11 @@ def load(
         raise InputError(f"There is no run directory {path}.", "Train one: diffuscope train s_curve.")
     file = path / "model.safetensors"
     if not file.is_file():
-        unfinished = (path / "recipe.toml").is_file()
-        raise InputError(
-            f"{path} has no trained model: "
-            f"{'its training has not finished' if unfinished else 'it is not a run directory'}.",
-            "Resume it: diffuscope train DATA --out DIR --resume." if unfinished else "Give a run directory.",
-        )
+        why, hint = "it is not a run directory", "Give a run directory."
+        if (path / "recipe.toml").is_file():
+            why = "its training has not finished"
+            hint = "Resume it: diffuscope train DATA --out DIR --resume."
+        raise InputError(f"{path} has no trained model: {why}.", hint)
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler
     run = Run(path, model)
@@ -388,13 +347,8 @@ def load(
     return run
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        value = json.loads(path.read_text("utf-8"))
+        return parse(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"{path} cannot be read: {error}.", "Train the run again, or remove it.") from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{path} is not a JSON object.", "Train the run again, or remove it.")
-    return value
-
-
+        raise FormatError(f"{path} cannot be read: {error}.", _AGAIN) from error

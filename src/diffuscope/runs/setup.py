@@ -18,15 +18,7 @@ from diffuscope.modalities.lookup import modality
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe
 from diffuscope.seeds import stream_seed
-from diffuscope.training import (
-    Batches,
-    Checkpoints,
-    HeldOut,
-    LossLike,
-    Trainer,
-    World,
-    validation_rows,
-)
+from diffuscope.training import Batches, Checkpoints, HeldOut, LossLike, Trainer, World, validation_rows
 
 __all__ = ["Setup"]
 
@@ -34,29 +26,11 @@ _PROBED_STEPS = 20
 
 
 class Setup:
-    """A recipe and data, ready to be trained.
+    """A recipe and data of its kind, ready to be trained; ``model`` is trained in place.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    data : Dataset
-        Of the recipe's kind.
-    device : torch.device
-    network, schedule, loss, sampler : optional
-        The parts that the recipe calls "custom".
-    start : Model, optional
-        Continue from its weights, in its units.
-
-    Attributes
-    ----------
-    model : Model
-        Trained in place.
-    loss : LossLike
-
-    Raises
-    ------
-    InputError
-        When data and parts do not fit together.
+    ``network``, ``schedule``, ``loss`` and ``sampler`` are the parts that the recipe calls "custom". Training
+    continues from the weights of ``start``, in its units. Data and parts that do not fit together are an
+    InputError.
     """
 
     def __init__(
@@ -78,13 +52,13 @@ class Setup:
                 f"The recipe is for {own.name} data, and the data is {data.kind}.",
                 f"Use another recipe, such as {modality(data.kind).recipe_hint!r}.",
             )
-        codec = own.codec(data, recipe.data) if start is None else start.codec
         if start is None:
+            codec = own.codec(data, recipe.data)
             with torch.random.fork_rng():
                 torch.manual_seed(stream_seed(seed, "weights"))
                 denoiser = recipe.make_denoiser(codec.shape, network=network, schedule=schedule)
         else:
-            denoiser = start.denoiser
+            codec, denoiser = start.codec, start.denoiser
         denoiser.to(device)
         if network is not None or schedule is not None:
             _try(denoiser, codec.shape, device)
@@ -99,24 +73,23 @@ class Setup:
         if start is None:
             own.initialise(denoiser, self.source, codec)
         self.loss: LossLike = own.loss(loss or recipe.make_loss(), denoiser, codec)
+        times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
+        self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed)
 
     def trainer(self, checkpoints: Checkpoints | None = None, world: World | None = None) -> Trainer:
         """Make what trains the model."""
-        denoiser, batches = self.model.denoiser, self._batches()
+        denoiser, batches, settings = self.model.denoiser, self.batches, self.recipe.training
         held = None
         if self.held is not None:
             held = HeldOut(denoiser, self.loss, batches.times, *self.held, seed=self.recipe.seed)
-        return Trainer(
-            denoiser, batches, self.loss, self.recipe.training, checkpoints, world or World(), held
-        )
+        return Trainer(denoiser, batches, self.loss, settings, checkpoints, world or World(), held)
 
     def steps_within(self, seconds: float) -> int:
         """Return how many steps can be taken in that time, by how long a few take; at most the recipe's."""
-        settings, batches = self.recipe.training, self._batches()
-        epochs = settings.epochs or 0
-        most = settings.steps or epochs * batches.steps_per_epoch
+        settings = self.recipe.training
+        most = settings.steps or (settings.epochs or 0) * self.batches.steps_per_epoch
         short = settings.model_copy(update={"steps": _PROBED_STEPS, "epochs": None})
-        trainer = Trainer(copy.deepcopy(self.model.denoiser), batches, self.loss, short)
+        trainer = Trainer(copy.deepcopy(self.model.denoiser), self.batches, self.loss, short)
         trainer.run()
         begun = time.perf_counter()
         trainer.step = 0
@@ -132,11 +105,6 @@ class Setup:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         return digest.hexdigest()
 
-    def _batches(self) -> Batches:
-        settings, recipe = self.recipe.training, self.recipe
-        schedule, times = self.model.denoiser.schedule, recipe.times.make()
-        return Batches(self.source, schedule, times, settings.batch_size, settings.batches, recipe.seed)
-
 
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:
     """Make sure that a network maps points and times to the shape of the points, before it is trained."""
@@ -150,8 +118,7 @@ def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> No
             made = tuple(denoiser.network_output(x, level).shape)
     except Exception as error:  # whatever the user's own parts may raise
         raise InputError(
-            f"The network fails for points of shape {tuple(x.shape)} and times of shape (3,): {error}",
-            hint,
+            f"The network fails for points of shape {tuple(x.shape)} and times of shape (3,): {error}", hint
         ) from error
     finally:
         denoiser.network.train(was_training)

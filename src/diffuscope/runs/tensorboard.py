@@ -12,28 +12,23 @@ from diffuscope.training import Progress, Trainer
 if TYPE_CHECKING:
     from diffuscope.modalities.figures import Figures
 
-__all__ = ["Board", "check_board"]
+__all__ = ["Board", "summary_writer"]
 
 _PICTURES = 10  # in a training
 
 
 class Board:
-    """Writes a training's events into a folder.
+    """Writes a training's events, and samples drawn by ``figures``, into a folder.
 
-    Parameters
-    ----------
-    folder : Path
-        ``tensorboard --logdir FOLDER`` shows it.
-    figures : Figures
-        Draws samples of the model in training.
-    trainer : Trainer
+    ``tensorboard --logdir FOLDER`` shows it.
     """
 
     def __init__(self, folder: Path, figures: Figures, trainer: Trainer) -> None:
         self.figures, self.trainer = figures, trainer
-        self._writer = _writer()(str(folder), purge_step=trainer.step)
+        self._writer = summary_writer()(str(folder), purge_step=trainer.step)
         self._every = max(1, math.ceil(trainer.total_steps / _PICTURES))
         self._next = trainer.step + self._every
+        self.close = self._writer.close
 
     def follow(self, now: Progress) -> None:
         """Write where training is, and a picture if it is time for one."""
@@ -46,28 +41,13 @@ class Board:
             self._writer.add_image("samples", picture, now.step, dataformats="HWC")
         self._writer.flush()
 
-    def close(self) -> None:
-        """Write what is left."""
-        self._writer.close()
 
-
-def check_board() -> None:
-    """Make sure that TensorBoard is there.
-
-    Raises
-    ------
-    InputError
-        When it is not installed.
-    """
-    _writer()
-
-
-def _writer() -> Any:
+def summary_writer() -> Any:
+    """Return TensorBoard's class that writes events; an InputError where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(
-            f"TensorBoard is not installed ({error}).",
-            "Install it: pip install 'diffuscope[tensorboard]'",
+            f"TensorBoard is not installed ({error}).", "Install it: pip install 'diffuscope[tensorboard]'"
         ) from error
     return SummaryWriter

@@ -20,30 +20,27 @@ import torch
 from torch import nn
 
 from diffuscope._version import __version__
-from diffuscope.runs.tensorboard import Board, check_board
-from diffuscope.errors import RunError
+from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
-from diffuscope.data.base import Dataset
-from diffuscope.modalities.lookup import modality
 from diffuscope.model import pick_device
-from diffuscope.runs.plan import changes_from, create_run_directory, plan_new, plan_resumed
-from diffuscope.progress import Bar, Reporter
-from diffuscope.recipes import Recipe
+from diffuscope.progress import Reporter
+from diffuscope.recipes import CUSTOM, Recipe
+from diffuscope.runs.plan import create_run_directory, plan_new, plan_resumed
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
+from diffuscope.runs.tensorboard import Board, summary_writer
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
-from diffuscope.training import (
-    Checkpoints,
-    Interrupted,
-    LossLike,
-    Progress,
-    Trainer,
-    World,
-    join_world,
-)
+from diffuscope.training import Checkpoints, Interrupted, LossLike, Progress, Trainer, World, join_world
 
 __all__ = ["train"]
+
+_PARTS = {
+    "schedule": "schedule.name",
+    "network": "network.name",
+    "sampler": "sampling.name",
+    "loss": "loss.distance",
+}
 
 
 def train(
@@ -133,182 +130,106 @@ def train(
     Interrupted
         On Ctrl-C, after a checkpoint was written.
     """
-    named = {"schedule.name": schedule, "network.name": network, "sampling.name": sampler}
-    parts = {"network": network, "schedule": schedule, "loss": loss, "sampler": sampler}
-    parts = {name: None if isinstance(part, str) else part for name, part in parts.items()}
+    given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss}
+    parts: dict[str, Any] = {name: None if isinstance(part, str) else part for name, part in given.items()}
     options = {
         "data.target": target,
         "data.size": size,
         "data.noise": noise,
         "schedule.zero_terminal_snr": zero_terminal_snr,
         "sampling.steps": sampling_steps,
-        **{key: value for key, value in named.items() if isinstance(value, str)},
+        **{_PARTS[name]: part for name, part in given.items() if isinstance(part, str)},
+    }
+    last = {
+        "seed": seed,
+        "training.epochs": epochs,
+        "training.steps": steps,
+        **{_PARTS[name]: CUSTOM for name, part in parts.items() if part is not None},
     }
     if tensorboard:
-        check_board()
-    changes = {key: value for key, value in options.items() if value is not None}
-    changes = changes_from(seed, epochs, steps, {**changes, **(settings or {}), **more}, parts)
-    reporter = Reporter(progress)
-    plan = (plan_resumed if resume else plan_new)(data, recipe, changes, out)
-    folder = plan.folder
+        summary_writer()  # raises where it is not installed
+    if epochs is not None and steps is not None:
+        raise InputError("epochs and steps cannot both be set.", "Set one of them.")
+    changes = {**_without_none(options), **(settings or {}), **more, **_without_none(last)}
+    planned, dataset, folder = (plan_resumed if resume else plan_new)(data, recipe, changes, out)
     place = pick_device(device)
     world = join_world(place)
-    if not world.is_main:
-        reporter = Reporter(False)
-    training = _Training(plan.recipe, plan.data, folder, place, world, reporter, parts, tensorboard)
-    training.prepare()  # errors show before a directory is created
+    setup = Setup(planned, dataset, place, **parts)  # errors show before a directory is created
     if resume and (folder / "summary.json").is_file():
-        return training.reopen()
+        del parts["loss"]
+        run = load(folder, device=str(place), data=dataset, **parts)
+        if run.summary.get("fingerprint") != setup.fingerprint():
+            raise RunError(
+                f"{folder} belongs to a run with other data, another recipe or another seed.",
+                "Start a new run in another folder.",
+            )
+        return run
+    reporter = Reporter(progress if world.is_main else False)
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
         if world.is_main:
             create_run_directory(folder, resume)
             held.enter_context(sole_writer(folder))
         world.wait()
-        return _run(training, pictures)
+        try:
+            return _Training(setup, folder, world, reporter, pictures, tensorboard).run()
+        except RunError as error:
+            if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
+                with contextlib.suppress(OSError, RunError):
+                    write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
+            raise
+        except KeyboardInterrupt as stop:
+            command = f"diffuscope train --out {shlex.quote(str(folder))} --resume"
+            if planned.data.source is None or any(part is not None for part in parts.values()):
+                command = f"diffuscope.train(..., out={str(folder)!r}, resume=True)"
+            raise Interrupted(f"{str(stop) or 'Interrupted'}; resume with: {command}") from stop
 
 
-def _run(training: _Training, pictures: bool) -> Run:
-    """Run a training in its directory; record its error if it fails."""
-    folder = training.folder
-    try:
-        return training.run(pictures)
-    except RunError as error:
-        if training.world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
-            with contextlib.suppress(OSError, RunError):
-                write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
-        raise
-    except KeyboardInterrupt as stop:
-        raise Interrupted(f"{str(stop) or 'Interrupted'}; resume with: {training.resume_command()}") from stop
+def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
 
 
 @dataclass
 class _Training:
-    """The training of one run."""
+    """The training of one run in its directory."""
 
-    recipe: Recipe
-    data: Dataset
+    setup: Setup
     folder: Path
-    device: torch.device
     world: World
     reporter: Reporter
-    given: Mapping[str, Any]
-    tensorboard: bool = False
+    pictures: bool
+    tensorboard: bool
 
-    def prepare(self) -> None:
-        """Scale the data and make the untrained model."""
-        self.setup = Setup(self.recipe, self.data, self.device, **self.given)
-        self.model = self.setup.model
-
-    def reopen(self) -> Run:
-        """Return a run that is finished already, if it is this one."""
-        parts = {name: self.given[name] for name in ("network", "schedule", "sampler")}
-        run = load(self.folder, device=str(self.device), data=self.data, **parts)
-        if run.summary.get("fingerprint") != self.setup.fingerprint():
-            raise RunError(
-                f"{self.folder} belongs to a run with other data, another recipe or another seed.",
-                "Start a new run in another folder.",
-            )
-        return run
-
-    def resume_command(self) -> str:
-        """Return the command that resumes an interrupted run."""
-        if self.recipe.data.source is None or any(part is not None for part in self.given.values()):
-            return f"diffuscope.train(..., out={str(self.folder)!r}, resume=True)"
-        return f"diffuscope train --out {shlex.quote(str(self.folder))} --resume"
-
-    def run(self, pictures: bool) -> Run:
+    def run(self) -> Run:
         """Train, save, measure, draw."""
         started = time.perf_counter()
-        main = self.world.is_main
-        if main:
-            write_text(self.folder / "recipe.toml", self.recipe.to_toml())
+        setup, recipe, fingerprint = self.setup, self.setup.recipe, self.setup.fingerprint()
+        run = Run(self.folder, setup.model, setup.data)
+        if self.world.is_main:
+            write_text(self.folder / "recipe.toml", recipe.to_toml())
             (self.folder / "failure.json").unlink(missing_ok=True)
-        checkpoints = Checkpoints(self.folder / "checkpoints", self.setup.fingerprint())
-        trainer = self.setup.trainer(checkpoints, self.world)
-        trainer.on_epoch = self._draw_row if pictures and main else None
-        train_seconds = self._train(trainer)
-        run = Run(self.folder, self.model, self.data)
-        if not main:
+        trainer = setup.trainer(Checkpoints(self.folder / "checkpoints", fingerprint), self.world)
+        train_seconds = self._train(trainer, run)
+        if not self.world.is_main:
             return run
-        self.model.save(self.folder / "model.safetensors")
+        run.model.save(self.folder / "model.safetensors")
         with self.reporter.stage("measuring the samples"):
             measured = run.measure(self.reporter)
-        quality = {name: one.to_json() for name, one in measured.items()}
-        if pictures:
+        if self.pictures:
             with self.reporter.stage("drawing"):
                 run.figures.save(self.folder, measured["sliced_wasserstein"], run.metrics)
-        write_json(self.folder / "summary.json", self._summary(trainer, train_seconds, quality, started))
-        return run
-
-    def _train(self, trainer: Trainer) -> float:
-        """Train to the end; return the seconds that the steps took, those of pictures not counted."""
-        start = trainer.resume()
-        log = self.folder / "metrics.jsonl"
-        seconds_before = _keep_metrics(log, start) if self.world.is_main else 0.0
-        self._drawing_seconds = 0.0
-        begun = time.perf_counter()
-
-        def seconds() -> float:
-            return seconds_before + time.perf_counter() - begun - self._drawing_seconds
-
-        with contextlib.ExitStack() as held:
-            bar = held.enter_context(self.reporter.bar("training", trainer.total_steps, "steps", start))
-            board = None
-            if self.tensorboard and self.world.is_main:
-                figures = modality(self.data.kind).figures(self.model, self.data)
-                board = Board(self.folder / "tensorboard", figures, trainer)
-                held.callback(board.close)
-            trainer.on_progress = self._follow(log, bar, seconds, board) if self.world.is_main else None
-            trainer.run()
-        took = seconds()
-        trainer.finish()
-        return took
-
-    def _follow(self, log: Path, bar: Bar, seconds: Any, board: Board | None) -> Any:
-        def follow(now: Progress) -> None:
-            line = {
-                "step": now.step,
-                "epoch": round(now.epoch, 4),
-                "loss": now.loss,
-                "learning_rate": now.learning_rate,
-                "seconds": round(seconds(), 3),
-            }
-            append_text(log, json.dumps(line) + "\n")
-            bar.update(now.step, f"loss {now.loss:.4f}")
-            if board is not None:
-                begun = time.perf_counter()
-                board.follow(now)
-                self._drawing_seconds += time.perf_counter() - begun
-
-        return follow
-
-    def _draw_row(self, epoch: int, trainer: Trainer) -> None:
-        """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
-        every = self.recipe.pictures.row_every
-        if every is None or (epoch - 1) % every:
-            return
-        
-        begun = time.perf_counter()
-        with trainer.averaged():
-            modality(self.data.kind).figures(self.model, self.data).save_epoch(self.folder, epoch - 1)
-        self._drawing_seconds += time.perf_counter() - begun
-
-    def _summary(
-        self, trainer: Trainer, train_seconds: float, quality: Mapping[str, Any], started: float
-    ) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe.name,
-            "data": self.data.source,
-            "seed": self.recipe.seed,
+        summary = {
+            "recipe": recipe.name,
+            "data": setup.data.source,
+            "seed": recipe.seed,
             "steps": trainer.step,
             "parameters": trainer.flat.vector.numel(),
             "train_seconds": round(train_seconds, 3),
             "total_seconds": round(time.perf_counter() - started, 3),
-            "device": str(self.device),
+            "device": str(setup.device),
             "processes": self.world.size,
-            "fingerprint": self.setup.fingerprint(),
-            "quality": quality,
+            "fingerprint": fingerprint,
+            "quality": {name: one.to_json() for name, one in measured.items()},
             "versions": {
                 "diffuscope": __version__,
                 "torch": torch.__version__,
@@ -316,6 +237,56 @@ class _Training:
                 "python": platform.python_version(),
             },
         }
+        write_json(self.folder / "summary.json", summary)
+        return run
+
+    def _train(self, trainer: Trainer, run: Run) -> float:
+        """Train to the end; return the seconds that the steps took, those of pictures not counted."""
+        start = trainer.resume()
+        if not self.world.is_main:
+            trainer.run()
+            trainer.finish()
+            return 0.0
+        log = self.folder / "metrics.jsonl"
+        begun = time.perf_counter() - _keep_metrics(log, start)
+        every = run.recipe.pictures.row_every
+
+        def follow(now: Progress) -> None:
+            nonlocal begun
+            line = {
+                "step": now.step,
+                "epoch": round(now.epoch, 4),
+                "loss": now.loss,
+                "learning_rate": now.learning_rate,
+                "seconds": round(time.perf_counter() - begun, 3),
+            }
+            append_text(log, json.dumps(line) + "\n")
+            bar.update(now.step, f"loss {now.loss:.4f}")
+            if board is not None:
+                paused = time.perf_counter()
+                board.follow(now)
+                begun += time.perf_counter() - paused
+
+        def draw_row(epoch: int, trainer: Trainer) -> None:
+            """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
+            nonlocal begun
+            if every is not None and (epoch - 1) % every == 0:
+                paused = time.perf_counter()
+                with trainer.averaged():
+                    run.figures.save_epoch(self.folder, epoch - 1)
+                begun += time.perf_counter() - paused
+
+        with contextlib.ExitStack() as held:
+            bar = held.enter_context(self.reporter.bar("training", trainer.total_steps, "steps", start))
+            board = Board(self.folder / "tensorboard", run.figures, trainer) if self.tensorboard else None
+            if board is not None:
+                held.callback(board.close)
+            trainer.on_progress = follow
+            trainer.on_epoch = draw_row if self.pictures else None
+            trainer.run()
+        took = time.perf_counter() - begun
+        trainer.finish()
+        return took
 
 
 def _keep_metrics(log: Path, step: int) -> float:

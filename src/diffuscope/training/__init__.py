@@ -5,8 +5,8 @@ from __future__ import annotations
 from diffuscope.training.batches import Batches, BatchSource, Resident
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
-from diffuscope.training.held_out import HeldOut, validation_rows, validation_split
-from diffuscope.training.loop import Interrupted, LossLike, Progress, Trainer
+from diffuscope.training.held_out import HeldOut, LossLike, validation_rows
+from diffuscope.training.loop import Interrupted, Progress, Trainer
 
 __all__ = [
     "BatchSource",
@@ -21,5 +21,4 @@ __all__ = [
     "World",
     "join_world",
     "validation_rows",
-    "validation_split",
 ]

@@ -23,23 +23,9 @@ _EPS = 1e-8
 
 
 class Adam:
-    """Takes steps in place.
+    """Takes steps of a vector of all weights in place; ``learning_rate`` may be set between steps.
 
-    Parameters
-    ----------
-    vector : nn.Parameter of shape (n_weights,)
-        All weights, with their gradient in ``vector.grad``.
-    learning_rate : float
-        Of the next step; may be set between steps.
-    betas : (float, float)
-        Decay of the averages of the gradient and of its square.
-
-    Attributes
-    ----------
-    exp_avg, exp_avg_sq : Tensor of shape (n_weights,)
-        The averages m and v.
-    steps : Tensor of shape ()
-        How many steps were taken.
+    ``exp_avg`` and ``exp_avg_sq`` are the averages m and v, ``steps`` the number of steps so far.
     """
 
     found_inf: Tensor | None = None  # GradScaler sets it for a step: 1 where a gradient is not finite
@@ -55,11 +41,16 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Take a step; none where ``found_inf`` is 1."""
-        assert self.vector.grad is not None
+        grad, (first, second) = self.vector.grad, self.betas
+        assert grad is not None
         self.steps += 1
-        (self._step_fused if self._fused else self._step_in_parts)(self.vector.grad)
-
-    def _step_fused(self, grad: Tensor) -> None:
+        if not self._fused:
+            k = self.steps.item()
+            self.exp_avg.lerp_(grad, 1 - first)
+            self.exp_avg_sq.mul_(second).addcmul_(grad, grad, value=1 - second)
+            root = (self.exp_avg_sq.sqrt() / math.sqrt(1 - second**k)).add_(_EPS)
+            self.vector.addcdiv_(self.exp_avg, root, value=-self.learning_rate / (1 - first**k))
+            return
         torch._fused_adam_(
             [self.vector],
             [grad],
@@ -68,8 +59,8 @@ class Adam:
             [],
             [self.steps],
             lr=self.learning_rate,
-            beta1=self.betas[0],
-            beta2=self.betas[1],
+            beta1=first,
+            beta2=second,
             weight_decay=0.0,
             eps=_EPS,
             amsgrad=False,
@@ -78,11 +69,3 @@ class Adam:
         )
         if self.found_inf is not None:
             self.steps -= self.found_inf
-
-    def _step_in_parts(self, grad: Tensor) -> None:
-        first, second = self.betas
-        k = self.steps.item()
-        self.exp_avg.lerp_(grad, 1 - first)
-        self.exp_avg_sq.mul_(second).addcmul_(grad, grad, value=1 - second)
-        root = (self.exp_avg_sq.sqrt() / math.sqrt(1 - second**k)).add_(_EPS)
-        self.vector.addcdiv_(self.exp_avg, root, value=-self.learning_rate / (1 - first**k))

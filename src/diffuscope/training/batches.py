@@ -7,6 +7,7 @@ the state of a generator.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,38 +27,25 @@ _NUMBERS_PER_CHUNK = 2**14
 
 
 class BatchSource(Protocol):
-    """Where training data is taken from, in the units of the model.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Of one point.
-    device : torch.device
-        Device of the returned points.
-    """
+    """Training data in the units of the model: points of this shape, returned on this device."""
 
     shape: tuple[int, ...]
     device: torch.device
 
     def __len__(self) -> int:
         """Return the number of points."""
-        ...
 
     def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Return points (n, ...) and their classes (n,), if any; augmentation is drawn here."""
-        ...
 
     def as_they_are(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return points (n, ...) and their classes (n,), if any, without augmentation."""
-        ...
 
     def only(self, index: Tensor) -> BatchSource:
         """Return the points at ``index`` alone."""
-        ...
 
     def largest(self) -> float:
         """Return the largest absolute value of a coordinate."""
-        ...
 
 
 class Resident:
@@ -69,17 +57,15 @@ class Resident:
     def __len__(self) -> int:
         return len(self.x)
 
-    def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, None]:
+    def take(self, index: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, None]:
         """Return the points at ``index``; nothing is random."""
-        return self.as_they_are(index)
-
-    def as_they_are(self, index: Tensor) -> tuple[Tensor, None]:
-        """Return the points at ``index``."""
         return self.x[index.to(self.device)], None
+
+    as_they_are = take
 
     def only(self, index: Tensor) -> Resident:
         """Return the points at ``index`` alone, copied."""
-        return Resident(self.as_they_are(index)[0])
+        return Resident(self.take(index)[0])
 
     def largest(self) -> float:
         """Return the largest absolute value of a coordinate."""
@@ -87,19 +73,9 @@ class Resident:
 
 
 class Chunk(NamedTuple):
-    """Some consecutive batches with their noise.
+    """Data x_0 (n, ...), noise, levels (n,) and classes of consecutive batches, the first at ``first_step``.
 
-    Attributes
-    ----------
-    first_step : int
-        Step of the first batch.
-    x_0, eps : Tensor of shape (n, ...)
-        Data and noise of all batches, one after the other.
-    level : NoiseLevel of shape (n,)
-    bounds : list of int
-        Batch i is ``bounds[i]:bounds[i + 1]``.
-    label : Tensor of shape (n,), int64, or None
-        The classes for the network.
+    Batch i is ``bounds[i]:bounds[i + 1]``.
     """
 
     first_step: int
@@ -107,23 +83,15 @@ class Chunk(NamedTuple):
     eps: Tensor
     level: NoiseLevel
     bounds: list[int]
-    label: Tensor | None = None
+    label: Tensor | None
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of a training run.
+    """The batches of a training run; both orders visit each point once an epoch.
 
-    Parameters
-    ----------
-    source : BatchSource
-    schedule, times
-        The distribution of noise levels.
-    batch_size : int
-    order : {"shuffled", "stream"}
-        Both visit each point once an epoch. ``shuffled``: the last batch of an epoch may be smaller;
-        ``stream``: every batch is full and may continue into the next epoch.
-    seed : int
+    ``shuffled``: the last batch of an epoch may be smaller; ``stream``: every batch is full and may continue
+    into the next epoch.
     """
 
     source: BatchSource
@@ -153,21 +121,17 @@ class Batches:
         step = start
         while step < stop:
             steps = min(self.chunk_steps, period - step % period, stop - step)
-            yield self._chunk(step, steps)
+            generator = stream(self.seed, "chunk", step)
+            index, sizes = self._indices(step, steps)
+            # All batches of a chunk are full except the last of an epoch: draw its times separately.
+            full = sizes.count(self.batch_size)
+            t = [self.times.draw(self.schedule, full, self.batch_size, generator).flatten()]
+            t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[full:]]
+            eps = torch.randn((len(index), *self.source.shape), generator=generator).to(self.source.device)
+            x_0, label = self.source.take(index, generator)
+            bounds = [0, *itertools.accumulate(sizes)]
+            yield Chunk(step, x_0, eps, self.schedule(torch.cat(t)), bounds, label)
             step += steps
-
-    def _chunk(self, step: int, steps: int) -> Chunk:
-        generator = stream(self.seed, "chunk", step)
-        index, sizes = self._indices(step, steps)
-        # All batches of a chunk are full except the last of an epoch: draw its times separately.
-        full = [size for size in sizes if size == self.batch_size]
-        t = [self.times.draw(self.schedule, len(full), self.batch_size, generator).flatten()]
-        t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[len(full) :]]
-        eps = torch.randn((len(index), *self.source.shape), generator=generator)
-        times = torch.cat(t)
-        bounds = [0, *torch.tensor(sizes).cumsum(0).tolist()]
-        x_0, label = self.source.take(index, generator)
-        return Chunk(step, x_0, eps.to(self.source.device), self.schedule(times), bounds, label)
 
     def _indices(self, step: int, steps: int) -> tuple[Tensor, list[int]]:
         """Return which points the batches take, one after the other, and their sizes."""

@@ -1,15 +1,15 @@
 """How is a run resumed? From its last checkpoint, which holds the complete state of training.
 
 ``checkpoints/step_000001000.safetensors`` holds the weights, Adam's two moments, the averaged weights
-and the network's buffers, with the step and a fingerprint of data and recipe in its metadata.
-``Trainer.resume`` continues from it. Random streams need no state (:mod:`diffuscope.seeds`). Files are
-written whole or not at all; the last two are kept.
+and the network's buffers, with the step and a fingerprint of data and recipe in its metadata. Random streams
+need no state (:mod:`diffuscope.seeds`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -23,20 +23,12 @@ _NAME = re.compile(r"^step_(\d+)\.safetensors$")
 _FORMAT = "diffuscope-checkpoint-1"
 
 
+@dataclass
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of one run; those with another fingerprint of data, recipe and seed are refused."""
 
-    Parameters
-    ----------
-    folder : Path
-        Their folder; it is created with the first checkpoint.
-    fingerprint : str
-        Of data, recipe and seed; a checkpoint with another one is refused.
-    """
-
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder = folder
-        self.fingerprint = fingerprint
+    folder: Path
+    fingerprint: str
 
     def paths(self) -> dict[int, Path]:
         """Return the paths of all checkpoints by step, in ascending order."""
@@ -53,23 +45,17 @@ class Checkpoints:
     def load_last(self) -> tuple[int, dict[str, Tensor]] | None:
         """Return step and tensors of the last checkpoint, or None where there is none.
 
-        Raises
-        ------
-        RunError
-            When it belongs to other data, another recipe or another seed.
-        FormatError
-            When the file is damaged.
+        Other data, another recipe or another seed are a RunError, a damaged file is a FormatError.
         """
         paths = self.paths()
         if not paths:
             return None
-        step, path = list(paths.items())[-1]
+        step, path = max(paths.items())
         try:
             tensors, metadata = load_tensors(path, _FORMAT)
         except FormatError as error:
-            raise FormatError(
-                error.what, "Remove it; the run then resumes from the previous checkpoint."
-            ) from error
+            hint = "Remove it; the run then resumes from the previous checkpoint."
+            raise FormatError(error.what, hint) from error
         if metadata.get("fingerprint") != self.fingerprint:
             raise RunError(
                 f"{path} belongs to a run with other data, another recipe or another seed.",

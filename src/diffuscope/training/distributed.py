@@ -18,13 +18,7 @@ __all__ = ["World", "join_world"]
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together.
-
-    Attributes
-    ----------
-    rank, size : int
-        Index of this process, and number of processes. Only rank 0 writes files.
-    """
+    """The processes that train together: index of this one, and their number. Only rank 0 writes files."""
 
     rank: int = 0
     size: int = 1
@@ -48,9 +42,8 @@ class World:
         """Whether ``flag`` is set in any process."""
         if self.size == 1:
             return flag
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        total = torch.tensor(float(flag), device=device)
-        dist.all_reduce(total)
+        total = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        self.sum_(total)
         return bool(total.item() > 0)
 
     def wait(self) -> None:
@@ -65,11 +58,6 @@ def join_world(device: torch.device) -> World:
         return World()
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(_leave)
+        # A process that ends while the group's threads run may be aborted.
+        atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
     return World(dist.get_rank(), dist.get_world_size())
-
-
-def _leave() -> None:
-    """Leave the process group; a process that ends while the group's threads run may be aborted."""
-    if dist.is_initialized():
-        dist.destroy_process_group()

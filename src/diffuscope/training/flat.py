@@ -1,7 +1,7 @@
 """How does an optimiser step stay cheap? All weights of a network are stored in one vector.
 
-The parameters become views into one vector, and so do their gradients. Clipping, Adam, averaging and
-the exchange between processes are then one operation each, however many layers there are.
+Clipping, Adam, averaging and the exchange between processes are then one operation each, however many
+layers there are.
 """
 
 from __future__ import annotations
@@ -11,21 +11,13 @@ from torch import Tensor, nn
 
 from diffuscope.errors import InputError
 
-__all__ = ["FlatParameters"]
+__all__ = ["FlatParameters", "WeightAverage"]
 
 
 class FlatParameters:
-    """The trainable parameters of a network as one vector.
+    """The trainable parameters of a network as one ``vector`` of shape (n_weights,), with one gradient.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Its trainable parameters become views of ``vector``; keep no other references to their data.
-
-    Attributes
-    ----------
-    vector : nn.Parameter of shape (n_weights,)
-        All weights; ``vector.grad`` holds all gradients.
+    The parameters become views of it; keep no other references to their data.
 
     Raises
     ------
@@ -47,21 +39,18 @@ class FlatParameters:
             )
         vector = torch.cat([p.detach().flatten() for p in self.parameters])
         grad = torch.zeros_like(vector)
-        self._grads = []
-        start = 0
-        for p in self.parameters:
-            stop = start + p.numel()
-            p.data = vector[start:stop].view_as(p)
-            self._grads.append(grad[start:stop].view_as(p))
-            start = stop
+        sizes = [p.numel() for p in self.parameters]
+        self._grads = [g.view_as(p) for p, g in zip(self.parameters, torch.split(grad, sizes), strict=True)]
+        for p, values in zip(self.parameters, torch.split(vector, sizes), strict=True):
+            p.data = values.view_as(p)
         self.vector = nn.Parameter(vector)
         self.vector.grad = grad
 
     def release(self) -> None:
         """Give each parameter its own memory again.
 
-        The last digits of a matrix product can depend on the alignment of a matrix. In its own memory a
-        trained network gives the same bytes as one that was read from a file.
+        The last digits of a matrix product can depend on the alignment of a matrix. A trained network is to
+        give the same bytes as one that was read from a file.
         """
         for p in self.parameters:
             p.data = p.detach().clone()
@@ -78,12 +67,25 @@ class FlatParameters:
 
     def keep(self, gradients: tuple[Tensor, ...], add: bool = False) -> None:
         """Write the gradients of all parameters into ``grad``, or add them to it."""
-        if add:
-            torch._foreach_add_(self._grads, gradients)
-        else:
-            torch._foreach_copy_(self._grads, gradients)
+        (torch._foreach_add_ if add else torch._foreach_copy_)(self._grads, gradients)
 
     def clip(self, norm: float) -> None:
         """Scale the gradients down to ``norm``, as ``torch.nn.utils.clip_grad_norm_`` does."""
         total = torch.linalg.vector_norm(self.grad)
         self.grad.mul_((norm / (total + 1e-6)).clamp_(max=1.0))
+
+
+class WeightAverage:
+    r"""Exponential moving average of a vector of weights, which starts from them; decay 0 follows them.
+
+    The decay warms up with the step k, :math:`\min\left(d, \frac{1 + k}{10 + k}\right)`, so that a run of a
+    few hundred steps does not keep its first weights.
+    """
+
+    def __init__(self, weights: Tensor, decay: float) -> None:
+        self.weights, self.decay = weights.detach().clone(), decay
+
+    def update(self, weights: Tensor, step: int) -> None:
+        """Update the average with the weights after ``step`` steps (1, 2, ...)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        self.weights.lerp_(weights.detach(), 1 - decay)

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples, Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.seeds import stream, stream_seed
 
-__all__ = ["HeldOut", "validation_rows", "validation_split"]
+__all__ = ["HeldOut", "LossLike", "validation_rows"]
 
 _ROWS = 4096  # noised rows, repeating the held-out ones: on few of them the loss is too noisy
 _NUMBERS = 2**21  # in a batch of the network
@@ -28,51 +28,33 @@ _LOOKS = 40
 _PATIENCE = 0.25  # of the run
 
 
-class _LossLike(Protocol):
-    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples: ...
+class LossLike(Protocol):
+    """A loss in two halves: what the network is trained on, and the distance of its output from it."""
 
-    def value(self, output: Tensor, examples: Examples, /) -> Tensor: ...
+    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples:
+        """Noise data (n, ...) to ``level`` (n,); called once for many batches."""
 
-
-def validation_split(x: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Split rows (n, d) at random into training and held-out rows, at least one of each."""
-    train, held = validation_rows(len(x), share, seed)
-    return x[train.to(x.device)], x[held.to(x.device)]
+    def value(self, output: Tensor, examples: Examples, /) -> Tensor:
+        """Return the mean loss, shape (), of a network's output (n, ...)."""
 
 
 def validation_rows(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the indices of n rows for training, and of those held out."""
+    """Return the indices of n rows for training, and of those held out, at random; at least one of each."""
     held = min(max(1, round(share * n)), n - 1)
     order = torch.randperm(n, generator=stream(seed, "held out"))
     return order[held:], order[:held]
 
 
 class HeldOut:
-    """The loss on held-out rows, and the best weights so far.
+    """The loss on held-out rows x (n, ...) with their classes ``label`` (n,), if any.
 
-    Parameters
-    ----------
-    denoiser : Denoiser
-    loss : LossLike
-    times : Times
-    x : Tensor of shape (n, ...)
-        The rows.
-    label : Tensor of shape (n,), int64, optional
-        Their classes.
-    seed : int
-
-    Attributes
-    ----------
-    best : tuple of (float, int)
-        The lowest loss so far, and its step.
-    weights : Tensor or None
-        The weights of that step.
+    ``best`` are the lowest loss so far and its step, ``weights`` those of that step.
     """
 
     def __init__(
         self,
         denoiser: Denoiser,
-        loss: _LossLike,
+        loss: LossLike,
         times: Times,
         x: Tensor,
         label: Tensor | None = None,
@@ -93,39 +75,22 @@ class HeldOut:
         self.weights: Tensor | None = None
         self._next = 0
 
+    def due(self, step: int, total: int) -> bool:
+        """Return whether the loss is to be measured at this step."""
+        return step >= min(self._next, total)
+
     @torch.no_grad()
-    def look(self, step: int, total: int, vector: nn.Parameter, averaged: Tensor) -> bool:
-        """Measure the loss if it is due; return whether to stop.
-
-        Parameters
-        ----------
-        step, total : int
-        vector : Parameter
-            The weights of the network as one vector; restored afterwards.
-        averaged : Tensor
-            The weights to be measured.
-        """
-        if step < self._next and step < total:
-            return False
+    def look(self, step: int, total: int, weights: Tensor) -> bool:
+        """Measure the loss of the network, whose weights are these; return whether to stop."""
         self._next = step + max(1, total // _LOOKS)
-        own = vector.detach().clone()
-        was_training = self.denoiser.training
-        self.denoiser.eval()
-        vector.copy_(averaged)
-        output = self._output()
-        loss = self.loss.value(output, self._examples).item()
-        vector.copy_(own)
-        self.denoiser.train(was_training)
-        if loss < self.best[0] or self.weights is None:
-            self.best, self.weights = (loss, step), averaged.clone()
-        return step - self.best[1] > _PATIENCE * total
-
-    def _output(self) -> Tensor:
-        """Return the network's output, computed in pieces if points are large."""
         n = len(self._examples.inputs)
-        size = max(1, _NUMBERS // self._examples.inputs[0].numel())
+        size = max(1, _NUMBERS // self._examples.inputs[0].numel())  # pieces, if points are large
         pieces = (self._examples.at(slice(start, start + size)) for start in range(0, n, size))
-        return torch.cat([piece.predict(self.denoiser.network) for piece in pieces])
+        output = torch.cat([piece.predict(self.denoiser.network) for piece in pieces])
+        loss = self.loss.value(output, self._examples).item()
+        if loss < self.best[0] or self.weights is None:
+            self.best, self.weights = (loss, step), weights.clone()
+        return step - self.best[1] > _PATIENCE * total
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state for a checkpoint."""

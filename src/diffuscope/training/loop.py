@@ -15,14 +15,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples
-from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError, RunError
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
@@ -32,12 +31,10 @@ from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
-from diffuscope.training.ema import WeightAverage
-from diffuscope.training.flat import FlatParameters
-from diffuscope.training.held_out import HeldOut
+from diffuscope.training.flat import FlatParameters, WeightAverage
+from diffuscope.training.held_out import HeldOut, LossLike
 
-__all__ = ["Interrupted", "LossLike", "Progress", "Trainer"]
-
+__all__ = ["Interrupted", "Progress", "Trainer"]
 
 _SMALL_STEP = 2**27  # examples times weights
 _FEWEST = 8  # examples that are worth a core
@@ -47,33 +44,9 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a run. What is lost is at most what came after the last checkpoint."""
 
 
-class LossLike(Protocol):
-    """A loss in two halves: what the network is trained on, and the distance of its answer from it."""
-
-    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples:
-        """Noise data (n, ...) to ``level`` (n,); called once for many batches."""
-        ...
-
-    def value(self, output: Tensor, examples: Examples, /) -> Tensor:
-        """Return the mean loss, shape (), of a network's output (n, ...)."""
-        ...
-
-
 @dataclass(frozen=True)
 class Progress:
-    """Where training is, after a chunk.
-
-    Attributes
-    ----------
-    step, total : int
-        Steps done and to do.
-    epoch : float
-        The same in epochs.
-    loss : float
-        Mean loss over the chunk.
-    learning_rate : float
-        Of the last step.
-    """
+    """Where training is, after a chunk: its mean loss, and the learning rate of its last step."""
 
     step: int
     total: int
@@ -84,24 +57,11 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Trains a denoiser in place.
+    """Trains a denoiser in place, on the device of the batches' data.
 
-    Parameters
-    ----------
-    denoiser : Denoiser
-        On the device of the batches' data.
-    batches : Batches
-    loss : LossLike
-    settings : TrainingSection
-    checkpoints : Checkpoints, optional
-        Where to write checkpoints; by default none are written.
-    world : World
-    held_out : HeldOut, optional
-        Early stopping: chooses the best weights and the end of training. By default the last step.
-    on_progress : callable, optional
-        Called after each chunk.
-    on_epoch : callable, optional
-        Called after each epoch of shuffled batches with its number (1, 2, ...) and the trainer.
+    ``held_out`` chooses the best weights and the end of training; by default those of the last step.
+    ``on_progress`` is called after each chunk, ``on_epoch`` after each epoch of shuffled batches with its
+    number (1, 2, ...) and the trainer.
     """
 
     denoiser: Denoiser
@@ -131,10 +91,7 @@ class Trainer:
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
-        if self.settings.steps is not None:
-            return self.settings.steps
-        assert self.settings.epochs is not None
-        return self.settings.epochs * self.batches.steps_per_epoch
+        return self.settings.steps or (self.settings.epochs or 0) * self.batches.steps_per_epoch
 
     def learning_rate(self, step: int) -> float:
         """Return the learning rate of step 0, 1, ...: linear warm-up, then optional linear decay."""
@@ -147,34 +104,29 @@ class Trainer:
         """Load the last checkpoint, if there is one; return the step from which to resume."""
         found = self.checkpoints.load_last() if self.checkpoints else None
         if found:
-            self.step, tensors = found
-            self._load(tensors)
-            self._saved_step = self.step
+            self.step = self._saved_step = found[0]
+            self._load(found[1])
         return self.step
 
     def run(self) -> None:
         """Train up to the last step.
 
-        Raises
-        ------
-        RunError
-            When the loss is not finite.
-        Interrupted
-            On Ctrl-C, once the checkpoint is written.
+        A loss that is not finite is a RunError; Ctrl-C is ``Interrupted``, once the checkpoint is written.
         """
         # The user's random state is preserved; dropout uses the chunk's stream.
-        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode(), self._threads():
+        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
-                torch.manual_seed(
-                    stream_seed(self.batches.seed, "network", chunk.first_step, self.world.rank)
-                )
+                first = chunk.first_step
+                torch.manual_seed(stream_seed(self.batches.seed, "network", first, self.world.rank))
                 losses = self._train_on(chunk)
-                self._check_finite(losses, chunk.first_step)
-                self._report(losses)
-                if self.on_epoch and self.batches.order == "shuffled":
-                    epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
-                    if rest == 0:
-                        self.on_epoch(epoch, self)
+                self._check_finite(losses, first)
+                if self.on_progress:
+                    epochs = self.step / self.batches.steps_per_epoch
+                    loss, rate = losses.mean().item(), self.learning_rate(self.step - 1)
+                    self.on_progress(Progress(self.step, self.total_steps, epochs, loss, rate))
+                epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
+                if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
+                    self.on_epoch(epoch, self)
                 finished = self._validate()
                 stop = self.world.any(interrupted())
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
@@ -186,10 +138,10 @@ class Trainer:
 
     def _validate(self) -> bool:
         """Return whether the loss on held-out rows ends the training; equal in all processes."""
-        if self.held_out is None:
+        if self.held_out is None or not self.held_out.due(self.step, self.total_steps):
             return False
-        weights = self.average.weights if self.settings.ema_decay else self.flat.vector
-        return self.held_out.look(self.step, self.total_steps, self.flat.vector, weights)
+        with self.averaged():
+            return self.held_out.look(self.step, self.total_steps, self.flat.vector.detach())
 
     def _train_on(self, chunk: Chunk) -> Tensor:
         """Take a step for each batch of the chunk; return their losses."""
@@ -203,8 +155,12 @@ class Trainer:
             n = len(batch.inputs)
             if n:
                 losses[i] = self._differentiate(batch)
-            if self.world.size > 1:
-                self._exchange(losses[i], n)
+            if self.world.size > 1:  # average gradient and loss over all processes' examples
+                both = torch.cat([flat.grad, losses[i : i + 1], torch.ones_like(losses[:1])]) * n
+                self.world.sum_(both)
+                both = both / both[-1]
+                flat.grad.copy_(both[:-2])
+                losses[i] = both[-2]
             self._scaler.unscale_(self.optimizer)
             if settings.clip_norm is not None:
                 flat.clip(settings.clip_norm)
@@ -249,14 +205,6 @@ class Trainer:
         drawn = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
         return 1 if drawn else torch.get_num_threads()
 
-    def _exchange(self, loss: Tensor, examples: int) -> None:
-        """Average gradient and loss over all processes' examples, in place."""
-        both = torch.cat([self.flat.grad, loss[None], torch.ones_like(loss[None])]) * examples
-        self.world.sum_(both)
-        both = both / both[-1]
-        self.flat.grad.copy_(both[:-2])
-        loss.copy_(both[-2])
-
     def _check_finite(self, losses: Tensor, first_step: int) -> None:
         good = torch.isfinite(losses)
         if good.all():
@@ -265,11 +213,10 @@ class Trainer:
         before = f" (before: {losses[at - 1].item():.3g})" if at else ""
         kept = self.checkpoints.paths() if self.checkpoints else {}
         last = f"the checkpoint of step {max(kept)} is kept" if kept else "there is no checkpoint before it"
-        scale = self.batches.source.largest()
         causes = [f"a learning rate of {self.learning_rate(first_step + at):.3g} that is too high"]
         if self.settings.clip_norm is None:
             causes.append("gradients that are not clipped (clip_norm = 1.0 in [training])")
-        if scale > 20:
+        if (scale := self.batches.source.largest()) > 20:
             causes.append(
                 f'data that is not scaled (values up to {scale:.3g}; scaling = "standard" in [data])'
             )
@@ -278,30 +225,18 @@ class Trainer:
             f"Likely: {'; or '.join(causes)}.",
         )
 
-    def _report(self, losses: Tensor) -> None:
-        if self.on_progress:
-            epoch = self.step / self.batches.steps_per_epoch
-            rate = self.learning_rate(self.step - 1)
-            self.on_progress(Progress(self.step, self.total_steps, epoch, losses.mean().item(), rate))
-
     @contextlib.contextmanager
     def _training_mode(self) -> Iterator[None]:
-        self.denoiser.train()
-        try:
-            yield
-        finally:
-            self.denoiser.eval()
-
-    @contextlib.contextmanager
-    def _threads(self) -> Iterator[None]:
         """Train small networks with one thread: several cost more than they save."""
         before = torch.get_num_threads()
         small = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
         if small and self.flat.vector.device.type == "cpu" and self._at_once() == 1:
             torch.set_num_threads(1)
+        self.denoiser.train()
         try:
             yield
         finally:
+            self.denoiser.eval()
             torch.set_num_threads(before)
 
     @contextlib.contextmanager
@@ -322,65 +257,54 @@ class Trainer:
 
     def finish(self) -> None:
         """Set the denoiser's weights to the averaged ones, or the best of them, in their own memory."""
-        with torch.no_grad():
-            if self.held_out is not None and self.held_out.weights is not None:
-                self.flat.vector.copy_(self.held_out.weights)
-            elif self.settings.ema_decay:
-                self.flat.vector.copy_(self.average.weights)
+        best = self.held_out.weights if self.held_out else None
+        if best is None and self.settings.ema_decay:
+            best = self.average.weights
+        if best is not None:
+            with torch.no_grad():
+                self.flat.vector.copy_(best)
         self.flat.release()
         self.denoiser.eval()
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint of the current step, if checkpoints are enabled."""
         if self.checkpoints and self.world.is_main and self.step != self._saved_step:
-            self.checkpoints.save(self.step, self._tensors())
+            tensors = self._in_place() | (self.held_out.tensors() if self.held_out else {})
+            if scaler := self._scaler.state_dict():  # of float16
+                tensors["scale"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]])
+            self.checkpoints.save(self.step, tensors)
         self._saved_step = self.step
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def _in_place(self) -> dict[str, Tensor]:
+        """Return the part of the state that a checkpoint is copied into."""
         return {
             "weights": self.flat.vector,
             "averaged": self.average.weights,
             "adam.exp_avg": self.optimizer.exp_avg,
             "adam.exp_avg_sq": self.optimizer.exp_avg_sq,
             "adam.step": self.optimizer.steps,
-            **self._scale(),
             **{f"buffers.{name}": b for name, b in self.denoiser.network.named_buffers()},
-            **(self.held_out.tensors() if self.held_out else {}),
         }
 
-    def _scale(self) -> dict[str, Tensor]:
-        """Return the state of the gradient scaler of float16."""
-        state = self._scaler.state_dict()
-        return {"scale": torch.tensor([state["scale"], state["_growth_tracker"]])} if state else {}
-
     def _load(self, tensors: dict[str, Tensor]) -> None:
-        vector = self.flat.vector
-        buffers = dict(self.denoiser.network.named_buffers())
-        expected = {"weights", "averaged", "adam.exp_avg", "adam.exp_avg_sq", "adam.step"}
-        shapes = dict.fromkeys(expected, vector.shape) | {"adam.step": torch.Size([])}
-        shapes |= {f"buffers.{name}": b.shape for name, b in buffers.items()}
+        own = self._in_place()
+        shapes = {name: tensor.shape for name, tensor in own.items()}
         if self._scaler.is_enabled():
             shapes |= {"scale": torch.Size([2])}
         if self.held_out:
-            shapes |= {"held_out.weights": vector.shape, "held_out.best": torch.Size([3])}
+            shapes |= {"held_out.weights": self.flat.vector.shape, "held_out.best": torch.Size([3])}
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise InputError(
                 "The checkpoint does not match the network.",
                 "Resume with the network and settings of the first start.",
             )
         with torch.no_grad():
-            vector.copy_(tensors["weights"])
-            self.average.weights.copy_(tensors["averaged"])
-            self.optimizer.exp_avg.copy_(tensors["adam.exp_avg"])
-            self.optimizer.exp_avg_sq.copy_(tensors["adam.exp_avg_sq"])
-            self.optimizer.steps.copy_(tensors["adam.step"])
-            for name, buffer in buffers.items():
-                buffer.copy_(tensors[f"buffers.{name}"])
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
         if self._scaler.is_enabled():
             scale, since = tensors["scale"].tolist()
-            self._scaler.load_state_dict(
-                self._scaler.state_dict() | {"scale": scale, "_growth_tracker": int(since)}
-            )
+            state = {"scale": scale, "_growth_tracker": int(since)}
+            self._scaler.load_state_dict(self._scaler.state_dict() | state)
         if self.held_out:
             self.held_out.load(tensors)
 
