@@ -155,7 +155,8 @@ def _write(draw: Callable[[], NDArray[np.uint8]], out: Path, columns: int | None
     if out.suffix.lower() == ".png":
         save_grid(images, out, columns)
     elif out.suffix.lower() in _MOVING:
-        from diffuscope.plots.animation import State, save_animation
+        from diffuscope.plots import State
+        from diffuscope.plots.animation import save_animation
 
         moments = images[:, None].astype("float32")  # a sheet of one each
         there = [State(x, "", i / (len(images) - 1)) for i, x in enumerate(moments)]
