@@ -14,18 +14,16 @@ from PIL import Image
 
 from diffuscope.errors import InputError, RunError
 from diffuscope.plots import (
-    Projection,
     State,
-    axis_limits,
-    draw_points,
     plot_dataset,
     plot_forward_grid,
     plot_loss,
     plot_samples,
     plot_walk_rows,
     save_figure,
-    view_of,
 )
+from diffuscope.plots.clouds import draw_points
+from diffuscope.plots.view import Projection, axis_limits, view_of
 
 
 @pytest.fixture(autouse=True)
@@ -69,15 +67,13 @@ def test_every_figure_of_points_works_in_any_dimension(d):
     x = cloud(d=d)
     figures = [
         plot_dataset(x),
-        plot_dataset(x, [f"column {k}" for k in range(d)], title=r"$q(\mathbf{x}_{0})$"),
+        plot_dataset(x, [f"column {k}" for k in range(d)]),
         plot_forward_grid(trajectory(d=d)),
         plot_walk_rows([("epoch 1000", trajectory(d=d)), ("epoch 2000", trajectory(4, d=d))], reference=x),
         plot_samples(x, cloud(200, d, seed=1), caption="sliced Wasserstein 1.14 × floor"),
-        plot_samples(x, x, title="all of it"),
         plot_samples(x, x),
-        plot_samples(x, x, [f"column {k}" for k in range(d)], "a caption", "and a title"),
-        plot_forward_grid(trajectory(d=d), "a title"),
-        plot_walk_rows([("epoch 1000", trajectory(d=d))], "a title"),
+        plot_samples(x, x, [f"column {k}" for k in range(d)], "a caption"),
+        plot_walk_rows([("epoch 1000", trajectory(d=d))]),
     ]
     for figure in figures:
         assert isinstance(figure, Figure)
@@ -212,7 +208,7 @@ def test_the_loss_leaves_out_what_is_not_finite_and_uses_a_log_axis_only_where_i
     steps = np.arange(1_000)
     falling = 0.1 + np.exp(-steps / 100)
     falling[500] = np.nan
-    figure = plot_loss(steps, falling, perfect=0.09)
+    figure = plot_loss(steps, falling)
     assert figure.axes[0].get_yscale() == "log"
     assert len(figure.axes[0].lines[0].get_xdata()) == 999
     assert plot_loss(steps, 1 + 0.1 * np.sin(steps)).axes[0].get_yscale() == "linear"

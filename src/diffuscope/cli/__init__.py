@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
-        app(args=arguments, prog_name="diffuscope")
+        app(args=[word for word in arguments if word != "--debug"], prog_name="diffuscope")
     except DiffuscopeError as error:
         if debug:
             raise

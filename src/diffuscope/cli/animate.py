@@ -5,33 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option, echo
 
-from diffuscope.cli.common import Debug, Device, Force, RunDir, Seed, free
+from diffuscope.cli.common import Device, Force, RunDir, Seed, free
 
 
 def animate(
     run: RunDir,
     forward: Annotated[
-        bool, typer.Option("--forward", help="Animate the forward process, from data to noise.")
+        bool, Option("--forward", help="Animate the forward process, from data to noise.")
     ] = False,
     reverse: Annotated[
-        bool, typer.Option("--reverse", help="Animate sampling, from noise to data. [default]")
+        bool, Option("--reverse", help="Animate sampling, from noise to data. [default]")
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="FILE.gif, .mp4 or .html. [default: a .gif in RUN]"),
+        Path | None, Option("--out", "-o", help="FILE.gif, .mp4 or .html. [default: a .gif in RUN]")
     ] = None,
     seed: Seed = 0,
     force: Force = False,
     device: Device = "auto",
-    debug: Debug = False,
 ) -> None:
     """Animate the forward process, sampling, or both."""
-    name = "both" if forward and reverse else "forward" if forward else "reverse"
-    path = out or run / f"{name}.gif"
     if out is not None:
-        free(path, force)
+        free(out, force)
+    path = out or run / f"{'both' if forward and reverse else 'forward' if forward else 'reverse'}.gif"
     from diffuscope.plots.animation import check_animation
     from diffuscope.progress import Reporter
     from diffuscope.runs.run import load
@@ -40,4 +37,4 @@ def animate(
     opened = load(run, device=device)
     with Reporter().stage("drawing"):
         opened.animate(path, forward=forward, reverse=reverse or not forward, seed=seed)
-    typer.echo(f"{path}")
+    echo(f"{path}")

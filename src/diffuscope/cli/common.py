@@ -7,29 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperGroup
 
 from diffuscope._version import __version__
 from diffuscope.errors import InputError
-
-__all__ = [
-    "Debug",
-    "Device",
-    "Force",
-    "Guidance",
-    "Interval",
-    "Label",
-    "RunDir",
-    "SamplerName",
-    "Seed",
-    "Steps",
-    "app",
-    "conditions",
-    "free",
-    "is_main",
-    "read_settings",
-    "say",
-]
 
 
 class _Commands(TyperGroup):
@@ -62,35 +44,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", hidden=True)]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+RunDir = Annotated[Path, Argument(metavar="RUN", help="A run directory.", show_default=False)]
+Device = Annotated[str, Option(help="auto, cpu, cuda or mps.")]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", help="Sampler, see diffuscope list samplers. [default: the run's]")
+    str | None, Option("--sampler", help="Sampler, see diffuscope list samplers. [default: the run's]")
 ]
-Steps = Annotated[int | None, typer.Option(help="Number of sampling steps. [default: the run's]")]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
-Label = Annotated[
-    str | None,
-    typer.Option(
-        "--label",
-        "--y",
-        metavar="CLASS",
-        help="Class or target value to condition on; for images, 'each' takes all classes in turn.",
-    ),
-]
+Steps = Annotated[int | None, Option(help="Number of sampling steps. [default: the run's]")]
+Seed = Annotated[int, Option(help="Random seed.")]
+SeedOfRun = Annotated[int | None, Option(help="Random seed. [default: the run's]")]
+Force = Annotated[bool, Option("--force", help="Overwrite an existing file.")]
+_HELD_OUT = "Held-out data: real data that was not used for training (a file, or a folder of images)."
+HeldOut = Annotated[Path | None, Option(help=_HELD_OUT, show_default=False)]
+_LABEL = "Class or target value to condition on; for images, 'each' takes all classes in turn."
+Label = Annotated[str | None, Option("--label", "--y", metavar="CLASS", help=_LABEL)]
 Guidance = Annotated[
-    float | None,
-    typer.Option(help="Scale of classifier-free guidance; 1 is no guidance. [default: the recipe's]"),
+    float | None, Option(help="Scale of classifier-free guidance; 1 is no guidance. [default: the recipe's]")
 ]
-Interval = Annotated[
-    str | None,
-    typer.Option(
-        metavar="LOW,HIGH",
-        help="Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]",
-    ),
-]
+_INTERVAL = "Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]"
+Interval = Annotated[str | None, Option(metavar="LOW,HIGH", help=_INTERVAL)]
 
 
 def _version(show: bool) -> None:
@@ -99,32 +70,36 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
+_Version = Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")]
+
+
 @app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
+def _root(version: _Version = False) -> None:
     """Train, watch and diagnose diffusion models."""
 
 
-def read_settings(pairs: list[str]) -> dict[str, Any]:
-    """Read KEY=VALUE pairs; values are TOML, bare words are text."""
+def split_setting(pair: str, values: str = "VALUE.") -> tuple[str, str]:
+    """Split a setting into key and text; ``values`` ends the sentence that says how it is written."""
+    key, sign, text = pair.partition("=")
+    if not sign or not key.strip():
+        form = f"SECTION.KEY={values}"
+        raise InputError(f"{pair!r} is not of the form {form}", f"Write --set {form}")
+    return key.strip(), text
+
+
+def read_value(text: str) -> Any:
+    """Read a value as TOML; bare words are text."""
     import tomllib
 
-    changes: dict[str, Any] = {}
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        if not sign or not key.strip():
-            raise InputError(
-                f"{pair!r} is not of the form SECTION.KEY=VALUE.", "Write --set SECTION.KEY=VALUE."
-            )
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        changes[key.strip()] = value
-    return changes
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def read_settings(pairs: list[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE pairs."""
+    return {key: read_value(text) for key, text in map(split_setting, pairs or [])}
 
 
 def free(path: Path, force: bool) -> None:
@@ -133,9 +108,8 @@ def free(path: Path, force: bool) -> None:
         raise InputError(f"{path} already exists.", "Choose another name, or overwrite it with --force.")
 
 
-def conditions(label: str | None, guidance: float | None, interval: str | None) -> dict[str, Any]:
-    """Turn the options of a condition into arguments; omitted options are left out."""
-    options: dict[str, Any] = {"y": label, "guidance": guidance}
+def present(interval: str | None, **options: Any) -> dict[str, Any]:
+    """Return the options that were given, with the interval read as two numbers."""
     if interval is not None:
         try:
             low, high = map(float, interval.split(","))

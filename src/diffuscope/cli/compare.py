@@ -7,62 +7,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Debug, Device, read_settings, say
+from diffuscope.cli.common import Device, read_value, say, split_setting
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
 
+_DATA = (
+    "A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, "
+    "or a folder of images."
+)
+_SET = "Any setting of the recipe, such as training.steps=300 or sampling.eta=0,1."
+_OUT = "Output directory; an existing comparison is resumed. [default: comparisons/NAME]"
+
+
+def _axis(text: str) -> Any:
+    return Option(metavar="V1,V2,...", help=text)
+
 
 def compare(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, "
-            "or a folder of images.",
-            show_default=False,
-        ),
-    ],
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="V1,V2,...",
-            help="Recipes: names or TOML files. [default: that of the data]",
-        ),
-    ] = None,
-    schedule: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Schedules.")] = None,
-    network: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Networks.")] = None,
-    prediction: Annotated[
-        str | None, typer.Option(metavar="V1,V2,...", help="Predictions: noise, data, velocity, flow, edm.")
-    ] = None,
-    sampler: Annotated[str | None, typer.Option(metavar="V1,V2,...", help="Samplers.")] = None,
-    sampling_steps: Annotated[
-        str | None, typer.Option(metavar="V1,V2,...", help="Numbers of sampling steps.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=V1,V2,...",
-            help="Any setting of the recipe, such as training.steps=300 or sampling.eta=0,1.",
-        ),
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Number of seeds (0, 1, ...).")] = 5,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Output directory; an existing comparison is resumed. [default: comparisons/NAME]"),
-    ] = None,
+    data: Annotated[str, Argument(metavar="DATA", help=_DATA, show_default=False)],
+    recipe: Annotated[str | None, _axis("Recipes: names or TOML files. [default: that of the data]")] = None,
+    schedule: Annotated[str | None, _axis("Schedules.")] = None,
+    network: Annotated[str | None, _axis("Networks.")] = None,
+    prediction: Annotated[str | None, _axis("Predictions: noise, data, velocity, flow, edm.")] = None,
+    sampler: Annotated[str | None, _axis("Samplers.")] = None,
+    sampling_steps: Annotated[str | None, _axis("Numbers of sampling steps.")] = None,
+    set_: Annotated[list[str] | None, Option("--set", metavar="KEY=V1,V2,...", help=_SET)] = None,
+    seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...).")] = 5,
+    out: Annotated[Path | None, Option(help=_OUT)] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Number of parallel processes. [default: one for each core]")
+        int | None, Option(help="Number of parallel processes. [default: one for each core]")
     ] = None,
     skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Skip combinations that are not valid.")
+        bool, Option("--skip-invalid", help="Skip combinations that are not valid.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print only the result, as JSON.")] = False,
+    json_: Annotated[bool, Option("--json", help="Print only the result, as JSON.")] = False,
     device: Device = "cpu",
-    debug: Debug = False,
 ) -> None:
     """Compare all combinations of settings, over several seeds.
 
@@ -80,24 +63,18 @@ def compare(
     )
     axes: dict[str, list[Any]] = {}
     for key, flag, text in named:
-        if text is not None and key in axes:
+        if text is None:
+            continue
+        if key in axes:
             raise InputError(f"{key} was given twice.", f"Give all values in one option: {flag} V1,V2,...")
-        if text is not None:
-            axes[key] = _values(flag, text)
-    from diffuscope.comparison import compare as run_comparison
+        axes[key] = _values(flag, text)
+    from diffuscope.comparison import compare as run
 
-    comparison = run_comparison(
-        data,
-        axes,
-        seeds=seeds,
-        out=out,
-        jobs=jobs,
-        skip_invalid=skip_invalid,
-        device=device,
-        announce=say,
+    comparison = run(
+        data, axes, seeds=seeds, out=out, jobs=jobs, skip_invalid=skip_invalid, device=device, announce=say
     )
     if json_:
-        typer.echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print(comparison)
     if comparison.failed:
@@ -105,12 +82,8 @@ def compare(
 
 
 def _setting(pair: str) -> tuple[str, str, str]:
-    key, sign, text = pair.partition("=")
-    if not sign or not key.strip():
-        raise InputError(
-            f"{pair!r} is not of the form SECTION.KEY=V1,V2,...", "Write --set SECTION.KEY=V1,V2,..."
-        )
-    return key.strip(), f"--set {key.strip()}", text
+    key, text = split_setting(pair, "V1,V2,...")
+    return key, f"--set {key}", text
 
 
 def _values(flag: str, text: str) -> list[Any]:
@@ -120,7 +93,7 @@ def _values(flag: str, text: str) -> list[Any]:
     try:  # numbers, true, "quoted", [lists]
         values: list[Any] = tomllib.loads(f"value = [{text}]")["value"]
     except tomllib.TOMLDecodeError:
-        values = [read_settings([f"value={part.strip()}"])["value"] for part in text.split(",")]
+        values = [read_value(part.strip()) for part in text.split(",")]
     if not values or "" in values:
         raise InputError(f"{flag} {text!r} has an empty value.", f"Write {flag} V1,V2,...")
     return values
@@ -133,8 +106,7 @@ def _print(comparison: Comparison) -> None:
 
     lines = comparison.lines()
     axes = comparison.grid.varied or list(comparison.grid.axes)
-    found = comparison.best()
-    best, near = found or (None, [])
+    best, near = comparison.best() or (None, [])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key in axes:
         table.add_column(key)
@@ -143,36 +115,32 @@ def _print(comparison: Comparison) -> None:
     for i, line in enumerate(lines):
         style = "bold green" if i == best else "green" if i in near else ""
         table.add_row(*(str(line[key]) for key in axes), *_measured(line), style=style)
-    console = Console()
-    Console(width=None if console.is_terminal else 200).print(table)
-    messages = []
+    Console(width=None if Console().is_terminal else 200).print(table)
+
+    def where(row: dict[str, Any]) -> list[str]:
+        return [f"{key} = {row[key]}" for key in axes]
+
+    path, messages = comparison.path, []
     if best is not None:
-        line = lines[best]
-        where = ", ".join(f"{key} = {line[key]}" for key in axes) or "the recipe"
-        messages.append(("best", f"{where}: {line['ratio']:.2f} × floor{_near(len(near), len(lines) - 1)}"))
+        others = "; the seeds tell all others from it" if len(lines) > 1 else ""
+        but = f" but {len(near)}" if others and near else ""
+        name = ", ".join(where(lines[best])) or "the recipe"
+        messages.append(("best", f"{name}: {lines[best]['ratio']:.2f} × floor{others}{but}"))
     causes: dict[str, list[str]] = {}
     for outcome in comparison.failed:
-        point = comparison.grid.points[outcome.cell.point]
-        where = ", ".join([*(f"{key} = {point[key]}" for key in axes), f"seed {outcome.cell.seed}"])
-        causes.setdefault(str(outcome.error), []).append(where)
+        cell = where(comparison.grid.points[outcome.cell.point])
+        causes.setdefault(str(outcome.error), []).append(", ".join([*cell, f"seed {outcome.cell.seed}"]))
     for cause, cells in causes.items():
         more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
         messages.append(("failed", f"{cells[0]}{more}: {cause}"))
     messages += [("skipped", text) for text in comparison.grid.left_out]
-    messages.append(("table", str(comparison.path / "comparison.csv")))
+    messages.append(("table", f"{path / 'comparison.csv'}"))
     if best is not None:
-        messages.append(("picture", str(comparison.path / "comparison.png")))
-    messages.append(("models", f"{comparison.path / 'runs'}/"))
-    typer.echo("")
+        messages.append(("picture", f"{path / 'comparison.png'}"))
+    messages.append(("models", f"{path / 'runs'}/"))
+    echo("")
     for name, text in messages:
-        typer.echo(f"{name:<11} {text}")
-
-
-def _near(near: int, others: int) -> str:
-    """Say how many others the seeds do not tell from the best."""
-    if not others:
-        return ""
-    return "; the seeds tell all others from it" + (f" but {near}" if near else "")
+        echo(f"{name:<11} {text}")
 
 
 def _measured(line: dict[str, Any]) -> list[str]:

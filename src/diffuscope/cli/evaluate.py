@@ -6,38 +6,25 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option, echo
 
-from diffuscope.cli.common import Debug, Device, RunDir
+from diffuscope.cli.common import Device, HeldOut, RunDir, SeedOfRun
+
+_INCEPTION = "For images: weights file of InceptionV3, to use its features (FID, KID)."
 
 
 def evaluate(
     run: RunDir,
-    held_out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Held-out data: real data that was not used for training (a file, or a folder of images).",
-            show_default=False,
-        ),
-    ] = None,
-    baselines: Annotated[bool, typer.Option(help="For points: also measure baselines.")] = True,
-    seed: Annotated[int | None, typer.Option(help="Random seed. [default: the run's]")] = None,
-    html: Annotated[
-        bool, typer.Option("--html", help="For tables: write a report, RUN/report.html.")
-    ] = False,
+    held_out: HeldOut = None,
+    baselines: Annotated[bool, Option(help="For points: also measure baselines.")] = True,
+    seed: SeedOfRun = None,
+    html: Annotated[bool, Option("--html", help="For tables: write a report, RUN/report.html.")] = False,
     samples: Annotated[
-        int | None, typer.Option("-n", "--samples", help="For images: number of samples. [default: 2000]")
+        int | None, Option("-n", "--samples", help="For images: number of samples. [default: 2000]")
     ] = None,
-    inception: Annotated[
-        Path | None,
-        typer.Option(
-            help="For images: weights file of InceptionV3, to use its features (FID, KID).",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    inception: Annotated[Path | None, Option(help=_INCEPTION, show_default=False)] = None,
+    as_json: Annotated[bool, Option("--json", help="Print the results as JSON.")] = False,
     device: Device = "auto",
-    debug: Debug = False,
 ) -> None:
     """Measure the quality of a run's samples by all metrics."""
     from diffuscope.runs.evaluate import evaluate as measure
@@ -57,8 +44,8 @@ def evaluate(
     )
     files = found.save(run, report=html)
     if as_json:
-        typer.echo(json.dumps(found.to_json()))
+        echo(json.dumps(found.to_json()))
         return
-    typer.echo(f"{found}\n")
+    echo(f"{found}\n")
     for kind, file in zip(("picture", "report"), files, strict=False):
-        typer.echo(f"{kind:<8} {file}")
+        echo(f"{kind:<8} {file}")

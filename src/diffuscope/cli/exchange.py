@@ -5,21 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Debug, Force, RunDir, free
+from diffuscope.cli.common import Force, RunDir, free
 
-__all__ = ["export", "import_"]
+_FOLDER = "A folder written by save_pretrained of diffusers."
+_TARGET = "FILE.onnx, or a new FOLDER for diffusers."
 
 
 def export(
     run: RunDir,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="FILE.onnx, or a new FOLDER for diffusers.", show_default=False),
-    ],
+    out: Annotated[Path, Option("--out", "-o", help=_TARGET, show_default=False)],
     force: Force = False,
-    debug: Debug = False,
 ) -> None:
     """Export a model to ONNX, or to a folder of diffusers.
 
@@ -34,25 +31,18 @@ def export(
     model = load(run, device="cpu").model
     with Reporter().stage(f"writing and checking the {'folder' if to_folder else 'graph'}"):
         (export_diffusers if to_folder else export_onnx)(model, out)
-    typer.echo(f"{out}")
+    echo(f"{out}")
 
 
 def import_(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER", help="A folder written by save_pretrained of diffusers.", show_default=False
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new run directory.", show_default=False)],
+    folder: Annotated[Path, Argument(metavar="FOLDER", help=_FOLDER, show_default=False)],
+    out: Annotated[Path, Option("--out", "-o", help="A new run directory.", show_default=False)],
     data: Annotated[
-        str | None,
-        typer.Option(help="Its training data, for diagnose: a folder, a .npz file or a built-in set."),
+        str | None, Option(help="Its training data, for diagnose: a folder, a .npz file or a built-in set.")
     ] = None,
     null_class: Annotated[
-        bool, typer.Option("--null-class", help="The last class embedding is the null class (unconditional).")
+        bool, Option("--null-class", help="The last class embedding is the null class (unconditional).")
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Import a model from a folder of Hugging Face diffusers.
 
@@ -64,4 +54,4 @@ def import_(
 
     with Reporter().stage("reading the weights"):
         import_run(folder, out, data=data, null_class=null_class)
-    typer.echo(f"{out}\nnext        diffuscope sample {out} -o samples.png")
+    echo(f"{out}\nnext        diffuscope sample {out} -o samples.png")

@@ -5,36 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Debug, Device, RunDir, Seed, Steps, free
+from diffuscope.cli.common import Device, RunDir, Seed, Steps, free
+
+_HOLES = "A table with missing values and the columns that RUN was trained on."
+_DRAWS = "Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."
+_AVERAGED = 16
 
 
 def impute(
     run: RunDir,
-    holes: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TABLE",
-            help="A table with missing values and the columns that RUN was trained on.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
-    draws: Annotated[
-        int,
-        typer.Option(
-            help="Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."
-        ),
-    ] = 1,
+    holes: Annotated[Path, Argument(metavar="TABLE", help=_HOLES, show_default=False)],
+    out: Annotated[Path, Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
+    draws: Annotated[int, Option(help=_DRAWS)] = 1,
     average: Annotated[
-        bool, typer.Option("--average", help="Fill with the mean of the draws (16 by default).")
+        bool, Option("--average", help="Fill with the mean of the draws (16 by default).")
     ] = False,
     steps: Steps = None,
     seed: Seed = 0,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+    force: Annotated[bool, Option("--force", help="Overwrite existing files.")] = False,
     device: Device = "auto",
-    debug: Debug = False,
 ) -> None:
     """Impute missing values of a table by conditional sampling.
 
@@ -53,12 +44,9 @@ def impute(
     check_writable(out)
     table = load(run, device=device).require("table")
     frame = read_rows(holes)
-    missing = int(frame.isna().to_numpy().sum())
     filled = table.impute(frame, n_draws=draws, average=average, steps=steps, seed=seed, reporter=Reporter())
     for file, made in zip(files, filled, strict=True):
         write_rows(file, made)
-    rows = int(frame.isna().any(axis=1).sum())
-    typer.echo(f"{missing:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")
-
-
-_AVERAGED = 16
+    missing = frame.isna()
+    values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())
+    echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")

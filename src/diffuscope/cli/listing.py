@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, echo
 
-from diffuscope.cli.common import Debug
 from diffuscope.errors import unknown_name
 
+_KINDS = "datasets, recipes, schedules, samplers, networks or settings."
+_PARTS = {"schedules": "diffusion.schedules", "samplers": "diffusion.samplers", "networks": "networks"}
 
-def list_(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT",
-            help="datasets, recipes, schedules, samplers, networks or settings.",
-            show_default=False,
-        ),
-    ],
-    debug: Debug = False,
-) -> None:
+
+def list_(what: Annotated[str, Argument(metavar="WHAT", help=_KINDS, show_default=False)]) -> None:
     """List the available data sets, recipes, parts or settings."""
-    tables = {
-        "datasets": _datasets,
-        "recipes": _recipes,
-        "settings": _settings,
-        "schedules": _schedules,
-        "samplers": _samplers,
-        "networks": _networks,
-    }
-    if what not in tables:
-        raise unknown_name("list", what, tables)
-    rows = tables[what]()
-    width = max(len(name) for name in rows)
+    tables = {"datasets": _datasets, "recipes": _recipes, "settings": _settings}
+    if what not in tables and what not in _PARTS:
+        raise unknown_name("list", what, [*tables, *_PARTS])
+    rows = tables[what]() if what in tables else _parts(what)
+    width = max(map(len, rows))
     for name, text in rows.items():
-        typer.echo(f"{name:<{width}}  {text}")
+        echo(f"{name:<{width}}  {text}")
 
 
 def _datasets() -> dict[str, str]:
@@ -66,38 +53,19 @@ def _settings() -> dict[str, str]:
     for name, section in Recipe.model_fields.items():
         fields = getattr(section.annotation, "model_fields", {})
         rows |= {f"{name}.{key}": _default_of(field) for key, field in fields.items() if name != "data"}
-    parts = {"schedule": "schedules", "network": "networks", "sampling": "samplers"}
     more = "settings of the chosen one, see diffuscope list"
+    parts = {"schedule": "schedules", "network": "networks", "sampling": "samplers"}
     return rows | {f"{name}.*": f"{more} {listed}" for name, listed in parts.items()}
 
 
-def _schedules() -> dict[str, str]:
-    from diffuscope.diffusion.schedules import SCHEDULES
-
-    return {name: _settings_of(factory) for name, factory in SCHEDULES.items()}
-
-
-def _samplers() -> dict[str, str]:
-    from diffuscope.diffusion.samplers import SAMPLERS
-
-    return {name: _settings_of(factory) for name, factory in SAMPLERS.items()}
-
-
-def _networks() -> dict[str, str]:
-    from diffuscope.networks import NETWORKS
-
-    return {name: _settings_of(factory) for name, factory in NETWORKS.items()}
+def _parts(what: str) -> dict[str, str]:
+    """Return the registered parts of a kind, each with its settings and their defaults."""
+    rows = {}
+    for name, factory in getattr(import_module(f"diffuscope.{_PARTS[what]}"), what.upper()).items():
+        free = [p for p in inspect.signature(factory).parameters.values() if p.default is not p.empty]
+        rows[name] = ", ".join(f"{p.name} = {p.default}" for p in free) or "no settings"
+    return rows
 
 
 def _default_of(field: Any) -> str:
-    """Return the default of a setting as text."""
     return "required" if field.is_required() else f"{field.default}"
-
-
-def _settings_of(factory: Any) -> str:
-    """Return a part's settings and their defaults as text."""
-    import inspect
-
-    free = {k: p.default for k, p in inspect.signature(factory).parameters.items()}
-    free = {k: v for k, v in free.items() if v is not inspect.Parameter.empty}
-    return ", ".join(f"{key} = {value}" for key, value in free.items()) or "no settings"

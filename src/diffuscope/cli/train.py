@@ -5,71 +5,54 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Debug, Device, is_main, read_settings
+from diffuscope.cli.common import Device, is_main, read_settings
 
 if TYPE_CHECKING:
     from diffuscope.runs.run import Run
 
 
+_DATA = (
+    "A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, or a "
+    "folder of images; optional if the recipe names one."
+)
+_RECIPE = (
+    "A name (diffuscope list recipes) or a TOML file. [default: table for tables, images for "
+    "images (digits and fashion_fast for these two sets), else fast]"
+)
+_SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."
+
+
 def train(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="DATA",
-            help="A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, or a "
-            "folder of images; optional if the recipe names one.",
-            show_default=False,
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="A name (diffuscope list recipes) or a TOML file. [default: table for tables, images for "
-            "images (digits and fashion_fast for these two sets), else fast]",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory. [default: runs/NAME]")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of all random numbers. [default: the recipe's, 0]")
-    ] = None,
+    data: Annotated[str | None, Argument(metavar="DATA", help=_DATA, show_default=False)] = None,
+    recipe: Annotated[str | None, Option(metavar="NAME|FILE", help=_RECIPE)] = None,
+    out: Annotated[Path | None, Option(help="Run directory. [default: runs/NAME]")] = None,
+    seed: Annotated[int | None, Option(help="Seed of all random numbers. [default: the recipe's, 0]")] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
+        str | None, Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of training steps.")] = None,
-    size: Annotated[int | None, typer.Option(help="Number of points of a built-in set.")] = None,
-    noise: Annotated[
-        float | None, typer.Option(help="Standard deviation of the noise of a built-in set.")
-    ] = None,
+    epochs: Annotated[int | None, Option(help="Number of epochs.")] = None,
+    steps: Annotated[int | None, Option(help="Number of training steps.")] = None,
+    size: Annotated[int | None, Option(help="Number of points of a built-in set.")] = None,
+    noise: Annotated[float | None, Option(help="Standard deviation of the noise of a built-in set.")] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Noise schedule, with its defaults. [default: the recipe's]")
+        str | None, Option(help="Noise schedule, with its defaults. [default: the recipe's]")
     ] = None,
     zero_terminal_snr: Annotated[
-        bool | None,
-        typer.Option("--zero-terminal-snr", help="Rescale a discrete schedule to zero terminal SNR."),
+        bool | None, Option("--zero-terminal-snr", help="Rescale a discrete schedule to zero terminal SNR.")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Sampler of the figures and the quality. [default: the recipe's]")
+        str | None, Option(help="Sampler of the figures and the quality. [default: the recipe's]")
     ] = None,
-    sampling_steps: Annotated[int | None, typer.Option(help="Number of sampling steps.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change any setting of the recipe, such as schedule.end=0.2 or width=128.",
-        ),
-    ] = None,
+    sampling_steps: Annotated[int | None, Option(help="Number of sampling steps.")] = None,
+    set_: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=_SET)] = None,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in --out.")] = False,
-    pictures: Annotated[bool, typer.Option(help="Draw figures and animations.")] = True,
+    resume: Annotated[bool, Option("--resume", help="Resume the run in --out.")] = False,
+    pictures: Annotated[bool, Option(help="Draw figures and animations.")] = True,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write losses and samples for TensorBoard.")
+        bool, Option("--tensorboard", help="Also write losses and samples for TensorBoard.")
     ] = False,
-    debug: Debug = False,
 ) -> None:
     """Train a model, and write it to a run directory.
 
@@ -94,7 +77,7 @@ def train(
         zero_terminal_snr=zero_terminal_snr,
         sampler=sampler,
         sampling_steps=sampling_steps,
-        settings=read_settings(set_ or []),
+        settings=read_settings(set_),
         device=device,
         resume=resume,
         pictures=pictures,
@@ -119,4 +102,4 @@ def _report(run: Run, seconds: float) -> None:
     ]
     for name, text in lines:
         if text:
-            typer.echo(f"{name:<11} {text}")
+            echo(f"{name:<11} {text}")

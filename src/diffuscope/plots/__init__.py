@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from diffuscope.plots.clouds import draw_points, plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
+from diffuscope.plots.clouds import plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
 from diffuscope.plots.curves import plot_loss
 from diffuscope.plots.diagnosis import plot_diagnosis
-from diffuscope.plots.ink import Limits
 from diffuscope.plots.pairs import plot_pairs
 from diffuscope.plots.quality import plot_quality
 from diffuscope.plots.sheets import plot_sheet
 from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, save_figure
-from diffuscope.plots.view import Projection, State, View, axis_limits, view_of
+from diffuscope.plots.view import State
 
 __all__ = [
     "DATA",
@@ -19,12 +18,7 @@ __all__ = [
     "INK",
     "MUTED",
     "NOISE",
-    "Limits",
-    "Projection",
     "State",
-    "View",
-    "axis_limits",
-    "draw_points",
     "plot_dataset",
     "plot_diagnosis",
     "plot_forward_grid",
@@ -35,5 +29,4 @@ __all__ = [
     "plot_sheet",
     "plot_walk_rows",
     "save_figure",
-    "view_of",
 ]

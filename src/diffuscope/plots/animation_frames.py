@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
@@ -25,10 +26,8 @@ from PIL import Image
 
 from diffuscope.data.images.sheets import tiled
 from diffuscope.plots import FAINT, INK, MUTED
-from diffuscope.plots.ink import histogram, ink_level, ramp, rgb
+from diffuscope.plots.ink import histogram, ink_level, ramp
 from diffuscope.plots.view import BINS, State, view_of
-
-__all__ = ["SOLID", "Frame", "SheetStage", "Stage"]
 
 Frame = NDArray[np.uint8]
 
@@ -43,25 +42,9 @@ _COUNTING = re.compile(r"(\$[^$]*=) *([0-9.]+)\$")
 class Stage:
     """The fixed background of an animation, and the frames before it.
 
-    Parameters
-    ----------
-    states : sequence of State
-        All states of the animation: together they set the axes, which no frame can change.
-    color : str
-        The hue of the points.
-    title : str or None
-        Shown on top, in every frame.
-    size_px : int
-        Width and height of a frame, even.
-    reference : array_like of shape (n, d), optional
-        The data: they set the view. By default the sharpest state.
-
-    Attributes
-    ----------
-    palette : ndarray of uint8 of shape (INKS + GREYS, 3)
-        Red, green and blue of each index of a frame.
-    solid : int
-        The index of the hue itself.
+    All states together set the axes, which no frame can change; with a ``reference`` (n, d), the data, it
+    has to be recognisable. Frames have ``size_px`` pixels, an even number, each way. They are indices of the
+    ``palette`` (INKS + GREYS, 3), whose index ``solid`` is the hue itself.
     """
 
     solid = SOLID
@@ -76,7 +59,8 @@ class Stage:
         reference: ArrayLike | None = None,
     ) -> None:
         self.view = view_of(states, reference)
-        dark = np.linspace(1.0, 0.0, GREYS)[:, None] * (1.0 - rgb(INK)) + rgb(INK)
+        ink = np.array(to_rgb(INK))
+        dark = np.linspace(1.0, 0.0, GREYS)[:, None] * (1.0 - ink) + ink
         self.palette = np.round(255 * np.vstack([ramp(color, INKS), dark])).astype(np.uint8)
         self._darkness = np.clip(np.round((255 - np.arange(256)) * (GREYS - 1) / (255 - 38)), 0, GREYS - 1)
         self._size = size_px
@@ -87,7 +71,7 @@ class Stage:
         canvas.draw()
         self._canvas = canvas
         self._empty = canvas.copy_from_bbox(self._figure.bbox)
-        self._background = self._greys(slice(0, size_px), slice(0, size_px))
+        self._background = self._greys(slice(size_px))
 
     def frame(self, state: State) -> Frame:
         """Draw ``state``: indices of the palette, (size_px, size_px), row 0 on top."""
@@ -95,12 +79,18 @@ class Stage:
         top, bottom, left, right = self._panel
         shape = (bottom - top, right - left)
         points = self.view.projection.transform(state.x)
-        ink = self._bars(points, shape) if points.shape[1] == 1 else self._discs(points, shape)
+        if points.shape[1] == 1:
+            ink = self._bars(points, shape)
+        else:
+            ink = np.round(ink_level(points, self.view.limits, shape) * (INKS - 1)).astype(np.uint8)
         ink = ink[1:-1, 1:-1]  # the frame around the panel stays whole
         np.copyto(frame[top + 1 : bottom - 1, left + 1 : right - 1], ink, where=ink > 0)
         lost = len(points) - int(np.isfinite(points).all(axis=1).sum())
         self._write(frame, state.label + (f"   ({lost:,} not finite)" if lost else ""))
-        self._bar(frame, state.progress)
+        thick = max(2, round(4 * self._unit))
+        done = round(self._size * min(max(state.progress, 0.0), 1.0))
+        frame[-thick:, :done] = SOLID
+        frame[-thick:, done:] = INKS + 1  # a track, one grey from white
         return frame
 
     def _lay_out(self) -> None:
@@ -147,9 +137,6 @@ class Stage:
         )
         return figure, label, number
 
-    def _discs(self, points: NDArray[np.floating], shape: tuple[int, int]) -> Frame:
-        return np.round(ink_level(points, self.view.limits, shape) * (INKS - 1)).astype(np.uint8)
-
     def _bars(self, points: NDArray[np.floating], shape: tuple[int, int]) -> Frame:
         """Draw a histogram whose bars end on fractions of a pixel, so that they rise smoothly."""
         rows, columns = shape
@@ -168,8 +155,7 @@ class Stage:
             self._label.set(x=self._place, y=self._middle, ha=self._align, va="center", text=label)
         for text in (self._label, self._number):
             self._figure.draw_artist(text)
-        rows = slice(*self._header)
-        frame[rows] = self._greys(rows, slice(0, self._size))
+        frame[: self._header[1]] = self._greys(slice(self._header[1]))
 
     def _set_counting(self, head: str, number: str) -> None:
         """Put a number beside what stands before it, where they would be if typeset together."""
@@ -194,15 +180,9 @@ class Stage:
         wide, digits = (text.get_window_extent().width for text in (label, self._number))
         return baseline, wide / self._size, (together.width - wide - digits) / self._size
 
-    def _bar(self, frame: Frame, progress: float) -> None:
-        thick = max(2, round(4 * self._unit))
-        done = round(self._size * min(max(progress, 0.0), 1.0))
-        frame[-thick:, :done] = SOLID
-        frame[-thick:, done:] = INKS + 1  # a track, one grey from white
-
-    def _greys(self, rows: slice, columns: slice) -> Frame:
-        """Return what the canvas holds as greys of the palette."""
-        brightness = np.asarray(self._canvas.buffer_rgba())[rows, columns, 1]
+    def _greys(self, rows: slice) -> Frame:
+        """Return rows of the canvas as greys of the palette."""
+        brightness = np.asarray(self._canvas.buffer_rgba())[rows, :, 1]
         indices: Frame = (INKS + self._darkness[brightness]).astype(np.uint8)
         return indices
 
@@ -210,21 +190,9 @@ class Stage:
 class SheetStage:
     """The frames of an animation of images: a sheet of them, with a progress bar below.
 
-    Grey images are drawn in 256 greys, coloured ones in the 256 colours that suit the last state best.
-
-    Parameters
-    ----------
-    states : sequence of State
-        With x of shape (n, channels, height, width), values 0 to 255, all of the same shape.
-    color : str
-        The hue of the progress bar.
-    size_px : int
-        About the width of a frame: images are enlarged by whole factors.
-
-    Attributes
-    ----------
-    palette : ndarray of uint8 of shape (256, 3)
-    solid : int
+    States have x of shape (n, channels, height, width), values 0 to 255, all of the same shape. Grey images
+    are drawn in 256 greys, coloured ones in the 256 colours that suit the last state best. Images are
+    enlarged by whole factors to about ``size_px``; ``color`` is that of the bar.
     """
 
     solid = 256 - 3
@@ -235,7 +203,7 @@ class SheetStage:
         self._columns = next((c for c in range(least, 2 * least) if n % c == 0), least)
         self._gap = max(1, round(width / 14))
         self._factor = max(1, round(size_px / (self._columns * (width + self._gap))))
-        own = [rgb(color), np.full(3, 0.9), np.ones(3)]  # of the bar, its track, and what is white
+        own = [to_rgb(color), (0.9, 0.9, 0.9), (1, 1, 1)]  # of the bar, its track, and what is white
         own_colors = np.round(255 * np.array(own)).astype(np.uint8)
         free = 256 - len(own)
         self._quantised: Image.Image | None = None

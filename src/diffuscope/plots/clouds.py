@@ -24,37 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.plots.ink import Limits, dot_radius, histogram, ink_level, ramp
-from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, heading, square_panels
+from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, square_panels
 from diffuscope.plots.view import BINS, State, View, as_points, view_of
-
-__all__ = ["draw_points", "plot_dataset", "plot_forward_grid", "plot_samples", "plot_walk_rows"]
 
 Points = NDArray[np.floating[Any]]
 
 
-def draw_points(
-    ax: Axes,
-    x: ArrayLike,
-    *,
-    color: str = DATA,
-    view: View | None = None,
-) -> Artist:
+def draw_points(ax: Axes, x: ArrayLike, *, color: str = DATA, view: View | None = None) -> Artist:
     """Draw points (n, d) into ``ax``: a histogram, a scatter or a projected scatter.
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    x : array_like of shape (n, d)
-        Points that are not finite are left out, and counted in a corner of the panel.
-    color : str, default DATA
-        The hue; where points crowd they get darker.
-    view : View, optional
-        The axes, as :func:`view_of` finds them. By default those of the points themselves.
-
-    Returns
-    -------
-    matplotlib Artist
-        The points or the histogram.
+    Points that are not finite are counted in a corner. By default the view is that of the points themselves.
     """
     view = view or view_of([State(as_points(x), "", 0.0)])
     points = view.projection.transform(x)
@@ -77,107 +56,61 @@ def draw_points(
     return artist
 
 
-def plot_dataset(x: ArrayLike, columns: Sequence[str] | None = None, title: str | None = None) -> Figure:
+def plot_dataset(x: ArrayLike, columns: Sequence[str] | None = None) -> Figure:
     """Show a data set (n, d), with the names of its columns where there are some."""
     view = view_of([State(as_points(x), "", 0.0)])
-    figure, panels = square_panels(1, 1, 4.6, around=0.5 if title else 0.2)
+    figure, panels = square_panels(1, 1, 4.6)
     draw_points(panels[0, 0], x, view=view)
     _ticks(panels[0, 0], view.projection.names(columns))
-    heading(figure, title)
     return figure
 
 
-def plot_forward_grid(
-    states: Sequence[State],
-    title: str | None = None,
-    *,
-    color: str = NOISE,
-    reference: ArrayLike | None = None,
-) -> Figure:
-    """Show the first steps of the forward process, five to a row, all on the same axes.
+def plot_forward_grid(states: Sequence[State], reference: ArrayLike | None = None) -> Figure:
+    """Show the forward process, a panel a state, five to a row, all on the same axes.
 
-    Parameters
-    ----------
-    states : sequence of State
-        As many panels.
-    title : str, optional
-    color : str, default NOISE
-    reference : array_like of shape (n, d), optional
-        The data: they set the view and have to be recognisable. By default the sharpest state.
+    The ``reference`` (n, d), sets the view and has to be recognisable: by default the sharpest state.
     """
     view = view_of(states, reference)
     columns = min(5, len(states))
-    figure, panels = square_panels(-(-len(states) // columns), columns, 2.0, around=0.5 if title else 0.2)
-    _draw_states(panels.ravel(), states, color, view)
-    heading(figure, title)
+    figure, panels = square_panels(-(-len(states) // columns), columns, 2.0)
+    _draw_states(panels.ravel(), states, NOISE, view)
     return figure
 
 
-def plot_walk_rows(
-    rows: Sequence[tuple[str, Sequence[State]]],
-    title: str | None = None,
-    *,
-    color: str = GENERATED,
-    reference: ArrayLike | None = None,
-) -> Figure:
-    """Show one sampling trajectory a row, for example after 1000, 2000, ... epochs.
+def plot_walk_rows(rows: Sequence[tuple[str, Sequence[State]]], reference: ArrayLike | None = None) -> Figure:
+    """Show one sampling trajectory a row, from noise to data, each with a label such as ``"epoch 1000"``.
 
-    The axes are fixed along a row. With a ``reference``, every row has the same ones.
-
-    Parameters
-    ----------
-    rows : sequence of (str, sequence of State)
-        Row label, such as ``"epoch 1000"``, and its states from noise to data.
-    title : str, optional
-    color : str, default GENERATED
-    reference : array_like of shape (n, d), optional
-        The data, which then set the axes for all rows.
+    The axes are fixed along a row. With a ``reference`` (n, d), the data, every row has the same ones.
     """
     if not rows:
         raise InputError("Nothing to plot: no rows were given.", "Give at least one row of states.")
     shared = None
     if reference is not None:
         shared = view_of([state for _, states in rows for state in states], reference)
-    figure, panels = square_panels(
-        len(rows), max(len(states) for _, states in rows), 1.45, around=0.5 if title else 0.2
-    )
+    figure, panels = square_panels(len(rows), max(len(states) for _, states in rows), 1.45)
     for (name, states), line in zip(rows, panels, strict=True):
-        _draw_states(line, states, color, shared or view_of(states))
+        _draw_states(line, states, GENERATED, shared or view_of(states))
         line[0].set_ylabel(name, color=INK, fontsize=10)
-    heading(figure, title)
     return figure
 
 
 def plot_samples(
-    real: ArrayLike,
-    generated: ArrayLike,
-    columns: Sequence[str] | None = None,
-    caption: str | None = None,
-    title: str | None = None,
+    real: ArrayLike, generated: ArrayLike, columns: Sequence[str] | None = None, caption: str | None = None
 ) -> Figure:
     """Show data (n, d) beside generated samples (m, d) on the same axes, which the data set.
 
-    Parameters
-    ----------
-    real, generated : array_like of shape (n, d) and (m, d)
-    columns : sequence of str, optional
-        The names of the columns.
-    caption : str, optional
-        What a metric says, for example ``"sliced Wasserstein 1.14 × floor"``.
-    title : str, optional
+    The caption is what a metric says, for example ``"sliced Wasserstein 1.14 × floor"``.
     """
     view = view_of([State(as_points(real), "", 0.0), State(as_points(generated), "", 1.0)], real)
-    figure, panels = square_panels(1, 2, 3.9, around=0.45 + 0.3 * bool(title) + 0.2 * bool(caption))
-    for ax, x, color, name in zip(
-        panels[0], (real, generated), (DATA, GENERATED), ("data", "generated"), strict=True
-    ):
+    figure, panels = square_panels(1, 2, 3.9, around=0.45 + 0.2 * bool(caption))
+    sides = (real, DATA, "data"), (generated, GENERATED, "generated")
+    for ax, (x, color, name) in zip(panels[0], sides, strict=True):
         draw_points(ax, x, color=color, view=view)
         ax.set_title(name, color=color, fontsize=12)
         _ticks(ax, view.projection.names(columns))
     panels[0, 1].set_ylabel("")
     if caption:
         figure.supxlabel(caption, color=INK, fontsize=10)
-    heading(figure, title)
     return figure
 
 
@@ -188,8 +121,9 @@ def _scatter(ax: Axes, points: Points, limits: Limits, color: str) -> Artist:
     grid = max(32, round(side))
     level = ink_level(points, limits, (grid, grid))
     (left, right), (low, high) = limits
-    column = np.clip((points[:, 0] - left) * (grid / (right - left)), 0, grid - 1).astype(np.intp)
-    row = np.clip((high - points[:, 1]) * (grid / (high - low)), 0, grid - 1).astype(np.intp)
+    across = (points[:, 0] - left) * (grid / (right - left))
+    down = (high - points[:, 1]) * (grid / (high - low))
+    row, column = np.clip([down, across], 0, grid - 1).astype(np.intp)
     at = level[row, column]
     order = np.argsort(at, kind="stable")
     diameter = 2 * dot_radius(len(points), side) * 72 / ax.figure.dpi
@@ -216,8 +150,8 @@ def _draw_states(panels: NDArray[Any], states: Sequence[State], color: str, view
 
 def _ticks(ax: Axes, names: Sequence[str]) -> None:
     """A few quiet ticks and the names of the axes."""
-    ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
     ax.tick_params(colors=MUTED, labelsize=8, length=3, color=FAINT)
     ax.set_xlabel(names[0], color=INK, fontsize=9)
     ax.set_ylabel(names[1] if len(names) > 1 else "density", color=INK, fontsize=9)

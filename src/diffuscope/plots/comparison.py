@@ -7,6 +7,7 @@ it levels off more steps buy none. The floor, at 1, is as far as data is from da
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,9 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from diffuscope.errors import InputError
-from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, NOISE, chart, heading
-
-__all__ = ["Line", "plot_comparison"]
+from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, NOISE, chart, heading, note
 
 _COLORS = (DATA, NOISE, "#2f9e62", GENERATED, "#e0a100", "#1d9fb3", "#d6619f", "#7a6a53")
 _STYLES: tuple[tuple[str, Any], ...] = (
@@ -43,94 +42,62 @@ _LADDERS: tuple[Sequence[float], ...] = (
 
 
 class Line(NamedTuple):
-    """One training with one sampling configuration, for several numbers of steps.
+    """One training with one sampling configuration, for k numbers of steps."""
 
-    Attributes
-    ----------
-    training, sampling : str
-        Their names; empty where all lines have the same.
-    evaluations : sequence of k floats
-        Of the network, for a point; rising.
-    ratio, low, high : sequence of k floats
-        Quality as a multiple of the floor, with its 95% interval.
-    seeds : sequence of k sequences of floats
-        The same of each seed.
-    """
-
-    training: str
+    training: str  # empty where all lines have the same
     sampling: str
-    evaluations: Sequence[float]
-    ratio: Sequence[float]
-    low: Sequence[float]
+    evaluations: Sequence[float]  # of the network, for a point; rising
+    ratio: Sequence[float]  # quality as a multiple of the floor
+    low: Sequence[float]  # its 95% interval
     high: Sequence[float]
-    seeds: Sequence[Sequence[float]]
+    seeds: Sequence[Sequence[float]]  # the ratio of each seed
 
 
 def plot_comparison(lines: Sequence[Line], title: str | None = None) -> Figure:
-    """Show quality against evaluations of the network, with bands over the seeds.
-
-    Parameters
-    ----------
-    lines : sequence of Line
-    title : str, optional
-
-    Raises
-    ------
-    InputError
-        When there is no line.
-    """
+    """Show quality against evaluations of the network, with bands over the seeds."""
     if not lines:
         raise InputError("Nothing to plot: no lines were given.", "Give at least one.")
     figure, ax = chart(7.6, 4.4)
     ax.set(xscale="log", yscale="log")
     _frame(ax, lines)  # first: a single point leaves matplotlib no limits to choose
-    looks = _looks(lines)
-    for line, (color, marker, dash) in zip(lines, looks, strict=True):
-        _draw(ax, line, color, marker, dash)
+    looks, handles = _looks(lines)
+    for line, look in zip(lines, looks, strict=True):
+        _draw(ax, line, *look)
     ax.axhline(1, color=INK, linewidth=1.1, zorder=1.5)
-    ax.annotate(
-        "floor: data against data",
-        (1, 1),
-        xycoords=ax.get_yaxis_transform(),
-        xytext=(-2, -3),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        fontsize=8,
-        color=INK,
-    )
+    style: dict[str, Any] = {"ha": "right", "va": "top", "fontsize": 8, "color": INK}
+    note(ax, "floor: data against data", (1, 1), (-2, -3), xycoords=ax.get_yaxis_transform(), **style)
     ax.set_xlabel("evaluations of the network for a point", color=INK)
     ax.set_ylabel("sliced Wasserstein distance / floor", color=INK)
-    _legend(ax, lines, looks)
+    if handles:
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02)}
+        ax.legend(handles=handles, frameon=False, fontsize=9, labelcolor=INK, handlelength=2.8, **place)
     heading(figure, title)
     return figure
 
 
-def _looks(lines: Sequence[Line]) -> list[tuple[str, str, Any]]:
-    """Return colour, marker and dash of each line."""
-    trainings, samplings = _names(lines)
-    both = len(trainings) > 1 and len(samplings) > 1
+def _looks(lines: Sequence[Line]) -> tuple[list[tuple[str, str, Any]], list[Line2D]]:
+    """Return colour, marker and dash of each line, and the handles of a legend that names each once."""
+    trainings = list(dict.fromkeys(line.training for line in lines))
+    samplings = list(dict.fromkeys(line.sampling for line in lines))
     colored = trainings if len(trainings) > 1 else samplings
-    colors = dict(zip(colored, _colors(len(colored)), strict=True))
-    styles = {name: _STYLES[i % len(_STYLES)] for i, name in enumerate(samplings)}
-    return [
-        (
-            colors[line.training if len(trainings) > 1 else line.sampling],
-            *(styles[line.sampling] if both else _STYLES[0]),
-        )
-        for line in lines
-    ]
+    palette: Any = _COLORS
+    if len(colored) > len(_COLORS):  # a range from dark to light
+        palette = map(to_hex, colormaps["viridis"](np.linspace(0, 0.92, len(colored))))
+    colors = dict(zip(colored, palette, strict=False))
+    if len(trainings) > 1 and len(samplings) > 1:
+        styles = dict(zip(samplings, itertools.cycle(_STYLES), strict=False))
+        handles = [Line2D([], [], color=color, linewidth=3, label=name) for name, color in colors.items()]
+        handles.append(Line2D([], [], linestyle="", label=" "))
+        handles += [_handle(MUTED, *style, name) for name, style in styles.items()]
+        return [(colors[line.training], *styles[line.sampling]) for line in lines], handles
+    names = [line.training if len(trainings) > 1 else line.sampling for line in lines]
+    looks = [(colors[name], *_STYLES[0]) for name in names]
+    single = len(colored) == 1
+    return looks, [] if single else [_handle(*look, name) for look, name in zip(looks, names, strict=True)]
 
 
-def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
-    return list(dict.fromkeys(x.training for x in lines)), list(dict.fromkeys(x.sampling for x in lines))
-
-
-def _colors(n: int) -> list[str]:
-    """Distinct colours; for more than there are names for, a range from dark to light."""
-    if n <= len(_COLORS):
-        return list(_COLORS[:n])
-    return [to_hex(color) for color in colormaps["viridis"](np.linspace(0, 0.92, n))]
+def _handle(color: str, marker: str, dash: Any, name: str) -> Line2D:
+    return Line2D([], [], color=color, marker=marker, linestyle=dash, linewidth=1.8, markersize=6, label=name)
 
 
 def _draw(ax: Any, line: Line, color: str, marker: str, dash: Any) -> None:
@@ -173,27 +140,3 @@ def _ticks(least: float, most: float) -> list[float]:
         if len(ticks) >= 4:
             break
     return ticks
-
-
-def _legend(ax: Any, lines: Sequence[Line], looks: Sequence[tuple[str, str, Any]]) -> None:
-    """Name colours and dashes at the right, each once: trainings above sampling configurations."""
-    trainings, samplings = _names(lines)
-    handles = []
-    if len(trainings) > 1 and len(samplings) > 1:
-        colors = {line.training: look[0] for line, look in zip(lines, looks, strict=True)}
-        styles = {line.sampling: look[1:] for line, look in zip(lines, looks, strict=True)}
-        handles += [Line2D([], [], color=color, linewidth=3, label=name) for name, color in colors.items()]
-        handles.append(Line2D([], [], linestyle="", label=" "))
-        handles += [_handle(MUTED, *style, name) for name, style in styles.items()]
-    elif len(trainings) > 1 or len(samplings) > 1:
-        handles = [
-            _handle(*look, line.training if len(trainings) > 1 else line.sampling)
-            for line, look in zip(lines, looks, strict=True)
-        ]
-    if handles:
-        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02)}
-        ax.legend(handles=handles, frameon=False, fontsize=9, labelcolor=INK, handlelength=2.8, **place)
-
-
-def _handle(color: str, marker: str, dash: Any, name: str) -> Line2D:
-    return Line2D([], [], color=color, marker=marker, linestyle=dash, linewidth=1.8, markersize=6, label=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,9 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from diffuscope.errors import InputError
-from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, chart
-
-__all__ = ["plot_diagnosis"]
+from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, chart, note
 
 _NAMES = {
     "floor": "floor",
@@ -28,36 +26,11 @@ _NAMES = {
 }
 
 
-class _Share(Protocol):
-    @property
-    def ratio(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-
-
-class _Row(Protocol):
-    @property
-    def part(self) -> str: ...
-    @property
-    def share(self) -> _Share: ...
-
-
-class _Band(Protocol):
-    @property
-    def high(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def share(self) -> _Share: ...
-
-
 def plot_diagnosis(
-    rows: Sequence[_Row],
+    rows: Sequence[Any],
     *,
     levels: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
-    bands: Sequence[_Band] = (),
+    bands: Sequence[Any] = (),
     finding: str | None = None,
 ) -> Figure:
     """Draw an error budget as a waterfall, and beside it the network's error by noise level.
@@ -73,27 +46,23 @@ def plot_diagnosis(
         Each with the σ/α of its ends, ``high`` and ``low``, and its ``share``.
     finding : str, optional
         What stands under it: the first finding's title.
-
-    Raises
-    ------
-    InputError
-        When there are no rows.
     """
     if not rows:
         raise InputError(
             "Nothing to plot: no measurement was possible.", "Fix the first finding, and diagnose again."
         )
-    figure, axes = chart(9.6 if levels is not None else 6.0, 4.0, panels=1 if levels is None else 2)
-    left = axes if levels is None else axes[0]
+    if levels is None:
+        figure, left = chart(6.0, 4.0)
+    else:
+        figure, (left, right) = chart(9.6, 4.0, panels=2)
+        _by_level(right, *levels, bands)
     _waterfall(left, rows)
-    if levels is not None:
-        _by_level(axes[1], *levels, bands)
     if finding:
         figure.supxlabel(textwrap.fill(finding, 100), color=INK, fontsize=11)
     return figure
 
 
-def _waterfall(ax: Axes, rows: Sequence[_Row]) -> None:
+def _waterfall(ax: Axes, rows: Sequence[Any]) -> None:
     level = 0.0
     tops = []
     for i, row in enumerate(rows):
@@ -104,21 +73,11 @@ def _waterfall(ax: Axes, rows: Sequence[_Row]) -> None:
         certain = whole or share.low > 0 or share.high < 0
         color = {"floor": DATA, "total": GENERATED}.get(row.part, NOISE if share.ratio >= 0 else DATA)
         ax.bar(i, end - bottom, bottom=bottom, width=0.66, color=color, alpha=0.9 if certain else 0.35)
-        spread = (share.ratio - share.low, share.high - share.ratio)
-        ax.errorbar(
-            i, end, yerr=[[spread[0]], [spread[1]]], color=INK, linewidth=0.9, capsize=3, capthick=0.9
-        )
+        spread = [[share.ratio - share.low], [share.high - share.ratio]]
+        ax.errorbar(i, end, yerr=spread, color=INK, linewidth=0.9, capsize=3, capthick=0.9)
         text = f"{share.ratio:.2f}" if whole else f"{share.ratio:+.2f}".replace("-", "−")
-        tops.append(max(bottom, end, end + spread[1]))
-        ax.annotate(
-            text,
-            (i, tops[-1]),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            color=INK,
-            fontsize=10,
-        )
+        tops.append(max(bottom, end, end + spread[1][0]))
+        note(ax, text, (i, tops[-1]), (0, 4), ha="center", color=INK, fontsize=10)
         if i + 1 < len(rows):
             ax.plot([i + 0.33, i + 0.67], [end, end], color=MUTED, linewidth=0.8)
         level = end
@@ -133,7 +92,7 @@ def _waterfall(ax: Axes, rows: Sequence[_Row]) -> None:
 
 
 def _by_level(
-    ax: Axes, ratio: NDArray[Any], excess: NDArray[Any], irreducible: NDArray[Any], bands: Sequence[_Band]
+    ax: Axes, ratio: NDArray[Any], excess: NDArray[Any], irreducible: NDArray[Any], bands: Sequence[Any]
 ) -> None:
     most = max((band.share.ratio for band in bands), default=0.0)
     for band in bands:
@@ -151,25 +110,14 @@ def _by_level(
     low = float(min(shown.min(initial=1.0), irreducible.min()))
     high = float(max(shown.max(initial=0.0), irreducible.max()))
     ax.set_ylim(low / 3, high * 4)
-    _label(ax, "no denoiser can do better", (ratio[-1], irreducible[-1]), MUTED)
-    _label(ax, "this network, on top of that", (ratio[-1], excess[-1]), GENERATED)
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}  # readable on anything
+    for text, line, color in (
+        ("no denoiser can do better", irreducible, MUTED),
+        ("this network, on top of that", excess, GENERATED),
+    ):
+        note(ax, text, (ratio[-1], line[-1]), (-2, 9), ha="right", color=color, fontsize=9, bbox=box)
     if most > 0:
         worst = max(bands, key=lambda band: band.share.ratio)
-        center = float(np.sqrt(worst.low * worst.high))
-        ax.annotate(
-            f"costs {worst.share.ratio:.2f} × floor",
-            (center, low / 3),
-            xytext=(0, 6),
-            textcoords="offset points",
-            color=NOISE,
-            fontsize=9,
-            ha="center",
-        )
+        at = float(np.sqrt(worst.low * worst.high)), low / 3
+        note(ax, f"costs {most:.2f} × floor", at, (0, 6), color=NOISE, fontsize=9, ha="center")
     ax.grid(color=FAINT, linewidth=0.6)
-
-
-def _label(ax: Axes, text: str, at: tuple[float, float], color: str) -> None:
-    """Write beside the right end of a line, readable on whatever is behind it."""
-    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5}
-    place: dict[str, Any] = {"xytext": (-2, 9), "textcoords": "offset points", "ha": "right"}
-    ax.annotate(text, at, color=color, fontsize=9, bbox=box, **place)

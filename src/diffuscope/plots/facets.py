@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axis import Axis
 
-__all__ = ["Facet", "facets_of", "telling_columns"]
-
 Floats = NDArray[np.float64]
 
 _MOST_ROWS = 20_000
@@ -128,36 +126,18 @@ class Facet:
         if self.named:
             axis.set_ticks(range(len(self.labels)), self.drawn_labels)
             return
-        locator, formatter = self._ticking(few)
-        axis.set_major_locator(locator)
-        axis.set_major_formatter(formatter)
-
-    def ticks(self, few: int) -> list[tuple[float, str]]:
-        """Return where a few ticks are, within the limits, and what they say."""
-        from matplotlib import dates
-
-        low, high = self.limits
-        locator, formatter = self._ticking(few)
-        ends: Any = self.limits
-        if self.kind == "datetime":
-            ends = dates.num2date(self.limits)  # type: ignore[no-untyped-call]
-        at = [float(v) for v in locator.tick_values(*ends) if low <= v <= high]
-        return list(zip(at, formatter.format_ticks(at), strict=True))
-
-    def _ticking(self, few: int) -> tuple[Any, Any]:
         from matplotlib import dates, ticker
 
+        locator: Any
         if self.kind == "datetime":
             # With fewer than five there are ranges for which it finds no interval.
-            found = dates.AutoDateLocator(minticks=2, maxticks=max(few, 5))  # type: ignore[no-untyped-call]
-            return found, dates.ConciseDateFormatter(found, show_offset=False)  # type: ignore[no-untyped-call]
-        whole = self.log or self.kind == "integer"
-        says = _power if self.log else _short
-        return ticker.MaxNLocator(few, integer=whole), ticker.FuncFormatter(lambda v, _: says(v))
-
-
-def _power(exponent: float) -> str:
-    return _short(10.0**exponent)
+            locator = dates.AutoDateLocator(minticks=2, maxticks=max(few, 5))  # type: ignore[no-untyped-call]
+            formatter: Any = dates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+        else:
+            locator = ticker.MaxNLocator(few, integer=self.log or self.kind == "integer")
+            formatter = ticker.FuncFormatter(lambda v, _: _short(10.0**v if self.log else v))
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(formatter)
 
 
 def _short(value: float) -> str:
@@ -173,13 +153,7 @@ def _short(value: float) -> str:
 def facets_of(
     real: pd.DataFrame, synthetic: pd.DataFrame, names: Sequence[str | int], seed: int = 0
 ) -> list[Facet]:
-    """Return the axes of some columns.
-
-    Raises
-    ------
-    InputError
-        When one of the tables has no such column, or the column's values are of another kind there.
-    """
+    """Return the axes of some columns."""
     tables = [_some_rows(table, seed) for table in (real, synthetic)]
     for table, kind in zip(tables, ("real", "synthetic"), strict=True):
         lost = [name for name in names if name not in table.columns]
@@ -273,7 +247,8 @@ def _named(name: str | int, kind: str, parts: tuple[pd.Series[Any], pd.Series[An
     order = np.argsort(-often, kind="stable")
     shown = order if len(order) <= _MOST_NAMES + 1 else order[:_MOST_NAMES]
     if kind == "boolean" or (isinstance(parts[0].dtype, pd.CategoricalDtype) and parts[0].cat.ordered):
-        ranks = {value: k for k, value in enumerate(sorted_levels(parts[0], kind))}
+        ordered: list[Any] = [False, True] if kind == "boolean" else list(parts[0].cat.categories)
+        ranks = {value: k for k, value in enumerate(ordered)}
         shown = np.array(sorted(shown, key=lambda k: ranks.get(levels[k], len(ranks))), dtype=np.intp)
     place = np.full(len(levels) + 1, len(shown), dtype=np.float64)
     place[shown] = np.arange(len(shown))
@@ -285,11 +260,6 @@ def _named(name: str | int, kind: str, parts: tuple[pd.Series[Any], pd.Series[An
     values = (place[real], place[synthetic])
     spread = (np.zeros(len(real)), np.zeros(len(synthetic)))
     return Facet(name, kind, values, (-0.6, len(labels) - 0.4), labels, False, spread)
-
-
-def sorted_levels(column: pd.Series[Any], kind: str) -> list[Any]:
-    """Return the values of an ordered categorical, or of truth, in their order."""
-    return [False, True] if kind == "boolean" else list(column.cat.categories)
 
 
 # --- which columns -----------------------------------------------------------------------------------------

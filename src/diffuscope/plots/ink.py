@@ -11,9 +11,8 @@ the picture never saturates to a flat blob, needs no sorting of points, and its 
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
-
-__all__ = ["Limits", "deposit", "dot_radius", "histogram", "ink_level", "ramp"]
 
 Limits = tuple[tuple[float, float], ...]
 """``(low, high)`` for each drawn dimension (one or two), in the units of the points."""
@@ -22,16 +21,9 @@ _SHADE = 0.34  # the darkest ink keeps this much of the hue's brightness
 _MID = 0.62  # the level at which the ink has exactly the hue
 
 
-def rgb(color: str) -> NDArray[np.float64]:
-    """Red, green, blue in [0, 1] of a ``"#rrggbb"`` or named colour."""
-    from matplotlib.colors import to_rgb
-
-    return np.array(to_rgb(color))
-
-
 def ramp(color: str, levels: int) -> NDArray[np.float64]:
     """White, over ``color``, to a dark shade of it: (levels, 3) in [0, 1]."""
-    hue = rgb(color)
+    hue = np.array(to_rgb(color))
     at = np.linspace(0.0, 1.0, levels)
     knots = np.stack([np.ones(3), hue, _SHADE * hue])
     return np.stack([np.interp(at, [0.0, _MID, 1.0], knots[:, c]) for c in range(3)], axis=1)
@@ -46,12 +38,15 @@ def dot_radius(n: int, size_px: float) -> float:
 def ink_level(x: NDArray[np.floating], limits: Limits, shape: tuple[int, int]) -> NDArray[np.float64]:
     """Ink of points ``x`` (n, 2) on a grid of ``shape`` (height, width): levels in [0, 1), row 0 on top."""
     n = len(x)
-    opacity = 0.9 * min(1.0, (3_000 / max(n, 1)) ** 0.5)
-    tau = opacity * deposit(x, limits, shape, _disc(dot_radius(n, min(shape))))
+    radius = dot_radius(n, min(shape))
+    reach = int(np.ceil(radius + 0.5))
+    at = np.arange(-reach, reach + 1)
+    disc = np.clip(radius + 0.5 - np.hypot(at[:, None], at), 0.0, 1.0)  # its edge is smooth
+    tau = 0.9 * min(1.0, (3_000 / max(n, 1)) ** 0.5) * _deposit(x, limits, shape, disc)
     return np.asarray(tau / (1.0 + tau))
 
 
-def deposit(
+def _deposit(
     x: NDArray[np.floating], limits: Limits, shape: tuple[int, int], kernel: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Sum of ``kernel`` (k, k), k odd, centred on every point of ``x`` (n, 2) within ``limits``.
@@ -87,11 +82,3 @@ def histogram(x: NDArray[np.floating], limits: Limits, bins: int) -> NDArray[np.
     values = x[np.isfinite(x[:, 0]), 0]
     counts, _ = np.histogram(values, bins=bins, range=(low, high))
     return np.asarray(counts / (max(len(values), 1) * (high - low) / bins))
-
-
-def _disc(radius: float) -> NDArray[np.float64]:
-    """Return an anti-aliased disc of ``radius`` pixels: (k, k) with k odd."""
-    reach = int(np.ceil(radius + 0.5))
-    at = np.arange(-reach, reach + 1)
-    distance = np.hypot(at[:, None], at[None, :])
-    return np.clip(radius + 0.5 - distance, 0.0, 1.0)

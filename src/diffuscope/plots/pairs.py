@@ -31,8 +31,6 @@ from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, square_pa
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["draw_column", "plot_pairs"]
-
 Floats = NDArray[np.float64]
 
 _GRID = 60
@@ -183,6 +181,12 @@ def _outline(points: Floats, x: Facet, y: Facet) -> tuple[Floats, Floats, Floats
     return (centres[0], centres[1], density, levels) if levels[0] > 0 else None
 
 
+def _style(color: str, filled: bool) -> dict[str, Any]:
+    if filled:
+        return {"facecolor": color, "alpha": 0.5, "linewidth": 0}
+    return {"facecolor": "none", "edgecolor": color, "linewidth": 0.9}
+
+
 def _violins(ax: Axes, x: Facet, y: Facet, own: int, other: int, colors: tuple[str, str]) -> None:
     upright = x.named
     group, number = (x, y) if upright else (y, x)
@@ -192,13 +196,8 @@ def _violins(ax: Axes, x: Facet, y: Facet, own: int, other: int, colors: tuple[s
             width = _width(group, number, which, k, grid)
             if width is None:
                 continue
-            style: dict[str, Any] = (
-                {"facecolor": color, "alpha": 0.5, "linewidth": 0}
-                if filled
-                else {"facecolor": "none", "edgecolor": color, "linewidth": 0.9}
-            )
             fill = ax.fill_betweenx if upright else ax.fill_between
-            fill(grid, k - width, k + width, **style)
+            fill(grid, k - width, k + width, **_style(color, filled))
 
 
 def _width(group: Facet, number: Facet, which: int, k: int, grid: Floats) -> Floats | None:
@@ -229,12 +228,7 @@ def _squares(ax: Axes, x: Facet, y: Facet, own: int, other: int, colors: tuple[s
     for table, color, filled in ((tables[0], colors[0], True), (tables[1], colors[1], False)):
         for a, b in zip(*np.nonzero(table), strict=True):
             side = 0.86 * float(np.sqrt(table[a, b] / top))
-            style: dict[str, Any] = (
-                {"facecolor": color, "alpha": 0.5, "linewidth": 0}
-                if filled
-                else {"facecolor": "none", "edgecolor": color, "linewidth": 0.9}
-            )
-            ax.add_patch(Rectangle((a - side / 2, b - side / 2), side, side, **style))
+            ax.add_patch(Rectangle((a - side / 2, b - side / 2), side, side, **_style(color, filled)))
 
 
 # --- around the panels -------------------------------------------------------------------------------------

@@ -10,26 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
-
-__all__ = [
-    "DATA",
-    "FAINT",
-    "GENERATED",
-    "INK",
-    "MUTED",
-    "NOISE",
-    "chart",
-    "heading",
-    "new_figure",
-    "save_figure",
-    "square_panels",
-]
 
 DATA = "#2b6cb8"  # the three hues keep their meaning in every picture and animation
 NOISE = "#d8442f"
@@ -43,15 +31,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def save_figure(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 160) -> None:
-    """Write a figure as .png, .svg or .pdf, whole or not at all.
-
-    Raises
-    ------
-    InputError
-        Where the suffix is another one.
-    RunError
-        Where the file cannot be written.
-    """
+    """Write a figure as .png, .svg or .pdf, whole or not at all."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"Cannot write a figure as {Path(path).name!r}.", f"Known: {', '.join(SUFFIXES)}.")
@@ -70,17 +50,17 @@ class _Picture(Figure):
         return buffer.getvalue()
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches."""
-    figure = _Picture(figsize=(width, height), dpi=DPI)
+def new_figure(width: float, height: float, **pads: Any) -> Figure:
+    """Return an empty figure of so many inches, with a constrained layout."""
+    figure = _Picture(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(**pads))
     FigureCanvasAgg(figure)
     return figure
 
 
 def square_panels(rows: int, columns: int, inches: float, around: float = 0.2) -> tuple[Figure, NDArray[Any]]:
     """Square empty panels of so many inches in a faint frame, with room above and below them all."""
-    figure = new_figure(columns * inches + 0.35, rows * (inches + 0.25) + around)
-    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
+    width, height = columns * inches + 0.35, rows * (inches + 0.25) + around
+    figure = new_figure(width, height, w_pad=0.03, h_pad=0.03, wspace=0.03, hspace=0.03)
     panels = figure.subplots(rows, columns, squeeze=False)
     for ax in panels.ravel():
         ax.set(xticks=[], yticks=[])
@@ -90,8 +70,7 @@ def square_panels(rows: int, columns: int, inches: float, around: float = 0.2) -
 
 def chart(width: float, height: float, panels: int = 1) -> tuple[Figure, Any]:
     """Axes for curves, light enough to leave the stage to them."""
-    figure = _Picture(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
@@ -106,3 +85,8 @@ def heading(figure: Figure, title: str | None) -> None:
     """Put a title over everything, where there is one."""
     if title:
         figure.suptitle(title, color=INK, fontsize=13)
+
+
+def note(ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **style: Any) -> None:
+    """Write a text so many points away from a place."""
+    ax.annotate(text, at, xytext=offset, textcoords="offset points", **style)

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from diffuscope.errors import InputError
 from diffuscope.plots.ink import Limits, histogram
 
-__all__ = ["BINS", "Projection", "State", "View", "as_points", "axis_limits", "density_top", "view_of"]
-
 BINS = 80
+_KEPT = 0.999  # of each cloud's values, per side, that the axes have to hold
+_ZOOM = 1.7  # the axes are at most this many times as wide as the cloud that has to be recognisable
 _DIVERGED = 1e100  # no axis reaches so far
 
 Points = NDArray[np.floating[Any]]
@@ -31,7 +31,6 @@ class State:
     Parameters
     ----------
     x : ndarray of shape (n, d)
-        The points.
     label : str
         What the panel is called; mathtext such as ``r"$q(\mathbf{x}_{7})$"`` is typeset.
     progress : float
@@ -45,21 +44,11 @@ class State:
 
 @dataclass(frozen=True)
 class Projection:
-    """The view of a d-dimensional space: principal axes where d > 2, the space itself otherwise.
+    """The view of a d-dimensional space: principal axes where d > 2, the space itself otherwise."""
 
-    Parameters
-    ----------
-    mean : ndarray of shape (d,)
-        Centre of the reference set; zero where d <= 2.
-    axes : ndarray of shape (d, k)
-        Orthonormal directions, k = min(d, 2).
-    explained : ndarray of shape (k,)
-        Share of the variance of the reference set along each, in [0, 1].
-    """
-
-    mean: Points
-    axes: Points
-    explained: Points
+    mean: Points  # (d,): the centre of the reference set; zero where d <= 2
+    axes: Points  # (d, k): orthonormal directions, k = min(d, 2)
+    explained: Points  # (k,): the share of its variance along each, in [0, 1]
 
     @classmethod
     def fit(cls, x: ArrayLike) -> Projection:
@@ -80,6 +69,11 @@ class Projection:
         total = variance.sum()
         return cls(mean, axes, variance[:-3:-1] / (total if total > 0 else 1.0))
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether the points are drawn as they are."""
+        return len(self.mean) <= 2
+
     def transform(self, x: ArrayLike) -> Points:
         """Project ``x`` (n, d) to (n, k)."""
         points = as_points(x)
@@ -91,11 +85,6 @@ class Projection:
             return points
         with np.errstate(over="ignore", invalid="ignore"):  # what has diverged may do so here as well
             return np.asarray((points - self.mean) @ self.axes)
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether the points are drawn as they are."""
-        return len(self.mean) <= 2
 
     def names(self, columns: Sequence[str] | None = None) -> list[str]:
         """Axis labels: the columns (or nothing) where d <= 2, else the axes and what they explain."""
@@ -110,43 +99,23 @@ class Projection:
         return [str(name).replace("$", r"\$") for name in columns]
 
 
-def axis_limits(
-    clouds: Sequence[ArrayLike], *, focus: ArrayLike | None = None, quantile: float = 0.999, zoom: float = 1.7
-) -> Limits:
-    """Fixed axes for clouds that are drawn together: square, unless the columns differ in scale.
+def axis_limits(clouds: Sequence[ArrayLike], focus: ArrayLike | None = None) -> Limits:
+    """Fixed axes for clouds (n, k) that are drawn together: square, unless the columns differ in scale.
 
-    Parameters
-    ----------
-    clouds : sequence of array_like of shape (n, k)
-        The points, k = 1 or 2; points that are not finite do not count.
-    focus : array_like of shape (n, k), optional
-        The cloud that has to be recognisable. By default the one of least extent.
-    quantile : float, default 0.999
-        Share of each cloud's values, per side, that the axes have to hold.
-    zoom : float, default 1.7
-        The axes are at most this many times as wide as the focus.
-
-    Returns
-    -------
-    tuple of (float, float)
-        ``(low, high)`` for each column.
-
-    Raises
-    ------
-    InputError
-        Where no cloud has a finite point.
+    The ``focus`` (n, k) has to be recognisable; by default the cloud of least extent. Points that are not
+    finite do not count.
     """
-    boxes = [box for cloud in clouds if (box := _box(as_points(cloud), quantile)) is not None]
+    boxes = [box for cloud in clouds if (box := _box(as_points(cloud))) is not None]
     if not boxes:
         raise InputError("Nothing to plot: no point is finite.", "Check whether the loss diverged.")
-    inner = _box(as_points(focus), quantile) if focus is not None else None
+    inner = _box(as_points(focus)) if focus is not None else None
     if inner is None:
         # A cloud that has collapsed to a point has no shape to recognise.
         inner = min(boxes, key=lambda box: float((box[1] - box[0]).max()) or np.inf)
     everything = np.stack([inner, *boxes])
     low, high = everything[:, 0].min(axis=0), everything[:, 1].max(axis=0)
     centre, half = (inner[0] + inner[1]) / 2, (inner[1] - inner[0]) / 2
-    room = zoom * _square(_never_zero(half, centre))
+    room = _ZOOM * _square(_never_zero(half, centre))
     low, high = np.maximum(low, centre - room), np.minimum(high, centre + room)
     centre = (low + high) / 2
     half = 1.06 * _square(_never_zero((high - low) / 2, centre))  # a margin, so that no disc is cut
@@ -155,20 +124,11 @@ def axis_limits(
 
 @dataclass(frozen=True)
 class View:
-    """One place from which several clouds are seen.
-
-    Parameters
-    ----------
-    projection : Projection
-    limits : tuple of (float, float)
-        The axes, for the one or two projected dimensions.
-    top : float
-        Upper end of the density axis; only d = 1 has one.
-    """
+    """One place from which several clouds are seen."""
 
     projection: Projection
     limits: Limits
-    top: float
+    top: float  # the upper end of the density axis; only d = 1 has one
 
 
 def view_of(states: Sequence[State], reference: ArrayLike | None = None) -> View:
@@ -183,26 +143,14 @@ def view_of(states: Sequence[State], reference: ArrayLike | None = None) -> View
         projection = Projection.fit(reference)
     clouds = [projection.transform(state.x) for state in states]
     focus = None if reference is None else projection.transform(reference)
-    limits = axis_limits(clouds, focus=focus)
-    return View(projection, limits, density_top(clouds, limits))
-
-
-def density_top(clouds: Sequence[Points], limits: Limits) -> float:
-    """Upper end of a density axis that holds the histograms of all ``clouds``; 1 where they have none."""
-    if len(limits) == 2:
-        return 1.0
-    highest = max(float(histogram(cloud, limits, BINS).max()) for cloud in clouds)
-    return 1.08 * highest if highest > 0 else 1.0
+    limits, top = axis_limits(clouds, focus), 0.0
+    if len(limits) == 1:
+        top = 1.08 * max(float(histogram(cloud, limits, BINS).max()) for cloud in clouds)
+    return View(projection, limits, top or 1.0)
 
 
 def as_points(x: ArrayLike) -> Points:
-    """Return ``x`` as floats of shape (n, d); a flat array is one column.
-
-    Raises
-    ------
-    InputError
-        Where there are no points, or more than two dimensions.
-    """
+    """Return ``x`` as floats of shape (n, d); a flat array is one column."""
     points = np.asarray(x)
     if points.dtype.kind not in "fiub":
         raise InputError(f"Points must be numbers, not {points.dtype}.")
@@ -213,13 +161,13 @@ def as_points(x: ArrayLike) -> Points:
     return points
 
 
-def _box(points: Points, quantile: float) -> Points | None:
-    """Low and high corner (2, k) that hold ``quantile`` of the points on either side."""
+def _box(points: Points) -> Points | None:
+    """Low and high corner (2, k) of a cloud but for its outermost points."""
     points = points[(np.abs(points) < _DIVERGED).all(axis=1)]
     if not len(points):
         return None
     points = points[:: max(1, len(points) // 20_000)]  # the outline of more does not differ
-    box: Points = np.quantile(points, [1 - quantile, quantile], axis=0)
+    box: Points = np.quantile(points, [1 - _KEPT, _KEPT], axis=0)
     return box
 
 
