@@ -15,6 +15,7 @@ from diffuscope.diffusion.denoiser import (
     PREDICTIONS,
     Denoiser,
     Prediction,
+    convert,
     eps_from_data,
     input_scale,
     output_coefficients,
@@ -64,6 +65,20 @@ def test_target_of_training_is_the_output_that_gives_the_true_data(
     skip, out = output_coefficients(prediction, level, sigma_data)
     torch.testing.assert_close((x_0 - skip * x_t) / out, target, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(skip * x_t + out * target, x_0, rtol=1e-9, atol=1e-9)
+
+
+@quick
+@given(levels(), predictions, predictions, predictions, sigma_datas)
+def test_conversions_over_a_third_are_direct_ones(
+    level: NoiseLevel, one: Prediction, two: Prediction, three: Prediction, sigma_data: float
+) -> None:
+    value, x_t = points(1)
+    there = convert(value, x_t, level, one, two, sigma_data)
+    around = convert(there, x_t, level, two, three, sigma_data)
+    direct = convert(value, x_t, level, one, three, sigma_data)
+    torch.testing.assert_close(around, direct, rtol=1e-7, atol=1e-6)
+    back = convert(there, x_t, level, two, one, sigma_data)
+    torch.testing.assert_close(back, value, rtol=1e-7, atol=1e-7)
 
 
 @quick

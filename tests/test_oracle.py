@@ -17,7 +17,6 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.codec import PointsCodec
-from diffuscope.diffusion.denoiser import score_from_data
 from diffuscope.diffusion.samplers import DDIM, Heun, prior, trajectory
 from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel
 from diffuscope.errors import InputError
@@ -88,17 +87,17 @@ def test_the_score_is_the_gradient_of_the_log_density(name):
         at = level(alpha, sigma)
         x = noised(ALL[name], at)
         slope = gradient(ALL[name], x, at)
-        score = score_from_data(ALL[name](x, at), x, at)
-        torch.testing.assert_close(score, slope, rtol=1e-6, atol=1e-6 / sigma)
+        torch.testing.assert_close(ALL[name].score(x, at), slope, rtol=1e-6, atol=1e-6 / sigma)
 
 
 @pytest.mark.parametrize("name", ["full", "boxes, blurred", "s_curve", "s_curve, scaled"])
-def test_clean_data_has_the_gradient_of_nearly_clean_data(name):
+def test_clean_data_has_a_score_too(name):
     law = ALL[name]
-    x = law.draw(40, 1)
-    torch.testing.assert_close(
-        gradient(law, x, None), gradient(law, x, level(1.0, 1e-5)), rtol=1e-4, atol=1e-4
-    )
+    x, clean, nearly = law.draw(40, 1), level(1.0, 0.0), level(1.0, 1e-5)
+    torch.testing.assert_close(law.score(x, clean), gradient(law, x, None))
+    torch.testing.assert_close(law.score(x, clean), law.score(x, nearly), rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match="no density"):
+        ALL["points"].score(x, clean)
 
 
 @pytest.mark.parametrize("name", ALL)

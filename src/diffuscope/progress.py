@@ -75,8 +75,7 @@ class Bar:
 
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, with their rate and a ``note``."""
-        if self._progress is None:
-            return
-        task = self._progress.tasks[0]
-        rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
-        self._progress.update(task.id, completed=done, note=f"{note}  {rate:,.0f} {self._unit}/s")
+        if self._progress is not None:
+            task = self._progress.tasks[0]
+            rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
+            self._progress.update(task.id, completed=done, note=f"{note}  {rate:,.0f} {self._unit}/s")

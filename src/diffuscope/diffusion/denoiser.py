@@ -38,6 +38,7 @@ __all__ = [
     "Denoiser",
     "DenoiserLike",
     "Prediction",
+    "convert",
     "eps_from_data",
     "input_scale",
     "output_coefficients",
@@ -99,6 +100,25 @@ def training_target(
     # (x_0 - c_skip x_t) / c_out, written so that nothing cancels at small sigma
     deviation = ((alpha * sigma_data).square() + sigma.square()).sqrt()
     return (sigma / sigma_data * x_0 - alpha * sigma_data * eps) / deviation
+
+
+def convert(
+    value: Tensor,
+    x_t: Tensor,
+    level: NoiseLevel,
+    source: Prediction,
+    target: Prediction,
+    sigma_data: float = 1.0,
+) -> Tensor:
+    """Convert one type of prediction at ``x_t`` into another; all of shape (n, ...).
+
+    Where the source does not determine the target (noise at alpha = 0, data at sigma = 0) the result is not
+    finite.
+    """
+    skip, out = (coefficient(c, x_t) for c in output_coefficients(source, level, sigma_data))
+    x_0 = skip * x_t + out * value
+    skip, out = (coefficient(c, x_t) for c in output_coefficients(target, level, sigma_data))
+    return (x_0 - skip * x_t) / out
 
 
 def eps_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:

@@ -171,9 +171,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _recipe(self, n: int, rows: RowCodec, seed: int) -> Recipe:
         """Return the recipe: sizes for the table, then the parameters that were set."""
         if self.max_seconds is not None and not self.max_seconds > 0:
-            raise InputError(
-                f"max_seconds must be above 0, not {self.max_seconds!r}.", "Give a time in seconds."
-            )
+            what = f"max_seconds must be above 0, not {self.max_seconds!r}."
+            raise InputError(what, "Give a time in seconds.")
         chosen = {
             "network.width": self.width,
             "network.depth": self.depth,
@@ -374,9 +373,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         rows = self._fitted().rows
         X = getattr(self, "_shown", None) if X is None else X
         if X is None:
-            raise InputError(
-                "The training rows are not stored with a loaded model.", "Pass real rows: plot(X)."
-            )
+            what = "The training rows are not stored with a loaded model."
+            raise InputError(what, "Pass real rows: plot(X).")
         frame = rows.features.aligned(X).data
         synthetic = read_frame(self.sample(len(frame), random_state=random_state)).data
         figure: Figure = plot_pairs(frame, synthetic, columns)

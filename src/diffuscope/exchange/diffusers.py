@@ -249,9 +249,8 @@ def _shape(config: Mapping[str, Any], path: Path) -> tuple[int, int, int]:
     if not isinstance(sides, list) or list(map(type, sides)) != [int, int]:
         raise InputError(f"{path} has no valid image size.", "Set its sample_size to [height, width].")
     if not all(1 <= side <= _LARGEST_SIDE for side in sides):
-        raise InputError(
-            f"{path} has sample_size {sides}.", f"Each side must be from 1 to {_LARGEST_SIDE} pixels."
-        )
+        hint = f"Each side must be from 1 to {_LARGEST_SIDE} pixels."
+        raise InputError(f"{path} has sample_size {sides}.", hint)
     if channels not in (1, 3) or config.get("out_channels", 3) != channels:
         raise InputError(
             f"{path} has in_channels = {channels!r} and out_channels = {config.get('out_channels', 3)!r}.",
@@ -291,17 +290,15 @@ def _schedule_and_sampler(config: Mapping[str, Any]) -> dict[str, Any]:
     def one_of(key: str, known: Mapping[str, str], default: str) -> str:
         value = config.get(key, default)
         if value not in known:
-            raise InputError(
-                f"The scheduler's {key} = {value!r} is not supported.", f"Supported: {', '.join(known)}."
-            )
+            what = f"The scheduler's {key} = {value!r} is not supported."
+            raise InputError(what, f"Supported: {', '.join(known)}.")
         return known[value]
 
     sampler = one_of("_class_name", _SAMPLERS, "")
     for key in ("trained_betas", "thresholding"):
         if config.get(key):
-            raise InputError(
-                f"The scheduler's {key} is not supported.", "Only schedulers without it can be imported."
-            )
+            what = f"The scheduler's {key} is not supported."
+            raise InputError(what, "Only schedulers without it can be imported.")
     steps = config.get("num_train_timesteps", 1000)
     name = one_of("beta_schedule", _SCHEDULES, "linear")
     changes: dict[str, Any] = {
@@ -328,16 +325,13 @@ def _classes(path: Path, config: Mapping[str, Any], null_class: bool) -> list[st
     if embeddings is None:
         return []
     if type(embeddings) is not int or not 2 <= embeddings <= 2**16:
-        raise InputError(
-            f"num_class_embeds = {embeddings!r} is not valid.", "It must be null, or at least 2."
-        )
+        what = f"num_class_embeds = {embeddings!r} is not valid."
+        raise InputError(what, "It must be null, or at least 2.")
     if (path / _NAMES).is_file():
         names = _read(path / _NAMES).get("classes")
         if not isinstance(names, list) or len(names) != embeddings - 1:
-            raise FormatError(
-                f"{path / _NAMES} must name {embeddings - 1} classes.",
-                "Remove it, or export the model again.",
-            )
+            what = f"{path / _NAMES} must name {embeddings - 1} classes."
+            raise FormatError(what, "Remove it, or export the model again.")
         return [str(name) for name in names]
     if not null_class:
         raise InputError(
@@ -361,9 +355,8 @@ def _weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
-        raise FormatError(
-            f"{path} is damaged or cut short: {error}.", "Get a new copy of the file."
-        ) from error
+        what = f"{path} is damaged or cut short: {error}."
+        raise FormatError(what, "Get a new copy of the file.") from error
     named = {}
     for name, tensor in tensors.items():
         for old, new in _OLD_NAMES.items():

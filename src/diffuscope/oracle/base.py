@@ -92,6 +92,17 @@ class Oracle(ABC):
         self._check_density(sigma)
         return self._in_blocks(self._log_density, rows, alpha, sigma)
 
+    def score(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        r"""Return :math:`\nabla \log q(x_t)`, shape (n, ...); an InputError where there is no density."""
+        x, (alpha, sigma) = self._rows(x_t), _columns(level)
+        if bool((sigma == 0).any()):  # Tweedie's formula is 0 / 0 there
+            with torch.enable_grad():
+                leaf = x.detach().requires_grad_()
+                (score,) = torch.autograd.grad(self.log_density(leaf, level).sum(), leaf)
+        else:
+            score = (alpha * self(x, level) - x) / sigma.square()
+        return score.reshape(x_t.shape).to(x_t)
+
     @abstractmethod
     def draw(self, n: int, seed: int) -> Tensor:
         """Return n exact draws of the clean data, shape (n, d), float64; equal seeds give equal points."""

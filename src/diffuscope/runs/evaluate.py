@@ -29,8 +29,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run's samples by all metrics of its kind of data.
 
-    Points are compared with three baselines fitted to the same data; rows of a table by marginals, associations,
-    utility and privacy; images by features and classes. The first number is the one that training printed.
+    Points are compared with three baselines fitted to the same data; rows of a table by marginals,
+    associations, utility and privacy; images by features and classes. The first number is the one that training printed.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def evaluate(
     Raises
     ------
     InputError
-        When there is no such run, its data is not available, ``held_out`` does not match it, or an option does
-        not apply to its kind of data.
+        When there is no such run, its data is not available, ``held_out`` does not match it, or an option
+        does not apply to its kind of data.
     RunError
         When its samples are not finite.
     """

@@ -24,7 +24,7 @@ def plan_new(
 ) -> Plan:
     """Return recipe, data and directory of a new run.
 
-    By default the recipe is that of the kind of data, tuned to its size, and the directory the first free one.
+    By default the recipe is that of the kind of data, tuned to its size, the directory the first free one.
     """
     recipe = recipe or modality_for(data).default_recipe(data)
     chosen = load_recipe(recipe).changed(changes)
@@ -49,9 +49,8 @@ def plan_resumed(
     folder = Path(out)
     file = folder / "recipe.toml"
     if not file.is_file():
-        raise InputError(
-            f"There is no run to resume in {folder}.", "Check the directory, or leave out --resume."
-        )
+        hint = "Check the directory, or leave out --resume."
+        raise InputError(f"There is no run to resume in {folder}.", hint)
     started = read_recipe(file)
     requested = started.changed(changes)
     if recipe is not None:
@@ -85,6 +84,5 @@ def create_run_directory(folder: Path, resume: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(
-            f"Cannot create the run directory {folder}: {error.strerror}.", "Choose another --out."
-        ) from error
+        what = f"Cannot create the run directory {folder}: {error.strerror}."
+        raise RunError(what, "Choose another --out.") from error

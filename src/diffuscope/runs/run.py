@@ -27,8 +27,8 @@ from diffuscope.errors import FormatError, InputError
 from diffuscope.metrics import Measured
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
-from diffuscope.modalities.reference import Points, Reference
 from diffuscope.modalities.lookup import modality, modality_of
+from diffuscope.modalities.reference import Points, Reference
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -135,7 +135,7 @@ class Run:
 
     @cached_property
     def data(self) -> Dataset:
-        """The data of the training; an InputError where it was passed from Python and is not in the directory."""
+        """The data of the training; an InputError where it was passed from Python and is not saved here."""
         if self.given_data is not None:
             return self.given_data
         source = self.recipe.data.source

@@ -20,6 +20,8 @@ import torch
 from torch import nn
 
 from diffuscope._version import __version__
+from diffuscope.diffusion.samplers import Sampler
+from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.model import pick_device
@@ -29,8 +31,6 @@ from diffuscope.runs.plan import create_run_directory, plan_new, plan_resumed
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board, summary_writer
-from diffuscope.diffusion.samplers import Sampler
-from diffuscope.diffusion.schedules import Schedule
 from diffuscope.training import Checkpoints, Interrupted, LossLike, Progress, Trainer, World, join_world
 
 __all__ = ["train"]
@@ -116,10 +116,6 @@ def train(
         Whether to show progress; by default where standard error is a terminal.
     **more
         Settings by their own name: ``width=128``.
-
-    Returns
-    -------
-    Run
 
     Raises
     ------

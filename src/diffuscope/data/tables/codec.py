@@ -6,6 +6,7 @@ where a value is missing; a network may be told any subset of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -26,13 +27,7 @@ __all__ = ["TableCodec"]
 
 
 class TableCodec(Plain):
-    """The columns of a table, and what kind of table it was.
-
-    Attributes
-    ----------
-    container : Container
-    columns : tuple of Column
-    """
+    """The columns of a table, and what kind of table it was."""
 
     format: Literal["diffuscope-table-1"] = "diffuscope-table-1"
     container: Container
@@ -57,22 +52,12 @@ class TableCodec(Plain):
 
     @classmethod
     def fit(cls, X: Any, *, categories: Coding = "onehot", seed: int = 0) -> TableCodec:
-        """Look at a table and choose how each of its columns becomes coordinates.
+        """Choose how each column of a table becomes coordinates.
 
-        Parameters
-        ----------
-        X : table
-            Of any kind that :func:`diffuscope.data.tables.frames.read_frame` knows; shape (n, d). It is read
-            a column at a time: of an array in a file only one column is in memory at once.
-        categories : {"onehot", "bits"}
-            How categories are coded, see :mod:`diffuscope.data.tables.columns.categories`.
-        seed : int
-            For the choice of the rows that maps are fitted to, of more than 200,000.
-
-        Raises
-        ------
-        InputError
-            When X is no table, or a column cannot be modelled.
+        A table is whatever :func:`diffuscope.data.tables.frames.read_frame` reads, a column at a time: of an
+        array in a file only one column is in memory at once. ``categories`` is the coding of
+        :mod:`diffuscope.data.tables.columns.categories`. The seed chooses the rows that maps are fitted to,
+        of more than 200,000. Raises an InputError when X is no table, or a column cannot be modelled.
         """
         if categories not in get_args(Coding):
             raise unknown_name("coding of categories", str(categories), get_args(Coding))
@@ -114,82 +99,55 @@ class TableCodec(Plain):
 
         Columns are recognised by their names where both tables have names, in whatever order they stand
         there, and by their positions where one of them has none. The result is the only copy of the whole
-        that is made.
-
-        Parameters
-        ----------
-        X : table of shape (n, d)
-            Not necessarily of the kind that was fitted.
-        dequantise : bool
-            Whether integers, times and often repeated floats are spread over the coordinates that mean
-            them, as in training, or stand in the middle of them.
-        seed : int
-            For the spreading.
-
-        Raises
-        ------
-        InputError
-            When columns are missing, new or of other types, or a value cannot be encoded.
+        that is made. To dequantise spreads integers, times and often repeated floats over the coordinates
+        that mean them, as in training; otherwise they stand in the middle of these. Raises an InputError when
+        columns are missing, new or of other types, or a value cannot be encoded.
         """
         frame = self.aligned(X)
         points = np.empty((frame.n, self.width))
-        for j, (column, where) in enumerate(zip(self.columns, self.slices.values(), strict=True)):
+        for j, (column, part) in enumerate(self.parts(points)):
             within = None
             if dequantise and column.spreads:
                 within = np.random.default_rng(stream_seed(seed, "dequantise", j)).random(frame.n)
-            points[:, where] = column.encode(frame.column(j), within)
+            part[:] = column.encode(frame.column(j), within)
         return points
 
     def decode(self, points: Any, like: Any = None, index: Any = None) -> Any:
-        """Return the rows that points mean, as a table of the kind that was fitted.
+        """Return the rows that points (n, D) mean, as a table of the kind that was fitted.
 
-        Parameters
-        ----------
-        points : array_like of shape (n, D)
-            NaN means missing, and can be decoded only where a column's type can say so.
-        like : table of n rows, optional
-            Rows to which the points correspond: the result is of its kind, and has its index.
-        index : pandas.Index, optional
-            Of a pandas table; by default that of ``like``, or a new one.
-
-        Raises
-        ------
-        InputError
-            When the points are not of this shape or not finite.
+        NaN means missing, and can be decoded only where a column's type can say so. With ``like``, a table of
+        n rows, the result is of its kind, and has its index, unless another ``index`` is given. Raises an
+        InputError when the points are not of this shape or infinite.
         """
         points = self._as_points(points)
         frame = None if like is None else self.aligned(like, len(points))
-        columns = [
-            column.decode(points[:, where])
-            for column, where in zip(self.columns, self.slices.values(), strict=True)
-        ]
-        return self._assemble(columns, frame, index)
+        columns = [column.decode(part) for column, part in self.parts(points)]
+        if frame is None:
+            return self.container.assemble(columns, index)
+        return frame.container.assemble(columns, frame.index if index is None else index)
+
+    def parts(self, points: Floats) -> Iterator[tuple[AnyColumn, Floats]]:
+        """Yield each column with a view of its coordinates in points (n, D)."""
+        for column, where in zip(self.columns, self.slices.values(), strict=True):
+            yield column, points[:, where]
 
     def fill(self, X: Any, points: Any) -> Any:
-        """Return X with its missing values taken from points; all others are handed back unchanged.
+        """Return X with its missing values taken from points (n, D); all others are unchanged.
 
-        Parameters
-        ----------
-        X : table of shape (n, d)
-        points : array_like of shape (n, D)
-
-        Raises
-        ------
-        InputError
-            When X does not have the columns that were fitted, a value of a column with missing ones is not
-            one of that column, or the points are not of X's shape.
+        Raises an InputError when X does not have the columns that were fitted, a value of a column with
+        missing ones is not one of that column, or the points are not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
         filled = []
-        for j, (column, where) in enumerate(zip(self.columns, self.slices.values(), strict=True)):
+        for j, (column, part) in enumerate(self.parts(points)):
             given = frame.column(j).reset_index(drop=True)
             gaps = given.isna().to_numpy()
             if gaps.any():
                 column.encode(given)  # what is given must be one of this column's values to share its type
-                given = _filled(given, gaps, column.decode(points[gaps][:, where]))
+                given = _filled(given, gaps, column.decode(part[gaps]))
             filled.append(given)
-        return self._assemble(filled, frame, None)
+        return frame.container.assemble(filled, frame.index)
 
     def log_volume(self, X: Any) -> Floats:
         """Return log |d coordinates / d values|, summed over the columns that are not missing; shape (n,).
@@ -215,13 +173,6 @@ class TableCodec(Plain):
             raise InputError(f"Point {row} (counted from 0) is infinite.", "Give finite points.")
         return points
 
-    def _assemble(self, columns: list[Any], frame: Frame | None, index: Any) -> Any:
-        container = self.container
-        if frame is not None:
-            container = frame.container
-            index = frame.index if index is None else index
-        return container.assemble(columns, index)
-
     def aligned(self, X: Any, n: int | None = None) -> Frame:
         """Read a table and bring its columns into the order that was fitted."""
         frame = read_frame(X)
@@ -238,18 +189,15 @@ class TableCodec(Plain):
             return frame
         if names == known:
             return frame
-        here, there = set(names), set(known)
-        lost, new = (
-            [name for name in known if name not in here],
-            [name for name in names if name not in there],
-        )
+        place, there = {name: j for j, name in enumerate(names)}, set(known)
+        lost = [name for name in known if name not in place]
+        new = [name for name in names if name not in there]
         if lost or new:
             parts = [f"missing: {_some(lost)}"] * bool(lost) + [f"new: {_some(new)}"] * bool(new)
             raise InputError(
                 f"The columns of the table differ from those that were fitted: {'; '.join(parts)}.",
                 "Give the same columns as in fit.",
             )
-        place = {name: j for j, name in enumerate(names)}
         order = [place[name] for name in known]
         return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
 

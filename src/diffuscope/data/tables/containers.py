@@ -32,17 +32,9 @@ _TYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f(?:2|4|8|12|16)|O|[US]\d{1,6}|M8\[
 class Container(Plain):
     """Which kind of table it was, and how to make one like it.
 
-    Attributes
-    ----------
-    kind : {"pandas", "polars", "arrow", "numpy", "structured", "list"}
-    names : tuple of str or int
-        Of the columns; their positions where they had no names.
-    labels : str
-        pandas' type of the names; "range" where the columns have no names, only numbers.
-    types : tuple of str
-        numpy's type of the array, or of each field of a structured one.
-    enums : tuple of str
-        The columns that are polars' ``Enum``.
+    ``names`` are the columns' positions where they had none. ``labels`` is pandas' type of the names; "range"
+    where the columns have no names. ``types`` is numpy's type of the array, or of each field of a structured
+    one; ``enums`` are the columns that are polars' ``Enum``.
     """
 
     kind: Literal["pandas", "polars", "arrow", "numpy", "structured", "list"]
@@ -87,19 +79,10 @@ class Container(Plain):
         return self.model_copy(update={"names": names, "types": types})
 
     def assemble(self, columns: Sequence[pd.Series[Any]], index: Any = None) -> Any:
-        """Return a table of this kind made of columns, in the order of the names.
+        """Return a table of this kind made of columns of one length, in the order of the names.
 
-        Parameters
-        ----------
-        columns : sequence of pandas.Series
-            All of one length.
-        index : pandas.Index, optional
-            Of a pandas table; a new one from 0 by default.
-
-        Raises
-        ------
-        InputError
-            When the index is not of that length, or polars is not installed and the table was polars'.
+        A pandas table gets the ``index``, by default a new one from 0. Raises an InputError when that is of
+        another length, or polars is not installed and the table was polars'.
         """
         frame = self._pandas(columns, index)
         if self.kind == "pandas":

@@ -27,14 +27,9 @@ __all__ = ["TableData", "load_table"]
 
 @dataclass(frozen=True, eq=False)
 class TableData(Dataset):
-    """Rows of a table, as points.
+    """Rows of a table, as points: ``rows`` says what the coordinates ``x`` (n, D) mean.
 
-    Attributes
-    ----------
-    rows : RowCodec
-        What the coordinates ``x`` (n, D) mean. They are NaN where a value is missing.
-    features, target : table of shape (n, d), array_like of shape (n,) or None
-        As they were given.
+    They are NaN where a value is missing. ``features`` and ``target`` are as they were given.
     """
 
     kind: ClassVar[str] = "table"
@@ -76,26 +71,9 @@ class TableData(Dataset):
         rows: RowCodec | None = None,
         target_at: int | None = None,
     ) -> TableData:
-        """Make one of a table and a target.
+        """Make one of a table and a target, see :meth:`RowCodec.fit`; ``rows`` where they are fitted already.
 
-        Parameters
-        ----------
-        X, y
-            See :meth:`RowCodec.fit`.
-        name, source
-            See :class:`Dataset`.
-        categories : {"onehot", "bits"}
-        seed : int
-            Of the dequantisation, and of what ``rows`` are fitted to.
-        rows : RowCodec, optional
-            What coordinates mean, where that is decided already.
-        target_at : int, optional
-            Where y stood in the table that it comes from.
-
-        Raises
-        ------
-        InputError
-            When they cannot be modelled.
+        The seed is that of the dequantisation, and of what ``rows`` are fitted to.
         """
         if rows is None:
             rows = RowCodec.fit(X, y, categories=categories, seed=seed, target_at=target_at)
@@ -112,23 +90,11 @@ def load_table(
     seed: int = 0,
     rows: RowCodec | None = None,
 ) -> TableData:
-    """Turn ``source`` into rows of a table.
+    """Turn ``source`` into rows of a table, of which the column ``target`` is y.
 
-    Parameters
-    ----------
-    source : str, path or table
-        A .csv, .tsv, .parquet, .npy or .npz file; a DataFrame or whatever else
-        :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points.
-    target : str or int, optional
-        The column that is y.
-    categories, rows
-        See :meth:`TableData.of`.
-    seed : int
-
-    Raises
-    ------
-    InputError, FormatError
-        When there is no such file or column, or the table cannot be modelled.
+    The source is a .csv, .tsv, .parquet, .npy or .npz file; whatever
+    :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points. Raises an InputError or
+    FormatError when there is no such file or column, or the table cannot be modelled.
     """
     if isinstance(source, Dataset):
         return TableData.of_points(source, categories=categories, seed=seed, rows=rows)

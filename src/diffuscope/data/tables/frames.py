@@ -33,16 +33,7 @@ _HINT = "Give a DataFrame, an array of shape (n, d) or a list of rows."
 
 @dataclass(frozen=True)
 class Frame:
-    """A table that somebody gave.
-
-    Attributes
-    ----------
-    data : pandas.DataFrame
-        Its columns are views of what was given, where that can be; never to be written to.
-    container : Container
-    index : pandas.Index or None
-        Of a pandas table.
-    """
+    """A table that somebody gave; ``data`` is never to be written to, ``index`` is that of a pandas table."""
 
     data: pd.DataFrame
     container: Container
@@ -65,11 +56,8 @@ class Frame:
 def read_frame(table: Any) -> Frame:
     """Read a table of any kind, see the module's docstring.
 
-    Raises
-    ------
-    InputError
-        When it is sparse, ragged, empty, not of two dimensions, complex, or has several columns of one
-        name.
+    Raises an InputError when it is sparse, ragged, empty, not of two dimensions, complex, or has several
+    columns of one name.
     """
     frame = _read(table)
     n, d = frame.data.shape
@@ -104,9 +92,6 @@ def _read(table: Any) -> Frame:
     if not hasattr(table, "__array__"):
         raise InputError(f"A table cannot be read from {type(table).__name__!r}.", _HINT)
     return _from_array(table)
-
-
-# --- data frames -------------------------------------------------------------------------------------------
 
 
 def _from_pandas(table: pd.DataFrame) -> Frame:
@@ -189,9 +174,6 @@ def _plain(field: Any) -> Any:
     if pa.types.is_dictionary(field.type) and str(field.type.value_type) == "string_view":
         return field.with_type(pa.dictionary(field.type.index_type, pa.large_string(), field.type.ordered))
     return field
-
-
-# --- arrays and lists --------------------------------------------------------------------------------------
 
 
 def _from_array(table: Any) -> Frame:

@@ -33,15 +33,8 @@ _MOST_CLASSES = 20
 class RowCodec(Plain):
     """The columns of X, and that of y.
 
-    Attributes
-    ----------
-    features : TableCodec
-    target : TableCodec or None
-        Of one column.
-    target_at : int or None
-        Where the target stood in the table that it was taken from, if it was.
-    classes : str or None
-        The type of a target whose integers are the names of classes.
+    ``target_at`` is where the target stood in the table that it was taken from, if it was; ``classes`` the
+    type of a target whose integers are the names of classes.
     """
 
     kind: ClassVar[str] = "table"
@@ -76,20 +69,11 @@ class RowCodec(Plain):
         seed: int = 0,
         target_at: int | None = None,
     ) -> RowCodec:
-        """Look at a table and a target, see :meth:`TableCodec.fit`.
+        """Fit to a table and a target (n,), see :meth:`TableCodec.fit`.
 
-        Parameters
-        ----------
-        X : table of shape (n, d)
-        y : array_like of shape (n,), optional
-            Integers of at most 20 distinct values are the names of classes; others, and floats, numbers.
-        target_at : int, optional
-            Where y stood in a pandas table, of which X is the rest.
-
-        Raises
-        ------
-        InputError
-            When either cannot be modelled, they are not of one length, or nothing in them varies.
+        Integers of at most 20 distinct values are the names of classes; others, and floats, numbers.
+        ``target_at`` is where y stood in a pandas table, of which X is the rest. Raises an InputError when
+        either cannot be modelled, they are not of one length, or nothing in them varies.
         """
         features = TableCodec.fit(X, categories=categories, seed=seed)
         target = classes = None
@@ -114,10 +98,7 @@ class RowCodec(Plain):
     def split(cls, table: Any, target: Name) -> tuple[Any, Any, int]:
         """Take a column out of a pandas table: return the others, it, and where it stood.
 
-        Raises
-        ------
-        InputError
-            When there is no such column, or no other.
+        Raises an InputError when there is no such column, or no other.
         """
         names = list(table.columns)
         if target not in names:
@@ -214,13 +195,7 @@ class RowCodec(Plain):
         return np.arange(self.width) >= self.features.width
 
     def place(self, name: Name) -> slice:
-        """Return where the coordinates of a column of the features are.
-
-        Raises
-        ------
-        InputError
-            When there is no such column.
-        """
+        """Return where the coordinates of a column of the features are; an InputError if none are."""
         if name not in self.features.slices:
             known = ", ".join(map(repr, self.features.names[:10]))
             raise InputError(f"There is no column {name!r}.", f"Columns: {known}.")
@@ -229,10 +204,7 @@ class RowCodec(Plain):
     def columns_given(self, given: Mapping[Name, Any], n: int) -> dict[Name, Any]:
         """Return the values of n rows of columns of which values are given: one for all, or one each.
 
-        Raises
-        ------
-        InputError
-            When there is no such column, or a value cannot be one of it.
+        Raises an InputError when there is no such column, or a value cannot be one of it.
         """
         import pandas as pd
 
@@ -253,10 +225,7 @@ class RowCodec(Plain):
     def encode(self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0) -> Floats:
         """Return the coordinates of rows, shape (n, D), NaN where a value or the target is missing.
 
-        Raises
-        ------
-        InputError
-            When X or y is not of the kind that was fitted, or y is given for a model without a target.
+        Raises an InputError when X or y is not of the kind that was fitted, or y is given without a target.
         """
         points = self.features.encode(X, dequantise=dequantise, seed=seed)
         if self.target is None:
@@ -282,31 +251,20 @@ class RowCodec(Plain):
     def decode_features(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
         """Return the features that points (n, D) mean, as a table of the kind that was fitted.
 
-        Parameters
-        ----------
-        points : ndarray of shape (n, D)
-        given : mapping, optional
-            Name of a column to its values (n,), which are handed back as they are.
+        The values (n,) of columns that are ``given`` by name are handed back as they are.
         """
-        codec, given = self.features, given or {}
+        given = given or {}
         columns = [
-            given[column.name].reset_index(drop=True)
-            if column.name in given
-            else column.decode(points[:, where])
-            for column, where in zip(codec.columns, codec.slices.values(), strict=True)
+            given[column.name].reset_index(drop=True) if column.name in given else column.decode(part)
+            for column, part in self.features.parts(points)
         ]
-        return codec.container.assemble(columns)
+        return self.features.container.assemble(columns)
 
     def fill(self, X: Any, draws: Sequence[Floats]) -> Any:
-        """Return X with its missing values filled by the average of draws, and all others as they are.
+        """Return X with its missing values filled by the average of draws (n, D), all others as they are.
 
         Of numbers it is the mean, rounded where they are integers; of categories the most frequent one; of
         times the mean of the coordinates.
-
-        Parameters
-        ----------
-        X : table of shape (n, d)
-        draws : sequence of ndarray of shape (n, D)
         """
         if len(draws) == 1:
             return self.features.fill(X, draws[0][:, : self.features.width])
@@ -329,10 +287,7 @@ class RowCodec(Plain):
     def read_value(self, name: Name, text: str) -> Any:
         """Return the value of a column, the target's included, that a word on a command line means.
 
-        Raises
-        ------
-        InputError
-            When there is no such column, or the word is no value of it.
+        Raises an InputError when there is no such column, or the word is no value of it.
         """
         import pandas as pd
 

@@ -74,10 +74,7 @@ def shown(value: Any) -> str:
 def kind_of(column: pd.Series[Any], name: Name) -> Kind:
     """Return which kind a column is, "empty" where all its values are missing.
 
-    Raises
-    ------
-    InputError
-        When the column's type cannot be modelled, or its values are of several types.
+    Raises an InputError when its type cannot be modelled, or its values are of several types.
     """
     import pandas as pd
 
@@ -116,13 +113,7 @@ def is_present(column: pd.Series[Any]) -> NDArray[np.bool_]:
 
 
 def as_floats(column: pd.Series[Any], name: Name) -> NDArray[np.float64]:
-    """Return numbers and truth values as float64, NaN where missing; shape (n,).
-
-    Raises
-    ------
-    InputError
-        When the column holds something else.
-    """
+    """Return numbers and truth values as float64 (n,), NaN where missing; an InputError for others."""
     if kind_of(column, name) not in ("number", "integer", "boolean", "empty"):
         raise _unlike(column, name, "numbers")
     if isinstance(column.dtype, np.dtype) and column.dtype != object:
@@ -141,18 +132,9 @@ def as_floats(column: pd.Series[Any], name: Name) -> NDArray[np.float64]:
 
 
 def as_whole(column: pd.Series[Any], name: Name) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the whole numbers of a column, as int64, uint64 or objects, and where they are.
+    """Return the whole numbers (m,) of a column, as int64, uint64 or objects, and where they are (n,).
 
-    Returns
-    -------
-    whole : ndarray of shape (m,)
-        Of the rows that have a value.
-    present : ndarray of shape (n,)
-
-    Raises
-    ------
-    InputError
-        When the column holds something else.
+    Raises an InputError when the column holds something else.
     """
     present = is_present(column)
     kind = kind_of(column, name)
@@ -177,13 +159,7 @@ def as_whole(column: pd.Series[Any], name: Name) -> tuple[NDArray[Any], NDArray[
 
 
 def as_truths(column: pd.Series[Any], name: Name) -> NDArray[np.intp]:
-    """Return 1 for true (or 1), 0 for false (or 0), -1 where missing; shape (n,).
-
-    Raises
-    ------
-    InputError
-        When the column holds something else.
-    """
+    """Return 1 for true (or 1), 0 for false (or 0), -1 where missing (n,); an InputError for others."""
     x = as_floats(column, name)
     present = ~np.isnan(x)
     odd = np.flatnonzero(present & (x != 0) & (x != 1))
@@ -193,19 +169,10 @@ def as_truths(column: pd.Series[Any], name: Name) -> NDArray[np.intp]:
 
 
 def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDArray[np.int64]:
-    """Return times as counts of the unit of ``dtype`` since 1970; the least int64 where missing. Shape (n,).
+    """Return times (n,) as counts of the unit of ``dtype`` since 1970; the least int64 where missing.
 
-    Parameters
-    ----------
-    dtype : str
-        Which unit and zone to count in.
-    local : bool
-        Whether to count by the clock on the wall in that zone, and not by UTC.
-
-    Raises
-    ------
-    InputError
-        When the column holds something else, or one has a zone and the other none.
+    Where ``local``, they are counted by the clock on the wall in the zone of ``dtype``, else by UTC. Raises
+    an InputError when the column holds something else, or one has a zone and the other none.
     """
     import pandas as pd
 
@@ -241,16 +208,10 @@ def _unlike(column: pd.Series[Any], name: Name, what: str) -> InputError:
     )
 
 
-# --- back --------------------------------------------------------------------------------------------------
-
-
 def restore(values: NDArray[Any], present: NDArray[np.bool_], dtype: str, name: Name) -> pd.Series[Any]:
     """Return a column of the type ``dtype`` with the values where present, missing elsewhere.
 
-    Raises
-    ------
-    InputError
-        When values are missing and the type cannot say so.
+    Raises an InputError when values are missing and the type cannot say so.
     """
     import pandas as pd
 

@@ -1,0 +1,1 @@
+"""From data to a run directory and back: plan, set up, train, open again, evaluate."""
