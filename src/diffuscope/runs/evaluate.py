@@ -30,7 +30,8 @@ def evaluate(
     """Measure a run's samples by all metrics of its kind of data.
 
     Points are compared with three baselines fitted to the same data; rows of a table by marginals,
-    associations, utility and privacy; images by features and classes. The first number is the one that training printed.
+    associations, utility and privacy; images by features and classes. The first number is the one that
+    training printed.
 
     Parameters
     ----------
