@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from diffuscope.comparison import pool
-from diffuscope.comparison.work import run_job
+from diffuscope.comparison.jobs import run_job
 from diffuscope.errors import DiffuscopeError
 
 SMALL: dict[str, Any] = {

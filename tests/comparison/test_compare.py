@@ -17,8 +17,8 @@ from sklearn.datasets import load_digits
 
 import diffuscope
 from diffuscope.comparison.grid import lay_out
+from diffuscope.comparison.jobs import Job, trained
 from diffuscope.comparison.pool import Pool
-from diffuscope.comparison.work import Job, trained
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
 from diffuscope.errors import InputError, RunError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffuscope.diagnosis.clouds import Clouds, Share
+from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.levels import level_errors, perfect_loss
 from diffuscope.diagnosis.steps import probe_step, probe_steps
 from diffuscope.diagnosis.subject import Subject, Training

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from diffuscope.data.tables.columns.knots import fit_line
-from diffuscope.data.tables.columns.line import Quantiles, Standard
+from diffuscope.data.tables.columns.transform import Quantiles, Standard
+from diffuscope.data.tables.columns.transform_fit import fit_line
 
 Random = np.random.Generator
 N = 3000

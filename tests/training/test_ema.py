@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from diffuscope.training.flat import WeightAverage
+from diffuscope.training.weights import WeightAverage
 
 
 def test_the_average_is_the_recursion_with_a_decay_that_warms_up():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from diffuscope.errors import InputError
-from diffuscope.training.flat import FlatParameters
+from diffuscope.training.weights import FlatParameters
 
 
 class Net(nn.Module):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from diffuscope import _version
-from diffuscope.comparison.work import Job
+from diffuscope.comparison.jobs import Job
 
 __all__ = ["JobError", "Pool", "cores"]
 

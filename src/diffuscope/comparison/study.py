@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffuscope.comparison.estimate import Estimate, Probe
 from diffuscope.comparison.grid import Cell, Grid, Training, cell_digest, lay_out
+from diffuscope.comparison.jobs import Job, trained
 from diffuscope.comparison.pool import Pool, cores
-from diffuscope.comparison.probe import Estimate, Probe
 from diffuscope.comparison.table import Comparison, Outcome
-from diffuscope.comparison.work import Job, trained
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned, sole_writer
 from diffuscope.modalities.lookup import modality

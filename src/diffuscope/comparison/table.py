@@ -52,7 +52,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one cell, as :mod:`diffuscope.comparison.work` has written it, or why there is none."""
+    """The result of one cell, as :mod:`diffuscope.comparison.jobs` has written it, or why there is none."""
 
     cell: Cell
     truth: Reference

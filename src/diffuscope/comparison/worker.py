@@ -37,7 +37,7 @@ def main() -> None:
     try:
         import torch
 
-        from diffuscope.comparison.work import Job, run_job
+        from diffuscope.comparison.jobs import Job, run_job
 
         torch.set_num_threads(1)
         while (line := jobs.get()) is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from diffuscope.diagnosis.budget import Budget, Row
-from diffuscope.diagnosis.clouds import Share
-from diffuscope.diagnosis.entry import diagnose
+from diffuscope.diagnosis.distances import Share
+from diffuscope.diagnosis.examine import diagnose
 from diffuscope.diagnosis.findings import CODES, Finding
 from diffuscope.diagnosis.levels import Band, LevelErrors
 from diffuscope.diagnosis.report import Diagnosis

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from diffuscope.diagnosis.clouds import Clouds, Share
+from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diffusion.samplers import sampler_name
 
 __all__ = ["Budget", "Row", "measure_budget"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from diffuscope.diagnosis.clouds import Share
+from diffuscope.diagnosis.distances import Share
 
 __all__ = ["CODES", "WORTH", "Finding", "in_order", "matters"]
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffuscope.diagnosis.clouds import Clouds, Share
+from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.subject import PerCloud, Points, Subject, for_cloud
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, convert
 from diffuscope.diffusion.process import q_sample

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from diffuscope.diagnosis.budget import Budget
-from diffuscope.diagnosis.clouds import Clouds, Share
+from diffuscope.diagnosis.conventions import better_labels, better_reading
+from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import WORTH, Finding, matters
 from diffuscope.diagnosis.levels import Band, LevelErrors, level_errors
 from diffuscope.diagnosis.probes import Probe, probe_rates, probe_yardstick, with_network
-from diffuscope.diagnosis.readings import better_labels, better_reading
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 

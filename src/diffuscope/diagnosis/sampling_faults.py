@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffuscope.data.affine import Scaling
 from diffuscope.diagnosis.budget import Budget
-from diffuscope.diagnosis.clouds import Clouds
+from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import WORTH, Finding, matters
 from diffuscope.diagnosis.steps import Step, probe_steps
 from diffuscope.diagnosis.subject import PerCloud, for_cloud

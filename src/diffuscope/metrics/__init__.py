@@ -5,10 +5,10 @@ dimension, have too few points, or values that are not finite.
 """
 
 from diffuscope.metrics.classes import ClassJudgement, judge_classes
+from diffuscope.metrics.floor import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
 from diffuscope.metrics.kernel import kernel_distance
 from diffuscope.metrics.likelihood import entropy, excess_divergence, kl_divergence
-from diffuscope.metrics.measured import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, MetricSuite
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points, checked_pair
-from diffuscope.metrics.measured import wilson
+from diffuscope.metrics.floor import wilson
 
 __all__ = ["ClassJudgement", "Share", "judge_classes"]
 

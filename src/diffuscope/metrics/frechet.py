@@ -13,7 +13,7 @@ covariances may be singular, as with fewer points than features.
 For finite clouds the distance is biased upwards, even for equal distributions. The bias is about
 :math:`c / n` once n is several times the number of features (Chong and Forsyth 2020, Section 3), where c
 depends on the distribution. There are two remedies: compare with real clouds of the same size, as
-:mod:`~diffuscope.metrics.measured` does, or extrapolate to n = ∞ in :math:`1/n`, as
+:mod:`~diffuscope.metrics.floor` does, or extrapolate to n = ∞ in :math:`1/n`, as
 :func:`extrapolated_frechet` does.
 """
 

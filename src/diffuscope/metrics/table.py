@@ -19,10 +19,10 @@ import numpy as np
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.metrics.classes import judge_classes
 from diffuscope.metrics.clouds import Points, checked_pair, subsample
+from diffuscope.metrics.floor import Ideal, Measured, relate
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
 from diffuscope.metrics.kernel import kernel_distance
 from diffuscope.metrics.likelihood import LogDensity, excess_divergence
-from diffuscope.metrics.measured import Ideal, Measured, relate
 from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import classifier_two_sample, energy_distance, median_distance, mmd
@@ -39,7 +39,7 @@ class Metric:
     name, title : str
         Identifier in files, and display name.
     ideal : {"floor", "zero"}
-        Whether the ratio of perfect samples is 1 or 0, see :mod:`diffuscope.metrics.measured`.
+        Whether the ratio of perfect samples is 1 or 0, see :mod:`diffuscope.metrics.floor`.
     better : {"low", "high"}
         Whether lower or higher ratios are better.
     needs : {"real", "training", "density", "likelihood"}

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from diffuscope.metrics.clouds import Points, checked_pair, directions, projected, subsample
-from diffuscope.metrics.measured import wilson
+from diffuscope.metrics.floor import wilson
 
 __all__ = ["TwoSampleTest", "classifier_two_sample", "energy_distance", "median_distance", "mmd"]
 

@@ -1,8 +1,8 @@
 """How is a network trained? Step by step, with as little overhead as possible.
 
 The data stays on the device, batches come in chunks (:mod:`~diffuscope.training.batches`), all weights
-are one vector (:mod:`~diffuscope.training.flat`). Interrupts, losses that are not finite and checkpoints are
-handled between chunks, so that a resumed run takes the same steps as an uninterrupted one.
+are one vector (:mod:`~diffuscope.training.weights`). Interrupts, losses that are not finite and checkpoints
+are handled between chunks, so that a resumed run takes the same steps as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
-from diffuscope.training.flat import FlatParameters, WeightAverage
 from diffuscope.training.held_out import HeldOut, LossLike
+from diffuscope.training.weights import FlatParameters, WeightAverage
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
 

@@ -20,9 +20,9 @@ Masks as in CSDI (Tashiro et al. 2021, section 4.2); the third state allows trai
 values without imputing them first.
 """
 
-from diffuscope.diffusion.masked.choices import Choices
+from diffuscope.diffusion.masked.categorical import Choices
 from diffuscope.diffusion.masked.denoiser import FLAGS, MaskedDenoiser
-from diffuscope.diffusion.masked.factors import Factors
+from diffuscope.diffusion.masked.gaussian import Factors
 from diffuscope.diffusion.masked.loss import MaskedLoss
 from diffuscope.diffusion.masked.mask import Mask
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, input_scale, output_coefficients
 from diffuscope.diffusion.guidance import ClassifierFreeGuidance
-from diffuscope.diffusion.masked.choices import Choices
-from diffuscope.diffusion.masked.factors import Factors
+from diffuscope.diffusion.masked.categorical import Choices
+from diffuscope.diffusion.masked.gaussian import Factors
 from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel

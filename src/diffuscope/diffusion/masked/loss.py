@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffuscope.diffusion.denoiser import Denoiser, training_target
 from diffuscope.diffusion.losses import Examples, Loss, posterior_means
-from diffuscope.diffusion.masked.choices import Choices
+from diffuscope.diffusion.masked.categorical import Choices
 from diffuscope.diffusion.masked.denoiser import MaskedDenoiser
 from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.process import coefficient, q_sample

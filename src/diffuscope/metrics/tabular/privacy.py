@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.metrics import Measured
-from diffuscope.metrics.measured import wilson
+from diffuscope.metrics.floor import wilson
 from diffuscope.metrics.neighbours import neighbour_distances
 from diffuscope.metrics.tabular.splits import Splits
 from diffuscope.metrics.tabular.tables import Floats, Table

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name
-from diffuscope.data.tables.columns.knots import fit_line
 from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, steps_from
+from diffuscope.data.tables.columns.transform_fit import fit_line
 from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
 from diffuscope.data.tables.values import as_ticks, restore_ticks
 

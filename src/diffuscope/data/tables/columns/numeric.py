@@ -1,7 +1,7 @@
 r"""How do numbers and integers become a coordinate each, and back?
 
-Through a :mod:`~diffuscope.data.tables.columns.line` z, standardising or by quantiles. Integers, and floats
-that all have few decimals (prices; integers kept as floats because some are missing), lie on a lattice of
+Through a :mod:`~diffuscope.data.tables.columns.transform` z, standardising or by quantiles. Integers, and
+floats that all have few decimals (prices; integers kept as floats because some are missing), lie on a lattice of
 step h. A value v there stands for the cell [v - h/2, v + h/2]; spreading it uniformly over the cell
 ("dequantisation", Theis et al. 2016, section 3.1) gives the model a density to learn in place of spikes, and
 the density at the cell times the cell's volume in z is the probability of v. What is decoded is the nearest
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Column, Floats, Name
-from diffuscope.data.tables.columns.knots import fit_line
-from diffuscope.data.tables.columns.line import Line
+from diffuscope.data.tables.columns.transform import Line
+from diffuscope.data.tables.columns.transform_fit import fit_line
 from diffuscope.data.tables.dtypes import dtype_name, named_dtype
 from diffuscope.data.tables.values import as_floats, as_whole, label, restore
 from diffuscope.errors import InputError
@@ -171,8 +171,8 @@ class Number(Column):
     """A column of floats; see the module's docstring.
 
     A float that 5% of the rows have (a zero-inflated column) is kept: values decoded near it become exactly
-    it as often as it was seen, see :mod:`diffuscope.data.tables.columns.line`. Decoded values may lie beyond
-    the observed range, ``low`` to ``high``, except on a lattice. All values have at most ``decimals``, if
+    it as often as it was seen, see :mod:`~diffuscope.data.tables.columns.transform`. Decoded values may lie
+    beyond the observed range, ``low`` to ``high``, except on a lattice. All values have at most ``decimals``, if
     that is at most 6 and floats of this size could have more.
     """
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from diffuscope.data.base import Dataset
 from diffuscope.data.kinds import codec_from_json, section_of
 from diffuscope.diagnosis.budget import Budget, measure_budget
-from diffuscope.diagnosis.clouds import Clouds
+from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Finding, in_order
 from diffuscope.diagnosis.levels import level_errors, measure_bands, perfect_loss
 from diffuscope.diagnosis.network_faults import few_data, first_not_finite, network_fault

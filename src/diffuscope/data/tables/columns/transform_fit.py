@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from diffuscope.data.tables.columns.base import Floats
-from diffuscope.data.tables.columns.line import Quantiles, Standard
+from diffuscope.data.tables.columns.transform import Quantiles, Standard
 
 __all__ = ["fit_line"]
 
