@@ -1,8 +1,8 @@
 r"""How do numbers and integers become a coordinate each, and back?
 
 Through a :mod:`~diffuscope.data.tables.columns.transform` z, standardising or by quantiles. Integers, and
-floats that all have few decimals (prices; integers kept as floats because some are missing), lie on a lattice of
-step h. A value v there stands for the cell [v - h/2, v + h/2]; spreading it uniformly over the cell
+floats that all have few decimals (prices; integers kept as floats because some are missing), lie on a lattice
+of step h. A value v there stands for the cell [v - h/2, v + h/2]; spreading it uniformly over the cell
 ("dequantisation", Theis et al. 2016, section 3.1) gives the model a density to learn in place of spikes, and
 the density at the cell times the cell's volume in z is the probability of v. What is decoded is the nearest
 point of the lattice within the observed range; the first and the last cell reach to infinity.
@@ -172,8 +172,8 @@ class Number(Column):
 
     A float that 5% of the rows have (a zero-inflated column) is kept: values decoded near it become exactly
     it as often as it was seen, see :mod:`~diffuscope.data.tables.columns.transform`. Decoded values may lie
-    beyond the observed range, ``low`` to ``high``, except on a lattice. All values have at most ``decimals``, if
-    that is at most 6 and floats of this size could have more.
+    beyond the observed range, ``low`` to ``high``, except on a lattice. All values have at most
+    ``decimals``, if that is at most 6 and floats of this size could have more.
     """
 
     kinds = ("number", "object")
