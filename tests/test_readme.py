@@ -6,11 +6,13 @@ import dataclasses
 import re
 import shlex
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
 
+import diffuscope
 from diffuscope.cli import main
 from diffuscope.data.points import POINT_SETS
 
@@ -79,8 +81,9 @@ def run_all(some: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("title", ALONE)
-def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
+def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch, quick):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=200))
     run_all(part(title))
 
 

@@ -1,4 +1,4 @@
-r"""What came of a comparison? For each cell its quality with an interval, as a table, a file, a picture.
+r"""What are the results of a comparison? For each cell its quality with an interval, as a table, a file, a picture.
 
 Quality is the mean distance of samples from real clouds over the floor. Over several seeds its interval
 is that of their mean, of Student's t with n - 1 degrees of freedom,
@@ -6,8 +6,8 @@ is that of their mean, of Student's t with n - 1 degrees of freedom,
 .. math::  \bar r \pm t_{0.975,\,n-1}\, s / \sqrt n ;
 
 of one seed alone it is the interval of the measurement, over the clouds and the floor's pairs. Which
-combinations the seeds tell from the best one is asked of the differences, seed by seed: what a seed does
-to all of them, as to its data and its training, falls out.
+combinations differ from the best one is decided by the differences, seed by seed: what a seed does to all of
+them, as to its data and its training, cancels.
 """
 
 from __future__ import annotations
@@ -133,9 +133,9 @@ class Comparison:
         return lines
 
     def best(self) -> tuple[int, list[int]] | None:
-        """Return the number of the best combination, and of those that are not told from it.
+        """Return the number of the best combination, and of those that do not differ from it significantly.
 
-        A combination is told from the best one where the 95% interval of their mean difference over the
+        A combination differs from the best one where the 95% interval of their mean difference over the
         seeds, each against the same seed, is above 0; of one seed, where their intervals do not meet.
         None where every cell failed.
         """

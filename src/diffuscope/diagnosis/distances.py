@@ -208,7 +208,7 @@ class Clouds:
 
 
 def _by_cloud(subject: Subject, denoiser: DenoiserLike, start: int, stop: int) -> DenoiserLike:
-    """Return the denoiser of points start to stop, each asked as its cloud is."""
+    """Return the denoiser of points start to stop, each conditioned as its cloud."""
     n = subject.reference.n
     clouds = range(start // n, (stop - 1) // n + 1)
     sizes = [min(stop, (k + 1) * n) - max(start, k * n) for k in clouds]

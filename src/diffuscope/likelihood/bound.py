@@ -200,7 +200,7 @@ def variational_bound(
     ----------
     denoiser : DenoiserLike
     schedule : DiscreteSchedule
-        Of T steps, each of which is asked ``draws`` times for every point.
+        Of T steps, each of which is evaluated ``draws`` times for every point.
     x : Tensor of shape (n, ...)
         Clean points in the units of the model; a density in the data's own units is larger by the sum of
         log scale. The work is done in their type and on their device.

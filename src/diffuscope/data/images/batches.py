@@ -47,9 +47,9 @@ class ImageRows:
     flip : bool
         Whether each is mirrored left to right with probability 1/2.
     classes : int
-        How many there are; this number as a label says that no class is told.
+        How many there are; this number is the label of the unconditional model.
     drop_labels : float
-        Share of the images of which no class is told.
+        Share of the images whose label is dropped.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ImageRows:
         return chosen
 
     def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Return images (n, channels, height, width), mirrored or not, and what is told of them (n,)."""
+        """Return images (n, channels, height, width), mirrored or not, and their labels (n,)."""
         x, label = self.as_they_are(index)
         if self.flip:
             mirrored = torch.rand(len(index), generator=generator) < 0.5

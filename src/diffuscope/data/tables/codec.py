@@ -1,7 +1,7 @@
 """How does a whole table become points, and points a table?
 
 The coordinates of a row are those of its columns, one column after the other. They are float64 and NaN
-where a value is missing; a network may be told any subset of them.
+where a value is missing; a network may be conditioned on any subset of them.
 """
 
 from __future__ import annotations

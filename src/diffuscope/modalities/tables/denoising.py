@@ -1,6 +1,6 @@
 r"""What lies behind numbers that were measured with noise of a known size?
 
-A model is asked at one noise level for all coordinates of a row, and columns of unlike units are noisy to
+A model is evaluated at one noise level for all coordinates of a row, and columns of unlike units are noisy to
 unlike degrees: a deviation of s in the units of column j is one of :math:`\sigma_j = s\, |dz_j/dx_j|` in
 its coordinate. So each column has its own noise level. Of the others, the cleaner ones are brought
 to that level by noise of :math:`\sqrt{\sigma_j^2 - \sigma_i^2}`, over some draws of which the answer is
