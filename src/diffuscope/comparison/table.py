@@ -1,4 +1,4 @@
-r"""What are the results of a comparison? For each cell its quality with an interval, as a table, a file, a picture.
+r"""What are the results of a comparison? For each cell its quality with an interval: a table, a picture.
 
 Quality is the mean distance of samples from real clouds over the floor. Over several seeds its interval
 is that of their mean, of Student's t with n - 1 degrees of freedom,
