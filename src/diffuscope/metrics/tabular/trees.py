@@ -1,9 +1,10 @@
 r"""Can a learner tell synthetic rows from real ones, and learn from them what real rows teach?
 
-Both are measured by gradient-boosted trees (scikit-learn's ``HistGradientBoosting``): they take numbers of
-any scale, categories and missing values as they are, so that nothing is lost in a preparation that only one
-of several learners would need, and they are strong on tables from a hundred rows to millions. Leaves shrink with
-the table (a fortieth of its rows, 2 to 20), for leaves of 20 can learn nothing from sixty rows.
+Both are measured by gradient-boosted trees (scikit-learn's ``HistGradientBoosting``): they take numbers
+of any scale, categories and missing values as they are, so that nothing is lost in a preparation that
+only one of several learners would need, and they are strong on tables from a hundred rows to millions.
+Leaves shrink with the table (a fortieth of its rows, 2 to 20), for leaves of 20 can learn nothing from
+sixty rows.
 
 **Told apart** (Lopez-Paz and Oquab 2017, Section 3): trees fitted to one half of real and synthetic rows
 judge the other half. The share of right guesses (accuracy) and the area under the ROC curve are 1/2 where
