@@ -122,7 +122,7 @@ def _print(comparison: Comparison) -> None:
 
     path, messages = comparison.path, []
     if best is not None:
-        others = "; the seeds tell all others from it" if len(lines) > 1 else ""
+        others = "; all others are significantly worse" if len(lines) > 1 else ""
         but = f" but {len(near)}" if others and near else ""
         name = ", ".join(where(lines[best])) or "the recipe"
         messages.append(("best", f"{name}: {lines[best]['ratio']:.2f} × floor{others}{but}"))
