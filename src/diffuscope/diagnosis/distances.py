@@ -193,7 +193,7 @@ class Clouds:
 
     def total(self, values: Points) -> Share:
         """Return the mean of ``values`` itself, as ``train`` and ``evaluate`` print it."""
-        measured = relate(values.tolist(), self.floors.tolist())
+        measured = relate(values, self.floors)
         return Share(measured.value, measured.ratio, measured.low, measured.high)
 
     def _measured(self, cloud: Callable[[int], Points], count: int) -> Points:

@@ -8,9 +8,7 @@ measured only on request: for points in the units of the data the others are mor
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +24,7 @@ from diffuscope.metrics.likelihood import LogDensity, excess_divergence
 from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
 from diffuscope.metrics.two_sample import classifier_two_sample, energy_distance, median_distance, mmd
+from diffuscope.threads import side_by_side
 
 __all__ = ["FEATURE_METRICS", "METRICS", "Measurements", "Metric", "MetricSuite"]
 
@@ -245,6 +244,5 @@ class MetricSuite:
 
         from threadpoolctl import threadpool_limits
 
-        # Long computations release the global interpreter lock. Nested threads would wait for each other.
-        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-            return np.array(list(pool.map(measure, range(len(pairs))))).reshape(len(pairs), -1)
+        with threadpool_limits(1):  # nested threads would wait for each other
+            return np.array(list(side_by_side(measure, range(len(pairs))))).reshape(len(pairs), -1)
