@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 import diffuscope
+from diffuscope.cli.parts import parts_and_settings
 from diffuscope.data.images import IMAGE_SETS
 from diffuscope.data.points import POINT_SETS
 from diffuscope.diffusion.samplers import SAMPLERS
@@ -79,6 +81,11 @@ def test_list_names_all_there_is(cli, what, names):
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == list(names)
     assert all(len(line.split()) > 1 for line in out.splitlines())
+
+
+def test_the_lists_that_are_kept_as_text_are_those_of_the_code():
+    kept = resources.files("diffuscope.cli").joinpath("parts.json").read_text("utf-8")
+    assert json.loads(kept) == parts_and_settings(), "write it anew: python -m diffuscope.cli.parts"
 
 
 def test_train_says_where_everything_is_and_how_good(table_run):

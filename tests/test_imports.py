@@ -48,17 +48,15 @@ def by_training(folder) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("train", "--help"), ("list", "datasets"), ("list", "recipes")]
+    "words",
+    [
+        *[("--help",), ("--version",), ("train", "--help"), ("list", "datasets"), ("list", "recipes")],
+        *[("list", "samplers"), ("list", "settings")],
+    ],
 )
 def test_what_is_only_said_needs_no_torch(folder, words):
     heavy = {"torch", "scipy", "pyarrow"} | OPTIONAL | PICTURES
     assert not heavy & loaded(folder, *words)
-
-
-@pytest.mark.parametrize("what", ["samplers", "networks"])
-def test_parts_are_listed_with_torch_alone(folder, what):
-    heavy = {"scipy", "pyarrow"} | OPTIONAL | COMPILER | PICTURES
-    assert not heavy & loaded(folder, "list", what)
 
 
 def test_training_on_points_loads_no_tables_no_pictures_and_no_compiler(by_training):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from diffuscope.cli.animate import animate
-from diffuscope.cli.common import app, say
+from diffuscope.cli.common_options import app, say
 from diffuscope.cli.compare import compare
 from diffuscope.cli.diagnose import diagnose
 from diffuscope.cli.evaluate import evaluate

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option, echo
 
-from diffuscope.cli.common import Device, Force, RunDir, Seed, free
+from diffuscope.cli.common_options import Device, Force, RunDir, Seed, free
 
 
 def animate(

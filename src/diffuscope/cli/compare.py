@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Device, read_value, say, split_setting
+from diffuscope.cli.common_options import Device, read_value, say, split_setting
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Option, echo
 
-from diffuscope.cli.common import Device, HeldOut, RunDir, SeedOfRun, Steps
+from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, Steps
 
 
 def diagnose(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from typer import Option, echo
 
-from diffuscope.cli.common import Device, HeldOut, RunDir, SeedOfRun
+from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun
 
 _INCEPTION = "For images: weights file of InceptionV3, to use its features (FID, KID)."
 

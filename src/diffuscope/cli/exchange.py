@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Force, RunDir, free
+from diffuscope.cli.common_options import Force, RunDir, free
 
 _FOLDER = "A folder written by save_pretrained of diffusers."
 _TARGET = "FILE.onnx, or a new FOLDER for diffusers."

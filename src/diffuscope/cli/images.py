@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from typer import Argument, Option, echo
 
-import diffuscope.cli.common as common
+import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:

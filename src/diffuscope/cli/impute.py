@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Device, RunDir, Seed, Steps, free
+from diffuscope.cli.common_options import Device, RunDir, Seed, Steps, free
 
 _HOLES = "A table with missing values and the columns that RUN was trained on."
 _DRAWS = "Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Option, echo
 
-import diffuscope.cli.common as common
+import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
 
 _TARGET = "FILE.npy, .npz, .csv, .tsv, .parquet or .png; for images .png (one sheet), .npy, .npz or FOLDER."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, echo
 
-from diffuscope.cli.common import Device, is_main, read_settings
+from diffuscope.cli.common_options import Device, is_main, read_settings
 
 if TYPE_CHECKING:
     from diffuscope.runs.run import Run

@@ -26,11 +26,11 @@ from diffuscope.metrics.clouds import Points, checked_pair, directions, projecte
 __all__ = ["sliced_wasserstein", "wasserstein"]
 
 
-def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int = 128, seed: int = 0) -> float:
+def sliced_wasserstein(x: ArrayLike, y: ArrayLike, n_projections: int | None = None, seed: int = 0) -> float:
     """Return the sliced Wasserstein-2 distance between two clouds, in their units.
 
-    Unequal sizes are compared at the quantiles of the smaller cloud. Directions are orthogonal, d at a time;
-    with d = 1 there is only one.
+    Unequal sizes are compared at the quantiles of the smaller cloud. By default the mean is over 128
+    directions, orthogonal d at a time; with d = 2 over 32 at equal angles; with d = 1 there is only one.
     """
     a, b = checked_pair(x, y, dtype=np.float32)
     across = directions(a.shape[1], n_projections, seed).astype(np.float32)

@@ -181,10 +181,11 @@ class Figures(ABC):
         figure = self.draw_states(row, f"epoch {epoch}")
         save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
 
-    def save(self, folder: Path, quality: Measured, metrics: Sequence[Mapping[str, float]]) -> None:
-        """Write all figures of a finished run: figures/*.png, forward.gif, reverse.gif, maybe diffusion.gif.
+    def save(self, folder: Path, metrics: Sequence[Mapping[str, float]]) -> Tensor:
+        """Write the figures of a finished run: figures/*.png, forward.gif, reverse.gif, maybe diffusion.gif.
 
-        ``quality`` is of its samples, for the caption; ``metrics`` are the lines of metrics.jsonl.
+        ``metrics`` are the lines of metrics.jsonl. Returns the samples, in the units of the model, which
+        :meth:`save_samples` draws.
         """
         pictures, seed, figures = self.model.recipe.pictures, self.model.recipe.seed, folder / "figures"
         trajectory = self.states(seed)
@@ -193,10 +194,6 @@ class Figures(ABC):
         epochs = sorted(figures.glob("epoch_*.png"))
         save_figure(self.draw_states(self.row(trajectory), "end"), figures / "reverse.png")
         _stack([*epochs, figures / "reverse.png"], figures / "epochs.png")
-        samples = self.model.codec.decode(trajectory[-1].x)
-        drawn = self.draw_samples(samples, f"{self.measured} {quality}", self.sampled()[1])
-        for name in self.sample_files:
-            save_figure(drawn, figures / name)
         save_figure(loss_figure(metrics), figures / "loss.png")
 
         forward = self.forward(pictures.forward_frames, seed)
@@ -205,6 +202,14 @@ class Figures(ABC):
         self._animate(reverse, folder / "reverse.gif", pictures.reverse_ms, GENERATED)
         if pictures.joined:
             self._animate(forward + reverse, folder / "diffusion.gif", pictures.reverse_ms, NOISE)
+        return trajectory[-1].x
+
+    def save_samples(self, folder: Path, x: Tensor, quality: Measured) -> None:
+        """Write figures/samples.png of what :meth:`save` returned; the caption says its quality."""
+        samples = self.model.codec.decode(x)
+        drawn = self.draw_samples(samples, f"{self.measured} {quality}", self.sampled()[1])
+        for name in self.sample_files:
+            save_figure(drawn, folder / "figures" / name)
 
     def animate(self, path: Path, forward: bool, reverse: bool, seed: int) -> None:
         """Write an animation of the forward process, of sampling, or of one after the other."""

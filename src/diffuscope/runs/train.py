@@ -11,6 +11,7 @@ import platform
 import shlex
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
+from diffuscope.metrics import Measured
 from diffuscope.model import pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe
@@ -209,11 +211,7 @@ class _Training:
         if not self.world.is_main:
             return run
         run.model.save(self.folder / "model.safetensors")
-        with self.reporter.stage("measuring the samples"):
-            measured = run.measure(self.reporter)
-        if self.pictures:
-            with self.reporter.stage("drawing"):
-                run.figures.save(self.folder, measured["sliced_wasserstein"], run.metrics)
+        measured = self._measure_and_draw(run)
         summary = {
             "recipe": recipe.name,
             "data": setup.data.source,
@@ -235,6 +233,18 @@ class _Training:
         }
         write_json(self.folder / "summary.json", summary)
         return run
+
+    def _measure_and_draw(self, run: Run) -> dict[str, Measured]:
+        """Measure the samples while the figures are drawn: the one is array operations, the other Python."""
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            if self.pictures:
+                drawing = pool.submit(run.figures.save, self.folder, run.metrics)
+            with self.reporter.stage("measuring the samples"):
+                measured = run.measure(self.reporter)
+            if self.pictures:
+                with self.reporter.stage("drawing"):
+                    run.figures.save_samples(self.folder, drawing.result(), measured["sliced_wasserstein"])
+        return measured
 
     def _train(self, trainer: Trainer, run: Run) -> float:
         """Train to the end; return the seconds that the steps took, those of pictures not counted."""
