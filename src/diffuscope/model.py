@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diffuscope.data.base import Codec
+from diffuscope.data.base import Codec, columns_of
 from diffuscope.data.kinds import codec_from_json, codec_to_json
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.process import coefficient
@@ -281,7 +281,9 @@ class Model:
                 f"{path} is not a valid model file: {error}.", "Restore a copy, or train again."
             ) from error
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
-        denoiser = recipe.make_denoiser(codec.shape, network=network, schedule=schedule, empty=True)
+        denoiser = recipe.make_denoiser(
+            codec.shape, columns=columns_of(codec), network=network, schedule=schedule, empty=True
+        )
         fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "codec")}

@@ -8,20 +8,28 @@ from typing import Annotated
 from typer import Argument, Option, echo
 
 from diffuscope.cli.common_options import Device, RunDir, Seed, Steps, free
+from diffuscope.errors import InputError
 
-_HOLES = "A table with missing values and the columns that RUN was trained on."
+_TABLE = "A table with missing values and the columns that RUN was trained on."
 _DRAWS = "Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."
 _AVERAGED = 16
 
 
 def impute(
     run: RunDir,
-    holes: Annotated[Path, Argument(metavar="TABLE", help=_HOLES, show_default=False)],
+    table: Annotated[Path, Argument(metavar="TABLE", help=_TABLE, show_default=False)],
     out: Annotated[Path, Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
     draws: Annotated[int, Option(help=_DRAWS)] = 1,
     average: Annotated[
         bool, Option("--average", help="Fill with the mean of the draws (16 by default).")
     ] = False,
+    existing: Annotated[
+        bool, Option("--existing", help="Leave missing what has no value, by the model's draw.")
+    ] = False,
+    only: Annotated[
+        list[str] | None,
+        Option(metavar="COLUMN", help="Fill this column only; may be repeated. [default: all]"),
+    ] = None,
     steps: Steps = None,
     seed: Seed = 0,
     force: Annotated[bool, Option("--force", help="Overwrite existing files.")] = False,
@@ -31,6 +39,8 @@ def impute(
 
     They are drawn from their distribution given the other values of the row.
     """
+    if existing and only:
+        raise InputError("--existing and --only cannot both be set.", "Set one of them.")
     if average and draws == 1:
         draws = _AVERAGED
     many = draws > 1 and not average
@@ -42,11 +52,19 @@ def impute(
     from diffuscope.runs.run import load
 
     check_writable(out)
-    table = load(run, device=device).require("table")
-    frame = read_rows(holes)
-    filled = table.impute(frame, n_draws=draws, average=average, steps=steps, seed=seed, reporter=Reporter())
+    opened = load(run, device=device).require("table")
+    frame = read_rows(table)
+    filled = opened.impute(
+        frame,
+        n_draws=draws,
+        average=average,
+        only="existing" if existing else only,
+        steps=steps,
+        seed=seed,
+        reporter=Reporter(),
+    )
     for file, made in zip(files, filled, strict=True):
         write_rows(file, made)
-    missing = frame.isna()
-    values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())
+    done = frame.isna() & filled[0].notna()
+    values, rows = int(done.to_numpy().sum()), int(done.any(axis=1).sum())
     echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")

@@ -31,6 +31,12 @@ def sample(
         list[str] | None,
         Option(metavar="COLUMN=VALUE", help="For tables: condition on this value, such as sex=F."),
     ] = None,
+    missing: Annotated[
+        str | None,
+        Option(
+            metavar="none", help="For tables: sample rows without missing values. [default: as in the data]"
+        ),
+    ] = None,
     label: common.Label = None,
     guidance: common.Guidance = None,
     interval: common.Interval = None,
@@ -49,7 +55,7 @@ def sample(
     opened = load(run, device=device)
     options: dict[str, Any] = {"sampler": sampler, "steps": steps, "spacing": spacing, "seed": seed}
     options |= common.read_settings(set_)
-    options |= common.present(interval, y=label, guidance=guidance)
+    options |= common.present(interval, y=label, guidance=guidance, missing=missing)
     if given:
         options["given"] = dict(map(_pair, given))
     options = opened.generator.read_words(options)

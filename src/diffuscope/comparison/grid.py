@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffuscope.data.base import Dataset
+from diffuscope.data.base import Dataset, columns_of
 from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import load_data, modality, modality_for
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe
@@ -225,7 +225,7 @@ class _Source:
         denoiser = recipe.model_dump_json(include={"data", "schedule", "network", "denoiser"})
         if denoiser not in self._made:
             codec = modality(data.kind).codec(data, recipe.data)
-            recipe.make_denoiser(codec.shape, empty=True)
+            recipe.make_denoiser(codec.shape, columns=columns_of(codec), empty=True)
             self._made.add(denoiser)
         return recipe, data
 

@@ -16,7 +16,7 @@ from diffuscope.data.affine import Scaling
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Codec", "Dataset", "describe_file"]
+__all__ = ["Codec", "Dataset", "columns_of", "describe_file"]
 
 
 class Codec(Protocol):
@@ -48,6 +48,11 @@ class Codec(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Return the codec as plain data; the class's ``from_json`` reads it."""
+
+
+def columns_of(codec: Codec) -> tuple[int, ...] | None:
+    """Return the column that each coordinate belongs to, where several belong to one; None otherwise."""
+    return getattr(codec, "groups", None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.errors import FormatError, InputError
-from diffuscope.modalities.tables.generator import TableGenerator
+from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
@@ -230,6 +230,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         y: Any = None,
         *,
         given: Mapping[Any, Any] | None = None,
+        missing: Literal["modelled", "none"] = "modelled",
         guidance: float | None = None,
         return_y: bool = False,
         random_state: Any = None,
@@ -244,6 +245,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         given : mapping, optional
             Names of columns (positions where X had no names) to their known values: one for all rows, or
             one for each. The other columns are drawn from their distribution given these.
+        missing : {"modelled", "none"}
+            Whether values are missing as in the training rows, where a cause of death is missing for the
+            living, or none are.
         guidance : float, optional
             In place of the model's, see :class:`DiffusionModel`.
         return_y : bool
@@ -269,7 +273,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             )
         if guidance is None and y is not None:
             guidance = self.guidance
-        condition = {"given": given or {}, **({} if y is None else {"y": y})}
+        condition = {"given": given or {}, "missing": missing, **({} if y is None else {"y": y})}
         request = dataclasses.replace(self._request(random_state), guidance=guidance)
         request = generator.conditional(request, condition, n_samples, with_target=return_y)
         points = generator.points(n_samples, request, self._reporter)
@@ -280,18 +284,21 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError("This model was fitted without y.", "Fit with y, or omit return_y.")
         return X, generator.rows.decode_target(points)
 
-    def score_samples(self, X: Any, y: Any = None) -> Floats:
+    def score_samples(
+        self, X: Any, y: Any = None, *, missing: Literal["modelled", "ignored"] = "modelled"
+    ) -> Floats:
         """Return the log-density (n,) of rows X (n, d), given their y (n,) if there is one.
 
         It is in nats: per unit of columns of numbers; a probability for integers, times and categories.
-        Missing values are marginalised out: the density is that of the other columns.
+        Missing values are marginalised out: the density is that of the other columns, times the probability
+        that these values are missing, where some were in training and that is not ``ignored``.
 
         Raises
         ------
         InputError
             When X has other columns, a category is unknown, or categories are encoded as bits.
         """
-        return self._fitted(X).log_density(X, y)
+        return self._fitted(X).log_density(X, y, missing)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-density of rows, given their y if there is one; see :meth:`score_samples`."""
@@ -300,7 +307,14 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return float(self.score_samples(X, y).mean())
 
     def impute(
-        self, X: Any, y: Any = None, *, n_draws: int = 1, average: bool = False, random_state: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_draws: int = 1,
+        average: bool = False,
+        only: Only = None,
+        random_state: Any = None,
     ) -> Any:
         """Impute missing values by draws from their distribution given the rest of the row.
 
@@ -314,6 +328,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         average : bool
             Return one table, filled with the mean of the draws (categories: the most frequent). It is nearer
             to the missing values than a draw, and less diverse than the data.
+        only : "existing" or list of names, optional
+            Fill only values that exist by the model's draw: a missing value that means "none" stays missing.
+            Or only the missing values of these columns; what is missing in others then is meant to be. By
+            default all are filled.
         random_state : int, RandomState or None
             The model's own by default.
 
@@ -323,10 +341,19 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             Of the kind of X, with its index; values that are not missing are unchanged.
         """
         generator, request = self._fitted(X), self._request(random_state)
-        draws = generator.fill(X, y, request, n_draws=n_draws, reporter=self._reporter)
+        draws = generator.fill(X, y, request, n_draws=n_draws, only=only, reporter=self._reporter)
+        _, columns = read_only(only)
         if average or n_draws == 1:
-            return generator.rows.fill(X, draws)
-        return [generator.rows.fill(X, [draw]) for draw in draws]
+            return generator.rows.fill(X, draws, columns)
+        return [generator.rows.fill(X, [draw], columns) for draw in draws]
+
+    def probability_of_existing(self, X: Any, y: Any = None) -> Floats:
+        """Return for each cell of X (n, d) the probability that it has a value, given the rest of the row.
+
+        It is 1 where there is a value, and in columns where none was missing in training. Where a value is
+        missing, a small probability says that this means "none".
+        """
+        return self._fitted(X).probability_of_existing(X, y)
 
     def denoise(self, X: Any, noise_std: ArrayLike, *, random_state: Any = None) -> Any:
         """Return the means of rows before Gaussian noise was added to their numbers.

@@ -13,7 +13,7 @@ the coordinates of a table; of the features of images.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,6 @@ class Reference:
     unit: Points
     points: RealPoints | None  # where the clouds come from; None where they were read from a file
     seed: int  # of the samples that are drawn to be measured
-    # Which values of training rows are missing: real rows hold 0 there, and so do samples, row by row.
-    mask: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((1, 0), dtype=bool))
     condition: Any = None  # of samples, so that classes come as they do in the data
     kept_floors: list[float] | None = None
 
@@ -139,10 +137,7 @@ class Reference:
         return quality_seed(self.seed, "generated")
 
     def clouds(self, samples: Points) -> list[Points]:
-        """Part measured samples (k * n, d) into k normalised clouds, masked as training rows are."""
-        if self.mask.any():
-            random = np.random.default_rng(quality_seed(self.seed, "mask"))
-            samples = np.where(self.mask[random.integers(len(self.mask), size=len(samples))], 0.0, samples)
+        """Part measured samples (k * n, d) into k normalised clouds."""
         return [self.normalised(part) for part in np.split(samples, len(samples) // self.n)]
 
     def distances(self, clouds: list[Points]) -> list[float]:
@@ -160,7 +155,6 @@ class Reference:
             "floors": np.array(self.floors),
             "middle": self.middle,
             "unit": self.unit,
-            "mask": self.mask,
             "seed": np.array(self.seed),
         }
         if self.condition is not None:
@@ -180,7 +174,6 @@ class Reference:
                 kept["unit"],
                 None,
                 int(kept["seed"]),
-                kept["mask"],
                 kept.get("condition"),
                 kept["floors"].tolist(),
             )
@@ -196,7 +189,6 @@ def draw_reference(
     seed: int = 0,
     draws: int | None = None,
     n: int | None = None,
-    mask: NDArray[np.bool_] | None = None,
     condition: Any = None,
     scaled: bool = True,
 ) -> Reference:
@@ -218,8 +210,7 @@ def draw_reference(
     points = RealPoints(pool, fresh, n or size, seed)
     middle = x.mean(axis=0) if scaled else np.zeros(x.shape[1])
     unit = x.std(axis=0) if scaled and fresh is None else np.ones(x.shape[1])
-    mask = np.zeros((1, 0), dtype=bool) if mask is None else mask
-    reference = Reference([], middle, np.where(unit > 0, unit, 1.0), points, seed, mask, condition)
+    reference = Reference([], middle, np.where(unit > 0, unit, 1.0), points, seed, condition)
     reference.real.extend(reference.normalised(points.real(k)) for k in range(draws or DRAWS))
     return reference
 

@@ -7,7 +7,8 @@ import inspect
 import math
 import reprlib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -308,14 +309,16 @@ class Recipe(_Section):
         self,
         shape: int | tuple[int, ...],
         *,
+        columns: Sequence[int] | None = None,
         network: nn.Module | None = None,
         schedule: Schedule | None = None,
         empty: bool = False,
     ) -> Denoiser:
         """Make the untrained denoiser of points (d,), or images (channels, height, width).
 
-        ``network`` and ``schedule`` are the parts that the recipe calls "custom". An ``empty`` network has no
-        memory for its weights, which are loaded later.
+        ``columns``, (d,), says to which column each coordinate belongs; by default each is one. ``network``
+        and ``schedule`` are the parts that the recipe calls "custom". An ``empty`` network has no memory for
+        its weights, which are loaded later.
         """
         for part, given in (("network", network), ("schedule", schedule)):
             if getattr(self, part).name == CUSTOM and given is None:
@@ -325,12 +328,14 @@ class Recipe(_Section):
                 )
         schedule = schedule or self.schedule.make()
         if network is None:
-            network = self._make_network((shape,) if isinstance(shape, int) else shape, schedule, empty)
+            shape = (shape,) if isinstance(shape, int) else shape
+            flags = FLAGS * (len(set(columns)) if columns else shape[0])
+            network = self._make_network(shape, flags, schedule, empty)
         reading = self.denoiser
-        kind = MaskedDenoiser if reading.partial else Denoiser
+        kind = partial(MaskedDenoiser, columns=columns) if reading.partial else Denoiser
         return kind(network, schedule, reading.prediction, reading.sigma_data, reading.conditioning)
 
-    def _make_network(self, shape: tuple[int, ...], schedule: Schedule, empty: bool) -> nn.Module:
+    def _make_network(self, shape: tuple[int, ...], flags: int, schedule: Schedule, empty: bool) -> nn.Module:
         factory = NETWORKS[self.network.name]
         kind = "image" if len(shape) == 3 else "vector"
         if network_kind(factory) != kind:
@@ -347,7 +352,7 @@ class Recipe(_Section):
             if "n_steps" in inspect.signature(factory).parameters and isinstance(schedule, DiscreteSchedule):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
-                arguments["flags"] = FLAGS * shape[0]
+                arguments["flags"] = flags
         with torch.device("meta" if empty else "cpu"):
             network = factory(**arguments)
             if self.denoiser.factors:

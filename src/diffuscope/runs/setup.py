@@ -9,7 +9,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from diffuscope.data.base import Dataset
+from diffuscope.data.base import Dataset, columns_of
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
@@ -56,7 +56,9 @@ class Setup:
             codec = own.codec(data, recipe.data)
             with torch.random.fork_rng():
                 torch.manual_seed(stream_seed(seed, "weights"))
-                denoiser = recipe.make_denoiser(codec.shape, network=network, schedule=schedule)
+                denoiser = recipe.make_denoiser(
+                    codec.shape, columns=columns_of(codec), network=network, schedule=schedule
+                )
         else:
             codec, denoiser = start.codec, start.denoiser
         denoiser.to(device)

@@ -2,8 +2,8 @@ r"""When should training stop? When the loss on held-out rows no longer falls (e
 
 Their noise levels, noise and masks are drawn once. The loss of the averaged weights on them falls while the
 network learns the distribution, and rises when it memorises the training rows, which happens early in small
-data sets. The best weights are kept, and training stops when the loss has not fallen for a quarter of the
-run.
+data sets. The best weights are kept. Training stops when the loss has not fallen for a quarter of the run and
+is now above its best by more than chance; a loss that stands still may fall when the learning rate does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from diffuscope.diffusion.losses import Examples, Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.seeds import stream, stream_seed
 
-__all__ = ["HeldOut", "LossLike", "validation_rows"]
+__all__ = ["PARTS", "HeldOut", "LossLike", "validation_rows"]
 
 _ROWS = 4096  # noised rows, repeating the held-out ones: on few of them the loss is too noisy
 _NUMBERS = 2**21  # in a batch of the network
 _LOOKS = 40
 _PATIENCE = 0.25  # of the run
+PARTS = 16  # of the rows, whose losses show what is chance
+_CERTAIN = 2.0  # standard errors
 
 
 class LossLike(Protocol):
@@ -72,6 +74,7 @@ class HeldOut:
             examples = loss.examples(denoiser, rows, level, eps)
         self._examples = examples._replace(label=None if label is None else label[which])
         self.best = (math.inf, 0)
+        self._parts = torch.full((PARTS,), math.inf, dtype=torch.float64)  # the best loss, in parts
         self.weights: Tensor | None = None
         self._next = 0
 
@@ -87,10 +90,16 @@ class HeldOut:
         size = max(1, _NUMBERS // self._examples.inputs[0].numel())  # pieces, if points are large
         pieces = (self._examples.at(slice(start, start + size)) for start in range(0, n, size))
         output = torch.cat([piece.predict(self.denoiser.network) for piece in pieces])
-        loss = self.loss.value(output, self._examples).item()
+        each = -(-n // PARTS)
+        places = [slice(i * each, (i + 1) * each) for i in range(PARTS)]
+        losses = [self.loss.value(output[place], self._examples.at(place)).item() for place in places]
+        parts = torch.tensor(losses, dtype=torch.float64)
+        loss = parts.mean().item()
         if loss < self.best[0] or self.weights is None:
-            self.best, self.weights = (loss, step), weights.clone()
-        return step - self.best[1] > _PATIENCE * total
+            self.best, self.weights, self._parts = (loss, step), weights.clone(), parts
+        above = parts - self._parts
+        chance = _CERTAIN * above.std() / math.sqrt(PARTS)
+        return step - self.best[1] > _PATIENCE * total and bool(above.mean() > chance)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state for a checkpoint."""
@@ -99,10 +108,12 @@ class HeldOut:
         return {
             "held_out.weights": self.weights,
             "held_out.best": torch.tensor([loss, step, self._next], dtype=torch.float64),
+            "held_out.parts": self._parts,
         }
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Restore the state of a checkpoint."""
         loss, step, following = tensors["held_out.best"].tolist()
         self.best, self._next = (loss, int(step)), int(following)
+        self._parts = tensors["held_out.parts"]
         self.weights = tensors["held_out.weights"].to(self._examples.inputs.device)

@@ -31,7 +31,7 @@ from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
-from diffuscope.training.held_out import HeldOut, LossLike
+from diffuscope.training.held_out import PARTS, HeldOut, LossLike
 from diffuscope.training.weights import FlatParameters, WeightAverage
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
@@ -292,7 +292,11 @@ class Trainer:
         if self._scaler.is_enabled():
             shapes |= {"scale": torch.Size([2])}
         if self.held_out:
-            shapes |= {"held_out.weights": self.flat.vector.shape, "held_out.best": torch.Size([3])}
+            shapes |= {
+                "held_out.weights": self.flat.vector.shape,
+                "held_out.best": torch.Size([3]),
+                "held_out.parts": torch.Size([PARTS]),
+            }
         if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
             raise InputError(
                 "The checkpoint does not match the network.",

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name, Plain
@@ -131,11 +132,12 @@ class TableCodec(Plain):
         for column, where in zip(self.columns, self.slices.values(), strict=True):
             yield column, points[:, where]
 
-    def fill(self, X: Any, points: Any) -> Any:
+    def fill(self, X: Any, points: Any, left: NDArray[np.bool_] | None = None) -> Any:
         """Return X with its missing values taken from points (n, D); all others are unchanged.
 
-        Raises an InputError when X does not have the columns that were fitted, a value of a column with
-        missing ones is not one of that column, or the points are not of X's shape.
+        Cells that are ``left``, (n, columns), stay missing. Raises an InputError when X does not have the
+        columns that were fitted, a value of a column with missing ones is not one of that column, or the
+        points are not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
@@ -143,6 +145,8 @@ class TableCodec(Plain):
         for j, (column, part) in enumerate(self.parts(points)):
             given = frame.column(j).reset_index(drop=True)
             gaps = given.isna().to_numpy()
+            if left is not None:
+                gaps = gaps & ~left[:, j]
             if gaps.any():
                 column.encode(given)  # what is given must be one of this column's values to share its type
                 given = _filled(given, gaps, column.decode(part[gaps]))

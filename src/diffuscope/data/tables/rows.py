@@ -1,13 +1,19 @@
-"""How do rows with a target become points, and points rows and targets?
+r"""How do rows with a target become points, and points rows and targets?
 
 The coordinates of the features come first, those of the target, where there is one, behind them: to a
 model they are alike, and either can be known while the other is drawn.
+
+Last come those of *presence*. A value that is missing says something: a cause of death is missing for the
+living. So for features with missing values, whether the value is there is a column of its own, coded as two
+categories; columns whose values are missing in the same rows share one. A model learns
+:math:`p(\text{presence})\, p(\text{values} \mid \text{presence})`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,11 +23,11 @@ from torch import Tensor
 
 from diffuscope.data.tables.codec import TableCodec
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
-from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
+from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.numeric import Integer, Number, as_finite
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
-from diffuscope.data.tables.frames import read_frame
+from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.data.tables.values import restore
 from diffuscope.errors import InputError
 
@@ -30,11 +36,30 @@ __all__ = ["RowCodec"]
 _MOST_CLASSES = 20
 
 
+class Presence(Plain):
+    """Whether the values of some features, which were missing in the same rows, are there."""
+
+    columns: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)  # positions among the features
+    codes: Codes  # of missing and present
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.codes.coding != "onehot" or len(self.codes.shares) != 2:
+            raise ValueError("a value is there, or not")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates: 2."""
+        return self.codes.width
+
+
 class RowCodec(Plain):
     """The columns of X, and that of y.
 
-    ``target_at`` is where the target stood in the table that it was taken from, if it was; ``classes`` the
-    type of a target whose integers are the names of classes.
+    ``presence`` says for which features missing values are learned. ``target_at`` is where the target stood
+    in the table that it was taken from, if it was; ``classes`` the type of a target whose integers are the
+    names of classes.
     """
 
     kind: ClassVar[str] = "table"
@@ -42,6 +67,7 @@ class RowCodec(Plain):
     format: Literal["diffuscope-rows-1"] = "diffuscope-rows-1"
     features: TableCodec
     target: TableCodec | None = None
+    presence: tuple[Presence, ...] = ()
     target_at: Annotated[int, Field(ge=0, le=100_000)] | None = None
     classes: DtypeName | None = None
 
@@ -55,6 +81,9 @@ class RowCodec(Plain):
             raise ValueError("there is no such place for a target")
         if self.classes is not None and (self.target is None or kind_of_dtype(self.classes) != "integer"):
             raise ValueError("classes are a target's")
+        owned = [j for one in self.presence for j in one.columns]
+        if len(set(owned)) != len(owned) or any(j >= len(self.features.columns) for j in owned):
+            raise ValueError("the presence of a column is one of its own")
         if not self.width:
             raise ValueError("no column varies")
         return self
@@ -86,7 +115,13 @@ class RowCodec(Plain):
             if classes is not None:
                 named = fit_column(frame.column(0).astype("category"), target.names[0], categories, seed)
                 target = target.model_copy(update={"columns": (named,)})
-        codec = cls.model_construct(features=features, target=target, target_at=target_at, classes=classes)
+        codec = cls.model_construct(
+            features=features,
+            target=target,
+            presence=_fit_presence(X, features),
+            target_at=target_at,
+            classes=classes,
+        )
         if not codec.width:
             raise InputError(
                 f"No column varies, so there is nothing to learn (n_samples = {read_frame(X).n}).",
@@ -148,7 +183,14 @@ class RowCodec(Plain):
     @property
     def width(self) -> int:
         """Number of coordinates D of a row."""
-        return self.features.width + (0 if self.target is None else self.target.width)
+        return self._ends[2]
+
+    @cached_property
+    def _ends(self) -> tuple[int, int, int]:
+        """Where the coordinates of features, target and presence end."""
+        features = self.features.width
+        target = features + (0 if self.target is None else self.target.width)
+        return features, target, target + sum(one.width for one in self.presence)
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -167,20 +209,69 @@ class RowCodec(Plain):
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """Number of the column, counted from 0, that each coordinate belongs to."""
-        widths = [column.width for column in self.all_columns]
+        """Number of the column, counted from 0, that each coordinate belongs to; presence comes last."""
+        widths = [column.width for column in (*self.all_columns, *self.presence)]
         return tuple(np.repeat(np.arange(len(widths)), widths).tolist())
+
+    @property
+    def owners(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Of each presence its number among the groups, and those of its columns."""
+        first = len(self.all_columns)
+        return tuple((first + i, one.columns) for i, one in enumerate(self.presence))
+
+    @cached_property
+    def coded(self) -> list[tuple[slice, Codes]]:
+        """Place and codes of presence, and of each column of categories."""
+        found: list[tuple[slice, Codes]] = [
+            (where, one.codes) for where, one in zip(self.presence_at, self.presence, strict=True)
+        ]
+        start = 0
+        for column in self.all_columns:
+            if isinstance(column, Category | Boolean):
+                found.append((slice(start, start + column.width), column.codes))
+            start += column.width
+        return found
 
     @property
     def choices(self) -> list[tuple[slice, tuple[float, ...], float]]:
         """Place, shares and scale of each column of categories that is coded as one of many."""
-        found, start = [], 0
-        for column in self.all_columns:
-            if isinstance(column, Category | Boolean) and column.codes.coding == "onehot":
-                codes = column.codes
-                found.append((slice(start, start + column.width), codes.shares, codes.scale))
-            start += column.width
-        return found
+        return [(at, codes.shares, codes.scale) for at, codes in self.coded if codes.coding == "onehot"]
+
+    @cached_property
+    def presence_at(self) -> tuple[slice, ...]:
+        """Where the coordinates of each presence are."""
+        start = self._ends[1]
+        return tuple(slice(start + 2 * i, start + 2 * i + 2) for i in range(len(self.presence)))
+
+    @cached_property
+    def values_of(self) -> tuple[NDArray[np.intp], ...]:
+        """Of each presence the coordinates of its columns' values."""
+        places = list(self.features.slices.values())
+        return tuple(
+            np.concatenate([np.arange(places[j].start, places[j].stop) for j in one.columns])
+            for one in self.presence
+        )
+
+    def encode_presence(self, present: NDArray[np.bool_]) -> Floats:
+        """Return the coordinates (n, 2p) of whether the values of p sets of columns are there, (n, p)."""
+        coded = [one.codes.table[present[:, i].astype(int)] for i, one in enumerate(self.presence)]
+        return np.concatenate(coded, 1) if coded else np.empty((len(present), 0))
+
+    def decode_presence(self, points: Floats) -> NDArray[np.bool_]:
+        """Return whether the values of p sets of columns are there, (n, p); NaN counts as True."""
+        present = np.ones((len(points), len(self.presence)), dtype=bool)
+        for i, (at, one) in enumerate(zip(self.presence_at, self.presence, strict=True)):
+            present[:, i] = one.codes.decode(points[:, at]) != 0
+        return present
+
+    def blanked(self, points: Floats) -> Floats:
+        """Return points (n, D) with NaN for the values that their presence says are missing."""
+        if not self.presence:
+            return points
+        points, present = points.copy(), self.decode_presence(points)
+        for i, values in enumerate(self.values_of):
+            points[np.ix_(~present[:, i], values)] = np.nan
+        return points
 
     @property
     def whole(self) -> bool:
@@ -192,7 +283,13 @@ class RowCodec(Plain):
     @property
     def is_target(self) -> NDArray[np.bool_]:
         """Which coordinates are the target's, shape (D,)."""
-        return np.arange(self.width) >= self.features.width
+        where = np.arange(self.width)
+        return (where >= self._ends[0]) & (where < self._ends[1])
+
+    @property
+    def is_presence(self) -> NDArray[np.bool_]:
+        """Which coordinates are those of presence, shape (D,)."""
+        return np.arange(self.width) >= self._ends[1]
 
     def place(self, name: Name) -> slice:
         """Return where the coordinates of a column of the features are; an InputError if none are."""
@@ -222,20 +319,32 @@ class RowCodec(Plain):
                 found[name] = restore(as_finite(values, name), values.notna().to_numpy(), column.dtype, name)
         return found
 
-    def encode(self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0) -> Floats:
+    def encode(
+        self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0, meant: bool = True
+    ) -> Floats:
         """Return the coordinates of rows, shape (n, D), NaN where a value or the target is missing.
 
-        Raises an InputError when X or y is not of the kind that was fitted, or y is given without a target.
+        What is missing is ``meant`` to be, or it is unknown whether there is a value: then the coordinates of
+        its presence are NaN as well. Raises an InputError when X or y is not of the kind that was fitted, or
+        y is given without a target.
         """
         points = self.features.encode(X, dequantise=dequantise, seed=seed)
-        if self.target is None:
-            if y is not None:
-                raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
+        if self.target is None and y is not None:
+            raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
+        if self.width == self.features.width:
             return points
         wide = np.full((len(points), self.width), np.nan)
-        wide[:, : self.features.width] = points
+        features, target, _ = self._ends
+        wide[:, :features] = points
         if y is not None:
-            wide[:, self.features.width :] = self.encode_target(y, len(points), dequantise, seed)
+            wide[:, features:target] = self.encode_target(y, len(points), dequantise, seed)
+        if self.presence:
+            frame = self.features.aligned(X)
+            present = np.stack([~_missing_together(frame, one.columns) for one in self.presence], axis=1)
+            wide[:, target:] = self.encode_presence(present)
+            if not meant:
+                for i, at in enumerate(self.presence_at):
+                    wide[~present[:, i], at] = np.nan
         return wide
 
     def encode_target(self, y: Any, n: int, dequantise: bool = False, seed: int = 0) -> Floats:
@@ -254,25 +363,41 @@ class RowCodec(Plain):
         The values (n,) of columns that are ``given`` by name are handed back as they are.
         """
         given = given or {}
+        points, present = self.blanked(points), self.decode_presence(points)
         columns = [
             given[column.name].reset_index(drop=True) if column.name in given else column.decode(part)
-            for column, part in self.features.parts(points)
+            for column, part in self.features.parts(points[:, : self.features.width])
         ]
+        for i, one in enumerate(self.presence):
+            for j in one.columns:
+                if not self.features.columns[j].width:  # a constant has no coordinate that could be NaN
+                    columns[j] = columns[j].where(present[:, i])
         return self.features.container.assemble(columns)
 
-    def fill(self, X: Any, draws: Sequence[Floats]) -> Any:
+    def fill(self, X: Any, draws: Sequence[Floats], only: Sequence[Name] | None = None) -> Any:
         """Return X with its missing values filled by the average of draws (n, D), all others as they are.
 
         Of numbers it is the mean, rounded where they are integers; of categories the most frequent one; of
-        times the mean of the coordinates.
+        times the mean of the coordinates. A value stays missing where most draws have none, and in columns
+        other than ``only`` these. Raises an InputError where there is no such column.
         """
+        points = draws[0] if len(draws) == 1 else _mean_of_most(np.stack(draws))
+        left = self._left(points, only)
         if len(draws) == 1:
-            return self.features.fill(X, draws[0][:, : self.features.width])
-        points = np.mean(draws, axis=0)
+            return self.features.fill(X, points[:, : self.features.width], left)
         for column, where in zip(self.features.columns, self.features.slices.values(), strict=True):
             if isinstance(column, Number | Integer):
                 points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
-        return self.features.fill(X, points[:, : self.features.width])
+        return self.features.fill(X, points[:, : self.features.width], left)
+
+    def _left(self, points: Floats, only: Sequence[Name] | None) -> NDArray[np.bool_]:
+        """Return which cells (n, columns) are not filled from points (n, D)."""
+        left = np.zeros((len(points), len(self.features.columns)), dtype=bool)
+        for name in only or ():
+            self.place(name)  # it must be there
+        for j, (name, where) in enumerate(self.features.slices.items()):
+            left[:, j] = np.isnan(points[:, where]).any(axis=1) | (only is not None and name not in only)
+        return left
 
     def fill_target(self, y: Any, points: Floats) -> Any:
         """Return a pandas target with its missing values taken from points (n, D)."""
@@ -313,7 +438,7 @@ class RowCodec(Plain):
     def decode_target(self, points: Floats) -> Any:
         """Return the targets that points (n, D) mean, of the kind that was fitted, shape (n,)."""
         assert self.target is not None
-        coordinates = points[:, self.features.width :]
+        coordinates = points[:, self.is_target]
         if self.classes is None:
             table = self.target.decode(coordinates)
         else:
@@ -332,6 +457,38 @@ class RowCodec(Plain):
         """
         volume = self.features.log_volume(X)
         return volume if y is None or self.target is None else volume + self.target.log_volume(_as_table(y))
+
+
+def _missing_together(frame: Frame, columns: Sequence[int]) -> NDArray[np.bool_]:
+    """Return in which rows all of these columns are missing, shape (n,)."""
+    missing = [frame.column(j).isna().to_numpy() for j in columns]
+    return np.asarray(np.logical_and.reduce(missing))
+
+
+def _fit_presence(X: Any, features: TableCodec) -> tuple[Presence, ...]:
+    """Return the sets of columns whose values are missing in the same rows, some but not all."""
+    frame, sets = read_frame(X), dict[bytes, list[int]]()
+    for j, column in enumerate(features.columns):
+        if column.missing:
+            missing = frame.column(j).isna().to_numpy()
+            if not missing.all():
+                sets.setdefault(np.packbits(missing).tobytes(), []).append(j)
+    found = []
+    for columns in sets.values():
+        share = float(_missing_together(frame, columns).mean())
+        codes = Codes(coding="onehot", shares=(share, 1 - share))
+        found.append(Presence(columns=tuple(columns), codes=codes))
+    return tuple(found)
+
+
+def _mean_of_most(draws: Floats) -> Floats:
+    """Return the mean of draws (k, n, D), of those with a value; NaN where most have none."""
+    missing = np.isnan(draws)
+    if not missing.any():
+        return np.asarray(draws.mean(axis=0))
+    count = (~missing).sum(axis=0)
+    mean = np.nan_to_num(draws).sum(axis=0) / np.maximum(count, 1)
+    return np.where(2 * count > len(draws), mean, np.nan)
 
 
 def _class_dtype(y: Any) -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,23 +22,44 @@ from diffuscope.diffusion.schedules import NoiseLevel
 __all__ = ["FLAGS", "MaskedDenoiser"]
 
 FLAGS = 2
-"""Mask channels of each coordinate beside its value: known and absent."""
+"""Inputs of each column beside its coordinates: whether it is known, and whether it is absent."""
 
 
 class MaskedDenoiser(Denoiser):
-    """A denoiser whose network maps (n, 3d), (n,) to (n, d): coordinates, known mask, absent mask."""
+    """A denoiser whose network maps (n, d + 2c), (n,) to (n, d): coordinates, and two flags of c columns.
+
+    ``columns`` has the column of each coordinate, by default its own; all coordinates of one share a state.
+    """
+
+    first: Tensor
+
+    def __init__(self, *arguments: Any, columns: Sequence[int] | None = None, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.pattern: Mask | None = None  # of one row: the mask where none is given
+        first = [] if columns is None else [columns.index(column) for column in sorted(set(columns))]
+        self.register_buffer("first", torch.tensor(first, dtype=torch.int64))
 
     def network_inputs(self, x_t: Tensor, level: NoiseLevel, mask: Mask) -> Tensor:
-        """Return the input of the network, shape (n, 3d)."""
+        """Return the input of the network, shape (n, d + 2c).
+
+        A noisy number is scaled to variance 1. A noisy category is replaced by its posterior mean given its
+        own coordinates alone: of many categories these are mostly noise, which would drown the numbers.
+        """
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
-        point = torch.where(mask.known, mask.value, c_in * x_t).masked_fill(mask.absent, 0.0)
-        return torch.cat([point, mask.known.to(point.dtype), mask.absent.to(point.dtype)], 1)
+        point = c_in * x_t
+        if self.choices is not None:
+            prior = self.choices.prior(x_t / coefficient(level.alpha, x_t), level.ratio.square())
+            means = self.choices.means(self.choices.log_softmax(prior))
+            point = point.index_copy(1, self.choices.where, means)
+        point = torch.where(mask.known, mask.value, point).masked_fill(mask.absent, 0.0)
+        flags = [part[:, self.first] if len(self.first) else part for part in (mask.known, mask.absent)]
+        return torch.cat([point, *(flag.to(point.dtype) for flag in flags)], 1)
 
     def forward(  # type: ignore[override]
         self, x_t: Tensor, level: NoiseLevel, mask: Mask | None = None
     ) -> Tensor:
-        """Return the estimate of x_0 (n, d); known values are unchanged."""
-        mask = Mask.all_noisy(x_t) if mask is None else mask
+        """Return the estimate of x_0 (n, d); known values are unchanged, absent ones are 0."""
+        mask = self.default_mask(x_t) if mask is None else mask
         output = raw = self._raw(x_t, level, mask)
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         if self.factors is not None:
@@ -45,7 +69,20 @@ class MaskedDenoiser(Denoiser):
             where, y = self.choices.where, x_t / coefficient(level.alpha, x_t)
             logits = self.choices.prior(y, level.ratio.square()) + raw[:, where]
             x_0 = x_0.index_copy(1, where, self.choices.means(self.choices.log_softmax(logits)))
-        return torch.where(mask.known, mask.value, x_0)
+        return torch.where(mask.known, mask.value, x_0.masked_fill(mask.absent, 0.0))
+
+    def default_mask(self, like: Tensor) -> Mask:
+        """Return the pattern for points (n, d); where there is none, all coordinates are noisy."""
+        if self.pattern is None:
+            return Mask.all_noisy(like)
+        value, known, absent = (part.to(like.device).expand(len(like), -1) for part in self.pattern)
+        return Mask(value.to(like.dtype), known, absent)
+
+    def with_pattern(self, pattern: Mask) -> MaskedDenoiser:
+        """Return the denoiser, of the same network, that has a mask of one row where none is given."""
+        made = copy.copy(self)
+        made.pattern = pattern
+        return made
 
     def log_probabilities(self, x_t: Tensor, level: NoiseLevel, mask: Mask) -> Tensor:
         """Return log-probabilities of categories without their own noisy points, shape (n, c)."""

@@ -19,22 +19,32 @@ from diffuscope.diffusion.schedules import NoiseLevel
 
 __all__ = ["MaskedLoss"]
 
+_ASKED = 0.25  # share of rows that learn whether values are there
+
 
 @dataclass(frozen=True)
 class MaskedLoss(Loss):
     """The loss of a :class:`MaskedDenoiser` with random masks; NaN in the data is absent.
 
     ``partial`` is the fraction of rows in which any coordinate is known or absent. ``groups`` has the column
-    of each coordinate: all coordinates of a column share a state. Empty: one column each.
+    of each coordinate: all coordinates of a column share a state. Empty: one column each. ``presence`` has
+    the columns that say whether the values of others are there, each with these others: in a quarter of the
+    rows they are learned given some of the values, in all others the values given them.
     """
 
     partial: float = 0.5
     groups: tuple[int, ...] = ()
     choices: Choices | None = None
+    presence: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
-    def of_columns(self, columns: Sequence[int], choices: Choices | None = None) -> MaskedLoss:
+    def of_columns(
+        self,
+        columns: Sequence[int],
+        choices: Choices | None = None,
+        presence: tuple[tuple[int, tuple[int, ...]], ...] = (),
+    ) -> MaskedLoss:
         """Return the loss for coordinates of these columns."""
-        return dataclasses.replace(self, groups=tuple(columns), choices=choices)
+        return dataclasses.replace(self, groups=tuple(columns), choices=choices, presence=presence)
 
     def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
         """Draw masks, add noise to ``x_0`` (n, d) and return inputs and targets of the network."""
@@ -88,4 +98,32 @@ class MaskedLoss(Loss):
         # In half of the partial rows some unknown coordinates are absent.
         absent = some & (u[:, 2:3] < 0.5) & ~known & (again < 2 * u[:, 2:3])
         missing = x_0.isnan()
+        if self.presence:
+            lost = torch.zeros(n, columns, dtype=torch.bool, device=x_0.device)
+            lost[:, groups] = missing
+            known, absent = self._with_presence(known & ~lost, absent | lost, lost)
         return Mask(x_0.nan_to_num(0.0), known[:, groups] & ~missing, absent[:, groups] | missing)
+
+    def _with_presence(self, known: Tensor, absent: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states (n, c) of columns, those of presence set; ``lost`` is where values are missing."""
+        n, c = known.shape
+        asked, some, left_out = torch.rand(3, n, 1, device=known.device)
+        ask = asked < _ASKED
+        own = torch.tensor([number for number, _ in self.presence], device=known.device)
+        of_value = torch.ones(c, dtype=torch.bool, device=known.device).index_fill(0, own, False)
+        # Rows that learn presence: values are known, half of the time, or absent.
+        known = torch.where(
+            ask & of_value, (torch.rand(n, c, device=known.device) < 2 * some - 1) & ~lost, known
+        )
+        absent = torch.where(ask & of_value, ~known, absent)
+        # There, presence is known if a value is; half of the time some of the rest is known, or absent.
+        here = torch.stack([(~absent[:, list(values)]).any(1) for _, values in self.presence], 1)
+        draw, part = torch.rand(2, n, len(own), device=known.device)
+        told = here | (draw < 2 * left_out - 1)
+        dropped = ~told & (part < 2 * left_out - 1)
+        # Elsewhere it is known; in a quarter of the rows it is absent where all its values are.
+        hidden = ~here & (left_out < 0.25)
+        known, absent = known.clone(), absent.clone()
+        known[:, own] = torch.where(ask, told, ~hidden)
+        absent[:, own] = torch.where(ask, dropped, hidden)
+        return known, absent

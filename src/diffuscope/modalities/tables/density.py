@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.tables import RowCodec
-from diffuscope.data.tables.columns.categories import Boolean, Category, Codes
-from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.data.tables.columns.categories import Codes
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.likelihood import LogDensity, log_density
-from diffuscope.model import Model
+from diffuscope.model import Conditioned, Model
 from diffuscope.seeds import stream
 from diffuscope.threads import side_by_side
 
@@ -56,13 +56,8 @@ class Density:
     def __init__(self, model: Model) -> None:
         assert isinstance(model.codec, RowCodec)
         self.model: Model = model
-        columns = model.codec.all_columns
-        ends = itertools.accumulate(column.width for column in columns)
-        self.codes: list[tuple[slice, Codes]] = [
-            (slice(end - column.width, end), column.codes)
-            for column, end in zip(columns, ends, strict=True)
-            if isinstance(column, Category | Boolean)
-        ]
+        self.rows = model.codec
+        self.codes: list[tuple[slice, Codes]] = model.codec.coded  # presence comes first
         self.is_number: Tensor = torch.ones(model.dimension, dtype=torch.bool)
         for place, _ in self.codes:
             self.is_number[place] = False
@@ -103,9 +98,48 @@ class Density:
     @cached_property
     def _nodes(self) -> tuple[float, ...]:
         """The steps of the integration, chosen once with samples of the model."""
-        rows = torch.cat(list(self.model.coordinates(_ROWS))).double().cpu()
+        rows = torch.cat(list(self.model.coordinates(_ROWS, conditioned=self._complete))).double().cpu()
+        if self.rows.presence:
+            rows[:, torch.from_numpy(self.rows.is_presence)] = self._all_present
         everything = torch.ones(rows.shape[1], dtype=torch.bool)
         return self._follow(rows, everything, self.is_number, None).nodes
+
+    @property
+    def _all_present(self) -> Tensor:
+        """The coordinates (1, 2p) of presence that say that all values are there."""
+        return torch.from_numpy(self.rows.encode_presence(np.ones((1, len(self.rows.presence)), bool)))
+
+    @property
+    def _complete(self) -> Conditioned | None:
+        """What gives the denoisers of complete rows, where values may be missing."""
+        denoiser = self.model.denoiser
+        if not self.rows.presence or not isinstance(denoiser, MaskedDenoiser):
+            return None
+        known = torch.from_numpy(self.rows.is_presence)
+        value = torch.zeros(len(known), dtype=torch.float64)
+        value[known] = self._all_present[0]
+        mask = self._given(value.float()[None], known, torch.zeros_like(known))
+
+        def of_rows(start: int, stop: int) -> DenoiserLike:
+            return denoiser.conditioned(Mask(*(part.expand(stop - start, -1) for part in mask)))
+
+        return of_rows
+
+    def presence(self, known: Floats) -> Floats:
+        """Return the probabilities (n, p) that values are there, given the known ones of rows (n, D)."""
+        rows = torch.from_numpy(known)
+        total = np.zeros((len(known), len(self.rows.presence)))
+        patterns, which = torch.unique(~rows.isnan(), dim=0, return_inverse=True)
+        for i, present in enumerate(patterns):
+            here = which == i
+            for k, place in enumerate(self.rows.presence_at):
+                if present[place].all():
+                    continue
+                queried = torch.zeros_like(present)
+                queried[place] = True
+                p = self._probabilities(rows[here].nan_to_num(0.0), present, queried)
+                total[here.numpy(), k] = p[:, 1].numpy()
+        return total
 
     def _categories(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return the sum of log p(c_j | c_<j), shape (n,)."""

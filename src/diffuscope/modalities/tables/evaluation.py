@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from diffuscope.data.tables import TableData, read_frame
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured
@@ -117,10 +115,7 @@ def evaluate_rows(
 def _real_and_synthetic(
     model: Model, data: TableData, generator: TableGenerator, held_out: Any, seed: int
 ) -> tuple[Any, Any, Any]:
-    """Return training rows, rows that were held out (or None), and as many synthetic ones.
-
-    Synthetic rows have missing values where real ones do, row by row: a model fills all.
-    """
+    """Return training rows, rows that were held out (or None), and as many synthetic ones."""
     whole = data.frame
     share = model.recipe.training.hold_out
     train, unseen = whole, None
@@ -137,7 +132,4 @@ def _real_and_synthetic(
         train, unseen = whole.iloc[first.numpy()], whole.iloc[second.numpy()]
     request = generator.request({"seed": stream_seed(seed, "rows") % 2**32})
     synthetic = generator.frame(max(len(train), _LEAST), request)
-    if train.isna().any(axis=None):
-        chosen = np.random.default_rng(stream_seed(seed, "holes")).integers(len(train), size=len(synthetic))
-        synthetic = synthetic.mask(train.isna().to_numpy()[chosen])
     return train, unseen, synthetic

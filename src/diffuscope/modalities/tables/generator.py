@@ -7,10 +7,10 @@ all along; one that is absent is sampled too, by itself, and thrown away.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,15 +22,23 @@ from diffuscope.data.columnar.arrays import names_of
 from diffuscope.data.tables import RowCodec, read_frame
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
-from diffuscope.errors import InputError
+from diffuscope.diffusion.samplers import SamplingState
+from diffuscope.errors import InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, counted, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
+from diffuscope.seeds import stream_seed
 
-__all__ = ["TableCondition", "TableGenerator"]
+__all__ = ["Only", "TableCondition", "TableGenerator", "read_only"]
+
+_EXISTING = "existing"
+Only = Literal["existing"] | Sequence[Any] | None
+"""Which missing values are filled: all, those that exist, or those of some columns."""
+
+_MISSING = ("modelled", "none")
 
 Floats = NDArray[np.float64]
 
@@ -41,12 +49,13 @@ class TableCondition(NamedTuple):
     known: Floats  # coordinates (n, D), NaN where unknown; one row may stand for n: memory stays flat
     absent: NDArray[np.bool_]  # (D,): coordinates that are left out where they are not known
     columns: dict[Any, Any]  # names of columns to the values (n,), or (1,) for all rows, that were given
+    present: NDArray[np.bool_] | None = None  # (n, p): which values there are, once that is drawn
 
 
 class TableGenerator(Generator):
     """A model whose points are the coordinates of rows; ``rows`` is what these mean."""
 
-    conditions: ClassVar[tuple[str, ...]] = ("y", "given")
+    conditions: ClassVar[tuple[str, ...]] = ("y", "given", "missing")
     unit: ClassVar[str] = "rows"
 
     def __init__(self, model: Model) -> None:
@@ -78,6 +87,8 @@ class TableGenerator(Generator):
 
         ``y`` is a value of the target for all rows, or one for each; ``given`` maps names of columns, the
         target's among them, to the same. An unknown target is absent, unless it is sampled ``with_target``.
+        With ``missing="none"`` all values are there; by default as many are missing as in the data, where
+        they were missing there.
         """
         rows, y, given = self.rows, condition.get("y"), dict(condition.get("given", {}))
         target = None if rows.target is None else rows.target.names[0]
@@ -93,6 +104,12 @@ class TableGenerator(Generator):
             known[:, rows.place(name)] = rows.features[name].encode(values)
         if y is not None:
             known[:, rows.is_target] = rows.encode_target(y, count)
+        missing = condition.get("missing", "modelled")
+        if missing not in _MISSING:
+            raise unknown_name("way of missing values", str(missing), _MISSING)
+        for one, at in zip(rows.presence, rows.presence_at, strict=True):
+            if missing == "none" or any(rows.features.names[j] in columns for j in one.columns):
+                known[:, at] = one.codes.table[1]
         absent = rows.is_target & (not with_target)
         return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
@@ -101,9 +118,9 @@ class TableGenerator(Generator):
         condition: TableCondition | None = request.condition
         if condition is None:
             return None
-        known, absent, _ = condition
+        known, absent = condition.known, condition.absent
         observed = ~np.isnan(known)
-        if not observed.any() and not absent.any():
+        if not observed.any() and not absent.any() and condition.present is None:
             return None
         denoiser = self.model.denoiser
         if not isinstance(denoiser, MaskedDenoiser):
@@ -112,16 +129,15 @@ class TableGenerator(Generator):
                 "missing ones.",
                 "Train with partial above 0 (the recipe 'table').",
             )
-        every = np.broadcast_to(known, (n, known.shape[1]))
         scale = 1.0 if request.guidance is None else request.guidance
         guides = torch.from_numpy(self.rows.is_target & observed.all(axis=0))
         interval = request.interval or (0.0, np.inf)
 
         def of_rows(start: int, stop: int) -> DenoiserLike:
-            here = every[start:stop]
+            here, left_out = self._piece(condition, n, start, stop)
             some = torch.from_numpy(~np.isnan(here))
             values = torch.from_numpy(np.nan_to_num(here)).float()
-            parts = (values, some, torch.from_numpy(absent) & ~some)
+            parts = (values, some, torch.from_numpy(left_out) & ~some)
             mask = Mask(*(part.to(self.model.device) for part in parts))
             if scale == 1 or not guides.any():
                 return denoiser.conditioned(mask)
@@ -129,18 +145,72 @@ class TableGenerator(Generator):
 
         return of_rows
 
+    def _piece(
+        self, condition: TableCondition, n: int, start: int, stop: int
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the known coordinates of rows start to stop, (m, D), and which are absent, (m, D)."""
+        known = np.array(np.broadcast_to(condition.known, (n, condition.known.shape[1]))[start:stop])
+        absent = np.tile(condition.absent, (len(known), 1))
+        if condition.present is not None:
+            present = condition.present[start:stop]
+            known[:, self.rows.is_presence] = self.rows.encode_presence(present)
+            for i, values in enumerate(self.rows.values_of):
+                absent[np.ix_(~present[:, i], values)] = True
+        return known, absent
+
+    def with_presence(self, n: int, request: Request) -> Request:
+        """Return the request once it is drawn which values of n rows there are, given what is known."""
+        rows = self.rows
+        if not rows.presence or not isinstance(self.model.denoiser, MaskedDenoiser):
+            return request
+        condition = request.condition
+        if condition is None:
+            condition = TableCondition(np.full((1, rows.width), np.nan), np.zeros(rows.width, bool), {})
+        if condition.present is not None:
+            return request
+        undecided = np.isnan(condition.known[:, rows.is_presence]).any()
+        alone = condition._replace(absent=~rows.is_presence)
+        if undecided:
+            seed = int(stream_seed(request.seed, "presence") % 2**32)
+            asked = dataclasses.replace(request, condition=alone, seed=seed, guidance=None, interval=None)
+            drawn = super().coordinates(n, asked)
+            start, parts = 0, []
+            for x in drawn:
+                known, _ = self._piece(alone, n, start, start + len(x))
+                parts.append(rows.decode_presence(np.where(np.isnan(known), x.double().cpu(), known)))
+                start += len(x)
+            present = np.concatenate(parts)
+        else:
+            present = np.broadcast_to(rows.decode_presence(condition.known), (n, len(rows.presence)))
+        return dataclasses.replace(request, condition=condition._replace(present=present))
+
     def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
-        """Sample coordinates (m, D), float64, piece by piece, with what is known as it was."""
-        condition: TableCondition | None = request.condition
+        """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent."""
+        request = self.with_presence(n, request)
         start = 0
         for x in super().coordinates(n, request):
-            piece = x.double().cpu()
-            if condition is not None:
-                every = np.broadcast_to(condition.known, (n, condition.known.shape[1]))
-                known = torch.from_numpy(np.array(every[start : start + len(piece)]))
-                piece = piece.where(known.isnan(), known)
-                start += len(piece)
-            yield piece
+            yield self._as_known(x, request.condition, n, start)
+            start += len(x)
+
+    def _as_known(self, x: Tensor, condition: TableCondition | None, n: int, start: int) -> Tensor:
+        """Return sampled coordinates (m, D), float64, with the known ones as they were, 0 where absent."""
+        piece = x.double().cpu()
+        if condition is None:
+            return piece
+        known, absent = map(torch.from_numpy, self._piece(condition, n, start, start + len(x)))
+        return piece.masked_fill(absent, 0.0).where(known.isnan(), known)
+
+    def states(self, n: int, request: Request) -> list[SamplingState]:
+        """Sample, and return all states, in the units of the model."""
+        request = self.with_presence(n, request)
+        found = self.model.trajectory(n, request, self.conditioned(request, n))
+        if request.condition is None or request.condition.present is None:
+            return found
+        present = torch.from_numpy(self.rows.encode_presence(request.condition.present))
+        where = torch.from_numpy(self.rows.is_presence)
+        for state in found:
+            state.x[:, where] = present.to(state.x)
+        return found
 
     def points(self, n: int, request: Request, reporter: Reporter | None = None) -> Floats:
         """Sample coordinates (n, D), all finite."""
@@ -196,18 +266,24 @@ class TableGenerator(Generator):
         *,
         n_draws: int = 1,
         with_target: bool = False,
+        only: Only = None,
         reporter: Reporter | None = None,
     ) -> list[Floats]:
         """Impute missing values given the others; return the coordinates of each draw, (n, D).
 
-        A missing y is absent, unless it is drawn ``with_target``.
+        A missing y is absent, unless it is drawn ``with_target``. With ``only="existing"``, NaN stays where
+        the model draws that there is no value; with ``only`` some columns, values that are missing elsewhere
+        are meant to be.
         """
         if n_draws < 1:
             raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
         rows = self.rows
-        return self.completed(
-            rows.encode(X, y), rows.is_target & (not with_target), request or Request(), n_draws, reporter
-        )
+        known, absent = rows.encode(X, y, meant=False), rows.is_target & (not with_target)
+        existing, columns = read_only(only)
+        for one, at in zip(rows.presence, rows.presence_at, strict=True):
+            if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
+                known[np.isnan(known[:, at.start]), at] = one.codes.table[0]
+        return self.completed(known, absent, request or Request(), n_draws, existing, reporter)
 
     def completed(
         self,
@@ -215,17 +291,36 @@ class TableGenerator(Generator):
         absent: NDArray[np.bool_],
         request: Request,
         n_draws: int = 1,
+        existing: bool = False,
         reporter: Reporter | None = None,
     ) -> list[Floats]:
-        """Draw the missing coordinates (NaN) of points (n, D) given the others; one array for each draw."""
-        missing = np.isnan(known[:, ~absent]).any(axis=1)
-        draws = [np.nan_to_num(known) for _ in range(n_draws)]
-        if missing.any():
-            many = np.tile(known[missing], (n_draws, 1))
-            request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
-            filled = self.points(len(many), request, reporter)
-            for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
-                draw[missing] = part
+        """Draw the missing coordinates (NaN) of points (n, D) given the others; one array for each draw.
+
+        First it is drawn which of the missing values exist; these are drawn given that the others do not, as
+        a model has seen rows. The others stay NaN where only ``existing`` values are filled; else they are
+        drawn last, given all, as if they existed.
+        """
+        rows = self.rows
+        holes, present = np.isnan(known) & ~absent, rows.decode_presence(known)
+        for there, values in zip(present.T, rows.values_of, strict=True):
+            holes[np.ix_(~there, values)] = False  # these are meant to be missing
+        missing = holes.any(axis=1)
+        draws = [rows.blanked(np.nan_to_num(known)) for _ in range(n_draws)]
+        if not missing.any():
+            return draws
+        many = np.tile(known[missing], (n_draws, 1))
+        request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
+        filled = rows.blanked(self.points(len(many), request, reporter))
+        left = np.isnan(filled).any(axis=1)
+        if left.any() and not existing:
+            rest = filled[left]
+            rest[:, rows.is_presence] = rows.encode_presence(np.ones((len(rest), len(rows.presence)), bool))
+            rest[np.isnan(many[left]) & absent] = np.nan
+            seed = int(stream_seed(request.seed, "rest") % 2**32)
+            request = dataclasses.replace(request, condition=TableCondition(rest, absent, {}), seed=seed)
+            filled[left] = self.points(len(rest), request, reporter)
+        for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
+            draw[missing] = part
         return draws
 
     def impute(
@@ -234,6 +329,7 @@ class TableGenerator(Generator):
         *,
         n_draws: int = 1,
         average: bool = False,
+        only: Only = None,
         reporter: Reporter | None = None,
         **options: Any,
     ) -> list[Any]:
@@ -247,30 +343,63 @@ class TableGenerator(Generator):
         target = rows.target_name
         if target is not None and target in frame.columns:
             X, y = frame.drop(columns=target), frame[target]
-        draws = self.fill(X, y, request, n_draws=n_draws, with_target=y is not None, reporter=reporter)
+        draws = self.fill(
+            X,
+            y,
+            request,
+            n_draws=n_draws,
+            with_target=y is not None,
+            only=only,
+            reporter=reporter,
+        )
         filled = []
+        _, columns = read_only(only)
         for some in [draws] if average else [[draw] for draw in draws]:
-            table = rows.fill(X, some)
-            if y is not None:
+            table = rows.fill(X, some, columns)
+            if y is not None and (columns is None or target in columns):
                 table[target] = rows.fill_target(y, np.mean(some, axis=0))
+            elif y is not None:
+                table[target] = y
             filled.append(table[list(frame.columns)])
         return filled
 
     # --- densities ------------------------------------------------------------------------------------------
 
-    def log_density(self, data: Any, y: Any = None, **options: Any) -> Floats:
+    def log_density(
+        self, data: Any, y: Any = None, missing: Literal["modelled", "ignored"] = "modelled", **options: Any
+    ) -> Floats:
         """Return log-densities (n,) of rows in nats, of all their columns, or given their y (n,).
 
-        Missing values are marginalised out. A target among the columns is part of the density.
+        Missing values are marginalised out. That they are missing is part of the density in columns where
+        values were missing in training, unless that is ``ignored``. A target among the columns is part too.
         """
         for word in options:
-            raise InputError(f"log_density of rows has no option {word!r}.", "Omit it; the only option is y.")
+            raise InputError(f"log_density of rows has no option {word!r}.", "Use y or missing.")
+        if missing not in ("modelled", "ignored"):
+            raise unknown_name("way of missing values", str(missing), ("modelled", "ignored"))
         rows = self.rows
         X, target = rows.parted(data, y)
         condition = None if y is None else rows.is_target
-        return self._density(rows.encode(X, target), condition) + rows.log_abs_det_jacobian(
-            X, target if y is None else None
-        )
+        points = rows.encode(X, target)
+        if missing == "ignored":
+            points[:, rows.is_presence] = np.nan
+        return self._density(points, condition) + rows.log_abs_det_jacobian(X, target if y is None else None)
+
+    def probability_of_existing(self, X: Any, y: Any = None) -> Floats:
+        """Return of each cell the probability that there is a value, given the others, shape (n, columns).
+
+        It is 1 where there is one, and where values were never missing in training.
+        """
+        rows = self.rows
+        known = rows.encode(X, y, meant=False)
+        found = np.ones((len(known), len(rows.features.columns)))
+        if rows.presence:
+            asked = np.isnan(known[:, rows.is_presence][:, ::2])
+            p = self._density.presence(known)
+            for i, one in enumerate(rows.presence):
+                for j in one.columns:
+                    found[asked[:, i], j] = p[asked[:, i], i]
+        return found
 
     def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
         """Return rows without the noise of their numbers, see :mod:`.denoising`."""
@@ -283,6 +412,13 @@ class _FrameWriter(TableWriter):
     def append(self, chunk: Any) -> None:
         """Write the next rows."""
         super().append(read_frame(chunk).data)
+
+
+def read_only(only: Only) -> tuple[bool, list[Any] | None]:
+    """Return whether existing values alone are filled, and in which columns; None: in all."""
+    if isinstance(only, str):
+        return (True, None) if only == _EXISTING else (False, [only])
+    return False, None if only is None else list(only)
 
 
 def _is_one(value: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
@@ -17,7 +18,7 @@ from diffuscope.data.columnar import TABLES, read_rows, write_rows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.diffusion.masked import MaskedDenoiser, MaskedLoss
+from diffuscope.diffusion.masked import Mask, MaskedDenoiser, MaskedLoss
 from diffuscope.errors import InputError
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from diffuscope.modalities.tables.figures import TableFigures
 
 __all__ = ["TABLE", "Table"]
+
+_LEAST_ALIKE = 200  # rows with the same set of values, for a diagnosis of these alone
 
 
 class Table(Modality[TableData, TableSection]):
@@ -127,7 +130,7 @@ class Table(Modality[TableData, TableSection]):
             return loss
         assert isinstance(codec, RowCodec)
         assert isinstance(denoiser, MaskedDenoiser)
-        return loss.of_columns(codec.groups, denoiser.choices)
+        return loss.of_columns(codec.groups, denoiser.choices, codec.owners)
 
     # --- a trained model -----------------------------------------------------------------------------------
     def generator(self, model: Model) -> TableGenerator:
@@ -141,12 +144,11 @@ class Table(Modality[TableData, TableSection]):
     def reference(
         self, data: TableData, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
     ) -> Reference:
-        """Return clouds of coordinates, 0 where a value is missing."""
+        """Return clouds of coordinates, 0 where a value is missing, those of presence among them."""
         unseen = None
         if held_out is not None and data.draw is None:
             unseen = np.nan_to_num(_encoded(held_out, data.rows))
-        mask = np.isnan(data.x)
-        return draw_reference(data.filled, draw=data.draw, held_out=unseen, seed=seed, n=n, mask=mask)
+        return draw_reference(data.filled, draw=data.draw, held_out=unseen, seed=seed, n=n)
 
     def figures(self, model: Model, data: TableData | None) -> TableFigures:
         """Return what draws pairs of columns."""
@@ -174,42 +176,69 @@ class Table(Modality[TableData, TableSection]):
     def flatten(
         self, model: Model, data: TableData, held_out: Any, seed: int, reporter: Reporter
     ) -> Flattened:
-        """Return the model of coordinates; missing values are imputed by the model itself."""
-        rows, d = data.rows, data.rows.width
+        """Return the model of coordinates, of rows with the most frequent set of values.
 
-        def complete(points: Points) -> Points:
-            if not np.isnan(points).any():
-                return points
+        Where few rows have the same one, all are imputed by the model itself.
+        """
+        rows, d, denoiser, notes = data.rows, data.rows.width, model.denoiser, ""
+        present = rows.decode_presence(data.x)
+        sets, counts = np.unique(present, axis=0, return_counts=True)
+        chosen = sets[np.argmax(counts)]
+        few = counts.max() < min(_LEAST_ALIKE, len(data.x))
+        if few:
+            chosen = np.ones_like(chosen)
+
+        def points(encoded: Points) -> Points:
+            if not few:
+                alike = (rows.decode_presence(encoded) == chosen).all(axis=1)
+                return np.asarray(np.nan_to_num(encoded[alike]))
             request = Request(seed=stream_seed(seed, "completed") % 2**32)
-            return self.generator(model).completed(points, np.zeros(d, bool), request, reporter=reporter)[0]
+            filled = self.generator(model).completed(encoded, np.zeros(d, bool), request, reporter=reporter)[
+                0
+            ]
+            filled[:, rows.is_presence] = rows.encode_presence(
+                np.broadcast_to(chosen, (len(filled), len(chosen)))
+            )
+            return filled
 
-        x = complete(data.x)
+        if rows.presence and isinstance(denoiser, MaskedDenoiser):
+            denoiser = denoiser.with_pattern(_pattern(rows, chosen))
+            share = counts.max() / len(data.x)
+            notes = f"Of rows with the most frequent set of values, {share:.1%} of all."
+            if few:
+                notes = "Missing values were imputed by the model itself, so its errors in them hardly show."
+        x = points(data.x)
         unseen = None
         if held_out is not None and data.draw is None:
-            unseen = complete(_encoded(held_out, rows))
-        reference = self.reference(data, model.codec, held_out, seed)
-        missing = float(np.isnan(data.x).mean())
-        notes = (
-            f"{missing:.1%} of the coordinates are missing and were imputed by the model itself, so its "
-            "errors in them hardly show."
-        )
+            unseen = points(_encoded(held_out, rows))
+        reference = draw_reference(x, draw=data.draw, held_out=unseen, seed=seed)
         return Flattened(
-            denoiser=model.denoiser,
+            denoiser=denoiser,
             codec=Scaling(np.zeros(d), np.ones(d)),
             data=Dataset(data.name, x, None, data.draw, {**data.source, "kind": "table"}),
             reference=reference,
             points=RealPoints(x if unseen is None else unseen, data.draw, reference.n, seed),
             measure=self.measurable(data, model.codec),
-            rows=lambda samples: _flat(samples, rows),
+            rows=lambda samples: points(_flat(samples, rows)),
             held_out=unseen,
             piece=model.piece,
             half=model.half,
-            notes=notes if missing else "",
+            notes=notes,
         )
 
     def next_command(self, path: Path, model: Model) -> str:
         """Return what to type after a training."""
         return f"evaluate {path} --html"
+
+
+def _pattern(rows: RowCodec, present: NDArray[np.bool_]) -> Mask:
+    """Return the mask of one row of which it is known which values, (p,), there are."""
+    known, absent = torch.from_numpy(rows.is_presence), torch.zeros(rows.width, dtype=torch.bool)
+    value = torch.zeros(rows.width, dtype=torch.float64)
+    value[known] = torch.from_numpy(rows.encode_presence(present[None])[0])
+    for there, values in zip(present, rows.values_of, strict=True):
+        absent[torch.from_numpy(values)] = not there
+    return Mask(value[None], known[None], absent[None])
 
 
 def _encoded(table: Any, rows: RowCodec) -> Points:
