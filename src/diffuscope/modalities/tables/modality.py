@@ -189,17 +189,14 @@ class Table(Modality[TableData, TableSection]):
             chosen = np.ones_like(chosen)
 
         def points(encoded: Points) -> Points:
-            if not few:
-                alike = (rows.decode_presence(encoded) == chosen).all(axis=1)
-                return np.asarray(np.nan_to_num(encoded[alike]))
+            if few:
+                encoded = encoded.copy()
+                encoded[:, rows.is_presence] = rows.encode_presence(chosen[None])
+            else:
+                encoded = encoded[(rows.decode_presence(encoded) == chosen).all(axis=1)]
             request = Request(seed=stream_seed(seed, "completed") % 2**32)
-            filled = self.generator(model).completed(encoded, np.zeros(d, bool), request, reporter=reporter)[
-                0
-            ]
-            filled[:, rows.is_presence] = rows.encode_presence(
-                np.broadcast_to(chosen, (len(filled), len(chosen)))
-            )
-            return filled
+            completed = self.generator(model).completed
+            return np.nan_to_num(completed(encoded, np.zeros(d, bool), request, reporter=reporter)[0])
 
         if rows.presence and isinstance(denoiser, MaskedDenoiser):
             denoiser = denoiser.with_pattern(_pattern(rows, chosen))
