@@ -89,6 +89,14 @@ def features_are_pixels(monkeypatch):
 
 
 @pytest.fixture
+def quick_classifier(monkeypatch):
+    """Train classifiers of images for two epochs, where nobody asks how good their features are."""
+    from diffuscope.metrics.features.training import SETTINGS
+
+    monkeypatch.setitem(SETTINGS, "epochs", 2)
+
+
+@pytest.fixture
 def quick(monkeypatch):
     """Diagnose with a few small clouds, and train briefly on images."""
     from diffuscope.diagnosis import levels, probes, sampling_faults
@@ -104,6 +112,22 @@ def quick(monkeypatch):
         (sampling_faults, "_FEW_CLOUDS", 5),
     ):
         monkeypatch.setattr(module, name, value)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Have jobs of a comparison run in threads of this process: to start a worker takes seconds."""
+    from diffuscope.comparison import pool
+    from diffuscope.comparison.jobs import run_job
+    from diffuscope.errors import DiffuscopeError
+
+    def run_here(worker, job):
+        try:
+            run_job(job)
+        except DiffuscopeError as error:
+            raise pool.JobError(error.what) from error
+
+    monkeypatch.setattr(pool._Worker, "run_job", run_here)
 
 
 @pytest.fixture(scope="session")
