@@ -96,6 +96,34 @@ def quick_classifier(monkeypatch):
     monkeypatch.setitem(SETTINGS, "epochs", 2)
 
 
+def measure_little(patch: pytest.MonkeyPatch) -> None:
+    """Measure, draw and diagnose with a few small clouds, where nobody looks at the numbers."""
+    from diffuscope.diagnosis import levels, network_faults, probes, sampling_faults, steps
+    from diffuscope.modalities import figures, reference
+    from diffuscope.modalities.points import evaluation
+
+    for module, name, value in (
+        (evaluation, "_LIKELIHOOD_POINTS", 8),
+        (figures, "SHOWN", 300),
+        (reference, "DRAWS", 4),
+        (reference, "PAIRS", 8),
+        (levels, "_BAND_CLOUDS", 2),
+        (levels, "_POINTS", 256),
+        (sampling_faults, "_FEW_CLOUDS", 3),
+        (network_faults, "_FEW_CLOUDS", 3),
+        (probes, "_STEPS", 5),
+        (probes, "_IMAGE_STEPS", 2),
+        (steps, "_POINTS", 256),
+    ):
+        patch.setattr(module, name, value)
+
+
+@pytest.fixture
+def little(monkeypatch):
+    """Measure little in one test."""
+    measure_little(monkeypatch)
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Diagnose with a few small clouds, and train briefly on images."""

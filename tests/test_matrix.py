@@ -26,7 +26,7 @@ from diffuscope.data.kinds import KINDS
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured
 
-from .conftest import TINY
+from .conftest import TINY, measure_little
 
 KIND_FOLDER = Path(__file__).parent / "kinds"
 SMALL: dict[str, Any] = {
@@ -102,10 +102,6 @@ def write_angles(path: Path, n: int, seed: int) -> None:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Iterator[World]:
     """Data of all kinds, a run of each, and the circle as one of them."""
-    from diffuscope.diagnosis import levels, network_faults, probes, sampling_faults, steps
-    from diffuscope.modalities import figures, reference
-    from diffuscope.modalities.points import evaluation
-
     folder = tmp_path_factory.mktemp("matrix")
     patients(160, 0).to_csv(folder / "patients.csv", index=False)
     patients(120, 1).to_csv(folder / "unseen.csv", index=False)
@@ -141,20 +137,7 @@ def world(tmp_path_factory) -> Iterator[World]:
         ),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        for module, name, value in (  # a few small clouds
-            (evaluation, "_LIKELIHOOD_POINTS", 8),
-            (figures, "SHOWN", 300),
-            (reference, "DRAWS", 4),
-            (reference, "PAIRS", 8),
-            (levels, "_BAND_CLOUDS", 2),
-            (levels, "_POINTS", 256),
-            (sampling_faults, "_FEW_CLOUDS", 3),
-            (network_faults, "_FEW_CLOUDS", 3),
-            (probes, "_STEPS", 5),
-            (probes, "_IMAGE_STEPS", 2),
-            (steps, "_POINTS", 256),
-        ):
-            patch.setattr(module, name, value)
+        measure_little(patch)
         patch.syspath_prepend(str(KIND_FOLDER))
         before = os.environ.get("PYTHONPATH")
         paths = [str(KIND_FOLDER / "site"), str(KIND_FOLDER), *([before] if before else [])]

@@ -15,8 +15,6 @@ import pytest
 import diffuscope
 from diffuscope.cli import main
 from diffuscope.data.points import POINT_SETS
-from diffuscope.diagnosis import probes
-from diffuscope.modalities.points import evaluation
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
@@ -27,7 +25,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SETS_UP = ("make demo", "make test")
 # What takes long is done on a small budget here: the words are the same, the numbers are not looked at.
 SHORTENED = {
-    "diffuscope train patients.csv --target diagnosis --no-pictures": "--steps 200",
+    "diffuscope train patients.csv --target diagnosis --no-pictures": "--steps 100",
     "diffuscope train digits": (
         "--steps 10 --set network.width=8 --set sampling.steps=4 --set pictures.forward_frames=4"
     ),
@@ -88,19 +86,17 @@ def run_all(some: list[tuple[str, str]]) -> None:
     plt.close("all")
 
 
-@pytest.mark.usefixtures("quick", "quick_classifier")
+@pytest.mark.usefixtures("little", "quick_classifier")
 @pytest.mark.parametrize("title", ALONE)
 def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=200))
+    monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=100))
     run_all(part(title))
 
 
-@pytest.mark.usefixtures("quick", "in_this_process")
+@pytest.mark.usefixtures("little", "in_this_process")
 def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluation, "_LIKELIHOOD_POINTS", 8)
-    monkeypatch.setattr(probes, "_STEPS", 20)
     for name in ("s_curve", "moons"):
         monkeypatch.setitem(POINT_SETS, name, dataclasses.replace(POINT_SETS[name], size=SMALL))
     run_all(part(None))
