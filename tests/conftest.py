@@ -124,22 +124,28 @@ def little(monkeypatch):
     measure_little(monkeypatch)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Diagnose with a few small clouds, and train briefly on images."""
+def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Diagnose with a few small clouds, still large enough for findings, and train briefly on images."""
     from diffuscope.diagnosis import levels, probes, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
-        (reference, "DRAWN_POINTS", 1_500),
+        (reference, "DRAWN_POINTS", 1_000),
         (reference, "MOST_HALVED", 1_000),
-        (reference, "DRAWS", 5),
+        (reference, "DRAWS", 4),
         (reference, "PAIRS", 12),
         (levels, "_BAND_CLOUDS", 3),
+        (probes, "_STEPS", 150),
         (probes, "_IMAGE_STEPS", 10),
-        (sampling_faults, "_FEW_CLOUDS", 5),
+        (sampling_faults, "_FEW_CLOUDS", 4),
     ):
-        monkeypatch.setattr(module, name, value)
+        patch.setattr(module, name, value)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Diagnose quickly in one test."""
+    diagnose_quickly(monkeypatch)
 
 
 @pytest.fixture
