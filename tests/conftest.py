@@ -59,6 +59,16 @@ def _small_clouds():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _brief_classifiers():
+    """Train classifiers of images for 2 epochs, in place of 40; tests of their features set this back."""
+    from diffuscope.metrics.features.training import SETTINGS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SETTINGS, "epochs", 2)
+        yield
+
+
 @pytest.fixture
 def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
     """Train the fast recipe in miniature: ``tiny(changes, out=..., data=..., **arguments of train)``."""
@@ -86,14 +96,6 @@ def features_are_pixels(monkeypatch):
     monkeypatch.setattr(
         "diffuscope.modalities.images.modality.cached_classifier", lambda *_, **__: AsTheyAre()
     )
-
-
-@pytest.fixture
-def quick_classifier(monkeypatch):
-    """Train classifiers of images for two epochs, where nobody asks how good their features are."""
-    from diffuscope.metrics.features.training import SETTINGS
-
-    monkeypatch.setitem(SETTINGS, "epochs", 2)
 
 
 def measure_little(patch: pytest.MonkeyPatch) -> None:

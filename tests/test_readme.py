@@ -86,7 +86,7 @@ def run_all(some: list[tuple[str, str]]) -> None:
     plt.close("all")
 
 
-@pytest.mark.usefixtures("little", "quick_classifier")
+@pytest.mark.usefixtures("little")
 @pytest.mark.parametrize("title", ALONE)
 def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -96,7 +96,7 @@ def test_where_the_law_is_not_known_the_text_says_what_stands_for_it(quick):
     assert with_unseen.certainty != found.certainty
 
 
-def test_the_command_prints_writes_and_speaks_json(cli, tiny, quick):
+def test_the_command_prints_writes_and_speaks_json(cli, tiny, little):
     run = tiny()
     code, out, err = cli("diagnose", run.path)
     assert code == 0, err
