@@ -337,18 +337,6 @@ def test_animate(run_dir, cli, tmp_path, way, suffix):
     assert (tmp_path / f"moving{suffix}").stat().st_size > 500
 
 
-def test_evaluate(case, run_dir, cli):
-    code, out, err = cli("evaluate", run_dir, "--no-baselines", *_few(case))
-    if case.kind == "points":
-        works(code, err)
-    else:
-        is_refused(code, out, err, "baselines")
-        code, out, err = cli("evaluate", run_dir, *_few(case))
-        works(code, err)
-    assert re.search(r"picture +\S+\.png", out)
-    assert (run_dir / "evaluation.json").is_file()
-
-
 def _few(case: Case) -> tuple[object, ...]:
     return ("-n", 90) if case.kind == "images" else ()
 
@@ -370,19 +358,12 @@ def test_evaluate_to_a_page(case, run_dir, cli):
 
 
 def test_options_of_another_kind_are_refused_by_evaluate(case, run_dir, cli):
+    if case.kind != "points":
+        is_refused(*cli("evaluate", run_dir, "--no-baselines"), "baselines")
     if case.kind == "images":
-        is_refused(*cli("evaluate", run_dir, "--no-baselines"), "baselines", "samples")
+        is_refused(*cli("evaluate", run_dir, "--no-baselines"), "samples")
         return
     is_refused(*cli("evaluate", run_dir, "-n", 90), "samples is not an option")
-
-
-@pytest.mark.parametrize("kind", ["points", "images", "circle"])  # a table has a test of its own, below
-def test_diagnose(world, kind, cli):
-    run_dir = world.run_dir(kind)
-    code, out, err = cli("diagnose", run_dir)
-    works(code, err)
-    assert "total: what you see" in out
-    assert (run_dir / "figures" / "diagnosis.png").is_file()
 
 
 @pytest.mark.parametrize("kind", ["points", "table", "circle"])  # images have a test of their own, below
@@ -402,6 +383,7 @@ def test_export_to_a_graph(case, run_dir, cli, tmp_path):
         return
     works(code, err)
     assert _about(path)["codec"]["kind"] == case.kind
+    is_refused(*cli("export", run_dir, "-o", path), "exists")
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -434,13 +416,19 @@ def own_number(world: World, kind: str) -> Any:
 
 def test_evaluate_and_diagnose_have_the_number_of_train(world, case, run_dir, cli):
     words = ("--no-baselines",) if case.kind == "points" else _few(case)
-    code, out, err = cli("evaluate", run_dir, "--json", *words)
+    code, out, err = cli("evaluate", run_dir, *words)
     works(code, err)
-    assert json.loads(out)["metrics"]["sliced_wasserstein"]["ratio"] == own_number(world, case.kind)
+    assert re.search(r"picture +\S+\.png", out)
+    found = json.loads((run_dir / "evaluation.json").read_text("utf-8"))
+    assert found["metrics"]["sliced_wasserstein"]["ratio"] == own_number(world, case.kind)
 
-    code, out, err = cli("diagnose", run_dir, "--json")
+    code, out, err = cli("diagnose", run_dir)
     works(code, err)
-    total = next(row for row in json.loads(out)["budget"] if row["part"] == "total")
+    assert "total: what you see" in out
+    assert ("missing" in out) == (case.kind == "table")  # values of it are
+    assert (run_dir / "figures" / "diagnosis.png").is_file()
+    found = json.loads((run_dir / "diagnosis.json").read_text("utf-8"))
+    total = next(row for row in found["budget"] if row["part"] == "total")
     assert total["ratio"] == own_number(world, case.kind)
 
 
@@ -455,9 +443,14 @@ def compare_has_the_number_of_train(world: World, kind: str, cli: Any, out: Path
     assert json.loads(said)["points"][0]["ratio"] == own_number(world, kind)
 
 
-@pytest.mark.parametrize("kind", ["points", "images", "circle"])  # a table has a test of its own, below
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize("kind", ["points", "images"])  # a table has a test of its own, below
 def test_compare_has_the_number_of_train(world, kind, cli, tmp_path):
     compare_has_the_number_of_train(world, kind, cli, tmp_path / "compared")
+
+
+def test_a_kind_from_elsewhere_is_compared_in_processes_of_their_own(world, cli, tmp_path):
+    compare_has_the_number_of_train(world, "circle", cli, tmp_path / "compared")
 
 
 def test_quality_reads_as_a_multiple_of_the_floor_with_its_interval(run):
@@ -655,19 +648,13 @@ def test_a_picture_of_rows_given_a_column_shows_pairs_of_columns_of_such_rows(
     assert set(shown[0]["sex"]) == {"F"}
 
 
-def test_a_table_with_missing_values_is_diagnosed(world, cli):
-    assert diffuscope.load(world.run_dir("table")).data.frame.isna().to_numpy().any()
-    code, out, err = cli("diagnose", world.run_dir("table"))
-    works(code, err)
-    assert "missing" in out
-
-
 def test_images_are_diagnosed_with_a_folder_of_held_out_ones(world, cli):
     code, out, err = cli("diagnose", world.run_dir("images"), "--held-out", world.folder / "unseen")
     works(code, err)
     assert "total: what you see" in out
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_table_is_compared_by_the_recipe_for_tables(world, cli, tmp_path):
     compare_has_the_number_of_train(world, "table", cli, tmp_path / "compared")
 
