@@ -39,6 +39,7 @@ TRAIN = [
     "--set",
     "network.width=32",
 ]
+ROWS, STEPS = 100_000, 200  # of the file of samples, and for each row that is filled
 
 
 def digest(path: Path) -> str:
@@ -154,10 +155,10 @@ def run(folder: Path, kills: int, chance: random.Random) -> bool:
             [str(folder / "table.csv")], folder / "rows", share, chance
         ),
         "sampling into a file": lambda: kill_writing(
-            ["sample", points, "-n", "100000", "--steps", "3"], folder / "s" / "x.csv", share, chance
+            ["sample", points, "-n", str(ROWS), "--steps", "3"], folder / "s" / "x.csv", share, chance
         ),
         "filling a table": lambda: kill_writing(
-            ["impute", rows, str(folder / "holes.csv"), "--steps", "200"],
+            ["impute", rows, str(folder / "holes.csv"), "--steps", str(STEPS)],
             folder / "i" / "x.csv",
             share,
             chance,

@@ -59,6 +59,16 @@ def _small_clouds():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _brief_classifiers():
+    """Train classifiers of images for 2 epochs, in place of 40; tests of their features set this back."""
+    from diffuscope.metrics.features.training import SETTINGS
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SETTINGS, "epochs", 2)
+        yield
+
+
 @pytest.fixture
 def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
     """Train the fast recipe in miniature: ``tiny(changes, out=..., data=..., **arguments of train)``."""
@@ -88,22 +98,72 @@ def features_are_pixels(monkeypatch):
     )
 
 
+def measure_little(patch: pytest.MonkeyPatch) -> None:
+    """Measure, draw and diagnose with a few small clouds, where nobody looks at the numbers."""
+    from diffuscope.diagnosis import levels, network_faults, probes, sampling_faults, steps
+    from diffuscope.modalities import figures, reference
+    from diffuscope.modalities.points import evaluation
+
+    for module, name, value in (
+        (evaluation, "_LIKELIHOOD_POINTS", 8),
+        (figures, "SHOWN", 300),
+        (reference, "DRAWS", 4),
+        (reference, "PAIRS", 8),
+        (levels, "_BAND_CLOUDS", 2),
+        (levels, "_POINTS", 256),
+        (sampling_faults, "_FEW_CLOUDS", 3),
+        (network_faults, "_FEW_CLOUDS", 3),
+        (probes, "_STEPS", 5),
+        (probes, "_IMAGE_STEPS", 2),
+        (steps, "_POINTS", 256),
+    ):
+        patch.setattr(module, name, value)
+
+
 @pytest.fixture
-def quick(monkeypatch):
-    """Diagnose with a few small clouds, and train briefly on images."""
+def little(monkeypatch):
+    """Measure little in one test."""
+    measure_little(monkeypatch)
+
+
+def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Diagnose with a few small clouds, still large enough for findings, and train briefly on images."""
     from diffuscope.diagnosis import levels, probes, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
-        (reference, "DRAWN_POINTS", 1_500),
+        (reference, "DRAWN_POINTS", 1_000),
         (reference, "MOST_HALVED", 1_000),
-        (reference, "DRAWS", 5),
+        (reference, "DRAWS", 4),
         (reference, "PAIRS", 12),
         (levels, "_BAND_CLOUDS", 3),
+        (probes, "_STEPS", 150),
         (probes, "_IMAGE_STEPS", 10),
-        (sampling_faults, "_FEW_CLOUDS", 5),
+        (sampling_faults, "_FEW_CLOUDS", 4),
     ):
-        monkeypatch.setattr(module, name, value)
+        patch.setattr(module, name, value)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Diagnose quickly in one test."""
+    diagnose_quickly(monkeypatch)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Have jobs of a comparison run in threads of this process: to start a worker takes seconds."""
+    from diffuscope.comparison import pool
+    from diffuscope.comparison.jobs import run_job
+    from diffuscope.errors import DiffuscopeError
+
+    def run_here(worker, job):
+        try:
+            run_job(job)
+        except DiffuscopeError as error:
+            raise pool.JobError(error.what) from error
+
+    monkeypatch.setattr(pool._Worker, "run_job", run_here)
 
 
 @pytest.fixture(scope="session")

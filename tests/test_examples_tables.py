@@ -11,6 +11,8 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 import pytest
+import sklearn.datasets
+from sklearn.datasets import load_breast_cancer
 
 import diffuscope
 
@@ -23,7 +25,11 @@ def run_example(request, tmp_path, monkeypatch, capsys):
     model = partial(diffuscope.DiffusionModel, steps=request.param)
     monkeypatch.setattr(diffuscope, "DiffusionModel", model)
 
-    def run(name):
+    def run(name, every=1):
+        """Run it by its name; briefly, with only every so many rows of scikit-learn's tumours."""
+        if request.param is not None and every > 1:
+            few = [whole[::every] for whole in load_breast_cancer(return_X_y=True, as_frame=True)]
+            monkeypatch.setattr(sklearn.datasets, "load_breast_cancer", lambda **_: few)
         monkeypatch.setattr(sys, "argv", [name, str(tmp_path / "out")])
         monkeypatch.chdir(tmp_path)
         with matplotlib.rc_context({"backend": "agg"}):
@@ -35,7 +41,7 @@ def run_example(request, tmp_path, monkeypatch, capsys):
 
 def test_every_example_is_tested():
     text = Path(__file__).read_text("utf-8")
-    assert all(f'run_example("{path.stem}")' in text for path in FOLDER.glob("*.py"))
+    assert all(f'run_example("{path.stem}"' in text for path in FOLDER.glob("*.py"))
 
 
 def test_the_s_curve_takes_five_lines(run_example):
@@ -69,9 +75,11 @@ def test_holes_are_filled_better_than_by_simpler_methods(run_example):
     assert 75 <= int(re.search(r"hold (\d+)%", out)[1]) <= 95
 
 
-def test_anomalies_have_little_density(run_example):
-    out, _ = run_example("anomaly_detection")
-    assert float(re.search(r"diffusion model\s+area under the ROC curve ([\d.]+)", out)[1]) > 0.93
+def test_anomalies_have_little_density(run_example, request):
+    out, _ = run_example("anomaly_detection", every=3)
+    assert float(re.search(r"diffusion model\s+area under the ROC curve ([\d.]+)", out)[1]) > (
+        0.9 if "briefly" in request.node.name else 0.93
+    )
 
 
 def test_digits_are_those_they_were_drawn_for(run_example):

@@ -20,8 +20,9 @@ KILLS = """
 import kills
 from diffuscope.modalities import reference
 
-reference.DRAWN_POINTS = 300
-kills.TRAIN += ["--steps", "{}"]
+reference.DRAWN_POINTS, reference.MOST_HALVED, reference.DRAWS, reference.PAIRS = 300, 200, 3, 6
+kills.ROWS, kills.STEPS = 100 * {0}, {0} // 6
+kills.TRAIN += ["--steps", "{0}"]
 kills.main()
 """
 WORDS = [
@@ -31,7 +32,7 @@ WORDS = [
     "--set",
     "network.width=16",
     "--set",
-    "training.checkpoint_every=20",
+    "training.checkpoint_every=100",
 ]
 
 

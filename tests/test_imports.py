@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -18,21 +19,26 @@ PICTURES = {"matplotlib", "PIL"}
 
 TRAIN = ("train", "points.npy", "--steps", "20")
 PROGRAM = """
-import sys
+import json, sys
 from diffuscope.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as done:
-    assert not done.code, done.code
-sys.stderr.write("\\nloaded: " + " ".join(sys.modules))
+loaded = []
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as done:
+        assert not done.code, done.code
+    loaded.append(sorted(sys.modules))
+sys.stderr.write("\\nloaded: " + json.dumps(loaded))
 """
 
 
-def loaded(folder, *words: str) -> set[str]:
-    """Return the modules that a command has loaded when it is done."""
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], cwd=folder, capture_output=True, text=True)
+def loaded(folder, *commands: tuple[str, ...]) -> list[set[str]]:
+    """Run commands one after another in a new process; return the modules loaded after each."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)], cwd=folder, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    return set(done.stderr.rpartition("loaded: ")[2].split())
+    return [set(modules) for modules in json.loads(done.stderr.rpartition("loaded: ")[2])]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +50,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def by_training(folder) -> set[str]:
-    return loaded(folder, *TRAIN, "--no-pictures", "--out", "run")
+    return loaded(folder, (*TRAIN, "--no-pictures", "--out", "run"))[0]
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     "words",
     [
@@ -55,24 +62,42 @@ def by_training(folder) -> set[str]:
     ],
 )
 def test_what_is_only_said_needs_no_torch(folder, words):
+=======
+def test_what_is_only_said_needs_no_torch(folder):
+    commands = [("--help",), ("--version",), ("train", "--help"), ("list", "datasets"), ("list", "recipes")]
+>>>>>>> h-suite
     heavy = {"torch", "scipy", "pyarrow"} | OPTIONAL | PICTURES
-    assert not heavy & loaded(folder, *words)
+    for words, modules in zip(commands, loaded(folder, *commands), strict=True):
+        assert not heavy & modules, words
 
 
+<<<<<<< HEAD
+=======
+def test_parts_are_listed_with_torch_alone(folder):
+    heavy = {"scipy", "pyarrow"} | OPTIONAL | COMPILER | PICTURES
+    commands = [("list", "samplers"), ("list", "networks")]
+    for words, modules in zip(commands, loaded(folder, *commands), strict=True):
+        assert "torch" in modules
+        assert not heavy & modules, words
+
+
+>>>>>>> h-suite
 def test_training_on_points_loads_no_tables_no_pictures_and_no_compiler(by_training):
     assert "torch" in by_training
     assert not ({"pyarrow"} | OPTIONAL | COMPILER | PICTURES) & by_training
 
 
 def test_pictures_of_points_need_matplotlib_alone(folder):
-    shown = loaded(folder, *TRAIN, "--out", "drawn")
+    few = ("--set", "pictures.forward_frames=3", "--set", "sampling.steps=3")
+    (shown,) = loaded(folder, (*TRAIN, *few, "--out", "drawn"))
     assert shown >= PICTURES
     assert not ({"pyarrow", "matplotlib.pyplot"} | OPTIONAL | COMPILER) & shown
 
 
 @pytest.mark.usefixtures("by_training")
-@pytest.mark.parametrize("suffix", ["npy", "csv", "parquet"])
-def test_samples_as_a_file_need_no_pictures_no_pandas_and_no_compiler(folder, suffix):
-    wrote = loaded(folder, "sample", "run", "-n", "10", "-o", f"x.{suffix}")
-    assert ("pyarrow" in wrote) == (suffix != "npy")
-    assert not ({"scipy"} | OPTIONAL | COMPILER | PICTURES) & wrote
+def test_samples_as_a_file_need_no_pictures_no_pandas_and_no_compiler(folder):
+    suffixes = ("npy", "csv", "parquet")
+    commands = [("sample", "run", "-n", "10", "-o", f"x.{suffix}") for suffix in suffixes]
+    for suffix, wrote in zip(suffixes, loaded(folder, *commands), strict=True):
+        assert ("pyarrow" in wrote) == (suffix != "npy")
+        assert not ({"scipy"} | OPTIONAL | COMPILER | PICTURES) & wrote, suffix

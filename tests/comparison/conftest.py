@@ -7,10 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffuscope.comparison import pool
-from diffuscope.comparison.jobs import run_job
-from diffuscope.errors import DiffuscopeError
-
 SMALL: dict[str, Any] = {
     "network.width": 8,
     "network.depth": 1,
@@ -36,16 +32,3 @@ def points() -> np.ndarray:
     """Two clusters, 400 points of shape (400, 2)."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(400, 2)) + np.repeat([[-3.0, 0.0], [3.0, 1.0]], 200, axis=0)
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Have jobs run in threads of this process: to start a worker takes seconds."""
-
-    def run_here(worker, job):
-        try:
-            run_job(job)
-        except DiffuscopeError as error:
-            raise pool.JobError(error.what) from error
-
-    monkeypatch.setattr(pool._Worker, "run_job", run_here)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffuscope.diagnosis.budget import measure_budget
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.levels import level_errors, perfect_loss
 from diffuscope.diagnosis.steps import probe_step, probe_steps
@@ -40,7 +41,7 @@ def test_rows_lead_from_the_floor_to_the_total(perfect):
     def rough(x_t, level):
         return 0.9 * perfect.oracle(x_t, level)
 
-    rows = perfect.diagnose(rough).budget.rows
+    rows = measure_budget(Clouds(subject_of(perfect, rough))).rows
     assert [row.part for row in rows] == [
         *("floor", "discretisation", "prior", "finite_data", "network", "total"),
     ]

@@ -98,7 +98,7 @@ def test_probabilities_of_categories_sum_to_one_and_are_right():
     colour = random.choice(["red", "green", "blue"], 4000, p=[0.6, 0.3, 0.1])
     big = random.random(4000) < np.where(colour == "red", 0.9, 0.2)
     table = pd.DataFrame({"colour": colour, "big": big})
-    model = DiffusionModel(steps=2000, width=64, random_state=0).fit(table)
+    model = DiffusionModel(steps=1000, width=64, random_state=0).fit(table)
     cells = pd.DataFrame(
         itertools.product(["red", "green", "blue"], [False, True]), columns=["colour", "big"]
     )
@@ -106,7 +106,7 @@ def test_probabilities_of_categories_sum_to_one_and_are_right():
     assert probability.sum() == pytest.approx(1.0)
     true = table.groupby(["colour", "big"]).size() / 4000
     assert np.abs(probability - true[pd.MultiIndex.from_frame(cells)].to_numpy()).max() < 0.03
-    drawn = model.sample(8000, random_state=1).groupby(["colour", "big"]).size() / 8000
+    drawn = model.sample(4000, random_state=1).groupby(["colour", "big"]).size() / 4000
     assert np.abs(drawn - true).max() < 0.05
 
 

@@ -45,9 +45,9 @@ def test_it_prints_as_estimators_do_in_text_and_in_a_notebook():
 def test_it_works_in_a_pipeline_a_search_and_a_cross_validation():
     X, _ = load_iris(return_X_y=True)
     pipeline = make_pipeline(StandardScaler(), DiffusionModel(**SMALL))
-    scores = cross_val_score(pipeline, X, cv=3)
+    scores = cross_val_score(pipeline, X, cv=2)
     assert np.isfinite(scores).all()
-    search = GridSearchCV(DiffusionModel(**SMALL), {"steps": [2, 60]}, cv=3).fit(X)
+    search = GridSearchCV(DiffusionModel(**SMALL), {"steps": [2, 60]}, cv=2).fit(X)
     assert search.best_params_["steps"] in (2, 60)
     assert search.best_score_ == max(search.cv_results_["mean_test_score"])
     assert search.best_estimator_.sample(3).shape == (3, 4)

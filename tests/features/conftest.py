@@ -29,8 +29,14 @@ def digits() -> Digits:
     return Digits(images[:1200], labels[:1200], images[1200:], labels[1200:])
 
 
+@pytest.fixture(autouse=True)
+def _whole_training(monkeypatch):
+    """Train classifiers as they are, and not as briefly as elsewhere in the tests."""
+    monkeypatch.setitem(train_classifier.__globals__["SETTINGS"], "epochs", 40)
+
+
 @pytest.fixture
-def briefly(monkeypatch):
+def briefly(_whole_training, monkeypatch):
     """Make training take a moment: ten looks at each image."""
     monkeypatch.setitem(train_classifier.__globals__["SETTINGS"], "epochs", 10)
 

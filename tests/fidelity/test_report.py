@@ -162,7 +162,7 @@ def test_thirty_columns_fit_into_two_megabytes(tmp_path):
             frame[f"column number {k}"] = np.where(x[:, k] > 0, "many", "few")
         return frame
 
-    html, quality = write(tmp_path, [wide(600, 1), wide(300, 2), wide(600, 3)])
+    html, quality = write(tmp_path, [wide(200, 1), wide(100, 2), wide(200, 3)])
     assert len(quality.associations.names) > 36  # more than are shown
     assert len(html.encode()) < 2e6
     assert "column number 29" in Page(html).text

@@ -278,7 +278,8 @@ def test_a_model_file_whose_codec_is_of_another_shape_is_refused(image_run, tmp_
 # --- what a person does ------------------------------------------------------------------------------------
 
 
-def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path, quick):
+@pytest.mark.usefixtures("little")
+def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path):
     run = tmp_path / "run"
     words = [word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     code, out, err = cli("train", "digits", "--out", run, *words)
@@ -289,7 +290,7 @@ def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_comman
     }
     assert {p.name for p in run.glob("*.gif")} == {"forward.gif", "reverse.gif"}
     assert cli("sample", run, "-o", tmp_path / "x.png", "--label", "each")[0] == 0
-    code, out, err = cli("evaluate", run, "-n", "400")
+    code, out, err = cli("evaluate", run, "-n", "200")
     assert code == 0, err
     assert "to the requested class" in out
     assert "test images that come with the data" in out

@@ -66,3 +66,5 @@ def _listen(lines: TextIO, jobs: queue.SimpleQueue[str | None], busy: threading.
 
 if __name__ == "__main__":
     main()
+    sys.stderr.flush()
+    os._exit(0)  # all is written; to take torch down takes most of a second more
