@@ -479,6 +479,10 @@ def test_a_field_more_or_less_is_a_format_error() -> None:
             "closed",
             "ordered",
             "all_labels",
+            "atoms",
+            "counts",
+            "between",
+            "step",
         )
         less = {key: value for key, value in parent.items() if key != path[-1]}
         for other in ([] if defaults else [less]) + [{**parent, "more": 1}]:

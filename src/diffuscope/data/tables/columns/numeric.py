@@ -210,7 +210,7 @@ class Number(Column):
             )
         dtype = dtype_name(values.dtype)
         decimals = _decimals(x, precision_of(dtype))
-        line = fit_line(x, 0.0 if decimals is None else 10.0**-decimals, seed)
+        line = fit_line(x, 0.0 if decimals is None else 10.0**-decimals, seed, precision_of(dtype))
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
 

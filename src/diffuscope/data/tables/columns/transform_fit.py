@@ -1,21 +1,23 @@
 r"""Which map suits a column, and through which knots does it run?
 
-The free knots of a quantile map stand at equal distances of z, between the normal scores of the least and
-the greatest row, Φ⁻¹(1/2n) and its mirror image: 65 of them, fewer where there would be fewer than 16 rows
-to a knot. Atoms have knots at both their ends, and where no data lies next to one, the gap has 1/1000 of z
-for itself.
+The knots of a quantile map stand at equal distances of z, between the normal scores of the least and the
+greatest row, Φ⁻¹(1/2n) and its mirror image: 65 of them, fewer where there would be fewer than 16 rows to a
+knot. Within atoms there are none. Of up to 500 atoms the values beside them are knots as well, so that the
+law between two of them begins and ends where its rows do.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from diffuscope.data.tables.columns.atoms import repeated
 from diffuscope.data.tables.columns.base import Floats
-from diffuscope.data.tables.columns.transform import Quantiles, Standard
+from diffuscope.data.tables.columns.transform import Quantiles, Standard, atom_ends
 
 __all__ = ["fit_line"]
 
@@ -23,22 +25,23 @@ _MOST_ROWS = 200_000
 _KNOTS = 65
 _ROWS_PER_KNOT = 16  # fewer rows would make the map follow chance
 _FEWEST_KNOTS = 9
-_ATOM = 0.05  # share of rows at one value that makes it an atom
-_TOWERS = 10.0  # an atom of a lattice over the values near it
-_NEAR = 3
+_ROWS_BESIDE = 8
+_MOST_GAPS = 500  # between atoms that have knots of their own
 _EDGE = 0.02
 _ENOUGH = 500  # rows that show whether there is an edge
-_END = 6.0  # how far an atom at the end of a column reaches
-_GAP = 1e-3  # width in z of a gap in which there is no data
+_GAP = 1e-3  # width in z that a knot keeps from an atom
+_UNSEEN = 0.5  # rows that all gaps without any count as
+_UNSEEN_ONCE = 0.01  # and for each value seen once
 
 
-def fit_line(x: Floats, step: float = 0.0, seed: int = 0) -> Standard | Quantiles:
+def fit_line(
+    x: Floats, step: float = 0.0, seed: int = 0, precision: type[np.floating[Any]] = np.float64
+) -> Standard | Quantiles:
     r"""Choose the map for a column with values x (n,), finite, at least two of them distinct.
 
-    On a lattice ``step`` is the distance of its points, else 0. The seed chooses 200,000 of more values.
-    ``Quantiles`` is taken where a value is an atom (5% of the rows, and 3 of them; on a lattice also 10 times
-    as many as the three points to either side have on average), or where, with q the quantiles of at least
-    20 values,
+    On a lattice ``step`` is the distance of its points, else 0, and ``precision`` the type of the floats. The
+    seed chooses 200,000 of more values. ``Quantiles`` is taken where a value is an atom (:mod:`.atoms`), or
+    where, with q the quantiles of at least 20 values,
 
     - the tails are heavy: :math:`q_{0.995} - q_{0.005} > 6\,(q_{0.75} - q_{0.25})` (3.8 for a normal law,
       6.6 for a Laplace law), or the range is over 20 times the distance of the quartiles, or
@@ -52,13 +55,9 @@ def fit_line(x: Floats, step: float = 0.0, seed: int = 0) -> Standard | Quantile
         chosen[:2] = np.argmin(x), np.argmax(x)
         x = x[chosen]
     values, counts = np.unique(x, return_counts=True)
-    atoms = (counts >= _ATOM * len(x)) & (counts >= 3)
-    if step and atoms.any():
-        # How often the three points of the lattice to either side of each value were seen, on average.
-        total = np.concatenate([[0], np.cumsum(counts)])
-        reach = (_NEAR + 0.5) * step
-        first, last = np.searchsorted(values, values - reach), np.searchsorted(values, values + reach)
-        atoms &= counts > _TOWERS * (total[last] - total[first] - counts) / (2 * _NEAR)
+    with np.errstate(over="ignore"):
+        grain = np.spacing(np.abs(values).astype(precision)).astype(np.float64)
+    atoms = repeated(values, counts, step, grain)
     if atoms.any() or _is_irregular(x, len(values), step):
         line = _through_quantiles(values, counts, atoms, step)
         if line is not None:
@@ -94,65 +93,127 @@ def _through_quantiles(
     values: Floats, counts: NDArray[np.intp], atoms: NDArray[np.bool_], step: float
 ) -> Quantiles | None:
     """Return the map through the quantiles of values; None where no two knots can be told apart."""
-    n = int(counts.sum())
-    above = np.cumsum(counts) / n
-    below = above - counts / n
-    z_must, x_must = _atom_knots(values, above, atoms, step)
+    at = _told_apart(values, np.flatnonzero(atoms))
+    between, extra = _rows_between(values, counts, at, step)
+    above = np.cumsum(counts) + extra
+    below, total = above - counts, float(counts.sum() + extra[-1])
 
     # The distribution function: a value's share is spread over its cell, or lies at the value.
     middle = 0.5 * (below + above)
-    ends = np.ones_like(atoms) if step else atoms
+    ends = np.full(len(values), bool(step))
+    ends[at] = True
     shares = np.stack([np.where(ends, below, middle), np.where(ends, above, middle)], 1).ravel()
     places = np.stack([values - step / 2, values + step / 2], 1).ravel()
-    count = min(max(n // _ROWS_PER_KNOT, _FEWEST_KNOTS), _KNOTS)
+    n = int(counts.sum())
     end = float(-ndtri(0.5 / n))
-    z_free = np.linspace(-end, end, count)
-    x_free = np.interp(ndtr(z_free), shares, places)
+    z_free = np.linspace(-end, end, min(max(n // _ROWS_PER_KNOT, _FEWEST_KNOTS), _KNOTS))
+    x_free = np.interp(ndtr(z_free) * total, shares, places)
 
-    # Free knots stand where they are strictly between their neighbours among those that must be.
-    right = np.searchsorted(z_must, z_free)
-    x_padded = np.concatenate([[-np.inf], x_must, [np.inf]])
-    z_padded = np.concatenate([[-np.inf], z_must, [np.inf]])
-    free = (x_padded[right] < x_free) & (x_free < x_padded[right + 1])
-    free &= (z_free - z_padded[right] > _GAP) & (z_padded[right + 1] - z_free > _GAP)
-    z, x = np.concatenate([z_must, z_free[free]]), np.concatenate([x_must, x_free[free]])
+    x_atoms = np.stack([values[at] - step / 2, values[at] + step / 2], 1).ravel()
+    z_atoms = atom_ends(counts[at].astype(np.float64), between) if at.size else np.empty(0)
+    z_beside, x_beside = _beside_atoms(values, counts, below, total, at, between, step)
+    unit = _scaled(np.concatenate([x_free, x_beside, x_atoms, values[[0, -1]]]))
+    u_free, u_beside, u_atoms = np.split(unit[:-2], np.cumsum([len(x_free), len(x_beside)]))
+    here = _fits(z_beside, u_beside, z_atoms, u_atoms, 1e-12)
+    z_beside, x_beside, u_beside = z_beside[here], x_beside[here], u_beside[here]
+    order = np.argsort(np.concatenate([z_atoms, z_beside]), kind="stable")
+    z_must, u_must = (np.concatenate(pair)[order] for pair in ((z_atoms, z_beside), (u_atoms, u_beside)))
+    here = _fits(z_free, u_free, z_must, u_must, _GAP) & (np.searchsorted(z_atoms, z_free) % 2 == 0)
+    z, x = np.concatenate([z_free[here], z_beside]), np.concatenate([x_free[here], x_beside])
     order = np.argsort(z, kind="stable")
     z, x = z[order], x[order]
-    kept = _rising(x, values[atoms] if not step else np.empty(0))
-    if np.ptp(x[kept]) == 0:
+    kept = _rising(x)
+    z, x = z[kept], x[kept]
+    everything = np.concatenate([x, x_atoms])
+    if not everything.size or np.ptp(_scaled(everything)) <= 1e-300:
         return None
-    return Quantiles(z=tuple(z[kept].tolist()), x=tuple(x[kept].tolist()))
+    return Quantiles(
+        z=tuple(z.tolist()),
+        x=tuple(x.tolist()),
+        atoms=tuple(values[at].tolist()),
+        counts=tuple(counts[at].astype(np.float64).tolist()),
+        between=tuple(between.tolist()) if at.size else (),
+        step=step,
+    )
 
 
-def _atom_knots(
-    values: Floats, above: Floats, atoms: NDArray[np.bool_], step: float
+def _told_apart(values: Floats, at: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of those atoms that a float tells apart beside the range of the column."""
+    if at.size < 2:
+        return at
+    unit = np.ldexp(values, -math.frexp(float(np.abs(values).max()))[1])[at]
+    return np.asarray(at[np.concatenate([[True], np.diff(unit) > 1e-300])])
+
+
+def _rows_between(
+    values: Floats, counts: NDArray[np.intp], at: NDArray[np.intp], step: float
 ) -> tuple[Floats, Floats]:
-    """Return the knots (z, x) at the ends of atoms, and at the values next to them."""
-    knots: list[tuple[float, float]] = []
-    half = step / 2
-    if atoms[0]:
-        knots.append((-_END, float(values[0]) - half))
-    for i in np.flatnonzero(atoms[:-1] | atoms[1:]).tolist():  # the boundaries between i and i + 1
-        z, left, right = float(ndtri(above[i])), float(values[i]) + half, float(values[i + 1]) - half
-        if step and values[i + 1] - values[i] < 1.5 * step:
-            knots.append((z, left))  # cells that touch
-        else:
-            knots += [(z - _GAP / 2, left), (z + _GAP / 2, right)]
-    if atoms[-1]:
-        knots.append((_END, float(values[-1]) + half))
-    z_must, x_must = np.array(knots, dtype=np.float64).reshape(-1, 2).T
-    # A single row between two atoms has less room than its two gaps.
-    least = _GAP / 4 * np.arange(len(z_must))
-    return np.maximum.accumulate(z_must - least) + least, x_must
+    """Return the rows around atoms (m + 1,), and how many more each value has below it than there are.
+
+    Where there is room between two atoms, and no row, a part of one is put there.
+    """
+    cumulated = np.concatenate([[0], np.cumsum(counts)])
+    starts, stops = np.concatenate([[0], at + 1]), np.concatenate([at, [len(values)]])
+    between = (cumulated[stops] - cumulated[starts]).astype(np.float64)
+    empty = between == 0
+    empty[[0, -1]] = False
+    if step and at.size:
+        empty[1:-1] &= np.diff(values[at]) > 1.5 * step
+    unseen = _UNSEEN + (_UNSEEN_ONCE * (counts[at] == 1).sum())
+    between[empty] = float(f"{unseen / max(empty.sum(), 1):.2g}")  # short, as it is written down often
+    extra = np.cumsum(np.where(empty, between, 0.0))
+    return between, extra[np.searchsorted(at, np.arange(len(values)))]
 
 
-def _rising(x: Floats, atoms: Floats) -> NDArray[np.intp]:
-    """Return which knots to keep so that x rises, but for the two of an atom."""
-    unit, is_atom = _scaled(x), np.isin(x, atoms)
+def _beside_atoms(
+    values: Floats,
+    counts: NDArray[np.intp],
+    below: Floats,
+    total: float,
+    at: NDArray[np.intp],
+    between: Floats,
+    step: float,
+) -> tuple[Floats, Floats]:
+    """Return knots (z, x) at the first and the last of at least 8 rows between two atoms.
+
+    On a lattice they are ends of cells, and points of it that were not seen have a quarter of a row.
+    """
+    many = between >= _ROWS_BESIDE
+    first, last = at[many[1:]] + 1, at[many[:-1]] - 1
+    if max(len(first), len(last)) > _MOST_GAPS:
+        return np.empty(0), np.empty(0)
+    if not step:
+        i = np.union1d(first, last)
+        return _scores(below[i] + 0.5 * counts[i], total), values[i]
+    first = first[values[first] - values[first - 1] > 1.5 * step]
+    last = last[values[last + 1] - values[last] > 1.5 * step]
+    rows = np.concatenate([below[first] + 0.25, below[last] + counts[last] - 0.25])
+    x = np.concatenate([values[first] - step / 2, values[last] + step / 2])
+    order = np.argsort(rows, kind="stable")
+    return _scores(rows[order], total), x[order]
+
+
+def _scores(rows: Floats, total: float) -> Floats:
+    """Return the z below which there are so many rows of all."""
+    return np.asarray(np.where(2 * rows < total, ndtri(rows / total), -ndtri((total - rows) / total)))
+
+
+def _fits(z: Floats, x: Floats, z_knots: Floats, x_knots: Floats, gap: float) -> NDArray[np.bool_]:
+    """Return which (z, x) are strictly between their neighbours among knots, and the gap away in z."""
+    right = np.searchsorted(z_knots, z)
+    x_padded = np.concatenate([[-np.inf], x_knots, [np.inf]])
+    z_padded = np.concatenate([[-np.inf], z_knots, [np.inf]])
+    inside = (x_padded[right] + 1e-300 < x) & (x < x_padded[right + 1] - 1e-300)
+    return np.asarray(inside & (z - z_padded[right] > gap) & (z_padded[right + 1] - z > gap))
+
+
+def _rising(x: Floats) -> NDArray[np.intp]:
+    """Return which knots to keep so that x rises."""
+    if not x.size:
+        return np.empty(0, dtype=np.intp)
+    unit = _scaled(x)
     kept = [0]
     for k in range(1, len(x)):
-        last = kept[-1]
-        pair = is_atom[k] and x[k] == x[last] and (len(kept) < 2 or x[kept[-2]] < x[last])
-        if unit[k] - unit[last] > 1e-300 or pair:
+        if unit[k] - unit[kept[-1]] > 1e-300:
             kept.append(k)
     return np.array(kept, dtype=np.intp)
