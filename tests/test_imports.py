@@ -53,35 +53,14 @@ def by_training(folder) -> set[str]:
     return loaded(folder, (*TRAIN, "--no-pictures", "--out", "run"))[0]
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    "words",
-    [
-        *[("--help",), ("--version",), ("train", "--help"), ("list", "datasets"), ("list", "recipes")],
-        *[("list", "samplers"), ("list", "settings")],
-    ],
-)
-def test_what_is_only_said_needs_no_torch(folder, words):
-=======
 def test_what_is_only_said_needs_no_torch(folder):
-    commands = [("--help",), ("--version",), ("train", "--help"), ("list", "datasets"), ("list", "recipes")]
->>>>>>> h-suite
+    commands = [("--help",), ("--version",), ("train", "--help")]
+    commands += [("list", what) for what in ("datasets", "recipes", "samplers", "settings")]
     heavy = {"torch", "scipy", "pyarrow"} | OPTIONAL | PICTURES
     for words, modules in zip(commands, loaded(folder, *commands), strict=True):
         assert not heavy & modules, words
 
 
-<<<<<<< HEAD
-=======
-def test_parts_are_listed_with_torch_alone(folder):
-    heavy = {"scipy", "pyarrow"} | OPTIONAL | COMPILER | PICTURES
-    commands = [("list", "samplers"), ("list", "networks")]
-    for words, modules in zip(commands, loaded(folder, *commands), strict=True):
-        assert "torch" in modules
-        assert not heavy & modules, words
-
-
->>>>>>> h-suite
 def test_training_on_points_loads_no_tables_no_pictures_and_no_compiler(by_training):
     assert "torch" in by_training
     assert not ({"pyarrow"} | OPTIONAL | COMPILER | PICTURES) & by_training
