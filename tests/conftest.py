@@ -100,7 +100,7 @@ def features_are_pixels(monkeypatch):
 
 def measure_little(patch: pytest.MonkeyPatch) -> None:
     """Measure, draw and diagnose with a few small clouds, where nobody looks at the numbers."""
-    from diffuscope.diagnosis import levels, network_faults, probes, sampling_faults, steps
+    from diffuscope.diagnosis import conventions, levels, network_faults, probes, sampling_faults, steps
     from diffuscope.modalities import figures, reference
     from diffuscope.modalities.points import evaluation
 
@@ -109,6 +109,7 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
         (figures, "SHOWN", 300),
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 8),
+        (conventions, "_POINTS", 64),
         (levels, "_BAND_CLOUDS", 2),
         (levels, "_POINTS", 256),
         (sampling_faults, "_FEW_CLOUDS", 3),
@@ -128,7 +129,7 @@ def little(monkeypatch):
 
 def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
     """Diagnose with a few small clouds, still large enough for findings, and train briefly on images."""
-    from diffuscope.diagnosis import levels, probes, sampling_faults
+    from diffuscope.diagnosis import conventions, levels, probes, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
@@ -136,6 +137,7 @@ def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
         (reference, "MOST_HALVED", 1_000),
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 12),
+        (conventions, "_POINTS", 256),
         (levels, "_BAND_CLOUDS", 3),
         (probes, "_STEPS", 150),
         (probes, "_IMAGE_STEPS", 10),

@@ -99,7 +99,7 @@ def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, 
 
     grid, _ = model.plan()
     noise = np.random.default_rng(0).normal(size=(4, *model.shape)).astype(np.float32)
-    start = torch.from_numpy((about["prior_std"] * noise).astype(np.float32))
+    start = torch.from_numpy((grid.prior_std * noise).astype(np.float32))
     *_, last = trajectory(model.denoiser, start, grid, make_sampler("ddim"), torch.Generator())
     affine, x = model.codec.affine, last.x.flatten(1)
     ours, theirs = affine.decode(x).reshape(last.x.shape), np.load(tmp_path / "samples.npy")
