@@ -135,14 +135,20 @@ def test_the_probability_of_atoms_and_the_density_between_them_add_up_to_1(name:
         np.random.default_rng(0).standard_normal(N).astype("float16"),
         np.random.default_rng(0).exponential(size=200_000).astype("float32"),
         np.random.default_rng(0).normal(0, 3000, N).astype(int),
-        np.random.default_rng(0).integers(0, 300, N),
-        np.random.default_rng(0).binomial(400, 0.5, N),
+        np.random.default_rng(0).integers(0, 3000, N),
+        np.random.default_rng(0).binomial(400_000, 0.5, N),
         np.random.default_rng(0).normal(100, 10, N).round(2),
     ],
     ids=["floats", "float32", "float16", "many float32", "sparse", "uniform", "binomial", "decimals"],
 )
 def test_a_smooth_law_has_no_atoms_however_it_is_rounded(values: np.ndarray) -> None:
     assert not getattr(fit_column(pd.Series(values), "a").line, "atoms", ())
+
+
+def test_all_values_of_a_lattice_are_atoms_where_many_rows_have_each() -> None:
+    random = np.random.default_rng(0)
+    for values in (random.integers(0, 300, N), random.binomial(400, 0.5, N) / 10):
+        assert fit_column(pd.Series(values), "a").line.atoms == tuple(np.unique(values))
 
 
 def test_floats_seen_once_or_twice_are_never_handed_out() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -39,6 +40,14 @@ _SHOWN_ROWS = 2000
 _MOST_SEED = 2**31 - 1
 _NOTE = "estimator"
 _PLAIN = (type(None), bool, int, float, str)
+_LONG = 200  # steps of a training whose held-out loss says something
+_STILL = 0.05
+_NOTHING_LEARNED = (
+    "The loss on held-out rows never fell below its start, so the model is the Gaussian copula of the columns, "
+    "with which training starts. They may have no other relation; otherwise use more rows, fewer columns, a "
+    "lower learning_rate, or more dropout."
+)
+_STEPS_RAN_OUT = "The loss on held-out rows still fell when the steps ran out; more may help: steps={steps}."
 
 Floats = NDArray[np.float64]
 
@@ -208,6 +217,11 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.validation_loss_ = None if held is None else held.best[0]
         self.best_iter_ = trainer.step if held is None else held.best[1]
         self.n_iter_, self.model_ = trainer.step, setup.model
+        if held is not None and trainer.total_steps >= _LONG:
+            if self.best_iter_ <= held.history[0][0]:
+                warnings.warn(_NOTHING_LEARNED, UserWarning, stacklevel=3)
+            elif self.n_iter_ == trainer.total_steps and _still_falls(held.history):
+                reporter.say(_STEPS_RAN_OUT.format(steps=2 * self.n_iter_))
         reporter.say(
             f"trained on {len(setup.source):,} rows in {time.perf_counter() - begun:.1f} s: "
             f"the weights of step {self.best_iter_:,} of {self.n_iter_:,}"
@@ -471,6 +485,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         return allow_any_columns(super().__sklearn_tags__())
+
+
+def _still_falls(history: list[tuple[int, float]]) -> bool:
+    """Return whether a noticeable part of the fall of the loss came in the last quarter of the run."""
+    losses = [loss for _, loss in history]
+    late = losses[3 * len(losses) // 4]
+    return late - losses[-1] > _STILL * (losses[0] - losses[-1])
 
 
 def allow_any_columns(tags: Any) -> Any:

@@ -74,6 +74,7 @@ class HeldOut:
             examples = loss.examples(denoiser, rows, level, eps)
         self._examples = examples._replace(label=None if label is None else label[which])
         self.best = (math.inf, 0)
+        self.history: list[tuple[int, float]] = []  # steps and losses of this process
         self._parts = torch.full((PARTS,), math.inf, dtype=torch.float64)  # the best loss, in parts
         self.weights: Tensor | None = None
         self._next = 0
@@ -95,6 +96,7 @@ class HeldOut:
         losses = [self.loss.value(output[place], self._examples.at(place)).item() for place in places]
         parts = torch.tensor(losses, dtype=torch.float64)
         loss = parts.mean().item()
+        self.history.append((step, loss))
         if loss < self.best[0] or self.weights is None:
             self.best, self.weights, self._parts = (loss, step), weights.clone(), parts
         above = parts - self._parts

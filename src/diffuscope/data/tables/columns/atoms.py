@@ -6,7 +6,7 @@ seen c times, is an *atom* where c is at least 3 and :math:`P(\mathrm{Poisson}(\
 :math:`10^{-5}` and :math:`10^{-3}/m`, so that chance makes none: heaps at round numbers, prices, zeros, the
 levels of an instrument. Values seen once or twice are none, unless on a lattice all values seen are atoms:
 
-- there are at most 30 of them, 20 rows to each, or
+- there are 8 rows to each, on average, so that their shares are known better than any smooth law says, or
 - most rows repeat one (codes): the share of rows whose value has others exceeds by 0.3 what the smooth law
   would give, the mean of :math:`1 - e^{-\lambda_v}`, and values seen twice are at least 15 for each 100
   seen once. With few heaps among many other values they are not.
@@ -27,7 +27,7 @@ _FEWEST = 3
 _CHANCE, _CHANCE_OF_ALL = 1e-5, 1e-3
 _NEAR, _FAR = 3, 16  # steps to either side, or values, in which the density is estimated
 _ROUNDS = 3
-_FEW_VALUES, _MANY_ROWS = 30, 20
+_ROWS_PER_VALUE = 8
 _MORE = 0.3
 _TWICE = 0.15
 
@@ -57,7 +57,7 @@ def _is_no_chance(counts: NDArray[np.intp], expected: Floats) -> NDArray[np.bool
 def _on_lattice(places: Floats, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Return the atoms among places on a lattice of step 1."""
     n, m = counts.sum(), len(counts)
-    if m <= _FEW_VALUES and n >= _MANY_ROWS * m:
+    if n >= _ROWS_PER_VALUE * m:
         return np.ones(m, dtype=bool)
     smooth = _density(places, counts, _FAR, np.zeros(m, dtype=bool))
     again = counts[counts > 1].sum() / n
