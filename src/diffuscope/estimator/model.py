@@ -43,9 +43,9 @@ _PLAIN = (type(None), bool, int, float, str)
 _LONG = 200  # steps of a training whose held-out loss says something
 _STILL = 0.05
 _NOTHING_LEARNED = (
-    "The loss on held-out rows never fell below its start, so the model is the Gaussian copula of the columns, "
-    "with which training starts. They may have no other relation; otherwise use more rows, fewer columns, a "
-    "lower learning_rate, or more dropout."
+    "The loss on held-out rows never fell below its start, so the model is the Gaussian copula of the "
+    "columns, with which training starts. They may have no other relation; otherwise use more rows, fewer "
+    "columns, a lower learning_rate, or more dropout."
 )
 _STEPS_RAN_OUT = "The loss on held-out rows still fell when the steps ran out; more may help: steps={steps}."
 
