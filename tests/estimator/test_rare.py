@@ -44,5 +44,5 @@ def test_a_fit_that_learns_nothing_says_so():
         DiffusionModel(steps=400, dropout=0.0, random_state=0).fit(frame)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        bent = frame.assign(bent=frame[0] ** 2)
+        bent = frame.rename(columns=str).assign(bent=frame[0] ** 2)
         DiffusionModel(steps=400, random_state=0).fit(bent)
