@@ -483,6 +483,9 @@ def test_a_field_more_or_less_is_a_format_error() -> None:
             "counts",
             "between",
             "step",
+            "below",
+            "above",
+            "end",
         )
         less = {key: value for key, value in parent.items() if key != path[-1]}
         for other in ([] if defaults else [less]) + [{**parent, "more": 1}]:

@@ -3,8 +3,9 @@ r"""Which values of a column are repeated more often than chance would have it?
 A smooth law with the density f, rounded to steps of h, gives the value v about :math:`\lambda_v = n h f(v)`
 times in n rows; how often exactly is Poisson's law. f is estimated around v, but without v. One of m values,
 seen c times, is an *atom* where c is at least 3 and :math:`P(\mathrm{Poisson}(\lambda_v) \ge c)` is below
-:math:`10^{-5}` and :math:`10^{-3}/m`, so that chance makes none: heaps at round numbers, prices, zeros, the
-levels of an instrument. Values seen once or twice are none, unless on a lattice all values seen are atoms:
+:math:`10^{-5}`, and off a lattice below :math:`10^{-3}/m`, so that chance makes none: heaps at round numbers,
+prices, zeros, the levels of an instrument. Values seen once or twice are none, unless on a lattice all values
+seen are atoms:
 
 - there are 8 rows to each, on average, so that their shares are known better than any smooth law says, or
 - most rows repeat one (codes): the share of rows whose value has others exceeds by 0.3 what the smooth law
@@ -41,16 +42,16 @@ def repeated(values: Floats, counts: NDArray[np.intp], step: float, grain: Float
     if step:
         atoms = _on_lattice(np.rint(values / step), counts)
     else:
-        atoms = _is_no_chance(counts, _among_floats(values, counts, grain))
+        least = min(_CHANCE, _CHANCE_OF_ALL / len(counts))
+        atoms = _is_no_chance(counts, _among_floats(values, counts, grain), least)
     if atoms.sum() > MOST_ATOMS:
         least = np.partition(counts[atoms], -MOST_ATOMS)[-MOST_ATOMS]
         atoms &= counts > least
     return atoms
 
 
-def _is_no_chance(counts: NDArray[np.intp], expected: Floats) -> NDArray[np.bool_]:
-    """Return which counts (m,) are far above what is expected, shape (m,)."""
-    least = min(_CHANCE, _CHANCE_OF_ALL / len(counts))
+def _is_no_chance(counts: NDArray[np.intp], expected: Floats, least: float) -> NDArray[np.bool_]:
+    """Return which counts (m,) chance gives less often than the least, where some are expected; (m,)."""
     return np.asarray((counts >= _FEWEST) & (pdtrc(counts - 1.0, expected) < least))
 
 
@@ -68,7 +69,7 @@ def _on_lattice(places: Floats, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
     atoms = np.zeros(m, dtype=bool)
     for _ in range(_ROUNDS):
         expected = np.maximum(*(_density(places, counts, reach, atoms) for reach in (_NEAR, _FAR)))
-        found = _is_no_chance(counts, expected)
+        found = _is_no_chance(counts, expected, _CHANCE)
         if (found <= atoms).all():
             break
         atoms |= found

@@ -15,7 +15,8 @@ knot is
     w_1 = 2\Delta_k + \Delta_{k-1}, \; w_2 = \Delta_k + 2\Delta_{k-1}.
 
 The bounds :math:`2m` are ours: with them the slope between two knots is nowhere below half the secant's
-or an end's, so that the inverse is well conditioned. Beyond the last knots g is linear with the slope there.
+or an end's, so that the inverse is well conditioned. Beyond the last knots the tails of :mod:`.tails` go on
+with the slope there; without one g is linear.
 
 A value that is repeated more often than chance would have it (:mod:`.atoms`) is an *atom*: all z between
 Φ⁻¹(share below it) and Φ⁻¹(share not above it) mean that value. Decoding gives exactly it; encoding gives
@@ -40,11 +41,20 @@ from pydantic import Field, model_validator
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from diffuscope.data.tables.columns.base import Floats, Plain
+from diffuscope.data.tables.columns.tails import (
+    LEAST_RATIO,
+    MOST_RATIO,
+    Tail,
+    depth_at_z,
+    hazard,
+    z_at_depth,
+)
 
 __all__ = ["MOST_ATOMS", "Line", "Quantiles", "Standard", "atom_ends"]
 
 MOST_ATOMS = 20_000
 _END = 6.0  # how far in z an atom at the end of a column reaches
+_MOST = np.finfo(np.float64).max
 _LOG_2 = math.log(2)
 _LOG_ROOT_2_PI = 0.5 * math.log(2 * math.pi)
 
@@ -89,6 +99,8 @@ class Quantiles(Plain):
     counts: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(), max_length=MOST_ATOMS)
     between: tuple[Annotated[float, Field(ge=0)], ...] = Field(default=(), max_length=MOST_ATOMS + 1)
     step: float = Field(default=0.0, ge=0)
+    below: Tail | None = None
+    above: Tail | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Quantiles:
@@ -107,6 +119,8 @@ class Quantiles(Plain):
             raise ValueError("knots must rise")
         if not (dx[~same] > 1e-300).all() or not (dz > 1e-13).all() or not (self._cell[same]).all():
             raise ValueError("knots are too close")
+        if not all(tail.leaves_room(x, side, self._exponent) for side, _, x, tail in self._tails):
+            raise ValueError("a tail must end beyond the knots")
         return self
 
     @cached_property
@@ -175,7 +189,18 @@ class Quantiles(Plain):
         d = np.minimum((w_0 + w_1) / (w_0 * (least / m_0) + w_1 * (least / m_1)), 2.0)
         ratios[1, :-1][inner] = d * (least / m_0)
         ratios[0, 1:][inner] = d * (least / m_1)
+        for side, z_joint, joint, tail in self._tails:  # the slope of the tail, where there is one
+            k = 0 if side < 0 else -1
+            if not self._cell[k]:
+                slope = tail.slope(joint, self._exponent) * hazard(z_joint, side)
+                ratios[min(side + 1, 1), k] = min(max(slope / m[k], LEAST_RATIO), MOST_RATIO)
         return ratios[0], ratios[1]
+
+    @property
+    def _tails(self) -> list[tuple[int, float, float, Tail]]:
+        """Of each tail that there is its side, -1 or 1, the joint z and x, and itself."""
+        ends = ((-1, 0, self.below), (1, -1, self.above))
+        return [(side, float(self._z[k]), float(self._x[k]), t) for side, k, t in ends if t is not None]
 
     @cached_property
     def _outer(self) -> tuple[float, float]:
@@ -198,7 +223,11 @@ class Quantiles(Plain):
         distance = rise * _hermite(s, *self._seen_from(late, k))
         x = np.where(late, self._x[k + 1] - distance, self._x[k] + distance)
         x += self._outer[0] * np.minimum(z - self._z[0], 0) + self._outer[1] * np.maximum(z - self._z[-1], 0)
-        x = np.ldexp(x, self._exponent)
+        for side, z_joint, joint, tail in self._tails:
+            there = side * z > side * z_joint
+            x[there] = tail.at_depth(depth_at_z(z[there], z_joint, side), joint, side, self._exponent)
+        with np.errstate(over="ignore"):
+            x = np.clip(np.ldexp(x, self._exponent), -_MOST, _MOST)
         atom = np.where((z >= self._z[0]) & (z <= self._z[-1]), self._knots[2][k], -1)
         here = atom >= 0
         x[here] = np.array(self.atoms)[atom[here]]
@@ -214,6 +243,9 @@ class Quantiles(Plain):
         distance = self._steps[0][k] * s
         z = np.where(late, self._z[k + 1] - distance, self._z[k] + distance)
         z += np.minimum(u - self._x[0], 0) / self._outer[0] + np.maximum(u - self._x[-1], 0) / self._outer[1]
+        for side, z_joint, joint, tail in self._tails:
+            there = side * u > side * joint
+            z[there] = z_at_depth(tail.depth(u[there], joint, side, self._exponent), z_joint, side)
         if self.step:
             cell = self._cell[k] & (u >= self._x[0]) & (u <= self._x[-1])
             share = np.where(late, 1 - s, s)
@@ -259,6 +291,11 @@ class Quantiles(Plain):
         slope = np.where(rise == 0, 1.0, rise) / step * _hermite_slope(s, *self._seen_from(late, k))
         slope = np.where(u < self._x[0], self._outer[0], np.where(u > self._x[-1], self._outer[1], slope))
         logs = -np.log(slope) - self._exponent * _LOG_2
+        for side, z_joint, joint, tail in self._tails:
+            there = side * u > side * joint
+            depth = tail.depth(u[there], joint, side, self._exponent)
+            own = tail.log_density(depth, joint, self._exponent)
+            logs[there] = log_ndtr(-side * z_joint) + own - _log_normal(z_at_depth(depth, z_joint, side))
         atom = self._atom_of(u)
         here = atom >= 0
         low, high = self._z[atom[here]], self._z[atom[here] + 1]

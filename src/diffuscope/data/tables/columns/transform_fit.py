@@ -2,8 +2,8 @@ r"""Which map suits a column, and through which knots does it run?
 
 The knots of a quantile map stand at equal distances of z, between the normal scores of the least and the
 greatest row, Φ⁻¹(1/2n) and its mirror image: 65 of them, fewer where there would be fewer than 16 rows to a
-knot. Within atoms there are none. Of up to 500 atoms the values beside them are knots as well, so that the
-law between two of them begins and ends where its rows do.
+knot. They end where the tails begin (:mod:`.tails_fit`). Within atoms there are none. Of up to 500 atoms the
+values beside them are knots as well, so that the law between two of them begins and ends where its rows do.
 """
 
 from __future__ import annotations
@@ -17,6 +17,15 @@ from scipy.special import ndtr, ndtri
 
 from diffuscope.data.tables.columns.atoms import repeated
 from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.columns.tails import Tail
+from diffuscope.data.tables.columns.tails_fit import (
+    EDGE,
+    fit_tail,
+    has_edge,
+    join_tail,
+    natural_end,
+    rows_of_tail,
+)
 from diffuscope.data.tables.columns.transform import Quantiles, Standard, atom_ends
 
 __all__ = ["fit_line"]
@@ -27,8 +36,10 @@ _ROWS_PER_KNOT = 16  # fewer rows would make the map follow chance
 _FEWEST_KNOTS = 9
 _ROWS_BESIDE = 8
 _MOST_GAPS = 500  # between atoms that have knots of their own
-_EDGE = 0.02
-_ENOUGH = 500  # rows that show whether there is an edge
+_BEFORE_TAIL = 0.25  # width in z of the last knots' distance, so that its slope is no chance
+_QUARTILES = 1.349  # distance of those of a normal law, in deviations
+_ENOUGH_FOR_ENDS = 50
+_CROSSED = 3.7  # deviations within which a normal law would cross a natural end
 _GAP = 1e-3  # width in z that a knot keeps from an atom
 _UNSEEN = 0.5  # rows that all gaps without any count as
 _UNSEEN_ONCE = 0.01  # and for each value seen once
@@ -43,12 +54,15 @@ def fit_line(
     seed chooses 200,000 of more values. ``Quantiles`` is taken where a value is an atom (:mod:`.atoms`), or
     where, with q the quantiles of at least 20 values,
 
-    - the tails are heavy: :math:`q_{0.995} - q_{0.005} > 6\,(q_{0.75} - q_{0.25})` (3.8 for a normal law,
-      6.6 for a Laplace law), or the range is over 20 times the distance of the quartiles, or
-    - the column is skewed: :math:`|q_{0.99} - 2 q_{0.5} + q_{0.01}| > 0.3\,(q_{0.99} - q_{0.01})` (0 for
-      symmetric laws, 0.70 for the exponential one), or
+    - the tails are heavy: :math:`q_{0.995} - q_{0.005} > c\,(q_{0.75} - q_{0.25})` with
+      :math:`c = 3.82 + 20/\sqrt n`, from 4.4 to 6 (3.82 for a normal law, 4.8 for a logistic one, 6.6 for a
+      Laplace law), or a row is 2 deviations further out than the outermost of a normal law would be, by the
+      distance of the quartiles, or
+    - the column is skewed: :math:`|q_{0.99} - 2 q_{0.5} + q_{0.01}| > c\,(q_{0.99} - q_{0.01})` with
+      :math:`c = 4/\sqrt n`, from 0.15 to 0.3 (0 for symmetric laws, 0.70 for the exponential one), or
     - it has an edge: 1% of at least 500 rows lie in the first or last 2% of its range (2% of a uniform law,
-      less than 0.1% of a normal one), which a smooth model would blur.
+      less than 0.1% of a normal one), which a smooth model would blur, or
+    - a normal law would cross an end that the column has by its nature, such as 0.
     """
     if len(x) > _MOST_ROWS:
         chosen = np.random.default_rng(seed).choice(len(x), _MOST_ROWS, replace=False)
@@ -74,14 +88,22 @@ def _is_irregular(x: Floats, distinct: int, step: float) -> bool:
         u = _scaled(x)
         levels = np.quantile(u, [0.005, 0.01, 0.25, 0.5, 0.75, 0.99, 0.995])
         quartiles = levels[4] - levels[2]
-        heavy = levels[6] - levels[0] > 6 * quartiles or np.ptp(u) > 20 * quartiles
-        if heavy or abs(levels[5] - 2 * levels[3] + levels[1]) > 0.3 * (levels[5] - levels[1]):
+        root = math.sqrt(len(x))  # what chance gives falls with it
+        heavy = levels[6] - levels[0] > min(max(3.82 + 20 / root, 4.4), 6.0) * quartiles
+        off = abs(levels[5] - 2 * levels[3] + levels[1]) / max(levels[5] - levels[1], 1e-300)
+        outlier = np.abs(u - levels[3]).max() > (2 - ndtri(0.5 / len(x))) * quartiles / _QUARTILES
+        if heavy or outlier or off > min(max(4 / root, 0.15), 0.3):
             return True
-    low, reach = x.min(), _EDGE * np.ptp(x)
-    if len(x) < _ENOUGH or step > reach:  # cells at the ends are wide, and open
-        return False
-    share = max(np.mean(x < low + reach), np.mean(x > low + np.ptp(x) - reach))
-    return bool(share > _EDGE / 2)
+    if len(x) >= _ENOUGH_FOR_ENDS and not step:
+        unit = float(np.abs(x).max())
+        mean, deviation = unit * float((x / unit).mean()), unit * float((x / unit).std())
+        for side in (-1, 1):
+            end = natural_end(np.sort(side * x))
+            if end is not None and end - side * mean < _CROSSED * deviation:
+                return True
+    return bool(step <= EDGE * np.ptp(x)) and (
+        has_edge(x) or has_edge(-x)
+    )  # cells at the ends are wide, and open
 
 
 def _scaled(x: Floats) -> Floats:
@@ -107,25 +129,26 @@ def _through_quantiles(
     n = int(counts.sum())
     end = float(-ndtri(0.5 / n))
     z_free = np.linspace(-end, end, min(max(n // _ROWS_PER_KNOT, _FEWEST_KNOTS), _KNOTS))
+
+    rows = np.repeat(values, counts)
+    tails: dict[int, Tail | None] = {}
+    must = _beside_atoms(values, counts, below, total, at, between, step)
+    for side, outer in ((-1, between[0]), (1, between[-1])):
+        some = min(rows_of_tail(n), outer / 2)  # rows that the tail is fitted to
+        joint = float(np.interp(some if side < 0 else total - some, shares, places))
+        tails[side] = fit_tail(rows, joint, side, step) if some >= 2 else None
+        if tails[side] is not None:
+            z_joint = -side * float(ndtri(some / total))
+            must = [(z, x) for z, x in must if side * z < side * z_joint] + [(z_joint, joint)]
+            z_free = z_free[side * z_free < side * z_joint - _BEFORE_TAIL]
     x_free = np.interp(ndtr(z_free) * total, shares, places)
 
-    x_atoms = np.stack([values[at] - step / 2, values[at] + step / 2], 1).ravel()
     z_atoms = atom_ends(counts[at].astype(np.float64), between) if at.size else np.empty(0)
-    z_beside, x_beside = _beside_atoms(values, counts, below, total, at, between, step)
-    unit = _scaled(np.concatenate([x_free, x_beside, x_atoms, values[[0, -1]]]))
-    u_free, u_beside, u_atoms = np.split(unit[:-2], np.cumsum([len(x_free), len(x_beside)]))
-    here = _fits(z_beside, u_beside, z_atoms, u_atoms, 1e-12)
-    z_beside, x_beside, u_beside = z_beside[here], x_beside[here], u_beside[here]
-    order = np.argsort(np.concatenate([z_atoms, z_beside]), kind="stable")
-    z_must, u_must = (np.concatenate(pair)[order] for pair in ((z_atoms, z_beside), (u_atoms, u_beside)))
-    here = _fits(z_free, u_free, z_must, u_must, _GAP) & (np.searchsorted(z_atoms, z_free) % 2 == 0)
-    z, x = np.concatenate([z_free[here], z_beside]), np.concatenate([x_free[here], x_beside])
-    order = np.argsort(z, kind="stable")
-    z, x = z[order], x[order]
-    kept = _rising(x)
-    z, x = z[kept], x[kept]
-    everything = np.concatenate([x, x_atoms])
-    if not everything.size or np.ptp(_scaled(everything)) <= 1e-300:
+    x_atoms = np.stack([values[at] - step / 2, values[at] + step / 2], 1).ravel()
+    z, x = _knots_between(z_atoms, x_atoms, sorted(must), z_free, x_free)
+    order = np.argsort(np.concatenate([z, z_atoms]), kind="stable")
+    z_all, x_all = np.concatenate([z, z_atoms])[order], np.concatenate([x, x_atoms])[order]
+    if len(x_all) < 2 or np.ptp(_scaled(x_all)) <= 1e-300:
         return None
     return Quantiles(
         z=tuple(z.tolist()),
@@ -134,7 +157,27 @@ def _through_quantiles(
         counts=tuple(counts[at].astype(np.float64).tolist()),
         between=tuple(between.tolist()) if at.size else (),
         step=step,
+        below=join_tail(tails[-1], z_all, x_all, rows, -1, step),
+        above=join_tail(tails[1], z_all, x_all, rows, 1, step),
     )
+
+
+def _knots_between(
+    z_atoms: Floats, x_atoms: Floats, must: list[tuple[float, float]], z_free: Floats, x_free: Floats
+) -> tuple[Floats, Floats]:
+    """Return the knots (z, x) that fit between the ends of atoms: those that must be, then free ones."""
+    z_must, x_must = np.array(must, dtype=np.float64).reshape(-1, 2).T
+    lengths = np.cumsum([len(x_free), len(x_must)])
+    u_free, u_must, u_atoms = np.split(_scaled(np.concatenate([x_free, x_must, x_atoms])), lengths)
+    here = _fits(z_must, u_must, z_atoms, u_atoms, 1e-12)
+    z_must, x_must, u_must = z_must[here], x_must[here], u_must[here]
+    order = np.argsort(np.concatenate([z_atoms, z_must]), kind="stable")
+    z_fixed, u_fixed = np.concatenate([z_atoms, z_must])[order], np.concatenate([u_atoms, u_must])[order]
+    here = _fits(z_free, u_free, z_fixed, u_fixed, _GAP) & (np.searchsorted(z_atoms, z_free) % 2 == 0)
+    z, x = np.concatenate([z_free[here], z_must]), np.concatenate([x_free[here], x_must])
+    order = np.argsort(z, kind="stable")
+    kept = _rising(x[order])
+    return z[order][kept], x[order][kept]
 
 
 def _told_apart(values: Floats, at: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -173,7 +216,7 @@ def _beside_atoms(
     at: NDArray[np.intp],
     between: Floats,
     step: float,
-) -> tuple[Floats, Floats]:
+) -> list[tuple[float, float]]:
     """Return knots (z, x) at the first and the last of at least 8 rows between two atoms.
 
     On a lattice they are ends of cells, and points of it that were not seen have a quarter of a row.
@@ -181,16 +224,15 @@ def _beside_atoms(
     many = between >= _ROWS_BESIDE
     first, last = at[many[1:]] + 1, at[many[:-1]] - 1
     if max(len(first), len(last)) > _MOST_GAPS:
-        return np.empty(0), np.empty(0)
+        return []
     if not step:
         i = np.union1d(first, last)
-        return _scores(below[i] + 0.5 * counts[i], total), values[i]
+        return list(zip(_scores(below[i] + 0.5 * counts[i], total), values[i], strict=True))
     first = first[values[first] - values[first - 1] > 1.5 * step]
     last = last[values[last + 1] - values[last] > 1.5 * step]
     rows = np.concatenate([below[first] + 0.25, below[last] + counts[last] - 0.25])
     x = np.concatenate([values[first] - step / 2, values[last] + step / 2])
-    order = np.argsort(rows, kind="stable")
-    return _scores(rows[order], total), x[order]
+    return list(zip(_scores(rows, total), x, strict=True))
 
 
 def _scores(rows: Floats, total: float) -> Floats:
