@@ -10,6 +10,7 @@ from typer import Argument, Option, echo
 from diffuscope.cli.common import Device, RunDir, Seed, Steps, free
 
 _HOLES = "A table with missing values and the columns that RUN was trained on."
+_FILE = "FILE.csv, .tsv (also .gz), .xlsx or .parquet."
 _DRAWS = "Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."
 _AVERAGED = 16
 
@@ -17,7 +18,7 @@ _AVERAGED = 16
 def impute(
     run: RunDir,
     holes: Annotated[Path, Argument(metavar="TABLE", help=_HOLES, show_default=False)],
-    out: Annotated[Path, Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
+    out: Annotated[Path, Option("--out", "-o", help=_FILE, show_default=False)],
     draws: Annotated[int, Option(help=_DRAWS)] = 1,
     average: Annotated[
         bool, Option("--average", help="Fill with the mean of the draws (16 by default).")
@@ -29,24 +30,31 @@ def impute(
 ) -> None:
     """Impute missing values of a table by conditional sampling.
 
-    They are drawn from their distribution given the other values of the row.
+    They are drawn from their distribution given the other values of the row. All other cells of a text file
+    are written as they were read, letter for letter.
     """
     if average and draws == 1:
         draws = _AVERAGED
     many = draws > 1 and not average
-    files = [out.with_stem(f"{out.stem}-{i + 1}") for i in range(draws)] if many else [out]
+    from diffuscope.data.columnar import check_writable, numbered, open_rows, write_filled
+
+    files = [numbered(out, i + 1) for i in range(draws)] if many else [out]
     for file in files:
         free(file, force)
-    from diffuscope.data.columnar import check_writable, read_rows, write_rows
     from diffuscope.progress import Reporter
     from diffuscope.runs.run import load
 
     check_writable(out)
     table = load(run, device=device).require("table")
-    frame = read_rows(holes)
+    section = table.model.recipe.data
+    read = open_rows(holes, section, section.columns)
+    frame = read.modelled
     filled = table.impute(frame, n_draws=draws, average=average, steps=steps, seed=seed, reporter=Reporter())
     for file, made in zip(files, filled, strict=True):
-        write_rows(file, made)
-    missing = frame.isna()
+        write_filled(file, read, made, section)
+    left = filled[0].isna()
+    missing = frame.isna() & ~left
     values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())
     echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")
+    for name in left.columns[left.any()]:
+        echo(f"{int(left[name].sum()):,} values of {name!r} left missing: identifiers are not imputed")

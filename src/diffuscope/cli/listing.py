@@ -68,4 +68,4 @@ def _parts(what: str) -> dict[str, str]:
 
 
 def _default_of(field: Any) -> str:
-    return "required" if field.is_required() else f"{field.default}"
+    return "required" if field.is_required() else field.description or f"{field.default}"

@@ -10,7 +10,7 @@ from diffuscope.data.columnar.writing import (
     TableWriter,
     check_writable,
     numbered,
-    write_cells,
+    write_filled,
     write_rows,
     write_table,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "read_table",
     "read_types",
     "suffix_of",
-    "write_cells",
+    "write_filled",
     "write_rows",
     "write_table",
 ]

@@ -41,7 +41,7 @@ from diffuscope.errors import FormatError, InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READABLE", "TABLES", "RowsFile", "open_rows", "read_rows", "read_table"]
+__all__ = ["READABLE", "TABLES", "RowsFile", "as_typed", "open_rows", "read_rows", "read_table"]
 
 TABLES = (*SEPARATORS, ".xlsx", ".parquet")
 """Those whose columns may be of any kind."""
@@ -118,16 +118,31 @@ def open_rows(
     frame.columns = pd.RangeIndex(d) if columns is None else pd.Index(columns)
     if not n or not d:
         raise InputError(f"{path} is empty: {n} rows, {d} columns.", "Give at least one row.")
-    if not known:
+    if file.columns is not None and not known:
         options.check_names(frame.columns, str(path))
     if file.columns is not None:
         return RowsFile(frame, file.columns, file.cells)
-    schemas, read = schema_of(known), []
+    return as_typed(frame, options, known, str(path))
+
+
+def as_typed(
+    frame: pd.DataFrame,
+    options: FileOptions,
+    known: Iterable[ColumnSchema] = (),
+    where: str = "The table",
+) -> RowsFile:
+    """Return a table whose columns have types, in the types that they are said to have."""
+    import pandas as pd
+
+    if not known:
+        options.check_names(frame.columns, where)
+    schemas, read, columns = schema_of(known), [], []
     for name in frame.columns:
-        values, one = typed_column(frame[name], name, options, schemas.get(str(name)), str(path))
-        if values is not frame[name]:
-            frame[name] = values
+        values, one = typed_column(frame[name], name, options, schemas.get(str(name)), where)
+        columns.append(values)
         read.append(one)
+    if options.types:
+        frame = pd.concat(columns, axis=1).set_axis(frame.columns, axis=1)
     return RowsFile(frame, tuple(read), None)
 
 

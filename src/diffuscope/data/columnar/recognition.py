@@ -9,6 +9,7 @@ same way.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,12 +129,12 @@ class _Column:
         form = f" ({schema.date_format})" if schema.date_format else ""
         what = {"date": f"dates{form}", "boolean": "truth values"}.get(schema.kind, f"{schema.kind}s")
         row, text = self._first_unlike(schema)
-        said = self.options.types.get(str(self.name)) is not None
+        said = self.options.kind_of(self.name) is not None
         return InputError(
             f"{self.where} has {text!r} in row {row} (counted from 0) of the column {self.name!r}, which is "
             f"{'said to have' if said else 'read as'} {what}.",
-            f"Correct it, name it as missing (--missing {text!r}), or say what the column is "
-            f"(--types {self.name}=category).",
+            f"Correct it, name it as missing (--missing {shlex.quote(text)}), or say what the column is "
+            f"(--types {shlex.quote(f'{self.name}=category')}).",
         )
 
     def _first_unlike(self, schema: ColumnSchema) -> tuple[int, str]:
@@ -160,7 +161,7 @@ class _Column:
         """Read the column as what all its cells are."""
         import pyarrow as pa
 
-        said = self.options.types.get(str(self.name))
+        said = self.options.kind_of(self.name)
         if said is None and isinstance(self.options.date_format, dict) and self.options.format_of(self.name):
             said = "date"
         if said is not None:
@@ -200,7 +201,9 @@ class _Column:
         return found
 
     def _as(self, values: Any, kind: str, form: ColumnSchema | None = None, **more: Any) -> ReadColumn:
-        changes = {"name": self.name, "kind": kind, "hole": self.hole}
+        changes: dict[str, Any] = {"name": self.name, "kind": kind, "hole": self.hole}
+        if kind == "integer":
+            changes["decimals"] = None
         schema = ColumnSchema(name=self.name, kind="text") if form is None else form
         return ReadColumn(values, schema.model_copy(update=changes), words=self.words, **more)
 
@@ -211,7 +214,7 @@ class _Column:
         by_point = options.decimal != "," and options.thousands != "."
         unclear = hints.decimal == "," and self._any(r"\.") and self._all(r"^[-+]?[1-9]\d{0,2}(\.\d{3})*$")
         if (by_point and not unclear) or not self._any(r"\."):
-            values = self._plain_number(str(self.name) in options.types)
+            values = self._plain_number(options.kind_of(self.name) is not None)
             if values is not None:
                 whole = pa.types.is_integer(values.type)
                 decimals = (0, 0) if whole else decimals_of(self.trimmed.drop_null())
@@ -230,9 +233,10 @@ class _Column:
             return None
         remarks = [f"written as {max(texts[:_FIRST], key=len)!r}"]
         if found.is_ambiguous:
-            sign = "thousands" if found.form.thousands else "decimals"
-            other = "." if found.form.decimal == "," else ","
-            remarks.append(f"taken to have {sign} there; if not: --decimal '{other}'")
+            mark = {"": found.form.decimal}.get(found.form.thousands, found.form.thousands)
+            sign, other = ("thousands", "decimals") if found.form.thousands else ("decimals", "thousands")
+            point = mark if found.form.thousands else {",": ".", ".": ","}[mark]
+            remarks.append(f"{mark!r} taken for {sign}; if for {other}: --decimal '{point}'")
         return self._as(
             values,
             "integer" if pa.types.is_integer(values.type) else "number",
@@ -302,7 +306,7 @@ class _Column:
             return ()
         word = strays[0].as_py()[:40]
         cells = "one cell" if len(strays) == 1 else f"{len(strays):,} cells"
-        return (f"numbers but for {cells} such as {word!r}; if missing: --missing {word!r}",)
+        return (f"numbers but for {cells} such as {word!r}; if missing: --missing {shlex.quote(word)}",)
 
     # --- cells as values -----------------------------------------------------------------------------------
 

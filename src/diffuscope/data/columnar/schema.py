@@ -40,7 +40,7 @@ class FileOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    types: Annotated[dict[str, Kind], Field(max_length=100_000)] = {}
+    types: Annotated[dict[str, Kind], Field(max_length=100_000)] | None = None
     """Kinds of columns by their names: number, integer, boolean, category, date, id, text or ignored."""
     missing: Annotated[tuple[_Word, ...], Field(max_length=1000)] | None = None
     """Words for a missing value besides an empty cell; None: NA, N/A, NaN, null, None, ?, - and others."""
@@ -79,6 +79,10 @@ class FileOptions(BaseModel):
         """All words that stand for a missing value, the empty one among them."""
         return ["", *(MISSING_WORDS if self.missing is None else self.missing)]
 
+    def kind_of(self, name: Name) -> Kind | None:
+        """Return the kind that was said of a column."""
+        return (self.types or {}).get(str(name))
+
     def format_of(self, name: Name) -> str | None:
         """Return the format of dates that was given for a column."""
         if isinstance(self.date_format, dict):
@@ -89,7 +93,7 @@ class FileOptions(BaseModel):
         """Raise an InputError where an option names a column that there is not."""
         known = {str(name) for name in names}
         formats = self.date_format if isinstance(self.date_format, dict) else {}
-        for name in [*self.types, *formats]:
+        for name in [*(self.types or {}), *formats]:
             if name not in known:
                 listed = ", ".join(map(repr, sorted(known)[:20]))
                 raise InputError(f"{where} has no column {name!r}.", f"Columns: {listed}.")

@@ -116,7 +116,7 @@ def sheet(
         for row in zip(*series, strict=True):
             cells = []
             for value, form in zip(row, formats, strict=True):
-                cell = WriteOnlyCell(page)
+                cell: Any = WriteOnlyCell(page)
                 if isinstance(value, str):
                     _plain_text(cell, value)
                 elif isinstance(value, float):  # in all its digits, of which openpyxl drops one

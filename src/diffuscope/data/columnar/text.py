@@ -188,7 +188,7 @@ def other_separators(first: Sequence[str], separator: str) -> list[str]:
 
 def cell(text: str, separator: str) -> str:
     """Return text as a cell: in quotes where a reader would end it, or strip it, too early."""
-    if separator in text or _UNSAFE.search(text):
+    if (separator and separator in text) or _UNSAFE.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 

@@ -23,7 +23,7 @@ def typed_column(
     """
     import pandas as pd
 
-    said = options.types.get(str(name)) or (None if known is None else known.kind)
+    said = options.kind_of(name)
     is_text = column.dtype == object or isinstance(column.dtype, pd.StringDtype)
     if said is None or said in ("id", "text", "ignored"):
         kind: Any = said or _kind_of(column)

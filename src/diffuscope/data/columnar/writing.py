@@ -22,6 +22,7 @@ from diffuscope.data.columnar.arrays import Columns, is_frame, names_of
 from diffuscope.data.columnar.dates import write_dates
 from diffuscope.data.columnar.foreign import check_suffix, suffix_of
 from diffuscope.data.columnar.numbers import write_numbers
+from diffuscope.data.columnar.reading import RowsFile
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import MOST_ROWS, check_installed, sheet
 from diffuscope.data.columnar.text import (
@@ -42,9 +43,11 @@ if TYPE_CHECKING:
 __all__ = [
     "WRITABLE",
     "TableWriter",
+    "cells_of",
     "check_writable",
     "numbered",
     "write_cells",
+    "write_filled",
     "write_rows",
     "write_table",
 ]
@@ -140,6 +143,24 @@ def write_cells(
             piece = zip(*(texts[start : start + _CHUNK_ROWS] for texts in written), strict=True)
             append("".join(f"{separator.join(row)}\n" for row in piece))
         append(None)
+
+
+def write_filled(
+    path: str | os.PathLike[str], file: RowsFile, filled: pd.DataFrame, options: FileOptions
+) -> None:
+    """Write the rows of a file of which missing values were filled, in the columns that are modelled.
+
+    From text to text all other cells are written letter for letter, and the form of the filled ones is that
+    in which their columns were read.
+    """
+    whole = file.frame.copy()
+    for name in filled.columns:
+        whole[name] = filled[name].array
+    if file.cells is not None and suffix_of(Path(path)) in SEPARATORS:
+        made = file.frame.isna() & whole.notna()
+        write_cells(path, file.cells, whole, made, file.schema, options)
+    else:
+        write_rows(path, whole, file.schema, options)
 
 
 class TableWriter:
@@ -498,6 +519,11 @@ def _cells(column: pd.Series[Any], separator: str, form: ColumnSchema | None = N
     texts = list(map(str, column.tolist()))
     plain_text = types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype)
     return texts if plain_text else [cell(text, separator) for text in texts]
+
+
+def cells_of(column: pd.Series[Any], form: ColumnSchema | None = None) -> list[str]:
+    """Return values (n,) as texts in the form in which their column was read."""
+    return _cells(column, "", form)
 
 
 def _in_form(column: pd.Series[Any], form: ColumnSchema) -> list[str] | None:

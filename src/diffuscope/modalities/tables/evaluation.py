@@ -121,11 +121,11 @@ def _real_and_synthetic(
 
     Synthetic rows have missing values where real ones do, row by row: a model fills all.
     """
-    whole = data.frame
+    whole = data.frame.drop(columns=list(data.rows.identifiers))
     share = model.recipe.training.hold_out
     train, unseen = whole, None
     if held_out is not None:
-        unseen = read_frame(held_out).data
+        unseen = read_frame(held_out).data.drop(columns=list(data.rows.identifiers), errors="ignore")
         if set(unseen.columns) != set(whole.columns):
             raise InputError(
                 "The columns of the held-out rows differ from those of the training data.",
@@ -137,6 +137,7 @@ def _real_and_synthetic(
         train, unseen = whole.iloc[first.numpy()], whole.iloc[second.numpy()]
     request = generator.request({"seed": stream_seed(seed, "rows") % 2**32})
     synthetic = generator.frame(max(len(train), _LEAST), request)
+    synthetic = synthetic.drop(columns=list(data.rows.identifiers))
     if train.isna().any(axis=None):
         chosen = np.random.default_rng(stream_seed(seed, "holes")).integers(len(train), size=len(synthetic))
         synthetic = synthetic.mask(train.isna().to_numpy()[chosen])

@@ -20,6 +20,7 @@ from torch import Tensor
 from diffuscope.data.columnar import TableWriter, check_writable
 from diffuscope.data.columnar.arrays import names_of
 from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
@@ -160,13 +161,14 @@ class TableGenerator(Generator):
     def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
         """Sample rows with their target, as a table of the kind that was trained on."""
         request = self.request(options, n) if request is None else request
-        return self.rows.decode(self.points(n, request), self.given_columns(n, request))
+        return self.rows.decode(self.points(n, request), self.given_columns(n, request), 0, request.seed)
 
     def batches(self, n: int, request: Request) -> Iterator[Any]:
         """Sample rows with their target, as tables of some of them each; memory stays flat for any n."""
         start = 0
         for x in self.coordinates(n, request):
-            yield self.rows.decode(self.finite(x).numpy(), self.given_columns(len(x), request, start))
+            given = self.given_columns(len(x), request, start)
+            yield self.rows.decode(self.finite(x).numpy(), given, start, request.seed)
             start += len(x)
 
     def trajectory(self, n: int, request: Request) -> list[Any]:
@@ -182,9 +184,13 @@ class TableGenerator(Generator):
         check_writable(path)
 
     def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
-        """Return what writes n rows to .csv, .tsv, .parquet, or numbers to .npy and .npz."""
-        frame = read_frame(first).data
-        return _FrameWriter(path, n, frame.shape[1], names_of(frame))
+        """Return what writes n rows to .csv, .tsv, .xlsx, .parquet, or numbers to .npy and .npz.
+
+        In text they are written in the form in which the columns were read.
+        """
+        frame, section = read_frame(first).data, self.model.recipe.data
+        assert isinstance(section, TableSection)
+        return _FrameWriter(path, n, frame.shape[1], names_of(frame), section.columns, section)
 
     # --- what is missing ------------------------------------------------------------------------------------
 
