@@ -166,7 +166,7 @@ def decimals_of(texts: Any) -> tuple[int, int] | None:
     """
     import pyarrow.compute as pc
 
-    if not pc.all(pc.match_substring_regex(texts, r"^[-+]?\d+(\.\d+)?$")).as_py():
+    if pc.any(pc.match_substring_regex(texts, r"[^-+.\d]|\.$|^[-+]?\.")).as_py():
         return None
     point = pc.find_substring(texts, ".")
     length = pc.utf8_length(texts)

@@ -205,7 +205,10 @@ def _from_cells(
         read = [one.formatted(form) for one, form in zip(read, formats, strict=True)]
     table = pa.table({str(j): one.values for j, one in enumerate(read)})
     frame = _to_pandas(table).set_axis(pd.RangeIndex(len(cells)), axis=1)
-    texts = pa.table({str(j): column for j, column in enumerate(cells)}).to_pandas() if raw else None
+    texts = None
+    if raw:
+        texts = pa.table({str(j): column for j, column in enumerate(cells)}).to_pandas()
+        texts.columns = pd.RangeIndex(len(cells))
     return _File(frame, columns, tuple(read), texts)
 
 

@@ -9,6 +9,7 @@ same way.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from diffuscope.data.columnar.numbers import decimals_of, find_number_form, pars
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, Name, schema_of
 from diffuscope.errors import InputError
 
-__all__ = ["ReadColumn", "read_columns"]
+__all__ = ["ReadColumn", "plain_text", "read_columns"]
 
 _FIRST = 100  # distinct cells that are tried before all are
 _STRAY = 0.2  # share of text below which a column looks like one of numbers
@@ -80,6 +81,20 @@ def read_columns(
         if guessed and str(name) not in schemas and read[j].decimal is None:
             read[j] = _Column(name, texts, options, where).recognised(hints)
     return read
+
+
+def plain_text(text: str, schema: ColumnSchema, options: FileOptions) -> str:
+    """Return a value in the form of a column as a program writes it; other texts as they are."""
+    import pyarrow as pa
+
+    if not (schema.has_form or schema.date_format or schema.words):
+        return text
+    try:
+        cells = [(schema.name, pa.array([text], pa.large_string()))]
+        value = read_columns(cells, options, [schema])[0].values[0].as_py()
+    except InputError:
+        return text
+    return text if value is None else str(value)
 
 
 class _Column:
@@ -188,7 +203,7 @@ class _Column:
         if kind in ("number", "integer"):
             found = self._as_number(hints)
             if kind == "number" and found is not None and found.schema.kind == "integer":
-                schema = found.schema.model_copy(update={"kind": "number"})
+                schema = found.schema.model_copy(update={"kind": "number", "decimals": (0, 0)})
                 found = replace(found, values=found.values.cast(pa.float64()), schema=schema)
             if kind == "integer" and found is not None and found.schema.kind == "number":
                 found = None
@@ -219,7 +234,7 @@ class _Column:
                 whole = pa.types.is_integer(values.type)
                 decimals = (0, 0) if whole else decimals_of(self.trimmed.drop_null())
                 form = ColumnSchema(name=self.name, kind="number", decimals=decimals)
-                proven = None if whole or unclear or not self._any(r"\.\d{1,2}$|\.\d{4,}$") else "."
+                proven = "." if not whole and not unclear and self._begins_with_decimals() else None
                 return self._as(values, "integer" if whole else "number", form, decimal=proven)
             if self._all(r"^[-+]?\d+$"):  # beyond 64 bits
                 return None
@@ -380,6 +395,12 @@ class _Column:
                     )  # to fail takes a while a cell
                     return self.trimmed.cast(pa.timestamp(unit, zone))
         return None
+
+    def _begins_with_decimals(self) -> bool:
+        """Whether points among the first cells are no separators of thousands."""
+        return any(
+            re.search(r"\.(\d{1,2}|\d{4,})$", text or "") for text in self.trimmed[:_FIRST].to_pylist()
+        )
 
     def _distinct(self) -> list[str]:
         found: list[str] = self.trimmed.drop_null().unique().to_pylist()

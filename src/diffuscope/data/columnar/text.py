@@ -34,6 +34,7 @@ __all__ = [
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 _SEPARATOR_NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars", " ": "spaces"}
+_QUOTED = re.compile(r'"[^"]*"')
 _UNSAFE = re.compile(r'["\r\n]|^\s|\s$')
 
 
@@ -113,8 +114,10 @@ def _by_arrow(text: str, separator: str, width: int) -> list[Any] | None:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
+    outside = _QUOTED.sub("", text) if '"' in text else text
     blanks = " \t".replace(separator, "")
-    if re.search(rf"(?:^|[\n\r{re.escape(separator)}])[{blanks}]", text) or "\0" in text:
+    spaced = any(mark + blank in outside for mark in (separator, "\n", "\r") for blank in blanks)
+    if spaced or text[0] in blanks or "\0" in text:
         return None
     names = [str(j) for j in range(width)]
     try:

@@ -38,7 +38,7 @@ def described(
     """
     columns: dict[Any, AnyColumn] = {column.name: column for column in rows.all_columns}
     found = []
-    for name, one in zip(frame, read, strict=True):
+    for name, one in zip(frame.columns, read, strict=True):
         schema, column = one.schema, columns.get(name)
         if column is None:
             found.append(schema.model_copy(update={"about": "left out"}))
@@ -89,7 +89,10 @@ def _about(column: AnyColumn, values: pd.Series[Any], schema: ColumnSchema, said
         return f"category, {len(labels):,}{few or ' different'}"
     present = values.dropna().reset_index(drop=True)
     ends = present.iloc[[int(present.argmin()), int(present.argmax())]]
-    low, high = cells_of(ends.reset_index(drop=True), schema)
+    ends = ends.reset_index(drop=True)
+    low, high = cells_of(ends, schema)
+    if isinstance(column, Number) and column.decimals is None and not schema.has_form:
+        low, high = (f"{end:.6g}" for end in ends)
     return f"{column.kind.removesuffix('time')}, {low} to {high}"
 
 

@@ -94,8 +94,10 @@ class RowCodec(Plain):
                 target = target.model_copy(update={"columns": (named,)})
         codec = cls.model_construct(features=features, target=target, target_at=target_at, classes=classes)
         if not codec.width:
+            names = ", ".join(map(repr, codec.identifiers[:5]))
+            but = f" but {names}, which holds identifiers" if names else ""
             raise InputError(
-                f"No column varies, so there is nothing to learn (n_samples = {read_frame(X).n}).",
+                f"No column varies{but}, so there is nothing to learn (n_samples = {read_frame(X).n}).",
                 "Give rows that differ.",
             )
         return codec

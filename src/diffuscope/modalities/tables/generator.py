@@ -19,6 +19,8 @@ from torch import Tensor
 
 from diffuscope.data.columnar import TableWriter, check_writable
 from diffuscope.data.columnar.arrays import names_of
+from diffuscope.data.columnar.recognition import plain_text
+from diffuscope.data.columnar.schema import schema_of
 from diffuscope.data.tables import RowCodec, read_frame
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import DenoiserLike
@@ -60,14 +62,22 @@ class TableGenerator(Generator):
         return Density(self.model)
 
     def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return options with the values of columns, and of the target, in their types."""
-        read = dict(options)
+        """Return options with the values of columns, and of the target, in their types.
+
+        They may be written as in the file that the model was trained on.
+        """
+        read, section = dict(options), self.model.recipe.data
+        assert isinstance(section, TableSection)
+        schemas = schema_of(section.columns)
+
+        def value(name: str, text: str) -> Any:
+            plain = plain_text(text, schemas[name], section) if name in schemas else text
+            return self.rows.read_value(name, plain)
+
         if "given" in options:
-            read["given"] = {
-                name: self.rows.read_value(name, text) for name, text in options["given"].items()
-            }
+            read["given"] = {name: value(name, text) for name, text in options["given"].items()}
         if "y" in options and self.rows.target is not None:
-            read["y"] = self.rows.read_value(str(self.rows.target.names[0]), options["y"])
+            read["y"] = value(str(self.rows.target.names[0]), options["y"])
         return read
 
     # --- rows -----------------------------------------------------------------------------------------------

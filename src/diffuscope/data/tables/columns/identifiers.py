@@ -188,7 +188,7 @@ def _alphabets(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
     seen = ["".join(sorted(set(letters))) for letters in zip(*texts, strict=True)]
     if not seen:  # the empty text alone
         seen = ["0123456789"]
-    whole = [_completed(letters) for letters in seen]
+    whole = [_completed(letters) for letters in _in_runs(seen)]
     yield tuple(
         one if len(texts) >= _COVERED * len(one) else all_ for one, all_ in zip(seen, whole, strict=True)
     )
@@ -198,6 +198,16 @@ def _alphabets(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
     more = whole[last] if places else "0123456789"
     for extra in range(1, 13):
         yield (*whole[: last + 1], *[more] * extra, *whole[last + 1 :])
+
+
+def _in_runs(seen: Sequence[str]) -> list[str]:
+    """Return the letters seen at each place; zeros before a number are digits like those that follow."""
+    runs, varies = list(seen), False
+    for j in reversed(range(len(seen))):
+        varies = seen[j].isdigit() and (varies or len(seen[j]) > 1)
+        if varies and len(seen[j]) == 1:
+            runs[j] = _CLASSES[0]
+    return runs
 
 
 def _completed(letters: str) -> str:
