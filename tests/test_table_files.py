@@ -179,7 +179,8 @@ def test_a_file_with_few_rows_is_read_as_the_training_data_was(folder, train, cl
 def test_options_of_the_file_are_kept_and_used_again(train, cli, tmp_path):
     r = np.random.default_rng(0)
     rows = [
-        f"{x:.2f}".replace(".", ",") + f";{w}" for x, w in zip(r.normal(5, 1, 99), r.choice(["ä", "ö"], 99))
+        f"{x:.2f}".replace(".", ",") + f";{w}"
+        for x, w in zip(r.normal(5, 1, 99), r.choice(["ä", "ö"], 99), strict=True)
     ]
     rows[7] = "weiß nicht;ä"
     text = "preis;art\n" + "\n".join(rows) + "\n"
@@ -237,8 +238,8 @@ def test_a_spreadsheet_is_trained_on_and_written(folder, train, cli, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["smoker", "code"])
-def test_a_frame_is_described_too_and_a_target_is_no_identifier(target, tmp_path):
-    frame = pd.DataFrame(people())
+def test_a_frame_is_described_too(folder, target, tmp_path):
+    frame = read_rows(folder / "people.csv")
     notes: list[str] = []
     run = diffuscope.train(
         frame,
@@ -252,7 +253,9 @@ def test_a_frame_is_described_too_and_a_target_is_no_identifier(target, tmp_path
     assert notes[0] == "table: 240 rows, 13 columns"
     assert "id" not in run.sample(3).columns
     columns = {one.name: one for one in run.recipe.data.columns}
-    assert columns[target].about.startswith("category, 3")
+    kinds = {"smoker": "category, 2: heavy, light; ", "code": "category, 3: #hole, 1, 2"}
+    assert columns[target].about.startswith(kinds[target])
+    assert columns["age"].about.startswith("integer, 1")
     with pytest.raises(diffuscope.InputError, match="no column 'ident'"):
         diffuscope.train(frame, out=tmp_path / "x", steps=20, types={"ident": "id"})
 

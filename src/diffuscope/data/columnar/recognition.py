@@ -298,9 +298,8 @@ class _Column:
         values, remarks = self._parsed_dates(found.format), [f"written as {texts[0]!r}"]
         if found.others:
             order = {"d": "day", "m": "month", "y": "year", "Y": "year"}[found.format.replace("%-", "%")[1]]
-            remarks.append(
-                f"taken to have the {order} first; if not: --date-format '{self.name}={found.others[0]}'"
-            )
+            other = shlex.quote(f"{self.name}={found.others[0]}")
+            remarks.append(f"taken to have the {order} first; if not: --date-format {other}")
         return self._as(
             values,
             "date",
