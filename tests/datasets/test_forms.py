@@ -72,6 +72,12 @@ FORMS: dict[str, tuple[list[str], str, list]] = {
         "datetime64[us]",
         [day(2024, 9, 13, 14, 5), day(2024, 9, 14, 11, 59), day(2024, 12, 1)],
     ),
+    "times of the day": (
+        ["14:05", "00:30"],
+        "datetime64[us]",
+        [day(1900, 1, 1, 14, 5), day(1900, 1, 1, 0, 30)],
+    ),
+    "durations": (["14:05", "26:30"], "str", ["14:05", "26:30"]),
     "ISO days with a hole": (["2024-09-13", "NA"], "datetime64[us]", [day(2024, 9, 13), None]),
     "ISO minutes": (["2024-09-13 12:30", "2024-09-14 00:00"], "datetime64[us]", None),
     "truth in capitals": (["TRUE", "FALSE", "TRUE"], "bool", [True, False, True]),
@@ -170,6 +176,17 @@ def test_an_ambiguous_comma_is_said_with_the_option_that_changes_it(tmp_path: Pa
     assert "--decimal ','" in " ".join(read.columns[0].remarks)
     assert read_rows(path, FileOptions(decimal=","))["x"].tolist() == [1.234, 9.999]
     assert read_rows(path, FileOptions(thousands="."))["x"].tolist() == [1.234, 9.999]
+
+
+def test_a_point_elsewhere_settles_that_a_comma_separates_thousands(tmp_path: Path) -> None:
+    read = open_rows(table(tmp_path / "t.csv", x=["1,234", "9,999"], y=["1.5", "2.25"]))
+    assert read.frame["x"].tolist() == [1234, 9999]
+    assert "--decimal" not in " ".join(read.columns[0].remarks)
+
+
+def test_a_sign_that_is_said_of_all_columns_spares_those_that_contradict_it(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", x=["1,25", "9,999"], y=["1.5", "2.25"])
+    assert read_rows(path, FileOptions(decimal=",")).to_dict("list") == {"x": [1.25, 9.999], "y": [1.5, 2.25]}
 
 
 def test_one_column_settles_the_decimal_sign_of_another(tmp_path: Path) -> None:

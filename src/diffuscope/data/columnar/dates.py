@@ -1,8 +1,8 @@
 """How are dates written in a text, and read out of it? ``2024-09-13``, ``13/09/2024``, ``9/13/24 2:05 PM``.
 
-ISO 8601 is read by Arrow. For other dates the formats that one cell suggests are tried on all of them. Where
-several fit, as day and month do in 03/04/2024, days stand first unless other columns of the file say
-otherwise; the result says that this is a guess.
+ISO 8601 is read by Arrow. A time of the day, ``14:05``, is one of 1 January 1900. For other dates the formats
+that one cell suggests are tried on all of them. Where several fit, as day and month do in 03/04/2024, days
+stand first unless other columns of the file say otherwise; the result says that this is a guess.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _NAMED_DATES = [
     *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%B-%Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"),
     *("%d-%b-%y", "%d %b %y"),
 ]
+_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?: ?[AaPp][Mm])?")
+_CLOCKS = ["%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p"]
 _TIMES = [
     "",
     " %H:%M",
@@ -88,6 +90,8 @@ def find_date_format(texts: Sequence[str], day_first: bool | None) -> FoundDates
 def _suggested(text: str) -> list[str]:
     """Return the formats that one cell may have, the most usual first."""
     match = _NUMERIC.fullmatch(text)
+    if _CLOCK.fullmatch(text):
+        return _CLOCKS
     if match is None:
         return [d + t for d in _NAMED_DATES for t in _TIMES[:5]] if _NAMED.match(text) else []
     first, mark, _, last, rest = match.groups()

@@ -117,7 +117,8 @@ def _signs(
     if points or len(marks) > 1:
         return None
     mark, point = marks.pop(), like or "."  # a single mark before three digits, wherever there is one
-    return _Signs(_OTHER[point], point, is_ambiguous=mark == "," or like == ",")
+    unsettled = mark == "," if like is None else point != mark and like == ","
+    return _Signs(_OTHER[point], point, is_ambiguous=unsettled)
 
 
 def _must_be_decimal(bodies: Iterable[str], mark: str) -> bool:

@@ -241,11 +241,11 @@ class _Column:
         texts = self._distinct()
         found = find_number_form(texts[:_FIRST], options.decimal, options.thousands, hints.decimal)
         found = found and find_number_form(texts, options.decimal, options.thousands, hints.decimal)
-        if found is None:
-            return None
-        values = self._formed(found.form)
-        if values is None:
-            return None
+        values = None if found is None else self._formed(found.form)
+        if found is None or values is None:
+            # A sign that is said of all columns does not hold of those whose cells contradict it.
+            plain = None if by_point else self._plain_number(False)
+            return None if plain is None else self._as(plain, "number")
         remarks = [f"written as {max(texts[:_FIRST], key=len)!r}"]
         if found.is_ambiguous:
             mark = {"": found.form.decimal}.get(found.form.thousands, found.form.thousands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["described"]
 
+_MANY = 100  # rows from which integers that all differ may be identifiers
 _LISTED = 60  # characters of categories that are named
 _OF_LABELS: dict[str, Kind] = {"integer": "integer", "number": "number", "boolean": "boolean", "time": "date"}
 
@@ -93,7 +95,14 @@ def _about(column: AnyColumn, values: pd.Series[Any], schema: ColumnSchema, said
     low, high = cells_of(ends, schema)
     if isinstance(column, Number) and column.decimals is None and not schema.has_form:
         low, high = (f"{end:.6g}" for end in ends)
-    return f"{column.kind.removesuffix('time')}, {low} to {high}"
+    kind = column.kind.removesuffix("time")
+    if kind == "date" and schema.date_format and not re.search("%-?d", schema.date_format):
+        kind = "time"  # of the day
+    own = ""
+    countable = isinstance(column, Integer) and not said and not schema.has_form
+    if countable and len(present) >= _MANY and present.is_unique:
+        own = f"; all differ, if an identifier: --types {shlex.quote(f'{column.name}=id')}"
+    return f"{kind}, {low} to {high}{own}"
 
 
 def _holes(values: pd.Series[Any], read: ReadColumn, column: AnyColumn) -> str:
