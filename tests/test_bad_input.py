@@ -56,10 +56,22 @@ def test_data_that_cannot_be_modelled_is_said_and_nothing_is_made(cli, tmp_path,
 
 
 TABLES = {
-    **{name: DATA[name] for name in DATA if name not in ("missing.csv", "constant.csv", "one_row.csv")},
+    **{
+        name: DATA[name]
+        for name in DATA
+        if name not in ("missing.csv", "constant.csv", "one_row.csv", "text.csv")
+    },
     "one_row.csv": (b"a,b\n1,2\n", "nothing to learn"),
     "constants.csv": (b"a,b\n" + b"1,x\n" * 9, "nothing to learn"),
-    "identifier.csv": (b"a,b\n" + b"".join(b"%d,id-%d\n" % (i, i) for i in range(2000)), "'b'.*1,?000"),
+    "identifiers.csv": (b"a,b\n" + b"".join(b"1,id-%d\n" % i for i in range(2000)), "'b'.*identifiers"),
+    "texts.csv": (
+        b"a\n" + b"".join(b"%d-x\n" % (i // 2) for i in range(4000)),
+        "(?s)'a'.*2000.*--types a=id",
+    ),
+    "words.csv": (
+        b"a\n" + b"".join(b"%d.5\n" % i for i in range(99)) + b"red\n",
+        "(?s)'a'.*'red'.*--missing",
+    ),
 }
 
 
@@ -164,7 +176,7 @@ def test_sample_refuses_what_cannot_be_and_makes_nothing(cli, run_dir, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["x.doc", "x", "x.csv.gz", "x.jpg"])
+@pytest.mark.parametrize("name", ["x.doc", "x", "x.csv.zip", "x.jpg"])
 def test_an_unknown_format_is_refused_with_those_that_there_are(cli, run_dir, tmp_path, name):
     code, out, err = cli("sample", run_dir, "-o", tmp_path / name)
     assert_clean(code, out, err)

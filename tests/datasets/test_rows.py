@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffuscope.data.columnar import (
-    READABLE,
     WRITABLE,
     TableWriter,
     read_rows,
@@ -26,7 +26,9 @@ from diffuscope.data.columnar import (
 )
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 
-TEXTS = [".csv", ".tsv"]
+# Spreadsheets need a package that may not be there.
+FORMATS = [suffix for suffix in WRITABLE if suffix != ".xlsx" or find_spec("openpyxl")]
+TEXTS = [".csv", ".tsv", ".csv.gz"]
 
 
 def text(path: Path, content: str) -> Path:
@@ -46,7 +48,7 @@ def mixed(n: int = 60) -> pd.DataFrame:
             "bool": r.random(n) < 0.5,
             "bool with holes": pd.array(r.random(n) < 0.5, dtype="boolean"),
             "text": pd.array(
-                r.choice(["NA", "null", "a,b", 'say "x"', " both ", "ß\nß", "\t"], n), dtype="str"
+                r.choice(["none", "nil", "a,b", 'say "x"', " both ", "ß\nß", "a\tb"], n), dtype="str"
             ),
             "days": pd.date_range("1999-12-31", periods=n, unit="us"),
             "times": pd.date_range("2020-01-01", periods=n, freq="1234567us", unit="us"),
@@ -164,7 +166,7 @@ def test_arrays_take_numbers_in_one_type_that_holds_them(
     np.testing.assert_array_equal(back.to_numpy(), frame.to_numpy(dtype=float, na_value=np.nan))
 
 
-@pytest.mark.parametrize("suffix", WRITABLE)
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_what_is_written_as_points_is_read_as_rows(tmp_path: Path, suffix: str) -> None:
     x = np.random.default_rng(0).standard_normal((20, 2))
     path = tmp_path / f"t{suffix}"
@@ -174,7 +176,7 @@ def test_what_is_written_as_points_is_read_as_rows(tmp_path: Path, suffix: str) 
     assert back.columns.tolist() == ([0, 1] if suffix == ".npy" else ["a", "b"])
 
 
-@pytest.mark.parametrize("suffix", TEXTS)
+@pytest.mark.parametrize("suffix", TEXTS[:2])
 def test_numbers_without_names_have_no_header_and_holes_that_are_numbers(tmp_path: Path, suffix: str) -> None:
     frame = pd.concat(
         [pd.DataFrame([[np.nan, 2.0], [1.5, 3.0]]), pd.Series([None, 5], dtype="Int64")], axis=1
@@ -235,7 +237,7 @@ def test_a_column_of_holes_between_texts_keeps_its_rows(tmp_path: Path) -> None:
         (["18446744073709551615", ""], "UInt64", [2**64 - 1, None]),
         (["99999999999999999999", "1"], "str", ["99999999999999999999", "1"]),
         (["+1", "NA"], "Int64", [1, None]),
-        (["0x10", "NA"], "str", ["0x10", "NA"]),
+        (["0x10", "NA"], "str", ["0x10", None]),
         (["1.0", "2"], "float64", [1.0, 2.0]),
         (["1e3", ""], "float64", [1000.0, None]),
         (["nan", "1.5"], "float64", [None, 1.5]),
@@ -243,10 +245,10 @@ def test_a_column_of_holes_between_texts_keeps_its_rows(tmp_path: Path) -> None:
         (["True", "False"], "bool", [True, False]),
         (["true", ""], "boolean", [True, None]),
         (["TRUE", "false", "null"], "boolean", [True, False, None]),
-        (["True", "1", "NA"], "str", ["True", "1", "NA"]),
+        (["True", "1", "NA"], "str", ["True", "1", None]),
         (["NA", ""], "float64", [None, None]),
         (["yes", "no"], "str", ["yes", "no"]),
-        (["NA", "red"], "str", ["NA", "red"]),
+        (["NA", "red"], "str", [None, "red"]),
         (["1", "red"], "str", ["1", "red"]),
         (["", "red"], "str", [None, "red"]),
         (["", ""], "float64", [None, None]),
@@ -264,7 +266,11 @@ def test_a_column_of_holes_between_texts_keeps_its_rows(tmp_path: Path) -> None:
         (["2020-02-30", "2020-01-01"], "str", ["2020-02-30", "2020-01-01"]),
         (["20200101", "20200102"], "int64", [20200101, 20200102]),
         (["2020", "2021"], "int64", [2020, 2021]),
-        (["01/02/2020", "02/02/2020"], "str", ["01/02/2020", "02/02/2020"]),
+        (
+            ["01/02/2020", "02/02/2020"],
+            "datetime64[us]",
+            [pd.Timestamp(2020, 2, 1), pd.Timestamp(2020, 2, 2)],
+        ),
     ],
 )
 def test_a_column_is_what_all_its_cells_are(
@@ -335,7 +341,7 @@ def test_arrays_of_any_shape_of_a_table_are_tables(tmp_path: Path) -> None:
 # --- refusals ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", READABLE)
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_a_file_that_is_not_there_empty_or_foreign_is_refused_as_by_the_other_reader(
     tmp_path: Path, suffix: str
 ) -> None:

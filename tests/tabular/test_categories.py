@@ -148,7 +148,7 @@ def test_an_unseen_category_is_refused_with_its_column_its_row_and_the_known_one
 
 
 def test_of_many_known_categories_ten_are_named() -> None:
-    column = fit_column(pd.Series([f"c{i:03}" for i in range(50)]), "c")
+    column = fit_column(pd.Series([f"c{i:03}" for i in range(50)] * 2), "c")
     with pytest.raises(InputError, match=r"'c009', …") as caught:
         column.encode(pd.Series(["x"]))
     assert "c010" not in caught.value.what
@@ -168,9 +168,10 @@ def test_other_things_are_no_categories(values: list) -> None:
 
 
 def test_a_thousand_categories_are_modelled_and_no_more() -> None:
-    values = pd.Series([f"c{i}" for i in range(1001)])
-    assert_same(there_and_back(values[:1000]), values[:1000])
-    assert_same(there_and_back(values[:1000], "bits"), values[:1000])
+    values = pd.Series([f"c{i}" for i in range(1001)] * 2)
+    thousand = values[values != "c1000"].reset_index(drop=True)
+    assert_same(there_and_back(thousand), thousand)
+    assert_same(there_and_back(thousand, "bits"), thousand)
     for kind in (values, values.astype("category")):
         with pytest.raises(InputError, match="1001 different values") as caught:
             fit_column(kind, "name")

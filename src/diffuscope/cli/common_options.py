@@ -63,6 +63,29 @@ Guidance = Annotated[
 _INTERVAL = "Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]"
 Interval = Annotated[str | None, Option(metavar="LOW,HIGH", help=_INTERVAL)]
 
+# How the file of a table is read, where that is not left to recognition; a run keeps it for later files.
+_KINDS = "number, integer, boolean, category, date, id, ignored"
+_TYPES = f"For tables: what columns are, such as zip=category,note=ignored ({_KINDS}). [default: recognised]"
+Types = Annotated[list[str] | None, Option("--types", metavar="COLUMN=KIND,...", help=_TYPES)]
+_MISSING = (
+    "For tables: words for a missing value, besides an empty cell; '' for none. "
+    "[default: NA, N/A, NaN, null, None, ?, - and others]"
+)
+Missing = Annotated[str | None, Option("--missing", metavar="WORD,...", help=_MISSING)]
+_DECIMAL = "For tables: the decimal sign, a point or a comma. [default: recognised in each column]"
+Decimal = Annotated[str | None, Option("--decimal", metavar="SIGN", help=_DECIMAL)]
+_THOUSANDS = "For tables: the separator of thousands, or none. [default: recognised in each column]"
+Thousands = Annotated[str | None, Option("--thousands", metavar="SIGN", help=_THOUSANDS)]
+_DATES = (
+    "For tables: format of dates, such as %d/%m/%Y, or of one column's, born=%d/%m/%Y. [default: recognised]"
+)
+DateFormat = Annotated[list[str] | None, Option("--date-format", metavar="[COLUMN=]FORMAT", help=_DATES)]
+_SEP = "For tables: what separates the values of a .csv file. [default: a comma]"
+Sep = Annotated[str | None, Option("--sep", metavar="SIGN", help=_SEP)]
+Encoding = Annotated[
+    str | None, Option("--encoding", help="For tables: encoding of a text file. [default: UTF-8]")
+]
+
 
 def _version(show: bool) -> None:
     if show:
@@ -100,6 +123,36 @@ def read_value(text: str) -> Any:
 def read_settings(pairs: list[str] | None) -> dict[str, Any]:
     """Read KEY=VALUE pairs."""
     return {key: read_value(text) for key, text in map(split_setting, pairs or [])}
+
+
+def file_settings(
+    types: list[str] | None,
+    missing: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    date_format: list[str] | None,
+    sep: str | None,
+    encoding: str | None,
+) -> dict[str, Any]:
+    """Return the options that were given, as settings of how the file of a table is read."""
+    found: dict[str, Any] = {"decimal": decimal, "thousands": thousands, "encoding": encoding}
+    found["sep"] = "\t" if sep in ("\\t", "tab") else sep
+    if types:
+        from diffuscope.data.columnar.schema import read_types
+
+        found["types"] = read_types(types)
+    if missing is not None:
+        found["missing"] = tuple(word.strip() for word in missing.split(",") if word.strip())
+    if date_format:
+        formats = dict(text.rsplit("=", 1) for text in date_format if "=" in text)
+        for_all = [text for text in date_format if "=" not in text]
+        if len(for_all) + bool(formats) > 1:
+            raise InputError(
+                "--date-format was given for all columns and again.",
+                "Give one format, or one for each column: --date-format COLUMN=FORMAT.",
+            )
+        found["date_format"] = for_all[0] if for_all else formats
+    return {f"data.{key}": value for key, value in found.items() if value is not None}
 
 
 def free(path: Path, force: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option, echo
 
+import diffuscope.cli.common_options as common
 from diffuscope.cli.common_options import Device, read_value, say, split_setting
 from diffuscope.errors import InputError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
 
 _DATA = (
-    "A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, "
+    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file, "
     "or a folder of images."
 )
 _SET = "Any setting of the recipe, such as training.steps=300 or sampling.eta=0,1."
@@ -36,6 +37,13 @@ def compare(
     sampler: Annotated[str | None, _axis("Samplers.")] = None,
     sampling_steps: Annotated[str | None, _axis("Numbers of sampling steps.")] = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=V1,V2,...", help=_SET)] = None,
+    types: common.Types = None,
+    missing: common.Missing = None,
+    decimal: common.Decimal = None,
+    thousands: common.Thousands = None,
+    date_format: common.DateFormat = None,
+    sep: common.Sep = None,
+    encoding: common.Encoding = None,
     seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...).")] = 5,
     out: Annotated[Path | None, Option(help=_OUT)] = None,
     jobs: Annotated[
@@ -61,7 +69,8 @@ def compare(
         ("sampling.name", "--sampler", sampler),
         ("sampling.steps", "--sampling-steps", sampling_steps),
     )
-    axes: dict[str, list[Any]] = {}
+    read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
+    axes: dict[str, list[Any]] = {key: [value] for key, value in read.items()}
     for key, flag, text in named:
         if text is None:
             continue

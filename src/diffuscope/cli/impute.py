@@ -11,6 +11,7 @@ from diffuscope.cli.common_options import Device, RunDir, Seed, Steps, free
 from diffuscope.errors import InputError
 
 _TABLE = "A table with missing values and the columns that RUN was trained on."
+_FILE = "FILE.csv, .tsv (also .gz), .xlsx or .parquet."
 _DRAWS = "Number of imputed tables, FILE-1, FILE-2, ...; their variation shows the uncertainty."
 _AVERAGED = 16
 
@@ -18,7 +19,7 @@ _AVERAGED = 16
 def impute(
     run: RunDir,
     table: Annotated[Path, Argument(metavar="TABLE", help=_TABLE, show_default=False)],
-    out: Annotated[Path, Option("--out", "-o", help="FILE.csv, .tsv or .parquet.", show_default=False)],
+    out: Annotated[Path, Option("--out", "-o", help=_FILE, show_default=False)],
     draws: Annotated[int, Option(help=_DRAWS)] = 1,
     average: Annotated[
         bool, Option("--average", help="Fill with the mean of the draws (16 by default).")
@@ -37,23 +38,27 @@ def impute(
 ) -> None:
     """Impute missing values of a table by conditional sampling.
 
-    They are drawn from their distribution given the other values of the row.
+    They are drawn from their distribution given the other values of the row. All other cells of a text file
+    are written as they were read, letter for letter.
     """
     if existing and only:
         raise InputError("--existing and --only cannot both be set.", "Set one of them.")
     if average and draws == 1:
         draws = _AVERAGED
     many = draws > 1 and not average
-    files = [out.with_stem(f"{out.stem}-{i + 1}") for i in range(draws)] if many else [out]
+    from diffuscope.data.columnar import check_writable, numbered, open_rows, write_filled
+
+    files = [numbered(out, i + 1) for i in range(draws)] if many else [out]
     for file in files:
         free(file, force)
-    from diffuscope.data.columnar import check_writable, read_rows, write_rows
     from diffuscope.progress import Reporter
     from diffuscope.runs.run import load
 
     check_writable(out)
     opened = load(run, device=device).require("table")
-    frame = read_rows(table)
+    section = opened.model.recipe.data
+    read = open_rows(table, section, section.columns)
+    frame = read.modelled
     filled = opened.impute(
         frame,
         n_draws=draws,
@@ -64,7 +69,10 @@ def impute(
         reporter=Reporter(),
     )
     for file, made in zip(files, filled, strict=True):
-        write_rows(file, made)
-    done = frame.isna() & filled[0].notna()
-    values, rows = int(done.to_numpy().sum()), int(done.any(axis=1).sum())
+        write_filled(file, read, made, section)
+    left = filled[0].isna()
+    missing = frame.isna() & ~left
+    values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())
     echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")
+    for name in left.columns[left.any()].intersection(opened.rows.identifiers):
+        echo(f"{int(left[name].sum()):,} values of {name!r} left missing: identifiers are not imputed")

@@ -55,7 +55,7 @@ def _parts(registry: Mapping[str, Callable[..., Any]]) -> _Rows:
 
 
 def _default_of(field: Any) -> str:
-    return "required" if field.is_required() else f"{field.default}"
+    return "required" if field.is_required() else field.description or f"{field.default}"
 
 
 if __name__ == "__main__":

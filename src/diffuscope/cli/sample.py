@@ -10,7 +10,10 @@ from typer import Option, echo
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
 
-_TARGET = "FILE.npy, .npz, .csv, .tsv, .parquet or .png; for images .png (one sheet), .npy, .npz or FOLDER."
+_TARGET = (
+    "FILE.npy, .npz, .csv, .tsv (also .gz), .xlsx, .parquet or .png; for images .png (one sheet), .npy, .npz "
+    "or FOLDER."
+)
 
 
 def sample(

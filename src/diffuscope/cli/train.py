@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, echo
 
+import diffuscope.cli.common_options as common
 from diffuscope.cli.common_options import Device, is_main, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from diffuscope.runs.run import Run
 
 
 _DATA = (
-    "A built-in set (diffuscope list datasets), a .csv, .tsv, .parquet, .npy or .npz file, or a "
-    "folder of images; optional if the recipe names one."
+    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file, "
+    "or a folder of images; optional if the recipe names one."
 )
 _RECIPE = (
     "A name (diffuscope list recipes) or a TOML file. [default: table for tables, images for "
@@ -32,6 +35,13 @@ def train(
     target: Annotated[
         str | None, Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
     ] = None,
+    types: common.Types = None,
+    missing: common.Missing = None,
+    decimal: common.Decimal = None,
+    thousands: common.Thousands = None,
+    date_format: common.DateFormat = None,
+    sep: common.Sep = None,
+    encoding: common.Encoding = None,
     epochs: Annotated[int | None, Option(help="Number of epochs.")] = None,
     steps: Annotated[int | None, Option(help="Number of training steps.")] = None,
     size: Annotated[int | None, Option(help="Number of points of a built-in set.")] = None,
@@ -56,13 +66,15 @@ def train(
 ) -> None:
     """Train a model, and write it to a run directory.
 
-    The directory also has figures, animations and the quality of samples.
+    The directory also has figures, animations and the quality of samples. Of a table it is printed how each
+    column was taken.
     """
     import time
 
     begun = time.perf_counter()
     from diffuscope.runs.train import train as run_training
 
+    read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
     run = run_training(
         data,
         recipe=recipe,
@@ -77,14 +89,21 @@ def train(
         zero_terminal_snr=zero_terminal_snr,
         sampler=sampler,
         sampling_steps=sampling_steps,
-        settings=read_settings(set_),
+        settings={**read, **read_settings(set_)},
         device=device,
         resume=resume,
         pictures=pictures,
         tensorboard=tensorboard,
+        announce=_announce if is_main else None,
     )
     if is_main:
         _report(run, time.perf_counter() - begun)
+
+
+def _announce(notes: Sequence[str]) -> None:
+    """Print how the data was read."""
+    for i, note in enumerate(notes):
+        echo(f"  {note}" if i else f"{'reading':<11} {note}")
 
 
 def _report(run: Run, seconds: float) -> None:

@@ -291,7 +291,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         request = dataclasses.replace(self._request(random_state), guidance=guidance)
         request = generator.conditional(request, condition, n_samples, with_target=return_y)
         points = generator.points(n_samples, request, self._reporter)
-        X = generator.rows.decode_features(points, generator.given_columns(n_samples, request))
+        known = generator.given_columns(n_samples, request)
+        X = generator.rows.decode_features(points, known, seed=request.seed)
         if not return_y:
             return X
         if generator.rows.target is None:
@@ -418,7 +419,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(what, "Pass real rows: plot(X).")
         frame = rows.features.aligned(X).data
         synthetic = read_frame(self.sample(len(frame), random_state=random_state)).data
-        figure: Figure = plot_pairs(frame, synthetic, columns)
+        hidden = list(rows.identifiers)
+        figure: Figure = plot_pairs(frame.drop(columns=hidden), synthetic.drop(columns=hidden), columns)
         return figure
 
     def save(self, path: str | Path) -> Path:

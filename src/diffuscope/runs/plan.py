@@ -56,7 +56,8 @@ def plan_resumed(
     if recipe is not None:
         # A recipe usually sets no data and no seed of its own.
         own = started.data
-        same = {f"data.{k}": getattr(own, k) for k in ("source", "size", "noise") if hasattr(own, k)}
+        read = ("source", "size", "noise", "columns")
+        same = {f"data.{k}": getattr(own, k) for k in read if hasattr(own, k)}
         requested = load_recipe(recipe).changed({"seed": started.seed, **same, **changes})
     dataset = load_data(data, started)
     described = modality(dataset.kind).describe(dataset, started.data)

@@ -10,7 +10,7 @@ import json
 import platform
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.metrics import Measured
+from diffuscope.modalities.lookup import modality
 from diffuscope.model import pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe
@@ -68,6 +69,7 @@ def train(
     pictures: bool = True,
     tensorboard: bool = False,
     progress: bool | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
     **more: Any,
 ) -> Run:
     """Train a diffusion model and write everything to a run directory.
@@ -75,8 +77,9 @@ def train(
     Parameters
     ----------
     data : str, path, array, DataFrame, Dataset or callable
-        A built-in name (``diffuscope list datasets``), a .csv, .tsv, .parquet, .npy or .npz file, a folder of
-        images, points (n, d), a table, or a function ``(n, rng) -> (n, d)`` that draws fresh points.
+        A built-in name (``diffuscope list datasets``), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz
+        file, a folder of images, points (n, d), a table, or a function ``(n, rng) -> (n, d)`` that draws
+        fresh points.
     recipe : str, path or Recipe
         A name (``diffuscope list recipes``) or a TOML file; by default that of the kind of data.
     out : str or path, optional
@@ -116,8 +119,12 @@ def train(
         Whether to also write losses and samples for TensorBoard, into the folder ``tensorboard`` of the run.
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
+    announce : callable, optional
+        Called before the training with lines of text about how the data was read; of a table a line for each
+        column.
     **more
-        Settings by their own name: ``width=128``.
+        Settings by their own name: ``width=128``; of a table's file ``types``, ``missing``, ``decimal``,
+        ``thousands``, ``date_format``, ``sep`` and ``encoding``.
 
     Raises
     ------
@@ -150,6 +157,9 @@ def train(
         raise InputError("epochs and steps cannot both be set.", "Set one of them.")
     changes = {**_without_none(options), **(settings or {}), **more, **_without_none(last)}
     planned, dataset, folder = (plan_resumed if resume else plan_new)(data, recipe, changes, out)
+    notes = modality(dataset.kind).training_notes(dataset)
+    if announce is not None and notes:
+        announce(notes)
     place = pick_device(device)
     world = join_world(place)
     setup = Setup(planned, dataset, place, **parts)  # errors show before a directory is created

@@ -34,9 +34,9 @@ Table = npt.NDArray[np.float64]
 
 MISSING_WORDS = [
     *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A"),
-    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null", "?", "-"),
 ]
-"""What stands for a missing number in text."""
+"""What stands for a missing value in text."""
 
 # The square of a larger value overflows float64, and with it the variance of its column.
 _LARGEST = 1e150

@@ -7,11 +7,11 @@ on to the disk. The file appears under its name when the last row is in, or not 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import os
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,18 +19,41 @@ import numpy as np
 import numpy.typing as npt
 
 from diffuscope.data.columnar.arrays import Columns, is_frame, names_of
-from diffuscope.data.columnar.reading import SEPARATORS, check_suffix, is_number, other_separators
+from diffuscope.data.columnar.dates import write_dates
+from diffuscope.data.columnar.foreign import check_suffix, suffix_of
+from diffuscope.data.columnar.numbers import write_numbers
+from diffuscope.data.columnar.reading import RowsFile
+from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
+from diffuscope.data.columnar.spreadsheets import MOST_ROWS, check_installed, sheet
+from diffuscope.data.columnar.text import (
+    SEPARATORS,
+    cell,
+    encoder,
+    is_compressed,
+    is_number,
+    other_separators,
+    separator_of,
+)
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["WRITABLE", "TableWriter", "check_writable", "write_rows", "write_table"]
+__all__ = [
+    "WRITABLE",
+    "TableWriter",
+    "cells_of",
+    "check_writable",
+    "numbered",
+    "write_cells",
+    "write_filled",
+    "write_rows",
+    "write_table",
+]
 
-WRITABLE = (".csv", ".tsv", ".parquet", ".npy", ".npz")
+WRITABLE = (*SEPARATORS, ".xlsx", ".parquet", ".npy", ".npz")
 _CHUNK_ROWS = 1 << 18  # 4 MiB of float64 pairs: large enough for speed, small enough for any machine
-_UNSAFE = re.compile(r'["\r\n]|^\s|\s$')
 
 _Append = Callable[[Any], None]  # writes rows (m, d), an array of numbers or a DataFrame
 
@@ -38,9 +61,16 @@ _Append = Callable[[Any], None]  # writes rows (m, d), an array of numbers or a 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise an InputError unless ``path`` can be the name of a table; call it before any work is done."""
     path = Path(path)
-    check_suffix(path, WRITABLE, "write")
+    if check_suffix(path, WRITABLE, "write") == ".xlsx":
+        check_installed()
     if path.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder.", "Give the name of a file.")
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Return the name of a table with a number behind it: filled-1.csv, filled-1.csv.gz."""
+    suffix = path.name[len(path.name) - len(suffix_of(path)) :]
+    return path.with_name(f"{path.name.removesuffix(suffix)}-{number}{suffix}")
 
 
 def write_table(path: str | os.PathLike[str], x: npt.ArrayLike, columns: Sequence[str] | None = None) -> None:
@@ -58,23 +88,79 @@ def write_table(path: str | os.PathLike[str], x: npt.ArrayLike, columns: Sequenc
             writer.append(x[start : start + _CHUNK_ROWS])
 
 
-def write_rows(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+def write_rows(
+    path: str | os.PathLike[str],
+    frame: pd.DataFrame,
+    schema: Sequence[ColumnSchema] = (),
+    options: FileOptions | None = None,
+) -> None:
     """Write a table whose columns may be of any kind, whole or not at all; see :class:`TableWriter`.
 
     :func:`~diffuscope.data.columnar.read_rows` reads the same values in the same types, as far as the format
     tells types apart: Parquet does; a text file has numbers of one size, no categories, times to the
     microsecond in UTC, no empty text, and text that looks like something else is that. .npy and .npz take
     numbers only. The index is not written. Columns without names get x0, x1, … where a format needs names:
-    .parquet, and .csv and .tsv unless all columns are numbers.
+    .parquet, and .csv and .tsv unless all columns are numbers. Columns of a ``schema`` are written in text in
+    the form in which they were read, a file of text with the separator and encoding of the ``options``.
     """
     check_writable(path)
     columns = names_of(frame)
-    if columns is None and Path(path).suffix.lower() in SEPARATORS and not _all_numbers(frame):
+    if columns is None and suffix_of(Path(path)) in SEPARATORS and not _all_numbers(frame):
         columns = tuple(f"x{j}" for j in range(frame.shape[1]))
         frame = frame.set_axis(list(columns), axis=1)
-    with TableWriter(path, *frame.shape, columns) as writer:
+    with TableWriter(path, *frame.shape, columns, schema, options) as writer:
         for start in range(0, len(frame), _CHUNK_ROWS):
             writer.append(frame.iloc[start : start + _CHUNK_ROWS])
+
+
+def write_cells(
+    path: str | os.PathLike[str],
+    cells: pd.DataFrame,
+    values: pd.DataFrame,
+    filled: pd.DataFrame,
+    schema: Sequence[ColumnSchema],
+    options: FileOptions,
+) -> None:
+    """Write a text file letter for letter, but for cells that were ``filled`` (n, d), whose values are new.
+
+    ``cells`` (n, d) are the texts that were read, in the columns of ``values``.
+    """
+    suffix, columns = suffix_of(Path(path)), names_of(values)
+    separator, schemas = separator_of(suffix, options), schema_of(schema)
+    empty = "nan" if columns is None else '""' if cells.shape[1] == 1 else ""
+    written = []
+    for j, name in enumerate(values.columns):
+        texts = [cell(text, separator) if text else empty for text in cells.iloc[:, j].tolist()]
+        rows = np.flatnonzero(filled.iloc[:, j].to_numpy(dtype=bool))
+        if rows.size:
+            made = _cells(values.iloc[rows, j], separator, schemas.get(str(name)))
+            for row, text in zip(rows.tolist(), made, strict=True):
+                texts[row] = text
+        written.append(texts)
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as handle:
+        append = _text_sink(handle, suffix, separator, columns, options)
+        for start in range(0, len(cells), _CHUNK_ROWS):
+            piece = zip(*(texts[start : start + _CHUNK_ROWS] for texts in written), strict=True)
+            append("".join(f"{separator.join(row)}\n" for row in piece))
+        append(None)
+
+
+def write_filled(
+    path: str | os.PathLike[str], file: RowsFile, filled: pd.DataFrame, options: FileOptions
+) -> None:
+    """Write the rows of a file of which missing values were filled, in the columns that are modelled.
+
+    From text to text all other cells are written letter for letter, and the form of the filled ones is that
+    in which their columns were read.
+    """
+    whole = file.frame.copy()
+    for name in filled.columns:
+        whole[name] = filled[name].array
+    if file.cells is not None and suffix_of(Path(path)) in SEPARATORS:
+        made = file.frame.isna() & whole.notna()
+        write_cells(path, file.cells, whole, made, file.schema, options)
+    else:
+        write_rows(path, whole, file.schema, options)
 
 
 class TableWriter:
@@ -85,7 +171,8 @@ class TableWriter:
     Values are written in the type of the first chunk, or the types of its columns, and read back exactly in
     these (of text files see :func:`write_rows`). A missing value is an empty cell, but "nan" in a text file
     without a header. A .npy file cannot keep names; .npz keeps them as its array ``columns`` beside ``x``;
-    .parquet gets x0, x1, … when there are none; .csv and .tsv have a header only if there are names.
+    .parquet gets x0, x1, … when there are none; others have a header only if there are names. Columns of a
+    ``schema`` are written in the form in which they were read.
 
     Raises an InputError for an unknown suffix, sizes or names that do not fit, a chunk of another width or
     type, or, at the end of the block, chunks that do not add up to ``n_rows``; a RunError when the disk is
@@ -93,13 +180,25 @@ class TableWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], n_rows: int, n_columns: int, columns: Sequence[str] | None = None
+        self,
+        path: str | os.PathLike[str],
+        n_rows: int,
+        n_columns: int,
+        columns: Sequence[str] | None = None,
+        schema: Sequence[ColumnSchema] = (),
+        options: FileOptions | None = None,
     ) -> None:
         check_writable(path)
-        self.path = Path(path)
+        self.path, self.schema, self.options = Path(path), schema_of(schema), options or FileOptions()
+        self.suffix = suffix_of(self.path)
         if n_rows < 1 or n_columns < 1:
             raise InputError(
                 f"Cannot write a table of {n_rows} rows, {n_columns} columns.", "Give at least one each."
+            )
+        if self.suffix == ".xlsx" and n_rows >= MOST_ROWS:
+            raise InputError(
+                f"{self.path} cannot have {n_rows:,} rows: a sheet has at most {MOST_ROWS:,}.",
+                "Write .csv or .parquet.",
             )
         self.n_rows, self.n_columns = n_rows, n_columns
         self.columns = None if columns is None else tuple(columns)
@@ -149,7 +248,7 @@ class TableWriter:
                 f"A chunk with the columns {list(frame.columns)} does not match {self.path}.",
                 "Declare the names of the columns, and use them in every chunk.",
             )
-        suffix = self.path.suffix.lower()
+        suffix = self.suffix
         if not _all_numbers(frame):
             if suffix in (".npy", ".npz"):
                 raise InputError(
@@ -168,11 +267,10 @@ class TableWriter:
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
         # atomic_write renames after the handle is closed, and removes the temporary file on any error.
-        suffix = self.path.suffix.lower()
         with (
             atomic_write(self.path) as temporary,
             temporary.open("wb") as handle,
-            _SINKS[suffix](handle, (self.n_rows, self.n_columns), self.columns) as self._append,
+            self._sink(handle) as self._append,
         ):
             try:
                 yield
@@ -184,6 +282,15 @@ class TableWriter:
                     "Set n_rows to the total number; nothing was written.",
                 )
 
+    def _sink(self, handle: IO[bytes]) -> contextlib.AbstractContextManager[_Append]:
+        """Return what writes rows in the format of the suffix."""
+        if self.suffix in SEPARATORS:
+            return _text(handle, self.suffix, self.columns, self.schema, self.options)
+        if self.suffix == ".xlsx":
+            names = range(self.n_columns) if self.columns is None else self.columns
+            return sheet(handle, self.columns, [self.schema.get(str(name)) for name in names])
+        return _SINKS[self.suffix](handle, (self.n_rows, self.n_columns), self.columns)
+
     def _check_names(self) -> None:
         if self.columns is None:
             return
@@ -193,7 +300,7 @@ class TableWriter:
                 f"The names {self.columns} do not match the {self.n_columns} columns of {self.path}.",
                 "Give every column one distinct name.",
             )
-        separator = SEPARATORS.get(self.path.suffix.lower())
+        separator = separator_of(self.suffix, self.options) if self.suffix in SEPARATORS else None
         if separator is not None and all(map(is_number, self.columns)):
             raise InputError(
                 f"A header of numbers, {self.columns}, would be read back as data from {self.path}.",
@@ -238,34 +345,57 @@ def _npz(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterato
             yield append
 
 
-def _text(separator: str) -> Callable[..., contextlib.AbstractContextManager[_Append]]:
-    """Return the sink of rows of text; arrays are printed by Arrow, in the fewest digits of a float."""
+@contextlib.contextmanager
+def _text(
+    handle: IO[bytes],
+    suffix: str,
+    columns: Columns,
+    schema: Mapping[str, ColumnSchema],
+    options: FileOptions,
+) -> Iterator[_Append]:
+    """Write rows of text; arrays are printed by Arrow, in the fewest digits of a float."""
+    from pyarrow import csv as arrow_csv
 
-    @contextlib.contextmanager
-    def sink(handle: IO[bytes], shape: tuple[int, int], columns: Columns) -> Iterator[_Append]:
-        from pyarrow import csv as arrow_csv
+    separator = separator_of(suffix, options)
+    write = _text_sink(handle, suffix, separator, columns, options)
+    layout = arrow_csv.WriteOptions(include_header=False, delimiter=separator)
 
-        if columns is not None:
-            header = separator.join(_cell(name, separator) for name in columns)
-            handle.write(f"{header}\n".encode())
-        options = arrow_csv.WriteOptions(include_header=False, delimiter=separator)
-        with contextlib.ExitStack() as stack:
-            writer: Any = None
+    def append(chunk: Any) -> None:
+        if is_frame(chunk):
+            write(_lines(chunk, separator, columns is not None, schema))
+            return
+        batch = _batch(chunk.astype(np.int8) if chunk.dtype == bool else chunk, None)
+        printed = io.BytesIO()
+        arrow_csv.write_csv(batch, printed, write_options=layout)
+        write(printed.getvalue().decode())
 
-            def append(chunk: Any) -> None:
-                nonlocal writer
-                if is_frame(chunk):
-                    handle.write(_lines(chunk, separator, columns is not None))
-                    return
-                batch = _batch(chunk.astype(np.int8) if chunk.dtype == bool else chunk, None)
-                if writer is None:
-                    writer = arrow_csv.CSVWriter(handle, batch.schema, write_options=options)
-                    stack.enter_context(writer)
-                writer.write_batch(batch)
+    yield append
+    write(None)
 
-            yield append
 
-    return sink
+def _text_sink(
+    handle: IO[bytes], suffix: str, separator: str, columns: Columns, options: FileOptions
+) -> Callable[[str | None], None]:
+    """Write the header; return what writes pieces of text, encoded and compressed, and ends with None."""
+    encoded = encoder(options)
+    # A compressed file has no time, so that equal tables are equal bytes.
+    packed = gzip.GzipFile("", "wb", 6, handle, mtime=0) if is_compressed(suffix) else None
+    target: Any = handle if packed is None else packed
+
+    def write(text: str | None) -> None:
+        try:
+            target.write(encoded.encode(text or "", final=text is None))
+        except UnicodeError as error:
+            raise InputError(
+                f"A text cannot be written in the encoding {options.encoding}: {error}.",
+                "Write .parquet, or train with --encoding utf-8.",
+            ) from error
+        if text is None and packed is not None:
+            packed.close()
+
+    if columns is not None:
+        write(separator.join(cell(name, separator) for name in columns) + "\n")
+    return write
 
 
 @contextlib.contextmanager
@@ -313,7 +443,6 @@ _SINKS: dict[str, Callable[..., contextlib.AbstractContextManager[_Append]]] = {
     ".parquet": _parquet,
     ".npy": _npy,
     ".npz": _npz,
-    **{suffix: _text(separator) for suffix, separator in SEPARATORS.items()},
 }
 
 
@@ -349,25 +478,31 @@ def _as_array(frame: Any) -> Any:
 # In text floats have a point or an exponent and the shortest digits that give the same float again; truth
 # values are True and False, times ISO 8601, in UTC where they have a zone; text is quoted where it must be.
 # A missing value is an empty cell, and nan where there is no header that could tell the first row from one.
+# A column with a schema is written as that says.
 
 
-def _lines(frame: pd.DataFrame, separator: str, named: bool) -> bytes:
+def _lines(frame: pd.DataFrame, separator: str, named: bool, schema: Mapping[str, ColumnSchema]) -> str:
     """Return the rows of a DataFrame as lines of text; ``named``: the file has a header."""
-    missing = "nan" if not named else '""' if frame.shape[1] == 1 else ""  # no line may be empty
+    empty = "nan" if not named else '""' if frame.shape[1] == 1 else ""  # no line may be empty
     cells = []
-    for _, column in frame.items():
-        texts = _cells(column, separator)
+    for name, column in frame.items():
+        form = schema.get(str(name))
+        texts = _cells(column, separator, form)
+        missing = cell(form.hole, separator) if form is not None and form.hole else empty
         for row in np.flatnonzero(column.isna().to_numpy()).tolist():
             texts[row] = missing
         cells.append(texts)
-    return "".join(f"{separator.join(row)}\n" for row in zip(*cells, strict=True)).encode()
+    return "".join(f"{separator.join(row)}\n" for row in zip(*cells, strict=True))
 
 
-def _cells(column: pd.Series[Any], separator: str) -> list[str]:
+def _cells(column: pd.Series[Any], separator: str, form: ColumnSchema | None = None) -> list[str]:
     """Return the cells of a column; anything where a value is missing."""
     from pandas.api import types
 
     dtype: Any = column.dtype
+    texts = None if form is None else _in_form(column, form)
+    if texts is not None:
+        return [cell(text, separator) for text in texts]
     if types.is_float_dtype(dtype):
         plain = getattr(dtype, "numpy_dtype", dtype)
         floats = column.to_numpy(dtype=plain, na_value=np.nan)
@@ -383,11 +518,31 @@ def _cells(column: pd.Series[Any], separator: str) -> list[str]:
         return [f"{time}{'+00:00' * zoned}" for time in np.datetime_as_string(times, unit=unit).tolist()]
     texts = list(map(str, column.tolist()))
     plain_text = types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype)
-    return texts if plain_text else [_cell(text, separator) for text in texts]
+    return texts if plain_text else [cell(text, separator) for text in texts]
 
 
-def _cell(text: str, separator: str) -> str:
-    """Return text as a cell: in quotes where a reader would end it, or strip it, too early."""
-    if separator in text or _UNSAFE.search(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+def cells_of(column: pd.Series[Any], form: ColumnSchema | None = None) -> list[str]:
+    """Return values (n,) as texts in the form in which their column was read."""
+    return _cells(column, "", form)
+
+
+def _in_form(column: pd.Series[Any], form: ColumnSchema) -> list[str] | None:
+    """Return values in the form in which their column was read; None where that says nothing of them."""
+    from pandas.api import types
+
+    dtype = column.dtype
+    if form.words is not None and types.is_bool_dtype(dtype):
+        return [
+            form.words[value is True or value == 1]
+            for value in column.astype(object).where(column.notna(), False)
+        ]
+    if form.date_format and types.is_datetime64_any_dtype(dtype) and column.dt.tz is None:
+        return write_dates(column.astype(object).where(column.notna(), None).tolist(), form.date_format)
+    if types.is_bool_dtype(dtype) or form.kind not in ("number", "integer"):
+        return None
+    if types.is_float_dtype(dtype) and (form.has_form or form.decimals is not None):
+        return write_numbers(column.to_numpy(dtype=np.float64, na_value=np.nan), form)
+    if types.is_integer_dtype(dtype) and (form.has_form or form.kind == "number"):
+        whole = column.astype(object).where(column.notna(), 0).to_numpy(dtype=object)
+        return write_numbers(whole, form)
+    return None

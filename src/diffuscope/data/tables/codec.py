@@ -6,7 +6,7 @@ where a value is missing; a network may be conditioned on any subset of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from diffuscope.data.tables.columns.base import Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
+from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import precision_of
 from diffuscope.data.tables.containers import Container
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
@@ -52,19 +53,28 @@ class TableCodec(Plain):
         return self
 
     @classmethod
-    def fit(cls, X: Any, *, categories: Coding = "onehot", seed: int = 0) -> TableCodec:
+    def fit(
+        cls,
+        X: Any,
+        *,
+        categories: Coding = "onehot",
+        seed: int = 0,
+        said: Mapping[Name, str] | None = None,
+    ) -> TableCodec:
         """Choose how each column of a table becomes coordinates.
 
         A table is whatever :func:`diffuscope.data.tables.frames.read_frame` reads, a column at a time: of an
         array in a file only one column is in memory at once. ``categories`` is the coding of
         :mod:`diffuscope.data.tables.columns.categories`. The seed chooses the rows that maps are fitted to,
-        of more than 200,000. Raises an InputError when X is no table, or a column cannot be modelled.
+        of more than 200,000. ``said`` are kinds of columns that are not to be recognised, see
+        :func:`~diffuscope.data.tables.columns.fitting.fit_column`. Raises an InputError when X is no table,
+        or a column cannot be modelled.
         """
         if categories not in get_args(Coding):
             raise unknown_name("coding of categories", str(categories), get_args(Coding))
-        frame = read_frame(X)
+        frame, said = read_frame(X), said or {}
         columns = tuple(
-            fit_column(frame.column(j), name, categories, stream_seed(seed, "rows", j))
+            fit_column(frame.column(j), name, categories, stream_seed(seed, "rows", j), said.get(name))
             for j, name in enumerate(frame.container.names)
         )
         return cls.model_construct(container=frame.container, columns=columns)
@@ -135,9 +145,9 @@ class TableCodec(Plain):
     def fill(self, X: Any, points: Any, left: NDArray[np.bool_] | None = None) -> Any:
         """Return X with its missing values taken from points (n, D); all others are unchanged.
 
-        Cells that are ``left``, (n, columns), stay missing. Raises an InputError when X does not have the
-        columns that were fitted, a value of a column with missing ones is not one of that column, or the
-        points are not of X's shape.
+        Identifiers are left missing: nothing in a row tells which it is. So are cells that are ``left``, (n,
+        columns). Raises an InputError when X does not have the columns that were fitted, a value of a column
+        with missing ones is not one of that column, or the points are not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
@@ -147,7 +157,7 @@ class TableCodec(Plain):
             gaps = given.isna().to_numpy()
             if left is not None:
                 gaps = gaps & ~left[:, j]
-            if gaps.any():
+            if gaps.any() and not isinstance(column, Identifier):
                 column.encode(given)  # what is given must be one of this column's values to share its type
                 given = _filled(given, gaps, column.decode(part[gaps]))
             filled.append(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.base import Dataset, describe_file
-from diffuscope.data.columnar import read_rows
+from diffuscope.data.columnar import ColumnSchema, FileOptions, RowsFile, open_rows, suffix_of
+from diffuscope.data.columnar.reading import as_typed
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.categories import Coding
+from diffuscope.data.tables.description import described
 from diffuscope.data.tables.frames import read_frame
 from diffuscope.data.tables.rows import RowCodec
 from diffuscope.errors import InputError
@@ -29,7 +31,8 @@ __all__ = ["TableData", "load_table"]
 class TableData(Dataset):
     """Rows of a table, as points: ``rows`` says what the coordinates ``x`` (n, D) mean.
 
-    They are NaN where a value is missing. ``features`` and ``target`` are as they were given.
+    They are NaN where a value is missing. ``features`` and ``target`` are as they were given, ``schema`` says
+    how each column was taken.
     """
 
     kind: ClassVar[str] = "table"
@@ -37,6 +40,7 @@ class TableData(Dataset):
     rows: RowCodec
     features: Any
     target: Any = None
+    schema: tuple[ColumnSchema, ...] = ()
 
     @property
     def filled(self) -> NDArray[np.float64]:
@@ -70,13 +74,14 @@ class TableData(Dataset):
         seed: int = 0,
         rows: RowCodec | None = None,
         target_at: int | None = None,
+        said: Mapping[Name, str] | None = None,
     ) -> TableData:
         """Make one of a table and a target, see :meth:`RowCodec.fit`; ``rows`` where they are fitted already.
 
         The seed is that of the dequantisation, and of what ``rows`` are fitted to.
         """
         if rows is None:
-            rows = RowCodec.fit(X, y, categories=categories, seed=seed, target_at=target_at)
+            rows = RowCodec.fit(X, y, categories=categories, seed=seed, target_at=target_at, said=said)
         x = rows.encode(X, y, dequantise=True, seed=seed)
         source = {"kind": "array", "shape": list(x.shape)} if source is None else source
         return cls(name, x, None, None, source, rows, X, y)
@@ -89,40 +94,61 @@ def load_table(
     categories: Coding = "onehot",
     seed: int = 0,
     rows: RowCodec | None = None,
+    options: FileOptions | None = None,
+    known: tuple[ColumnSchema, ...] = (),
 ) -> TableData:
     """Turn ``source`` into rows of a table, of which the column ``target`` is y.
 
-    The source is a .csv, .tsv, .parquet, .npy or .npz file; whatever
-    :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points. Raises an InputError or
-    FormatError when there is no such file or column, or the table cannot be modelled.
+    The source is a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file; whatever
+    :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points. ``options`` say how a
+    file is read, and what its columns are; columns that are ``known`` are read as in another file. Raises an
+    InputError or FormatError when there is no such file or column, or the table cannot be modelled.
     """
     if isinstance(source, Dataset):
         return TableData.of_points(source, categories=categories, seed=seed, rows=rows)
+    options = options or FileOptions()
     is_path = isinstance(source, str | os.PathLike)
+    file: RowsFile | None = None
     if is_path:
         path = Path(source)
-        table, name, described = read_rows(path), path.stem, describe_file(path)
+        file, described_as = open_rows(path, options, known), describe_file(path)
+        table, name = file.modelled, path.name[: len(path.name) - len(suffix_of(path))]
     else:
         frame = read_frame(source)
-        table = frame.data if target is not None else source
-        name, described = "table", {"kind": "array", "shape": [frame.n, len(frame.container.names)]}
+        if options.types or frame.container.kind == "pandas":
+            file = as_typed(frame.data, options)
+        table = file.modelled if file is not None and (target is not None or options.types) else source
+        table = frame.data if file is None and target is not None else table
+        name = "table"
+        described_as = {"kind": "array", "shape": [frame.n, len(frame.container.names)]}
     y = at = None
     try:
         if target is not None:
             table, y, at = RowCodec.split(table, target)
-        return TableData.of(
+        data = TableData.of(
             table,
             y,
             name=name,
-            source=described,
+            source=described_as,
             target_at=at,
             categories=categories,
             seed=seed,
             rows=rows,
+            said=_said(options, table, target),
         )
     except InputError as error:
         where = str(source) if is_path else "The table"
         raise InputError(f"{where} cannot be used for training: {error.what}", error.hint) from error
+    if file is None:
+        return data
+    return replace(data, schema=described(file.frame, file.columns, data.rows, options))
+
+
+def _said(options: FileOptions, table: Any, target: Name | None) -> dict[Name, str]:
+    """Return what was said of the columns of a table, and of its target, by their names."""
+    names = [*getattr(table, "columns", ()), *([] if target is None else [target])]
+    kinds = {name: options.kind_of(name) for name in names}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
 def _in_coordinates(draw: Callable[[int, int], Any], rows: RowCodec) -> Callable[[int, int], Any]:

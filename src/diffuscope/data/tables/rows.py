@@ -25,6 +25,7 @@ from diffuscope.data.tables.codec import TableCodec
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
+from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import Integer, Number, as_finite
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
@@ -97,21 +98,26 @@ class RowCodec(Plain):
         categories: Coding = "onehot",
         seed: int = 0,
         target_at: int | None = None,
+        said: Mapping[Name, str] | None = None,
     ) -> RowCodec:
-        """Fit to a table and a target (n,), see :meth:`TableCodec.fit`.
+        """Fit to a table and a target (n,), see :meth:`TableCodec.fit`; a target is no identifier.
 
         Integers of at most 20 distinct values are the names of classes; others, and floats, numbers.
         ``target_at`` is where y stood in a pandas table, of which X is the rest. Raises an InputError when
         either cannot be modelled, they are not of one length, or nothing in them varies.
         """
-        features = TableCodec.fit(X, categories=categories, seed=seed)
+        features = TableCodec.fit(X, categories=categories, seed=seed, said=said)
         target = classes = None
         if y is not None:
             column = _as_table(y)
             frame = read_frame(column)
             _check_lengths(read_frame(X).n, frame.n)
             classes = _class_dtype(frame.column(0))
-            target = TableCodec.fit(column, categories=categories, seed=seed)
+            name = frame.container.names[0]
+            kind = (said or {}).get(name, "target")
+            target = TableCodec.fit(
+                column, categories=categories, seed=seed, said={name: "target" if kind == "id" else kind}
+            )
             if classes is not None:
                 named = fit_column(frame.column(0).astype("category"), target.names[0], categories, seed)
                 target = target.model_copy(update={"columns": (named,)})
@@ -123,8 +129,10 @@ class RowCodec(Plain):
             classes=classes,
         )
         if not codec.width:
+            names = ", ".join(map(repr, codec.identifiers[:5]))
+            but = f" but {names}, which holds identifiers" if names else ""
             raise InputError(
-                f"No column varies, so there is nothing to learn (n_samples = {read_frame(X).n}).",
+                f"No column varies{but}, so there is nothing to learn (n_samples = {read_frame(X).n}).",
                 "Give rows that differ.",
             )
         return codec
@@ -143,10 +151,15 @@ class RowCodec(Plain):
             raise InputError(f"There is no column besides the target {target!r}.", "Give more columns.")
         return table.drop(columns=target), table[target], names.index(target)
 
-    def decode(self, x: Floats | Tensor, given: Mapping[Name, Any] | None = None) -> Any:
-        """Return the rows that points (n, D) mean, the target among them where it came from the table."""
+    def decode(
+        self, x: Floats | Tensor, given: Mapping[Name, Any] | None = None, start: int = 0, seed: int = 0
+    ) -> Any:
+        """Return the rows that points (n, D) mean, the target among them where it came from the table.
+
+        See :meth:`decode_features`.
+        """
         points = x.double().cpu().numpy() if isinstance(x, Tensor) else x
-        rows = self.decode_features(points, given)
+        rows = self.decode_features(points, given, start, seed)
         if self.target_at is not None:
             y = self.decode_target(points)
             rows.insert(self.target_at, y.name, y)
@@ -206,6 +219,11 @@ class RowCodec(Plain):
     def all_columns(self) -> tuple[AnyColumn, ...]:
         """All columns, the target's last."""
         return self.features.columns + (() if self.target is None else self.target.columns)
+
+    @property
+    def identifiers(self) -> tuple[Name, ...]:
+        """Names of the columns whose values are made up."""
+        return tuple(column.name for column in self.all_columns if isinstance(column, Identifier))
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -315,6 +333,10 @@ class RowCodec(Plain):
             if values.isna().any():
                 raise InputError(f"A value given for {name!r} is missing.", "Omit unknown values.")
             found[name] = column.decode(column.encode(values))
+            if isinstance(column, Identifier):
+                found[name] = restore(
+                    values.to_numpy(dtype=object), values.notna().to_numpy(), column.dtype, name
+                )
             if isinstance(column, Number):  # as it was given, not as it comes back
                 found[name] = restore(as_finite(values, name), values.notna().to_numpy(), column.dtype, name)
         return found
@@ -357,17 +379,23 @@ class RowCodec(Plain):
         _check_lengths(n, read_frame(column).n)
         return self.target.encode(column, dequantise=dequantise, seed=seed + 1)
 
-    def decode_features(self, points: Floats, given: Mapping[Name, Any] | None = None) -> Any:
+    def decode_features(
+        self, points: Floats, given: Mapping[Name, Any] | None = None, start: int = 0, seed: int = 0
+    ) -> Any:
         """Return the features that points (n, D) mean, as a table of the kind that was fitted.
 
-        The values (n,) of columns that are ``given`` by name are handed back as they are.
+        The values (n,) of columns that are ``given`` by name are handed back as they are. Identifiers are
+        made up: those from ``start`` on of the sequence of a seed.
         """
-        given = given or {}
+        given, columns = given or {}, []
         points, present = self.blanked(points), self.decode_presence(points)
-        columns = [
-            given[column.name].reset_index(drop=True) if column.name in given else column.decode(part)
-            for column, part in self.features.parts(points[:, : self.features.width])
-        ]
+        for column, part in self.features.parts(points[:, : self.features.width]):
+            if column.name in given:
+                columns.append(given[column.name].reset_index(drop=True))
+            elif isinstance(column, Identifier):
+                columns.append(column.made(len(points), start, seed))
+            else:
+                columns.append(column.decode(part))
         for i, one in enumerate(self.presence):
             for j in one.columns:
                 if not self.features.columns[j].width:  # a constant has no coordinate that could be NaN
@@ -425,8 +453,10 @@ class RowCodec(Plain):
                 return {str(label): label for label in column.labels.index}[text]
             if isinstance(column, Boolean):
                 return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-            if isinstance(column, Integer):
+            if isinstance(column, Integer) or (isinstance(column, Identifier) and column.is_whole):
                 return int(text)
+            if isinstance(column, Identifier):
+                return text
             return float(text) if isinstance(column, Number) else pd.Timestamp(text)
         except (KeyError, ValueError) as error:
             few = [str(label) for label in column.labels.index[:10]] if isinstance(column, Category) else []

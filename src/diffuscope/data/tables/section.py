@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
+
+from diffuscope.data.columnar.schema import ColumnSchema, FileOptions
 from diffuscope.data.section import DataSection
 
 __all__ = ["TableSection"]
 
 
-class TableSection(DataSection):
-    """Where a table comes from, and which of its columns is the target."""
+class TableSection(FileOptions, DataSection):
+    """Where a table comes from, how its file is read, and which of its columns is the target."""
 
     categorical: ClassVar[bool] = True
 
@@ -21,3 +24,7 @@ class TableSection(DataSection):
     """Column that rows can be conditioned on as ``y``."""
     categories: Literal["onehot", "bits"] = "onehot"
     """How categories are encoded as coordinates."""
+    columns: Annotated[
+        tuple[ColumnSchema, ...], Field(max_length=100_000, description="how each was taken, said by train")
+    ] = ()
+    """How each column was taken: training writes it, and later files are read by it."""

@@ -116,11 +116,11 @@ def _real_and_synthetic(
     model: Model, data: TableData, generator: TableGenerator, held_out: Any, seed: int
 ) -> tuple[Any, Any, Any]:
     """Return training rows, rows that were held out (or None), and as many synthetic ones."""
-    whole = data.frame
+    whole = data.frame.drop(columns=list(data.rows.identifiers))
     share = model.recipe.training.hold_out
     train, unseen = whole, None
     if held_out is not None:
-        unseen = read_frame(held_out).data
+        unseen = read_frame(held_out).data.drop(columns=list(data.rows.identifiers), errors="ignore")
         if set(unseen.columns) != set(whole.columns):
             raise InputError(
                 "The columns of the held-out rows differ from those of the training data.",
@@ -132,4 +132,5 @@ def _real_and_synthetic(
         train, unseen = whole.iloc[first.numpy()], whole.iloc[second.numpy()]
     request = generator.request({"seed": stream_seed(seed, "rows") % 2**32})
     synthetic = generator.frame(max(len(train), _LEAST), request)
+    synthetic = synthetic.drop(columns=list(data.rows.identifiers))
     return train, unseen, synthetic

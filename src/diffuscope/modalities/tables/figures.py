@@ -62,4 +62,6 @@ class TableFigures(Figures):
                 "The figure compares samples with the training rows, which are not available.",
                 "Pass them: diffuscope.load(path, data=...).",
             )
-        return plot_pairs(self.data.frame, read_frame(samples).data)
+        hidden = list(self.data.rows.identifiers)
+        synthetic = read_frame(samples).data.drop(columns=hidden)
+        return plot_pairs(self.data.frame.drop(columns=hidden), synthetic)

@@ -19,7 +19,10 @@ from torch import Tensor
 
 from diffuscope.data.columnar import TableWriter, check_writable
 from diffuscope.data.columnar.arrays import names_of
+from diffuscope.data.columnar.recognition import plain_text
+from diffuscope.data.columnar.schema import schema_of
 from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.samplers import SamplingState
@@ -68,14 +71,22 @@ class TableGenerator(Generator):
         return Density(self.model)
 
     def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Return options with the values of columns, and of the target, in their types."""
-        read = dict(options)
+        """Return options with the values of columns, and of the target, in their types.
+
+        They may be written as in the file that the model was trained on.
+        """
+        read, section = dict(options), self.model.recipe.data
+        assert isinstance(section, TableSection)
+        schemas = schema_of(section.columns)
+
+        def value(name: str, text: str) -> Any:
+            plain = plain_text(text, schemas[name], section) if name in schemas else text
+            return self.rows.read_value(name, plain)
+
         if "given" in options:
-            read["given"] = {
-                name: self.rows.read_value(name, text) for name, text in options["given"].items()
-            }
+            read["given"] = {name: value(name, text) for name, text in options["given"].items()}
         if "y" in options and self.rows.target is not None:
-            read["y"] = self.rows.read_value(str(self.rows.target.names[0]), options["y"])
+            read["y"] = value(str(self.rows.target.names[0]), options["y"])
         return read
 
     # --- rows -----------------------------------------------------------------------------------------------
@@ -230,13 +241,14 @@ class TableGenerator(Generator):
     def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
         """Sample rows with their target, as a table of the kind that was trained on."""
         request = self.request(options, n) if request is None else request
-        return self.rows.decode(self.points(n, request), self.given_columns(n, request))
+        return self.rows.decode(self.points(n, request), self.given_columns(n, request), 0, request.seed)
 
     def batches(self, n: int, request: Request) -> Iterator[Any]:
         """Sample rows with their target, as tables of some of them each; memory stays flat for any n."""
         start = 0
         for x in self.coordinates(n, request):
-            yield self.rows.decode(self.finite(x).numpy(), self.given_columns(len(x), request, start))
+            given = self.given_columns(len(x), request, start)
+            yield self.rows.decode(self.finite(x).numpy(), given, start, request.seed)
             start += len(x)
 
     def trajectory(self, n: int, request: Request) -> list[Any]:
@@ -252,9 +264,13 @@ class TableGenerator(Generator):
         check_writable(path)
 
     def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
-        """Return what writes n rows to .csv, .tsv, .parquet, or numbers to .npy and .npz."""
-        frame = read_frame(first).data
-        return _FrameWriter(path, n, frame.shape[1], names_of(frame))
+        """Return what writes n rows to .csv, .tsv, .xlsx, .parquet, or numbers to .npy and .npz.
+
+        In text they are written in the form in which the columns were read.
+        """
+        frame, section = read_frame(first).data, self.model.recipe.data
+        assert isinstance(section, TableSection)
+        return _FrameWriter(path, n, frame.shape[1], names_of(frame), section.columns, section)
 
     # --- what is missing ------------------------------------------------------------------------------------
 

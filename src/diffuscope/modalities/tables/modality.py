@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
-from diffuscope.data.columnar import TABLES, read_rows, write_rows
+from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import Denoiser
@@ -41,6 +41,9 @@ __all__ = ["TABLE", "Table"]
 _LEAST_ALIKE = 200  # rows with the same set of values, for a diagnosis of these alone
 
 
+_SHOWN_COLUMNS = 40  # of a wide table; of the others those that an option would change
+
+
 class Table(Modality[TableData, TableSection]):
     """Rows of a table."""
 
@@ -53,7 +56,7 @@ class Table(Modality[TableData, TableSection]):
     def accepts(self, source: Any) -> bool:
         """Whether a source has columns: a table in a file, or in memory."""
         if isinstance(source, str | os.PathLike):
-            return Path(source).suffix.lower() in TABLES
+            return suffix_of(Path(source)) in TABLES
         return hasattr(source, "columns")
 
     def reads(self, source: Any) -> bool:
@@ -68,7 +71,25 @@ class Table(Modality[TableData, TableSection]):
 
     def load(self, source: Any, section: TableSection, seed: int) -> TableData:
         """Load a table, and choose how its columns become coordinates."""
-        return load_table(source, target=section.target, categories=section.categories, seed=seed)
+        target, categories = section.target, section.categories
+        return load_table(source, target=target, categories=categories, seed=seed, options=section)
+
+    def describe(self, data: TableData, section: TableSection) -> dict[str, Any]:
+        """Return the recipe's settings of the data that was read, with how each column was taken."""
+        return {**super().describe(data, section), "data.columns": data.schema}
+
+    def training_notes(self, data: TableData) -> tuple[str, ...]:
+        """Return a line for each column: how it was taken."""
+        schema, n = data.schema, len(data.x)
+        if not schema:
+            return ()
+        width = min(max(len(str(column.name)) for column in schema), 30)
+        shown = [one for i, one in enumerate(schema) if i < _SHOWN_COLUMNS or "--" in one.about]
+        rest = len(schema) - len(shown)
+        more = (f"… and {rest:,} more columns, listed in recipe.toml",) if rest else ()
+        columns = f"{len(schema):,} column{'s' * (len(schema) > 1)}"
+        name = Path(data.source["path"]).name if data.source["kind"] == "file" else data.name
+        return (f"{name}: {n:,} rows, {columns}", *(one.line(width) for one in shown), *more)
 
     def adopt(self, data: Dataset, section: TableSection, seed: int) -> TableData:
         """Return points as a table of numbers."""
@@ -83,12 +104,21 @@ class Table(Modality[TableData, TableSection]):
         section, rows = model.recipe.data, model.codec
         assert isinstance(section, TableSection)
         assert isinstance(rows, RowCodec)
-        return load_table(source, target=section.target, seed=model.recipe.seed, rows=rows)
+        return load_table(
+            source,
+            target=section.target,
+            seed=model.recipe.seed,
+            rows=rows,
+            options=section,
+            known=section.columns,
+        )
 
     def held_out(self, source: Any, model: Model, data: TableData) -> Any:
         """Return held-out rows, as a DataFrame."""
         if isinstance(source, str | os.PathLike):
-            return read_rows(Path(source))
+            section = model.recipe.data
+            assert isinstance(section, TableSection)
+            return read_rows(Path(source), section, section.columns)
         return read_frame(source).data
 
     def tune(self, recipe: str, data: TableData) -> dict[str, Any]:
@@ -101,8 +131,10 @@ class Table(Modality[TableData, TableSection]):
 
     def restore(self, path: Path, about: Any, recipe: Recipe) -> Dataset:
         """Read what :meth:`keep` wrote."""
-        assert isinstance(recipe.data, TableSection)
-        data = self.load(path, recipe.data, recipe.seed)
+        section = recipe.data
+        assert isinstance(section, TableSection)
+        kept = {name: kind for name, kind in (section.types or {}).items() if kind not in ("ignored", "text")}
+        data = self.load(path, section.model_copy(update={"types": kept or None}), recipe.seed)
         return dataclasses.replace(data, name=about["name"], source=dict(about["source"]))
 
     # --- training ------------------------------------------------------------------------------------------

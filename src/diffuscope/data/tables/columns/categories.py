@@ -46,6 +46,7 @@ MOST_CATEGORIES = 1000
 Coding = Literal["onehot", "bits"]
 _LARGEST_SCALE = 4.0
 _STRAY = 0.2  # share of text below which a column was meant to hold numbers
+_MOST_CODES = 30  # distinct numbers that may be codes, among them text
 _BLOCK = 2**22  # products at a time
 
 
@@ -174,11 +175,11 @@ class Category(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding, said: bool = False) -> Self:
         """Fit to values (n,), two of them distinct.
 
         Raises an InputError when there are more than 1,000 categories, categories are no plain values, or the
-        column holds numbers but for a few stray words.
+        column holds many numbers and a few stray words, unless it is ``said`` to be of categories.
         """
         import pandas as pd
 
@@ -192,7 +193,8 @@ class Category(Column):
             numbers, ordered = np.where(raw >= 0, np.searchsorted(seen, raw), -1), bool(values.cat.ordered)
         else:
             numbers, uniques = pd.factorize(values, sort=False)
-            _check_no_numbers(numbers, uniques, name)
+            if not said:
+                _check_no_numbers(numbers, uniques, name)
             _check_few(len(uniques), len(values), name)
             order = np.argsort(np.asarray(uniques, dtype=object), kind="stable")
             index, all_labels, ordered = pd.Index(uniques)[order], None, False
@@ -257,17 +259,18 @@ class Category(Column):
 
 
 def _check_no_numbers(numbers: NDArray[np.intp], uniques: Any, name: Name) -> None:
-    """Refuse text that is numbers but for a few words: these are what the user must see."""
+    """Refuse text that is many numbers but for a few words: these are what the user must see."""
     import pandas as pd
 
     strays = pd.to_numeric(pd.Series(uniques, dtype=object), errors="coerce").isna().to_numpy()
     rows = strays[numbers[numbers >= 0]]
-    if 0 < rows.mean() < _STRAY:
+    if 0 < rows.mean() < _STRAY and (~strays).sum() > _MOST_CODES:
         row = int(np.flatnonzero((numbers >= 0) & strays[numbers])[0])
         raise InputError(
             f"{label(name)} has numbers, except for {int(rows.sum())} value(s) of text, the first "
             f"{shown(uniques[numbers[row]])} in row {row} (counted from 0).",
-            "Convert them to numbers, or leave missing values empty.",
+            "Convert them to numbers, or leave missing values empty; of a file say which words are missing "
+            f"(--missing), or that it has categories (--types {name}=category).",
         )
 
 
@@ -275,5 +278,6 @@ def _check_few(k: int, n: int, name: Name) -> None:
     if k > MOST_CATEGORIES:
         raise InputError(
             f"{label(name)} has {k} different values in {n} rows; a category has at most {MOST_CATEGORIES}.",
-            "Remove the column if it is an identifier or free text, or group its values.",
+            "Remove the column if it is an identifier or free text (of a file: --types "
+            f"{name}=id or {name}=ignored), or group its values.",
         )

@@ -11,6 +11,7 @@ from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
 from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.columns.dates import DateTime
+from diffuscope.data.tables.columns.identifiers import Identifier, is_identifier
 from diffuscope.data.tables.columns.numeric import Integer, Number
 from diffuscope.data.tables.values import as_floats, kind_of, label
 from diffuscope.errors import InputError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AnyColumn", "fit_column"]
 
 AnyColumn = Annotated[
-    Number | Integer | Boolean | Category | DateTime | Constant, Field(discriminator="kind")
+    Number | Integer | Boolean | Category | DateTime | Constant | Identifier, Field(discriminator="kind")
 ]
 _ON_A_LINE: dict[str, type[Number | Integer | DateTime]] = {
     "number": Number,
@@ -30,21 +31,35 @@ _ON_A_LINE: dict[str, type[Number | Integer | DateTime]] = {
 }
 
 
-def fit_column(values: pd.Series[Any], name: Name, categories: Coding = "onehot", seed: int = 0) -> AnyColumn:
+def fit_column(
+    values: pd.Series[Any],
+    name: Name,
+    categories: Coding = "onehot",
+    seed: int = 0,
+    said: str | None = None,
+) -> AnyColumn:
     """Fit the kind of column that suits values (n,); messages call it ``name``.
 
     Floats make a :class:`Number`, integers an :class:`Integer`, truth values a :class:`Boolean`, text, bytes
-    and categoricals a :class:`Category`, times a :class:`DateTime`; objects are looked at. A column with
-    one distinct value or none is a :class:`Constant`. The seed chooses the rows that the map is fitted to, of
-    more than 200,000. Raises an InputError when the column cannot be modelled.
+    and categoricals a :class:`Category`, times a :class:`DateTime`; objects are looked at. A column with one
+    distinct value or none is a :class:`Constant`, text of which (nearly) every row has its own an
+    :class:`Identifier`. What is ``said`` of a column, "id", "category" or anything else, is not to be
+    recognised. The seed chooses the rows that the map is fitted to, of more than 200,000. Raises an
+    InputError when the column cannot be modelled.
     """
     kind = kind_of(values, name)
     try:
+        if said == "id" and kind != "empty":
+            return Identifier.fit(values, name)
         if kind == "empty" or _is_constant(values, name, kind):
             return Constant.fit(values, name, kind)
         if kind in _ON_A_LINE:
             return _ON_A_LINE[kind].fit(values, name, seed)
-        return (Boolean if kind == "boolean" else Category).fit(values, name, categories)
+        if kind == "boolean":
+            return Boolean.fit(values, name, categories)
+        if said is None and is_identifier(values, name):
+            return Identifier.fit(values, name)
+        return Category.fit(values, name, categories, said == "category")
     except ValidationError as error:  # half a surrogate in a text, for one
         why = error.errors(include_url=False, include_input=False)[-1]["msg"]
         raise InputError(

@@ -1,0 +1,67 @@
+"""What is a file that is not what its name says?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffuscope.errors import FormatError, InputError
+
+__all__ = ["check_magic", "check_suffix", "foreign", "start_of", "suffix_of"]
+
+# How well-known files begin, to say what a misnamed one is.
+_MAGIC = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x93NUMPY": "a .npy array",
+    b"PK": "a zip archive (.npz, .xlsx and others)",
+    b"PAR1": "a Parquet table",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel file (.xls)",
+    b"\x80": "a Python pickle, which is never opened because it could execute code",
+}
+
+
+def start_of(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as handle:
+        return handle.read(8)
+
+
+def suffix_of(path: Path) -> str:
+    """Return the suffix of a table in lower case; of a compressed one .csv.gz."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() + suffix if suffix == ".gz" else suffix
+
+
+def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
+    """The lower-case suffix of ``path`` if it is in ``known``, else an InputError that names the nearest."""
+    suffix = suffix_of(path)
+    if suffix in known:
+        return suffix
+    if path.is_dir():
+        raise InputError(
+            f"Cannot {verb} {path}: it is a folder.",
+            f"Give one file ({', '.join(known)}); images are not supported yet.",
+        )
+    near = difflib.get_close_matches(suffix, known, n=1, cutoff=0.5)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    what = f"there is no table format named {suffix!r}" if suffix else "the name has no suffix"
+    raise InputError(f"Cannot {verb} {path}: {what}.", f"{guess}Known: {', '.join(known)}.")
+
+
+def check_magic(path: Path, expected: str, *magic: bytes) -> None:
+    """Raise a FormatError unless a file begins with one of these bytes."""
+    if not start_of(path).startswith(magic):
+        raise foreign(path, expected, "Give the file the suffix of its format, or convert it.")
+
+
+def foreign(path: Path, expected: str, hint: str, error: Exception | None = None) -> FormatError:
+    """Return the error for a file of another format, with the format that it seems to have."""
+    looks = next((name for magic, name in _MAGIC.items() if start_of(path).startswith(magic)), None)
+    if looks is not None and error is None:
+        return FormatError(f"{path} is not {expected}; it looks like {looks}.", hint)
+    reason = "" if error is None or not str(error) else f": {str(error).splitlines()[0].rstrip('.')}"
+    return FormatError(f"{path} is not {expected}{reason}.", hint)

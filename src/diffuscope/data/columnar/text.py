@@ -1,0 +1,201 @@
+"""How do the cells of a text file come out of it, and go into one, as the texts that they are?
+
+Arrow parses regular files; pandas those with spaces behind separators and rows that are too short, and it
+says in which line a file is no table.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from diffuscope.data.columnar.arrays import Columns
+from diffuscope.data.columnar.foreign import foreign
+from diffuscope.data.columnar.schema import FileOptions
+from diffuscope.errors import FormatError, InputError
+
+__all__ = [
+    "SEPARATORS",
+    "cell",
+    "encoder",
+    "is_compressed",
+    "is_number",
+    "other_separators",
+    "read_cells",
+    "separator_of",
+]
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
+_SEPARATOR_NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars", " ": "spaces"}
+_QUOTED = re.compile(r'"[^"]*"')
+_UNSAFE = re.compile(r'["\r\n]|^\s|\s$')
+
+
+def separator_of(suffix: str, options: FileOptions) -> str:
+    """Return what separates values in files of a suffix: what was said of .csv, a tab in .tsv."""
+    usual = SEPARATORS[suffix]
+    return options.sep if options.sep is not None and usual == "," else usual
+
+
+def is_compressed(suffix: str) -> bool:
+    """Whether files of a suffix are compressed."""
+    return suffix.endswith(".gz")
+
+
+def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any], Columns]:
+    """Return the columns of a text file, each an Arrow array of texts, and their names if there are some.
+
+    A file has a header unless its first line is all numbers. A row that is too short has empty cells at its
+    end. Raises an InputError where there is nothing in the file, or a column has no name; a FormatError where
+    it is no text of its encoding, or no table.
+    """
+    separator, text = separator_of(suffix, options), _text(path, suffix, options)
+    lines = io.StringIO(text, newline="")
+    records = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    try:
+        first = next((cells for cells in records if any(map(str.strip, cells))), None)
+    except csv.Error as error:
+        raise FormatError(f"{path} is not a table in text: {error}.", "Save it as CSV in UTF-8.") from error
+    if first is None:
+        raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
+    if found := other_separators(first, separator):
+        expected = _SEPARATOR_NAMES.get(separator, repr(separator))
+        raise FormatError(
+            f"{path} looks separated by {found[0]}, not by {expected}.",
+            f"Save it with {expected} between the values and a point as the decimal sign, "
+            f"or say what separates them (--sep).",
+        )
+    columns, skipped = None, 0
+    if not all(is_number(text, options.decimal) for text in first):
+        columns, skipped = tuple(map(str.strip, first)), records.line_num
+        if "" in columns:
+            raise InputError(
+                f"Column {columns.index('')} (counted from 0) of {path} has no name.",
+                "Drop it if it numbers the rows (pandas: to_csv(..., index=False)), else give it a name.",
+            )
+        text = text[lines.tell() :]
+    if not text.strip("\r\n"):
+        raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.")
+    cells = _by_arrow(text, separator, len(first))
+    return _by_pandas(text, separator, path, skipped) if cells is None else cells, columns
+
+
+def _text(path: Path, suffix: str, options: FileOptions) -> str:
+    """Return the text of a file."""
+    encoding = options.encoding or "utf-8-sig"
+    try:
+        content = path.read_bytes()
+        if is_compressed(suffix):
+            content = gzip.decompress(content)
+        text = content.decode(encoding)
+    except UnicodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise foreign(
+            path, f"text in {name}", "Save it as CSV in UTF-8, or say its encoding (--encoding)."
+        ) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise foreign(path, "a whole gzip file", "Compress or copy it again.", error) from error
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
+        ) from error
+    return text.removeprefix("\ufeff")
+
+
+def _by_arrow(text: str, separator: str, width: int) -> list[Any] | None:
+    """Return the columns of a regular file; None where Arrow would read other cells than pandas."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    outside = _QUOTED.sub("", text) if '"' in text else text
+    blanks = " \t".replace(separator, "")
+    spaced = any(mark + blank in outside for mark in (separator, "\n", "\r") for blank in blanks)
+    if spaced or text[0] in blanks or "\0" in text:
+        return None
+    names = [str(j) for j in range(width)]
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(text.encode()),
+            read_options=arrow_csv.ReadOptions(column_names=names, use_threads=False),
+            parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values='"' in text),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowException, UnicodeError):
+        return None
+    return [column.combine_chunks() for column in table.columns] if table.num_rows else None
+
+
+def _by_pandas(text: str, separator: str, path: Path, skipped: int) -> list[Any]:
+    """Return the columns of any file that pandas can read; ``skipped`` lines were taken off its top."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text, newline=""),
+            header=None,
+            sep=separator,
+            skipinitialspace=True,
+            dtype=str,
+            low_memory=False,
+            keep_default_na=False,
+            na_filter=False,
+        )
+        return [pa.array(frame[j].fillna(""), pa.large_string()) for j in frame]
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.") from None
+    except pd.errors.ParserError as error:
+        raise FormatError(
+            f"{path} is not a regular table: {_ragged(str(error), skipped)}.",
+            f"Give every row the same number of values, separated by {separator!r}.",
+        ) from error
+    except (UnicodeError, pa.ArrowException) as error:
+        raise FormatError(f"{path} is not a table in text: {error}.", "Save it as CSV in UTF-8.") from error
+
+
+def _ragged(message: str, skipped: int) -> str:
+    """The parser's complaint about a row that is too long, its line counted from the start of the file."""
+    match = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message)
+    if match is None:
+        return message.strip().rstrip(".")
+    return f"line {int(match[2]) + skipped} has {match[3]} values where {match[1]} are expected"
+
+
+def is_number(text: str, decimal: str | None = None) -> bool:
+    """Whether a cell of text is a number."""
+    try:
+        float(text if decimal != "," else text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def other_separators(first: Sequence[str], separator: str) -> list[str]:
+    """Return what seems to separate the first line of a text file, one cell to a reader, if anything does."""
+    if len(first) != 1:
+        return []
+    others = {mark: name for mark, name in _SEPARATOR_NAMES.items() if mark not in (separator, " ")}
+    found = [name for mark, name in others.items() if mark in first[0]]
+    words = first[0].split()
+    return found or ["spaces"] * (len(words) > 1 and all(map(is_number, words)))
+
+
+def cell(text: str, separator: str) -> str:
+    """Return text as a cell: in quotes where a reader would end it, or strip it, too early."""
+    if (separator and separator in text) or _UNSAFE.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def encoder(options: FileOptions) -> codecs.IncrementalEncoder:
+    """Return what encodes the pieces of one text file."""
+    return codecs.getincrementalencoder(options.encoding or "utf-8")()
