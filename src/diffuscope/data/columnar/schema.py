@@ -6,7 +6,6 @@ was read, so that a later file is read in the same way and values are written in
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -59,8 +58,7 @@ class FileOptions(BaseModel):
     @classmethod
     def _check_encoding(cls, value: str | None) -> str | None:
         try:
-            if value is not None and not codecs.lookup(value)._is_text_encoding:
-                raise LookupError
+            "".encode(value or "utf-8")
         except (LookupError, ValueError):
             raise InputError(
                 f"There is no encoding {value!r}.", "Use utf-8, latin-1, cp1252 or utf-16, for example."

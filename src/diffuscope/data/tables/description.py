@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffuscope.data.columnar.printing import cells_of
 from diffuscope.data.columnar.recognition import ReadColumn
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, Kind
-from diffuscope.data.columnar.writing import cells_of
 from diffuscope.data.tables.columns.categories import Boolean, Category
 from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.columns.dates import DateTime
