@@ -75,7 +75,9 @@ class HeldOut:
         self._examples = examples._replace(label=None if label is None else label[which])
         self.best = (math.inf, 0)
         self.history: list[tuple[int, float]] = []  # steps and losses of this process
-        self._parts = torch.full((PARTS,), math.inf, dtype=torch.float64)  # the best loss, in parts
+        self._first = self._parts = torch.full(
+            (PARTS,), math.inf, dtype=torch.float64
+        )  # the best loss, in parts
         self.weights: Tensor | None = None
         self._next = 0
 
@@ -97,11 +99,19 @@ class HeldOut:
         parts = torch.tensor(losses, dtype=torch.float64)
         loss = parts.mean().item()
         self.history.append((step, loss))
+        if len(self.history) == 1:
+            self._first = parts
         if loss < self.best[0] or self.weights is None:
             self.best, self.weights, self._parts = (loss, step), weights.clone(), parts
         above = parts - self._parts
         chance = _CERTAIN * above.std() / math.sqrt(PARTS)
         return step - self.best[1] > _PATIENCE * total and bool(above.mean() > chance)
+
+    @property
+    def fell(self) -> bool:
+        """Whether the best loss is below that of the first look of this process, by more than chance."""
+        below = self._first - self._parts
+        return bool(below.mean() > _CERTAIN * below.std() / math.sqrt(PARTS))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state for a checkpoint."""
