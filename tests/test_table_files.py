@@ -14,6 +14,7 @@ import pytest
 
 import diffuscope
 from diffuscope.data.columnar import read_rows
+from diffuscope.errors import InputError
 
 N = 240
 ZIPS = ["02116", "02139", "00501", "10001", "94105"]
@@ -256,7 +257,7 @@ def test_a_frame_is_described_too(folder, target, tmp_path):
     kinds = {"smoker": "category, 2: heavy, light; ", "code": "category, 3: #hole, 1, 2"}
     assert columns[target].about.startswith(kinds[target])
     assert columns["age"].about.startswith("integer, 1")
-    with pytest.raises(diffuscope.InputError, match="no column 'ident'"):
+    with pytest.raises(InputError, match="no column 'ident'"):
         diffuscope.train(frame, out=tmp_path / "x", steps=20, types={"ident": "id"})
 
 
