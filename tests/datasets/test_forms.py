@@ -314,6 +314,14 @@ def test_a_file_without_names_is_filled_too(tmp_path: Path) -> None:
     assert (tmp_path / "f.csv").read_text() == "1.50,2\n7.00,3\n2.25,4\n"
 
 
+def test_codes_without_names_are_written_without_a_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("02116,1.5\n00501,2.5\n")
+    read = open_rows(tmp_path / "t.csv")
+    assert read.frame[0].tolist() == ["02116", "00501"]
+    write_rows(tmp_path / "again.csv", read.frame, read.schema)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+
+
 # --- forms of numbers and dates, at random -----------------------------------------------------------------
 
 MARKS = st.sampled_from([(",", "."), (".", ","), (" ", ","), ("'", "."), ("", "."), ("", ",")])

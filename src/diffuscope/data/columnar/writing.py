@@ -88,12 +88,13 @@ def write_rows(
     tells types apart: Parquet does; a text file has numbers of one size, no categories, times to the
     microsecond in UTC, no empty text, and text that looks like something else is that. .npy and .npz take
     numbers only. The index is not written. Columns without names get x0, x1, … where a format needs names:
-    .parquet, and .csv and .tsv unless all columns are numbers. Columns of a ``schema`` are written in text in
-    the form in which they were read, a file of text with the separator and encoding of the ``options``.
+    .parquet, and .csv and .tsv unless all columns are numbers or digits. Columns of a ``schema`` are written
+    in text in the form in which they were read, a file of text with the separator and encoding of the
+    ``options``.
     """
     check_writable(path)
     columns = names_of(frame)
-    if columns is None and suffix_of(Path(path)) in SEPARATORS and not _all_numbers(frame):
+    if columns is None and suffix_of(Path(path)) in SEPARATORS and not _all_digits(frame):
         columns = tuple(f"x{j}" for j in range(frame.shape[1]))
         frame = frame.set_axis(list(columns), axis=1)
     with TableWriter(path, *frame.shape, columns, schema, options) as writer:
@@ -210,7 +211,7 @@ class TableWriter:
                 raise InputError(
                     f"Cannot write columns other than numbers to {self.path}.", "Write .csv or .parquet."
                 )
-            if suffix in SEPARATORS and self.columns is None:
+            if suffix in SEPARATORS and self.columns is None and not _all_digits(frame):
                 raise InputError(
                     f"Cannot write columns other than numbers to {self.path} without names.",
                     "Declare the names of the columns.",
@@ -353,6 +354,19 @@ def _all_numbers(frame: Any) -> bool:
     from pandas.api.types import is_float_dtype, is_integer_dtype
 
     return all(is_integer_dtype(dtype) or is_float_dtype(dtype) for dtype in frame.dtypes)
+
+
+def _all_digits(frame: Any) -> bool:
+    """Whether all values are numbers, or codes of digits: then a first line is no header without names."""
+    from pandas.api import types
+
+    others = [j for j in range(frame.shape[1]) if not _all_numbers(frame.iloc[:, [j]])]
+    texts = [frame.iloc[:, j].dropna() for j in others]
+    return all(types.is_string_dtype(text.dtype) and text.map(_is_code).all() for text in texts)
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, str) and is_number(value)
 
 
 def _as_array(frame: Any) -> Any:
