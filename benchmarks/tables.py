@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from on_tables.cells import Plan, key_of, measure
+from on_tables.cells import Plan, is_finished, key_of, measure
 from on_tables.contestants import CONTESTANTS
 from on_tables.judges import VERSION
 from on_tables.summary import MARKS, OURS, by_table, summarise
@@ -28,7 +28,8 @@ from report import parser, publish
 from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).with_name("results") / "tables.jsonl"
-STANDARD = ("ours", "trees", "memory", "means")
+STANDARD = {"rows": ("ours", "trees", "memory", "means"), "densities": ("ours", "mixture")}
+TASKS = {"rows": {"rows", "holes"}, "densities": {"densities"}}
 ROWS, QUICK_ROWS = 4_000, 1_000
 QUICK_SECONDS = 60.0
 
@@ -52,7 +53,7 @@ def run(wanted: list[tuple[str, str, str, int]], plan: Plan, results: Path) -> N
             file.write(json.dumps(record) + "\n")
         words = record["error"] or ", ".join(
             f"{key} {record['marks'][key]:.2f}"
-            for key in ("told_apart", "pairs", "numbers_30", "wrong_30")
+            for key in ("told_apart", "pairs", "numbers_30", "wrong_30", "log_likelihood")
             if key in record["marks"]
         )
         took = record.get("wall_seconds", 0.0)
@@ -71,8 +72,8 @@ def main() -> None:
     arguments.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), metavar="NAME")
     arguments.add_argument("--seeds", type=int, default=1, help="how many, 1 by default")
     arguments.add_argument("--rows", type=int, help=f"for training at most, {ROWS:,} by default")
-    arguments.add_argument("--seconds", type=float, help="of a fit, 300 by default")
-    arguments.add_argument("--densities", action="store_true", help="also measure densities")
+    arguments.add_argument("--seconds", type=float, help="of a fit, 180 by default")
+    arguments.add_argument("--task", choices=["rows", "densities"], default="rows", help="what to measure")
     arguments.add_argument("--label", default="", help="names the state of the code of ours")
     arguments.add_argument("--results", type=Path, default=RESULTS)
     arguments.add_argument("--again", action="store_true", help="run what is there already once more")
@@ -87,11 +88,14 @@ def main() -> None:
         return
     half = [name for name, table in TABLES.items() if options.half in (table.half, "both")]
     names = options.tables or (list(QUICK) if options.quick else half)
-    contestants = options.contestants or list(STANDARD)
+    contestants = options.contestants or list(STANDARD[options.task])
+    unable = [one for one in contestants if not TASKS[options.task] & set(CONTESTANTS[one].does)]
+    if unable:
+        arguments.error(f"{', '.join(unable)} cannot do {options.task}")
     plan = Plan(
         rows=options.rows or (QUICK_ROWS if options.quick else ROWS),
-        seconds=options.seconds or (QUICK_SECONDS if options.quick else 300.0),
-        scored=200 if options.densities else 0,
+        seconds=options.seconds or (QUICK_SECONDS if options.quick else Plan.seconds),
+        task=options.task,
         foreign=not options.quick,
     )
     every = [
@@ -100,8 +104,8 @@ def main() -> None:
         for name in names
         for contestant in contestants
     ]
-    done = {} if options.again else {key_of(record): record for record in read(options.results)}
-    keys = {one: (*one, plan.rows, VERSION) for one in every}
+    done = set() if options.again else {key_of(one) for one in read(options.results) if is_finished(one)}
+    keys = {one: (*one[:3], plan.task, one[3], plan.rows, VERSION) for one in every}
     if not options.only_summary:
         run([one for one in every if keys[one] not in done], plan, options.results)
     labels = {options.label, ""} if options.label else None
@@ -110,6 +114,7 @@ def main() -> None:
         for record in read(options.results)
         if record["table"] in names
         and record["contestant"] in contestants
+        and record["task"] == plan.task
         and record["rows"] == plan.rows
         and record["judges"] == VERSION
         and (labels is None or record["label"] in labels)

@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
 from on_tables import judges, relations
 from on_tables.contestants.trees import SequentialTrees
+from on_tables.smooth import smoothed
 from on_tables.tables import TABLES, half_of
 from on_tables.view import View
 
@@ -163,17 +164,30 @@ def test_holes_are_made_at_the_share_that_was_asked_and_leave_something_in_every
 def test_errors_of_known_answers(real):
     train, truth = real
     asked = judges.holes_in(truth, 0.3, seed=0)
-    assert judges.imputation(train, truth, asked, truth) == (0.0, 0.0)
+    assert judges.imputation(train, truth, asked, truth) == (0.0, 0.0, 0.0)
     means = asked.fillna({name: train[name].mean() for name in ("a", "b", "price", "late", "later")})
     means["group"] = means["group"].fillna("rare")
-    off, wrong = judges.imputation(train, truth, asked, means)
+    off, ranks, wrong = judges.imputation(train, truth, asked, means)
     assert off == pytest.approx(1.0, abs=0.08)
+    assert ranks == pytest.approx(1.0, abs=0.15)
     gaps = truth["group"][asked["group"].isna()]
     assert wrong == pytest.approx((gaps != "rare").mean())
     # What stays missing is wrong, or counts as the mean.
     still = judges.imputation(train, truth, asked, asked)
     assert still[0] == pytest.approx(off)
-    assert still[1] == 1.0
+    assert still[2] == 1.0
+
+
+def test_classes_of_numbers_are_predicted_as_classes():
+    def frame(seed):
+        random = np.random.default_rng(seed)
+        x = random.standard_normal(500)
+        return pd.DataFrame({"x": x, "y": (x + 0.1 * random.standard_normal(500) > 0).astype(int)})
+
+    synthetic = frame(2).astype({"y": float})
+    synthetic["y"] += 0.2  # as if it were a number
+    rows = judges.Rows(frame(0), frame(1), synthetic, seed=0)
+    assert judges.utility(rows, "y", "class")["utility"] == pytest.approx(1, abs=0.05)
 
 
 def test_a_view_knows_new_categories_and_times():
@@ -225,3 +239,26 @@ def test_the_half_of_a_table_is_that_of_its_name():
     assert half_of("diamonds") == "held-back"
     assert len(TABLES) >= 24
     assert min(sum(table.half == half for table in TABLES.values()) for half in ("tuning", "held-back")) >= 10
+
+
+def test_a_smoothed_table_has_no_heaps_and_keeps_what_is_counted():
+    random = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "tenths": np.round(random.standard_normal(400), 1),
+            "hundreds": 100.0 * random.integers(0, 50, 400),
+            "count": random.integers(0, 5, 400),
+            "late": np.where(random.random(400) < 0.3, np.nan, 1.5),
+            "when": pd.Timestamp("2020-01-01"),
+            "exact": random.standard_normal(400),
+        }
+    )
+    table.loc[0, "exact"] = np.nan
+    made = smoothed(table)
+    assert list(made) == ["tenths", "hundreds", "count", "exact"]
+    assert len(made) == 399
+    assert made["tenths"].nunique() == made["hundreds"].nunique() == 399
+    assert (np.round(made["tenths"], 1) - table["tenths"][1:].to_numpy()).abs().max() < 1e-9
+    assert 40 < (made["hundreds"] - table["hundreds"][1:].to_numpy()).abs().max() <= 50
+    assert (made["count"] == table["count"][1:].to_numpy()).all()
+    assert (made["exact"] == table["exact"][1:].to_numpy()).all()

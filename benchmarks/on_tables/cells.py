@@ -17,15 +17,17 @@ import pandas as pd
 
 from on_tables.contestants import CONTESTANTS, Entry
 from on_tables.judges import VERSION, holes_in, imputation, judge
+from on_tables.smooth import smoothed
 from on_tables.tables import TABLES, Table
 
-__all__ = ["Plan", "frame_of", "key_of", "measure", "python_of", "split"]
+__all__ = ["Plan", "frame_of", "is_finished", "key_of", "measure", "python_of", "split"]
 
 HERE = Path(__file__).parents[1]
 ENVIRONMENTS = Path(os.environ.get("BENCHMARK_ENVIRONMENTS", HERE / ".environments"))
 CACHE = Path(os.environ.get("BENCHMARK_CACHE", HERE / ".cache" / "tables"))
 
 SHARES = (10, 30)
+TOO_LONG = "not finished within"
 
 Record = dict[str, Any]
 
@@ -42,16 +44,19 @@ class Plan:
         That a fit is asked to keep to; a contestant may have four times that, and two minutes, for all.
     asked : int
         Held-out rows with holes, at most.
+    task : "rows" or "densities"
+        Synthetic rows and holes, or the log-likelihood of held-out rows of the smoothed table.
     scored : int
-        Held-out rows whose density is asked for, at most; 0 for none.
+        Held-out rows whose density is asked for, at most.
     foreign : bool
         Whether SDMetrics judges as well, if its environment is there.
     """
 
     rows: int
-    seconds: float = 300.0
+    seconds: float = 180.0
     asked: int = 300
-    scored: int = 0
+    task: str = "rows"
+    scored: int = 200
     foreign: bool = True
 
 
@@ -92,7 +97,12 @@ def split(frame: pd.DataFrame, seed: int, rows: int) -> tuple[pd.DataFrame, pd.D
 
 def key_of(record: Record) -> tuple[Any, ...]:
     """Return what makes a record one of a kind."""
-    return tuple(record[name] for name in ("contestant", "label", "table", "seed", "rows", "judges"))
+    return tuple(record[name] for name in ("contestant", "label", "table", "task", "seed", "rows", "judges"))
+
+
+def is_finished(record: Record) -> bool:
+    """Return whether a cell need not be run again: it has no error, or had no time."""
+    return record["error"] is None or record["error"].startswith(TOO_LONG)
 
 
 def measure(contestant: str, label: str, name: str, seed: int, plan: Plan) -> Record:
@@ -109,7 +119,8 @@ def measure(contestant: str, label: str, name: str, seed: int, plan: Plan) -> Re
         "marks": {},
         "error": None,
     }
-    train, held_out = split(frame_of(name), seed, plan.rows)
+    frame = frame_of(name)
+    train, held_out = split(smoothed(frame) if plan.task == "densities" else frame, seed, plan.rows)
     python = python_of(entry.environment)
     if python is None:
         return record | {"error": f"environment {entry.environment} is not installed"}
@@ -121,7 +132,10 @@ def measure(contestant: str, label: str, name: str, seed: int, plan: Plan) -> Re
         done = folder / "done.json"
         if done.is_file():
             record |= json.loads(done.read_text("utf-8"))
-        record["marks"] = _marks(folder, table, train, held_out, asked, seed, plan)
+        try:
+            record["marks"] = _marks(folder, table, train, held_out, asked, seed, plan)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            record["error"] = f"cannot be judged: {error!r}"[:300]  # rows that are no rows of the table
     record["wall_seconds"] = time.perf_counter() - begun
     return record
 
@@ -132,20 +146,19 @@ def _write_task(
     """Write what the worker reads; return the rows with holes that it is asked to fill."""
     train.to_parquet(folder / "train.parquet")
     asked = {}
-    if "holes" in entry.does:
+    if plan.task == "rows" and "holes" in entry.does:
         rows = _known(train, held_out.iloc[: plan.asked])
         for share in SHARES:
             asked[share] = holes_in(rows, share / 100, seed)
             asked[share].to_parquet(folder / f"asked_{share}.parquet")
-    densities = "densities" in entry.does and plan.scored > 0
-    if densities:
-        _known(train, held_out.iloc[: plan.scored]).to_parquet(folder / "scored.parquet")
+    if plan.task == "densities":
+        _known(train, held_out).dropna().iloc[: plan.scored].to_parquet(folder / "scored.parquet")
     task = {
         "seed": seed,
         "seconds": plan.seconds,
-        "n": len(train) if "rows" in entry.does else 0,
+        "n": len(train) if plan.task == "rows" and "rows" in entry.does else 0,
         "holes": list(asked),
-        "densities": densities,
+        "densities": plan.task == "densities",
     }
     (folder / "task.json").write_text(json.dumps(task), "utf-8")
     return asked
@@ -168,7 +181,7 @@ def _run(python: Path, contestant: str, folder: Path, limit: float) -> str | Non
     try:
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        return f"not finished within {limit:.0f} s"
+        return f"{TOO_LONG} {limit:.0f} s"
     lines = ended.stderr.strip().splitlines()
     return (
         None if ended.returncode == 0 else (lines[-1] if lines else f"exit status {ended.returncode}")[:300]
@@ -198,11 +211,13 @@ def _marks(
         if path.is_file():
             truth = _known(train, held_out.iloc[: plan.asked])
             found = imputation(train, truth, rows, pd.read_parquet(path))
-            named = zip((f"numbers_{share}", f"wrong_{share}"), found, strict=True)
+            named = zip((f"numbers_{share}", f"ranks_{share}", f"wrong_{share}"), found, strict=True)
             marks |= {name: value for name, value in named if np.isfinite(value)}
     densities = folder / "densities.parquet"
     if densities.is_file():
-        marks["log_likelihood"] = float(pd.read_parquet(densities)["log_density"].mean())
+        log_p = pd.read_parquet(densities)["log_density"].to_numpy()
+        marks["log_likelihood"] = float(log_p.mean())
+        marks["log_likelihood_median"] = float(np.median(log_p))
     return marks
 
 

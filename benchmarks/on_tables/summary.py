@@ -67,9 +67,12 @@ MARKS = {
     "on_grid": Mark("values seen in training ÷ real (1)", 1.0),
     "numbers_10": Mark("10% missing: error of numbers, σ", "low", 3),
     "numbers_30": Mark("30% missing: error of numbers, σ", "low", 3),
+    "ranks_10": Mark("10% missing: error of ranks, σ", "low", 3),
+    "ranks_30": Mark("30% missing: error of ranks, σ", "low", 3),
     "wrong_10": Mark("10% missing: categories wrong", "low", 3),
     "wrong_30": Mark("30% missing: categories wrong", "low", 3),
     "log_likelihood": Mark("log-likelihood, nats a row", "high"),
+    "log_likelihood_median": Mark("log-likelihood, nats, median row", "high"),
     "fit_seconds": Mark("fit, s of CPU", "low", 1),
     "sample_seconds": Mark("sample, s of CPU", "low", 1),
 }

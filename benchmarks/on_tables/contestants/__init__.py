@@ -38,6 +38,15 @@ class Entry:
 CONTESTANTS = {
     "ours": Entry("ours:Diffusion", None, ("rows", "holes", "densities")),
     "trees": Entry("trees:Trees", None, ("rows",)),
+    "arf": Entry("arf:Arf", "arfpy", ("rows",)),
+    "argn": Entry("argn:Argn", "mostlyai", ("rows", "holes")),
+    "copula": Entry("sdv:Copula", "sdv", ("rows",)),
+    "tvae": Entry("sdv:Tvae", "sdv", ("rows",)),
+    "ctgan": Entry("sdv:Ctgan", "sdv", ("rows",)),
+    "mixture": Entry("mixture:GaussianMixture", None, ("rows", "holes", "densities")),
+    "flow": Entry("flow:Flow", "zuko", ("densities",)),
+    "missforest": Entry("forest:MissForest", None, ("holes",)),
+    "miceforest": Entry("mice:MiceForest", "miceforest", ("holes",)),
     "memory": Entry("simple:Memory", None, ("rows",)),
     "means": Entry("simple:Means", None, ("holes",)),
 }
