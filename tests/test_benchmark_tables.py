@@ -11,10 +11,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from on_tables import judges, relations
+import tables as tables_script
+from on_tables import cells, judges, relations, summary
 from on_tables.contestants.trees import SequentialTrees
 from on_tables.smooth import smoothed
-from on_tables.tables import TABLES, half_of
+from on_tables.tables import TABLES, Table, half_of
 from on_tables.view import View
 
 
@@ -262,3 +263,62 @@ def test_a_smoothed_table_has_no_heaps_and_keeps_what_is_counted():
     assert 40 < (made["hundreds"] - table["hundreds"][1:].to_numpy()).abs().max() <= 50
     assert (made["count"] == table["count"][1:].to_numpy()).all()
     assert (made["exact"] == table["exact"][1:].to_numpy()).all()
+
+
+@pytest.fixture
+def a_table(monkeypatch, real):
+    table = Table("law", "drawn here", lambda: real[0], "b", "number", "one law")
+    monkeypatch.setitem(TABLES, "law", table)
+    monkeypatch.setattr(cells, "frame_of", lambda name: pd.concat(real, ignore_index=True))
+
+
+@pytest.mark.usefixtures("a_table")
+def test_a_cell_is_run_once_and_its_record_is_kept(tmp_path, capsys):
+    plan, path = cells.Plan(rows=500, asked=50, foreign=False), tmp_path / "results.jsonl"
+    wanted = [("memory", "", "law", 0), ("means", "", "law", 0)]
+    tables_script.run(wanted, plan, path)
+    memory, means = tables_script.read(path)
+    assert memory["error"] is None
+    assert means["error"] is None
+    assert memory["marks"]["copies"] == 1.0
+    assert memory["marks"]["told_apart"] == pytest.approx(0.5, abs=0.07)
+    assert means["marks"]["ranks_30"] == pytest.approx(1, abs=0.3)
+    assert set(means["seconds_of"]) == {"fit", "impute_10", "impute_30"}
+    assert capsys.readouterr().out.count("/2 ") == 2
+    done = {cells.key_of(one) for one in (memory, means) if cells.is_finished(one)}
+    assert done == {(*one[:3], "rows", 0, 500, judges.VERSION) for one in wanted}
+
+
+@pytest.mark.usefixtures("a_table")
+def test_a_contestant_without_its_environment_is_a_record_that_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(cells, "ENVIRONMENTS", tmp_path)
+    record = cells.measure("arf", "", "law", 0, cells.Plan(rows=500))
+    assert "arfpy is not installed" in record["error"]
+    assert not cells.is_finished(record)
+
+
+def test_a_summary_has_medians_over_tables_and_counts_who_is_better():
+    def record(contestant, table, value, seed=0):
+        return {
+            "contestant": contestant,
+            "label": "",
+            "table": table,
+            "half": "tuning",
+            "seed": seed,
+            "rows": 100,
+            "error": None,
+            "marks": {"told_apart": value},
+        }
+
+    records = [record("ours", name, value) for name, value in zip("abc", (0.6, 0.7, 0.9), strict=True)]
+    records += [record("ours", "a", 0.62, seed=1), record("ours", "a", 0.64, seed=2)]
+    records += [record("trees", name, 0.65) for name in "abc"]
+    text = summary.summarise(records)
+    row = next(line for line in text.splitlines() if line.startswith("| told apart"))
+    assert row.startswith("| told apart by trees, ROC area (0.5) | 3 | 0.700 (0.620 to 0.900) | 0.650 (0.650")
+    assert "1 of 3: -0.050" in text
+    assert summary.by_table(records, "told_apart").splitlines()[-3:] == [
+        "| a | 0.620 | 0.650 |",
+        "| b | 0.700 | 0.650 |",
+        "| c | 0.900 | 0.650 |",
+    ]
