@@ -1,156 +1,128 @@
-"""How good is the model of tables beside simpler ones and its peers?
+"""How good is the model of tables on real tables, beside its peers?
 
-On five tables that ship with scikit-learn and four whose law is known (``on_tables/data.py``), methods are
-fitted to the same training rows and measured on the same held-out ones, seed by seed
-(``on_tables/{ours,peers,imputers,forest,multinomial}.py``): log-likelihood; how like held-out rows are
-synthetic ones (``diffuscope.metrics.tabular``); how far from the truth are values removed at random and
-imputed, in standard deviations of the column, by one draw and by the best single estimate; and how often the
-truth lies between the extremes of 19 draws, which 9 in 10 should.
+Over thirty tables of many kinds come from packages of PyPI (``on_tables/tables.py``); how to install these,
+and the environments of the peers, stands in README.md. Contestants (``on_tables/contestants/``) are fitted
+to the same training rows, holes included, each in a process of its own, peers in environments of their own.
+Judges (``on_tables/judges.py``) share nothing with the package.
 
-Columns are medians over the seeds. The best, and who is as good within the 95% interval of paired
-differences (``on_tables/comparing.py``), is in bold. ``training rows`` are perfect memory: by likeness they
-show what real rows reach, and do not compete.
-
-Results go to ``--results`` as they come, a line of JSON for each method, table and seed: what stands there is
-not measured again, unless ``--again`` says so, and ``--write`` makes the tables of all of it. ``forest`` is
-slow and not among those that are measured unless it is named in ``--methods``.
+Tables are in two halves by a hash of their names: one for tuning, which runs by default, one held back.
+Every cell, a contestant on a table with a seed, becomes a line of JSON in ``--results`` as it is finished;
+what stands there already is not run again, unless ``--again`` says so. ``--label`` names the state of the
+code that ``ours`` ran with, so that two of them can be compared in one file. ``--only-summary`` runs
+nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before a library looks at it
-
-import torch
-from on_tables.comparing import MEMORY, OURS, compare, write_table
-from on_tables.contestant import Contestant
-from on_tables.data import TABLES
-from on_tables.forest import Forest, TooSlow
-from on_tables.imputers import Iterative, IterativeTrees, Nearest, NearestDefault
-from on_tables.marks import Plan, marks_of
-from on_tables.multinomial import Multinomial
-from on_tables.ours import Diffusion, DiffusionBits
-from on_tables.peers import GaussianCopula, GaussianMixtures, KernelDensity, TrainingRows
+from on_tables.cells import Plan, is_finished, key_of, measure
+from on_tables.contestants import CONTESTANTS
+from on_tables.judges import VERSION
+from on_tables.summary import MARKS, OURS, by_table, summarise
+from on_tables.tables import QUICK, TABLES
 from report import parser, publish
+from threadpoolctl import threadpool_limits
 
 RESULTS = Path(__file__).with_name("results") / "tables.jsonl"
-
-METHODS: dict[str, type[Contestant]] = {
-    OURS: Diffusion,
-    "diffusion, bits": DiffusionBits,
-    "multinomial": Multinomial,
-    "forest": Forest,
-    "mixture": GaussianMixtures,
-    "kernel": KernelDensity,
-    "copula": GaussianCopula,
-    "iterative": Iterative,
-    "iterative, trees": IterativeTrees,
-    "neighbours": NearestDefault,
-    "neighbours, chosen": Nearest,
-    MEMORY: TrainingRows,
-}
-CODINGS = ("diffusion, bits", "multinomial")
-OF_CATEGORIES = ("patients", "survey")
+STANDARD = {"rows": ("ours", "trees", "memory", "means"), "densities": ("ours", "mixture")}
+TASKS = {"rows": {"rows", "holes"}, "densities": {"densities"}}
+ROWS, QUICK_ROWS = 4_000, 1_000
+QUICK_SECONDS = 60.0
 
 Record = dict[str, Any]
 
 
-def measured(method: str, name: str, seed: int, plan: Plan) -> Record:
-    """Fit and ask one method."""
-    table = TABLES[name]()
-    train, held_out = table.split(seed)
-    one = METHODS[method]()
-    begun = time.perf_counter()
-    try:
-        marks: dict[str, float] | None = marks_of(one, table, train, held_out, seed, plan)
-        note = one.settings()
-    except (ImportError, TooSlow) as error:
-        marks, note = None, str(error)
-    if marks is not None and table.log_density is not None and "log_likelihood" in marks:
-        note += f" (the law itself: {table.log_density(held_out[: plan.scored]).mean():.2f})"
-    seconds = time.perf_counter() - begun
-    return {"method": method, "table": name, "seed": seed, "marks": marks, "note": note, "seconds": seconds}
-
-
-def collect(
-    methods: list[str], tables: list[str], seeds: int | None, results: Path, plan: Plan, again: bool
-) -> list[Record]:
-    """Measure what the file does not hold yet, and add it there; return all that it holds.
-
-    With ``again`` what it holds of these methods on these tables is dropped first.
-    """
-    results.parent.mkdir(parents=True, exist_ok=True)
+def read(results: Path) -> list[Record]:
+    """Return the records of a file; the last of its kind counts."""
     lines = results.read_text("utf-8").splitlines() if results.is_file() else []
     records = [json.loads(line) for line in lines]
-    if again:
-        records = [one for one in records if one["method"] not in methods or one["table"] not in tables]
-        results.write_text("".join(json.dumps(one) + "\n" for one in records), "utf-8")
-    done = {(one["method"], one["table"], one["seed"]) for one in records}
-    wanted = [
-        (method, name, seed)
-        for name in tables
-        for seed in range(seeds or TABLES[name]().seeds)
-        for method in methods
-        if method not in CODINGS or name in OF_CATEGORIES
-    ]
-    wanted = [one for one in wanted if one not in done]
-    with results.open("a", encoding="utf-8") as file:
-        for i, (method, name, seed) in enumerate(wanted):
-            record = measured(method, name, seed, plan)
-            records.append(record)
+    return list({key_of(record): record for record in records}.values())
+
+
+def run(wanted: list[tuple[str, str, str, int]], plan: Plan, results: Path) -> None:
+    """Run cells (contestant, label, table, seed), and add each to the file as it is finished."""
+    results.parent.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    for i, (contestant, label, name, seed) in enumerate(wanted):
+        record = measure(contestant, label, name, seed, plan)
+        with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-            file.flush()
-            words = f"{name}, seed {seed}, {method}: {record['seconds']:.1f} s; {record['note']}"
-            print(f"{i + 1}/{len(wanted)} {words}", flush=True)
-    return records
-
-
-def write_up(records: list[Record], tables: list[str]) -> str:
-    """Return a section for each table, and how often ours is best or as good."""
-    parts, won, asked = [], 0, 0
-    for name in tables:
-        marks: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
-        notes = {}
-        for one in records:
-            if one["table"] == name and one["marks"] is not None:
-                marks[one["method"]][one["seed"]] = one["marks"]
-            elif one["table"] == name:
-                notes[one["method"]] = one["note"]
-        if not marks:
-            continue
-        table = TABLES[name]()
-        compared = compare(marks, table.reused)
-        ours = [one for key, one in compared.items() if OURS in one.middle and key != "fit_seconds"]
-        best = sum(OURS in one.best for one in ours)
-        won, asked = won + best, asked + len(ours)
-        left_out = "".join(f" {method} left out: {why}." for method, why in notes.items())
-        names = [method for method in METHODS if method in marks]
-        seeds = max(len(own) for own in marks.values())
-        parts.append(
-            f"**{table.title}**, {seeds} seeds. Ours is best or as good in {best} of {len(ours)} rows."
-            f"{left_out}\n\n{write_table(compared, names)}"
+        words = record["error"] or ", ".join(
+            f"{key} {record['marks'][key]:.2f}"
+            for key in ("told_apart", "pairs", "numbers_30", "wrong_30", "log_likelihood")
+            if key in record["marks"]
         )
-    return "\n\n".join([*parts, f"All in all ours is best or as good in {won} of {asked} rows."])
+        took = record.get("wall_seconds", 0.0)
+        spent = time.perf_counter() - begun
+        print(
+            f"{i + 1}/{len(wanted)} {spent:.0f} s: {name}, {contestant}, seed {seed}: {took:.1f} s; {words}",
+            flush=True,
+        )
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--results", type=Path, default=RESULTS, help="lines of JSON, read and added to")
-    arguments.add_argument("--seeds", type=int, help="by default 5, and 3 for the larger tables")
-    arguments.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES), metavar="TABLE")
-    standard = [name for name in METHODS if name != "forest"]
-    arguments.add_argument("--methods", nargs="*", choices=list(METHODS), default=standard, metavar="METHOD")
-    arguments.add_argument("--again", action="store_true", help="forget results of these methods and tables")
+    arguments.add_argument("--quick", action="store_true", help=f"{len(QUICK)} tables, {QUICK_ROWS:,} rows")
+    arguments.add_argument("--half", choices=["tuning", "held-back", "both"], default="tuning")
+    arguments.add_argument("--tables", nargs="+", choices=list(TABLES), metavar="NAME", help="in any half")
+    arguments.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), metavar="NAME")
+    arguments.add_argument("--seeds", type=int, default=1, help="how many, 1 by default")
+    arguments.add_argument("--rows", type=int, help=f"for training at most, {ROWS:,} by default")
+    arguments.add_argument("--seconds", type=float, help="of a fit, 180 by default")
+    arguments.add_argument("--task", choices=["rows", "densities"], default="rows", help="what to measure")
+    arguments.add_argument("--label", default="", help="names the state of the code of ours")
+    arguments.add_argument("--results", type=Path, default=RESULTS)
+    arguments.add_argument("--again", action="store_true", help="run what is there already once more")
+    arguments.add_argument("--only-summary", action="store_true", help="run nothing")
+    arguments.add_argument("--by-table", nargs="*", choices=list(MARKS), default=[], metavar="MARK")
+    arguments.add_argument("--list", action="store_true", help="list the tables and stop")
     options = arguments.parse_args()
-    torch.set_num_threads(1)
-    records = collect(options.methods, options.only, options.seeds, options.results, Plan(), options.again)
-    publish("tables", write_up(records, options.only), options.write)
+    threadpool_limits(1)
+    if options.list:
+        for table in TABLES.values():
+            print(f"{table.name:12} {table.half:9} {table.source}: {table.traits}")
+        return
+    half = [name for name, table in TABLES.items() if options.half in (table.half, "both")]
+    names = options.tables or (list(QUICK) if options.quick else half)
+    contestants = options.contestants or list(STANDARD[options.task])
+    unable = [one for one in contestants if not TASKS[options.task] & set(CONTESTANTS[one].does)]
+    if unable:
+        arguments.error(f"{', '.join(unable)} cannot do {options.task}")
+    plan = Plan(
+        rows=options.rows or (QUICK_ROWS if options.quick else ROWS),
+        seconds=options.seconds or (QUICK_SECONDS if options.quick else Plan.seconds),
+        task=options.task,
+        foreign=not options.quick,
+    )
+    every = [
+        (contestant, options.label if contestant == OURS else "", name, seed)
+        for seed in range(options.seeds)
+        for name in names
+        for contestant in contestants
+    ]
+    done = set() if options.again else {key_of(one) for one in read(options.results) if is_finished(one)}
+    keys = {one: (*one[:3], plan.task, one[3], plan.rows, VERSION) for one in every}
+    if not options.only_summary:
+        run([one for one in every if keys[one] not in done], plan, options.results)
+    labels = {options.label, ""} if options.label else None
+    records = [
+        record
+        for record in read(options.results)
+        if record["table"] in names
+        and record["contestant"] in contestants
+        and record["task"] == plan.task
+        and record["rows"] == plan.rows
+        and record["judges"] == VERSION
+        and (labels is None or record["label"] in labels)
+    ]
+    order = {name: i for i, name in enumerate(contestants)}
+    records.sort(key=lambda record: order[record["contestant"]])
+    parts = [summarise(records), *(by_table(records, mark) for mark in options.by_table)]
+    publish("tables", "\n\n".join(parts), options.write)
 
 
 if __name__ == "__main__":
