@@ -273,12 +273,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         request = dataclasses.replace(self._request(random_state), guidance=guidance)
         request = generator.conditional(request, condition, n_samples, with_target=return_y)
         points = generator.points(n_samples, request, self._reporter)
-        X = generator.rows.decode_features(points, generator.given_columns(n_samples, request))
+        known = generator.given_columns(n_samples, request)
+        X = generator.rows.decode_features(points, known)
         if not return_y:
             return X
         if generator.rows.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit return_y.")
-        return X, generator.rows.decode_target(points)
+        return X, generator.rows.decode_target(points, known)
 
     def score_samples(self, X: Any, y: Any = None) -> Floats:
         """Return the log-density (n,) of rows X (n, d), given their y (n,) if there is one.
