@@ -486,6 +486,7 @@ def test_a_field_more_or_less_is_a_format_error() -> None:
             "below",
             "above",
             "end",
+            "rhythm",
         )
         less = {key: value for key, value in parent.items() if key != path[-1]}
         for other in ([] if defaults else [less]) + [{**parent, "more": 1}]:

@@ -316,7 +316,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             return X
         if generator.rows.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit return_y.")
-        return X, generator.rows.decode_target(points)
+        return X, generator.rows.decode_target(points, known)
 
     def score_samples(
         self, X: Any, y: Any = None, *, missing: Literal["modelled", "ignored"] = "modelled"

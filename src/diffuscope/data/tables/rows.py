@@ -26,10 +26,9 @@ from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
-from diffuscope.data.tables.columns.numeric import Integer, Number, as_finite
+from diffuscope.data.tables.columns.numeric import Integer, Number
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
-from diffuscope.data.tables.values import restore
 from diffuscope.errors import InputError
 
 __all__ = ["RowCodec"]
@@ -152,7 +151,7 @@ class RowCodec(Plain):
         return table.drop(columns=target), table[target], names.index(target)
 
     def decode(
-        self, x: Floats | Tensor, given: Mapping[Name, Any] | None = None, start: int = 0, seed: int = 0
+        self, x: Floats | Tensor, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0
     ) -> Any:
         """Return the rows that points (n, D) mean, the target among them where it came from the table.
 
@@ -161,7 +160,7 @@ class RowCodec(Plain):
         points = x.double().cpu().numpy() if isinstance(x, Tensor) else x
         rows = self.decode_features(points, given, start, seed)
         if self.target_at is not None:
-            y = self.decode_target(points)
+            y = self.decode_target(points, given)
             rows.insert(self.target_at, y.name, y)
         return rows
 
@@ -332,14 +331,15 @@ class RowCodec(Plain):
             values = pd.Series(many, dtype=object).infer_objects()
             if values.isna().any():
                 raise InputError(f"A value given for {name!r} is missing.", "Omit unknown values.")
-            found[name] = column.decode(column.encode(values))
-            if isinstance(column, Identifier):
-                found[name] = restore(
-                    values.to_numpy(dtype=object), values.notna().to_numpy(), column.dtype, name
-                )
-            if isinstance(column, Number):  # as it was given, not as it comes back
-                found[name] = restore(as_finite(values, name), values.notna().to_numpy(), column.dtype, name)
+            found[name] = column.as_given(values)
         return found
+
+    def target_given(self, y: Any, n: int) -> Any:
+        """Return targets (n,) that rows are drawn given as a column, as they are; y as in encode_target."""
+        if self.target is None:
+            raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
+        y = [y] * n if isinstance(y, str | bytes) or np.ndim(y) == 0 else y
+        return self.target.columns[0].as_given(self.target.aligned(_as_table(y), n).column(0))
 
     def encode(
         self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0, meant: bool = True
@@ -380,7 +380,7 @@ class RowCodec(Plain):
         return self.target.encode(column, dequantise=dequantise, seed=seed + 1)
 
     def decode_features(
-        self, points: Floats, given: Mapping[Name, Any] | None = None, start: int = 0, seed: int = 0
+        self, points: Floats, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0
     ) -> Any:
         """Return the features that points (n, D) mean, as a table of the kind that was fitted.
 
@@ -465,14 +465,20 @@ class RowCodec(Plain):
                 f"Values: {', '.join(few)}." if few else f"It is {column!r}.",
             ) from error
 
-    def decode_target(self, points: Floats) -> Any:
-        """Return the targets that points (n, D) mean, of the kind that was fitted, shape (n,)."""
+    def decode_target(self, points: Floats, given: Mapping[Any, Any] | None = None) -> Any:
+        """Return the targets that points (n, D) mean, of the kind that was fitted, shape (n,).
+
+        Targets (n,) that are ``given``, under the name None, are handed back as they are.
+        """
         assert self.target is not None
-        coordinates = points[:, self.is_target]
+        coordinates, given = points[:, self.is_target], given or {}
+        named = given[None].reset_index(drop=True) if None in given else None
         if self.classes is None:
-            table = self.target.decode(coordinates)
+            table = (
+                self.target.decode(coordinates) if named is None else self.target.container.assemble([named])
+            )
         else:
-            named = self.target.columns[0].decode(coordinates)
+            named = self.target.columns[0].decode(coordinates) if named is None else named
             table = self.target.container.assemble([named.astype(named_dtype(self.classes))])
         if hasattr(table, "iloc"):
             return table.iloc[:, 0]

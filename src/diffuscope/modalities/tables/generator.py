@@ -51,7 +51,7 @@ class TableCondition(NamedTuple):
 
     known: Floats  # coordinates (n, D), NaN where unknown; one row may stand for n: memory stays flat
     absent: NDArray[np.bool_]  # (D,): coordinates that are left out where they are not known
-    columns: dict[Any, Any]  # names of columns to the values (n,), or (1,) for all rows, that were given
+    columns: dict[Any, Any]  # names of columns, None for y, to given values (n,), or (1,) for all rows
     present: NDArray[np.bool_] | None = None  # (n, p): which values there are, once that is drawn
 
 
@@ -109,12 +109,13 @@ class TableGenerator(Generator):
             refuse_guidance(request)
         shared = (y is None or _is_one(y)) and all(map(_is_one, given.values()))
         count = 1 if shared else int(n)
-        columns = rows.columns_given(given, count)
+        columns: dict[Any, Any] = {**rows.columns_given(given, count)}
         known = np.full((count, rows.width), np.nan)
         for name, values in columns.items():
             known[:, rows.place(name)] = rows.features[name].encode(values)
         if y is not None:
             known[:, rows.is_target] = rows.encode_target(y, count)
+            columns[None] = rows.target_given(y, count)
         missing = condition.get("missing", "modelled")
         if missing not in _MISSING:
             raise unknown_name("way of missing values", str(missing), _MISSING)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import pdtrc
 
 from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.columns.rhythm import Rhythm
 from diffuscope.data.tables.columns.transform import MOST_ATOMS
 
 __all__ = ["repeated"]
@@ -33,14 +34,16 @@ _MORE = 0.3
 _TWICE = 0.15
 
 
-def repeated(values: Floats, counts: NDArray[np.intp], step: float, grain: Floats) -> NDArray[np.bool_]:
+def repeated(
+    values: Floats, counts: NDArray[np.intp], step: float, grain: Floats, rhythm: Rhythm | None = None
+) -> NDArray[np.bool_]:
     """Return which of the values (m,), rising, are atoms, shape (m,).
 
     ``counts`` (m,) says how often each was seen, ``step`` is the lattice's, or 0, and then ``grain`` (m,) how
-    far apart the floats are.
+    far apart the floats are. With a ``rhythm`` points of the lattice are expected as often as it has them.
     """
     if step:
-        atoms = _on_lattice(np.rint(values / step), counts)
+        atoms = _on_lattice(np.rint(values / step), counts, step, rhythm)
     else:
         least = min(_CHANCE, _CHANCE_OF_ALL / len(counts))
         atoms = _is_no_chance(counts, _among_floats(values, counts, grain), least)
@@ -55,12 +58,15 @@ def _is_no_chance(counts: NDArray[np.intp], expected: Floats, least: float) -> N
     return np.asarray((counts >= _FEWEST) & (pdtrc(counts - 1.0, expected) < least))
 
 
-def _on_lattice(places: Floats, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _on_lattice(
+    places: Floats, counts: NDArray[np.intp], step: float, rhythm: Rhythm | None
+) -> NDArray[np.bool_]:
     """Return the atoms among places on a lattice of step 1."""
     n, m = counts.sum(), len(counts)
     if n >= _ROWS_PER_VALUE * m:
         return np.ones(m, dtype=bool)
-    smooth = _density(places, counts, _FAR, np.zeros(m, dtype=bool))
+    window = _Windows(places, counts, step, rhythm)
+    smooth = window.expected(_FAR, np.zeros(m, dtype=bool))
     again = counts[counts > 1].sum() / n
     by_chance = counts @ -np.expm1(-smooth) / n
     once, twice = (counts == 1).sum(), (counts == 2).sum()
@@ -68,7 +74,7 @@ def _on_lattice(places: Floats, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
         return np.ones(m, dtype=bool)
     atoms = np.zeros(m, dtype=bool)
     for _ in range(_ROUNDS):
-        expected = np.maximum(*(_density(places, counts, reach, atoms) for reach in (_NEAR, _FAR)))
+        expected = np.maximum(window.expected(_NEAR, atoms), window.expected(_FAR, atoms))
         found = _is_no_chance(counts, expected, _CHANCE)
         if (found <= atoms).all():
             break
@@ -76,16 +82,31 @@ def _on_lattice(places: Floats, counts: NDArray[np.intp]) -> NDArray[np.bool_]:
     return atoms
 
 
-def _density(places: Floats, counts: NDArray[np.intp], reach: int, left_out: NDArray[np.bool_]) -> Floats:
-    """Return the mean count of the places within reach, without the place itself and those left out."""
-    own = ~left_out
-    rows = np.concatenate([[0], np.cumsum(counts * own)])
-    out = np.concatenate([[0], np.cumsum(left_out)])
-    first = np.searchsorted(places, places - reach - 0.5)
-    last = np.searchsorted(places, places + reach + 0.5)
-    width = np.minimum(places + reach, places[-1]) - np.maximum(places - reach, places[0])
-    room = width - (out[last] - out[first] - left_out)
-    return np.asarray((rows[last] - rows[first] - counts * own) / np.maximum(room, 1.0))
+class _Windows:
+    """The surroundings of places (m,) on a lattice of step 1, seen so often."""
+
+    def __init__(self, places: Floats, counts: NDArray[np.intp], step: float, rhythm: Rhythm | None) -> None:
+        ends = np.stack([places - 0.5, places + 0.5])  # of cells
+        self.low, self.high = (
+            ends if rhythm is None else rhythm.stretch(ends.ravel() * step).reshape(2, -1) / step
+        )
+        self.counts, self.middle, self.width = counts, 0.5 * (self.low + self.high), self.high - self.low
+
+    def expected(self, reach: int, left_out: NDArray[np.bool_]) -> Floats:
+        """Return how often places are expected (m,) by those around that are not left out.
+
+        That is within so many cells as wide as the place's own, and as wide as the mean.
+        """
+        own = ~left_out
+        rows = np.concatenate([[0], np.cumsum(self.counts * own)])
+        out = np.concatenate([[0], np.cumsum(self.width * left_out)])
+        around = reach * np.maximum(self.width, 1.0)
+        low = np.maximum(self.low - around, self.low[0])
+        high = np.minimum(self.high + around, self.high[-1])
+        first, last = np.searchsorted(self.middle, low), np.searchsorted(self.middle, high)
+        room = high - low - (out[last] - out[first]) - self.width * own
+        density = (rows[last] - rows[first] - self.counts * own) / np.maximum(room, 1.0)
+        return np.asarray(density * self.width)
 
 
 def _among_floats(values: Floats, counts: NDArray[np.intp], grain: Floats) -> Floats:

@@ -110,6 +110,13 @@ class Column(Plain):
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the values of coordinates (n, width), in the column's type; missing where one is NaN."""
 
+    def as_given(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return values (n,) that rows are drawn given, as they are, in the column's type.
+
+        Raises an InputError when one cannot be this column's, or is so far out that nothing is known there.
+        """
+        return self.decode(self.encode(values))
+
     def log_volume(self, values: pd.Series[Any]) -> Floats:
         """Return log |d coordinate / d value|, shape (n,); 0 where the value is missing."""
         return np.zeros(len(values))

@@ -2,7 +2,8 @@
 
 As integers: counts of the resolution observed, the longest of day, hour, half and quarter of an hour, ten
 and five minutes, minute, second, millisecond, microsecond and the type's own unit that divides all values.
-So whole days stay whole days. Nothing outside the observed range is decoded.
+So whole days stay whole days. Nothing outside the observed range is decoded. Weekdays, days of the month,
+months and times of day come out as often as they were (:mod:`.rhythm`).
 
 Times with a zone are counted in UTC, unless all of them are midnights by the clock on the wall: then it is
 the days on the wall that are counted, whatever their length. Where times are finer than 2⁻⁴⁸ of their
@@ -19,6 +20,8 @@ from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name
 from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, steps_from
+from diffuscope.data.tables.columns.rhythm import Rhythm
+from diffuscope.data.tables.columns.rhythm_fit import day_rhythm
 from diffuscope.data.tables.columns.transform_fit import fit_line
 from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
 from diffuscope.data.tables.values import as_ticks, restore_ticks
@@ -71,7 +74,7 @@ class DateTime(Lattice):
                 break
         low, high = int(ticks.min()), int(ticks.max())
         step = _resolution(ticks, low, high, per_second)
-        steps = steps_from(ticks, low) / step
+        steps = np.rint(steps_from(ticks, low) / step)
         return cls(
             name=name,
             dtype=dtype,
@@ -80,7 +83,7 @@ class DateTime(Lattice):
             step=step,
             local=local,
             span=max((high - low) // step, 1),
-            line=fit_line(np.rint(steps), 1.0, seed),
+            line=fit_line(steps, 1.0, seed, rhythm=_rhythm(steps, low, step, 86_400 * per_second)),
         )
 
     def _steps(self, values: pd.Series[Any]) -> Floats:
@@ -90,6 +93,9 @@ class DateTime(Lattice):
         steps[present] = steps_from(ticks[present], self.low) / self.step
         return steps
 
+    def _as_is(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        return restore_ticks(as_ticks(values, self.name, self.dtype, self.local), self.dtype, self.local)
+
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the times of coordinates (n, 1)."""
         steps, present = self._decode_steps(coordinates)
@@ -98,6 +104,13 @@ class DateTime(Lattice):
 
     def _about(self) -> str:
         return f"{self.span + 1} steps of {self.step} {time_unit(self.dtype)}, {self.line.kind}"
+
+
+def _rhythm(steps: Floats, low: int, step: int, day: int) -> Rhythm | None:
+    """Return the rhythm of times, steps (n,) from ``low`` on; these, and a day, are in ticks."""
+    if day % step or low % step:
+        return None
+    return day_rhythm(steps.astype(np.int64), low // step, day // step)
 
 
 def _resolution(ticks: NDArray[np.int64], low: int, high: int, per_second: int) -> int:

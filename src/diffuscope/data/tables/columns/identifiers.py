@@ -100,6 +100,10 @@ class Identifier(Column):
         """Whether the identifiers are integers."""
         return kind_of_dtype(self.dtype) == "integer" or (self.dtype == "object" and not self.tail)
 
+    def as_given(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return given values (n,) as they are, see :meth:`Column.as_given`."""
+        return restore(values.to_numpy(dtype=object), values.notna().to_numpy(), self.dtype, self.name)
+
     @property
     def width(self) -> int:
         """Number of coordinates: 0."""

@@ -11,6 +11,7 @@ point of the lattice within the observed range; the first and the last cell reac
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Column, Floats, Name
+from diffuscope.data.tables.columns.rhythm_fit import number_rhythm
 from diffuscope.data.tables.columns.transform import Line
 from diffuscope.data.tables.columns.transform_fit import fit_line
 from diffuscope.data.tables.dtypes import dtype_name, named_dtype
@@ -55,6 +57,21 @@ def _backward(line: Line, coordinates: Floats) -> Floats:
     return x
 
 
+def refuse_far(name: Name, x: Floats, low: float, high: float, shown: Callable[[int], str]) -> None:
+    """Raise an InputError where one of numbers (n,) is further beyond low or high than these are apart.
+
+    ``shown`` returns how the message calls the n-th value, and the ends as -2 and -1.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        far = np.flatnonzero((x - high > high - low) | (low - x > high - low))
+    if far.size:
+        raise InputError(
+            f"{label(name)} was fitted to values from {shown(-2)} to {shown(-1)}, and nothing is known of "
+            f"{shown(int(far[0]))}.",
+            "Give a value at most the range beyond its end.",
+        )
+
+
 class Lattice(Column):
     """A column of whole numbers of steps, 0 to ``span``; ``line`` maps steps to the coordinate."""
 
@@ -73,7 +90,9 @@ class Lattice(Column):
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return coordinates (n, 1); whole floats count as integers, and times may have another unit."""
         steps = self._steps(values)
-        z = _forward(self.line, steps if within is None else steps + _inside(within, self.span))
+        z = _forward(
+            self.line, steps if within is None else steps + _inside(within, self.span * self.line.fineness)
+        )
         if np.isinf(z).any():
             far = steps[np.isinf(z[:, 0])][0]
             raise InputError(
@@ -82,6 +101,18 @@ class Lattice(Column):
                 "Check the units.",
             )
         return z
+
+    def as_given(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return given values (n,) as they are, see :meth:`Column.as_given`."""
+        given = self._as_is(values)
+        ends = self.decode(self.line.forward(np.array([0.0, self.span]))[:, None])
+        shown = [str(value) for value in [*given.tolist(), *ends.tolist()]]
+        refuse_far(self.name, self._steps(values), 0.0, self.span, shown.__getitem__)
+        return given
+
+    @abstractmethod
+    def _as_is(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return values (n,) in the column's type, exactly."""
 
     def _decode_steps(self, coordinates: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         x = _backward(self.line, coordinates)
@@ -133,7 +164,8 @@ class Integer(Lattice):
                 "floats cannot represent them exactly.",
                 "Remove the column if it is an identifier, or convert it to floats.",
             )
-        line = fit_line(steps_from(whole, low), 1.0, seed)
+        steps = steps_from(whole, low)
+        line = fit_line(steps, 1.0, seed, rhythm=number_rhythm(steps, 1.0, low))
         dtype, missing = dtype_name(values.dtype), not present.all()
         return cls(name=name, dtype=dtype, missing=missing, low=low, span=high - low, line=line)
 
@@ -142,6 +174,20 @@ class Integer(Lattice):
         steps = np.full(len(values), np.nan)
         steps[present] = steps_from(whole, self.low)
         return steps
+
+    def _as_is(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        whole, present = as_whole(values, self.name)
+        if self.dtype != "object" and len(whole):
+            limits = np.iinfo(precision_of(self.dtype))
+            if int(whole.min()) < limits.min or int(whole.max()) > limits.max:
+                raise InputError(
+                    f"{label(self.name)} is {self.dtype}, from {limits.min} to {limits.max}, and cannot be "
+                    f"{int(whole.max()) if int(whole.max()) > limits.max else int(whole.min())}.",
+                    "Give a value that it can be.",
+                )
+        every = np.zeros(len(values), dtype=whole.dtype)
+        every[present] = whole
+        return restore(every, present, self.dtype, self.name)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the integers of coordinates (n, 1)."""
@@ -210,7 +256,8 @@ class Number(Column):
             )
         dtype = dtype_name(values.dtype)
         decimals = _decimals(x, precision_of(dtype))
-        line = fit_line(x, 0.0 if decimals is None else 10.0**-decimals, seed, precision_of(dtype))
+        step = 0.0 if decimals is None else 10.0**-decimals
+        line = fit_line(x, step, seed, precision_of(dtype), number_rhythm(x, step, 0) if step else None)
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
 
@@ -225,7 +272,7 @@ class Number(Column):
         moved = x
         if within is not None and self.decimals is not None:
             step = 10.0**-self.decimals
-            moved = x + _inside(within, (self.high - self.low) / step) * step
+            moved = x + _inside(within, (self.high - self.low) / step * self.line.fineness) * step
         z = _forward(self.line, moved, within)
         if np.isinf(z).any():
             raise InputError(
@@ -234,6 +281,13 @@ class Number(Column):
                 "Check the units.",
             )
         return z
+
+    def as_given(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return given values (n,) as they are, see :meth:`Column.as_given`."""
+        x = as_finite(values, self.name)
+        every = [*x.tolist(), self.low, self.high]
+        refuse_far(self.name, x, self.low, self.high, lambda i: f"{every[i]:g}")
+        return restore(x, ~np.isnan(x), self.dtype, self.name)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the floats of coordinates (n, 1)."""

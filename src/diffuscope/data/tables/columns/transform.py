@@ -41,6 +41,7 @@ from pydantic import Field, model_validator
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from diffuscope.data.tables.columns.base import Floats, Plain
+from diffuscope.data.tables.columns.rhythm import Rhythm
 from diffuscope.data.tables.columns.tails import (
     LEAST_RATIO,
     MOST_RATIO,
@@ -66,6 +67,11 @@ class Standard(Plain):
     shift: float
     scale: float = Field(gt=0)
 
+    @property
+    def fineness(self) -> float:
+        """How much narrower than the mean the narrowest cell of a lattice is: 1 times."""
+        return 1.0
+
     def forward(self, x: Floats, within: Floats | None = None) -> Floats:
         """Return z of x, shape (n,)."""
         return (x - self.shift) / self.scale
@@ -88,7 +94,8 @@ class Quantiles(Plain):
     """A map through knots (z, x) and atoms, see the module's docstring.
 
     ``counts`` are the rows of each atom, ``between`` those below the first, between each two, and above the
-    last, at least a part of one where there is room. ``step`` is the lattice's, 0 where there is none.
+    last, at least a part of one where there is room. ``step`` is the lattice's, 0 where there is none. With a
+    ``rhythm`` the knots and tails are in its units.
     Two knots of one x are an atom as well.
     """
 
@@ -101,6 +108,7 @@ class Quantiles(Plain):
     step: float = Field(default=0.0, ge=0)
     below: Tail | None = None
     above: Tail | None = None
+    rhythm: Rhythm | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Quantiles:
@@ -127,9 +135,18 @@ class Quantiles(Plain):
     def _raw_ends(self) -> tuple[float, float]:
         """The least and the greatest x of all knots and atoms, cells included."""
         half = self.step / 2
-        lows = [*self.x[:1], *(atom - half for atom in self.atoms[:1])]
-        highs = [*self.x[-1:], *(atom + half for atom in self.atoms[-1:])]
-        return min(lows), max(highs)
+        lows = self._stretched(np.array(self.atoms[:1], dtype=np.float64) - half)
+        highs = self._stretched(np.array(self.atoms[-1:], dtype=np.float64) + half)
+        return min([*self.x[:1], *lows.tolist()]), max([*self.x[-1:], *highs.tolist()])
+
+    @property
+    def fineness(self) -> float:
+        """How much narrower than the mean the narrowest cell of a lattice is."""
+        return 1.0 if self.rhythm is None else self.rhythm.fineness
+
+    def _stretched(self, x: Floats) -> Floats:
+        """Return x as the knots have it."""
+        return x if self.rhythm is None else self.rhythm.stretch(x)
 
     @cached_property
     def _exponent(self) -> int:
@@ -147,7 +164,7 @@ class Quantiles(Plain):
         if self.atoms:
             m, atoms = len(self.atoms), np.array(self.atoms)
             z_ends = atom_ends(np.array(self.counts), np.array(self.between))
-            x_ends = np.stack([atoms - self.step / 2, atoms + self.step / 2], 1).ravel()
+            x_ends = self._stretched(np.stack([atoms - self.step / 2, atoms + self.step / 2], 1).ravel())
             begin = np.stack([np.arange(m), np.full(m, -1)], 1).ravel()
             touch = np.flatnonzero(np.array(self.between)[1:-1] == 0)  # atom i and the next share a knot
             begin[2 * touch + 1] = touch + 1
@@ -228,6 +245,8 @@ class Quantiles(Plain):
             x[there] = tail.at_depth(depth_at_z(z[there], z_joint, side), joint, side, self._exponent)
         with np.errstate(over="ignore"):
             x = np.clip(np.ldexp(x, self._exponent), -_MOST, _MOST)
+        if self.rhythm is not None:
+            x = self.rhythm.shrink(x)
         atom = np.where((z >= self._z[0]) & (z <= self._z[-1]), self._knots[2][k], -1)
         here = atom >= 0
         x[here] = np.array(self.atoms)[atom[here]]
@@ -238,7 +257,7 @@ class Quantiles(Plain):
 
         On a lattice it is the place of x in the atom's cell that chooses the share.
         """
-        u = np.ldexp(x, -self._exponent)
+        u = np.ldexp(self._stretched(x), -self._exponent)
         k, late, s = self._place(u)
         distance = self._steps[0][k] * s
         z = np.where(late, self._z[k + 1] - distance, self._z[k] + distance)

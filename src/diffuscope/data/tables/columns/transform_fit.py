@@ -17,6 +17,7 @@ from scipy.special import ndtr, ndtri
 
 from diffuscope.data.tables.columns.atoms import repeated
 from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.columns.rhythm import Rhythm
 from diffuscope.data.tables.columns.tails import Tail
 from diffuscope.data.tables.columns.tails_fit import (
     EDGE,
@@ -42,17 +43,22 @@ _ENOUGH_FOR_ENDS = 50
 _CROSSED = 3.7  # deviations within which a normal law would cross a natural end
 _GAP = 1e-3  # width in z that a knot keeps from an atom
 _UNSEEN = 0.5  # rows that all gaps without any count as
+_LEAST_PART = 1e-3
 _UNSEEN_ONCE = 0.01  # and for each value seen once
 
 
 def fit_line(
-    x: Floats, step: float = 0.0, seed: int = 0, precision: type[np.floating[Any]] = np.float64
+    x: Floats,
+    step: float = 0.0,
+    seed: int = 0,
+    precision: type[np.floating[Any]] = np.float64,
+    rhythm: Rhythm | None = None,
 ) -> Standard | Quantiles:
     r"""Choose the map for a column with values x (n,), finite, at least two of them distinct.
 
     On a lattice ``step`` is the distance of its points, else 0, and ``precision`` the type of the floats. The
-    seed chooses 200,000 of more values. ``Quantiles`` is taken where a value is an atom (:mod:`.atoms`), or
-    where, with q the quantiles of at least 20 values,
+    seed chooses 200,000 of more values. ``Quantiles`` is taken where there is a ``rhythm``, or a value is an
+    atom (:mod:`.atoms`), or where, with q the quantiles of at least 20 values,
 
     - the tails are heavy: :math:`q_{0.995} - q_{0.005} > c\,(q_{0.75} - q_{0.25})` with
       :math:`c = 3.82 + 20/\sqrt n`, from 4.4 to 6 (3.82 for a normal law, 4.8 for a logistic one, 6.6 for a
@@ -72,8 +78,10 @@ def fit_line(
     with np.errstate(over="ignore"):
         grain = np.spacing(np.abs(values).astype(precision)).astype(np.float64)
     atoms = repeated(values, counts, step, grain)
-    if atoms.any() or _is_irregular(x, len(values), step):
-        line = _through_quantiles(values, counts, atoms, step)
+    if rhythm is not None and not atoms.all():  # of atoms alone it says what else there may be
+        atoms = repeated(values, counts, step, grain, rhythm)
+    if rhythm is not None or atoms.any() or _is_irregular(x, len(values), step):
+        line = _through_quantiles(values, counts, atoms, step, rhythm)
         if line is not None:
             return line
     middle = float(values[len(values) // 2])
@@ -112,11 +120,11 @@ def _scaled(x: Floats) -> Floats:
 
 
 def _through_quantiles(
-    values: Floats, counts: NDArray[np.intp], atoms: NDArray[np.bool_], step: float
+    values: Floats, counts: NDArray[np.intp], atoms: NDArray[np.bool_], step: float, rhythm: Rhythm | None
 ) -> Quantiles | None:
     """Return the map through the quantiles of values; None where no two knots can be told apart."""
     at = _told_apart(values, np.flatnonzero(atoms))
-    between, extra = _rows_between(values, counts, at, step)
+    between, extra = _rows_between(values, counts, at, step, rhythm)
     above = np.cumsum(counts) + extra
     below, total = above - counts, float(counts.sum() + extra[-1])
 
@@ -125,14 +133,16 @@ def _through_quantiles(
     ends = np.full(len(values), bool(step))
     ends[at] = True
     shares = np.stack([np.where(ends, below, middle), np.where(ends, above, middle)], 1).ravel()
-    places = np.stack([values - step / 2, values + step / 2], 1).ravel()
+    cells = np.stack([values - step / 2, values + step / 2], 1)  # (m, 2)
+    cells = cells if rhythm is None else rhythm.stretch(cells.ravel()).reshape(-1, 2)
+    places = cells.ravel()
     n = int(counts.sum())
     end = float(-ndtri(0.5 / n))
     z_free = np.linspace(-end, end, min(max(n // _ROWS_PER_KNOT, _FEWEST_KNOTS), _KNOTS))
 
-    rows = np.repeat(values, counts)
+    rows = np.repeat(values if rhythm is None else cells.mean(1), counts)
     tails: dict[int, Tail | None] = {}
-    must = _beside_atoms(values, counts, below, total, at, between, step)
+    must = _beside_atoms(values, cells, counts, below, total, at, between, step)
     for side, outer in ((-1, between[0]), (1, between[-1])):
         some = min(rows_of_tail(n), outer / 2)  # rows that the tail is fitted to
         joint = float(np.interp(some if side < 0 else total - some, shares, places))
@@ -144,7 +154,7 @@ def _through_quantiles(
     x_free = np.interp(ndtr(z_free) * total, shares, places)
 
     z_atoms = atom_ends(counts[at].astype(np.float64), between) if at.size else np.empty(0)
-    x_atoms = np.stack([values[at] - step / 2, values[at] + step / 2], 1).ravel()
+    x_atoms = cells[at].ravel()
     z, x = _knots_between(z_atoms, x_atoms, sorted(must), z_free, x_free)
     order = np.argsort(np.concatenate([z, z_atoms]), kind="stable")
     z_all, x_all = np.concatenate([z, z_atoms])[order], np.concatenate([x, x_atoms])[order]
@@ -159,6 +169,7 @@ def _through_quantiles(
         step=step,
         below=join_tail(tails[-1], z_all, x_all, rows, -1, step),
         above=join_tail(tails[1], z_all, x_all, rows, 1, step),
+        rhythm=rhythm,
     )
 
 
@@ -189,7 +200,7 @@ def _told_apart(values: Floats, at: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _rows_between(
-    values: Floats, counts: NDArray[np.intp], at: NDArray[np.intp], step: float
+    values: Floats, counts: NDArray[np.intp], at: NDArray[np.intp], step: float, rhythm: Rhythm | None
 ) -> tuple[Floats, Floats]:
     """Return the rows around atoms (m + 1,), and how many more each value has below it than there are.
 
@@ -203,13 +214,20 @@ def _rows_between(
     if step and at.size:
         empty[1:-1] &= np.diff(values[at]) > 1.5 * step
     unseen = _UNSEEN + (_UNSEEN_ONCE * (counts[at] == 1).sum())
-    between[empty] = float(f"{unseen / max(empty.sum(), 1):.2g}")  # short, as it is written down often
+    part = np.ones(len(between))
+    if rhythm is not None and at.size > 1:  # most of it where points would be frequent
+        ends = rhythm.stretch(np.stack([values[at[:-1]] + step / 2, values[at[1:]] - step / 2], 1).ravel())
+        room = np.diff(ends)[::2] * empty[1:-1]
+        part[1:-1] = np.maximum(room / max(room.mean(), 1e-9), _LEAST_PART)
+    part = unseen * part / max(part[empty].sum(), 1.0)
+    between[empty] = [float(f"{one:.2g}") for one in part[empty]]  # short, as they are written down often
     extra = np.cumsum(np.where(empty, between, 0.0))
     return between, extra[np.searchsorted(at, np.arange(len(values)))]
 
 
 def _beside_atoms(
     values: Floats,
+    cells: Floats,
     counts: NDArray[np.intp],
     below: Floats,
     total: float,
@@ -231,7 +249,7 @@ def _beside_atoms(
     first = first[values[first] - values[first - 1] > 1.5 * step]
     last = last[values[last + 1] - values[last] > 1.5 * step]
     rows = np.concatenate([below[first] + 0.25, below[last] + counts[last] - 0.25])
-    x = np.concatenate([values[first] - step / 2, values[last] + step / 2])
+    x = np.concatenate([cells[first, 0], cells[last, 1]])
     return list(zip(_scores(rows, total), x, strict=True))
 
 
