@@ -50,7 +50,7 @@ FAR = {
 @pytest.fixture(scope="module")
 def fitted() -> DiffusionModel:
     frame = table()
-    return DiffusionModel(steps=150, random_state=0).fit(frame, 3.0 + frame["amount"])
+    return DiffusionModel(steps=400, random_state=0).fit(frame, 3.0 + frame["amount"])
 
 
 @pytest.mark.parametrize("name", list(GIVEN))

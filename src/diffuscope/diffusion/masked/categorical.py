@@ -47,6 +47,13 @@ class Choices(nn.Module):
         """Indices of the categorical coordinates, shape (c,)."""
         return (self.group >= 0).nonzero()[:, 0]
 
+    @property
+    def entropy(self) -> Tensor:
+        """The entropy of the shares of each coordinate's column, in nats, shape (c,)."""
+        share, group = self.share[self.where], self.group[self.where]
+        total = share.new_zeros(int(group.max()) + 1).index_add(0, group, -share * share.log())
+        return total[group]
+
     def prior(self, y: Tensor, variance: Tensor | None = None) -> Tensor:
         """Return log-probabilities without the rest of the row, shape (n, c), up to a constant per column.
 

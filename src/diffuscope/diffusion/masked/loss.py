@@ -19,6 +19,7 @@ from diffuscope.diffusion.schedules import NoiseLevel
 
 __all__ = ["MaskedLoss"]
 
+_LEAST_ENTROPY = 0.5  # nats
 _ASKED = 0.25  # share of rows that learn whether values are there
 
 
@@ -75,7 +76,10 @@ class MaskedLoss(Loss):
         )
 
     def value(self, output: Tensor, examples: Examples) -> Tensor:
-        """Return the mean loss, shape (), over numbers (squares) and categories (cross-entropy)."""
+        """Return the mean loss, shape (), over numbers (squares) and categories (cross-entropy).
+
+        The cross-entropy of a column is over its entropy, so that all columns have about the same weight.
+        """
         if self.choices is None:
             return super().value(output, examples)
         assert examples.weight is not None
@@ -83,7 +87,8 @@ class MaskedLoss(Loss):
         target, one_hot, prior = torch.split(examples.target, [d, len(where), len(where)], 1)
         number = (self.choices.group < 0).to(output.dtype)
         squares = number * examples.weight * (output - target).square()
-        entropies = -one_hot * self.choices.log_softmax(prior + output[:, where]) * examples.weight[:, where]
+        weight = examples.weight[:, where] / self.choices.entropy.clamp_min(_LEAST_ENTROPY)
+        entropies = -one_hot * self.choices.log_softmax(prior + output[:, where]) * weight
         return (squares.sum() + entropies.sum()) / output.numel()
 
     def _draw(self, x_0: Tensor) -> Mask:
