@@ -79,6 +79,7 @@ def main() -> None:
     arguments.add_argument("--again", action="store_true", help="run what is there already once more")
     arguments.add_argument("--only-summary", action="store_true", help="run nothing")
     arguments.add_argument("--by-table", nargs="*", choices=list(MARKS), default=[], metavar="MARK")
+    arguments.add_argument("--section", default="tables", help="of README.md, for --write")
     arguments.add_argument("--list", action="store_true", help="list the tables and stop")
     options = arguments.parse_args()
     threadpool_limits(1)
@@ -122,7 +123,7 @@ def main() -> None:
     order = {name: i for i, name in enumerate(contestants)}
     records.sort(key=lambda record: order[record["contestant"]])
     parts = [summarise(records), *(by_table(records, mark) for mark in options.by_table)]
-    publish("tables", "\n\n".join(parts), options.write)
+    publish(options.section, "\n\n".join(parts), options.write)
 
 
 if __name__ == "__main__":

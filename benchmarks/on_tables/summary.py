@@ -75,6 +75,7 @@ MARKS = {
     "log_likelihood_median": Mark("log-likelihood, nats, median row", "high"),
     "fit_seconds": Mark("fit, s of CPU", "low", 1),
     "sample_seconds": Mark("sample, s of CPU", "low", 1),
+    "impute_30_seconds": Mark("fill rows with 30% missing, s of CPU", "low", 1),
 }
 """In the order of the tables."""
 
@@ -89,7 +90,7 @@ def collect(records: Iterable[dict[str, Any]]) -> Values:
     seeds: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         marks = dict(record["marks"])
-        for stage in ("fit", "sample"):
+        for stage in ("fit", "sample", "impute_30"):
             if stage in record.get("seconds_of", {}):
                 marks[f"{stage}_seconds"] = record["seconds_of"][stage]
         for mark in MARKS:
