@@ -146,8 +146,8 @@ def _type_for(columns: Sequence[pd.Series[Any]], dtype: np.dtype[Any]) -> np.dty
             return anything
         longest = max((len(text) for column in columns for text in column.dropna().unique()), default=1)
         return np.promote_types(dtype, f"{dtype.kind}{longest}")
-    if dtype.kind == "M":
-        return dtype if all(column.dtype.kind == "M" for column in columns) else anything
+    if dtype.kind in "Mm":
+        return dtype if all(column.dtype.kind == dtype.kind for column in columns) else anything
     if dtype.kind == "O" or not kinds <= {"number", "integer", "boolean", "empty"}:
         return anything
     if dtype.kind == "f":

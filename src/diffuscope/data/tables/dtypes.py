@@ -2,8 +2,8 @@
 
 A type is written as a short name, so that a table can be made of the same types by who has only the
 name: numpy's own name (``int16``, ``object``), pandas' (``Int16``, ``boolean``), ``category``,
-``datetime64[us, Europe/Berlin]``, ``string[python]`` and ``str[pyarrow]`` with their storage, and
-``arrow:`` before Arrow's name (``arrow:int16``, ``arrow:timestamp[us, tz=UTC]``).
+``datetime64[us, Europe/Berlin]``, ``period[M]``, ``string[python]`` and ``str[pyarrow]`` with their storage,
+and ``arrow:`` before Arrow's name (``arrow:int16``, ``arrow:timestamp[us, tz=UTC]``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from diffuscope.errors import FormatError
 
 __all__ = ["Kind", "damaged", "dtype_name", "kind_of_dtype", "named_dtype", "time_unit", "time_zone"]
 
-Kind = Literal["number", "integer", "boolean", "category", "datetime", "object", "empty"]
+Kind = Literal["number", "integer", "boolean", "category", "datetime", "other", "object", "empty"]
 
 _ZONE = r"[A-Za-z0-9_+\-/:]{1,64}"
 _TIMES = rf"datetime64\[(s|ms|us|ns)(?:, ({_ZONE}))?\]|arrow:timestamp\[(s|ms|us|ns)(?:, tz=({_ZONE}))?\]"
@@ -25,6 +25,9 @@ _KINDS: dict[Kind, str] = {
     "boolean": r"bool|boolean|arrow:bool",
     "category": r"category|(str|string)\[(python|pyarrow)\]|arrow:(large_)?string",
     "datetime": rf"{_TIMES}|arrow:date32\[day\]|arrow:date64\[ms\]",
+    # Decimal numbers, durations and periods, which columns of other types stand for.
+    "other": r"timedelta64\[(s|ms|us|ns)\]|arrow:duration\[(s|ms|us|ns)\]|period\[[A-Za-z0-9\-]{1,32}\]|"
+    r"arrow:decimal128\([0-9]{1,2}, ?-?[0-9]{1,2}\)",
     "object": "object",
     "empty": "arrow:null",
 }
@@ -61,6 +64,9 @@ def named_dtype(name: str) -> Any:
             return pd.api.types.pandas_dtype(name)
         if name.startswith("arrow:timestamp"):
             return pd.ArrowDtype(pa.timestamp(time_unit(name), time_zone(name)))
+        if name.startswith("arrow:decimal128"):
+            digits, places = map(int, re.findall(r"-?\d+", name.removeprefix("arrow:decimal128")))
+            return pd.ArrowDtype(pa.decimal128(digits, places))
         return pd.ArrowDtype(pa.type_for_alias(name.removeprefix("arrow:")))
     except (TypeError, ValueError, KeyError) as error:  # a zone that there is not
         raise damaged(f"unknown type {name!r}") from error

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from diffuscope.data.tables.codec import TableCodec
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
+from diffuscope.data.tables.columns.cast import Cast
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
@@ -457,6 +458,8 @@ class RowCodec(Plain):
                 return int(text)
             if isinstance(column, Identifier):
                 return text
+            if isinstance(column, Cast):
+                return column.read(text)
             return float(text) if isinstance(column, Number) else pd.Timestamp(text)
         except (KeyError, ValueError) as error:
             few = [str(label) for label in column.labels.index[:10]] if isinstance(column, Category) else []

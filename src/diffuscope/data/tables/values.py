@@ -6,7 +6,8 @@ here both are missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "Form",
+    "as_durations",
     "as_floats",
     "as_ticks",
     "as_truths",
     "as_whole",
+    "form_of",
     "is_present",
     "kind_of",
     "label",
     "restore",
+    "restore_decimals",
+    "restore_durations",
+    "restore_periods",
     "restore_ticks",
     "shown",
 ]
@@ -44,15 +51,21 @@ _OBJECTS: dict[str, Kind] = {
     "integer": "integer",
     "boolean": "boolean",
     "empty": "empty",
+    **dict.fromkeys(["decimal", "timedelta", "period"], "number"),
+    "date": "datetime",
+}
+Form = Literal["decimal", "duration", "period", "date"]
+_FORMS: dict[str, Form] = {
+    "decimal": "decimal",
+    "arrow:decimal": "decimal",
+    "timedelta": "duration",
+    "arrow:duration": "duration",
+    "period": "period",
+    "date": "date",
 }
 _HINTS = {
     "complex": "Give real and imaginary parts as two columns.",
-    "decimal": "Convert them to floats: column.astype(float).",
-    "period": "Convert them to times: column.dt.to_timestamp().",
-    "timedelta": "Convert them to numbers: column.dt.total_seconds().",
-    "duration": "Convert them to numbers, for example seconds.",
     "datetime": "Convert them to times: pd.to_datetime(column).",
-    "date": "Convert them to times: pd.to_datetime(column).",
     "time": "Convert them to numbers, for example seconds since midnight.",
     "interval": "Convert them to categories: column.astype(str).",
     "sparse": "Convert it to dense: column.sparse.to_dense().",
@@ -81,6 +94,7 @@ def kind_of(column: pd.Series[Any], name: Name) -> Kind:
     kind = kind_of_dtype(dtype_name(column.dtype))
     if kind != "object":
         if kind is not None:
+            kind = "number" if kind == "other" else kind
             return kind if bool(column.notna().any()) else "empty"
         raise _refused(str(column.dtype), name)
     inferred = pd.api.types.infer_dtype(column, skipna=True)
@@ -95,6 +109,19 @@ def kind_of(column: pd.Series[Any], name: Name) -> Kind:
             )
         inferred = types[0]
     raise _refused(inferred, name)
+
+
+def form_of(column: pd.Series[Any]) -> Form | None:
+    """Return which of the types that are turned into plain ones a column has; None for all others."""
+    import pandas as pd
+
+    word = dtype_name(column.dtype)
+    if word == "object":
+        word = pd.api.types.infer_dtype(column, skipna=True)
+        return _FORMS.get(word) if word in ("decimal", "timedelta", "date") else None
+    if kind_of_dtype(word) != "other":
+        return None
+    return next(form for start, form in _FORMS.items() if word.startswith(start))
 
 
 def _refused(what: str, name: Name) -> InputError:
@@ -113,7 +140,10 @@ def is_present(column: pd.Series[Any]) -> NDArray[np.bool_]:
 
 
 def as_floats(column: pd.Series[Any], name: Name) -> NDArray[np.float64]:
-    """Return numbers and truth values as float64 (n,), NaN where missing; an InputError for others."""
+    """Return numbers and truth values as float64 (n,), NaN where missing; an InputError for others.
+
+    Durations are seconds, and periods their ordinal numbers.
+    """
     if kind_of(column, name) not in ("number", "integer", "boolean", "empty"):
         raise _unlike(column, name, "numbers")
     if isinstance(column.dtype, np.dtype) and column.dtype != object:
@@ -121,6 +151,15 @@ def as_floats(column: pd.Series[Any], name: Name) -> NDArray[np.float64]:
             return column.to_numpy().astype(np.float64)
     present = is_present(column)
     x = np.full(len(column), np.nan)
+    form = form_of(column)
+    if form == "duration":
+        ticks, _, tick = as_durations(column)
+        return np.where(present, ticks / {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[tick], np.nan)
+    if form == "period":
+        return np.where(present, column.array.asi8, np.nan)
+    if form == "decimal":
+        x[present] = [float(value) for value in column[present]]
+        return x
     try:
         if column.dtype == object:
             x[present] = column.to_numpy()[present].astype(np.float64)
@@ -183,6 +222,8 @@ def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDA
         raise _unlike(column, name, "times")
     own = dtype_name(column.dtype)
     times: Any = column
+    if own == "object":  # dates
+        own, times = "datetime64[us]", pd.Series(pd.to_datetime(column)).astype("datetime64[us]")
     if (time_zone(own) is None) != (zone is None):
         raise InputError(
             f"{label(name)} is {own}, and was {dtype} when fitted: only one has a time zone.",
@@ -198,6 +239,20 @@ def as_ticks(column: pd.Series[Any], name: Name, dtype: str, local: bool) -> NDA
     if zone is not None:
         times = times.dt.tz_convert(zone if local else "UTC").dt.tz_localize(None)
     return np.asarray(times.to_numpy().astype(f"M8[{unit}]").view(np.int64))
+
+
+def as_durations(column: pd.Series[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_], Any]:
+    """Return durations (n,) as counts of a tick, where they are present, and the tick: s, ms, us or ns."""
+    import pandas as pd
+
+    own, present = dtype_name(column.dtype), is_present(column)
+    if own == "object":
+        column = pd.Series(pd.to_timedelta(column))
+        own = dtype_name(column.dtype)
+    tick = own[own.index("[") + 1 : -1]
+    if own.startswith("arrow:"):
+        column = column.astype(named_dtype(f"timedelta64[{tick}]"))
+    return column.to_numpy().astype(f"m8[{tick}]").view(np.int64), present, tick
 
 
 def _unlike(column: pd.Series[Any], name: Name, what: str) -> InputError:
@@ -233,6 +288,55 @@ def restore(values: NDArray[Any], present: NDArray[np.bool_], dtype: str, name: 
     if not whole:
         column[~present] = np.nan if isinstance(made, np.dtype) and made.kind == "f" else None
     return column
+
+
+def restore_decimals(x: NDArray[np.float64], places: int, dtype: str) -> pd.Series[Any]:
+    """Return decimal numbers of the type ``dtype`` for floats (n,), missing where NaN.
+
+    They have so many places.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    step, exact = Decimal(1).scaleb(-places), Context(prec=400, rounding=ROUND_HALF_EVEN)
+    values: list[Decimal | None] = []
+    for value in x.tolist():
+        short = None if value != value else Decimal(value).quantize(step, context=exact)
+        values.append(short)
+    if dtype == "object":
+        return pd.Series(values, dtype=object)
+    array = pa.array(values, type=named_dtype(dtype).pyarrow_dtype)
+    return pd.Series(pd.arrays.ArrowExtensionArray(array))
+
+
+def restore_durations(x: NDArray[np.float64], unit: int, tick: str, dtype: str) -> pd.Series[Any]:
+    """Return durations of the type ``dtype`` for counts (n,) of so many ticks, missing where NaN."""
+    import pandas as pd
+    import pyarrow as pa
+
+    missing = np.iinfo(np.int64).min
+    with np.errstate(invalid="ignore"):
+        ticks = np.where(np.isnan(x), 0, np.clip(np.rint(x * unit), -(2.0**62), 2.0**62)).astype(np.int64)
+    durations = np.where(np.isnan(x), missing, ticks).view(f"m8[{tick}]")
+    if dtype.startswith("arrow:"):
+        array = pa.array(durations).cast(named_dtype(dtype).pyarrow_dtype)
+        return pd.Series(pd.arrays.ArrowExtensionArray(array))
+    column = pd.Series(durations)
+    if dtype != "object":
+        return column.astype(named_dtype(dtype))
+    plain = [
+        None if gap else value.to_pytimedelta() for gap, value in zip(column.isna(), column, strict=True)
+    ]
+    return pd.Series(plain, dtype=object)
+
+
+def restore_periods(x: NDArray[np.float64], dtype: str) -> pd.Series[Any]:
+    """Return periods of the type ``dtype`` for their ordinal numbers (n,), missing where NaN."""
+    import pandas as pd
+
+    whole = np.where(np.isnan(x), np.iinfo(np.int64).min, np.rint(np.nan_to_num(x))).astype(np.int64)
+    index: Any = pd.PeriodIndex
+    return pd.Series(index.from_ordinals(whole, freq=named_dtype(dtype).freq))
 
 
 def restore_ticks(ticks: NDArray[np.int64], dtype: str, local: bool) -> pd.Series[Any]:

@@ -8,12 +8,13 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from diffuscope.data.tables.columns.base import Name
+from diffuscope.data.tables.columns.cast import Cast
 from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
 from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.columns.dates import DateTime
 from diffuscope.data.tables.columns.identifiers import Identifier, is_identifier
 from diffuscope.data.tables.columns.numeric import Integer, Number
-from diffuscope.data.tables.values import as_floats, kind_of, label
+from diffuscope.data.tables.values import as_floats, form_of, kind_of, label
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["AnyColumn", "fit_column"]
 
 AnyColumn = Annotated[
-    Number | Integer | Boolean | Category | DateTime | Constant | Identifier, Field(discriminator="kind")
+    Number | Integer | Boolean | Category | DateTime | Cast | Constant | Identifier,
+    Field(discriminator="kind"),
 ]
 _ON_A_LINE: dict[str, type[Number | Integer | DateTime]] = {
     "number": Number,
@@ -41,16 +43,19 @@ def fit_column(
     """Fit the kind of column that suits values (n,); messages call it ``name``.
 
     Floats make a :class:`Number`, integers an :class:`Integer`, truth values a :class:`Boolean`, text, bytes
-    and categoricals a :class:`Category`, times a :class:`DateTime`; objects are looked at. A column with one
-    distinct value or none is a :class:`Constant`, text of which (nearly) every row has its own an
-    :class:`Identifier`. What is ``said`` of a column, "id", "category" or anything else, is not to be
-    recognised. The seed chooses the rows that the map is fitted to, of more than 200,000. Raises an
+    and categoricals a :class:`Category`, times a :class:`DateTime`, decimal numbers, durations, periods and
+    dates a :class:`Cast`; objects are looked at. A column with one distinct value or none is a
+    :class:`Constant`, text of which (nearly) every row has its own an :class:`Identifier`. What is ``said`` of
+    a column, "id", "category" or anything else, is not to be recognised. The seed chooses the rows that the
+    map is fitted to, of more than 200,000. Raises an
     InputError when the column cannot be modelled.
     """
-    kind = kind_of(values, name)
+    kind, form = kind_of(values, name), form_of(values)
     try:
         if said == "id" and kind != "empty":
             return Identifier.fit(values, name)
+        if form is not None:
+            return Cast.fit(values, name, form, seed)
         if kind == "empty" or _is_constant(values, name, kind):
             return Constant.fit(values, name, kind)
         if kind in _ON_A_LINE:
