@@ -45,10 +45,10 @@ def fit_column(
     Floats make a :class:`Number`, integers an :class:`Integer`, truth values a :class:`Boolean`, text, bytes
     and categoricals a :class:`Category`, times a :class:`DateTime`, decimal numbers, durations, periods and
     dates a :class:`Cast`; objects are looked at. A column with one distinct value or none is a
-    :class:`Constant`, text of which (nearly) every row has its own an :class:`Identifier`. What is ``said`` of
-    a column, "id", "category" or anything else, is not to be recognised. The seed chooses the rows that the
-    map is fitted to, of more than 200,000. Raises an
-    InputError when the column cannot be modelled.
+    :class:`Constant`, text of which (nearly) every row has its own an :class:`Identifier`. What is ``said``
+    of a column, "id", "category" or anything else, is not to be recognised. The seed chooses the rows that
+    the map is fitted to, of more than 200,000. Raises an InputError when the column cannot be
+    modelled.
     """
     kind, form = kind_of(values, name), form_of(values)
     try:
