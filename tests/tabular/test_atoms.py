@@ -161,6 +161,18 @@ def test_floats_seen_once_or_twice_are_never_handed_out() -> None:
     assert set(got[got.isin(values)]) == {50.0, 61.25}
 
 
+def test_values_of_a_lattice_that_are_mostly_unlike_are_no_atoms() -> None:
+    """Measurements with two or three decimals, some of which were seen twice."""
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        x = random.gamma(4, 3.5, 569)
+        values = pd.Series(np.where(random.random(569) < 0.9, x.round(2), x.round(3)))
+        assert (values.value_counts() == 1).sum() > 250
+        column = fit_column(values, "a")
+        assert len(column.line.atoms) < 15  # of over 400 values
+        assert drawn(column, 5000).isin(values).mean() < 0.5
+
+
 def test_many_atoms_are_quick_and_short() -> None:
     random = np.random.default_rng(0)
     codes = random.choice(np.arange(100_000, 1_000_000), 10_000, replace=False)

@@ -152,8 +152,21 @@ def test_the_probabilities_of_all_times_sum_to_1(name: str) -> None:
         pd.Series(np.random.default_rng(4).exponential(50, N).round(2)),
         pd.Series(np.random.default_rng(5).poisson(90, N)),
         pd.Series(np.random.default_rng(6).integers(0, 100_000, N)),
+        pd.Series([float(f"{x:.4g}") for x in np.random.default_rng(7).gamma(9, 1.4, N)]),
+        pd.Series([float(f"{x:.3g}") for x in np.random.default_rng(8).gamma(9, 1.4, N)]),
     ],
-    ids=["days", "hours", "two months", "all days", "normal", "cents", "Poisson", "uniform"],
+    ids=[
+        "days",
+        "hours",
+        "two months",
+        "all days",
+        "normal",
+        "cents",
+        "Poisson",
+        "uniform",
+        "four digits",
+        "three digits",
+    ],
 )
 def test_where_all_is_smooth_there_is_no_rhythm(values: pd.Series) -> None:
     assert getattr(fit_column(values, "a").line, "rhythm", None) is None

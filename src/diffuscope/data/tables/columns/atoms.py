@@ -8,9 +8,10 @@ prices, zeros, the levels of an instrument. Values seen once or twice are none, 
 seen are atoms:
 
 - there are 8 rows to each, on average, so that their shares are known better than any smooth law says, or
-- most rows repeat one (codes): the share of rows whose value has others exceeds by 0.3 what the smooth law
-  would give, the mean of :math:`1 - e^{-\lambda_v}`, and values seen twice are at least 15 for each 100
-  seen once. With few heaps among many other values they are not.
+- most rows repeat one (codes): of the rows at values with at most 5% of all, the share that are not the only
+  one at theirs exceeds 0.5, and by 0.3 what the smooth law would give, the mean of
+  :math:`1 - e^{-\lambda_v}`, and values seen twice are at least 15 for each 100 seen once. With few heaps
+  among many other values they are not.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _CHANCE, _CHANCE_OF_ALL = 1e-5, 1e-3
 _NEAR, _FAR = 3, 16  # steps to either side, or values, in which the density is estimated
 _ROUNDS = 3
 _ROWS_PER_VALUE = 8
-_MORE = 0.3
+_MOST, _MORE = 0.5, 0.3
+_HEAVY = 0.05
 _TWICE = 0.15
 
 
@@ -67,10 +69,11 @@ def _on_lattice(
         return np.ones(m, dtype=bool)
     window = _Windows(places, counts, step, rhythm)
     smooth = window.expected(_FAR, np.zeros(m, dtype=bool))
-    again = counts[counts > 1].sum() / n
-    by_chance = counts @ -np.expm1(-smooth) / n
+    light = counts * (counts <= _HEAVY * n)  # heaps say nothing of the others
+    again = light[counts > 1].sum() / max(light.sum(), 1)
+    by_chance = light @ -np.expm1(-smooth) / max(light.sum(), 1)
     once, twice = (counts == 1).sum(), (counts == 2).sum()
-    if again - by_chance > _MORE and twice >= _TWICE * once:
+    if again > _MOST and again - by_chance > _MORE and twice >= _TWICE * once:
         return np.ones(m, dtype=bool)
     atoms = np.zeros(m, dtype=bool)
     for _ in range(_ROUNDS):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "precision_of", "steps_from"]
 
 _MOST_DECIMALS = 6
+_MOST_OF_PRICES = 2
 MOST_STEPS = 2**48  # steps that remain distinct in float64 after encoding and decoding
 _LEAST_SCALE = 1e-305
 
@@ -257,7 +258,9 @@ class Number(Column):
         dtype = dtype_name(values.dtype)
         decimals = _decimals(x, precision_of(dtype))
         step = 0.0 if decimals is None else 10.0**-decimals
-        line = fit_line(x, step, seed, precision_of(dtype), number_rhythm(x, step, 0) if step else None)
+        prices = decimals is not None and decimals <= _MOST_OF_PRICES  # others are measurements
+        rhythm = number_rhythm(x, step, 0) if prices else None
+        line = fit_line(x, step, seed, precision_of(dtype), rhythm)
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
 

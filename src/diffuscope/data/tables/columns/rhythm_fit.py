@@ -5,6 +5,7 @@ fifth or the like that divides the number; weekdays, days of the month, months, 
 a class has c rows, and :math:`\lambda` would be expected by its share of the points, its weight is
 :math:`c/\lambda`. Classes are a rhythm where their counts are far from chance (:math:`\chi^2` over its mean
 by 6 of its deviations), some weight is above 1.5 or below 1/1.5, and the column is four periods long.
+Numbers that are the rounder the larger they are have none: these are significant digits of measurements.
 The classes without rows have a quarter of one together, and a twentieth where 20 rows were expected there.
 """
 
@@ -24,9 +25,11 @@ _FEWEST_ROWS = 60
 _PERIODS = 4
 _FAR = 6.0  # deviations of χ²
 _RATIO = 1.5
+_NONE, _SURELY_NONE = 0.25, 0.05  # rows of all classes together that have none
 _SURE = 20.0  # expected rows whose absence is no chance
 _CELLS = 2.0**42  # of the least weight in the span that a float tells apart
 _LONGEST = 2.0**34
+_UNLIKE = 4.0  # standard errors by which the shares of two halves differ
 _OWN = 12  # rows of a residue that has a weight of its own
 
 
@@ -41,21 +44,35 @@ def number_rhythm(x: Floats, step: float, start: int) -> Rhythm | None:
     if not period or len(x) < _FEWEST_ROWS or span > _LONGEST:
         return None
     residues = ((places % period + start % period) % period).astype(np.intp)
+    if _finer_when_small(residues % 10 == 0, np.abs(places + start)):
+        return None
     every = np.arange(period)
     divisor = np.gcd(every, period)
     _, level = np.unique(divisor, return_inverse=True)
-    weights = _weights(level[residues], np.bincount(level) / period)
-    table = np.ones(period) if weights is None else weights[level]
-    # Endings that are more frequent still, such as 99.
-    counts, expected = np.bincount(residues, minlength=period), table * len(x) / period
-    own = (counts >= _OWN) & (counts > 2 * expected + 6 * np.sqrt(expected))
-    own &= counts > 3 * np.median(counts) + 1
-    if own.any() and not own.all():
-        rest = (len(x) - counts[own].sum() + 0.25) / max(expected[~own].sum(), 1e-9)
-        table = np.where(own, counts * period / len(x), table * rest)
-    elif weights is None:
+    counts = np.bincount(residues, minlength=period)
+    usual = float(np.median(counts))
+    own = (counts >= _OWN) & (counts > 3 * usual + 6 * math.sqrt(usual + 1))  # such as 99
+    if not own.any() and _weights(level[residues], np.bincount(level) / period) is None:
         return None
+    rows = np.bincount(level, weights=counts * ~own)
+    places = np.bincount(level, weights=~own)
+    absent = rows == 0
+    expected = len(x) / period * float(places[absent].sum())
+    rows[absent] = (
+        (_SURELY_NONE if expected >= _SURE else _NONE) * places[absent] / max(places[absent].sum(), 1)
+    )
+    table = np.where(own, counts, (rows / np.maximum(places, 1))[level]) * period / len(x)
     return Rhythm(step=step, start=start % period, residues=_grained(table, span))
+
+
+def _finer_when_small(is_round: NDArray[np.bool_], size: Floats) -> bool:
+    """Whether large numbers are the rounder ones: all have as many significant digits."""
+    large = size > np.median(size)
+    if large.all() or not large.any():
+        return False
+    shares = is_round[large].mean(), is_round[~large].mean()
+    error = math.sqrt(max(float(is_round.var()), 1 / len(size)) * 4 / len(size))
+    return bool(abs(shares[0] - shares[1]) > _UNLIKE * error)
 
 
 def day_rhythm(steps: NDArray[np.int64], start: int, per_day: int) -> Rhythm | None:
@@ -106,7 +123,7 @@ def _weights(own: NDArray[np.intp], shares: Floats) -> Floats | None:
     weights[there] = counts[there] / expected[there]
     absent = there & (counts == 0)
     rows = float(expected[absent].sum())
-    weights[absent] = (0.05 if rows >= _SURE else 0.25) / max(rows, 0.25)
+    weights[absent] = (_SURELY_NONE if rows >= _SURE else _NONE) / max(rows, _NONE)
     sure = there & (expected >= 5)
     if not ((weights[sure] > _RATIO) | (weights[sure] < 1 / _RATIO)).any():
         return None

@@ -77,9 +77,7 @@ def fit_line(
     values, counts = np.unique(x, return_counts=True)
     with np.errstate(over="ignore"):
         grain = np.spacing(np.abs(values).astype(precision)).astype(np.float64)
-    atoms = repeated(values, counts, step, grain)
-    if rhythm is not None and not atoms.all():  # of atoms alone it says what else there may be
-        atoms = repeated(values, counts, step, grain, rhythm)
+    atoms = repeated(values, counts, step, grain, rhythm)
     if rhythm is not None or atoms.any() or _is_irregular(x, len(values), step):
         line = _through_quantiles(values, counts, atoms, step, rhythm)
         if line is not None:
@@ -142,7 +140,9 @@ def _through_quantiles(
 
     rows = np.repeat(values if rhythm is None else cells.mean(1), counts)
     tails: dict[int, Tail | None] = {}
-    must = _beside_atoms(values, cells, counts, below, total, at, between, step)
+    must = []
+    if rhythm is None:  # which leaves no room where there are no rows
+        must = _beside_atoms(values, counts, below, total, at, between, step)
     for side, outer in ((-1, between[0]), (1, between[-1])):
         some = min(rows_of_tail(n), outer / 2)  # rows that the tail is fitted to
         joint = float(np.interp(some if side < 0 else total - some, shares, places))
@@ -227,7 +227,6 @@ def _rows_between(
 
 def _beside_atoms(
     values: Floats,
-    cells: Floats,
     counts: NDArray[np.intp],
     below: Floats,
     total: float,
@@ -249,7 +248,7 @@ def _beside_atoms(
     first = first[values[first] - values[first - 1] > 1.5 * step]
     last = last[values[last + 1] - values[last] > 1.5 * step]
     rows = np.concatenate([below[first] + 0.25, below[last] + counts[last] - 0.25])
-    x = np.concatenate([cells[first, 0], cells[last, 1]])
+    x = np.concatenate([values[first] - step / 2, values[last] + step / 2])
     return list(zip(_scores(rows, total), x, strict=True))
 
 
