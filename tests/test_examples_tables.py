@@ -78,7 +78,7 @@ def test_holes_are_filled_better_than_by_simpler_methods(run_example):
 def test_anomalies_have_little_density(run_example, request):
     out, _ = run_example("anomaly_detection", every=3)
     assert float(re.search(r"diffusion model\s+area under the ROC curve ([\d.]+)", out)[1]) > (
-        0.9 if "briefly" in request.node.name else 0.93
+        0.85 if "briefly" in request.node.name else 0.92
     )
 
 
