@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -43,7 +42,8 @@ _NOTE = "estimator"
 _PLAIN = (type(None), bool, int, float, str)
 _LONG = 200  # steps of a training whose held-out loss says something
 _STILL = 0.05
-_APART = 0.1  # ROC area above 0.5 at which trees tell samples from data
+_FEWEST_TOLD_APART = 50  # rows
+_APART = 0.05  # accuracy above that of chance at which trees tell samples from data
 _NOTHING_LEARNED = (
     "The loss on held-out rows did not fall, so the model is about the Gaussian copula of the columns, with "
     "which training starts, and trees tell its rows from the data. Use more rows, fewer columns, another "
@@ -232,20 +232,15 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _is_told_apart(self, setup: Setup) -> bool:
         """Whether boosted trees tell coordinates of samples from those of data, beyond chance."""
-        from sklearn.ensemble import HistGradientBoostingClassifier
-        from sklearn.metrics import roc_auc_score
-        from sklearn.model_selection import cross_val_predict
+        from diffuscope.metrics import classifier_two_sample
 
-        generator = TableGenerator(self.model_)
-        n, seed = min(len(setup.data.x), _SHOWN_ROWS), setup.recipe.seed
-        real = setup.data.x[np.random.default_rng(seed).choice(len(setup.data.x), n, replace=False)]
+        generator, seed = TableGenerator(self.model_), setup.recipe.seed
+        x = np.nan_to_num(setup.data.x)  # what is missing is among the coordinates
+        n = min(len(x), _SHOWN_ROWS)
+        if n < _FEWEST_TOLD_APART:
+            return False
         made = generator.points(n, dataclasses.replace(self._request(None), seed=seed))
-        rows = np.concatenate([real, generator.rows.blanked(made)])
-        is_made = np.repeat([False, True], n)
-        trees = HistGradientBoostingClassifier(max_iter=50, random_state=0)
-        chances = cross_val_predict(trees, rows, is_made, cv=3, method="predict_proba")[:, 1]
-        chance = math.sqrt(1 / (6 * n))  # the deviation of the area where nothing can be told
-        return bool(roc_auc_score(is_made, chances) > 0.5 + max(_APART, 4 * chance))
+        return classifier_two_sample(x, made, seed=seed % 2**31).low > 0.5 + _APART
 
     def _check_features(self, X: Any, rows: RowCodec, reset: bool) -> None:
         """Remember number and names of columns as scikit-learn does, or compare them."""

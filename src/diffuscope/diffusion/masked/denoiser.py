@@ -39,16 +39,26 @@ class MaskedDenoiser(Denoiser):
         first = [] if columns is None else [columns.index(column) for column in sorted(set(columns))]
         self.register_buffer("first", torch.tensor(first, dtype=torch.int64))
 
-    def network_inputs(self, x_t: Tensor, level: NoiseLevel, mask: Mask) -> Tensor:
+    def prior(self, x_t: Tensor, level: NoiseLevel) -> Tensor | None:
+        """Return log-probabilities (n, c) of categories by their noisy points alone, if there are any."""
+        if self.choices is None:
+            return None
+        return self.choices.prior(x_t / coefficient(level.alpha, x_t), level.ratio.square())
+
+    def network_inputs(
+        self, x_t: Tensor, level: NoiseLevel, mask: Mask, prior: Tensor | None = None
+    ) -> Tensor:
         """Return the input of the network, shape (n, d + 2c).
 
         A noisy number is scaled to variance 1. A noisy category is replaced by its posterior mean given its
-        own coordinates alone: of many categories these are mostly noise, which would drown the numbers.
+        own coordinates alone: of many categories these are mostly noise, which would drown the numbers. The
+        ``prior`` is that of :meth:`prior`, which is computed where it is not given.
         """
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
         point = c_in * x_t
         if self.choices is not None:
-            prior = self.choices.prior(x_t / coefficient(level.alpha, x_t), level.ratio.square())
+            prior = self.prior(x_t, level) if prior is None else prior
+            assert prior is not None
             means = self.choices.means(self.choices.log_softmax(prior))
             point = point.index_copy(1, self.choices.where, means)
         point = torch.where(mask.known, mask.value, point).masked_fill(mask.absent, 0.0)
@@ -60,15 +70,16 @@ class MaskedDenoiser(Denoiser):
     ) -> Tensor:
         """Return the estimate of x_0 (n, d); known values are unchanged, absent ones are 0."""
         mask = self.default_mask(x_t) if mask is None else mask
-        output = raw = self._raw(x_t, level, mask)
+        prior = self.prior(x_t, level)
+        output = raw = self._raw(x_t, level, mask, prior)
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         if self.factors is not None:
             output = output - self.gaussian_offset(x_t, level, mask)
         x_0 = self._clamp(coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output, x_t, level)
-        if self.choices is not None:
-            where, y = self.choices.where, x_t / coefficient(level.alpha, x_t)
-            logits = self.choices.prior(y, level.ratio.square()) + raw[:, where]
-            x_0 = x_0.index_copy(1, where, self.choices.means(self.choices.log_softmax(logits)))
+        if self.choices is not None and prior is not None:
+            where = self.choices.where
+            means = self.choices.means(self.choices.log_softmax(prior + raw[:, where]))
+            x_0 = x_0.index_copy(1, where, means)
         return torch.where(mask.known, mask.value, x_0.masked_fill(mask.absent, 0.0))
 
     def default_mask(self, like: Tensor) -> Mask:
@@ -90,8 +101,8 @@ class MaskedDenoiser(Denoiser):
         output = self._raw(x_t, level, mask)
         return self.choices.log_softmax(self.choices.prior(x_t) + output[:, self.choices.where])
 
-    def _raw(self, x_t: Tensor, level: NoiseLevel, mask: Mask) -> Tensor:
-        inputs = self.network_inputs(x_t, level, mask)
+    def _raw(self, x_t: Tensor, level: NoiseLevel, mask: Mask, prior: Tensor | None = None) -> Tensor:
+        inputs = self.network_inputs(x_t, level, mask, prior)
         return self.network(inputs, self.condition(level, x_t).expand(len(x_t)))  # type: ignore[no-any-return]
 
     def _clamp(self, x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:

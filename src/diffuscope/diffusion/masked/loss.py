@@ -64,12 +64,12 @@ class MaskedLoss(Loss):
         target = training_target(denoiser.prediction, target_x, target_eps, level, denoiser.sigma_data)
         if denoiser.factors is not None:
             target = target + denoiser.gaussian_offset(x_t, level, mask)
-        if self.choices is not None:
+        prior = denoiser.prior(x_t, level)
+        if self.choices is not None and prior is not None:
             # After the target of F: the one-hot category, and its log-probabilities without F.
-            prior = self.choices.prior(x_t / coefficient(level.alpha, x_t), level.ratio.square())
             target = torch.cat([target, self.choices.one_hot(x_0), prior], 1)
         return Examples(
-            inputs=denoiser.network_inputs(x_t, level, mask),
+            inputs=denoiser.network_inputs(x_t, level, mask, prior),
             condition=denoiser.condition(level, x_0),
             target=target,
             weight=weight if own is None else weight * coefficient(own, x_0),

@@ -15,6 +15,7 @@ depends on no other row.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -27,16 +28,16 @@ from torch import Tensor
 
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.columns.categories import Codes
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.likelihood import LogDensity, log_density
-from diffuscope.model import Conditioned, Model
+from diffuscope.model import Model
 from diffuscope.seeds import stream
 from diffuscope.threads import side_by_side
 
-__all__ = ["Density"]
+__all__ = ["Density", "presence_mask"]
 
 _EXACT = 64  # coordinates up to which the divergence is exact
 _TOLERANCE = 1e-3
@@ -48,6 +49,16 @@ _ROUNDS = 5
 _NOISES = 8  # draws of noise alone that probabilities are averaged over
 
 Floats = NDArray[np.float64]
+
+
+def presence_mask(rows: RowCodec, present: NDArray[np.bool_]) -> Mask:
+    """Return the mask of one row of which it is known which values, (p,), there are."""
+    known, absent = torch.from_numpy(rows.is_presence), torch.zeros(rows.width, dtype=torch.bool)
+    value = torch.zeros(rows.width, dtype=torch.float64)
+    value[known] = torch.from_numpy(rows.encode_presence(present[None])[0])
+    for there, values in zip(present, rows.values_of, strict=True):
+        absent[torch.from_numpy(values)] = not there
+    return Mask(value[None], known[None], absent[None])
 
 
 class Density:
@@ -98,32 +109,14 @@ class Density:
     @cached_property
     def _nodes(self) -> tuple[float, ...]:
         """The steps of the integration, chosen once with samples of the model."""
-        rows = torch.cat(list(self.model.coordinates(_ROWS, conditioned=self._complete))).double().cpu()
-        if self.rows.presence:
-            rows[:, torch.from_numpy(self.rows.is_presence)] = self._all_present
+        complete = presence_mask(self.rows, np.ones(len(self.rows.presence), dtype=bool))
+        model = self.model
+        if self.rows.presence and isinstance(model.denoiser, MaskedDenoiser):
+            model = dataclasses.replace(model, denoiser=model.denoiser.with_pattern(complete))
+        rows = torch.cat(list(model.coordinates(_ROWS))).double().cpu()
+        rows = torch.where(complete.known, complete.value, rows)
         everything = torch.ones(rows.shape[1], dtype=torch.bool)
         return self._follow(rows, everything, self.is_number, None).nodes
-
-    @property
-    def _all_present(self) -> Tensor:
-        """The coordinates (1, 2p) of presence that say that all values are there."""
-        return torch.from_numpy(self.rows.encode_presence(np.ones((1, len(self.rows.presence)), bool)))
-
-    @property
-    def _complete(self) -> Conditioned | None:
-        """What gives the denoisers of complete rows, where values may be missing."""
-        denoiser = self.model.denoiser
-        if not self.rows.presence or not isinstance(denoiser, MaskedDenoiser):
-            return None
-        known = torch.from_numpy(self.rows.is_presence)
-        value = torch.zeros(len(known), dtype=torch.float64)
-        value[known] = self._all_present[0]
-        mask = self._given(value.float()[None], known, torch.zeros_like(known))
-
-        def of_rows(start: int, stop: int) -> DenoiserLike:
-            return denoiser.conditioned(Mask(*(part.expand(stop - start, -1) for part in mask)))
-
-        return of_rows
 
     def presence(self, known: Floats) -> Floats:
         """Return the probabilities (n, p) that values are there, given the known ones of rows (n, D)."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
@@ -18,11 +17,12 @@ from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.diffusion.masked import Mask, MaskedDenoiser, MaskedLoss
+from diffuscope.diffusion.masked import MaskedDenoiser, MaskedLoss
 from diffuscope.errors import InputError
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.reference import Measurable, Points, RealPoints, Reference, draw_reference
+from diffuscope.modalities.tables.density import presence_mask
 from diffuscope.modalities.tables.generator import TableGenerator
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model
@@ -231,7 +231,7 @@ class Table(Modality[TableData, TableSection]):
             return np.nan_to_num(completed(encoded, np.zeros(d, bool), request, reporter=reporter)[0])
 
         if rows.presence and isinstance(denoiser, MaskedDenoiser):
-            denoiser = denoiser.with_pattern(_pattern(rows, chosen))
+            denoiser = denoiser.with_pattern(presence_mask(rows, chosen))
             share = counts.max() / len(data.x)
             notes = f"Of rows with the most frequent set of values, {share:.1%} of all."
             if few:
@@ -258,16 +258,6 @@ class Table(Modality[TableData, TableSection]):
     def next_command(self, path: Path, model: Model) -> str:
         """Return what to type after a training."""
         return f"evaluate {path} --html"
-
-
-def _pattern(rows: RowCodec, present: NDArray[np.bool_]) -> Mask:
-    """Return the mask of one row of which it is known which values, (p,), there are."""
-    known, absent = torch.from_numpy(rows.is_presence), torch.zeros(rows.width, dtype=torch.bool)
-    value = torch.zeros(rows.width, dtype=torch.float64)
-    value[known] = torch.from_numpy(rows.encode_presence(present[None])[0])
-    for there, values in zip(present, rows.values_of, strict=True):
-        absent[torch.from_numpy(values)] = not there
-    return Mask(value[None], known[None], absent[None])
 
 
 def _encoded(table: Any, rows: RowCodec) -> Points:
