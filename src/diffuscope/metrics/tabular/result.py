@@ -11,7 +11,11 @@ from typing import Any, Literal, NamedTuple
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.metrics.tabular.associations import Associations
+from diffuscope.metrics.tabular.detection import Detection
+from diffuscope.metrics.tabular.heaps import Heaps
+from diffuscope.metrics.tabular.missingness import Missingness
 from diffuscope.metrics.tabular.privacy import Privacy
+from diffuscope.metrics.tabular.relations import Relations
 from diffuscope.metrics.tabular.tables import ColumnKind
 
 __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
@@ -38,6 +42,24 @@ TABLE_METRICS = {
         "Accuracy of trees that classify rows as real or synthetic; 1/2 is chance.",
     ),
     "classifier_auc": TableMetric("Two-sample classifier: AUC", "Area under their ROC curve; 1/2 is chance."),
+    "missing_rates": TableMetric(
+        "Missing values: rates", "Mean difference of the shares of rows that lack a column."
+    ),
+    "missing_together": TableMetric(
+        "Missing values: together", "Mean difference of how columns are missing in the same rows."
+    ),
+    "missing_beside": TableMetric(
+        "Missing values: beside others", "Mean difference of how missing values go with those of other columns."
+    ),
+    "heap_rates": TableMetric(
+        "Heaps: rates", "Sum of the differences of the shares of values that many rows have, mean of columns."
+    ),
+    "heap_share": TableMetric(
+        "Heaps: share", "Mean difference of the share of a column's values that are on heaps."
+    ),
+    "relations_kept": TableMetric(
+        "Relations kept", "Mean share of rows that keep a relation that holds in all training rows.", "high"
+    ),
     "target_accuracy": TableMetric(
         "Utility: accuracy", "Accuracy on real rows of trees that were trained on synthetic rows.", "high"
     ),
@@ -94,6 +116,14 @@ class TableQuality:
         None for a table of one column.
     told_apart : TwoSampleTest or None
         Classifier two-sample test of synthetic against real rows.
+    detection : Detection or None
+        Which columns give synthetic rows away to it.
+    missing : Missingness or None
+        None without missing values.
+    heaps : Heaps or None
+        None where no column of numbers has heaps.
+    relations : Relations or None
+        None where no relation holds in all training rows.
     privacy : Privacy or None
         None without held-out rows.
     target : str, int or None
@@ -109,6 +139,10 @@ class TableQuality:
     columns: dict[Name, ColumnQuality]
     associations: Associations | None
     told_apart: TwoSampleTest | None
+    detection: Detection | None
+    missing: Missingness | None
+    heaps: Heaps | None
+    relations: Relations | None
     privacy: Privacy | None
     target: Name | None
     left_out: dict[str, str]
@@ -124,6 +158,15 @@ class TableQuality:
                 for name, column in self.columns.items()
             },
             "classifier_two_sample": None if self.told_apart is None else self.told_apart._asdict(),
+            **{
+                name: None if part is None else part.to_json()
+                for name, part in (
+                    ("detection", self.detection),
+                    ("missing", self.missing),
+                    ("heaps", self.heaps),
+                    ("relations", self.relations),
+                )
+            },
             "privacy": None if self.privacy is None else self.privacy.to_json(),
             "target": self.target,
             "left_out": self.left_out,
@@ -208,6 +251,18 @@ class TableQuality:
             said.append("No sign that training rows were copied.")
         return said
 
+    def reasons(self) -> dict[str, str]:
+        """Return why metrics were left out, by the titles of those with the same reason."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.left_out.items():
+            found.setdefault(why, []).append(TABLE_METRICS[name].title)
+        return {", ".join(titles): why for why, titles in found.items()}
+
+    def lines(self) -> list[str]:
+        """Return a line each on detection, missing values, heaps and relations, of those that the table has."""
+        parts = (self.detection, self.missing, self.heaps, self.relations)
+        return [part.line() for part in parts if part is not None]
+
     def __str__(self) -> str:
         """Return the whole report as text."""
         metrics = [
@@ -222,7 +277,8 @@ class TableQuality:
                 f"Two-sample classifier: {test.accuracy:.1%} accuracy (95% interval {test.low:.1%} to "
                 f"{test.high:.1%}; p = {test.p_value:.2g})."
             )
-        notes += [f"{TABLE_METRICS[name].title}: {why}" for name, why in self.left_out.items()]
+        notes += self.lines()
+        notes += [f"{titles}: {why}" for titles, why in self.reasons().items()]
         return "\n".join(
             [
                 _as_text(metrics, ("metric", "real rows", "these rows", "÷ floor", "")),
@@ -236,7 +292,7 @@ class TableQuality:
 
 _READ = (
     "÷ floor: ratio of the metric to its value for real rows, with a 95% interval; 1 is as good as real "
-    "rows. Lower is better, except for 'Utility' and 'Distance'."
+    "rows. Lower is better, except for 'Utility', 'Relations' and 'Distance'."
 )
 
 

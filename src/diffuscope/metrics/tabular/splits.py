@@ -32,7 +32,9 @@ import numpy as np
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.tables import Floats, Table
 
-__all__ = ["Splits", "measured", "relate_parts"]
+__all__ = ["LEAST_ROWS", "Splits", "measured", "relate_parts"]
+
+LEAST_ROWS = 40  # of each table, for what needs more than the shares of single columns
 
 _PARTS = 8
 _MOST = 5_000

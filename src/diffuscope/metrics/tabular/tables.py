@@ -29,7 +29,16 @@ from diffuscope.seeds import stream_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_ROWS", "Column", "ColumnKind", "Floats", "Table", "read_tables", "some_rows"]
+__all__ = [
+    "MOST_ROWS",
+    "Column",
+    "ColumnKind",
+    "Floats",
+    "Table",
+    "read_tables",
+    "shown_level",
+    "some_rows",
+]
 
 ColumnKind = Literal["number", "integer", "datetime", "boolean", "category"]
 Floats = NDArray[np.float64]
@@ -193,3 +202,15 @@ def _read_category(name: Name, parts: Sequence[pd.Series[Any]]) -> tuple[Column,
     rank = np.empty(len(levels) + 1, dtype=np.intp)
     rank[order], rank[-1] = np.arange(len(levels)), -1
     return Column(name, "category", np.asarray(levels, dtype=object)[order]), rank[codes]
+
+
+def shown_level(column: Column, code: int | np.integer[Any]) -> str:
+    """Return a value of a column as readers expect it: decimals to six digits, days without hours."""
+    value = column.levels[code]
+    if column.kind == "datetime":
+        text = str(np.datetime_as_string(value, unit="m")).replace("T", " ")
+        return text.removesuffix(" 00:00")
+    if not column.ordered:
+        return str(value)
+    number = float(value)
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e12 else f"{number:.6g}"
