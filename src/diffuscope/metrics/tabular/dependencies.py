@@ -2,15 +2,15 @@ r"""Which columns are functions of another one, and what decides whether a value
 
 Two kinds of functions :math:`b = f(a)` are looked for:
 
-* **by value**: rows with the same a have the same b, where values of a come again often enough. A row keeps it
-  if its pair is one of the training rows; a value of a that these do not have breaks it;
-* **by bands**: each of the (at most fifty) values of b has an interval of the number or time a of its own. A row
-  keeps it if its a is between the neighbouring values' intervals.
+* **by value**: rows with the same a have the same b, where values of a come again often enough. A row keeps
+  it if its pair is one of the training rows; a value of a that these do not have breaks it;
+* **by bands**: each of the (at most fifty) values of b has an interval of the number or time a of its own. A
+  row keeps it if its a is between the neighbouring values' intervals.
 
-Whether a column is missing (1% to 99% of the training rows) is such a b as well, and an a for others that are
-missing. Columns that are functions of each other, or missing in the same rows, count once; so does what follows
-from two other functions. Under independence n rows would agree with a probability of :math:`(\sum p_b^2)^r` with r
-rows whose a has come before, and be in bands with that of their arrangement among all.
+Whether a column is missing (1% to 99% of the training rows) is such a b as well, and an a for others that
+are missing. Columns that are functions of each other, or missing in the same rows, count once; so does what
+follows from two other functions. Under independence n rows would agree with a probability of :math:`(\sum
+p_b^2)^r` with r rows whose a has come before, and be in bands with that of their arrangement among all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.tables.columns.base import Name
-from diffuscope.metrics.tabular.rules import FEWEST, Rule, enough, quoted, reduced
+from diffuscope.metrics.tabular.rules import FEWEST, Rule, RuleKind, enough, quoted, reduced
 from diffuscope.metrics.tabular.tables import Floats, Table, shown_level
 from diffuscope.seeds import stream_seed
 
@@ -42,6 +42,11 @@ class _Variable(NamedTuple):
 
     place: int
     is_hole: bool
+
+    @property
+    def kind(self) -> RuleKind:
+        """The kind of a rule that gives the variable."""
+        return "missing" if self.is_hole else "function"
 
     def of(self, table: Table) -> Codes:
         codes = table.codes[:, self.place]
@@ -136,7 +141,7 @@ def _is_banded(a: Codes, b: Codes, tried: int) -> bool:
 def _without_twins(
     follows: NDArray[np.bool_], holes: list[bool]
 ) -> tuple[NDArray[np.bool_], list[tuple[int, int]]]:
-    """Return the arrows between the first of all variables that determine each other, and pairs (first, other)."""
+    """Return the arrows between the first of those that determine each other, and pairs (first, other)."""
     both, arrows = follows & follows.T, follows.copy()
     np.fill_diagonal(arrows, False)
     twins, gone = [], set()
@@ -183,8 +188,7 @@ def _function(table: Table, source: _Variable, target: _Variable) -> Rule:
         right = np.isin(own * width + other, known)
         return np.where((own >= 0) & (other >= 0), right, np.nan)
 
-    kind = "missing" if target.is_hole else "function"
-    return Rule(kind, _said(table, source, target, known, width), _names(table, target, source), kept)
+    return Rule(target.kind, _said(table, source, target, known, width), _names(table, target, source), kept)
 
 
 def _said(table: Table, source: _Variable, target: _Variable, known: Codes, width: int) -> str:
@@ -233,5 +237,4 @@ def _bands(table: Table, source: _Variable, target: _Variable) -> Rule:
         else:
             top = shown_level(table.columns[target.place], levels[1])
             words = f"{name} is {top} exactly where {above} {edge}"
-    kind = "missing" if target.is_hole else "function"
-    return Rule(kind, words, _names(table, target, source), kept)
+    return Rule(target.kind, words, _names(table, target, source), kept)

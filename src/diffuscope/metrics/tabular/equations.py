@@ -5,11 +5,12 @@ Tried are, of all columns of numbers and times that vary,
 * a line, :math:`a = \alpha b + \beta`, that is copies and other units as well;
 * sums, products and quotients of two, :math:`a = b + c`, :math:`a = b c`, :math:`a = b / c`; of times
   :math:`a = b + c` with c in days;
-* sums and differences of three to eight, :math:`a = \pm b \pm c \pm d \ldots`, by least squares with the coefficients
-  rounded to ±1. If several such sums share columns, least squares may not tell them apart and finds neither.
+* sums and differences of three to eight, :math:`a = \pm b \pm c \pm d \ldots`, by least squares with the
+  coefficients rounded to ±1. If several such sums share columns, least squares may not tell them apart and
+  finds neither.
 
-An equation holds exactly, or as exactly as its numbers are rounded: up to half a step of a, or half a step of all
-numbers, see :func:`~diffuscope.metrics.tabular.steps.step_of`, where a varies by ten times that.
+An equation holds exactly, or as exactly as its numbers are rounded: up to half a step of a, or half a step
+of all numbers, see :func:`~diffuscope.metrics.tabular.steps.step_of`, where a varies by ten times that.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Numbers:
 
 
 def equations(numbers: Numbers) -> tuple[list[Rule], list[int], list[set[int]]]:
-    """Return the equations that hold, the columns that are lines of others, and the columns of each equation."""
+    """Return the equations that hold, the columns that are lines of others, and those of each equation."""
     rules, lines = [], []
     found: list[set[int]] = []
     for a, b, rule in _lines(numbers):
@@ -171,7 +172,7 @@ def _line(numbers: Numbers, a: int, b: int, tried: int) -> Rule | None:
 
 
 def _nice(slope: float, intercept: float, reach: float, room: float) -> tuple[float, float]:
-    """Return the slope as a round number, and no intercept, where that makes no difference within the room."""
+    """Return slope and intercept as round numbers, where that makes no difference within the room."""
     room = max(room, _EXACT * reach * abs(slope))
     for digits in range(1, 7):
         rounded = float(f"{slope:.{digits}g}")
@@ -304,7 +305,7 @@ def _sums(numbers: Numbers, columns: list[int]) -> Iterator[tuple[tuple[int, ...
     rows = there[:, columns].all(axis=1)
     if len(columns) < 4 or rows.sum() < 5 * len(columns) + FEWEST:
         return
-    x = numbers.x[np.ix_(rows, columns)]
+    x = numbers.x[rows][:, columns]
     spread = x.std(axis=0)
     varying = spread > 0
     columns, x = [k for k, varies in zip(columns, varying, strict=True) if varies], x[:, varying]

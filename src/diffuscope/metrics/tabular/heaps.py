@@ -1,17 +1,19 @@
 r"""Do numbers heap at the values at which real ones heap, and as often?
 
-A heap is a value of a column of numbers or times that at least 1% of the real values share, and three times as
-many as a smooth law would give it: the share of the values around it (a twentieth of them to each side), divided
-by the number of steps that these are spread over. So a round amount, a default of 0 or a price is a heap, and an
-age is not, although each has more than 1% of the rows. Columns of ten values or fewer are left to their marginals.
+A heap is a value of a column of numbers or times that at least 1% of the real values share, and three times
+as many as a smooth law would give it: the share of the values around it (a twentieth of them to each side),
+divided by the number of steps that these are spread over. So a round amount, a default of 0 or a price is a
+heap, and an age is not, although each has more than 1% of the rows. Columns of ten values or fewer are left
+to their marginals.
 
-With :math:`h_v` the share of the heap v among the values of its column that are there, and means over columns:
+With :math:`h_v` the share of the heap v among the values of its column that are there, and means over
+columns:
 
 * **rates**: the mean of :math:`\sum_v |h_v - h'_v|`;
 * **share on heaps**: the mean of :math:`|\sum_v h_v - \sum_v h'_v|`.
 
-A rate is named where it differs significantly at the 5% level after Bonferroni's correction (normal test of two
-shares, of all rows) and by a tenth of itself.
+A rate is named where it differs significantly at the 1% level after Bonferroni's correction (normal test of
+two shares, of all rows) and by a tenth of itself.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ _SHARE = 0.01
 _TIMES = 3.0
 _AROUND = 0.05
 _FEW_VALUES = 10
-_LEVEL = 0.05
+_LEVEL = 0.01
 _LEAST = 0.1
 
 
@@ -155,7 +157,7 @@ def _heaps(real: Table, j: int) -> NDArray[np.intp]:
     values, share = numbers_of(column)[seen], counts[seen] / counts.sum()
     step, above = step_of(values), np.cumsum(share)
     below, found = above - share, []
-    for k in np.flatnonzero(share >= _SHARE):
+    for k in np.flatnonzero(share >= _SHARE).tolist():
         low = min(int(np.searchsorted(above, below[k] - _AROUND)), k)
         high = max(min(int(np.searchsorted(above, above[k] + _AROUND)), len(seen) - 1), k)
         mass = above[high] - below[low] - share[k]

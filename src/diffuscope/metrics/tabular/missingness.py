@@ -7,17 +7,18 @@ With :math:`m_i` the share of rows that lack column i, and all means over column
   :math:`c_{ik} = P(i, k\ \text{missing}) - m_i m_k`. It is 0 where columns lack values independently of each
   other, whatever the rates;
 * **beside other values**: the mean over pairs of columns of :math:`\sum_b |c_{ib} - c'_{ib}|`, with
-  :math:`c_{ib} = P(i\ \text{missing}, b) - P(i\ \text{missing}) P(b)` among the rows where column j has a value, and b
-  the fifths of its values, or its nine most common categories and the rest.
+  :math:`c_{ib} = P(i\ \text{missing}, b) - P(i\ \text{missing}) P(b)` among the rows where column j has a
+  value, and b the fifths of its values, or its nine most common categories and the rest.
 
-A difference is named where it is significant at the 5% level after Bonferroni's correction, by a normal test of
-all rows (the variance of a covariance is the mean of :math:`(M - m)^2 (B - p)^2` less its square), and not
-negligible: a rate that differs by 0.5% of the rows, a covariance by 0.2% of them.
+A difference is named where it is significant at the 1% level after Bonferroni's correction, by a normal test
+of all rows (the variance of a covariance is the mean of :math:`(M - m)^2 (B - p)^2` less its square, taken
+of real and synthetic rows together, as if they had one law), and not negligible: a rate that differs by 0.5%
+of the rows, a covariance by 0.2% of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ __all__ = ["Beside", "Missingness", "Rate", "Together", "measure_missing"]
 
 _FIFTHS = 5
 _CATEGORIES = 9
-_LEVEL = 0.05
+_LEVEL = 0.01
 _LEAST_RATE, _LEAST_COVARIANCE = 0.005, 0.002
 _MOST = 20_000  # rows of each for tests
 _LISTED = 20
@@ -94,8 +95,8 @@ class Missingness:
             )
         for pair in self.together[:1]:
             said.append(
-                f"{str(pair.one)!r} and {str(pair.other)!r} are missing together in {pair.synthetic:.1%}, not "
-                f"{pair.real:.1%}"
+                f"{str(pair.one)!r} and {str(pair.other)!r} are missing together in {pair.synthetic:.1%}, "
+                f"not {pair.real:.1%}"
             )
         for b in self.beside[:1]:
             said.append(
@@ -126,21 +127,19 @@ def measure_missing(splits: Splits) -> tuple[dict[str, Measured], Missingness] |
     if not len(lacking):
         return None
     bins = _Bins(real)
-    compared = {
-        "missing_rates": lambda x, y: np.abs(_rates(x, lacking) - _rates(y, lacking)).mean(),
+    compared: dict[str, Callable[[Table, Table], float]] = {
+        "missing_rates": lambda x, y: float(np.abs(_rates(x, lacking) - _rates(y, lacking)).mean()),
         "missing_together": lambda x, y: _mean_together(x, y, lacking),
         "missing_beside": lambda x, y: bins.mean_beside(x, y, lacking),
     }
     if len(lacking) < 2:
         del compared["missing_together"]
-    if not bins.can_vary(lacking):
+    if not bins.usable(lacking).any():
         del compared["missing_beside"]
     values, floors, factor = splits.compare(
         lambda x, y: np.array([distance(x, y) for distance in compared.values()])
     )
-    metrics = {
-        name: relate_parts(values[:, k], floors[:, k], factor) for k, name in enumerate(compared)
-    }
+    metrics = {name: relate_parts(values[:, k], floors[:, k], factor) for k, name in enumerate(compared)}
     some = [table.some(_MOST, splits.seed, "missing", k) for k, table in enumerate((real, synthetic))]
     rates = _compare_rates(real, synthetic, lacking)
     together = _differ_together(some[0], some[1], lacking) if "missing_together" in compared else ()
@@ -191,14 +190,12 @@ def _both(table: Table, lacking: NDArray[np.intp]) -> tuple[Floats, Floats]:
 
 def _differ_together(real: Table, synthetic: Table, lacking: NDArray[np.intp]) -> tuple[Together, ...]:
     (was, one), (made, other) = _both(real, lacking), _both(synthetic, lacking)
-    variance = sum(
-        _variance(both, np.diag(both)[:, None], np.diag(both)[None], np.ones_like(both)) / len(table)
-        for both, table in ((was, real), (made, synthetic))
-    )
+    n, m = len(real), len(synthetic)
+    pooled = (was * n + made * m) / (n + m)
+    variance = _variance(pooled, np.diag(pooled)[:, None], np.diag(pooled)[None]) * (1 / n + 1 / m)
     upper = np.triu(np.ones(was.shape, dtype=bool), 1)
     apart = np.where(upper, other - one, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.nan_to_num(apart / np.sqrt(variance), posinf=0.0, neginf=0.0)
+    z = _quotient(apart, np.sqrt(variance))
     off = _significant(z, int(upper.sum())) & (np.abs(apart) >= _LEAST_COVARIANCE)
     names = [real.columns[j].name for j in lacking]
     return tuple(
@@ -207,14 +204,19 @@ def _differ_together(real: Table, synthetic: Table, lacking: NDArray[np.intp]) -
     )
 
 
-def _variance(both: Floats, m: Floats, p: Floats, all_: Floats) -> Floats:
+def _quotient(one: Floats, other: Floats) -> Floats:
+    """Return one / other, 0 where the other is 0."""
+    return np.asarray(np.divide(one, other, out=np.zeros_like(one), where=other > 0))
+
+
+def _variance(both: Floats, m: Floats, p: Floats) -> Floats:
     """Return the variance of (M - m)(B - p) of truth values, given P(M, B), m = P(M) and p = P(B)."""
     c = both - m * p
     square = (
         both * (1 - m) ** 2 * (1 - p) ** 2
         + (m - both) * (1 - m) ** 2 * p**2
         + (p - both) * m**2 * (1 - p) ** 2
-        + (all_ - m - p + both) * m**2 * p**2
+        + (1 - m - p + both) * m**2 * p**2
     )
     return np.asarray(np.maximum(square - c**2, 0.0))
 
@@ -240,11 +242,9 @@ class _Bins:
         self.first = np.concatenate([[0], np.cumsum(self.counts)])
         self.of = np.repeat(np.arange(len(self.columns)), self.counts)  # the column of each bin
 
-    def can_vary(self, lacking: NDArray[np.intp]) -> bool:
-        """Return whether there is another column, with two bins, for one with missing values."""
-        return len(set(np.flatnonzero(self.counts > 1).tolist()) | set(lacking.tolist())) > 1 and bool(
-            (self.counts > 1).any()
-        )
+    def usable(self, lacking: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return which columns (d,) each that lacks values is looked at beside, (k, d)."""
+        return np.asarray((self.counts > 1) & (lacking[:, None] != np.arange(len(self.counts))))
 
     def tally(self, table: Table, lacking: NDArray[np.intp]) -> tuple[Floats, Floats, Floats, Floats]:
         """Count rows for each column that lacks values (k,) and each bin (B,), among those where both apply.
@@ -268,7 +268,9 @@ class _Bins:
 
     def covariance(self, table: Table, lacking: NDArray[np.intp]) -> Floats:
         """Return the covariances of missing values with bins, (k, B); 0 where few rows have them."""
-        have, size, lack, both = self.tally(table, lacking)
+        return self._covariance(*self.tally(table, lacking))
+
+    def _covariance(self, have: Floats, size: Floats, lack: Floats, both: Floats) -> Floats:
         n = np.maximum(have, 1.0)
         return np.asarray(np.where(have >= _FEWEST, both / n - lack * size / n**2, 0.0))
 
@@ -276,31 +278,29 @@ class _Bins:
         """Return the mean over pairs of columns of the summed differences of covariances."""
         apart = np.abs(self.covariance(x, lacking) - self.covariance(y, lacking))
         pairs = np.add.reduceat(apart, self.first[:-1], axis=1)
-        usable = (self.counts > 1) & (lacking[:, None] != np.arange(len(self.counts)))
-        return float(pairs[usable].mean())
+        return float(pairs[self.usable(lacking)].mean())
 
     def differ_beside(self, real: Table, synthetic: Table, lacking: NDArray[np.intp]) -> tuple[Beside, ...]:
         """Return the pairs of columns that differ significantly, each by its worst bin."""
-        found, variance = [], np.zeros((len(lacking), len(self.of)))
-        for table in (real, synthetic):
-            have, size, lack, both = self.tally(table, lacking)
-            n = np.maximum(have, 1.0)
-            m, p, share = lack / n, size / n, both / n
-            expected = np.minimum(m, 1 - m) * np.minimum(p, 1 - p) * n
-            variance += _variance(share, m, p, np.ones_like(share)) / n
-            found.append((share - m * p, np.divide(both, size, where=size > 0, out=0 * both), expected))
-        (one, was, enough), (other, made, enough_too) = found
-        usable = (enough >= _EXPECTED) | (enough_too >= _EXPECTED)
-        usable &= (self.counts[self.of] > 1) & (lacking[:, None] != self.of)
+        tallies = [self.tally(table, lacking) for table in (real, synthetic)]
+        have, size, lack, both = (x + y for x, y in zip(*tallies, strict=True))
+        m, p = lack / np.maximum(have, 1), size / np.maximum(have, 1)
+        (n, rows, _, holes), (n_made, rows_made, _, holes_made) = tallies
+        smaller = np.minimum(n, n_made)
+        usable = np.minimum(m, 1 - m) * np.minimum(p, 1 - p) * smaller >= _EXPECTED
+        usable &= self.usable(lacking)[:, self.of]
+        one, other = (self._covariance(*tally) for tally in tallies)
         apart = np.where(usable, other - one, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.nan_to_num(apart / np.sqrt(variance), posinf=0.0, neginf=0.0)
+        per_row = 1 / np.maximum(n, 1) + 1 / np.maximum(n_made, 1)
+        variance = _variance(both / np.maximum(have, 1), m, p) * per_row
+        z = _quotient(apart, np.sqrt(variance))
         off = _significant(z, int(usable.sum())) & (np.abs(apart) >= _LEAST_COVARIANCE)
-        size = np.where(off, np.abs(apart), 0.0)
-        pairs = np.maximum.reduceat(size, self.first[:-1], axis=1)
+        worst = np.where(off, np.abs(apart), 0.0)
+        was, made = holes / np.maximum(rows, 1), holes_made / np.maximum(rows_made, 1)
+        pairs = np.maximum.reduceat(worst, self.first[:-1], axis=1)
         listed = []
         for i, j in _worst(pairs):
-            b = int(self.first[j] + size[i, self.first[j] : self.first[j + 1]].argmax())
+            b = int(self.first[j] + worst[i, self.first[j] : self.first[j + 1]].argmax())
             listed.append(
                 Beside(
                     self.columns[lacking[i]].name,

@@ -1,8 +1,8 @@
 r"""Which columns are never above others? Pairs of numbers, or of times, with :math:`a \le b` in all rows.
 
-Where a is far below b in nearly all rows, as an age below an income, an order says nothing: it counts only if
-rows of independent columns would break it, see :mod:`~diffuscope.metrics.tabular.rules`. Orders that follow from
-two others, or whose columns are in one equation, are left out.
+Where a is far below b in nearly all rows, as an age below an income, an order says nothing: it counts only
+if rows of independent columns would break it, see :mod:`~diffuscope.metrics.tabular.rules`. Orders that
+follow from two others, or whose columns are in one equation, are left out.
 """
 
 from __future__ import annotations

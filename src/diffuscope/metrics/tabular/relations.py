@@ -4,10 +4,10 @@ Relations are looked for in the training rows, where all must keep them: equatio
 (:mod:`~diffuscope.metrics.tabular.equations`), functions and what decides whether values are missing
 (:mod:`~diffuscope.metrics.tabular.dependencies`), and orders (:mod:`~diffuscope.metrics.tabular.orders`).
 
-**Relations kept** is the mean over relations of the share of rows that keep it, among those to which it applies;
-the floor is that of held-out rows, since a relation may hold in all training rows by accident. One is named
-as broken where synthetic rows keep it less often, significantly at the 5% level after Bonferroni's correction
-(one-sided normal test of two shares), and by at least 1% of the rows.
+**Relations kept** is the mean over relations of the share of rows that keep it, among those to which it
+applies; the floor is that of held-out rows, since a relation may hold in all training rows by accident. One
+is named as broken where synthetic rows keep it less often, significantly at the 1% level after Bonferroni's
+correction (one-sided normal test of two shares), and by at least 1% of the rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from diffuscope.metrics.tabular.tables import Floats, Table, some_rows
 __all__ = ["Relation", "Relations", "find_rules", "measure_relations"]
 
 _MOST = 60
-_LEVEL = 0.05
+_LEVEL = 0.01
 _LEAST = 0.01
 
 
@@ -110,7 +110,8 @@ def measure_relations(splits: Splits) -> tuple[dict[str, Measured], Relations] |
         np.stack([rule.kept(table) for rule in rules], axis=1) for table in (splits.synthetic, splits.unseen)
     )
     found = [
-        _relation(rule, own, other, len(rules)) for rule, own, other in zip(rules, made.T, real.T, strict=True)
+        _relation(rule, own, other, len(rules))
+        for rule, own, other in zip(rules, made.T, real.T, strict=True)
     ]
     size = max(splits.smallest // 2, 1)
     values, floors = (

@@ -49,7 +49,8 @@ TABLE_METRICS = {
         "Missing values: together", "Mean difference of how columns are missing in the same rows."
     ),
     "missing_beside": TableMetric(
-        "Missing values: beside others", "Mean difference of how missing values go with those of other columns."
+        "Missing values: beside others",
+        "Mean difference of how missing values go with those of other columns.",
     ),
     "heap_rates": TableMetric(
         "Heaps: rates", "Sum of the differences of the shares of values that many rows have, mean of columns."
@@ -259,7 +260,7 @@ class TableQuality:
         return {", ".join(titles): why for why, titles in found.items()}
 
     def lines(self) -> list[str]:
-        """Return a line each on detection, missing values, heaps and relations, of those that the table has."""
+        """Return a line each on detection, missing values, heaps and relations, where there are some."""
         parts = (self.detection, self.missing, self.heaps, self.relations)
         return [part.line() for part in parts if part is not None]
 

@@ -38,7 +38,7 @@ class Rule:
     columns : tuple of names
         The first can be had from the others, but for an order.
     kept : callable
-        ``kept(table)``, shape (n,): 1 where it holds, 0 where not, NaN where a value that it needs is missing.
+        ``kept(table)``, shape (n,): 1 where it holds, 0 where not, NaN where a value for it is missing.
     """
 
     kind: RuleKind

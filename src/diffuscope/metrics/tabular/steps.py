@@ -1,8 +1,8 @@
 """How do the numbers of a column look as numbers, and in which steps were they written down?
 
-Numbers and integers are themselves, times are days since 1970. The step of a column is the largest that all its
-values are a multiple of, up to a common shift: 1 for ages, 100 for incomes in hundreds, 0.01 for prices, and 0
-for values with more than six decimals.
+Numbers and integers are themselves, times are days since 1970. The step of a column is the largest that all
+its values are a multiple of, up to a common shift: 1 for ages, 100 for incomes in hundreds, 0.01 for prices,
+and 0 for values with more than six decimals.
 """
 
 from __future__ import annotations
