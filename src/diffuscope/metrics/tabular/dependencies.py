@@ -2,8 +2,8 @@ r"""Which columns are functions of another one, and what decides whether a value
 
 Two kinds of functions :math:`b = f(a)` are looked for:
 
-* **by value**: rows with the same a have the same b, where values of a come again often enough. A row keeps
-  it if its pair is one of the training rows; a value of a that these do not have breaks it;
+* **by value**: rows with the same a have the same b, where most rows have a value of a that others have. A
+  row keeps it if its pair is one of the training rows; a value of a that these do not have breaks it;
 * **by bands**: each of the (at most fifty) values of b has an interval of the number or time a of its own. A
   row keeps it if its a is between the neighbouring values' intervals.
 
@@ -32,6 +32,7 @@ _MOST_ROWS, _MOST_ROWS_OF_WIDE, _WIDE = 3_000, 1_500, 60
 _RARE = 0.01
 _BANDS = 50
 _FEW_LEVELS = 10  # of a number, to be divided into bands
+_AGAIN = 0.5  # of the rows, with a value that has come before
 _NAMED = 4  # values, in words
 
 Codes = NDArray[np.intp]
@@ -98,7 +99,7 @@ def _search(
             continue
         changes = (x[1:] != x[:-1]) & (x[1:] >= 0) & (x[:-1] >= 0)
         again = x[1:, a] == x[:-1, a]
-        constant = ~changes[again].any(axis=0) & (again.sum() >= FEWEST)
+        constant = ~changes[again].any(axis=0) & (again.sum() >= max(FEWEST, _AGAIN * len(x)))
         banded = (changes.sum(axis=0) < levels) & (levels <= _BANDS)
         banded &= table.columns[source.place].ordered and not source.is_hole and levels[a] > _FEW_LEVELS
         for b in np.flatnonzero(constant | banded).tolist():

@@ -99,6 +99,11 @@ class Detection:
     area: Measured
     columns: dict[Name, ColumnDetection]
 
+    @property
+    def off(self) -> bool:
+        """Whether rows are told apart."""
+        return bool(self.columns)
+
     def giveaways(self, most: int | None = None) -> list[Name]:
         """Return the columns that give synthetic rows away, worst first."""
         found = {name: c for name, c in self.columns.items() if c.by_itself or c.with_others}

@@ -34,6 +34,7 @@ _SHARE = 0.1  # of rows that have all values
 _EXACT = 1e-9
 _CLEAR = 10.0
 _TERMS = 8
+_LEAST_SIZE, _MOST_SIZE = 1e-100, 1e100
 _T = 6.0
 _SIGNS = {"+": "+", "*": "×", "/": "/"}
 
@@ -59,7 +60,10 @@ class Numbers:
         for j, column in enumerate(table.columns):
             seen = np.unique(table.codes[table.codes[:, j] >= 0, j])
             if column.ordered and len(seen) > 1:
-                self._levels[j] = numbers_of(column)
+                levels = numbers_of(column)
+                if not _LEAST_SIZE < np.abs(levels[seen]).max() < _MOST_SIZE:
+                    continue  # squares would overflow, or vanish
+                self._levels[j] = levels
                 self.places.append(j)
                 steps.append(step_of(self._levels[j][seen]))
         self.whole = self.of(table)

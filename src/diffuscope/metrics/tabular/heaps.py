@@ -1,10 +1,10 @@
 r"""Do numbers heap at the values at which real ones heap, and as often?
 
-A heap is a value of a column of numbers or times that at least 1% of the real values share, and three times
-as many as a smooth law would give it: the share of the values around it (a twentieth of them to each side),
-divided by the number of steps that these are spread over. So a round amount, a default of 0 or a price is a
-heap, and an age is not, although each has more than 1% of the rows. Columns of ten values or fewer are left
-to their marginals.
+A heap is a value of a column of numbers or times that at least 1% of the real values share, five at least,
+and three times as many as a smooth law would give it: the share of the values around it (a twentieth of them
+to each side), divided by the number of steps that these are spread over. So a round amount, a default of 0
+or a price is a heap, and an age is not, although each has more than 1% of the rows. Columns of ten values or
+fewer are left to their marginals.
 
 With :math:`h_v` the share of the heap v among the values of its column that are there, and means over
 columns:
@@ -28,13 +28,14 @@ from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.splits import Splits, relate_parts
 from diffuscope.metrics.tabular.steps import numbers_of, step_of
-from diffuscope.metrics.tabular.tables import Floats, Table, shown_level
+from diffuscope.metrics.tabular.tables import Floats, Table, made_not_real, shown_level
 
 __all__ = ["ColumnHeaps", "Heap", "Heaps", "measure_heaps"]
 
 _SHARE = 0.01
 _TIMES = 3.0
 _AROUND = 0.05
+_FEWEST = 5  # rows on a heap
 _FEW_VALUES = 10
 _LEVEL = 0.01
 _LEAST = 0.1
@@ -51,7 +52,7 @@ class Heap:
 
     def line(self) -> str:
         """Return the shares as text."""
-        return f"{self.value} in {self.synthetic:.1%}, not {self.real:.1%}"
+        return f"{self.value} in {made_not_real(self.synthetic, self.real)}"
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,24 @@ class Heaps:
 
     columns: dict[Name, ColumnHeaps]
 
+    @property
+    def off(self) -> bool:
+        """Whether any rate differs significantly."""
+        return any(column.off for column in self.columns.values())
+
     def line(self) -> str:
         """Return what was found in one sentence."""
         n = sum(len(column.heaps) for column in self.columns.values())
         off = {name: column.off for name, column in self.columns.items() if column.off}
         where = f"{n} in {len(self.columns)} column{'s' * (len(self.columns) != 1)}"
-        if not off:
+        if not self.off:
             return f"Heaps: {where}, as high as in real rows."
         name, heaps = next(iter(off.items()))
         column = self.columns[name]
+        on_heaps = made_not_real(column.synthetic, column.real)
         return (
             f"Heaps: {where}, {sum(map(len, off.values()))} too high or too low; worst in {str(name)!r}, "
-            f"{heaps[0].line()} ({column.synthetic:.0%} of its values on heaps, not {column.real:.0%})."
+            f"{heaps[0].line()} (on heaps {on_heaps} of its values)."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -157,7 +164,7 @@ def _heaps(real: Table, j: int) -> NDArray[np.intp]:
     values, share = numbers_of(column)[seen], counts[seen] / counts.sum()
     step, above = step_of(values), np.cumsum(share)
     below, found = above - share, []
-    for k in np.flatnonzero(share >= _SHARE).tolist():
+    for k in np.flatnonzero((share >= _SHARE) & (counts[seen] >= _FEWEST)).tolist():
         low = min(int(np.searchsorted(above, below[k] - _AROUND)), k)
         high = max(min(int(np.searchsorted(above, above[k] + _AROUND)), len(seen) - 1), k)
         mass = above[high] - below[low] - share[k]

@@ -13,7 +13,7 @@ With :math:`m_i` the share of rows that lack column i, and all means over column
 A difference is named where it is significant at the 1% level after Bonferroni's correction, by a normal test
 of all rows (the variance of a covariance is the mean of :math:`(M - m)^2 (B - p)^2` less its square, taken
 of real and synthetic rows together, as if they had one law), and not negligible: a rate that differs by 0.5%
-of the rows, a covariance by 0.2% of them.
+of the rows, a covariance by 0.2% of them, with 2% of those that have the other values.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.splits import Splits, relate_parts
-from diffuscope.metrics.tabular.tables import Column, Floats, Table, shown_level
+from diffuscope.metrics.tabular.tables import Column, Floats, Table, made_not_real, shown_level
 
 __all__ = ["Beside", "Missingness", "Rate", "Together", "measure_missing"]
 
 _FIFTHS = 5
 _CATEGORIES = 9
 _LEVEL = 0.01
-_LEAST_RATE, _LEAST_COVARIANCE = 0.005, 0.002
+_LEAST_RATE, _LEAST_COVARIANCE, _LEAST_SHARE = 0.005, 0.002, 0.02
 _MOST = 20_000  # rows of each for tests
 _LISTED = 20
 _FEWEST = 20  # rows with a value, for a covariance
@@ -86,22 +86,24 @@ class Missingness:
     together: tuple[Together, ...]
     beside: tuple[Beside, ...]
 
+    @property
+    def off(self) -> bool:
+        """Whether anything differs significantly."""
+        return bool(self.together or self.beside or any(rate.off for rate in self.rates))
+
     def line(self) -> str:
         """Return what was found in one sentence."""
-        said = []
-        for rate in [rate for rate in self.rates if rate.off][:1]:
-            said.append(
-                f"{str(rate.column)!r} is missing in {rate.synthetic:.1%} of the rows, not {rate.real:.1%}"
-            )
+        said = [
+            f"{str(rate.column)!r} is missing in {made_not_real(rate.synthetic, rate.real)}"
+            for rate in self.rates
+            if rate.off
+        ][:1]
         for pair in self.together[:1]:
-            said.append(
-                f"{str(pair.one)!r} and {str(pair.other)!r} are missing together in {pair.synthetic:.1%}, "
-                f"not {pair.real:.1%}"
-            )
+            names = f"{str(pair.one)!r} and {str(pair.other)!r}"
+            said.append(f"{names} are missing together in {made_not_real(pair.synthetic, pair.real)}")
         for b in self.beside[:1]:
-            said.append(
-                f"where {b.where}, {str(b.column)!r} is missing in {b.synthetic:.1%}, not {b.real:.1%}"
-            )
+            shares = made_not_real(b.synthetic, b.real)
+            said.append(f"where {b.where}, {str(b.column)!r} is missing in {shares}")
         return f"Missing values: {'; '.join(said) or 'where and as often as in real rows'}."
 
     def to_json(self) -> dict[str, Any]:
@@ -197,6 +199,7 @@ def _differ_together(real: Table, synthetic: Table, lacking: NDArray[np.intp]) -
     apart = np.where(upper, other - one, 0.0)
     z = _quotient(apart, np.sqrt(variance))
     off = _significant(z, int(upper.sum())) & (np.abs(apart) >= _LEAST_COVARIANCE)
+    off &= np.abs(made - was) >= _LEAST_RATE
     names = [real.columns[j].name for j in lacking]
     return tuple(
         Together(names[i], names[k], float(was[i, k]), float(made[i, k]))
@@ -295,8 +298,9 @@ class _Bins:
         variance = _variance(both / np.maximum(have, 1), m, p) * per_row
         z = _quotient(apart, np.sqrt(variance))
         off = _significant(z, int(usable.sum())) & (np.abs(apart) >= _LEAST_COVARIANCE)
-        worst = np.where(off, np.abs(apart), 0.0)
         was, made = holes / np.maximum(rows, 1), holes_made / np.maximum(rows_made, 1)
+        off &= np.abs(made - was) >= _LEAST_SHARE
+        worst = np.where(off, np.abs(apart), 0.0)
         pairs = np.maximum.reduceat(worst, self.first[:-1], axis=1)
         listed = []
         for i, j in _worst(pairs):

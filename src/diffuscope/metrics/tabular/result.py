@@ -259,6 +259,11 @@ class TableQuality:
             found.setdefault(why, []).append(TABLE_METRICS[name].title)
         return {", ".join(titles): why for why, titles in found.items()}
 
+    def troubles(self) -> list[str]:
+        """Return the lines on missing values, heaps and relations that differ from those of real rows."""
+        parts = (self.missing, self.heaps, self.relations)
+        return [part.line() for part in parts if part is not None and part.off]
+
     def lines(self) -> list[str]:
         """Return a line each on detection, missing values, heaps and relations, where there are some."""
         parts = (self.detection, self.missing, self.heaps, self.relations)

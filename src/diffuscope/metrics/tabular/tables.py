@@ -35,6 +35,8 @@ __all__ = [
     "ColumnKind",
     "Floats",
     "Table",
+    "made_not_real",
+    "percent",
     "read_tables",
     "shown_level",
     "some_rows",
@@ -214,3 +216,13 @@ def shown_level(column: Column, code: int | np.integer[Any]) -> str:
         return str(value)
     number = float(value)
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e12 else f"{number:.6g}"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, never rounded to all or none."""
+    return f"{min(max(100 * share, 0.1), 99.9):.1f}%" if 0 < share < 1 else f"{share:.0%}"
+
+
+def made_not_real(synthetic: float, real: float) -> str:
+    """Return two shares as text: ``12.0%, not 15.1%``."""
+    return f"{percent(synthetic)}, not {percent(real)}"
