@@ -121,8 +121,8 @@ def _missing(missing: Missingness) -> Section:
     said += [(f"where {b.where}, '{b.column}' is missing", b.real, b.synthetic) for b in missing.beside]
     advice = [
         "Which values are missing is learned before the values: train longer, or a larger network.",
-        "If you know the rule, such as that the unemployed have no employer, apply it to the sampled rows. If "
-        "missing values mean nothing, sample without (--missing none).",
+        "If you know the rule, such as that the unemployed have no employer, apply it to the sampled rows. "
+        "If missing values mean nothing, sample without (--missing none).",
     ]
     return Section(
         "Missing values",
