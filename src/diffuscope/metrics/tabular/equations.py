@@ -105,14 +105,16 @@ def equations(numbers: Numbers) -> tuple[list[Rule], list[int], list[set[int]]]:
             lines.append(a)
             found.append({a, b})
     free = [k for k in range(len(numbers.places)) if k not in lines]
-    ends = []
+    best: dict[frozenset[int], tuple[int, int, Rule]] = {}  # the most exact one of each three columns
     for sign in _SIGNS:
         for a in free:
-            for b, c, rule in _triples(numbers, a, free, sign):
-                if {a, b, c} not in found:
-                    rules.append(rule)
-                    found.append({a, b, c})
-                    ends.append(a if sign == "+" else -1)
+            for b, c, level, rule in _triples(numbers, a, free, sign):
+                group = frozenset((a, b, c))
+                if group not in best or level < best[group][0]:
+                    best[group] = level, a if sign == "+" else -1, rule
+    rules += [rule for _, _, rule in best.values()]
+    found += [set(group) for group in best]
+    ends = {a for _, a, _ in best.values()}
     rest = [k for k in free if k not in ends and not numbers.times[k]]
     for used, rule in _sums(numbers, rest):
         rules.append(rule)
@@ -237,8 +239,8 @@ def _reach(sign: str, steps: tuple[Floats, Floats, Floats], b: Floats, c: Floats
         return own, own + (one + np.abs(b / c) * other) / np.maximum(np.abs(c) - other, 0)
 
 
-def _triples(numbers: Numbers, a: int, free: list[int], sign: str) -> Iterator[tuple[int, int, Rule]]:
-    """Yield the pairs of columns that give a, with the rule."""
+def _triples(numbers: Numbers, a: int, free: list[int], sign: str) -> Iterator[tuple[int, int, int, Rule]]:
+    """Yield the pairs of columns that give a, how much rounding is allowed for, 0 to 2, and the rule."""
     others = np.array([k for k in free if k != a], dtype=np.intp)
     if len(others) < 2 or (sign != "+" and numbers.times[a]):
         return
@@ -272,12 +274,12 @@ def _triples(numbers: Numbers, a: int, free: list[int], sign: str) -> Iterator[t
     order = np.argsort(-joint[one, other], kind="stable")[:_SURVIVORS]
     for k in order:
         b, c = int(others[one[k]]), int(others[other[k]])
-        rule = _triple(numbers, a, b, c, sign)
-        if rule is not None:
-            yield b, c, rule
+        found = _triple(numbers, a, b, c, sign)
+        if found is not None:
+            yield b, c, *found
 
 
-def _triple(numbers: Numbers, a: int, b: int, c: int, sign: str) -> Rule | None:
+def _triple(numbers: Numbers, a: int, b: int, c: int, sign: str) -> tuple[int, Rule] | None:
     steps = (numbers.steps[a], numbers.steps[b], numbers.steps[c])
     tried = len(numbers.places) ** 3
 
@@ -295,7 +297,8 @@ def _triple(numbers: Numbers, a: int, b: int, c: int, sign: str) -> Rule | None:
         found = _tolerance(numbers, a, lambda rows, level=level: over(rows, level), [0.0], tried)  # type: ignore[misc]
         if found is not None:
             words = f"{numbers.name(a)} = {numbers.name(b)} {_SIGNS[sign]} {numbers.name(c)}"
-            return numbers.rule(words, (a, b, c), lambda rows, level=level: over(rows, level))  # type: ignore[misc]
+            rule = numbers.rule(words, (a, b, c), lambda rows, level=level: over(rows, level))  # type: ignore[misc]
+            return level, rule
     return None
 
 

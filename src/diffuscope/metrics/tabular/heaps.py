@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured
-from diffuscope.metrics.tabular.splits import Splits, relate_parts
+from diffuscope.metrics.tabular.splits import Splits, as_plain, relate_few
 from diffuscope.metrics.tabular.steps import numbers_of, step_of
 from diffuscope.metrics.tabular.tables import Floats, Table, made_not_real, shown_level
 
@@ -112,7 +112,7 @@ class Heaps:
             str(name): {
                 "real": column.real,
                 "synthetic": column.synthetic,
-                "distance": column.distance.to_json(),
+                "distance": as_plain(column.distance),
                 "heaps": [vars(heap) for heap in column.heaps],
             }
             for name, column in self.columns.items()
@@ -136,13 +136,13 @@ def measure_heaps(splits: Splits) -> tuple[dict[str, Measured], Heaps] | None:
     values, floors, factor = splits.compare(distances)  # (parts, columns, 2)
     means = values.mean(axis=1), floors.mean(axis=1)
     metrics = {
-        name: relate_parts(means[0][:, k], means[1][:, k], factor)
+        name: relate_few(means[0][:, k], means[1][:, k], factor)
         for k, name in enumerate(("heap_rates", "heap_share"))
     }
     tests = sum(map(len, heaped.values()))
     found = {
         real.columns[j].name: _column(
-            real, splits.synthetic, j, codes, relate_parts(values[:, k, 0], floors[:, k, 0], factor), tests
+            real, splits.synthetic, j, codes, relate_few(values[:, k, 0], floors[:, k, 0], factor), tests
         )
         for k, (j, codes) in enumerate(heaped.items())
     }

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured
-from diffuscope.metrics.tabular.splits import Splits, relate_parts
+from diffuscope.metrics.tabular.splits import Splits, relate_few
 from diffuscope.metrics.tabular.tables import Column, Floats, Table, made_not_real, shown_level
 
 __all__ = ["Beside", "Missingness", "Rate", "Together", "measure_missing"]
@@ -141,7 +141,7 @@ def measure_missing(splits: Splits) -> tuple[dict[str, Measured], Missingness] |
     values, floors, factor = splits.compare(
         lambda x, y: np.array([distance(x, y) for distance in compared.values()])
     )
-    metrics = {name: relate_parts(values[:, k], floors[:, k], factor) for k, name in enumerate(compared)}
+    metrics = {name: relate_few(values[:, k], floors[:, k], factor) for k, name in enumerate(compared)}
     some = [table.some(_MOST, splits.seed, "missing", k) for k, table in enumerate((real, synthetic))]
     rates = _compare_rates(real, synthetic, lacking)
     together = _differ_together(some[0], some[1], lacking) if "missing_together" in compared else ()

@@ -16,6 +16,7 @@ from diffuscope.metrics.tabular.heaps import Heaps
 from diffuscope.metrics.tabular.missingness import Missingness
 from diffuscope.metrics.tabular.privacy import Privacy
 from diffuscope.metrics.tabular.relations import Relations
+from diffuscope.metrics.tabular.splits import as_plain
 from diffuscope.metrics.tabular.tables import ColumnKind
 
 __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
@@ -153,9 +154,9 @@ class TableQuality:
     def to_json(self) -> dict[str, Any]:
         """Return everything but the matrices as plain data; an infinite ratio is None."""
         return {
-            "metrics": {name: _plain(measured) for name, measured in self.metrics.items()},
+            "metrics": {name: as_plain(measured) for name, measured in self.metrics.items()},
             "columns": {
-                str(name): {**vars(column), "distance": _plain(column.distance)}
+                str(name): {**vars(column), "distance": as_plain(column.distance)}
                 for name, column in self.columns.items()
             },
             "classifier_two_sample": None if self.told_apart is None else self.told_apart._asdict(),
@@ -310,6 +311,8 @@ def ratio_with_interval(m: Measured) -> str:
     """Return ``"1.24 ± 0.10"``, or both ends of an interval that is not symmetric."""
     if not math.isfinite(m.ratio):
         return "∞"
+    if not math.isfinite(m.high):
+        return f"{m.ratio:.2f} (at least {m.low:.2f})"
     up, down = m.high - m.ratio, m.ratio - m.low
     if abs(up - down) <= 0.1 * max(up, down) or m.low == 0:
         return f"{m.ratio:.2f} ± {up:.2f}".replace("-", "−")
@@ -332,7 +335,3 @@ def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     stream = io.StringIO()
     Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
-
-
-def _plain(m: Measured) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in m.to_json().items()}
