@@ -5,9 +5,8 @@ Tried are, of all columns of numbers and times that vary,
 * a line, :math:`a = \alpha b + \beta`, that is copies and other units as well;
 * sums, products and quotients of two, :math:`a = b + c`, :math:`a = b c`, :math:`a = b / c`; of times
   :math:`a = b + c` with c in days;
-* sums and differences of three to eight, :math:`a = \pm b \pm c \pm d \ldots`, by least squares with the
-  coefficients rounded to ±1. If several such sums share columns, least squares may not tell them apart and
-  finds neither.
+* sums of two to eight with factors of at most four digits, :math:`a = \beta b + \gamma c + \ldots`, by least
+  squares. If several such sums share columns, least squares may not tell them apart and finds neither.
 
 An equation holds exactly, or as exactly as its numbers are rounded: up to half a step of a, or half a step
 of all numbers, see :func:`~diffuscope.metrics.tabular.steps.step_of`, where a varies by ten times that.
@@ -32,10 +31,12 @@ _PILOT = 100  # rows on which all triples are tried, until none is left
 _SURVIVORS = 100  # triples for a column that are tried on all rows
 _SHARE = 0.1  # of rows that have all values
 _EXACT = 1e-9
-_CLEAR = 10.0
+_CLEAR, _FINE = 10.0, 100.0
+_FITTED = 1.1  # half a step, and what a fitted slope adds
 _TERMS = 8
 _LEAST_SIZE, _MOST_SIZE = 1e-100, 1e100
 _T = 6.0
+_EFFECT = 1e-3
 _SIGNS = {"+": "+", "*": "×", "/": "/"}
 
 
@@ -99,8 +100,11 @@ def equations(numbers: Numbers) -> tuple[list[Rule], list[int], list[set[int]]]:
     """Return the equations that hold, the columns that are lines of others, and those of each equation."""
     rules, lines = [], []
     found: list[set[int]] = []
-    for a, b, rule in _lines(numbers):
-        if b not in lines and a not in lines:
+    rough: list[tuple[int, int, Rule]] = []
+    for a, b, room, rule in _lines(numbers):
+        if room > numbers.spread[a] / _FINE:
+            rough.append((a, b, rule))
+        elif b not in lines and a not in lines:
             rules.append(rule)
             lines.append(a)
             found.append({a, b})
@@ -117,15 +121,20 @@ def equations(numbers: Numbers) -> tuple[list[Rule], list[int], list[set[int]]]:
     ends = {a for _, a, _ in best.values()}
     rest = [k for k in free if k not in ends and not numbers.times[k]]
     for used, rule in _sums(numbers, rest):
-        rules.append(rule)
-        found.append(set(used))
+        if set(used) not in found:
+            rules.append(rule)
+            found.append(set(used))
+    for a, b, rule in rough:  # unless a sum says more exactly how the two go together
+        if not {a, b} & set(lines) and not any({a, b} <= columns for columns in found):
+            rules.append(rule)
+            found.append({a, b})
     return rules, lines, found
 
 
 # --- a = α b + β --------------------------------------------------------------------------------------------
 
 
-def _lines(numbers: Numbers) -> Iterator[tuple[int, int, Rule]]:
+def _lines(numbers: Numbers) -> Iterator[tuple[int, int, float, Rule]]:
     """Yield pairs of which the first, a later column or a coarser one, is a line of the second."""
     x, k = numbers.x, len(numbers.places)
     there = ~np.isnan(x)
@@ -144,22 +153,28 @@ def _lines(numbers: Numbers) -> Iterator[tuple[int, int, Rule]]:
         if numbers.times[later] != numbers.times[earlier]:
             continue
         for a, b in ((later, earlier), (earlier, later)):
-            rule = _line(numbers, a, b, k * k)
-            if rule is not None:
-                yield a, b, rule
+            line = _line(numbers, a, b, k * k)
+            if line is not None:
+                yield a, b, *line
                 break
 
 
-def _line(numbers: Numbers, a: int, b: int, tried: int) -> Rule | None:
+def _line(numbers: Numbers, a: int, b: int, tried: int) -> tuple[float, Rule] | None:
     y, x = numbers.x[:, a], numbers.x[:, b]
     both = ~np.isnan(x) & ~np.isnan(y)
     if both.sum() < FEWEST or np.ptp(x[both]) == 0:
         return None
-    shift = x[both].mean()
-    slope, level = np.polyfit(x[both] - shift, y[both], 1)
-    intercept = float(level - slope * shift)
-    tolerances = [0.0, 0.5 * numbers.steps[a], 0.5 * (numbers.steps[a] + abs(slope) * numbers.steps[b])]
-    slope, intercept = _nice(float(slope), intercept, float(np.abs(x[both]).max()), tolerances[-1])
+    x, y = x[both], y[both]
+    apart = x - x.mean()
+    fitted = float(apart @ (y - y.mean()) / (apart @ apart))
+    error = float(np.sqrt(np.square(y - y.mean() - fitted * apart).mean()))
+    slope = _nice(fitted, 3 * error / math.sqrt(apart @ apart) + _EXACT * abs(fitted))
+    level = float(y.mean() - slope * x.mean())
+    intercept = _nice(
+        level, 3 * error / math.sqrt(len(x)) + _EXACT * (numbers.size[a] + abs(slope) * numbers.size[b])
+    )
+    steps = numbers.steps[a], abs(slope) * numbers.steps[b]
+    tolerances = [0.0, _FITTED * steps[0] / 2, _FITTED * (steps[0] + steps[1]) / 2]
 
     def off(rows: Floats) -> Floats:
         return np.asarray(np.abs(slope * rows[:, b] + intercept - rows[:, a]))
@@ -174,21 +189,15 @@ def _line(numbers: Numbers, a: int, b: int, tried: int) -> Rule | None:
         factor = "" if slope == 1 else f"{slope:.6g} × "
         added = "" if intercept == 0 else f" {'−' if intercept < 0 else '+'} {abs(intercept):.6g}"
         words = f"{numbers.name(a)} = {factor}{numbers.name(b)}{added}"
-    return numbers.rule(words, (a, b), lambda rows: off(rows) - least)
+    return least, numbers.rule(words, (a, b), lambda rows: off(rows) - least)
 
 
-def _nice(slope: float, intercept: float, reach: float, room: float) -> tuple[float, float]:
-    """Return slope and intercept as round numbers, where that makes no difference within the room."""
-    room = max(room, _EXACT * reach * abs(slope))
-    for digits in range(1, 7):
-        rounded = float(f"{slope:.{digits}g}")
-        if abs(rounded - slope) * reach <= room / 2:
-            slope = rounded
-            break
-    for digits in range(7):
-        if abs(round(intercept, digits) - intercept) <= room / 2:
-            return slope, round(intercept, digits)
-    return slope, intercept
+def _nice(number: float, room: float) -> float:
+    """Return the number with as few digits as the room allows."""
+    if abs(number) <= room:
+        return 0.0
+    rounded = (float(f"{number:.{digits}g}") for digits in range(1, 16))
+    return next((own for own in rounded if abs(own - number) <= room), number)
 
 
 def _tolerance(
@@ -302,75 +311,99 @@ def _triple(numbers: Numbers, a: int, b: int, c: int, sign: str) -> tuple[int, R
     return None
 
 
-# --- a = ± b ± c ± d ... ------------------------------------------------------------------------------------
+# --- a = β b + γ c + ... ------------------------------------------------------------------------------------
 
 
 def _sums(numbers: Numbers, columns: list[int]) -> Iterator[tuple[tuple[int, ...], Rule]]:
-    """Yield sums of three to eight columns, with the fewest minus signs for each."""
+    """Yield sums of two to eight columns with round factors, each solved for one of its columns."""
     there = ~np.isnan(numbers.x)
     columns = [k for k in columns if there[:, k].mean() > 0.8]
     rows = there[:, columns].all(axis=1)
-    if len(columns) < 4 or rows.sum() < 5 * len(columns) + FEWEST:
+    columns = [k for k in columns if np.ptp(numbers.x[rows, k]) > 0] if rows.any() else []
+    if len(columns) < 3 or rows.sum() < 5 * len(columns) + FEWEST:
         return
     x = numbers.x[rows][:, columns]
     spread = x.std(axis=0)
-    varying = spread > 0
-    columns, x = [k for k, varies in zip(columns, varying, strict=True) if varies], x[:, varying]
-    z = (x - x.mean(axis=0)) / spread[varying]
+    z = (x - x.mean(axis=0)) / spread
     precision = np.linalg.inv(z.T @ z / len(z) + 1e-10 * np.eye(len(columns)))
-    left = np.sqrt(1 / np.maximum(np.diag(precision), 1.0)) * spread[varying]
-    limit = numbers.steps[columns].sum() + 1e-3 * spread[varying]
-    candidates: dict[frozenset[int], tuple[int, dict[int, int]]] = {}
-    for k in np.flatnonzero(left <= limit):
-        signs = _signs(x, int(k))
-        if signs is None:
+    left = np.sqrt(1 / np.maximum(np.diag(precision), 1.0)) * spread  # what the other columns do not explain
+    limit = numbers.steps[columns].sum() + 1e-3 * spread
+    known: set[frozenset[int]] = set()
+    for k in np.flatnonzero(left <= limit).tolist():
+        factors = _factors(x, k)
+        if factors is None:
             continue
-        group = frozenset([columns[k], *(columns[j] for j in signs)])
-        minus = sum(sign < 0 for sign in signs.values())
-        known = candidates.get(group)
-        if known is None or minus < sum(sign < 0 for sign in known[1].values()):
-            candidates[group] = columns[k], {columns[j]: sign for j, sign in signs.items()}
-    for a, terms in candidates.values():
-        rule = _sum(numbers, a, terms)
+        a, terms = _solved(columns[k], {columns[j]: factor for j, factor in factors.items()})
+        group = frozenset([a, *terms])
+        rule = None if group in known else _sum(numbers, a, terms)
         if rule is not None:
+            known.add(group)
             yield (a, *terms), rule
 
 
-def _signs(x: Floats, k: int) -> dict[int, int] | None:
-    """Return the columns of x that add up to column k, each with its sign; None where they do not."""
+def _solved(a: int, terms: dict[int, float]) -> tuple[int, dict[int, float]]:
+    """Return a sum solved for the column that makes it simplest: few minus signs, no factor below 1."""
+    ways = [(a, terms)]
+    for b, factor in terms.items():
+        rest = {j: -own / factor for j, own in terms.items() if j != b}
+        ways.append((b, {a: 1 / factor, **rest}))
+    return min(ways, key=lambda way: (_clumsy(way[1]), way[0]))
+
+
+def _clumsy(terms: dict[int, float]) -> tuple[int, int]:
+    """Return how many terms are subtracted, and how many have a factor below 1."""
+    factors = list(terms.values())
+    return sum(factor < 0 for factor in factors), sum(abs(factor) < 1 for factor in factors)
+
+
+def _factors(x: Floats, k: int) -> dict[int, float] | None:
+    """Return the columns of x that add up to column k, each with its factor; None where they do not."""
     others = [j for j in range(x.shape[1]) if j != k]
     y = x[:, k] - x[:, k].mean()
-    for _ in range(3):  # with the columns that matter, again
+    for _ in range(4):  # with the columns that matter, again
         z = x[:, others] - x[:, others].mean(axis=0)
         beta = np.linalg.lstsq(z, y, rcond=None)[0]
-        rest = y - z @ beta
-        freedom = max(len(y) - len(others), 1)
-        error = np.sqrt(np.square(rest).sum() / freedom / np.maximum(np.square(z).sum(axis=0), 1e-300))
-        matter = np.abs(beta) > np.maximum(_T * error, 0.1)
-        if matter.all():
-            break
-        others = [j for j, matters in zip(others, matter, strict=True) if matters]
+        squares = np.square(z).sum(axis=0)
+        error = np.sqrt(np.square(y - z @ beta).sum() / max(len(y) - len(others), 1) / squares)
+        effect = np.abs(beta) * np.sqrt(squares / max(float(np.square(y).sum()), 1e-300))
+        matters = (np.abs(beta) > _T * error) & (effect > _EFFECT)
+        if matters.all():
+            factors = [_round(own, wrong) for own, wrong in zip(beta.tolist(), error.tolist(), strict=True)]
+            usable = 2 <= len(others) <= _TERMS and None not in factors
+            return dict(zip(others, map(float, factors), strict=True)) if usable else None  # type: ignore[arg-type]
+        others = [j for j, keep in zip(others, matters, strict=True) if keep]
         if not others:
             return None
-    signs = np.rint(beta[matter] if len(beta) == len(matter) else beta)
-    whole = len(others) == len(beta) and 3 <= len(others) <= _TERMS
-    if not whole or (np.abs(signs) != 1).any() or (np.abs(signs - beta) > 0.05).any():
-        return None
-    return dict(zip(others, signs.astype(int).tolist(), strict=True))
+    return None
 
 
-def _sum(numbers: Numbers, a: int, terms: dict[int, int]) -> Rule | None:
-    used, signs = list(terms), np.array(list(terms.values()), dtype=np.float64)
+def _round(factor: float, error: float) -> float | None:
+    """Return the factor with at most four digits, where that is within three errors; else None."""
+    for digits in range(1, 5):
+        rounded = float(f"{factor:.{digits}g}")
+        if abs(rounded - factor) <= 3 * error + 1e-7 * abs(factor):
+            return rounded
+    return None
+
+
+def _sum(numbers: Numbers, a: int, terms: dict[int, float]) -> Rule | None:
+    used, factors = list(terms), np.array(list(terms.values()))
 
     def off(rows: Floats) -> Floats:
-        return np.asarray(np.abs(rows[:, used] @ signs - rows[:, a]))
+        return np.asarray(np.abs(rows[:, used] @ factors - rows[:, a]))
 
-    base = _EXACT * float(numbers.size[[a, *used]].sum())
-    steps = numbers.steps
-    rooms = [base, base + steps[a] / 2, base + (steps[a] + steps[used].sum()) / 2]
-    least = _tolerance(numbers, a, off, rooms, 2 ** len(used) * len(numbers.places))
+    base = _EXACT * float(numbers.size[a] + np.abs(factors) @ numbers.size[used])
+    own, others = numbers.steps[a] / 2, float(np.abs(factors) @ numbers.steps[used]) / 2
+    least = _tolerance(
+        numbers, a, off, [base, base + own, base + own + others], len(numbers.places) ** len(used)
+    )
     if least is None:
         return None
-    ordered = sorted(terms, key=lambda k: (terms[k] < 0, k))
-    said = "".join(f" {'−' if terms[k] < 0 else '+'} {numbers.name(k)}" for k in ordered).removeprefix(" + ")
-    return numbers.rule(f"{numbers.name(a)} = {said.strip()}", (a, *used), lambda rows: off(rows) - least)
+    said = ""
+    for k in sorted(terms, key=lambda k: (terms[k] < 0, k)):
+        factor = abs(terms[k])
+        said += (
+            f" {'−' if terms[k] < 0 else '+'} " + (f"{factor:g} × " if factor != 1 else "") + numbers.name(k)
+        )
+    words = f"{numbers.name(a)} = {said.removeprefix(' + ').strip()}"
+    return numbers.rule(words, (a, *used), lambda rows: off(rows) - least)

@@ -1,10 +1,10 @@
 r"""Do numbers heap at the values at which real ones heap, and as often?
 
 A heap is a value of a column of numbers or times that at least 1% of the real values share, five at least,
-and three times as many as a smooth law would give it: the share of the values around it (a twentieth of them
-to each side), divided by the number of steps that these are spread over. So a round amount, a default of 0
-or a price is a heap, and an age is not, although each has more than 1% of the rows. Columns of ten values or
-fewer are left to their marginals.
+and three times as many as a smooth law would give it: the density of the nearest twentieth of the values
+below or above it, whichever is greater, times the step in which numbers are written. So a round amount, a
+default of 0 or a price is a heap, and an age is not, although each has more than 1% of the rows. Columns of
+ten values or fewer are left to their marginals.
 
 With :math:`h_v` the share of the heap v among the values of its column that are there, and means over
 columns:
@@ -167,9 +167,12 @@ def _heaps(real: Table, j: int) -> NDArray[np.intp]:
     for k in np.flatnonzero((share >= _SHARE) & (counts[seen] >= _FEWEST)).tolist():
         low = min(int(np.searchsorted(above, below[k] - _AROUND)), k)
         high = max(min(int(np.searchsorted(above, above[k] + _AROUND)), len(seen) - 1), k)
-        mass = above[high] - below[low] - share[k]
-        points = (values[high] - values[low]) / step if step else np.inf
-        if share[k] >= _TIMES * mass / max(points, 1.0):
+        left, right = below[k] - below[low], above[high] - above[k]
+        steps = (values[k] - values[low], values[high] - values[k])
+        expected = [
+            mass * step / apart for mass, apart in zip((left, right), steps, strict=True) if apart > 0
+        ]
+        if share[k] >= _TIMES * max(expected, default=0.0):
             found.append(seen[k])
     return np.array(found, dtype=np.intp)
 

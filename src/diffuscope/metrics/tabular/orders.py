@@ -1,8 +1,8 @@
 r"""Which columns are never above others? Pairs of numbers, or of times, with :math:`a \le b` in all rows.
 
 Where a is far below b in nearly all rows, as an age below an income, an order says nothing: it counts only
-if rows of independent columns would break it, see :mod:`~diffuscope.metrics.tabular.rules`. Orders that
-follow from two others, or whose columns are in one equation, are left out.
+if 5% of the rows of independent columns would break it, see also :mod:`~diffuscope.metrics.tabular.rules`.
+Orders that follow from two others, or whose columns are in one equation, are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from diffuscope.metrics.tabular.tables import Floats, Table
 
 __all__ = ["orders"]
 
+_LEAST = 0.05
+
 
 def orders(numbers: Numbers, without: Sequence[int], equations: Sequence[set[int]]) -> list[Rule]:
     """Return the orders that hold, but for those of the columns in ``without``."""
@@ -29,7 +31,8 @@ def orders(numbers: Numbers, without: Sequence[int], equations: Sequence[set[int
         n = (~np.isnan(own) & ~np.isnan(x)).sum(axis=0)
         broken, would_be = (own > x).sum(axis=0), (own > shuffled).sum(axis=0)
         possible = (~np.isnan(own) & ~np.isnan(shuffled)).sum(axis=0)
-        expected = would_be / np.maximum(possible, 1) * n
+        by_chance = would_be / np.maximum(possible, 1)
+        expected = by_chance * n * (by_chance >= _LEAST)
         found[a] = (broken == 0) & (n >= FEWEST) & np.array([enough(e, k * k) for e in expected])
     np.fill_diagonal(found, False)
     found &= numbers.times[:, None] == numbers.times

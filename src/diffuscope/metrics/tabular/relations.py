@@ -99,7 +99,11 @@ def find_rules(table: Table, seed: int = 0) -> list[Rule]:
     """Return the relations that all rows of a table keep, at most sixty."""
     numbers = Numbers(table, seed)
     equal, lines, columns = equations(numbers)
-    functions = dependencies(table, [numbers.places[k] for k in lines], seed)
+    functions = [
+        rule
+        for rule in dependencies(table, [numbers.places[k] for k in lines], seed)
+        if not any(set(rule.columns) <= set(known.columns) for known in equal)
+    ]
     return [*equal, *functions, *orders(numbers, lines, columns)][:_MOST]
 
 
