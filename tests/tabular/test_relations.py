@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diffuscope.metrics.tabular.dependencies import _is_function
 from diffuscope.metrics.tabular.relations import find_rules, measure_relations
 from diffuscope.metrics.tabular.tables import read_tables
 
@@ -236,3 +237,21 @@ def test_scales_on_which_most_columns_agree_have_no_relations():
     level = random.normal(size=(700, 1))
     answers = np.clip((3 + level + 0.7 * random.normal(size=(700, 40))).round(), 1, 5)
     assert rules(pd.DataFrame(answers, columns=[f"q{k}" for k in range(40)])) == {}
+
+
+def test_what_few_rows_agree_on_is_no_relation():
+    frame = draw(6, 200)[["d"]]
+    rare = np.zeros(200, dtype=int)
+    rare[[20, 120]] = [1, 2]
+    assert rules(frame.assign(one=rare, other=rare)) == {}
+    often = np.arange(200) % 3
+    assert rules(frame.assign(one=often, other=often)) == {"'other' = 'one'": "equation"}
+
+
+def test_a_function_holds_in_every_row_not_only_in_neighbouring_ones():
+    a, b = np.arange(400) % 20, np.arange(400) % 20 % 3
+    assert _is_function(a, b, tried=100)
+    b[17] = 7
+    assert not _is_function(a, b, tried=100)
+    assert not _is_function(np.arange(400), np.arange(400) % 3, tried=100)  # no value comes again
+    assert not _is_function(a[:40], b[:40] * 0 + (np.arange(40) == 3), tried=100)

@@ -74,6 +74,12 @@ def sections_of(quality: TableQuality) -> list[Section]:
     return sorted(found, key=lambda section: not section.off)
 
 
+def _without_title(line: str) -> str:
+    """Return a line without the word at its beginning that says what it is on."""
+    said = line.partition(": ")[2]
+    return said[:1].upper() + said[1:]
+
+
 def _detection(detection: Detection) -> Section:
     names, rows = detection.giveaways(), []
     for name in names[:_MOST]:
@@ -102,7 +108,7 @@ def _detection(detection: Detection) -> Section:
     )
     return Section(
         "What gives synthetic rows away",
-        detection.line(),
+        _without_title(detection.line()),
         off=True,
         headings=("Column", "Area by itself (real rows)", "Fall if shuffled (real rows)", "Where to look"),
         rows=rows,
@@ -126,7 +132,7 @@ def _missing(missing: Missingness) -> Section:
     ]
     return Section(
         "Missing values",
-        missing.line(),
+        _without_title(missing.line()),
         off=missing.off,
         drawing=draw_shares("Missing values by column", shares[:_MOST]),
         headings=("What differs", "Real rows", "Synthetic rows"),
@@ -151,7 +157,7 @@ def _heaps(heaps: Heaps) -> Section:
     ]
     return Section(
         "Heaps",
-        heaps.line(),
+        _without_title(heaps.line()),
         off=heaps.off,
         drawing=draw_shares("Shares of heaps", [(name, h.real, h.synthetic) for name, h in found[:_MOST]]),
         headings=("Column", "Heaps", "On heaps, real", "On heaps, synthetic"),
@@ -167,7 +173,7 @@ def _relations(relations: Relations) -> Section:
     order = ("equation", "function", "missing", "order")
     return Section(
         "Relations",
-        relations.line(),
+        _without_title(relations.line()),
         off=relations.off,
         headings=("Holds in all training rows", "Held-out rows", "Synthetic rows"),
         rows=[Row((r.words, _share(r.real), _share(r.synthetic)), r.broken) for r in shown],
