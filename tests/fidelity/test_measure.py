@@ -11,7 +11,7 @@ import pytest
 from diffuscope.errors import InputError
 from diffuscope.metrics.tabular import TABLE_METRICS, measure_table
 from diffuscope.metrics.tabular.marginals import column_distances
-from diffuscope.metrics.tabular.splits import Splits, relate_parts
+from diffuscope.metrics.tabular.splits import Splits, relate_few, relate_parts
 from diffuscope.metrics.tabular.tables import read_tables
 
 
@@ -33,7 +33,9 @@ def faulty(three):
 
 
 def test_perfect_rows_are_as_good_as_real_ones_by_every_metric(perfect):
-    assert set(perfect.metrics) == set(TABLE_METRICS) - {"target_r2"}
+    # One column has missing values, and none is a function of another.
+    absent = {"target_r2", "missing_together", "relations_kept"}
+    assert set(perfect.metrics) == set(TABLE_METRICS) - absent
     assert {perfect.off(name) for name in perfect.metrics} == {"as real"}
     assert perfect.left_out == {}
     assert perfect.worst_columns() == []
@@ -134,9 +136,19 @@ def test_a_column_on_its_own_can_be_measured(three):
 def test_small_tables_lose_only_what_needs_more_rows(patients):
     quality = measure_table(patients(40, 1), patients(20, 2), patients(40, 3), target="sex")
     assert set(quality.left_out) == {
-        "classifier_accuracy", "classifier_auc", "target_accuracy", "target_auc",
+        "classifier_accuracy", "classifier_auc", "missing_rates", "missing_together", "missing_beside",
+        "heap_rates", "heap_share", "relations_kept", "target_accuracy", "target_auc",
     }  # fmt: skip
-    assert quality.told_apart is None
+    assert (
+        quality.told_apart
+        is quality.detection
+        is quality.missing
+        is quality.heaps
+        is quality.relations
+        is None
+    )
+    assert quality.lines() == quality.troubles() == []
+    assert "It needs at least 40 rows in each table; the smallest has 20." in " ".join(str(quality).split())
     assert str(quality)
 
 
@@ -179,3 +191,26 @@ def test_tables_that_cannot_be_measured_are_refused(three, change, said):
 def test_a_target_that_is_not_there_is_refused(three):
     with pytest.raises(InputError, match="no column named 'cost'"):
         measure_table(*three, target="cost")
+
+
+def test_the_interval_of_few_shares_holds_one_and_excludes_it_where_they_are_off():
+    """Fieller's: of 95% intervals over fresh worlds, with floors of two or three rows."""
+    held = excluded = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        frames = {
+            name: pd.DataFrame({"x": random.random(n) < 0.1})
+            for name, n in {"training": 600, "held-out": 300, "synthetic": 600}.items()
+        }
+        tables = read_tables(frames)
+        wrong = read_tables({**frames, "synthetic": frames["synthetic"] | (random.random((600, 1)) < 0.3)})
+        for made, count in ((tables, 0), (wrong, 1)):
+            values, floors, factor = Splits(made[2], made[0], made[1], seed).compare(column_distances)
+            measured = relate_few(values[:, 0], floors[:, 0], factor)
+            assert measured.low <= measured.ratio <= measured.high
+            if count:
+                excluded += measured.low > 1
+            else:
+                held += measured.low <= 1 <= measured.high
+    assert held >= 36
+    assert excluded >= 36

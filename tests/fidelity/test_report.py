@@ -91,7 +91,7 @@ def test_the_page_says_everything(written):
     assert "recipe tabular settings steps 4000 width 256" in page.text
     assert re.search(r"numpy \d", page.text)
     headings = [tag for tag, _ in page.elements if tag in ("h1", "h2")]
-    assert headings == ["h1"] + ["h2"] * 7
+    assert headings == ["h1"] + ["h2"] * 9  # two of them on missing values and heaps
 
 
 def test_the_page_is_valid_html_and_its_pictures_have_words(written):
@@ -121,9 +121,9 @@ def test_nothing_is_fetched_and_nothing_is_run(written):
 def test_its_pictures_can_be_opened(written):
     found = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", written[0])
     sizes = [Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in found]
-    assert len(sizes) == len(written[1].columns) + 4  # two matrices, pairs, distances
+    assert len(sizes) == len(written[1].columns) + 6  # two matrices, pairs, distances, holes, heaps
     assert min(max(sizes)) > 600  # of pairs
-    assert min(min(size) for size in sizes) > 150
+    assert min(min(size) for size in sizes) > 100
 
 
 def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path):
@@ -144,7 +144,7 @@ def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path):
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     pictures = [attributes for tag, attributes in page.elements if tag == "img"]
     assert all(picture["src"].startswith("data:image/png;base64,") for picture in pictures)
-    assert len(pictures) == 3 + 2 + 1 + 1  # columns, matrices, pairs, distances
+    assert len(pictures) == 3 + 2 + 1 + 1 + 1  # columns, matrices, pairs, distances, heaps
     assert page.text.count(HOSTILE) >= 5  # title twice, name, facts
     assert any(HOSTILE in picture["alt"].partition("real")[0] for picture in pictures)  # a value
     assert "a & b {{ 7 * 7 }}" in page.text

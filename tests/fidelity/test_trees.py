@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from diffuscope.metrics.tabular.detection import tell_apart
 from diffuscope.metrics.tabular.splits import Splits
 from diffuscope.metrics.tabular.tables import read_tables
-from diffuscope.metrics.tabular.trees import area_of_classes, tell_apart, train_on_synthetic
+from diffuscope.metrics.tabular.trees import area_of_classes, train_on_synthetic
 
 
 def splits(train, unseen, synthetic):
@@ -18,7 +19,7 @@ def splits(train, unseen, synthetic):
 
 def test_rows_of_the_same_law_are_not_told_apart(three):
     train, unseen, synthetic = three
-    metrics, test = tell_apart(splits(train, unseen, synthetic))
+    metrics, test, _ = tell_apart(splits(train, unseen, synthetic))
     assert test.low < 0.5 < test.high
     assert test.p_value > 0.05
     for measured in metrics.values():
@@ -29,7 +30,7 @@ def test_columns_that_were_drawn_each_for_itself_are_told_apart(three):
     train, unseen, synthetic = three
     random = np.random.default_rng(0)
     loose = synthetic.apply(lambda column: column.sample(frac=1, random_state=random).to_numpy())
-    metrics, test = tell_apart(splits(train, unseen, loose))
+    metrics, test, _ = tell_apart(splits(train, unseen, loose))
     assert test.p_value < 1e-4
     assert test.low <= test.accuracy <= test.high
     assert metrics["classifier_auc"].low > 1.1

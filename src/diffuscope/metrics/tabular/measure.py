@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,16 +10,32 @@ from diffuscope.data.tables.columns.base import Name
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.associations import Associations, Associator
+from diffuscope.metrics.tabular.detection import tell_apart
+from diffuscope.metrics.tabular.heaps import measure_heaps
 from diffuscope.metrics.tabular.marginals import column_distances, column_p_values
+from diffuscope.metrics.tabular.missingness import measure_missing
 from diffuscope.metrics.tabular.privacy import measure_privacy
+from diffuscope.metrics.tabular.relations import measure_relations
 from diffuscope.metrics.tabular.result import TABLE_METRICS, ColumnQuality, TableQuality
-from diffuscope.metrics.tabular.splits import Splits, relate_parts
+from diffuscope.metrics.tabular.splits import LEAST_ROWS, Splits, relate_parts
 from diffuscope.metrics.tabular.tables import Table, read_tables, some_rows
-from diffuscope.metrics.tabular.trees import LEAST_ROWS, predicts_classes, tell_apart, train_on_synthetic
+from diffuscope.metrics.tabular.trees import predicts_classes, train_on_synthetic
 
 __all__ = ["measure_table"]
 
+Part = TypeVar("Part")
+
 _LEAST = 20
+_NEED_ROWS = (
+    "classifier_accuracy",
+    "classifier_auc",
+    "missing_rates",
+    "missing_together",
+    "missing_beside",
+    "heap_rates",
+    "heap_share",
+    "relations_kept",
+)
 _SHOWN = 20_000
 
 
@@ -87,13 +103,16 @@ def measure_table(
         metrics["associations"] = relate_parts(values, floors, factor)
         shown = (table.some(_SHOWN, seed, "associations") for table in (real, made))
         associations = Associations(associate.names, *map(associate, shown))
-    told_apart = privacy = None
+    told_apart = detection = missing = heaps = relations = privacy = None
     if splits.smallest < LEAST_ROWS:
-        why = f"It needs at least {LEAST_ROWS} rows in each table; the smallest has {splits.smallest}."
-        left_out |= dict.fromkeys(("classifier_accuracy", "classifier_auc"), why)
+        few = f"It needs at least {LEAST_ROWS} rows in each table; the smallest has {splits.smallest}."
+        left_out |= dict.fromkeys(_NEED_ROWS, few)
     else:
-        found, told_apart = tell_apart(splits)
+        found, told_apart, detection = tell_apart(splits)
         metrics |= found
+        metrics, missing = _added(metrics, measure_missing(splits))
+        metrics, heaps = _added(metrics, measure_heaps(splits))
+        metrics, relations = _added(metrics, measure_relations(splits))
     if place is not None:
         learned = train_on_synthetic(splits, place)
         metrics |= learned if isinstance(learned, dict) else {}
@@ -123,12 +142,23 @@ def measure_table(
         columns,
         associations,
         told_apart,
+        detection,
+        missing,
+        heaps,
+        relations,
         privacy,
         target,
         left_out,
         certainty,
         {said.replace("training", "train").replace("-", "_"): len(t) for said, t in tables.items()},
     )
+
+
+def _added(
+    metrics: dict[str, Measured], measured: tuple[dict[str, Measured], Part] | None
+) -> tuple[dict[str, Measured], Part | None]:
+    """Return the metrics with those of a part of the quality, and the part, if the table has it."""
+    return (metrics, None) if measured is None else ({**metrics, **measured[0]}, measured[1])
 
 
 def _columns(

@@ -11,7 +11,12 @@ from typing import Any, Literal, NamedTuple
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.metrics.tabular.associations import Associations
+from diffuscope.metrics.tabular.detection import Detection
+from diffuscope.metrics.tabular.heaps import Heaps
+from diffuscope.metrics.tabular.missingness import Missingness
 from diffuscope.metrics.tabular.privacy import Privacy
+from diffuscope.metrics.tabular.relations import Relations
+from diffuscope.metrics.tabular.splits import as_plain
 from diffuscope.metrics.tabular.tables import ColumnKind
 
 __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
@@ -38,6 +43,25 @@ TABLE_METRICS = {
         "Accuracy of trees that classify rows as real or synthetic; 1/2 is chance.",
     ),
     "classifier_auc": TableMetric("Two-sample classifier: AUC", "Area under their ROC curve; 1/2 is chance."),
+    "missing_rates": TableMetric(
+        "Missing values: rates", "Mean difference of the shares of rows that lack a column."
+    ),
+    "missing_together": TableMetric(
+        "Missing values: together", "Mean difference of how columns are missing in the same rows."
+    ),
+    "missing_beside": TableMetric(
+        "Missing values: beside others",
+        "Mean difference of how missing values go with those of other columns.",
+    ),
+    "heap_rates": TableMetric(
+        "Heaps: rates", "Sum of the differences of the shares of values that many rows have, mean of columns."
+    ),
+    "heap_share": TableMetric(
+        "Heaps: share", "Mean difference of the share of a column's values that are on heaps."
+    ),
+    "relations_kept": TableMetric(
+        "Relations kept", "Mean share of rows that keep a relation that holds in all training rows.", "high"
+    ),
     "target_accuracy": TableMetric(
         "Utility: accuracy", "Accuracy on real rows of trees that were trained on synthetic rows.", "high"
     ),
@@ -94,6 +118,14 @@ class TableQuality:
         None for a table of one column.
     told_apart : TwoSampleTest or None
         Classifier two-sample test of synthetic against real rows.
+    detection : Detection or None
+        Which columns give synthetic rows away to it.
+    missing : Missingness or None
+        None without missing values.
+    heaps : Heaps or None
+        None where no column of numbers has heaps.
+    relations : Relations or None
+        None where no relation holds in all training rows.
     privacy : Privacy or None
         None without held-out rows.
     target : str, int or None
@@ -109,6 +141,10 @@ class TableQuality:
     columns: dict[Name, ColumnQuality]
     associations: Associations | None
     told_apart: TwoSampleTest | None
+    detection: Detection | None
+    missing: Missingness | None
+    heaps: Heaps | None
+    relations: Relations | None
     privacy: Privacy | None
     target: Name | None
     left_out: dict[str, str]
@@ -118,12 +154,21 @@ class TableQuality:
     def to_json(self) -> dict[str, Any]:
         """Return everything but the matrices as plain data; an infinite ratio is None."""
         return {
-            "metrics": {name: _plain(measured) for name, measured in self.metrics.items()},
+            "metrics": {name: as_plain(measured) for name, measured in self.metrics.items()},
             "columns": {
-                str(name): {**vars(column), "distance": _plain(column.distance)}
+                str(name): {**vars(column), "distance": as_plain(column.distance)}
                 for name, column in self.columns.items()
             },
             "classifier_two_sample": None if self.told_apart is None else self.told_apart._asdict(),
+            **{
+                name: None if part is None else part.to_json()
+                for name, part in (
+                    ("detection", self.detection),
+                    ("missing", self.missing),
+                    ("heaps", self.heaps),
+                    ("relations", self.relations),
+                )
+            },
             "privacy": None if self.privacy is None else self.privacy.to_json(),
             "target": self.target,
             "left_out": self.left_out,
@@ -208,6 +253,23 @@ class TableQuality:
             said.append("No sign that training rows were copied.")
         return said
 
+    def reasons(self) -> dict[str, str]:
+        """Return why metrics were left out, by the titles of those with the same reason."""
+        found: dict[str, list[str]] = {}
+        for name, why in self.left_out.items():
+            found.setdefault(why, []).append(TABLE_METRICS[name].title)
+        return {", ".join(titles): why for why, titles in found.items()}
+
+    def troubles(self) -> list[str]:
+        """Return the lines on missing values, heaps and relations that differ from those of real rows."""
+        parts = (self.missing, self.heaps, self.relations)
+        return [part.line() for part in parts if part is not None and part.off]
+
+    def lines(self) -> list[str]:
+        """Return a line each on detection, missing values, heaps and relations, where there are some."""
+        parts = (self.detection, self.missing, self.heaps, self.relations)
+        return [part.line() for part in parts if part is not None]
+
     def __str__(self) -> str:
         """Return the whole report as text."""
         metrics = [
@@ -222,7 +284,8 @@ class TableQuality:
                 f"Two-sample classifier: {test.accuracy:.1%} accuracy (95% interval {test.low:.1%} to "
                 f"{test.high:.1%}; p = {test.p_value:.2g})."
             )
-        notes += [f"{TABLE_METRICS[name].title}: {why}" for name, why in self.left_out.items()]
+        notes += self.lines()
+        notes += [f"{titles}: {why}" for titles, why in self.reasons().items()]
         return "\n".join(
             [
                 _as_text(metrics, ("metric", "real rows", "these rows", "÷ floor", "")),
@@ -236,7 +299,7 @@ class TableQuality:
 
 _READ = (
     "÷ floor: ratio of the metric to its value for real rows, with a 95% interval; 1 is as good as real "
-    "rows. Lower is better, except for 'Utility' and 'Distance'."
+    "rows. Lower is better, except for 'Utility', 'Relations' and 'Distance'."
 )
 
 
@@ -248,6 +311,8 @@ def ratio_with_interval(m: Measured) -> str:
     """Return ``"1.24 ± 0.10"``, or both ends of an interval that is not symmetric."""
     if not math.isfinite(m.ratio):
         return "∞"
+    if not math.isfinite(m.high):
+        return f"{m.ratio:.2f} (at least {m.low:.2f})"
     up, down = m.high - m.ratio, m.ratio - m.low
     if abs(up - down) <= 0.1 * max(up, down) or m.low == 0:
         return f"{m.ratio:.2f} ± {up:.2f}".replace("-", "−")
@@ -270,7 +335,3 @@ def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     stream = io.StringIO()
     Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())
-
-
-def _plain(m: Measured) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in m.to_json().items()}

@@ -19,6 +19,10 @@ residuals :math:`e_i = M(S_i, R_i) - \text{ratio}\, M(T_i, R_i)` of K subsets, i
 
 For real and synthetic tables of equal size this is conservative, by a factor of 1.3 to 2 for the metrics of
 this package; with few held-out rows it is accurate.
+
+Where few shares make up a metric its floor is small and uncertain, and the ratio large. Then the interval is
+Fieller's (1954): all ratios :math:`\rho` for which the mean of :math:`M(S_i, R_i) - \rho M(T_i, R_i)` is
+within its own error of 0. It may have no upper end.
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ import numpy as np
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.tables import Floats, Table
 
-__all__ = ["Splits", "measured", "relate_parts"]
+__all__ = ["LEAST_ROWS", "Splits", "as_plain", "measured", "relate_few", "relate_parts"]
+
+LEAST_ROWS = 40  # of each table, for what needs more than the shares of single columns
 
 _PARTS = 8
 _MOST = 5_000
@@ -86,9 +92,33 @@ def relate_parts(values: Floats, floors: Floats, factor: float, least: float = 0
     return measured(value, floor, spread, len(values) - 1, least)
 
 
+def relate_few(values: Floats, floors: Floats, factor: float) -> Measured:
+    """Relate the values of subsets to floors that are small and uncertain, with Fieller's interval."""
+    from scipy.special import stdtrit
+
+    value, floor = float(values.mean()), float(floors.mean())
+    if floor == 0:
+        return relate_parts(values, floors, factor)
+    (s_v, s_vf), (_, s_f) = np.cov(values, floors).tolist()
+    k = float(stdtrit(len(values) - 1, 0.975)) ** 2 * factor
+    a, b, c = floor**2 - k * s_f, value * floor - k * s_vf, value**2 - k * s_v
+    root = math.sqrt(max(b**2 - a * c, 0.0))
+    low, high = 0.0, math.inf
+    if a > 0:
+        low, high = (b - root) / a, (b + root) / a
+    elif a < 0 < c:
+        low = (b - root) / a
+    return Measured(value, floor, value / floor, max(low, 0.0), high)
+
+
 def measured(value: float, floor: float, error: float, freedom: float, least: float = 0.0) -> Measured:
     """Return a metric with its 95% interval, from the standard error of its value (Student's t)."""
     from scipy.special import stdtrit
 
     ratio, half = value / floor, float(stdtrit(freedom, 0.975)) * error / abs(floor)
     return Measured(value, floor, ratio, max(ratio - half, least), ratio + half)
+
+
+def as_plain(m: Measured) -> dict[str, float | None]:
+    """Return the numbers of a metric by name; an infinite one is None."""
+    return {name: value if math.isfinite(value) else None for name, value in m.to_json().items()}

@@ -29,7 +29,18 @@ from diffuscope.seeds import stream_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_ROWS", "Column", "ColumnKind", "Floats", "Table", "read_tables", "some_rows"]
+__all__ = [
+    "MOST_ROWS",
+    "Column",
+    "ColumnKind",
+    "Floats",
+    "Table",
+    "made_not_real",
+    "percent",
+    "read_tables",
+    "shown_level",
+    "some_rows",
+]
 
 ColumnKind = Literal["number", "integer", "datetime", "boolean", "category"]
 Floats = NDArray[np.float64]
@@ -193,3 +204,25 @@ def _read_category(name: Name, parts: Sequence[pd.Series[Any]]) -> tuple[Column,
     rank = np.empty(len(levels) + 1, dtype=np.intp)
     rank[order], rank[-1] = np.arange(len(levels)), -1
     return Column(name, "category", np.asarray(levels, dtype=object)[order]), rank[codes]
+
+
+def shown_level(column: Column, code: int | np.integer[Any]) -> str:
+    """Return a value of a column as readers expect it: decimals to six digits, days without hours."""
+    value = column.levels[code]
+    if column.kind == "datetime":
+        text = str(np.datetime_as_string(value, unit="m")).replace("T", " ")
+        return text.removesuffix(" 00:00")
+    if not column.ordered:
+        return str(value)
+    number = float(value)
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e12 else f"{number:.6g}"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, never rounded to all or none."""
+    return f"{min(max(100 * share, 0.1), 99.9):.1f}%" if 0 < share < 1 else f"{share:.0%}"
+
+
+def made_not_real(synthetic: float, real: float) -> str:
+    """Return two shares as text: ``12.0%, not 15.1%``."""
+    return f"{percent(synthetic)}, not {percent(real)}"

@@ -1,15 +1,10 @@
-r"""Can a learner tell synthetic rows from real ones, and learn from them what real rows teach?
+r"""Can a learner learn from synthetic rows what real rows teach?
 
-Both are measured by gradient-boosted trees (scikit-learn's ``HistGradientBoosting``): they take numbers
+That is measured by gradient-boosted trees (scikit-learn's ``HistGradientBoosting``): they take numbers
 of any scale, categories and missing values as they are, so that nothing is lost in a preparation that
 only one of several learners would need, and they are strong on tables from a hundred rows to millions.
 Leaves shrink with the table (a fortieth of its rows, 2 to 20), for leaves of 20 can learn nothing from
 sixty rows.
-
-**Told apart** (Lopez-Paz and Oquab 2017, Section 3): trees fitted to one half of real and synthetic rows
-judge the other half. The share of right guesses (accuracy) and the area under the ROC curve are 1/2 where
-the laws are the same. Guesses on one half count as independent, the halves do not: intervals and p-value
-are those of one half (Wilson; Hanley and McNeil 1982 for the area).
 
 **Train on synthetic, test on real** (Esteban et al. 2017, Section 4): trees fitted to synthetic rows predict
 the target of real rows that nobody saw, beside trees fitted to as many real training rows. A category, or an
@@ -27,22 +22,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.metrics import Measured, TwoSampleTest
-from diffuscope.metrics.tabular.splits import Splits, measured, relate_parts
+from diffuscope.metrics import Measured
+from diffuscope.metrics.tabular.splits import Splits, relate_parts
 from diffuscope.metrics.tabular.tables import Floats, Table
 
-__all__ = ["LEAST_ROWS", "predicts_classes", "tell_apart", "train_on_synthetic"]
+__all__ = ["area_of_classes", "features", "leaf", "predicts_classes", "train_on_synthetic"]
 
-LEAST_ROWS = 50  # of each table, to be told apart
+_LEAST_ROWS = 25  # of each table
 _MOST_LEVELS = 200
 _MOST_CLASSES = 20
-_MOST_APART = 3_000
 _MOST_LEARNED = 3_000
-_FLOORS = 3
 _FITS = 5
 
 
-def _features(table: Table, without: int | None = None) -> tuple[Floats, list[bool]]:
+def features(table: Table, without: int | None = None) -> tuple[Floats, list[bool]]:
     """Return what trees are shown, shape (n, d), NaN where missing, and which columns are categories."""
     places = [j for j in range(len(table.columns)) if j != without]
     columns = []
@@ -52,50 +45,8 @@ def _features(table: Table, without: int | None = None) -> tuple[Floats, list[bo
     return np.stack(columns, axis=1), [not table.columns[j].ordered for j in places]
 
 
-def tell_apart(splits: Splits) -> tuple[dict[str, Measured], TwoSampleTest]:
-    """Let trees tell synthetic rows from real ones, and real ones from real ones for the floor.
-
-    As many rows of each are used as the smallest table has, at most 3,000; the floor is the mean over three
-    choices of training rows.
-    """
-    n = min(splits.smallest, _MOST_APART)
-    synthetic, _, unseen = splits.part(0, n)
-    accuracy, area = _judge(synthetic, unseen, splits.seed)
-    judged = [_judge(*splits.part(i, n)[1:], seed=splits.seed) for i in range(_FLOORS)]
-    floor, floor_area = np.mean(judged, axis=0).tolist()
-    test = TwoSampleTest.of(accuracy, n)
-    by_accuracy = Measured(accuracy, floor, accuracy / floor, test.low / floor, test.high / floor)
-    by_area = measured(area, floor_area, _area_error(area, n), n)
-    return {"classifier_accuracy": by_accuracy, "classifier_auc": by_area}, test
-
-
-def _judge(one: Table, other: Table, seed: int) -> tuple[float, float]:
-    """Return the accuracy and the area of cross-fitted trees."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold
-
-    features, categorical = _features(one)
-    x = np.concatenate([features, _features(other)[0]])
-    y = np.repeat([0, 1], [len(one), len(other)])
-    accuracies, areas = [], []
-    for fitted, judged in StratifiedKFold(2, shuffle=True, random_state=seed).split(x, y):
-        trees = HistGradientBoostingClassifier(
-            max_iter=30,
-            max_leaf_nodes=15,
-            min_samples_leaf=_leaf(len(fitted)),
-            categorical_features=categorical,
-            early_stopping=False,
-            random_state=seed,
-        )
-        chance = trees.fit(x[fitted], y[fitted]).predict_proba(x[judged])[:, 1]
-        right = (chance > 0.5) == (y[judged] == 1)
-        accuracies.append(np.where(chance == 0.5, 0.5, right).mean())  # a guess that is even is half right
-        areas.append(roc_auc_score(y[judged], chance))
-    return float(np.mean(accuracies)), float(np.mean(areas))
-
-
-def _leaf(n: int) -> int:
+def leaf(n: int) -> int:
+    """Return the least rows of a leaf for trees fitted to n rows."""
     return int(np.clip(n // 40, 2, 20))
 
 
@@ -111,14 +62,6 @@ def area_of_classes(chances: Floats, known: NDArray[np.intp], truth: NDArray[np.
         return 0.5
     scores = np.stack([chances[:, known == label].sum(axis=1) for label in labels], axis=1)
     return float(roc_auc_score(truth[:, None] == labels, scores, average="weighted"))
-
-
-def _area_error(area: float, n: int) -> float:
-    """Return the standard error of an area from n/2 rows of each kind (Hanley and McNeil 1982, Eq. 1)."""
-    m = max(n / 2, 1.0)
-    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (m - 1) * (q1 - area**2 + q2 - area**2)
-    return math.sqrt(max(variance, 0.0)) / m
 
 
 def predicts_classes(table: Table, place: int) -> bool:
@@ -145,8 +88,8 @@ def train_on_synthetic(splits: Splits, place: int) -> dict[str, Measured] | str:
         for table in (splits.synthetic, splits.train, splits.unseen)
     )
     splits = Splits(synthetic, train, unseen, splits.seed)
-    if splits.smallest < LEAST_ROWS // 2:
-        return f"It needs at least {LEAST_ROWS // 2} rows of each table that have a target."
+    if splits.smallest < _LEAST_ROWS:
+        return f"It needs at least {_LEAST_ROWS} rows of each table that have a target."
     classes = predicts_classes(splits.train, place)
     if len(_present(splits.unseen, place)) < 2 or len(_present(splits.train, place)) < 2:
         return "The target is the same in all real rows."
@@ -169,13 +112,13 @@ def _score_classes(fitted: Table, judged: Table, place: int, seed: int) -> tuple
 
     y, truth = (np.minimum(t.codes[:, place], _MOST_CLASSES - 1) for t in (fitted, judged))
     known = np.unique(y)
-    x, categorical = _features(fitted, place)
+    x, categorical = features(fitted, place)
     chances = np.ones((len(judged), 1))
     if len(known) > 1 and x.shape[1]:
         trees = HistGradientBoostingClassifier(
             **_settings(len(y), seed, len(known)), categorical_features=categorical
         )
-        chances = trees.fit(x, y).predict_proba(_features(judged, place)[0])
+        chances = trees.fit(x, y).predict_proba(features(judged, place)[0])
     accuracy = float((known[chances.argmax(axis=1)] == truth).mean())
     return accuracy, area_of_classes(chances, known, truth)
 
@@ -183,10 +126,10 @@ def _score_classes(fitted: Table, judged: Table, place: int, seed: int) -> tuple
 def _score_numbers(fitted: Table, judged: Table, place: int, seed: int) -> tuple[float]:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    x, categorical = _features(fitted, place)
+    x, categorical = features(fitted, place)
     y, truth = fitted.numbers(place), judged.numbers(place)
     trees = HistGradientBoostingRegressor(**_settings(len(y), seed, 1), categorical_features=categorical)
-    guess = trees.fit(x, y).predict(_features(judged, place)[0])
+    guess = trees.fit(x, y).predict(features(judged, place)[0])
     total = float(np.square(truth - truth.mean()).sum())
     return (1 - float(np.square(truth - guess).sum()) / total if total > 0 else 0.0,)
 
@@ -196,7 +139,7 @@ def _settings(n: int, seed: int, classes: int) -> dict[str, Any]:
         "max_iter": 60 if classes <= 3 else 30,  # a tree for each class
         "learning_rate": 0.1 if classes <= 3 else 0.2,
         "max_leaf_nodes": 15,
-        "min_samples_leaf": _leaf(n),
+        "min_samples_leaf": leaf(n),
         "early_stopping": False,
         "random_state": seed,
     }

@@ -20,6 +20,7 @@ from diffuscope.errors import InputError
 from diffuscope.files import write_text
 from diffuscope.metrics.tabular.result import TABLE_METRICS, TableQuality, ratio_with_interval
 from diffuscope.modalities.tables.report_drawings import draw_columns, draw_distances, draw_matrices
+from diffuscope.modalities.tables.report_sections import sections_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,7 +72,7 @@ def write_report(
         title=title,
         quality=quality,
         metrics=[_metric(name, quality) for name in quality.metrics],
-        titles={name: metric.title for name, metric in TABLE_METRICS.items()},
+        sections=sections_of(quality),
         columns=_columns(real, made, quality),
         matrices=[] if quality.associations is None else draw_matrices(quality.associations),
         distances=None if privacy is None else draw_distances(privacy.distances, privacy.unseen_distances),

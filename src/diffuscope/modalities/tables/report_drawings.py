@@ -6,7 +6,7 @@ Each picture comes with words: for who cannot see it, and for the numbers in it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,12 +16,12 @@ from diffuscope.metrics.tabular.tables import Floats
 from diffuscope.plots.facets import Facet, facets_of
 from diffuscope.plots.fonts import families, plain
 from diffuscope.plots.pairs import draw_column
-from diffuscope.plots.style import DATA, FAINT, MUTED, NOISE, new_figure
+from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Drawing", "draw_columns", "draw_distances", "draw_matrices"]
+__all__ = ["Drawing", "draw_columns", "draw_distances", "draw_matrices", "draw_shares"]
 
 _MOST_ASSOCIATED = 36
 
@@ -83,6 +83,27 @@ def draw_distances(own: Floats, unseen: Floats) -> Drawing | None:
     facet = Facet("distance", "number", values, (0.0, high), [], False, unmoved)
     medians = f"medians: held-out rows {np.median(unseen):.3g}, synthetic rows {np.median(own):.3g}"
     return Drawing(_column(facet), "Distance to the nearest training row", medians)
+
+
+def draw_shares(title: str, shares: Sequence[tuple[str, float, float]]) -> Drawing:
+    """Draw shares of real rows (filled) and of synthetic rows (a line), one below the other, by name."""
+    names = [plain(name, 28) for name, _, _ in shares]
+    at = np.arange(len(shares))
+    real, synthetic = (np.array([entry[k] for entry in shares], dtype=np.float64) for k in (1, 2))
+    with _axes(5.2, 0.45 + 0.24 * len(shares)) as (figure, ax):
+        ax.barh(at, 100 * real, 0.72, color=DATA, alpha=0.45, linewidth=0)
+        for k, share in enumerate(100 * synthetic):
+            ax.plot([share, share], [k - 0.42, k + 0.42], color=GENERATED, linewidth=2, solid_capstyle="butt")
+        ax.set_xlim(0, 108 * max(1e-3, float(real.max()), float(synthetic.max())))
+        ax.set_ylim(len(shares) - 0.45, -0.55)
+        ax.set_yticks(at, names)
+        ax.xaxis.set_major_formatter("{x:g}%")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color(FAINT)
+        ax.tick_params(colors=MUTED, color=FAINT, labelsize=8, length=2)
+        ax.tick_params(axis="y", labelcolor=INK, length=0)
+    caption = "; ".join(f"{name}: real {was:.1%}, synthetic {made:.1%}" for name, was, made in shares)
+    return Drawing(figure, title, caption)
 
 
 def draw_matrices(associations: Associations) -> list[Drawing]:
