@@ -21,6 +21,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffuscope.data.tables import RowCodec, TableData, read_frame
+from diffuscope.data.tables.columns.weights import effective_rows, even_places, read_weights
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
 from diffuscope.modalities.tables.tuning import sizes_for
@@ -138,7 +139,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     verbose: int = 0
     device: str = "auto"
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn the distribution of rows, and of ``y`` with them.
 
         A table with more rows than training can use is subsampled at random.
@@ -150,6 +151,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         y : array_like of shape (n,), optional
             A class or a number per row, by which rows can be sampled. Integers of at most 20 distinct
             values are classes.
+        sample_weight : array_like of shape (n,), optional
+            How many rows each row stands for, such as the weights of a survey: finite, at least 0. The law
+            that is learned is that of the table in which they are repeated so often, but no value becomes a
+            heap by its weight.
 
         Raises
         ------
@@ -159,24 +164,31 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             When training fails: the loss is not finite.
         """
         n, seed = read_frame(X).n, _draw_seed(self.random_state)
+        weights = read_weights(sample_weight, n)
+        if weights is not None and not weights.all():
+            X, y, weights = _rows_at(np.flatnonzero(weights), X, y, weights)
+            n = len(weights)
         if n < 2:
             raise InputError(f"The table has only one sample (n_samples = {n}).", "Give at least two rows.")
         start = self.model_ if self.warm_start and hasattr(self, "model_") else None
-        rows = RowCodec.fit(X, y, categories=self.categories, seed=seed) if start is None else start.codec
+        rows: Any = None if start is None else start.codec
+        if rows is None:
+            rows = RowCodec.fit(X, y, categories=self.categories, seed=seed, weights=weights)
         assert isinstance(rows, RowCodec)
         self._check_features(X, rows, reset=True)
-        recipe = self._recipe(n, rows, seed)
+        recipe = self._recipe(effective_rows(weights, n), rows, seed)
         training = recipe.training
         assert training.steps is not None
-        X, y = _at_most(round(training.steps * training.batch_size / (1 - training.hold_out)), X, y, n, seed)
-        data = TableData.of(X, y, rows=rows, seed=seed)
+        most = round(training.steps * training.batch_size / (1 - training.hold_out))
+        X, y, weights = _at_most(most, X, y, weights, n, seed)
+        data = TableData.of(X, y, rows=rows, seed=seed, weights=weights)
         setup = Setup(recipe, data, pick_device(self.device), start=start)
         if self.max_seconds is not None:
             changed = recipe.changed({"training.steps": setup.steps_within(self.max_seconds)})
             setup = Setup(changed, data, setup.device, start=start)
         self._train(setup)
         self._generator = TableGenerator(self.model_)
-        self._shown, _ = _at_most(_SHOWN_ROWS, X, None, read_frame(X).n, seed)
+        self._shown = _shown(X, weights, read_frame(X).n, seed)
         return self
 
     def _recipe(self, n: int, rows: RowCodec, seed: int) -> Recipe:
@@ -236,6 +248,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         generator, seed = TableGenerator(self.model_), setup.recipe.seed
         x = np.nan_to_num(setup.data.x)  # what is missing is among the coordinates
+        weights = getattr(setup.data, "weights", None)
+        if weights is not None:
+            x = x[even_places(weights, effective_rows(weights, len(x)))]
         n = min(len(x), _SHOWN_ROWS)
         if n < _FEWEST_TOLD_APART:
             return False
@@ -520,9 +535,47 @@ def _draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(_MOST_SEED))
 
 
-def _at_most(count: int, X: Any, y: Any, n: int, seed: int) -> tuple[Any, Any]:
-    """Return a random subset of at most ``count`` rows, in their order."""
+def _at_most(
+    count: int, X: Any, y: Any, weights: Floats | None, n: int, seed: int
+) -> tuple[Any, Any, Floats | None]:
+    """Return a random subset of at most ``count`` rows, in their order, with their weights.
+
+    A row is in it with a probability in proportion to its weight, or for sure; what it counts is divided by
+    that.
+    """
     if n <= count:
-        return X, y
-    chosen = np.sort(np.random.default_rng(seed).choice(n, count, replace=False))
-    return _safe_indexing(X, chosen), None if y is None else _safe_indexing(y, chosen)
+        return X, y, weights
+    random = np.random.default_rng(seed)
+    if weights is None:
+        return _rows_at(np.sort(random.choice(n, count, replace=False)), X, y, None)
+    p = _inclusion(weights, count)
+    order = random.permutation(n)
+    ends = np.floor(np.cumsum(p[order]) + random.random())
+    chosen = np.sort(order[np.diff(ends, prepend=0.0) > 0])
+    X, y, weights = _rows_at(chosen, X, y, weights)
+    return X, y, weights / p[chosen]
+
+
+def _inclusion(weights: Floats, count: int) -> Floats:
+    """Return probabilities (n,), in proportion to weights, or 1, that sum to ``count``."""
+    sure = np.zeros(len(weights), dtype=bool)
+    while True:
+        left = count - sure.sum()
+        p = np.where(sure, 1.0, weights * left / weights[~sure].sum())
+        if not (p > 1).any():
+            return p
+        sure |= p >= 1
+
+
+def _rows_at(chosen: NDArray[np.intp], X: Any, y: Any, weights: Floats | None) -> tuple[Any, Any, Any]:
+    """Return some rows, their targets and their weights."""
+    y = None if y is None else _safe_indexing(y, chosen)
+    return _safe_indexing(X, chosen), y, None if weights is None else weights[chosen]
+
+
+def _shown(X: Any, weights: Floats | None, n: int, seed: int) -> Any:
+    """Return at most 2,000 rows that look like the training table, weighted ones as often as they count."""
+    if weights is None:
+        return _at_most(_SHOWN_ROWS, X, None, None, n, seed)[0]
+    order = np.random.default_rng(seed).permutation(n)
+    return _safe_indexing(X, order[even_places(weights[order], min(n, _SHOWN_ROWS))])

@@ -60,6 +60,7 @@ class TableCodec(Plain):
         categories: Coding = "onehot",
         seed: int = 0,
         said: Mapping[Name, str] | None = None,
+        weights: Floats | None = None,
     ) -> TableCodec:
         """Choose how each column of a table becomes coordinates.
 
@@ -67,14 +68,16 @@ class TableCodec(Plain):
         array in a file only one column is in memory at once. ``categories`` is the coding of
         :mod:`diffuscope.data.tables.columns.categories`. The seed chooses the rows that maps are fitted to,
         of more than 200,000. ``said`` are kinds of columns that are not to be recognised, see
-        :func:`~diffuscope.data.tables.columns.fitting.fit_column`. Raises an InputError when X is no table,
-        or a column cannot be modelled.
+        :func:`~diffuscope.data.tables.columns.fitting.fit_column`; ``weights`` (n,) what rows count. Raises
+        an InputError when X is no table, or a column cannot be modelled.
         """
         if categories not in get_args(Coding):
             raise unknown_name("coding of categories", str(categories), get_args(Coding))
         frame, said = read_frame(X), said or {}
         columns = tuple(
-            fit_column(frame.column(j), name, categories, stream_seed(seed, "rows", j), said.get(name))
+            fit_column(
+                frame.column(j), name, categories, stream_seed(seed, "rows", j), said.get(name), weights
+            )
             for j, name in enumerate(frame.container.names)
         )
         return cls.model_construct(container=frame.container, columns=columns)

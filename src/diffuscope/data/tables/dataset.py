@@ -32,7 +32,7 @@ class TableData(Dataset):
     """Rows of a table, as points: ``rows`` says what the coordinates ``x`` (n, D) mean.
 
     They are NaN where a value is missing. ``features`` and ``target`` are as they were given, ``schema`` says
-    how each column was taken.
+    how each column was taken, ``weights`` (n,) what each row counts, None where all count alike.
     """
 
     kind: ClassVar[str] = "table"
@@ -41,6 +41,7 @@ class TableData(Dataset):
     features: Any
     target: Any = None
     schema: tuple[ColumnSchema, ...] = ()
+    weights: NDArray[np.float64] | None = None
 
     @property
     def filled(self) -> NDArray[np.float64]:
@@ -75,16 +76,19 @@ class TableData(Dataset):
         rows: RowCodec | None = None,
         target_at: int | None = None,
         said: Mapping[Name, str] | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> TableData:
         """Make one of a table and a target, see :meth:`RowCodec.fit`; ``rows`` where they are fitted already.
 
         The seed is that of the dequantisation, and of what ``rows`` are fitted to.
         """
         if rows is None:
-            rows = RowCodec.fit(X, y, categories=categories, seed=seed, target_at=target_at, said=said)
+            rows = RowCodec.fit(
+                X, y, categories=categories, seed=seed, target_at=target_at, said=said, weights=weights
+            )
         x = rows.encode(X, y, dequantise=True, seed=seed)
         source = {"kind": "array", "shape": list(x.shape)} if source is None else source
-        return cls(name, x, None, None, source, rows, X, y)
+        return cls(name, x, None, None, source, rows, X, y, weights=weights)
 
 
 def load_table(

@@ -99,14 +99,16 @@ class RowCodec(Plain):
         seed: int = 0,
         target_at: int | None = None,
         said: Mapping[Name, str] | None = None,
+        weights: Floats | None = None,
     ) -> RowCodec:
         """Fit to a table and a target (n,), see :meth:`TableCodec.fit`; a target is no identifier.
 
         Integers of at most 20 distinct values are the names of classes; others, and floats, numbers.
-        ``target_at`` is where y stood in a pandas table, of which X is the rest. Raises an InputError when
-        either cannot be modelled, they are not of one length, or nothing in them varies.
+        ``target_at`` is where y stood in a pandas table, of which X is the rest; ``weights`` (n,) what rows
+        count. Raises an InputError when either cannot be modelled, they are not of one length, or nothing in
+        them varies.
         """
-        features = TableCodec.fit(X, categories=categories, seed=seed, said=said)
+        features = TableCodec.fit(X, categories=categories, seed=seed, said=said, weights=weights)
         target = classes = None
         if y is not None:
             column = _as_table(y)
@@ -115,16 +117,16 @@ class RowCodec(Plain):
             classes = _class_dtype(frame.column(0))
             name = frame.container.names[0]
             kind = (said or {}).get(name, "target")
-            target = TableCodec.fit(
-                column, categories=categories, seed=seed, said={name: "target" if kind == "id" else kind}
-            )
+            as_said = {name: "target" if kind == "id" else kind}
+            target = TableCodec.fit(column, categories=categories, seed=seed, said=as_said, weights=weights)
             if classes is not None:
-                named = fit_column(frame.column(0).astype("category"), target.names[0], categories, seed)
+                values = frame.column(0).astype("category")
+                named = fit_column(values, target.names[0], categories, seed, weights=weights)
                 target = target.model_copy(update={"columns": (named,)})
         codec = cls.model_construct(
             features=features,
             target=target,
-            presence=_fit_presence(X, features),
+            presence=_fit_presence(X, features, weights),
             target_at=target_at,
             classes=classes,
         )
@@ -326,7 +328,7 @@ class RowCodec(Plain):
         found = {}
         for name, value in given.items():
             self.place(name)  # it must be there
-            many = [value] * n if isinstance(value, str | bytes) or np.ndim(value) == 0 else list(value)
+            many = [value] * n if _is_one(value) else list(value)
             _check_lengths(n, len(many))
             column = self.features[name]
             values = pd.Series(many, dtype=object).infer_objects()
@@ -339,7 +341,7 @@ class RowCodec(Plain):
         """Return targets (n,) that rows are drawn given as a column, as they are; y as in encode_target."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
-        y = [y] * n if isinstance(y, str | bytes) or np.ndim(y) == 0 else y
+        y = [y] * n if _is_one(y) else y
         return self.target.columns[0].as_given(self.target.aligned(_as_table(y), n).column(0))
 
     def encode(
@@ -374,7 +376,7 @@ class RowCodec(Plain):
         """Return the coordinates of targets, shape (n, their width); y may be one value for all n rows."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
-        if isinstance(y, str | bytes) or np.ndim(y) == 0:
+        if _is_one(y):
             y = [y] * n
         column = _as_table(y)
         _check_lengths(n, read_frame(column).n)
@@ -504,7 +506,7 @@ def _missing_together(frame: Frame, columns: Sequence[int]) -> NDArray[np.bool_]
     return np.asarray(np.logical_and.reduce(missing))
 
 
-def _fit_presence(X: Any, features: TableCodec) -> tuple[Presence, ...]:
+def _fit_presence(X: Any, features: TableCodec, weights: Floats | None = None) -> tuple[Presence, ...]:
     """Return the sets of columns whose values are missing in the same rows, some but not all."""
     frame, sets = read_frame(X), dict[bytes, list[int]]()
     for j, column in enumerate(features.columns):
@@ -514,7 +516,7 @@ def _fit_presence(X: Any, features: TableCodec) -> tuple[Presence, ...]:
                 sets.setdefault(np.packbits(missing).tobytes(), []).append(j)
     found = []
     for columns in sets.values():
-        share = float(_missing_together(frame, columns).mean())
+        share = float(np.average(_missing_together(frame, columns), weights=weights))
         codes = Codes(coding="onehot", shares=(share, 1 - share))
         found.append(Presence(columns=tuple(columns), codes=codes))
     return tuple(found)
@@ -567,6 +569,13 @@ def _as_table(y: Any) -> Any:
             "Give one target per row.",
         )
     return column
+
+
+def _is_one(value: Any) -> bool:
+    """Whether a value is one for all rows, and not one for each."""
+    if hasattr(value, "__array__"):
+        return getattr(value, "ndim", 1) == 0
+    return isinstance(value, str | bytes) or np.ndim(value) == 0
 
 
 def _check_lengths(n: int, targets: int) -> None:

@@ -146,8 +146,9 @@ class Table(Modality[TableData, TableSection]):
     def batch_source(
         self, data: TableData, codec: Codec, recipe: Recipe, device: torch.device
     ) -> BatchSource:
-        """Return the coordinates of the rows."""
-        return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device))
+        """Return the coordinates of the rows, with their weights."""
+        weights = None if data.weights is None else torch.from_numpy(data.weights)
+        return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device), weights)
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
         """Fit the normal distribution of the factors, and mark the coordinates of categories."""

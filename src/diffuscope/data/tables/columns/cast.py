@@ -68,7 +68,9 @@ class Cast(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, form: Form, seed: int = 0) -> Self:
+    def fit(
+        cls, values: pd.Series[Any], name: Name, form: Form, seed: int = 0, weights: Floats | None = None
+    ) -> Self:
         """Fit to values (n,) of the form, which may all be missing."""
         settings: dict[str, Any] = {"name": name, "dtype": dtype_name(values.dtype), "form": form}
         settings["missing"] = bool((~is_present(values)).any())
@@ -83,7 +85,7 @@ class Cast(Column):
         if plain[present].nunique() < 2:
             inner = Constant.fit(plain, name, kind_of(plain, name))
         else:
-            inner = (DateTime if form == "date" else Number).fit(plain, name, seed)
+            inner = (DateTime if form == "date" else Number).fit(plain, name, seed, weights)
         try:
             return cls(inner=inner, **settings)
         except ValidationError as error:

@@ -105,9 +105,13 @@ class Codes(Plain):
         return f"Codes({self.coding}, k={len(self.shares)}, width={self.width})"
 
 
-def _codes_of(numbers: NDArray[np.intp], k: int, coding: Coding) -> tuple[bool, Codes]:
+def _codes_of(
+    numbers: NDArray[np.intp], k: int, coding: Coding, weights: Floats | None
+) -> tuple[bool, Codes]:
     """Return whether one of the numbers is missing (-1), and the codes of the others."""
-    counts = np.bincount(numbers[numbers >= 0], minlength=k)
+    present = numbers >= 0
+    own = None if weights is None else weights[present]
+    counts = np.bincount(numbers[present], own, minlength=k)
     return bool((numbers < 0).any()), Codes(coding=coding, shares=tuple((counts / counts.sum()).tolist()))
 
 
@@ -125,9 +129,9 @@ class Boolean(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding, weights: Floats | None = None) -> Self:
         """Fit to values (n,), both of them among them."""
-        missing, codes = _codes_of(as_truths(values, name), 2, coding)
+        missing, codes = _codes_of(as_truths(values, name), 2, coding, weights)
         return cls(name=name, dtype=dtype_name(values.dtype), missing=missing, codes=codes)
 
     @property
@@ -175,7 +179,14 @@ class Category(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding, said: bool = False) -> Self:
+    def fit(
+        cls,
+        values: pd.Series[Any],
+        name: Name,
+        coding: Coding,
+        said: bool = False,
+        weights: Floats | None = None,
+    ) -> Self:
         """Fit to values (n,), two of them distinct.
 
         Raises an InputError when there are more than 1,000 categories, categories are no plain values, or the
@@ -200,7 +211,7 @@ class Category(Column):
             index, all_labels, ordered = pd.Index(uniques)[order], None, False
             rank = np.append(np.argsort(order), -1)  # the last for those that are missing
             numbers = rank[numbers]
-        missing, codes = _codes_of(numbers, len(index), coding)
+        missing, codes = _codes_of(numbers, len(index), coding, weights)
         return cls(
             name=name,
             dtype=dtype,

@@ -22,6 +22,7 @@ from diffuscope.data.tables.columns.base import Column, Floats, Name
 from diffuscope.data.tables.columns.rhythm_fit import number_rhythm
 from diffuscope.data.tables.columns.transform import Line
 from diffuscope.data.tables.columns.transform_fit import fit_line
+from diffuscope.data.tables.columns.weights import evenly
 from diffuscope.data.tables.dtypes import dtype_name, named_dtype
 from diffuscope.data.tables.values import as_floats, as_whole, label, restore
 from diffuscope.errors import InputError
@@ -151,7 +152,7 @@ class Integer(Lattice):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0, weights: Floats | None = None) -> Self:
         """Fit to values (n,), two of them distinct; an InputError where they span more than 2⁴⁸."""
         whole, present = as_whole(values, name)
         low, high = int(whole.min()), int(whole.max())
@@ -166,7 +167,9 @@ class Integer(Lattice):
                 "Remove the column if it is an identifier, or convert it to floats.",
             )
         steps = steps_from(whole, low)
-        line = fit_line(steps, 1.0, seed, rhythm=number_rhythm(steps, 1.0, low))
+        weights = None if weights is None else weights[present]
+        rhythm = number_rhythm(evenly(steps, weights), 1.0, low)
+        line = fit_line(steps, 1.0, seed, rhythm=rhythm, weights=weights)
         dtype, missing = dtype_name(values.dtype), not present.all()
         return cls(name=name, dtype=dtype, missing=missing, low=low, span=high - low, line=line)
 
@@ -239,7 +242,7 @@ class Number(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0, weights: Floats | None = None) -> Self:
         """Fit to values (n,), two of them distinct.
 
         Raises an InputError where one is infinite, or the range is beyond float64 or below 1e-305.
@@ -259,8 +262,9 @@ class Number(Column):
         decimals = _decimals(x, precision_of(dtype))
         step = 0.0 if decimals is None else 10.0**-decimals
         prices = decimals is not None and decimals <= _MOST_OF_PRICES  # others are measurements
-        rhythm = number_rhythm(x, step, 0) if prices else None
-        line = fit_line(x, step, seed, precision_of(dtype), rhythm)
+        weights = None if weights is None else weights[present]
+        rhythm = number_rhythm(evenly(x, weights), step, 0) if prices else None
+        line = fit_line(x, step, seed, precision_of(dtype), rhythm, weights)
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
 
