@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.data.tables.columns.weights import effective_rows, even_places, read_weights
+from diffuscope.data.tables.constraints import Check
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
 from diffuscope.modalities.tables.tuning import sizes_for
@@ -86,6 +87,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     guidance : float
         Scale of classifier-free guidance for rows sampled given ``y``. 1 is the distribution itself; more
         makes rows more typical of their ``y``, and less diverse.
+    constraints : list of str or callable, optional
+        What holds in every row: ``"start < end"``, ``"a + b <= 100"``, ``"total == a + b"``, with names that
+        are not Python's in backticks, or a function of a pandas DataFrame that returns a truth value for each
+        row. A column that an equality gives is computed; rows that break another one are drawn again.
     max_seconds : float, optional
         Approximate limit of the training time.
     warm_start : bool
@@ -133,6 +138,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     sampler: str = "dpmpp_2m"
     sampling_steps: int = 30
     guidance: float = 1.0
+    constraints: Any = None
     max_seconds: float | None = None
     warm_start: bool = False
     random_state: Any = None
@@ -171,10 +177,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if n < 2:
             raise InputError(f"The table has only one sample (n_samples = {n}).", "Give at least two rows.")
         start = self.model_ if self.warm_start and hasattr(self, "model_") else None
-        rows: Any = None if start is None else start.codec
-        if rows is None:
-            rows = RowCodec.fit(X, y, categories=self.categories, seed=seed, weights=weights)
+        texts, checks = self._constraints
+        settings: Any = {"categories": self.categories, "seed": seed, "weights": weights}
+        rows = RowCodec.fit(X, y, **settings, constraints=texts) if start is None else start.codec
         assert isinstance(rows, RowCodec)
+        if rows.constraints != texts:
+            raise InputError("A warm start cannot have other constraints.", "Fit anew: warm_start=False.")
+        _warn_of_broken(rows, checks, X)
         self._check_features(X, rows, reset=True)
         recipe = self._recipe(effective_rows(weights, n), rows, seed)
         training = recipe.training
@@ -187,7 +196,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             changed = recipe.changed({"training.steps": setup.steps_within(self.max_seconds)})
             setup = Setup(changed, data, setup.device, start=start)
         self._train(setup)
-        self._generator = TableGenerator(self.model_)
+        self._generator = TableGenerator(self.model_, checks)
         self._shown = _shown(X, weights, read_frame(X).n, seed)
         return self
 
@@ -206,6 +215,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             "training.hold_out": self.validation_fraction if self.early_stopping else 0.0,
             "denoiser.partial": self.partial,
             "data.categories": self.categories,
+            "data.constraints": rows.constraints or None,
             "sampling.name": self.sampler,
             "sampling.steps": self.sampling_steps,
             "seed": seed,
@@ -214,6 +224,20 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             chosen["denoiser.factors"] = 0
         set_here = {key: value for key, value in chosen.items() if value is not None}
         return load_recipe("table").changed({**sizes_for(n, rows), **set_here})
+
+    @property
+    def _constraints(self) -> tuple[tuple[str, ...], tuple[Check, ...]]:
+        """The constraints that are text, and those that are functions."""
+        given = self.constraints or ()
+        given = [given] if isinstance(given, str) or callable(given) else list(given)
+        odd = [one for one in given if not isinstance(one, str) and not callable(one)]
+        if odd:
+            raise InputError(
+                f"A constraint is text or a function of a DataFrame, and {odd[0]!r} is neither.",
+                "Write 'start < end', for example.",
+            )
+        texts = tuple(one for one in given if isinstance(one, str))
+        return texts, tuple(Check(one) for one in given if callable(one))
 
     def _train(self, setup: Setup) -> None:
         trainer, reporter, begun = setup.trainer(), self._reporter, time.perf_counter()
@@ -254,7 +278,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         n = min(len(x), _SHOWN_ROWS)
         if n < _FEWEST_TOLD_APART:
             return False
-        made = generator.points(n, dataclasses.replace(self._request(None), seed=seed))
+        request = dataclasses.replace(self._request(None), seed=seed)
+        made = np.concatenate([x.numpy() for x in generator.unconstrained(n, request)])
         return classifier_two_sample(x, made, seed=seed % 2**31).low > 0.5 + _APART
 
     def _check_features(self, X: Any, rows: RowCodec, reset: bool) -> None:
@@ -307,6 +332,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ------
         InputError
             When a column, a category or a class is not known, or the model has no y.
+        RunError
+            When too few rows keep the constraints; it names the one that fewest keep.
         """
         generator = self._fitted()
         if not isinstance(n_samples, int | np.integer) or isinstance(n_samples, bool) or n_samples < 1:
@@ -453,8 +480,19 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return figure
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a .safetensors file, whole or not at all: numbers and text, no code, no rows."""
-        model = self._fitted().model
+        """Write the model to a .safetensors file, whole or not at all: numbers and text, no code, no rows.
+
+        Constraints that are text are written too. A warning says where there are functions, which are not.
+        """
+        generator = self._fitted()
+        model = generator.model
+        lost = [rule.text for rule in generator.redrawn.rules if isinstance(rule, Check)]
+        if lost:
+            warnings.warn(
+                f"A function is not saved, so the file lacks the constraint {', '.join(lost)}.",
+                UserWarning,
+                stacklevel=2,
+            )
         params = self.get_params(deep=False)
         settings = {key: value for key, value in params.items() if isinstance(value, _PLAIN)}
         path = Path(path)
@@ -489,6 +527,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 f"{path} is not a valid model file: {error}.",
                 "Restore a copy, or fit and save the model again.",
             ) from error
+        own.constraints = list(model.codec.constraints) or None
         own.model_ = model
         own._generator = TableGenerator(model)
         own._check_features(None, model.codec, reset=True)
@@ -516,6 +555,19 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         return allow_any_columns(super().__sklearn_tags__())
+
+
+def _warn_of_broken(rows: RowCodec, checks: tuple[Check, ...], X: Any) -> None:
+    """Say which constraints the training rows break, and how many of them."""
+    if not rows.constraints and not checks:
+        return
+    for text, share in rows.shares_kept(rows.features.aligned(X).data, checks).items():
+        if share < 1:
+            warnings.warn(
+                f"{1 - share:.2%} of the rows break the constraint {text!r}; no sampled row will.",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _still_falls(history: list[tuple[int, float]]) -> bool:

@@ -6,9 +6,9 @@ where a value is missing; a network may be conditioned on any subset of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Coding
+from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import precision_of
@@ -25,7 +26,10 @@ from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.seeds import stream_seed
 
-__all__ = ["TableCodec"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TableCodec", "filled_in"]
 
 
 class TableCodec(Plain):
@@ -145,25 +149,36 @@ class TableCodec(Plain):
         for column, where in zip(self.columns, self.slices.values(), strict=True):
             yield column, points[:, where]
 
-    def fill(self, X: Any, points: Any, left: NDArray[np.bool_] | None = None) -> Any:
+    def fill(
+        self,
+        X: Any,
+        points: Any,
+        left: NDArray[np.bool_] | None = None,
+        finish: Callable[[list[pd.Series[Any]], NDArray[np.bool_]], None] | None = None,
+    ) -> Any:
         """Return X with its missing values taken from points (n, D); all others are unchanged.
 
         Identifiers are left missing: nothing in a row tells which it is. So are cells that are ``left``, (n,
-        columns). Raises an InputError when X does not have the columns that were fitted, a value of a column
-        with missing ones is not one of that column, or the points are not of X's shape.
+        columns). ``finish`` gets the filled columns, and which cells were to be filled (n, columns), to
+        change them; computed columns are left to it. Raises an InputError when X does not have the columns
+        that were fitted, a value of a column with missing ones is not one of that column, or the points are
+        not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
-        filled = []
+        filled, holes = [], np.zeros((frame.n, len(self.columns)), dtype=bool)
         for j, (column, part) in enumerate(self.parts(points)):
             given = frame.column(j).reset_index(drop=True)
             gaps = given.isna().to_numpy()
             if left is not None:
                 gaps = gaps & ~left[:, j]
-            if gaps.any() and not isinstance(column, Identifier):
+            holes[:, j] = gaps
+            if gaps.any() and not isinstance(column, Identifier | Computed):
                 column.encode(given)  # what is given must be one of this column's values to share its type
-                given = _filled(given, gaps, column.decode(part[gaps]))
+                given = filled_in(given, gaps, column.decode(part[gaps]))
             filled.append(given)
+        if finish is not None:
+            finish(filled, holes)
         return frame.container.assemble(filled, frame.index)
 
     def log_volume(self, X: Any) -> Floats:
@@ -219,8 +234,10 @@ class TableCodec(Plain):
         return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
 
 
-def _filled(given: Any, gaps: Any, made: Any) -> Any:
-    """Return a column with its gaps filled: in its own type, or in the fitted one if the kinds differ.
+def filled_in(given: Any, gaps: Any, made: Any) -> Any:
+    """Return a column with its gaps (n,) filled by values made for them.
+
+    It is in its own type, or in the fitted one if the kinds differ.
 
     An imputed table of integers comes as floats, since some are missing.
     """

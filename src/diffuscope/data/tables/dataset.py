@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +77,7 @@ class TableData(Dataset):
         target_at: int | None = None,
         said: Mapping[Name, str] | None = None,
         weights: NDArray[np.float64] | None = None,
+        constraints: Sequence[str] = (),
     ) -> TableData:
         """Make one of a table and a target, see :meth:`RowCodec.fit`; ``rows`` where they are fitted already.
 
@@ -84,7 +85,14 @@ class TableData(Dataset):
         """
         if rows is None:
             rows = RowCodec.fit(
-                X, y, categories=categories, seed=seed, target_at=target_at, said=said, weights=weights
+                X,
+                y,
+                categories=categories,
+                seed=seed,
+                target_at=target_at,
+                said=said,
+                weights=weights,
+                constraints=constraints,
             )
         x = rows.encode(X, y, dequantise=True, seed=seed)
         source = {"kind": "array", "shape": list(x.shape)} if source is None else source
@@ -100,16 +108,20 @@ def load_table(
     rows: RowCodec | None = None,
     options: FileOptions | None = None,
     known: tuple[ColumnSchema, ...] = (),
+    constraints: Sequence[str] = (),
 ) -> TableData:
     """Turn ``source`` into rows of a table, of which the column ``target`` is y.
 
     The source is a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file; whatever
     :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points. ``options`` say how a
-    file is read, and what its columns are; columns that are ``known`` are read as in another file. Raises an
+    file is read, and what its columns are; columns that are ``known`` are read as in another file.
+    ``constraints`` are relations between columns, see :mod:`~diffuscope.data.tables.constraints`. Raises an
     InputError or FormatError when there is no such file or column, or the table cannot be modelled.
     """
     if isinstance(source, Dataset):
-        return TableData.of_points(source, categories=categories, seed=seed, rows=rows)
+        return TableData.of_points(
+            source, categories=categories, seed=seed, rows=rows, constraints=constraints
+        )
     options = options or FileOptions()
     is_path = isinstance(source, str | os.PathLike)
     file: RowsFile | None = None
@@ -139,6 +151,7 @@ def load_table(
             seed=seed,
             rows=rows,
             said=_said(options, table, target),
+            constraints=constraints,
         )
     except InputError as error:
         where = str(source) if is_path else "The table"

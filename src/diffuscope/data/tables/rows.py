@@ -25,11 +25,14 @@ from diffuscope.data.tables.codec import TableCodec
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
 from diffuscope.data.tables.columns.cast import Cast
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
+from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import Integer, Number
+from diffuscope.data.tables.constraints import LONGEST, Constraint, Rule, in_order, read_constraint
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
+from diffuscope.data.tables.relations import Relations, with_computed
 from diffuscope.errors import InputError
 
 __all__ = ["RowCodec"]
@@ -60,7 +63,8 @@ class RowCodec(Plain):
 
     ``presence`` says for which features missing values are learned. ``target_at`` is where the target stood
     in the table that it was taken from, if it was; ``classes`` the type of a target whose integers are the
-    names of classes.
+    names of classes. ``constraints`` are relations between columns of that table, see
+    :mod:`~diffuscope.data.tables.constraints`.
     """
 
     kind: ClassVar[str] = "table"
@@ -71,6 +75,7 @@ class RowCodec(Plain):
     presence: tuple[Presence, ...] = ()
     target_at: Annotated[int, Field(ge=0, le=100_000)] | None = None
     classes: DtypeName | None = None
+    constraints: tuple[Annotated[str, Field(max_length=LONGEST)], ...] = Field(default=(), max_length=1000)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -87,6 +92,9 @@ class RowCodec(Plain):
             raise ValueError("the presence of a column is one of its own")
         if not self.width:
             raise ValueError("no column varies")
+        computed = {column.name for column in self.features.columns if isinstance(column, Computed)}
+        if computed != {rule.computes for rule in self.relations.rules}:
+            raise ValueError("what is computed, and nothing else, is said by a constraint")
         return self
 
     @classmethod
@@ -100,6 +108,7 @@ class RowCodec(Plain):
         target_at: int | None = None,
         said: Mapping[Name, str] | None = None,
         weights: Floats | None = None,
+        constraints: Sequence[str] = (),
     ) -> RowCodec:
         """Fit to a table and a target (n,), see :meth:`TableCodec.fit`; a target is no identifier.
 
@@ -109,6 +118,12 @@ class RowCodec(Plain):
         them varies.
         """
         features = TableCodec.fit(X, categories=categories, seed=seed, said=said, weights=weights)
+        if constraints:
+            every = list(features.names)
+            if target_at is not None:
+                every.append(read_frame(_as_table(y)).container.names[0])
+            rules = [read_constraint(text, every, features.container.has_names) for text in constraints]
+            features = with_computed(features, read_frame(X), in_order(rules))
         target = classes = None
         if y is not None:
             column = _as_table(y)
@@ -129,6 +144,7 @@ class RowCodec(Plain):
             presence=_fit_presence(X, features, weights),
             target_at=target_at,
             classes=classes,
+            constraints=tuple(constraints),
         )
         if not codec.width:
             names = ", ".join(map(repr, codec.identifiers[:5]))
@@ -172,6 +188,33 @@ class RowCodec(Plain):
         if y is None and self.target_name is not None and self.target_name in getattr(table, "columns", ()):
             return table.drop(columns=self.target_name), table[self.target_name]
         return table, y
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The constraints, read."""
+        names = [*self.features.names, *([] if self.target_name is None else [self.target_name])]
+        named = self.features.container.has_names
+        return tuple(read_constraint(text, names, named) for text in self.constraints)
+
+    @cached_property
+    def relations(self) -> Relations:
+        """The constraints that say what columns are."""
+        return Relations(self.features, in_order(self.rules))
+
+    def shares_kept(self, frame: Any, constraints: Sequence[Constraint] = ()) -> dict[str, float]:
+        """Return for each constraint, the model's and further ones, which share of the rows keeps it.
+
+        ``frame`` is a pandas table of the features, and of the target where it was taken from the table. An
+        equality is kept within the rounding of its column.
+        """
+        found = {}
+        for rule in (*self.rules, *constraints):
+            if isinstance(rule, Rule) and rule.computes is not None:
+                kept = self.relations.agree(frame, rule)
+            else:
+                kept = rule.kept(frame)
+            found[rule.text] = float(kept.mean())
+        return found
 
     @property
     def affine(self) -> None:
@@ -399,10 +442,15 @@ class RowCodec(Plain):
                 columns.append(column.made(len(points), start, seed))
             else:
                 columns.append(column.decode(part))
+        there = np.ones((len(points), len(columns)), dtype=bool)
         for i, one in enumerate(self.presence):
+            there[:, one.columns] = present[:, i, None]
             for j in one.columns:
-                if not self.features.columns[j].width:  # a constant has no coordinate that could be NaN
+                # A constant has no coordinate that could be NaN.
+                column = self.features.columns[j]
+                if not column.width and not isinstance(column, Computed):
                     columns[j] = columns[j].where(present[:, i])
+        self.relations.compute(columns, there)
         return self.features.container.assemble(columns)
 
     def fill(self, X: Any, draws: Sequence[Floats], only: Sequence[Name] | None = None) -> Any:
@@ -410,16 +458,18 @@ class RowCodec(Plain):
 
         Of numbers it is the mean, rounded where they are integers; of categories the most frequent one; of
         times the mean of the coordinates. A value stays missing where most draws have none, and in columns
-        other than ``only`` these. Raises an InputError where there is no such column.
+        other than ``only`` these. What is computed of other columns is, where these have values; where it is
+        known, and some of them were not, the last of these is what makes it so. Raises an InputError where
+        there is no such column.
         """
         points = draws[0] if len(draws) == 1 else _mean_of_most(np.stack(draws))
         left = self._left(points, only)
         if len(draws) == 1:
-            return self.features.fill(X, points[:, : self.features.width], left)
+            return self.features.fill(X, points[:, : self.features.width], left, self.relations.complete)
         for column, where in zip(self.features.columns, self.features.slices.values(), strict=True):
             if isinstance(column, Number | Integer):
                 points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
-        return self.features.fill(X, points[:, : self.features.width], left)
+        return self.features.fill(X, points[:, : self.features.width], left, self.relations.complete)
 
     def _left(self, points: Floats, only: Sequence[Name] | None) -> NDArray[np.bool_]:
         """Return which cells (n, columns) are not filled from points (n, D)."""
@@ -451,6 +501,7 @@ class RowCodec(Plain):
         if name not in known:
             raise InputError(f"There is no column {name!r}.", f"Columns: {', '.join(known)}.")
         column = known[str(name)]
+        column = column.inner if isinstance(column, Computed) else column
         try:
             if isinstance(column, Category):
                 return {str(label): label for label in column.labels.index}[text]
@@ -510,7 +561,7 @@ def _fit_presence(X: Any, features: TableCodec, weights: Floats | None = None) -
     """Return the sets of columns whose values are missing in the same rows, some but not all."""
     frame, sets = read_frame(X), dict[bytes, list[int]]()
     for j, column in enumerate(features.columns):
-        if column.missing:
+        if column.missing and not (isinstance(column, Computed) and column.follows):
             missing = frame.column(j).isna().to_numpy()
             if not missing.all():
                 sets.setdefault(np.packbits(missing).tobytes(), []).append(j)

@@ -7,6 +7,7 @@ all along; one that is absent is sampled too, by itself, and thrown away.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from diffuscope.data.columnar.arrays import names_of
 from diffuscope.data.columnar.recognition import plain_text
 from diffuscope.data.columnar.schema import schema_of
 from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.data.tables.constraints import Check
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
@@ -30,6 +32,7 @@ from diffuscope.errors import InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, counted, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
+from diffuscope.modalities.tables.redrawing import Filler, Redrawn
 from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
@@ -56,15 +59,19 @@ class TableCondition(NamedTuple):
 
 
 class TableGenerator(Generator):
-    """A model whose points are the coordinates of rows; ``rows`` is what these mean."""
+    """A model whose points are the coordinates of rows; ``rows`` is what these mean.
+
+    Rows that break a constraint of ``rows``, or one of further ``checks``, are drawn again.
+    """
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "given", "missing")
     unit: ClassVar[str] = "rows"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, checks: Sequence[Check] = ()) -> None:
         super().__init__(model)
         assert isinstance(model.codec, RowCodec)
         self.rows: RowCodec = model.codec
+        self.redrawn: Redrawn = Redrawn(model.codec, checks)
 
     @cached_property
     def _density(self) -> Density:
@@ -197,12 +204,44 @@ class TableGenerator(Generator):
         return dataclasses.replace(request, condition=condition._replace(present=present))
 
     def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
-        """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent."""
+        """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent.
+
+        All rows keep the constraints; a RunError where too few of those that are drawn do.
+        """
+        start = 0
+        for x in self.unconstrained(n, request):
+            if self.redrawn.rules:
+                x = self._kept(x, n, request, start)
+            yield x
+            start += len(x)
+
+    def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
+        """Sample coordinates, whatever the constraints."""
         request = self.with_presence(n, request)
         start = 0
         for x in super().coordinates(n, request):
             yield self._as_known(x, request.condition, n, start)
             start += len(x)
+
+    def _kept(self, x: Tensor, n: int, request: Request, start: int) -> Tensor:
+        """Return rows (m, D) from ``start`` on with those that break a constraint drawn again."""
+
+        def draw(which: NDArray[np.intp], attempt: int) -> tuple[Tensor, Any]:
+            seed = int(stream_seed(request.seed, "again", start, attempt) % 2**32)
+            asked = _for_rows(request, start + which, n, seed)
+            drawn = torch.cat(list(self.unconstrained(len(which), asked)))
+            return drawn, self._frame(drawn, len(which), asked)
+
+        first = _for_rows(request, start + np.arange(len(x)), n, request.seed)
+        kept, left = self.redrawn.until_kept(x, self._frame(x, len(x), first), draw)
+        if len(left):
+            raise self.redrawn.error()
+        return kept
+
+    def _frame(self, x: Tensor, n: int, request: Request) -> Any:
+        """Return coordinates (n, D) as a pandas table, with what was given."""
+        table = self.rows.decode(self.finite(x).numpy(), self.given_columns(n, request), 0, request.seed)
+        return read_frame(table).data
 
     def _as_known(self, x: Tensor, condition: TableCondition | None, n: int, start: int) -> Tensor:
         """Return sampled coordinates (m, D), float64, with the known ones as they were, 0 where absent."""
@@ -226,8 +265,12 @@ class TableGenerator(Generator):
 
     def points(self, n: int, request: Request, reporter: Reporter | None = None) -> Floats:
         """Sample coordinates (n, D), all finite."""
-        pieces = counted(self.coordinates(n, request), n, "rows", reporter)
-        return np.concatenate([self.finite(x).numpy() for x in pieces])
+        return self._collected(self.coordinates(n, request), n, reporter)
+
+    def _collected(self, pieces: Iterator[Tensor], n: int, reporter: Reporter | None) -> Floats:
+        """Return pieces as one array (n, D), all finite."""
+        counting = counted(pieces, n, "rows", reporter)
+        return np.concatenate([self.finite(x).numpy() for x in counting])
 
     def given_columns(self, n: int, request: Request, start: int = 0) -> dict[Any, Any]:
         """Return the columns (n,) that were given, from row ``start`` on."""
@@ -300,7 +343,45 @@ class TableGenerator(Generator):
         for one, at in zip(rows.presence, rows.presence_at, strict=True):
             if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
                 known[np.isnan(known[:, at.start]), at] = one.codes.table[0]
-        return self.completed(known, absent, request or Request(), n_draws, existing, reporter)
+        request = request or Request()
+        draws = self.completed(known, absent, request, n_draws, existing, reporter)
+        if self.redrawn.rules or rows.relations.rules:
+            filler = Filler(rows, X, y if with_target else None, columns)
+            for i, draw in enumerate(draws):
+                draws[i] = self._kept_in_fill(filler, known, absent, draw, request, i, existing)
+        return draws
+
+    def _kept_in_fill(
+        self,
+        filler: Filler,
+        known: Floats,
+        absent: NDArray[np.bool_],
+        draw: Floats,
+        request: Request,
+        number: int,
+        existing: bool,
+    ) -> Floats:
+        """Return a draw (n, D) with the rows drawn again that break a constraint because of filled values."""
+
+        def again(which: NDArray[np.intp], attempt: int) -> tuple[Tensor, Any]:
+            seed = int(stream_seed(request.seed, "filled again", number, attempt) % 2**32)
+            asked = dataclasses.replace(request, seed=seed)
+            made = self.completed(known[which], absent, asked, 1, existing)[0]
+            return torch.from_numpy(made), filler.frame(made, which)
+
+        every = np.arange(len(draw))
+        before = filler.before
+        kept, left = self.redrawn.until_kept(
+            torch.from_numpy(draw), filler.frame(draw, every), again, before=before
+        )
+        if len(left):
+            warnings.warn(
+                f"{len(left):,} of {len(draw):,} rows break a constraint with the values that were drawn for "
+                f"them, however often: {self.redrawn.worst}.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return kept.numpy()
 
     def completed(
         self,
@@ -327,7 +408,7 @@ class TableGenerator(Generator):
             return draws
         many = np.tile(known[missing], (n_draws, 1))
         request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
-        filled = rows.blanked(self.points(len(many), request, reporter))
+        filled = rows.blanked(self._collected(self.unconstrained(len(many), request), len(many), reporter))
         left = np.isnan(filled).any(axis=1)
         if left.any() and not existing:
             rest = filled[left]
@@ -335,7 +416,7 @@ class TableGenerator(Generator):
             rest[np.isnan(many[left]) & absent] = np.nan
             seed = int(stream_seed(request.seed, "rest") % 2**32)
             request = dataclasses.replace(request, condition=TableCondition(rest, absent, {}), seed=seed)
-            filled[left] = self.points(len(rest), request, reporter)
+            filled[left] = self._collected(self.unconstrained(len(rest), request), len(rest), reporter)
         for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
             draw[missing] = part
         return draws
@@ -421,6 +502,24 @@ class TableGenerator(Generator):
     def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
         """Return rows without the noise of their numbers, see :mod:`.denoising`."""
         return denoise_table(self.model, X, noise_std, seed)
+
+
+def _for_rows(request: Request, which: NDArray[np.intp], n: int, seed: int) -> Request:
+    """Return a request for some of the n rows of one."""
+    condition: TableCondition | None = request.condition
+    if condition is not None:
+        known, present = condition.known, condition.present
+        one = len(known) == 1
+        columns = {
+            name: values if len(values) == 1 else values.iloc[which].reset_index(drop=True)
+            for name, values in condition.columns.items()
+        }
+        condition = condition._replace(
+            known=known if one else known[which],
+            columns=columns,
+            present=None if present is None else present[which],
+        )
+    return dataclasses.replace(request, condition=condition, seed=seed)
 
 
 class _FrameWriter(TableWriter):

@@ -90,7 +90,8 @@ class DateTime(Lattice):
             line=fit_line(steps, 1.0, seed, rhythm=rhythm, weights=weights),
         )
 
-    def _steps(self, values: pd.Series[Any]) -> Floats:
+    def steps(self, values: pd.Series[Any]) -> Floats:
+        """Return times as steps from the earliest (n,), NaN where missing."""
         ticks = as_ticks(values, self.name, self.dtype, self.local)
         steps = np.full(len(ticks), np.nan)
         present = ticks != _MISSING

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from diffuscope.data.tables.columns.base import Floats, Name
 from diffuscope.data.tables.columns.cast import Cast
 from diffuscope.data.tables.columns.categories import Boolean, Category, Coding
+from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.columns.dates import DateTime
 from diffuscope.data.tables.columns.identifiers import Identifier, is_identifier
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["AnyColumn", "fit_column"]
 
 AnyColumn = Annotated[
-    Number | Integer | Boolean | Category | DateTime | Cast | Constant | Identifier,
+    Number | Integer | Boolean | Category | DateTime | Cast | Constant | Identifier | Computed,
     Field(discriminator="kind"),
 ]
 _ON_A_LINE: dict[str, type[Number | Integer | DateTime]] = {

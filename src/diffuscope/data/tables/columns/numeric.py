@@ -86,12 +86,12 @@ class Lattice(Column):
         return True
 
     @abstractmethod
-    def _steps(self, values: pd.Series[Any]) -> Floats:
+    def steps(self, values: pd.Series[Any]) -> Floats:
         """Return values as steps from the least (n,), NaN where missing."""
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return coordinates (n, 1); whole floats count as integers, and times may have another unit."""
-        steps = self._steps(values)
+        steps = self.steps(values)
         z = _forward(
             self.line, steps if within is None else steps + _inside(within, self.span * self.line.fineness)
         )
@@ -109,7 +109,7 @@ class Lattice(Column):
         given = self._as_is(values)
         ends = self.decode(self.line.forward(np.array([0.0, self.span]))[:, None])
         shown = [str(value) for value in [*given.tolist(), *ends.tolist()]]
-        refuse_far(self.name, self._steps(values), 0.0, self.span, shown.__getitem__)
+        refuse_far(self.name, self.steps(values), 0.0, self.span, shown.__getitem__)
         return given
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Lattice(Column):
 
     def log_volume(self, values: pd.Series[Any]) -> Floats:
         """Return what makes the log-density of coordinates the log-probability of values, shape (n,)."""
-        steps = np.rint(self._steps(values))
+        steps = np.rint(self.steps(values))
         present = ~np.isnan(steps)
         x = steps[present]
         low = np.where(x == 0, -np.inf, x - 0.5)
@@ -173,7 +173,8 @@ class Integer(Lattice):
         dtype, missing = dtype_name(values.dtype), not present.all()
         return cls(name=name, dtype=dtype, missing=missing, low=low, span=high - low, line=line)
 
-    def _steps(self, values: pd.Series[Any]) -> Floats:
+    def steps(self, values: pd.Series[Any]) -> Floats:
+        """Return integers as steps from the least (n,), NaN where missing."""
         whole, present = as_whole(values, self.name)
         steps = np.full(len(values), np.nan)
         steps[present] = steps_from(whole, self.low)
