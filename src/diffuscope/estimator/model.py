@@ -362,12 +362,15 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         It is in nats: per unit of columns of numbers; a probability for integers, times and categories.
         Missing values are marginalised out: the density is that of the other columns, times the probability
-        that these values are missing, where some were in training and that is not ``ignored``.
+        that these values are missing, where some were in training and that is not ``ignored``. A category
+        that was not seen in training has the probability of any new one, (s + 1) / (n + 2) where s of n rows
+        were the only ones of theirs; a warning tells of them. Where y was not seen, the density is that of
+        the row alone.
 
         Raises
         ------
         InputError
-            When X has other columns, a category is unknown, or categories are encoded as bits.
+            When X has other columns, or categories are encoded as bits.
         """
         return self._fitted(X).log_density(X, y, missing)
 
@@ -409,7 +412,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         table of shape (n, d), or list of ``n_draws`` of them if above 1 and not averaged
-            Of the kind of X, with its index; values that are not missing are unchanged.
+            Of the kind of X, with its index; values that are not missing are unchanged. Categories that were
+            not seen in training are among these: they tell nothing of what is filled, and a warning says so.
         """
         generator, request = self._fitted(X), self._request(random_state)
         draws = generator.fill(X, y, request, n_draws=n_draws, only=only, reporter=self._reporter)

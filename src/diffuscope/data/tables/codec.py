@@ -29,7 +29,7 @@ from diffuscope.seeds import stream_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableCodec", "filled_in"]
+__all__ = ["TableCodec", "filled_in", "known_of"]
 
 
 class TableCodec(Plain):
@@ -112,14 +112,17 @@ class TableCodec(Plain):
         """Return a column by its name."""
         return self.columns[self.names.index(name)]
 
-    def encode(self, X: Any, *, dequantise: bool = False, seed: int = 0) -> Floats:
+    def encode(
+        self, X: Any, *, dequantise: bool = False, seed: int = 0, new_as_missing: bool = False
+    ) -> Floats:
         """Return the coordinates of rows, shape (n, D), float64, NaN where a value is missing.
 
         Columns are recognised by their names where both tables have names, in whatever order they stand
         there, and by their positions where one of them has none. The result is the only copy of the whole
         that is made. To dequantise spreads integers, times and often repeated floats over the coordinates
-        that mean them, as in training; otherwise they stand in the middle of these. Raises an InputError when
-        columns are missing, new or of other types, or a value cannot be encoded.
+        that mean them, as in training; otherwise they stand in the middle of these. Categories that were not
+        seen are errors, or coded as missing ones. Raises an InputError when columns are missing, new or of
+        other types, or a value cannot be encoded.
         """
         frame = self.aligned(X)
         points = np.empty((frame.n, self.width))
@@ -127,7 +130,10 @@ class TableCodec(Plain):
             within = None
             if dequantise and column.spreads:
                 within = np.random.default_rng(stream_seed(seed, "dequantise", j)).random(frame.n)
-            part[:] = column.encode(frame.column(j), within)
+            values = frame.column(j)
+            if new_as_missing:
+                values = known_of(column, values)
+            part[:] = column.encode(values, within)
         return points
 
     def decode(self, points: Any, like: Any = None, index: Any = None) -> Any:
@@ -174,7 +180,8 @@ class TableCodec(Plain):
                 gaps = gaps & ~left[:, j]
             holes[:, j] = gaps
             if gaps.any() and not isinstance(column, Identifier | Computed):
-                column.encode(given)  # what is given must be one of this column's values to share its type
+                # What is given must be one of this column's values to share its type, or a new category.
+                column.encode(known_of(column, given))
                 given = filled_in(given, gaps, column.decode(part[gaps]))
             filled.append(given)
         if finish is not None:
@@ -234,6 +241,12 @@ class TableCodec(Plain):
         return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
 
 
+def known_of(column: AnyColumn, values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return values (n,) of a column with those missing that are new categories."""
+    new = column.is_new(values)
+    return values.mask(new) if new.any() else values
+
+
 def filled_in(given: Any, gaps: Any, made: Any) -> Any:
     """Return a column with its gaps (n,) filled by values made for them.
 
@@ -250,6 +263,9 @@ def filled_in(given: Any, gaps: Any, made: Any) -> Any:
         made = made.astype(given.dtype)
     filled = given.copy() if same else given.astype(object)
     filled[gaps] = made.to_numpy(dtype=None if same else object)
+    if not same and fitted == "category":  # it may have new categories
+        known = made.dtype.categories
+        made = made.cat.add_categories([one for one in filled.dropna().unique() if one not in known])
     return filled if same else filled.astype(made.dtype)
 
 

@@ -388,15 +388,23 @@ class RowCodec(Plain):
         return self.target.columns[0].as_given(self.target.aligned(_as_table(y), n).column(0))
 
     def encode(
-        self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0, meant: bool = True
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        dequantise: bool = False,
+        seed: int = 0,
+        meant: bool = True,
+        new_as_missing: bool = False,
     ) -> Floats:
         """Return the coordinates of rows, shape (n, D), NaN where a value or the target is missing.
 
         What is missing is ``meant`` to be, or it is unknown whether there is a value: then the coordinates of
-        its presence are NaN as well. Raises an InputError when X or y is not of the kind that was fitted, or
-        y is given without a target.
+        its presence are NaN as well. Categories that were not seen are errors; ``new_as_missing`` they are
+        NaN, though they are there. Raises an InputError when X or y is not of the kind that was fitted, or y
+        is given without a target.
         """
-        points = self.features.encode(X, dequantise=dequantise, seed=seed)
+        points = self.features.encode(X, dequantise=dequantise, seed=seed, new_as_missing=new_as_missing)
         if self.target is None and y is not None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
         if self.width == self.features.width:
@@ -405,7 +413,7 @@ class RowCodec(Plain):
         features, target, _ = self._ends
         wide[:, :features] = points
         if y is not None:
-            wide[:, features:target] = self.encode_target(y, len(points), dequantise, seed)
+            wide[:, features:target] = self.encode_target(y, len(points), dequantise, seed, new_as_missing)
         if self.presence:
             frame = self.features.aligned(X)
             present = np.stack([~_missing_together(frame, one.columns) for one in self.presence], axis=1)
@@ -415,7 +423,21 @@ class RowCodec(Plain):
                     wide[~present[:, i], at] = np.nan
         return wide
 
-    def encode_target(self, y: Any, n: int, dequantise: bool = False, seed: int = 0) -> Floats:
+    def new_categories(self, X: Any, y: Any = None) -> dict[str, int]:
+        """Return how many values are categories that were not seen, by what messages call their columns."""
+        frame = self.features.aligned(X)
+        found = {
+            repr(column.name): int(column.is_new(frame.column(j)).sum())
+            for j, column in enumerate(self.features.columns)
+        }
+        if y is not None and self.target is not None:
+            column = self.target.columns[0]
+            found["y"] = int(column.is_new(self.target.aligned(_as_table(y)).column(0)).sum())
+        return {name: count for name, count in found.items() if count}
+
+    def encode_target(
+        self, y: Any, n: int, dequantise: bool = False, seed: int = 0, new_as_missing: bool = False
+    ) -> Floats:
         """Return the coordinates of targets, shape (n, their width); y may be one value for all n rows."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
@@ -423,7 +445,7 @@ class RowCodec(Plain):
             y = [y] * n
         column = _as_table(y)
         _check_lengths(n, read_frame(column).n)
-        return self.target.encode(column, dequantise=dequantise, seed=seed + 1)
+        return self.target.encode(column, dequantise=dequantise, seed=seed + 1, new_as_missing=new_as_missing)
 
     def decode_features(
         self, points: Floats, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0

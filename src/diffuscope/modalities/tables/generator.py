@@ -338,7 +338,9 @@ class TableGenerator(Generator):
         if n_draws < 1:
             raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
         rows = self.rows
-        known, absent = rows.encode(X, y, meant=False), rows.is_target & (not with_target)
+        _warn_of_new(rows, X, y, "Their values stay, and tell nothing of those that are filled.", 4)
+        known = rows.encode(X, y, meant=False, new_as_missing=True)
+        absent = rows.is_target & (not with_target)
         existing, columns = read_only(only)
         for one, at in zip(rows.presence, rows.presence_at, strict=True):
             if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
@@ -469,7 +471,8 @@ class TableGenerator(Generator):
         """Return log-densities (n,) of rows in nats, of all their columns, or given their y (n,).
 
         Missing values are marginalised out. That they are missing is part of the density in columns where
-        values were missing in training, unless that is ``ignored``. A target among the columns is part too.
+        values were missing in training, unless that is ``ignored``. A target among the columns is part too. A
+        category that was not seen in training has the probability of a new one, whatever the others are.
         """
         for word in options:
             raise InputError(f"log_density of rows has no option {word!r}.", "Use y or missing.")
@@ -478,7 +481,8 @@ class TableGenerator(Generator):
         rows = self.rows
         X, target = rows.parted(data, y)
         condition = None if y is None else rows.is_target
-        points = rows.encode(X, target)
+        _warn_of_new(rows, X, target, "Each has the probability of any new one.", 4)
+        points = rows.encode(X, target, new_as_missing=True)
         if missing == "ignored":
             points[:, rows.is_presence] = np.nan
         return self._density(points, condition) + rows.log_abs_det_jacobian(X, target if y is None else None)
@@ -489,7 +493,7 @@ class TableGenerator(Generator):
         It is 1 where there is one, and where values were never missing in training.
         """
         rows = self.rows
-        known = rows.encode(X, y, meant=False)
+        known = rows.encode(X, y, meant=False, new_as_missing=True)
         found = np.ones((len(known), len(rows.features.columns)))
         if rows.presence:
             asked = np.isnan(known[:, rows.is_presence][:, ::2])
@@ -502,6 +506,15 @@ class TableGenerator(Generator):
     def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
         """Return rows without the noise of their numbers, see :mod:`.denoising`."""
         return denoise_table(self.model, X, noise_std, seed)
+
+
+def _warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> None:
+    """Say which columns have categories that were not seen in training."""
+    new = rows.new_categories(X, y)
+    if new:
+        several = ", ".join(f"{count:,} in {name}" for name, count in list(new.items())[:10])
+        what = f"There are values that were not seen in training: {several}. {meaning}"
+        warnings.warn(what, UserWarning, stacklevel=level)
 
 
 def _for_rows(request: Request, which: NDArray[np.intp], n: int, seed: int) -> Request:

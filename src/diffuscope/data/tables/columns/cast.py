@@ -11,6 +11,7 @@ import decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from diffuscope.data.tables.columns.base import Column, Floats, Name
@@ -162,6 +163,10 @@ class Cast(Column):
         if form_of(values) == self.form and dtype_name(values.dtype) == self.dtype:
             return values.reset_index(drop=True)
         return self.from_plain(plain)
+
+    def is_new(self, values: pd.Series[Any]) -> NDArray[np.bool_]:
+        """Return which values (n,) are others than the one that was seen, where it was one."""
+        return self.inner.is_new(self.to_plain(values))
 
     def log_volume(self, values: pd.Series[Any]) -> Floats:
         """Return log |dz/dx|, shape (n,), per unit of the plain column; 0 where missing."""
