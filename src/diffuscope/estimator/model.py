@@ -23,6 +23,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.data.tables.columns.weights import effective_rows, even_places, read_weights
 from diffuscope.data.tables.constraints import Check
+from diffuscope.data.tables.panels import panel_note
+from diffuscope.data.tables.targets import read_target
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
 from diffuscope.modalities.tables.tuning import sizes_for
@@ -171,6 +173,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         n, seed = read_frame(X).n, _draw_seed(self.random_state)
         weights = read_weights(sample_weight, n)
+        if y is not None:
+            read_target(y, n)
         if weights is not None and not weights.all():
             X, y, weights = _rows_at(np.flatnonzero(weights), X, y, weights)
             n = len(weights)
@@ -184,6 +188,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if rows.constraints != texts:
             raise InputError("A warm start cannot have other constraints.", "Fit anew: warm_start=False.")
         _warn_of_broken(rows, checks, X)
+        note = panel_note(rows.features.aligned(X).data)
+        if note is not None:
+            warnings.warn(note, UserWarning, stacklevel=2)
         self._check_features(X, rows, reset=True)
         recipe = self._recipe(effective_rows(weights, n), rows, seed)
         training = recipe.training

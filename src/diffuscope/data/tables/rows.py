@@ -11,7 +11,6 @@ categories; columns whose values are missing in the same rows share one. A model
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -33,6 +32,14 @@ from diffuscope.data.tables.constraints import LONGEST, Constraint, Rule, in_ord
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.data.tables.relations import Relations, with_computed
+from diffuscope.data.tables.targets import (
+    as_table,
+    check_lengths,
+    is_one,
+    read_target,
+    speaking_of_y,
+    without_row,
+)
 from diffuscope.errors import InputError
 
 __all__ = ["RowCodec"]
@@ -121,23 +128,24 @@ class RowCodec(Plain):
         if constraints:
             every = list(features.names)
             if target_at is not None:
-                every.append(read_frame(_as_table(y)).container.names[0])
+                every.append(read_frame(as_table(y)).container.names[0])
             rules = [read_constraint(text, every, features.container.has_names) for text in constraints]
             features = with_computed(features, read_frame(X), in_order(rules))
         target = classes = None
         if y is not None:
-            column = _as_table(y)
-            frame = read_frame(column)
-            _check_lengths(read_frame(X).n, frame.n)
+            column, frame = read_target(y, read_frame(X).n)
             classes = _class_dtype(frame.column(0))
             name = frame.container.names[0]
             kind = (said or {}).get(name, "target")
             as_said = {name: "target" if kind == "id" else kind}
-            target = TableCodec.fit(column, categories=categories, seed=seed, said=as_said, weights=weights)
-            if classes is not None:
-                values = frame.column(0).astype("category")
-                named = fit_column(values, target.names[0], categories, seed, weights=weights)
-                target = target.model_copy(update={"columns": (named,)})
+            with speaking_of_y(name, target_at is not None):
+                target = TableCodec.fit(
+                    column, categories=categories, seed=seed, said=as_said, weights=weights
+                )
+                if classes is not None:
+                    values = frame.column(0).astype("category")
+                    named = fit_column(values, target.names[0], categories, seed, weights=weights)
+                    target = target.model_copy(update={"columns": (named,)})
         codec = cls.model_construct(
             features=features,
             target=target,
@@ -371,21 +379,40 @@ class RowCodec(Plain):
         found = {}
         for name, value in given.items():
             self.place(name)  # it must be there
-            many = [value] * n if _is_one(value) else list(value)
-            _check_lengths(n, len(many))
+            many = [value] * n if is_one(value) else list(value)
+            if len(many) != n:
+                raise InputError(
+                    f"Found input variables with inconsistent numbers of samples: {n} rows to draw, and "
+                    f"{len(many)} values of {name!r}.",
+                    "Give one value, or one for each row.",
+                )
             column = self.features[name]
             values = pd.Series(many, dtype=object).infer_objects()
             if values.isna().any():
                 raise InputError(f"A value given for {name!r} is missing.", "Omit unknown values.")
-            found[name] = column.as_given(values)
+            try:
+                found[name] = column.as_given(values)
+            except InputError as error:
+                if not is_one(value):
+                    raise
+                raise InputError(without_row(error.what), error.hint) from error
         return found
 
     def target_given(self, y: Any, n: int) -> Any:
         """Return targets (n,) that rows are drawn given as a column, as they are; y as in encode_target."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
-        y = [y] * n if _is_one(y) else y
-        return self.target.columns[0].as_given(self.target.aligned(_as_table(y), n).column(0))
+        column, single = self.target.columns[0], is_one(y)
+        with speaking_of_y(column.name, self.target_at is not None, single):
+            values = self.target.aligned(self._target_table([y] * n if single else y), n).column(0)
+            if values.isna().any():
+                raise InputError("A value given for y is missing.", "Omit unknown values.")
+            return column.as_given(values)
+
+    def _target_table(self, y: Any) -> Any:
+        """Return targets as a table of one column, whatever it is called."""
+        assert self.target is not None
+        return as_table(y, self.target.names[0] if self.target.container.has_names else None)
 
     def encode(
         self,
@@ -432,7 +459,10 @@ class RowCodec(Plain):
         }
         if y is not None and self.target is not None:
             column = self.target.columns[0]
-            found["y"] = int(column.is_new(self.target.aligned(_as_table(y)).column(0)).sum())
+            with speaking_of_y(column.name, self.target_at is not None):
+                values = self.target.aligned(self._target_table(y)).column(0)
+                name = "y" if self.target_at is None else repr(column.name)
+                found[name] = int(column.is_new(values).sum())
         return {name: count for name, count in found.items() if count}
 
     def encode_target(
@@ -441,11 +471,13 @@ class RowCodec(Plain):
         """Return the coordinates of targets, shape (n, their width); y may be one value for all n rows."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
-        if _is_one(y):
-            y = [y] * n
-        column = _as_table(y)
-        _check_lengths(n, read_frame(column).n)
-        return self.target.encode(column, dequantise=dequantise, seed=seed + 1, new_as_missing=new_as_missing)
+        single = is_one(y)
+        with speaking_of_y(self.target.names[0], self.target_at is not None, single):
+            column = self._target_table([y] * n if single else y)
+            check_lengths(n, read_frame(column).n)
+            return self.target.encode(
+                column, dequantise=dequantise, seed=seed + 1, new_as_missing=new_as_missing
+            )
 
     def decode_features(
         self, points: Floats, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0
@@ -570,7 +602,9 @@ class RowCodec(Plain):
         With y that of the target is added.
         """
         volume = self.features.log_volume(X)
-        return volume if y is None or self.target is None else volume + self.target.log_volume(_as_table(y))
+        if y is None or self.target is None:
+            return volume
+        return volume + self.target.log_volume(self._target_table(y))
 
 
 def _missing_together(frame: Frame, columns: Sequence[int]) -> NDArray[np.bool_]:
@@ -619,41 +653,3 @@ def _mean(draws: Sequence[Any], column: Number | Integer) -> Any:
 
     mean = np.mean([draw.to_numpy(dtype=np.float64) for draw in draws], axis=0)
     return pd.Series(np.rint(mean) if isinstance(column, Integer) else mean)
-
-
-def _as_table(y: Any) -> Any:
-    """Return y of shape (n,) as a table of one column."""
-    pandas = sys.modules.get("pandas")
-    polars = sys.modules.get("polars")
-    if pandas is not None and isinstance(y, pandas.Series | pandas.Index):
-        return y.to_frame(name="y" if y.name is None else y.name)
-    if polars is not None and isinstance(y, polars.Series):
-        return y.to_frame()
-    if pandas is not None and isinstance(y, pandas.api.extensions.ExtensionArray):
-        return pandas.DataFrame({"y": y})
-    if isinstance(y, list | tuple):
-        return [row if isinstance(row, list | tuple) else [row] for row in y]
-    column = y if hasattr(y, "columns") else np.asarray(y)
-    if getattr(column, "ndim", 2) == 1:
-        column = column[:, None]
-    if column.shape[1:] != (1,):
-        raise InputError(
-            f"y should be a 1d array, got an array of shape {column.shape} instead.",
-            "Give one target per row.",
-        )
-    return column
-
-
-def _is_one(value: Any) -> bool:
-    """Whether a value is one for all rows, and not one for each."""
-    if hasattr(value, "__array__"):
-        return getattr(value, "ndim", 1) == 0
-    return isinstance(value, str | bytes) or np.ndim(value) == 0
-
-
-def _check_lengths(n: int, targets: int) -> None:
-    if n != targets:
-        raise InputError(
-            f"Found input variables with inconsistent numbers of samples: {n} rows of X and {targets} of y.",
-            "Give one target per row.",
-        )

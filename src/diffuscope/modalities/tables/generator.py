@@ -25,6 +25,7 @@ from diffuscope.data.columnar.schema import schema_of
 from diffuscope.data.tables import RowCodec, read_frame
 from diffuscope.data.tables.constraints import Check
 from diffuscope.data.tables.section import TableSection
+from diffuscope.data.tables.targets import is_one
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.samplers import SamplingState
@@ -114,7 +115,7 @@ class TableGenerator(Generator):
             y = given.pop(target)
         if y is None:
             refuse_guidance(request)
-        shared = (y is None or _is_one(y)) and all(map(_is_one, given.values()))
+        shared = (y is None or is_one(y)) and all(map(is_one, given.values()))
         count = 1 if shared else int(n)
         columns: dict[Any, Any] = {**rows.columns_given(given, count)}
         known = np.full((count, rows.width), np.nan)
@@ -548,7 +549,3 @@ def read_only(only: Only) -> tuple[bool, list[Any] | None]:
     if isinstance(only, str):
         return (True, None) if only == _EXISTING else (False, [only])
     return False, None if only is None else list(only)
-
-
-def _is_one(value: Any) -> bool:
-    return isinstance(value, str | bytes) or np.ndim(value) == 0

@@ -15,6 +15,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
+from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser, MaskedLoss
@@ -86,12 +87,14 @@ class Table(Modality[TableData, TableSection]):
         return {**super().describe(data, section), "data.columns": data.schema}
 
     def training_notes(self, data: TableData) -> tuple[str, ...]:
-        """Return a line for each column: how it was taken; and one for each constraint."""
+        """Return a line for each column: how it was taken; for each constraint; and for a panel."""
         schema, n = data.schema, len(data.x)
         kept = [
             f"{text}: kept by {share:.2%} of the rows"
             for text, share in (data.rows.shares_kept(data.frame) if data.rows.constraints else {}).items()
         ]
+        note = panel_note(data.frame)
+        kept += [] if note is None else [note]
         if not schema:
             return tuple(kept)
         width = min(max(len(str(column.name)) for column in schema), 30)
