@@ -397,3 +397,12 @@ def test_a_file_is_trained_on_with_constraints_and_keeps_them(cli, table, tmp_pa
     assert not filled.isna().any(axis=None)
     assert kept(filled)["total"].mean() > 0.9
     assert kept(filled)["low"].mean() > 0.9
+
+
+def test_any_name_can_stand_in_backticks():
+    names = ["a b", "class", "x`y", "1st", "0", "é", "a`` `b", "µ", "column0"]
+    for name in names:
+        word = "`" + name.replace("`", "``") + "`"
+        rule = read_constraint(f"{word} < 3 + `a b`", names)
+        assert set(rule.columns) == {name, "a b"}
+    assert read_constraint("µ < column0", names).columns == ("µ", "column0")  # though Python reads another µ

@@ -1,9 +1,9 @@
 r"""Which relations between columns hold in every row?
 
 ``start < end``, ``a + b <= 100`` and ``total == a + b``: numbers, names of columns, ``+ - * /``, signs and
-comparisons. A name that is none of Python's stands in backticks, a column without a name is ``x0``, ``x1``.
-Times and durations count in days. Such a text is read into a tree by Python's parser, and only these kinds of
-nodes are ever computed; nothing is run.
+comparisons. A name that is none of Python's stands in backticks (one in it is doubled), a column without a
+name is ``x0``, ``x1``. Times and durations count in days. Such a text is read into a tree by Python's parser,
+and only these kinds of nodes are ever computed; nothing is run.
 
 A row in which a compared value is missing keeps a constraint. Where there is arithmetic, what differs by a
 billionth of the numbers in it is equal.
@@ -198,10 +198,10 @@ def read_constraint(text: str, names: Sequence[Name], named: bool = True) -> Rul
 
     def placed(match: re.Match[str]) -> str:
         word = f"{prefix}{len(quoted)}"
-        quoted[word] = match[1]
+        quoted[word] = match[1].replace("``", "`")
         return f" {word} "
 
-    plain = re.sub(r"`([^`]*)`", placed, text).strip()
+    plain = re.sub(r"`((?:[^`]|``)*)`", placed, text).strip()
     if "`" in plain:
         raise InputError(f"The constraint {text!r} has a backtick without another.", "Write `two words` < 3.")
     try:

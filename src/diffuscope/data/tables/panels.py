@@ -60,7 +60,7 @@ def _units(column: pd.Series[Any]) -> NDArray[np.intp] | None:
     """Return numbers (n,) for the values of a column that repeats them, -1 where missing."""
     import pandas as pd
 
-    kind = kind_of_dtype(dtype_name(column.dtype))
+    kind: str | None = kind_of_dtype(dtype_name(column.dtype))
     if kind == "object":
         kind = {"string": "category", "integer": "integer"}.get(pd.api.types.infer_dtype(column, skipna=True))
     if kind not in ("category", "integer"):

@@ -106,7 +106,8 @@ def speaking_of_y(name: Name | None, as_column: bool = False, single: bool = Fal
     except InputError as error:
         what, hint = without_row(error.what) if single else error.what, error.hint or ""
         if not as_column:
-            for own, said in {label(name): "y", **_SAID}.items():
+            column = {} if name is None else {label(name): "y"}
+            for own, said in {**column, **_SAID}.items():
                 what, hint = what.replace(own, said), hint.replace(own, said)
             what = what if re.search(r"\by\b", what) else f"y cannot be used: {what}"
             hint = re.sub(r"; of a file .*$", ".", re.sub(r" \(of a file: [^)]*\)", "", hint))
