@@ -135,6 +135,20 @@ def test_numbers_beside_a_new_category_are_drawn_as_if_it_were_missing(model):
     assert common["x"].mean() > filled["x"].mean() + 1
 
 
+def test_a_command_says_it_in_a_line(shell, tmp_path):
+    words(200).to_csv(tmp_path / "words.csv", index=False)
+    pd.DataFrame({"word": ["never", "w0"], "x": [np.nan, 1.0]}).to_csv(tmp_path / "holes.csv", index=False)
+    run, filled = str(tmp_path / "run"), tmp_path / "filled.csv"
+    settings = ("--steps", "2", "--no-pictures", "--types", "word=category")
+    made = shell("train", tmp_path / "words.csv", *settings, "--out", run)
+    assert made.returncode == 0, made.stderr
+    done = shell("impute", run, tmp_path / "holes.csv", "-o", filled)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("Warning: There are values that were not seen in training: 1 in 'word'.")
+    assert len(done.stderr.splitlines()) == 1
+    assert pd.read_csv(filled)["word"].tolist() == ["never", "w0"]
+
+
 def test_rows_cannot_be_drawn_given_a_new_category(model):
     with pytest.raises(InputError, match=r"'word' has the value 'never'.*not seen.*Known: 'w0'"):
         model.sample(3, given={"word": "never"})
