@@ -86,12 +86,6 @@ def test_what_cannot_be_asked_for_is_said(people_model, arguments, words):
         people_model.sample(**{"n_samples": 3, **arguments})
 
 
-def test_a_category_that_was_not_seen_has_no_density(new_people, people_model):
-    X, _ = new_people
-    with pytest.raises(InputError, match=r"'sex'.*'other'"):
-        people_model.score_samples(X.assign(sex="other"))
-
-
 def test_polars_frames_come_back_as_such(people):
     X, y = people
     frame = pl.from_pandas(X[["sex", "weight", "age", "smokes", "seen"]].reset_index(drop=True)[:300])

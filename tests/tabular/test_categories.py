@@ -237,9 +237,16 @@ def test_a_type_without_holes_cannot_take_one(values: pd.Series) -> None:
         column.decode(points)
 
 
-def test_categories_have_no_volume() -> None:
-    for values in (pd.Series([True, False, True]), pd.Series(["x", "y", None])):
-        assert fit_column(values, "c").log_volume(values).tolist() == [0, 0, 0]
+def test_categories_have_no_volume_but_the_probability_that_they_are_not_new() -> None:
+    values = pd.Series([True, False, True])
+    assert fit_column(values, "c").log_volume(values).tolist() == [0, 0, 0]
+    values = pd.Series(["x", "y", None, "x", "x"])
+    column = fit_column(values, "c")
+    assert column.new == pytest.approx(2 / 6)  # one of four rows is the only one of its category
+    old = np.log(4 / 6)
+    np.testing.assert_allclose(column.log_volume(values), [old, old, 0, old, old])
+    np.testing.assert_allclose(column.log_volume(pd.Series(["z"])), np.log(2 / 6))
+    assert column.is_new(pd.Series(["z", "x", None])).tolist() == [True, False, False]
 
 
 # --- constants ---------------------------------------------------------------------------------------------
@@ -278,7 +285,7 @@ def test_a_constant_needs_no_coordinate_and_comes_back_without_holes(kind: str) 
     assert points.shape == (len(values), 0)
     back = column.decode(points)
     assert_same(back, values if values.isna().all() else values.fillna(values.dropna().iloc[0]))
-    assert (column.log_volume(values) == 0).all()
+    assert column.log_volume(values) == pytest.approx(np.log1p(-column.new) * values.notna().to_numpy())
 
 
 @pytest.mark.parametrize("kind", CONSTANTS)

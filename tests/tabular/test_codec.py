@@ -334,9 +334,14 @@ def test_filling_refuses_what_its_column_could_not_keep() -> None:
     codec = TableCodec.fit(pd.DataFrame({"a": [1, 2, 7]}))
     with pytest.raises(InputError, match=r"2\.5 is not one"):
         codec.fill(pd.DataFrame({"a": [2.5, None]}), np.zeros((2, 1)))
-    codec = TableCodec.fit(pd.DataFrame({"a": pd.Categorical(["x", "y"])}))
-    with pytest.raises(InputError, match="'z'"):
-        codec.fill(pd.DataFrame({"a": pd.Categorical(["z", None])}), np.zeros((2, codec.width)))
+
+
+def test_filling_keeps_a_category_that_was_not_seen() -> None:
+    codec = TableCodec.fit(pd.DataFrame({"a": pd.Categorical(["x", "y", "y"])}))
+    holes = pd.DataFrame({"a": pd.Categorical(["z", None])})
+    filled = codec.fill(holes, np.zeros((2, codec.width)))["a"]
+    assert filled.tolist() == ["z", "y"]
+    assert filled.cat.categories.tolist() == ["x", "y", "z"]
 
 
 @pytest.mark.parametrize("kind", ["polars", "list", "object array", "reordered"])

@@ -285,7 +285,7 @@ def test_without_polars_its_rows_come_as_another_table(monkeypatch: pytest.Monke
         (["ab", "cd"], "'ab' is not a row"),
         ([1, 2], "1 is not a row"),
         ([{"a": 1}], "is not a row"),
-        ([[[1]], [[2]]], "Row 0 .* contains lists"),
+        ([[[1]], [[2]]], "Row 0 .* contains a list, not a value"),
         ([[], []], "no columns"),
         ([], "no rows"),
         (np.arange(3), "two dimensions, got 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 from diffuscope.cli.animate import animate
 from diffuscope.cli.common_options import app, say
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    usual, warnings.formatwarning = warnings.formatwarning, _as_a_line
     try:
         app(args=[word for word in arguments if word != "--debug"], prog_name="diffuscope")
     except DiffuscopeError as error:
@@ -51,3 +53,12 @@ def main(arguments: list[str] | None = None) -> None:
             "This is a bug. Run the command again with --debug for a traceback, and report it."
         )
         sys.exit(1)
+    finally:
+        warnings.formatwarning = usual
+
+
+def _as_a_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning without the place in the code that gives it."""
+    return f"Warning: {message}\n"

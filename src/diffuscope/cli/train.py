@@ -24,6 +24,10 @@ _RECIPE = (
     "A name (diffuscope list recipes) or a TOML file. [default: table for tables, images for "
     "images (digits and fashion_fast for these two sets), else fast]"
 )
+_CONSTRAINT = (
+    "For tables: what holds in every row, such as 'start < end' or 'total == a + b', a name that is not "
+    "Python's in backticks; may be repeated."
+)
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."
 
 
@@ -34,6 +38,9 @@ def train(
     seed: Annotated[int | None, Option(help="Seed of all random numbers. [default: the recipe's, 0]")] = None,
     target: Annotated[
         str | None, Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
+    ] = None,
+    constraint: Annotated[
+        list[str] | None, Option(metavar="TEXT", help=_CONSTRAINT, show_default=False)
     ] = None,
     types: common.Types = None,
     missing: common.Missing = None,
@@ -75,6 +82,8 @@ def train(
     from diffuscope.runs.train import train as run_training
 
     read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
+    if constraint:
+        read["data.constraints"] = tuple(constraint)
     run = run_training(
         data,
         recipe=recipe,

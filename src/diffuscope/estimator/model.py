@@ -21,6 +21,10 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffuscope.data.tables import RowCodec, TableData, read_frame
+from diffuscope.data.tables.columns.weights import effective_rows, even_places, read_weights
+from diffuscope.data.tables.constraints import Check
+from diffuscope.data.tables.panels import panel_note
+from diffuscope.data.tables.targets import read_target
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
 from diffuscope.modalities.tables.tuning import sizes_for
@@ -85,6 +89,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     guidance : float
         Scale of classifier-free guidance for rows sampled given ``y``. 1 is the distribution itself; more
         makes rows more typical of their ``y``, and less diverse.
+    constraints : list of str or callable, optional
+        What holds in every row: ``"start < end"``, ``"a + b <= 100"``, ``"total == a + b"``, with names that
+        are not Python's in backticks, or a function of a pandas DataFrame that returns a truth value for each
+        row. A column that an equality gives is computed; rows that break another one are drawn again.
     max_seconds : float, optional
         Approximate limit of the training time.
     warm_start : bool
@@ -132,13 +140,14 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     sampler: str = "dpmpp_2m"
     sampling_steps: int = 30
     guidance: float = 1.0
+    constraints: Any = None
     max_seconds: float | None = None
     warm_start: bool = False
     random_state: Any = None
     verbose: int = 0
     device: str = "auto"
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn the distribution of rows, and of ``y`` with them.
 
         A table with more rows than training can use is subsampled at random.
@@ -150,6 +159,10 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         y : array_like of shape (n,), optional
             A class or a number per row, by which rows can be sampled. Integers of at most 20 distinct
             values are classes.
+        sample_weight : array_like of shape (n,), optional
+            How many rows each row stands for, such as the weights of a survey: finite, at least 0. The law
+            that is learned is that of the table in which they are repeated so often, but no value becomes a
+            heap by its weight.
 
         Raises
         ------
@@ -159,24 +172,39 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             When training fails: the loss is not finite.
         """
         n, seed = read_frame(X).n, _draw_seed(self.random_state)
+        weights = read_weights(sample_weight, n)
+        if y is not None:
+            read_target(y, n)
+        if weights is not None and not weights.all():
+            X, y, weights = _rows_at(np.flatnonzero(weights), X, y, weights)
+            n = len(weights)
         if n < 2:
             raise InputError(f"The table has only one sample (n_samples = {n}).", "Give at least two rows.")
         start = self.model_ if self.warm_start and hasattr(self, "model_") else None
-        rows = RowCodec.fit(X, y, categories=self.categories, seed=seed) if start is None else start.codec
+        texts, checks = self._constraints
+        settings: Any = {"categories": self.categories, "seed": seed, "weights": weights}
+        rows = RowCodec.fit(X, y, **settings, constraints=texts) if start is None else start.codec
         assert isinstance(rows, RowCodec)
+        if rows.constraints != texts:
+            raise InputError("A warm start cannot have other constraints.", "Fit anew: warm_start=False.")
+        _warn_of_broken(rows, checks, X)
+        note = panel_note(rows.features.aligned(X).data)
+        if note is not None:
+            warnings.warn(note, UserWarning, stacklevel=2)
         self._check_features(X, rows, reset=True)
-        recipe = self._recipe(n, rows, seed)
+        recipe = self._recipe(effective_rows(weights, n), rows, seed)
         training = recipe.training
         assert training.steps is not None
-        X, y = _at_most(round(training.steps * training.batch_size / (1 - training.hold_out)), X, y, n, seed)
-        data = TableData.of(X, y, rows=rows, seed=seed)
+        most = round(training.steps * training.batch_size / (1 - training.hold_out))
+        X, y, weights = _at_most(most, X, y, weights, n, seed)
+        data = TableData.of(X, y, rows=rows, seed=seed, weights=weights)
         setup = Setup(recipe, data, pick_device(self.device), start=start)
         if self.max_seconds is not None:
             changed = recipe.changed({"training.steps": setup.steps_within(self.max_seconds)})
             setup = Setup(changed, data, setup.device, start=start)
         self._train(setup)
-        self._generator = TableGenerator(self.model_)
-        self._shown, _ = _at_most(_SHOWN_ROWS, X, None, read_frame(X).n, seed)
+        self._generator = TableGenerator(self.model_, checks)
+        self._shown = _shown(X, weights, read_frame(X).n, seed)
         return self
 
     def _recipe(self, n: int, rows: RowCodec, seed: int) -> Recipe:
@@ -194,6 +222,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             "training.hold_out": self.validation_fraction if self.early_stopping else 0.0,
             "denoiser.partial": self.partial,
             "data.categories": self.categories,
+            "data.constraints": rows.constraints or None,
             "sampling.name": self.sampler,
             "sampling.steps": self.sampling_steps,
             "seed": seed,
@@ -202,6 +231,20 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             chosen["denoiser.factors"] = 0
         set_here = {key: value for key, value in chosen.items() if value is not None}
         return load_recipe("table").changed({**sizes_for(n, rows), **set_here})
+
+    @property
+    def _constraints(self) -> tuple[tuple[str, ...], tuple[Check, ...]]:
+        """The constraints that are text, and those that are functions."""
+        given = self.constraints or ()
+        given = [given] if isinstance(given, str) or callable(given) else list(given)
+        odd = [one for one in given if not isinstance(one, str) and not callable(one)]
+        if odd:
+            raise InputError(
+                f"A constraint is text or a function of a DataFrame, and {odd[0]!r} is neither.",
+                "Write 'start < end', for example.",
+            )
+        texts = tuple(one for one in given if isinstance(one, str))
+        return texts, tuple(Check(one) for one in given if callable(one))
 
     def _train(self, setup: Setup) -> None:
         trainer, reporter, begun = setup.trainer(), self._reporter, time.perf_counter()
@@ -236,10 +279,14 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         generator, seed = TableGenerator(self.model_), setup.recipe.seed
         x = np.nan_to_num(setup.data.x)  # what is missing is among the coordinates
+        weights = getattr(setup.data, "weights", None)
+        if weights is not None:
+            x = x[even_places(weights, effective_rows(weights, len(x)))]
         n = min(len(x), _SHOWN_ROWS)
         if n < _FEWEST_TOLD_APART:
             return False
-        made = generator.points(n, dataclasses.replace(self._request(None), seed=seed))
+        request = dataclasses.replace(self._request(None), seed=seed)
+        made = np.concatenate([x.numpy() for x in generator.unconstrained(n, request)])
         return classifier_two_sample(x, made, seed=seed % 2**31).low > 0.5 + _APART
 
     def _check_features(self, X: Any, rows: RowCodec, reset: bool) -> None:
@@ -292,6 +339,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ------
         InputError
             When a column, a category or a class is not known, or the model has no y.
+        RunError
+            When too few rows keep the constraints; it names the one that fewest keep.
         """
         generator = self._fitted()
         if not isinstance(n_samples, int | np.integer) or isinstance(n_samples, bool) or n_samples < 1:
@@ -320,12 +369,15 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
         It is in nats: per unit of columns of numbers; a probability for integers, times and categories.
         Missing values are marginalised out: the density is that of the other columns, times the probability
-        that these values are missing, where some were in training and that is not ``ignored``.
+        that these values are missing, where some were in training and that is not ``ignored``. A category
+        that was not seen in training has the probability of any new one, (s + 1) / (n + 2) where s of n rows
+        were the only ones of theirs; a warning tells of them. Where y was not seen, the density is that of
+        the row alone.
 
         Raises
         ------
         InputError
-            When X has other columns, a category is unknown, or categories are encoded as bits.
+            When X has other columns, or categories are encoded as bits.
         """
         return self._fitted(X).log_density(X, y, missing)
 
@@ -367,7 +419,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         table of shape (n, d), or list of ``n_draws`` of them if above 1 and not averaged
-            Of the kind of X, with its index; values that are not missing are unchanged.
+            Of the kind of X, with its index; values that are not missing are unchanged. Categories that were
+            not seen in training are among these: they tell nothing of what is filled, and a warning says so.
         """
         generator, request = self._fitted(X), self._request(random_state)
         draws = generator.fill(X, y, request, n_draws=n_draws, only=only, reporter=self._reporter)
@@ -438,8 +491,19 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return figure
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a .safetensors file, whole or not at all: numbers and text, no code, no rows."""
-        model = self._fitted().model
+        """Write the model to a .safetensors file, whole or not at all: numbers and text, no code, no rows.
+
+        Constraints that are text are written too. A warning says where there are functions, which are not.
+        """
+        generator = self._fitted()
+        model = generator.model
+        lost = [rule.text for rule in generator.redrawn.rules if isinstance(rule, Check)]
+        if lost:
+            warnings.warn(
+                f"A function is not saved, so the file lacks the constraint {', '.join(lost)}.",
+                UserWarning,
+                stacklevel=2,
+            )
         params = self.get_params(deep=False)
         settings = {key: value for key, value in params.items() if isinstance(value, _PLAIN)}
         path = Path(path)
@@ -474,6 +538,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 f"{path} is not a valid model file: {error}.",
                 "Restore a copy, or fit and save the model again.",
             ) from error
+        own.constraints = list(model.codec.constraints) or None
         own.model_ = model
         own._generator = TableGenerator(model)
         own._check_features(None, model.codec, reset=True)
@@ -503,6 +568,19 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return allow_any_columns(super().__sklearn_tags__())
 
 
+def _warn_of_broken(rows: RowCodec, checks: tuple[Check, ...], X: Any) -> None:
+    """Say which constraints the training rows break, and how many of them."""
+    if not rows.constraints and not checks:
+        return
+    for text, share in rows.shares_kept(rows.features.aligned(X).data, checks).items():
+        if share < 1:
+            warnings.warn(
+                f"{1 - share:.2%} of the rows break the constraint {text!r}; no sampled row will.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
 def _still_falls(history: list[tuple[int, float]]) -> bool:
     """Return whether a noticeable part of the fall of the loss came in the last quarter of the run."""
     losses = [loss for _, loss in history]
@@ -520,9 +598,47 @@ def _draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(_MOST_SEED))
 
 
-def _at_most(count: int, X: Any, y: Any, n: int, seed: int) -> tuple[Any, Any]:
-    """Return a random subset of at most ``count`` rows, in their order."""
+def _at_most(
+    count: int, X: Any, y: Any, weights: Floats | None, n: int, seed: int
+) -> tuple[Any, Any, Floats | None]:
+    """Return a random subset of at most ``count`` rows, in their order, with their weights.
+
+    A row is in it with a probability in proportion to its weight, or for sure; what it counts is divided by
+    that.
+    """
     if n <= count:
-        return X, y
-    chosen = np.sort(np.random.default_rng(seed).choice(n, count, replace=False))
-    return _safe_indexing(X, chosen), None if y is None else _safe_indexing(y, chosen)
+        return X, y, weights
+    random = np.random.default_rng(seed)
+    if weights is None:
+        return _rows_at(np.sort(random.choice(n, count, replace=False)), X, y, None)
+    p = _inclusion(weights, count)
+    order = random.permutation(n)
+    ends = np.floor(np.cumsum(p[order]) + random.random())
+    chosen = np.sort(order[np.diff(ends, prepend=0.0) > 0])
+    X, y, weights = _rows_at(chosen, X, y, weights)
+    return X, y, weights / p[chosen]
+
+
+def _inclusion(weights: Floats, count: int) -> Floats:
+    """Return probabilities (n,), in proportion to weights, or 1, that sum to ``count``."""
+    sure = np.zeros(len(weights), dtype=bool)
+    while True:
+        left = count - sure.sum()
+        p = np.where(sure, 1.0, weights * left / weights[~sure].sum())
+        if not (p > 1).any():
+            return p
+        sure |= p >= 1
+
+
+def _rows_at(chosen: NDArray[np.intp], X: Any, y: Any, weights: Floats | None) -> tuple[Any, Any, Any]:
+    """Return some rows, their targets and their weights."""
+    y = None if y is None else _safe_indexing(y, chosen)
+    return _safe_indexing(X, chosen), y, None if weights is None else weights[chosen]
+
+
+def _shown(X: Any, weights: Floats | None, n: int, seed: int) -> Any:
+    """Return at most 2,000 rows that look like the training table, weighted ones as often as they count."""
+    if weights is None:
+        return _at_most(_SHOWN_ROWS, X, None, None, n, seed)[0]
+    order = np.random.default_rng(seed).permutation(n)
+    return _safe_indexing(X, order[even_places(weights[order], min(n, _SHOWN_ROWS))])

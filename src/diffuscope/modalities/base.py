@@ -183,7 +183,7 @@ class Modality(ABC, Generic[D, S]):
         """Set the parameters that are fitted directly from the training data, not by gradient descent."""
         if isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:
             assert isinstance(source, Resident)
-            denoiser.factors.fit(source.x)
+            denoiser.factors.fit(source.x, source.weights)
 
     def loss(self, loss: LossLike, denoiser: Denoiser, codec: Codec) -> LossLike:
         """Return the loss, adapted to the coordinates."""

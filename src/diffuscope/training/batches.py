@@ -24,6 +24,7 @@ from diffuscope.seeds import stream
 __all__ = ["BatchSource", "Batches", "Chunk", "Resident"]
 
 _NUMBERS_PER_CHUNK = 2**14
+_EVEN = 4096  # points that stand for weighted ones
 
 
 class BatchSource(Protocol):
@@ -49,27 +50,48 @@ class BatchSource(Protocol):
 
 
 class Resident:
-    """Points (n, ...) held in memory on the device."""
+    """Points (n, ...) held in memory on the device, which may have weights (n,) above 0."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, weights: Tensor | None = None) -> None:
         self.x, self.shape, self.device = x, tuple(x.shape[1:]), x.device
+        self.weights = None if weights is None else weights.double().cpu()
 
     def __len__(self) -> int:
         return len(self.x)
 
     def take(self, index: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, None]:
-        """Return the points at ``index``; nothing is random."""
+        """Return the points at ``index``, where they have no weights; nothing is random.
+
+        Weights are laid end to end and cut into n equal parts, and ``index`` are parts: of each a place is
+        drawn, and the point whose weight lies there is taken. So points are taken as often as their weights
+        say, and an epoch takes each one as often as it should within two.
+        """
+        if self.weights is not None:
+            jitter = torch.rand(len(index), generator=generator, dtype=torch.float64)
+            index = _under(self.weights, (index + jitter) / len(self))
         return self.x[index.to(self.device)], None
 
-    as_they_are = take
+    def as_they_are(self, index: Tensor) -> tuple[Tensor, None]:
+        """Return the points at ``index``; of points with weights at least 4096, as often as these say."""
+        if self.weights is not None:
+            count = max(len(index), _EVEN)
+            index = index[_under(self.weights[index], (torch.arange(count) + 0.5) / count)]
+        return self.x[index.to(self.device)], None
 
     def only(self, index: Tensor) -> Resident:
         """Return the points at ``index`` alone, copied."""
-        return Resident(self.take(index)[0])
+        own = None if self.weights is None else self.weights[index]
+        return Resident(self.x[index.to(self.device)], own)
 
     def largest(self) -> float:
         """Return the largest absolute value of a coordinate."""
         return self.x.abs().max().item()
+
+
+def _under(weights: Tensor, levels: Tensor) -> Tensor:
+    """Return which of weights (n,), laid end to end, lies at levels (m,) from 0 to 1 of their sum."""
+    total = weights.cumsum(0)
+    return torch.searchsorted(total, levels.double() * total[-1], right=True).clamp_max(len(weights) - 1)
 
 
 class Chunk(NamedTuple):

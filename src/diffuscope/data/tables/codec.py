@@ -6,9 +6,9 @@ where a value is missing; a network may be conditioned on any subset of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Coding
+from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import precision_of
@@ -25,7 +26,10 @@ from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.seeds import stream_seed
 
-__all__ = ["TableCodec"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TableCodec", "filled_in", "known_of"]
 
 
 class TableCodec(Plain):
@@ -60,6 +64,7 @@ class TableCodec(Plain):
         categories: Coding = "onehot",
         seed: int = 0,
         said: Mapping[Name, str] | None = None,
+        weights: Floats | None = None,
     ) -> TableCodec:
         """Choose how each column of a table becomes coordinates.
 
@@ -67,14 +72,16 @@ class TableCodec(Plain):
         array in a file only one column is in memory at once. ``categories`` is the coding of
         :mod:`diffuscope.data.tables.columns.categories`. The seed chooses the rows that maps are fitted to,
         of more than 200,000. ``said`` are kinds of columns that are not to be recognised, see
-        :func:`~diffuscope.data.tables.columns.fitting.fit_column`. Raises an InputError when X is no table,
-        or a column cannot be modelled.
+        :func:`~diffuscope.data.tables.columns.fitting.fit_column`; ``weights`` (n,) what rows count. Raises
+        an InputError when X is no table, or a column cannot be modelled.
         """
         if categories not in get_args(Coding):
             raise unknown_name("coding of categories", str(categories), get_args(Coding))
         frame, said = read_frame(X), said or {}
         columns = tuple(
-            fit_column(frame.column(j), name, categories, stream_seed(seed, "rows", j), said.get(name))
+            fit_column(
+                frame.column(j), name, categories, stream_seed(seed, "rows", j), said.get(name), weights
+            )
             for j, name in enumerate(frame.container.names)
         )
         return cls.model_construct(container=frame.container, columns=columns)
@@ -105,14 +112,17 @@ class TableCodec(Plain):
         """Return a column by its name."""
         return self.columns[self.names.index(name)]
 
-    def encode(self, X: Any, *, dequantise: bool = False, seed: int = 0) -> Floats:
+    def encode(
+        self, X: Any, *, dequantise: bool = False, seed: int = 0, new_as_missing: bool = False
+    ) -> Floats:
         """Return the coordinates of rows, shape (n, D), float64, NaN where a value is missing.
 
         Columns are recognised by their names where both tables have names, in whatever order they stand
         there, and by their positions where one of them has none. The result is the only copy of the whole
         that is made. To dequantise spreads integers, times and often repeated floats over the coordinates
-        that mean them, as in training; otherwise they stand in the middle of these. Raises an InputError when
-        columns are missing, new or of other types, or a value cannot be encoded.
+        that mean them, as in training; otherwise they stand in the middle of these. Categories that were not
+        seen are errors, or coded as missing ones. Raises an InputError when columns are missing, new or of
+        other types, or a value cannot be encoded.
         """
         frame = self.aligned(X)
         points = np.empty((frame.n, self.width))
@@ -120,7 +130,10 @@ class TableCodec(Plain):
             within = None
             if dequantise and column.spreads:
                 within = np.random.default_rng(stream_seed(seed, "dequantise", j)).random(frame.n)
-            part[:] = column.encode(frame.column(j), within)
+            values = frame.column(j)
+            if new_as_missing:
+                values = known_of(column, values)
+            part[:] = column.encode(values, within)
         return points
 
     def decode(self, points: Any, like: Any = None, index: Any = None) -> Any:
@@ -142,25 +155,37 @@ class TableCodec(Plain):
         for column, where in zip(self.columns, self.slices.values(), strict=True):
             yield column, points[:, where]
 
-    def fill(self, X: Any, points: Any, left: NDArray[np.bool_] | None = None) -> Any:
+    def fill(
+        self,
+        X: Any,
+        points: Any,
+        left: NDArray[np.bool_] | None = None,
+        finish: Callable[[list[pd.Series[Any]], NDArray[np.bool_]], None] | None = None,
+    ) -> Any:
         """Return X with its missing values taken from points (n, D); all others are unchanged.
 
         Identifiers are left missing: nothing in a row tells which it is. So are cells that are ``left``, (n,
-        columns). Raises an InputError when X does not have the columns that were fitted, a value of a column
-        with missing ones is not one of that column, or the points are not of X's shape.
+        columns). ``finish`` gets the filled columns, and which cells were to be filled (n, columns), to
+        change them; computed columns are left to it. Raises an InputError when X does not have the columns
+        that were fitted, a value of a column with missing ones is not one of that column, or the points are
+        not of X's shape.
         """
         points = self._as_points(points)
         frame = self.aligned(X, len(points))
-        filled = []
+        filled, holes = [], np.zeros((frame.n, len(self.columns)), dtype=bool)
         for j, (column, part) in enumerate(self.parts(points)):
             given = frame.column(j).reset_index(drop=True)
             gaps = given.isna().to_numpy()
             if left is not None:
                 gaps = gaps & ~left[:, j]
-            if gaps.any() and not isinstance(column, Identifier):
-                column.encode(given)  # what is given must be one of this column's values to share its type
-                given = _filled(given, gaps, column.decode(part[gaps]))
+            holes[:, j] = gaps
+            if gaps.any() and not isinstance(column, Identifier | Computed):
+                # What is given must be one of this column's values to share its type, or a new category.
+                column.encode(known_of(column, given))
+                given = filled_in(given, gaps, column.decode(part[gaps]))
             filled.append(given)
+        if finish is not None:
+            finish(filled, holes)
         return frame.container.assemble(filled, frame.index)
 
     def log_volume(self, X: Any) -> Floats:
@@ -216,8 +241,16 @@ class TableCodec(Plain):
         return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
 
 
-def _filled(given: Any, gaps: Any, made: Any) -> Any:
-    """Return a column with its gaps filled: in its own type, or in the fitted one if the kinds differ.
+def known_of(column: AnyColumn, values: pd.Series[Any]) -> pd.Series[Any]:
+    """Return values (n,) of a column with those missing that are new categories."""
+    new = column.is_new(values)
+    return values.mask(new) if new.any() else values
+
+
+def filled_in(given: Any, gaps: Any, made: Any) -> Any:
+    """Return a column with its gaps (n,) filled by values made for them.
+
+    It is in its own type, or in the fitted one if the kinds differ.
 
     An imputed table of integers comes as floats, since some are missing.
     """
@@ -230,6 +263,9 @@ def _filled(given: Any, gaps: Any, made: Any) -> Any:
         made = made.astype(given.dtype)
     filled = given.copy() if same else given.astype(object)
     filled[gaps] = made.to_numpy(dtype=None if same else object)
+    if not same and fitted == "category":  # it may have new categories
+        known = made.dtype.categories
+        made = made.cat.add_categories([one for one in filled.dropna().unique() if one not in known])
     return filled if same else filled.astype(made.dtype)
 
 

@@ -78,6 +78,13 @@ class Container(Plain):
         names = tuple(self.names[j] for j in order)
         return self.model_copy(update={"names": names, "types": types})
 
+    def widened(self, names: Sequence[Name], dtype: str) -> Container:
+        """Return the container with further columns of a numpy type behind its own."""
+        labels: str = "object" if self.labels == "int64" else self.labels
+        types = self.types + ((dtype,) * len(names) if self.kind == "structured" else ())
+        every = (*self.names, *names)
+        return self.model_copy(update={"names": every, "labels": labels, "types": types})
+
     def assemble(self, columns: Sequence[pd.Series[Any]], index: Any = None) -> Any:
         """Return a table of this kind made of columns of one length, in the order of the names.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,7 +32,7 @@ class TableData(Dataset):
     """Rows of a table, as points: ``rows`` says what the coordinates ``x`` (n, D) mean.
 
     They are NaN where a value is missing. ``features`` and ``target`` are as they were given, ``schema`` says
-    how each column was taken.
+    how each column was taken, ``weights`` (n,) what each row counts, None where all count alike.
     """
 
     kind: ClassVar[str] = "table"
@@ -41,6 +41,7 @@ class TableData(Dataset):
     features: Any
     target: Any = None
     schema: tuple[ColumnSchema, ...] = ()
+    weights: NDArray[np.float64] | None = None
 
     @property
     def filled(self) -> NDArray[np.float64]:
@@ -75,16 +76,27 @@ class TableData(Dataset):
         rows: RowCodec | None = None,
         target_at: int | None = None,
         said: Mapping[Name, str] | None = None,
+        weights: NDArray[np.float64] | None = None,
+        constraints: Sequence[str] = (),
     ) -> TableData:
         """Make one of a table and a target, see :meth:`RowCodec.fit`; ``rows`` where they are fitted already.
 
         The seed is that of the dequantisation, and of what ``rows`` are fitted to.
         """
         if rows is None:
-            rows = RowCodec.fit(X, y, categories=categories, seed=seed, target_at=target_at, said=said)
+            rows = RowCodec.fit(
+                X,
+                y,
+                categories=categories,
+                seed=seed,
+                target_at=target_at,
+                said=said,
+                weights=weights,
+                constraints=constraints,
+            )
         x = rows.encode(X, y, dequantise=True, seed=seed)
         source = {"kind": "array", "shape": list(x.shape)} if source is None else source
-        return cls(name, x, None, None, source, rows, X, y)
+        return cls(name, x, None, None, source, rows, X, y, weights=weights)
 
 
 def load_table(
@@ -96,16 +108,20 @@ def load_table(
     rows: RowCodec | None = None,
     options: FileOptions | None = None,
     known: tuple[ColumnSchema, ...] = (),
+    constraints: Sequence[str] = (),
 ) -> TableData:
     """Turn ``source`` into rows of a table, of which the column ``target`` is y.
 
     The source is a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file; whatever
     :func:`~diffuscope.data.tables.frames.read_frame` reads; or a Dataset of points. ``options`` say how a
-    file is read, and what its columns are; columns that are ``known`` are read as in another file. Raises an
+    file is read, and what its columns are; columns that are ``known`` are read as in another file.
+    ``constraints`` are relations between columns, see :mod:`~diffuscope.data.tables.constraints`. Raises an
     InputError or FormatError when there is no such file or column, or the table cannot be modelled.
     """
     if isinstance(source, Dataset):
-        return TableData.of_points(source, categories=categories, seed=seed, rows=rows)
+        return TableData.of_points(
+            source, categories=categories, seed=seed, rows=rows, constraints=constraints
+        )
     options = options or FileOptions()
     is_path = isinstance(source, str | os.PathLike)
     file: RowsFile | None = None
@@ -135,6 +151,7 @@ def load_table(
             seed=seed,
             rows=rows,
             said=_said(options, table, target),
+            constraints=constraints,
         )
     except InputError as error:
         where = str(source) if is_path else "The table"

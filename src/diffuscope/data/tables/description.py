@@ -13,6 +13,7 @@ from diffuscope.data.columnar.printing import cells_of
 from diffuscope.data.columnar.recognition import ReadColumn
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, Kind
 from diffuscope.data.tables.columns.categories import Boolean, Category
+from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.columns.dates import DateTime
 from diffuscope.data.tables.columns.fitting import AnyColumn
@@ -45,13 +46,16 @@ def described(
         if column is None:
             found.append(schema.model_copy(update={"about": "left out"}))
             continue
+        computed = "computed of other columns" if isinstance(column, Computed) else ""
+        column = column.inner if isinstance(column, Computed) else column
         is_class = rows.classes is not None and name == rows.target_name
         if one.values is None:  # it had a type of its own, which text has not
             schema = schema.model_copy(update={"kind": _kind(column, is_class, schema.kind)})
         if isinstance(column, Identifier):
             schema = schema.model_copy(update={"kind": "id"})
         said = options.kind_of(name) is not None
-        about = [_about(column, frame[name], schema, said), _holes(frame[name], one, column), *one.remarks]
+        about = [_about(column, frame[name], schema, said), _holes(frame[name], one, column)]
+        about += [computed, *one.remarks]
         found.append(schema.model_copy(update={"about": "; ".join(filter(None, about))}))
     return tuple(found)
 

@@ -264,8 +264,12 @@ def _from_list(rows: Sequence[Any]) -> Frame:
     array = np.empty((len(rows), lengths.pop()), dtype=object)
     for i, row in enumerate(rows):
         values = row.tolist() if hasattr(row, "tolist") else list(row)
-        if any(isinstance(value, list | tuple | dict | set | np.ndarray) for value in values):
-            raise InputError(f"Row {i} (counted from 0) contains lists, not values.", _HINT)
+        odd = next((one for one in values if isinstance(one, list | tuple | dict | set | np.ndarray)), None)
+        if odd is not None:
+            raise InputError(
+                f"Row {i} (counted from 0) contains a {type(odd).__name__}, not a value.",
+                "Give each of its values a column of its own.",
+            )
         array[i] = values
     return _of_block(array, Container.model_construct(kind="list", names=()))
 

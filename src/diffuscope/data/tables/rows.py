@@ -11,7 +11,6 @@ categories; columns whose values are missing in the same rows share one. A model
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -25,11 +24,22 @@ from diffuscope.data.tables.codec import TableCodec
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
 from diffuscope.data.tables.columns.cast import Cast
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
+from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import Integer, Number
+from diffuscope.data.tables.constraints import LONGEST, Constraint, Rule, in_order, read_constraint
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
+from diffuscope.data.tables.relations import Relations, with_computed
+from diffuscope.data.tables.targets import (
+    as_table,
+    check_lengths,
+    is_one,
+    read_target,
+    speaking_of_y,
+    without_row,
+)
 from diffuscope.errors import InputError
 
 __all__ = ["RowCodec"]
@@ -60,7 +70,8 @@ class RowCodec(Plain):
 
     ``presence`` says for which features missing values are learned. ``target_at`` is where the target stood
     in the table that it was taken from, if it was; ``classes`` the type of a target whose integers are the
-    names of classes.
+    names of classes. ``constraints`` are relations between columns of that table, see
+    :mod:`~diffuscope.data.tables.constraints`.
     """
 
     kind: ClassVar[str] = "table"
@@ -71,6 +82,7 @@ class RowCodec(Plain):
     presence: tuple[Presence, ...] = ()
     target_at: Annotated[int, Field(ge=0, le=100_000)] | None = None
     classes: DtypeName | None = None
+    constraints: tuple[Annotated[str, Field(max_length=LONGEST)], ...] = Field(default=(), max_length=1000)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -87,6 +99,9 @@ class RowCodec(Plain):
             raise ValueError("the presence of a column is one of its own")
         if not self.width:
             raise ValueError("no column varies")
+        computed = {column.name for column in self.features.columns if isinstance(column, Computed)}
+        if computed != {rule.computes for rule in self.relations.rules}:
+            raise ValueError("what is computed, and nothing else, is said by a constraint")
         return self
 
     @classmethod
@@ -99,34 +114,45 @@ class RowCodec(Plain):
         seed: int = 0,
         target_at: int | None = None,
         said: Mapping[Name, str] | None = None,
+        weights: Floats | None = None,
+        constraints: Sequence[str] = (),
     ) -> RowCodec:
         """Fit to a table and a target (n,), see :meth:`TableCodec.fit`; a target is no identifier.
 
         Integers of at most 20 distinct values are the names of classes; others, and floats, numbers.
-        ``target_at`` is where y stood in a pandas table, of which X is the rest. Raises an InputError when
-        either cannot be modelled, they are not of one length, or nothing in them varies.
+        ``target_at`` is where y stood in a pandas table, of which X is the rest; ``weights`` (n,) what rows
+        count. Raises an InputError when either cannot be modelled, they are not of one length, or nothing in
+        them varies.
         """
-        features = TableCodec.fit(X, categories=categories, seed=seed, said=said)
+        features = TableCodec.fit(X, categories=categories, seed=seed, said=said, weights=weights)
+        if constraints:
+            every = list(features.names)
+            if target_at is not None:
+                every.append(read_frame(as_table(y)).container.names[0])
+            rules = [read_constraint(text, every, features.container.has_names) for text in constraints]
+            features = with_computed(features, read_frame(X), in_order(rules))
         target = classes = None
         if y is not None:
-            column = _as_table(y)
-            frame = read_frame(column)
-            _check_lengths(read_frame(X).n, frame.n)
+            column, frame = read_target(y, read_frame(X).n)
             classes = _class_dtype(frame.column(0))
             name = frame.container.names[0]
             kind = (said or {}).get(name, "target")
-            target = TableCodec.fit(
-                column, categories=categories, seed=seed, said={name: "target" if kind == "id" else kind}
-            )
-            if classes is not None:
-                named = fit_column(frame.column(0).astype("category"), target.names[0], categories, seed)
-                target = target.model_copy(update={"columns": (named,)})
+            as_said = {name: "target" if kind == "id" else kind}
+            with speaking_of_y(name, target_at is not None):
+                target = TableCodec.fit(
+                    column, categories=categories, seed=seed, said=as_said, weights=weights
+                )
+                if classes is not None:
+                    values = frame.column(0).astype("category")
+                    named = fit_column(values, target.names[0], categories, seed, weights=weights)
+                    target = target.model_copy(update={"columns": (named,)})
         codec = cls.model_construct(
             features=features,
             target=target,
-            presence=_fit_presence(X, features),
+            presence=_fit_presence(X, features, weights),
             target_at=target_at,
             classes=classes,
+            constraints=tuple(constraints),
         )
         if not codec.width:
             names = ", ".join(map(repr, codec.identifiers[:5]))
@@ -170,6 +196,33 @@ class RowCodec(Plain):
         if y is None and self.target_name is not None and self.target_name in getattr(table, "columns", ()):
             return table.drop(columns=self.target_name), table[self.target_name]
         return table, y
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The constraints, read."""
+        names = [*self.features.names, *([] if self.target_name is None else [self.target_name])]
+        named = self.features.container.has_names
+        return tuple(read_constraint(text, names, named) for text in self.constraints)
+
+    @cached_property
+    def relations(self) -> Relations:
+        """The constraints that say what columns are."""
+        return Relations(self.features, in_order(self.rules))
+
+    def shares_kept(self, frame: Any, constraints: Sequence[Constraint] = ()) -> dict[str, float]:
+        """Return for each constraint, the model's and further ones, which share of the rows keeps it.
+
+        ``frame`` is a pandas table of the features, and of the target where it was taken from the table. An
+        equality is kept within the rounding of its column.
+        """
+        found = {}
+        for rule in (*self.rules, *constraints):
+            if isinstance(rule, Rule) and rule.computes is not None:
+                kept = self.relations.agree(frame, rule)
+            else:
+                kept = rule.kept(frame)
+            found[rule.text] = float(kept.mean())
+        return found
 
     @property
     def affine(self) -> None:
@@ -326,32 +379,59 @@ class RowCodec(Plain):
         found = {}
         for name, value in given.items():
             self.place(name)  # it must be there
-            many = [value] * n if isinstance(value, str | bytes) or np.ndim(value) == 0 else list(value)
-            _check_lengths(n, len(many))
+            many = [value] * n if is_one(value) else list(value)
+            if len(many) != n:
+                raise InputError(
+                    f"Found input variables with inconsistent numbers of samples: {n} rows to draw, and "
+                    f"{len(many)} values of {name!r}.",
+                    "Give one value, or one for each row.",
+                )
             column = self.features[name]
             values = pd.Series(many, dtype=object).infer_objects()
             if values.isna().any():
                 raise InputError(f"A value given for {name!r} is missing.", "Omit unknown values.")
-            found[name] = column.as_given(values)
+            try:
+                found[name] = column.as_given(values)
+            except InputError as error:
+                if not is_one(value):
+                    raise
+                raise InputError(without_row(error.what), error.hint) from error
         return found
 
     def target_given(self, y: Any, n: int) -> Any:
         """Return targets (n,) that rows are drawn given as a column, as they are; y as in encode_target."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
-        y = [y] * n if isinstance(y, str | bytes) or np.ndim(y) == 0 else y
-        return self.target.columns[0].as_given(self.target.aligned(_as_table(y), n).column(0))
+        column, single = self.target.columns[0], is_one(y)
+        with speaking_of_y(column.name, self.target_at is not None, single):
+            values = self.target.aligned(self._target_table([y] * n if single else y), n).column(0)
+            if values.isna().any():
+                raise InputError("A value given for y is missing.", "Omit unknown values.")
+            return column.as_given(values)
+
+    def _target_table(self, y: Any) -> Any:
+        """Return targets as a table of one column, whatever it is called."""
+        assert self.target is not None
+        return as_table(y, self.target.names[0] if self.target.container.has_names else None)
 
     def encode(
-        self, X: Any, y: Any = None, *, dequantise: bool = False, seed: int = 0, meant: bool = True
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        dequantise: bool = False,
+        seed: int = 0,
+        meant: bool = True,
+        new_as_missing: bool = False,
     ) -> Floats:
         """Return the coordinates of rows, shape (n, D), NaN where a value or the target is missing.
 
         What is missing is ``meant`` to be, or it is unknown whether there is a value: then the coordinates of
-        its presence are NaN as well. Raises an InputError when X or y is not of the kind that was fitted, or
-        y is given without a target.
+        its presence are NaN as well. Categories that were not seen are errors; ``new_as_missing`` they are
+        NaN, though they are there. Raises an InputError when X or y is not of the kind that was fitted, or y
+        is given without a target.
         """
-        points = self.features.encode(X, dequantise=dequantise, seed=seed)
+        points = self.features.encode(X, dequantise=dequantise, seed=seed, new_as_missing=new_as_missing)
         if self.target is None and y is not None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
         if self.width == self.features.width:
@@ -360,7 +440,7 @@ class RowCodec(Plain):
         features, target, _ = self._ends
         wide[:, :features] = points
         if y is not None:
-            wide[:, features:target] = self.encode_target(y, len(points), dequantise, seed)
+            wide[:, features:target] = self.encode_target(y, len(points), dequantise, seed, new_as_missing)
         if self.presence:
             frame = self.features.aligned(X)
             present = np.stack([~_missing_together(frame, one.columns) for one in self.presence], axis=1)
@@ -370,15 +450,34 @@ class RowCodec(Plain):
                     wide[~present[:, i], at] = np.nan
         return wide
 
-    def encode_target(self, y: Any, n: int, dequantise: bool = False, seed: int = 0) -> Floats:
+    def new_categories(self, X: Any, y: Any = None) -> dict[str, int]:
+        """Return how many values are categories that were not seen, by what messages call their columns."""
+        frame = self.features.aligned(X)
+        found = {
+            repr(column.name): int(column.is_new(frame.column(j)).sum())
+            for j, column in enumerate(self.features.columns)
+        }
+        if y is not None and self.target is not None:
+            column = self.target.columns[0]
+            with speaking_of_y(column.name, self.target_at is not None):
+                values = self.target.aligned(self._target_table(y)).column(0)
+                name = "y" if self.target_at is None else repr(column.name)
+                found[name] = int(column.is_new(values).sum())
+        return {name: count for name, count in found.items() if count}
+
+    def encode_target(
+        self, y: Any, n: int, dequantise: bool = False, seed: int = 0, new_as_missing: bool = False
+    ) -> Floats:
         """Return the coordinates of targets, shape (n, their width); y may be one value for all n rows."""
         if self.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit y.")
-        if isinstance(y, str | bytes) or np.ndim(y) == 0:
-            y = [y] * n
-        column = _as_table(y)
-        _check_lengths(n, read_frame(column).n)
-        return self.target.encode(column, dequantise=dequantise, seed=seed + 1)
+        single = is_one(y)
+        with speaking_of_y(self.target.names[0], self.target_at is not None, single):
+            column = self._target_table([y] * n if single else y)
+            check_lengths(n, read_frame(column).n)
+            return self.target.encode(
+                column, dequantise=dequantise, seed=seed + 1, new_as_missing=new_as_missing
+            )
 
     def decode_features(
         self, points: Floats, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0
@@ -397,10 +496,15 @@ class RowCodec(Plain):
                 columns.append(column.made(len(points), start, seed))
             else:
                 columns.append(column.decode(part))
+        there = np.ones((len(points), len(columns)), dtype=bool)
         for i, one in enumerate(self.presence):
+            there[:, one.columns] = present[:, i, None]
             for j in one.columns:
-                if not self.features.columns[j].width:  # a constant has no coordinate that could be NaN
+                # A constant has no coordinate that could be NaN.
+                column = self.features.columns[j]
+                if not column.width and not isinstance(column, Computed):
                     columns[j] = columns[j].where(present[:, i])
+        self.relations.compute(columns, there)
         return self.features.container.assemble(columns)
 
     def fill(self, X: Any, draws: Sequence[Floats], only: Sequence[Name] | None = None) -> Any:
@@ -408,16 +512,18 @@ class RowCodec(Plain):
 
         Of numbers it is the mean, rounded where they are integers; of categories the most frequent one; of
         times the mean of the coordinates. A value stays missing where most draws have none, and in columns
-        other than ``only`` these. Raises an InputError where there is no such column.
+        other than ``only`` these. What is computed of other columns is, where these have values; where it is
+        known, and some of them were not, the last of these is what makes it so. Raises an InputError where
+        there is no such column.
         """
         points = draws[0] if len(draws) == 1 else _mean_of_most(np.stack(draws))
         left = self._left(points, only)
         if len(draws) == 1:
-            return self.features.fill(X, points[:, : self.features.width], left)
+            return self.features.fill(X, points[:, : self.features.width], left, self.relations.complete)
         for column, where in zip(self.features.columns, self.features.slices.values(), strict=True):
             if isinstance(column, Number | Integer):
                 points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
-        return self.features.fill(X, points[:, : self.features.width], left)
+        return self.features.fill(X, points[:, : self.features.width], left, self.relations.complete)
 
     def _left(self, points: Floats, only: Sequence[Name] | None) -> NDArray[np.bool_]:
         """Return which cells (n, columns) are not filled from points (n, D)."""
@@ -449,6 +555,7 @@ class RowCodec(Plain):
         if name not in known:
             raise InputError(f"There is no column {name!r}.", f"Columns: {', '.join(known)}.")
         column = known[str(name)]
+        column = column.inner if isinstance(column, Computed) else column
         try:
             if isinstance(column, Category):
                 return {str(label): label for label in column.labels.index}[text]
@@ -495,7 +602,9 @@ class RowCodec(Plain):
         With y that of the target is added.
         """
         volume = self.features.log_volume(X)
-        return volume if y is None or self.target is None else volume + self.target.log_volume(_as_table(y))
+        if y is None or self.target is None:
+            return volume
+        return volume + self.target.log_volume(self._target_table(y))
 
 
 def _missing_together(frame: Frame, columns: Sequence[int]) -> NDArray[np.bool_]:
@@ -504,17 +613,17 @@ def _missing_together(frame: Frame, columns: Sequence[int]) -> NDArray[np.bool_]
     return np.asarray(np.logical_and.reduce(missing))
 
 
-def _fit_presence(X: Any, features: TableCodec) -> tuple[Presence, ...]:
+def _fit_presence(X: Any, features: TableCodec, weights: Floats | None = None) -> tuple[Presence, ...]:
     """Return the sets of columns whose values are missing in the same rows, some but not all."""
     frame, sets = read_frame(X), dict[bytes, list[int]]()
     for j, column in enumerate(features.columns):
-        if column.missing:
+        if column.missing and not (isinstance(column, Computed) and column.follows):
             missing = frame.column(j).isna().to_numpy()
             if not missing.all():
                 sets.setdefault(np.packbits(missing).tobytes(), []).append(j)
     found = []
     for columns in sets.values():
-        share = float(_missing_together(frame, columns).mean())
+        share = float(np.average(_missing_together(frame, columns), weights=weights))
         codes = Codes(coding="onehot", shares=(share, 1 - share))
         found.append(Presence(columns=tuple(columns), codes=codes))
     return tuple(found)
@@ -544,34 +653,3 @@ def _mean(draws: Sequence[Any], column: Number | Integer) -> Any:
 
     mean = np.mean([draw.to_numpy(dtype=np.float64) for draw in draws], axis=0)
     return pd.Series(np.rint(mean) if isinstance(column, Integer) else mean)
-
-
-def _as_table(y: Any) -> Any:
-    """Return y of shape (n,) as a table of one column."""
-    pandas = sys.modules.get("pandas")
-    polars = sys.modules.get("polars")
-    if pandas is not None and isinstance(y, pandas.Series | pandas.Index):
-        return y.to_frame(name="y" if y.name is None else y.name)
-    if polars is not None and isinstance(y, polars.Series):
-        return y.to_frame()
-    if pandas is not None and isinstance(y, pandas.api.extensions.ExtensionArray):
-        return pandas.DataFrame({"y": y})
-    if isinstance(y, list | tuple):
-        return [row if isinstance(row, list | tuple) else [row] for row in y]
-    column = y if hasattr(y, "columns") else np.asarray(y)
-    if getattr(column, "ndim", 2) == 1:
-        column = column[:, None]
-    if column.shape[1:] != (1,):
-        raise InputError(
-            f"y should be a 1d array, got an array of shape {column.shape} instead.",
-            "Give one target per row.",
-        )
-    return column
-
-
-def _check_lengths(n: int, targets: int) -> None:
-    if n != targets:
-        raise InputError(
-            f"Found input variables with inconsistent numbers of samples: {n} rows of X and {targets} of y.",
-            "Give one target per row.",
-        )

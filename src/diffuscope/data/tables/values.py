@@ -71,6 +71,12 @@ _HINTS = {
     "sparse": "Convert it to dense: column.sparse.to_dense().",
     "binary": "Convert it to text, or remove the column.",
     "dictionary": "Convert it to a categorical: column.astype('category').",
+    **dict.fromkeys(["dict", "struct", "map<"], "Give each field its own column: pd.json_normalize(column)."),
+    **dict.fromkeys(
+        ["list", "tuple", "array", "set"],
+        "Give each value a column of its own, pd.DataFrame(column.tolist()), or what matters of it, such as "
+        "its length or mean; a series for each row cannot be modelled as one value.",
+    ),
 }
 
 
@@ -130,7 +136,7 @@ def _refused(what: str, name: Name) -> InputError:
         known = "Give it a zone that has a name: column.dt.tz_convert('Europe/Berlin'), or 'UTC'."
     return InputError(
         f"{label(name)} is of the type {what}, which cannot be modelled.",
-        known or "Give numbers, truth values, text, categories or times, or remove the column.",
+        known or "Give numbers, truth values, text, categories or times made of it, or remove the column.",
     )
 
 

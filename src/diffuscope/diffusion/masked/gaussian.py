@@ -57,9 +57,9 @@ class Factors(nn.Module):
         self.register_buffer("high", torch.full((dimension,), _ANYTHING))
 
     @torch.no_grad()
-    def fit(self, x: Tensor) -> None:
-        """Fit to points (n, d), NaN where a coordinate is missing."""
-        mean, covariance = _moments(x.double())
+    def fit(self, x: Tensor, weights: Tensor | None = None) -> None:
+        """Fit to points (n, d), NaN where a coordinate is missing, which may have weights (n,)."""
+        mean, covariance = _moments(x.double(), weights)
         loadings, unique = _principal_axes(covariance, self.loadings.shape[1])
         low, high = x.nan_to_num(math.inf).amin(0), x.nan_to_num(-math.inf).amax(0)
         margin = _MARGIN * (high - low)
@@ -96,16 +96,24 @@ class Factors(nn.Module):
         return value / (self.unique + variance)
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (d,) and shrunk covariance (d, d) of points (n, d), over pairs without missing values."""
+def _moments(x: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    r"""Return mean (d,) and shrunk covariance (d, d) of points (n, d), over pairs without missing values.
+
+    Weighted points count as many as tell as much, :math:`(\sum w)^2 / \sum w^2`.
+    """
     present = (~x.isnan()).to(x.dtype)
-    count = present.sum(0).clamp_min(1)
-    mean = x.nan_to_num(0.0).sum(0) / count
+    w = x.new_ones(len(x), 1)
+    if weights is not None:
+        w = weights.to(x)[:, None]
+        w = w * (w.sum() / w.square().sum())
+    least = 1.0 if weights is None else 1e-9  # where there is no pair at all
+    count = (w * present).sum(0).clamp_min(least)
+    mean = (w * x.nan_to_num(0.0)).sum(0) / count
     z = (x - mean).nan_to_num(0.0)
-    together = (present.T @ present).clamp_min(1)
-    raw = (z.T @ z) / together
+    together = ((w * present).T @ present).clamp_min(least)
+    raw = ((w * z).T @ z) / together
     # The shrinkage that minimises the mean squared error: the matrix's variance over its squared norm.
-    square = ((z.square().T @ z.square()) / together - raw.square()) / together
+    square = (((w * z.square()).T @ z.square()) / together - raw.square()) / together.clamp_min(1.0)
     off = ~torch.eye(len(raw), dtype=torch.bool, device=x.device)
     share = (square[off].sum() / raw.square()[off].sum().clamp_min(1e-12)).clamp(0.0, 1.0)
     return mean, torch.where(off, (1 - share) * raw, raw)

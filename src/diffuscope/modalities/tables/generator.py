@@ -7,6 +7,7 @@ all along; one that is absent is sampled too, by itself, and thrown away.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,9 @@ from diffuscope.data.columnar.arrays import names_of
 from diffuscope.data.columnar.recognition import plain_text
 from diffuscope.data.columnar.schema import schema_of
 from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.data.tables.constraints import Check
 from diffuscope.data.tables.section import TableSection
+from diffuscope.data.tables.targets import is_one
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.samplers import SamplingState
@@ -30,6 +33,7 @@ from diffuscope.errors import InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, counted, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
+from diffuscope.modalities.tables.redrawing import Filler, Redrawn
 from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
@@ -56,15 +60,19 @@ class TableCondition(NamedTuple):
 
 
 class TableGenerator(Generator):
-    """A model whose points are the coordinates of rows; ``rows`` is what these mean."""
+    """A model whose points are the coordinates of rows; ``rows`` is what these mean.
+
+    Rows that break a constraint of ``rows``, or one of further ``checks``, are drawn again.
+    """
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "given", "missing")
     unit: ClassVar[str] = "rows"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, checks: Sequence[Check] = ()) -> None:
         super().__init__(model)
         assert isinstance(model.codec, RowCodec)
         self.rows: RowCodec = model.codec
+        self.redrawn: Redrawn = Redrawn(model.codec, checks)
 
     @cached_property
     def _density(self) -> Density:
@@ -107,7 +115,7 @@ class TableGenerator(Generator):
             y = given.pop(target)
         if y is None:
             refuse_guidance(request)
-        shared = (y is None or _is_one(y)) and all(map(_is_one, given.values()))
+        shared = (y is None or is_one(y)) and all(map(is_one, given.values()))
         count = 1 if shared else int(n)
         columns: dict[Any, Any] = {**rows.columns_given(given, count)}
         known = np.full((count, rows.width), np.nan)
@@ -197,12 +205,44 @@ class TableGenerator(Generator):
         return dataclasses.replace(request, condition=condition._replace(present=present))
 
     def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
-        """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent."""
+        """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent.
+
+        All rows keep the constraints; a RunError where too few of those that are drawn do.
+        """
+        start = 0
+        for x in self.unconstrained(n, request):
+            if self.redrawn.rules:
+                x = self._kept(x, n, request, start)
+            yield x
+            start += len(x)
+
+    def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
+        """Sample coordinates, whatever the constraints."""
         request = self.with_presence(n, request)
         start = 0
         for x in super().coordinates(n, request):
             yield self._as_known(x, request.condition, n, start)
             start += len(x)
+
+    def _kept(self, x: Tensor, n: int, request: Request, start: int) -> Tensor:
+        """Return rows (m, D) from ``start`` on with those that break a constraint drawn again."""
+
+        def draw(which: NDArray[np.intp], attempt: int) -> tuple[Tensor, Any]:
+            seed = int(stream_seed(request.seed, "again", start, attempt) % 2**32)
+            asked = _for_rows(request, start + which, n, seed)
+            drawn = torch.cat(list(self.unconstrained(len(which), asked)))
+            return drawn, self._frame(drawn, len(which), asked)
+
+        first = _for_rows(request, start + np.arange(len(x)), n, request.seed)
+        kept, left = self.redrawn.until_kept(x, self._frame(x, len(x), first), draw)
+        if len(left):
+            raise self.redrawn.error()
+        return kept
+
+    def _frame(self, x: Tensor, n: int, request: Request) -> Any:
+        """Return coordinates (n, D) as a pandas table, with what was given."""
+        table = self.rows.decode(self.finite(x).numpy(), self.given_columns(n, request), 0, request.seed)
+        return read_frame(table).data
 
     def _as_known(self, x: Tensor, condition: TableCondition | None, n: int, start: int) -> Tensor:
         """Return sampled coordinates (m, D), float64, with the known ones as they were, 0 where absent."""
@@ -226,8 +266,12 @@ class TableGenerator(Generator):
 
     def points(self, n: int, request: Request, reporter: Reporter | None = None) -> Floats:
         """Sample coordinates (n, D), all finite."""
-        pieces = counted(self.coordinates(n, request), n, "rows", reporter)
-        return np.concatenate([self.finite(x).numpy() for x in pieces])
+        return self._collected(self.coordinates(n, request), n, reporter)
+
+    def _collected(self, pieces: Iterator[Tensor], n: int, reporter: Reporter | None) -> Floats:
+        """Return pieces as one array (n, D), all finite."""
+        counting = counted(pieces, n, "rows", reporter)
+        return np.concatenate([self.finite(x).numpy() for x in counting])
 
     def given_columns(self, n: int, request: Request, start: int = 0) -> dict[Any, Any]:
         """Return the columns (n,) that were given, from row ``start`` on."""
@@ -295,12 +339,52 @@ class TableGenerator(Generator):
         if n_draws < 1:
             raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
         rows = self.rows
-        known, absent = rows.encode(X, y, meant=False), rows.is_target & (not with_target)
+        _warn_of_new(rows, X, y, "Their values stay, and tell nothing of those that are filled.", 4)
+        known = rows.encode(X, y, meant=False, new_as_missing=True)
+        absent = rows.is_target & (not with_target)
         existing, columns = read_only(only)
         for one, at in zip(rows.presence, rows.presence_at, strict=True):
             if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
                 known[np.isnan(known[:, at.start]), at] = one.codes.table[0]
-        return self.completed(known, absent, request or Request(), n_draws, existing, reporter)
+        request = request or Request()
+        draws = self.completed(known, absent, request, n_draws, existing, reporter)
+        if self.redrawn.rules or rows.relations.rules:
+            filler = Filler(rows, X, y if with_target else None, columns)
+            for i, draw in enumerate(draws):
+                draws[i] = self._kept_in_fill(filler, known, absent, draw, request, i, existing)
+        return draws
+
+    def _kept_in_fill(
+        self,
+        filler: Filler,
+        known: Floats,
+        absent: NDArray[np.bool_],
+        draw: Floats,
+        request: Request,
+        number: int,
+        existing: bool,
+    ) -> Floats:
+        """Return a draw (n, D) with the rows drawn again that break a constraint because of filled values."""
+
+        def again(which: NDArray[np.intp], attempt: int) -> tuple[Tensor, Any]:
+            seed = int(stream_seed(request.seed, "filled again", number, attempt) % 2**32)
+            asked = dataclasses.replace(request, seed=seed)
+            made = self.completed(known[which], absent, asked, 1, existing)[0]
+            return torch.from_numpy(made), filler.frame(made, which)
+
+        every = np.arange(len(draw))
+        before = filler.before
+        kept, left = self.redrawn.until_kept(
+            torch.from_numpy(draw), filler.frame(draw, every), again, before=before
+        )
+        if len(left):
+            warnings.warn(
+                f"{len(left):,} of {len(draw):,} rows break a constraint with the values that were drawn for "
+                f"them, however often: {self.redrawn.worst}.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return kept.numpy()
 
     def completed(
         self,
@@ -327,7 +411,7 @@ class TableGenerator(Generator):
             return draws
         many = np.tile(known[missing], (n_draws, 1))
         request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
-        filled = rows.blanked(self.points(len(many), request, reporter))
+        filled = rows.blanked(self._collected(self.unconstrained(len(many), request), len(many), reporter))
         left = np.isnan(filled).any(axis=1)
         if left.any() and not existing:
             rest = filled[left]
@@ -335,7 +419,7 @@ class TableGenerator(Generator):
             rest[np.isnan(many[left]) & absent] = np.nan
             seed = int(stream_seed(request.seed, "rest") % 2**32)
             request = dataclasses.replace(request, condition=TableCondition(rest, absent, {}), seed=seed)
-            filled[left] = self.points(len(rest), request, reporter)
+            filled[left] = self._collected(self.unconstrained(len(rest), request), len(rest), reporter)
         for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
             draw[missing] = part
         return draws
@@ -388,7 +472,8 @@ class TableGenerator(Generator):
         """Return log-densities (n,) of rows in nats, of all their columns, or given their y (n,).
 
         Missing values are marginalised out. That they are missing is part of the density in columns where
-        values were missing in training, unless that is ``ignored``. A target among the columns is part too.
+        values were missing in training, unless that is ``ignored``. A target among the columns is part too. A
+        category that was not seen in training has the probability of a new one, whatever the others are.
         """
         for word in options:
             raise InputError(f"log_density of rows has no option {word!r}.", "Use y or missing.")
@@ -397,7 +482,8 @@ class TableGenerator(Generator):
         rows = self.rows
         X, target = rows.parted(data, y)
         condition = None if y is None else rows.is_target
-        points = rows.encode(X, target)
+        _warn_of_new(rows, X, target, "Each has the probability of any new one.", 4)
+        points = rows.encode(X, target, new_as_missing=True)
         if missing == "ignored":
             points[:, rows.is_presence] = np.nan
         return self._density(points, condition) + rows.log_abs_det_jacobian(X, target if y is None else None)
@@ -408,7 +494,7 @@ class TableGenerator(Generator):
         It is 1 where there is one, and where values were never missing in training.
         """
         rows = self.rows
-        known = rows.encode(X, y, meant=False)
+        known = rows.encode(X, y, meant=False, new_as_missing=True)
         found = np.ones((len(known), len(rows.features.columns)))
         if rows.presence:
             asked = np.isnan(known[:, rows.is_presence][:, ::2])
@@ -421,6 +507,33 @@ class TableGenerator(Generator):
     def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:
         """Return rows without the noise of their numbers, see :mod:`.denoising`."""
         return denoise_table(self.model, X, noise_std, seed)
+
+
+def _warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> None:
+    """Say which columns have categories that were not seen in training."""
+    new = rows.new_categories(X, y)
+    if new:
+        several = ", ".join(f"{count:,} in {name}" for name, count in list(new.items())[:10])
+        what = f"There are values that were not seen in training: {several}. {meaning}"
+        warnings.warn(what, UserWarning, stacklevel=level)
+
+
+def _for_rows(request: Request, which: NDArray[np.intp], n: int, seed: int) -> Request:
+    """Return a request for some of the n rows of one."""
+    condition: TableCondition | None = request.condition
+    if condition is not None:
+        known, present = condition.known, condition.present
+        one = len(known) == 1
+        columns = {
+            name: values if len(values) == 1 else values.iloc[which].reset_index(drop=True)
+            for name, values in condition.columns.items()
+        }
+        condition = condition._replace(
+            known=known if one else known[which],
+            columns=columns,
+            present=None if present is None else present[which],
+        )
+    return dataclasses.replace(request, condition=condition, seed=seed)
 
 
 class _FrameWriter(TableWriter):
@@ -436,7 +549,3 @@ def read_only(only: Only) -> tuple[bool, list[Any] | None]:
     if isinstance(only, str):
         return (True, None) if only == _EXISTING else (False, [only])
     return False, None if only is None else list(only)
-
-
-def _is_one(value: Any) -> bool:
-    return isinstance(value, str | bytes) or np.ndim(value) == 0

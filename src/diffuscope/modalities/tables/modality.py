@@ -15,6 +15,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
+from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser, MaskedLoss
@@ -72,24 +73,37 @@ class Table(Modality[TableData, TableSection]):
     def load(self, source: Any, section: TableSection, seed: int) -> TableData:
         """Load a table, and choose how its columns become coordinates."""
         target, categories = section.target, section.categories
-        return load_table(source, target=target, categories=categories, seed=seed, options=section)
+        return load_table(
+            source,
+            target=target,
+            categories=categories,
+            seed=seed,
+            options=section,
+            constraints=section.constraints,
+        )
 
     def describe(self, data: TableData, section: TableSection) -> dict[str, Any]:
         """Return the recipe's settings of the data that was read, with how each column was taken."""
         return {**super().describe(data, section), "data.columns": data.schema}
 
     def training_notes(self, data: TableData) -> tuple[str, ...]:
-        """Return a line for each column: how it was taken."""
+        """Return a line for each column: how it was taken; for each constraint; and for a panel."""
         schema, n = data.schema, len(data.x)
+        kept = [
+            f"{text}: kept by {share:.2%} of the rows"
+            for text, share in (data.rows.shares_kept(data.frame) if data.rows.constraints else {}).items()
+        ]
+        note = panel_note(data.frame)
+        kept += [] if note is None else [note]
         if not schema:
-            return ()
+            return tuple(kept)
         width = min(max(len(str(column.name)) for column in schema), 30)
         shown = [one for i, one in enumerate(schema) if i < _SHOWN_COLUMNS or "--" in one.about]
         rest = len(schema) - len(shown)
         more = (f"… and {rest:,} more columns, listed in recipe.toml",) if rest else ()
         columns = f"{len(schema):,} column{'s' * (len(schema) > 1)}"
         name = Path(data.source["path"]).name if data.source["kind"] == "file" else data.name
-        return (f"{name}: {n:,} rows, {columns}", *(one.line(width) for one in shown), *more)
+        return (f"{name}: {n:,} rows, {columns}", *(one.line(width) for one in shown), *more, *kept)
 
     def adopt(self, data: Dataset, section: TableSection, seed: int) -> TableData:
         """Return points as a table of numbers."""
@@ -97,7 +111,9 @@ class Table(Modality[TableData, TableSection]):
             return super().adopt(data, section, seed)
         if section.target is not None:
             raise InputError("Points have no columns, so none can be the target.", "Omit the target.")
-        return TableData.of_points(data, categories=section.categories, seed=seed)
+        return TableData.of_points(
+            data, categories=section.categories, seed=seed, constraints=section.constraints
+        )
 
     def reload(self, source: Any, model: Model) -> TableData:
         """Load a table with the codec of a trained model."""
@@ -146,8 +162,9 @@ class Table(Modality[TableData, TableSection]):
     def batch_source(
         self, data: TableData, codec: Codec, recipe: Recipe, device: torch.device
     ) -> BatchSource:
-        """Return the coordinates of the rows."""
-        return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device))
+        """Return the coordinates of the rows, with their weights."""
+        weights = None if data.weights is None else torch.from_numpy(data.weights)
+        return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device), weights)
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
         """Fit the normal distribution of the factors, and mark the coordinates of categories."""

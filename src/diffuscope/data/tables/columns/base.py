@@ -20,7 +20,7 @@ from diffuscope.data.tables.dtypes import Kind, damaged, kind_of_dtype, named_dt
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "DtypeName", "Floats", "Name", "Plain", "Text"]
+__all__ = ["Column", "DtypeName", "Floats", "Name", "Plain", "Text", "share_of_new"]
 
 Floats = NDArray[np.float64]
 Text = Annotated[str, Field(max_length=1_000_000)]
@@ -72,6 +72,16 @@ class Plain(BaseModel):
             raise damaged(why) from error
 
 
+def share_of_new(rows: Floats, times: NDArray[np.intp]) -> float:
+    r"""Return how probable it is that the next value is none of those seen.
+
+    Value i was seen ``times`` i, which counts as so many ``rows``. By Good's estimate it is the share of rows
+    whose value was seen once (Biometrika 40, 1953); of n rows, of which s are such, it is
+    :math:`(s + 1) / (n + 2)` here, so that it is neither 0 nor 1.
+    """
+    return float((rows[times == 1].sum() + 1) / (rows.sum() + 2))
+
+
 class Column(Plain):
     """A column as it was when it was fitted: its name, the name of its type, whether a value was missing."""
 
@@ -117,8 +127,16 @@ class Column(Plain):
         """
         return self.decode(self.encode(values))
 
+    def is_new(self, values: pd.Series[Any]) -> NDArray[np.bool_]:
+        """Return which values (n,) could be this column's, but are categories that were not seen in it."""
+        return np.zeros(len(values), dtype=bool)
+
     def log_volume(self, values: pd.Series[Any]) -> Floats:
-        """Return log |d coordinate / d value|, shape (n,); 0 where the value is missing."""
+        """Return log |d coordinate / d value|, shape (n,); 0 where the value is missing.
+
+        Where categories are among the values, it is the log-probability that one is new for a new one, and
+        that it is not for others.
+        """
         return np.zeros(len(values))
 
     def _about(self) -> str:

@@ -11,6 +11,7 @@ import decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from diffuscope.data.tables.columns.base import Column, Floats, Name
@@ -68,7 +69,9 @@ class Cast(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, form: Form, seed: int = 0) -> Self:
+    def fit(
+        cls, values: pd.Series[Any], name: Name, form: Form, seed: int = 0, weights: Floats | None = None
+    ) -> Self:
         """Fit to values (n,) of the form, which may all be missing."""
         settings: dict[str, Any] = {"name": name, "dtype": dtype_name(values.dtype), "form": form}
         settings["missing"] = bool((~is_present(values)).any())
@@ -77,13 +80,13 @@ class Cast(Column):
         if form == "duration":
             ticks, present, settings["tick"] = as_durations(values)
             settings["unit"] = _coarsest(ticks[present], settings["tick"])
-        plain = cls.model_construct(**settings)._plain(values)
+        plain = cls.model_construct(**settings).to_plain(values)
         present = is_present(plain)
         inner: Number | DateTime | Constant
         if plain[present].nunique() < 2:
             inner = Constant.fit(plain, name, kind_of(plain, name))
         else:
-            inner = (DateTime if form == "date" else Number).fit(plain, name, seed)
+            inner = (DateTime if form == "date" else Number).fit(plain, name, seed, weights)
         try:
             return cls(inner=inner, **settings)
         except ValidationError as error:
@@ -100,7 +103,7 @@ class Cast(Column):
         """Whether a value stands for more than one point."""
         return self.inner.spreads
 
-    def _plain(self, values: pd.Series[Any]) -> pd.Series[Any]:
+    def to_plain(self, values: pd.Series[Any]) -> pd.Series[Any]:
         """Return values (n,) as the plain column has them; an InputError where they are something else."""
         import pandas as pd
 
@@ -124,7 +127,7 @@ class Cast(Column):
             "Convert the columns to these types.",
         )
 
-    def _back(self, plain: pd.Series[Any]) -> pd.Series[Any]:
+    def from_plain(self, plain: pd.Series[Any]) -> pd.Series[Any]:
         """Return plain values (n,) in the column's type."""
         if self.form == "date":
             dates = plain.dt.date if hasattr(plain, "dt") and plain.dtype.kind == "M" else plain
@@ -138,20 +141,20 @@ class Cast(Column):
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return coordinates (n, 1), see :meth:`Column.encode`."""
-        return self.inner.encode(self._plain(values), within)
+        return self.inner.encode(self.to_plain(values), within)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the values of coordinates (n, 1)."""
-        return self._back(self.inner.decode(coordinates))
+        return self.from_plain(self.inner.decode(coordinates))
 
     def as_given(self, values: pd.Series[Any]) -> pd.Series[Any]:
         """Return given values (n,) as they are, see :meth:`Column.as_given`."""
         import pandas as pd
 
-        plain = self._plain(values)
+        plain = self.to_plain(values)
         if isinstance(self.inner, Number):
             low, high = self.inner.low, self.inner.high
-            every = [*values.tolist(), *self._back(pd.Series([low, high])).tolist()]
+            every = [*values.tolist(), *self.from_plain(pd.Series([low, high])).tolist()]
             refuse_far(self.name, plain.to_numpy(), low, high, lambda i: str(every[i]))
         elif isinstance(self.inner, DateTime):
             self.inner.as_given(plain)
@@ -159,11 +162,15 @@ class Cast(Column):
             self.inner.encode(plain)
         if form_of(values) == self.form and dtype_name(values.dtype) == self.dtype:
             return values.reset_index(drop=True)
-        return self._back(plain)
+        return self.from_plain(plain)
+
+    def is_new(self, values: pd.Series[Any]) -> NDArray[np.bool_]:
+        """Return which values (n,) are others than the one that was seen, where it was one."""
+        return self.inner.is_new(self.to_plain(values))
 
     def log_volume(self, values: pd.Series[Any]) -> Floats:
         """Return log |dz/dx|, shape (n,), per unit of the plain column; 0 where missing."""
-        return self.inner.log_volume(self._plain(values))
+        return self.inner.log_volume(self.to_plain(values))
 
     def read(self, text: str) -> Any:
         """Return the value that a text means; a ValueError where it means none."""

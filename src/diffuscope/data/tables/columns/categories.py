@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffuscope.data.tables.columns.base import Column, Floats, Name, Plain
+from diffuscope.data.tables.columns.base import Column, Floats, Name, Plain, share_of_new
 from diffuscope.data.tables.columns.labels import Labels
 from diffuscope.data.tables.dtypes import dtype_name
 from diffuscope.data.tables.values import as_truths, is_present, kind_of, label, restore, shown
@@ -105,9 +105,13 @@ class Codes(Plain):
         return f"Codes({self.coding}, k={len(self.shares)}, width={self.width})"
 
 
-def _codes_of(numbers: NDArray[np.intp], k: int, coding: Coding) -> tuple[bool, Codes]:
+def _codes_of(
+    numbers: NDArray[np.intp], k: int, coding: Coding, weights: Floats | None
+) -> tuple[bool, Codes]:
     """Return whether one of the numbers is missing (-1), and the codes of the others."""
-    counts = np.bincount(numbers[numbers >= 0], minlength=k)
+    present = numbers >= 0
+    own = None if weights is None else weights[present]
+    counts = np.bincount(numbers[present], own, minlength=k)
     return bool((numbers < 0).any()), Codes(coding=coding, shares=tuple((counts / counts.sum()).tolist()))
 
 
@@ -125,9 +129,9 @@ class Boolean(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding, weights: Floats | None = None) -> Self:
         """Fit to values (n,), both of them among them."""
-        missing, codes = _codes_of(as_truths(values, name), 2, coding)
+        missing, codes = _codes_of(as_truths(values, name), 2, coding, weights)
         return cls(name=name, dtype=dtype_name(values.dtype), missing=missing, codes=codes)
 
     @property
@@ -152,7 +156,8 @@ class Category(Column):
     """A column of categories: text, bytes or a pandas categorical.
 
     Only categories that were seen have a code: ``labels``, in their own order for a categorical, sorted
-    otherwise. A categorical keeps all its categories (``all_labels``) and their order in its type.
+    otherwise. A categorical keeps all its categories (``all_labels``) and their order in its type. ``new`` is
+    the probability of a category that was not seen.
     """
 
     kinds = ("category", "object")
@@ -161,6 +166,7 @@ class Category(Column):
     all_labels: Labels | None
     ordered: bool
     codes: Codes
+    new: Annotated[float, Field(gt=0, lt=1)] = 1e-3
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -175,7 +181,14 @@ class Category(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, coding: Coding, said: bool = False) -> Self:
+    def fit(
+        cls,
+        values: pd.Series[Any],
+        name: Name,
+        coding: Coding,
+        said: bool = False,
+        weights: Floats | None = None,
+    ) -> Self:
         """Fit to values (n,), two of them distinct.
 
         Raises an InputError when there are more than 1,000 categories, categories are no plain values, or the
@@ -200,7 +213,10 @@ class Category(Column):
             index, all_labels, ordered = pd.Index(uniques)[order], None, False
             rank = np.append(np.argsort(order), -1)  # the last for those that are missing
             numbers = rank[numbers]
-        missing, codes = _codes_of(numbers, len(index), coding)
+        missing, codes = _codes_of(numbers, len(index), coding, weights)
+        present = numbers >= 0
+        times = np.bincount(numbers[present], minlength=len(index))
+        rows = times if weights is None else np.bincount(numbers[present], weights[present], len(index))
         return cls(
             name=name,
             dtype=dtype,
@@ -209,6 +225,7 @@ class Category(Column):
             all_labels=all_labels,
             ordered=ordered,
             codes=codes,
+            new=share_of_new(rows.astype(np.float64), times),
         )
 
     @property
@@ -220,7 +237,18 @@ class Category(Column):
         """Return coordinates (n, width), see :meth:`Column.encode`."""
         return self.codes.encode(self._numbers(values))
 
-    def _numbers(self, values: pd.Series[Any]) -> NDArray[np.intp]:
+    def is_new(self, values: pd.Series[Any]) -> NDArray[np.bool_]:
+        """Return which values (n,) are categories that were not seen."""
+        return (self._found(values) < 0) & is_present(values)
+
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return the log-probability that a category is new, or is not (n,); 0 where it is missing."""
+        found = self._found(values)
+        logs = np.where(found < 0, math.log(self.new), math.log1p(-self.new))
+        return np.where(is_present(values), logs, 0.0)
+
+    def _found(self, values: pd.Series[Any]) -> NDArray[np.intp]:
+        """Return the numbers (n,) of categories, -1 for missing and new ones."""
         import pandas as pd
 
         if isinstance(values.dtype, pd.CategoricalDtype):
@@ -231,8 +259,10 @@ class Category(Column):
             except TypeError:  # lists and other things without a hash
                 kind_of(values, self.name)
                 raise
-        found = self.labels.find(uniques)
-        numbers = np.append(found, -1)[raw]
+        return np.append(self.labels.find(uniques), -1)[raw].astype(np.intp)
+
+    def _numbers(self, values: pd.Series[Any]) -> NDArray[np.intp]:
+        numbers = self._found(values)
         unseen = np.flatnonzero((numbers < 0) & is_present(values))
         if unseen.size:
             value = values.iloc[unseen[0]]
@@ -243,7 +273,7 @@ class Category(Column):
                 f"which was not seen when the table was fitted. Known: {known}{more}.",
                 "Replace it by a known or missing value, or fit on a table that has it.",
             )
-        return numbers.astype(np.intp)
+        return numbers
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the categories of coordinates (n, width)."""

@@ -5,7 +5,8 @@ It needs no coordinate: its width is 0, and what is decoded is the value again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import pydantic
@@ -36,7 +37,7 @@ __all__ = ["Constant"]
 class Constant(Column):
     """A column with one distinct value, or with none: then ``value`` is None.
 
-    ``all_labels`` are all categories of a categorical's type.
+    ``all_labels`` are all categories of a categorical's type, ``new`` is the probability of another value.
     """
 
     kinds = ("number", "integer", "boolean", "category", "datetime", "object", "empty")
@@ -44,6 +45,7 @@ class Constant(Column):
     value: Labels | None
     all_labels: Labels | None = None
     ordered: bool = False
+    new: Annotated[float, pydantic.Field(gt=0, lt=1)] = 1e-3
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
@@ -77,6 +79,7 @@ class Constant(Column):
             value=value,
             all_labels=all_labels,
             ordered=ordered,
+            new=1 / (int(present.sum()) + 2),
         )
 
     @property
@@ -86,9 +89,7 @@ class Constant(Column):
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return no coordinates, shape (n, 0); an InputError where a value is another."""
-        other = np.array(is_present(values))
-        if self.value is not None:
-            other[other] = ~self._is_the_same(values[other])
+        other = self.is_new(values)
         if other.any():
             row = int(np.argmax(other))
             was = "missing" if self.value is None else shown(self.value.index[0])
@@ -98,6 +99,18 @@ class Constant(Column):
                 "Fit on a table in which it varies, or remove the column.",
             )
         return np.empty((len(values), 0))
+
+    def is_new(self, values: pd.Series[Any]) -> NDArray[np.bool_]:
+        """Return which values (n,) are others than the one that was seen."""
+        other = np.array(is_present(values))
+        if self.value is not None:
+            other[other] = ~self._is_the_same(values[other])
+        return other
+
+    def log_volume(self, values: pd.Series[Any]) -> Floats:
+        """Return the log-probability that a value is new, or is not (n,); 0 where it is missing."""
+        logs = np.where(self.is_new(values), math.log(self.new), math.log1p(-self.new))
+        return np.where(is_present(values), logs, 0.0)
 
     def _is_the_same(self, values: pd.Series[Any]) -> NDArray[np.bool_]:
         assert self.value is not None

@@ -23,6 +23,7 @@ from diffuscope.data.tables.columns.numeric import MOST_STEPS, Lattice, steps_fr
 from diffuscope.data.tables.columns.rhythm import Rhythm
 from diffuscope.data.tables.columns.rhythm_fit import day_rhythm
 from diffuscope.data.tables.columns.transform_fit import fit_line
+from diffuscope.data.tables.columns.weights import evenly
 from diffuscope.data.tables.dtypes import dtype_name, time_unit, time_zone
 from diffuscope.data.tables.values import as_ticks, restore_ticks
 
@@ -63,18 +64,21 @@ class DateTime(Lattice):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0, weights: Floats | None = None) -> Self:
         """Fit to values (n,), two of them distinct."""
         dtype = dtype_name(values.dtype)
         per_second = _UNITS[time_unit(dtype)]
         for local in (True, False) if time_zone(dtype) is not None else (False,):
-            ticks = as_ticks(values, name, dtype, local)
-            ticks = ticks[ticks != _MISSING]
+            every = as_ticks(values, name, dtype, local)
+            present = every != _MISSING
+            ticks = every[present]
             if not (ticks % (86_400 * per_second)).any():
                 break
         low, high = int(ticks.min()), int(ticks.max())
         step = _resolution(ticks, low, high, per_second)
         steps = np.rint(steps_from(ticks, low) / step)
+        weights = None if weights is None else weights[present]
+        rhythm = _rhythm(evenly(steps, weights), low, step, 86_400 * per_second)
         return cls(
             name=name,
             dtype=dtype,
@@ -83,10 +87,11 @@ class DateTime(Lattice):
             step=step,
             local=local,
             span=max((high - low) // step, 1),
-            line=fit_line(steps, 1.0, seed, rhythm=_rhythm(steps, low, step, 86_400 * per_second)),
+            line=fit_line(steps, 1.0, seed, rhythm=rhythm, weights=weights),
         )
 
-    def _steps(self, values: pd.Series[Any]) -> Floats:
+    def steps(self, values: pd.Series[Any]) -> Floats:
+        """Return times as steps from the earliest (n,), NaN where missing."""
         ticks = as_ticks(values, self.name, self.dtype, self.local)
         steps = np.full(len(ticks), np.nan)
         present = ticks != _MISSING

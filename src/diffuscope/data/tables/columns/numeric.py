@@ -22,6 +22,7 @@ from diffuscope.data.tables.columns.base import Column, Floats, Name
 from diffuscope.data.tables.columns.rhythm_fit import number_rhythm
 from diffuscope.data.tables.columns.transform import Line
 from diffuscope.data.tables.columns.transform_fit import fit_line
+from diffuscope.data.tables.columns.weights import evenly
 from diffuscope.data.tables.dtypes import dtype_name, named_dtype
 from diffuscope.data.tables.values import as_floats, as_whole, label, restore
 from diffuscope.errors import InputError
@@ -85,12 +86,12 @@ class Lattice(Column):
         return True
 
     @abstractmethod
-    def _steps(self, values: pd.Series[Any]) -> Floats:
+    def steps(self, values: pd.Series[Any]) -> Floats:
         """Return values as steps from the least (n,), NaN where missing."""
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return coordinates (n, 1); whole floats count as integers, and times may have another unit."""
-        steps = self._steps(values)
+        steps = self.steps(values)
         z = _forward(
             self.line, steps if within is None else steps + _inside(within, self.span * self.line.fineness)
         )
@@ -108,7 +109,7 @@ class Lattice(Column):
         given = self._as_is(values)
         ends = self.decode(self.line.forward(np.array([0.0, self.span]))[:, None])
         shown = [str(value) for value in [*given.tolist(), *ends.tolist()]]
-        refuse_far(self.name, self._steps(values), 0.0, self.span, shown.__getitem__)
+        refuse_far(self.name, self.steps(values), 0.0, self.span, shown.__getitem__)
         return given
 
     @abstractmethod
@@ -122,7 +123,7 @@ class Lattice(Column):
 
     def log_volume(self, values: pd.Series[Any]) -> Floats:
         """Return what makes the log-density of coordinates the log-probability of values, shape (n,)."""
-        steps = np.rint(self._steps(values))
+        steps = np.rint(self.steps(values))
         present = ~np.isnan(steps)
         x = steps[present]
         low = np.where(x == 0, -np.inf, x - 0.5)
@@ -151,7 +152,7 @@ class Integer(Lattice):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0, weights: Floats | None = None) -> Self:
         """Fit to values (n,), two of them distinct; an InputError where they span more than 2⁴⁸."""
         whole, present = as_whole(values, name)
         low, high = int(whole.min()), int(whole.max())
@@ -166,11 +167,14 @@ class Integer(Lattice):
                 "Remove the column if it is an identifier, or convert it to floats.",
             )
         steps = steps_from(whole, low)
-        line = fit_line(steps, 1.0, seed, rhythm=number_rhythm(steps, 1.0, low))
+        weights = None if weights is None else weights[present]
+        rhythm = number_rhythm(evenly(steps, weights), 1.0, low)
+        line = fit_line(steps, 1.0, seed, rhythm=rhythm, weights=weights)
         dtype, missing = dtype_name(values.dtype), not present.all()
         return cls(name=name, dtype=dtype, missing=missing, low=low, span=high - low, line=line)
 
-    def _steps(self, values: pd.Series[Any]) -> Floats:
+    def steps(self, values: pd.Series[Any]) -> Floats:
+        """Return integers as steps from the least (n,), NaN where missing."""
         whole, present = as_whole(values, self.name)
         steps = np.full(len(values), np.nan)
         steps[present] = steps_from(whole, self.low)
@@ -239,7 +243,7 @@ class Number(Column):
         return self
 
     @classmethod
-    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0) -> Self:
+    def fit(cls, values: pd.Series[Any], name: Name, seed: int = 0, weights: Floats | None = None) -> Self:
         """Fit to values (n,), two of them distinct.
 
         Raises an InputError where one is infinite, or the range is beyond float64 or below 1e-305.
@@ -259,8 +263,9 @@ class Number(Column):
         decimals = _decimals(x, precision_of(dtype))
         step = 0.0 if decimals is None else 10.0**-decimals
         prices = decimals is not None and decimals <= _MOST_OF_PRICES  # others are measurements
-        rhythm = number_rhythm(x, step, 0) if prices else None
-        line = fit_line(x, step, seed, precision_of(dtype), rhythm)
+        weights = None if weights is None else weights[present]
+        rhythm = number_rhythm(evenly(x, weights), step, 0) if prices else None
+        line = fit_line(x, step, seed, precision_of(dtype), rhythm, weights)
         missing = not present.all()
         return cls(name=name, dtype=dtype, missing=missing, decimals=decimals, low=low, high=high, line=line)
 

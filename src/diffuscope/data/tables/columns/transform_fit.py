@@ -28,6 +28,7 @@ from diffuscope.data.tables.columns.tails_fit import (
     rows_of_tail,
 )
 from diffuscope.data.tables.columns.transform import Quantiles, Standard, atom_ends
+from diffuscope.data.tables.columns.weights import effective_rows, even_places, evenly
 
 __all__ = ["fit_line"]
 
@@ -53,6 +54,7 @@ def fit_line(
     seed: int = 0,
     precision: type[np.floating[Any]] = np.float64,
     rhythm: Rhythm | None = None,
+    weights: Floats | None = None,
 ) -> Standard | Quantiles:
     r"""Choose the map for a column with values x (n,), finite, at least two of them distinct.
 
@@ -69,23 +71,33 @@ def fit_line(
     - it has an edge: 1% of at least 500 rows lie in the first or last 2% of its range (2% of a uniform law,
       less than 0.1% of a normal one), which a smooth model would blur, or
     - a normal law would cross an end that the column has by its nature, such as 0.
+
+    With ``weights`` (n,) all of these are those of the weighted law, with as many rows as it tells of. Only
+    what an atom is depends on how many rows there are, whatever these count.
     """
     if len(x) > _MOST_ROWS:
         chosen = np.random.default_rng(seed).choice(len(x), _MOST_ROWS, replace=False)
         chosen[:2] = np.argmin(x), np.argmax(x)
-        x = x[chosen]
-    values, counts = np.unique(x, return_counts=True)
+        x, weights = x[chosen], None if weights is None else weights[chosen]
+    values, back, counts = np.unique(x, return_inverse=True, return_counts=True)
+    rows = counts.astype(np.float64)
+    even = evenly(x, weights)
+    if weights is not None:
+        rows = np.bincount(back, weights).astype(np.float64)
+        rows *= effective_rows(weights, len(x)) / rows.sum()
     with np.errstate(over="ignore"):
         grain = np.spacing(np.abs(values).astype(precision)).astype(np.float64)
     atoms = repeated(values, counts, step, grain, rhythm)
-    if rhythm is not None or atoms.any() or _is_irregular(x, len(values), step):
-        line = _through_quantiles(values, counts, atoms, step, rhythm)
+    if rhythm is not None or atoms.any() or _is_irregular(even, len(values), step):
+        line = _through_quantiles(values, counts, rows, atoms, step, rhythm)
         if line is not None:
             return line
     middle = float(values[len(values) // 2])
     reach = float(np.abs(values - middle).max())
     unit = (x - middle) / reach  # neither its square nor its sum overflows
-    return Standard(shift=middle + reach * float(unit.mean()), scale=reach * float(unit.std()))
+    mean = float(np.average(unit, weights=weights))
+    deviation = unit.std() if weights is None else np.sqrt(np.average((unit - mean) ** 2, weights=weights))
+    return Standard(shift=middle + reach * mean, scale=reach * float(deviation))
 
 
 def _is_irregular(x: Floats, distinct: int, step: float) -> bool:
@@ -118,11 +130,19 @@ def _scaled(x: Floats) -> Floats:
 
 
 def _through_quantiles(
-    values: Floats, counts: NDArray[np.intp], atoms: NDArray[np.bool_], step: float, rhythm: Rhythm | None
+    values: Floats,
+    times: NDArray[np.intp],
+    counts: Floats,
+    atoms: NDArray[np.bool_],
+    step: float,
+    rhythm: Rhythm | None,
 ) -> Quantiles | None:
-    """Return the map through the quantiles of values; None where no two knots can be told apart."""
+    """Return the map through the quantiles of values; None where no two knots can be told apart.
+
+    They were seen so many ``times``, and that counts as so many rows, ``counts``.
+    """
     at = _told_apart(values, np.flatnonzero(atoms))
-    between, extra = _rows_between(values, counts, at, step, rhythm)
+    between, extra = _rows_between(values, times, counts, at, step, rhythm)
     above = np.cumsum(counts) + extra
     below, total = above - counts, float(counts.sum() + extra[-1])
 
@@ -134,11 +154,13 @@ def _through_quantiles(
     cells = np.stack([values - step / 2, values + step / 2], 1)  # (m, 2)
     cells = cells if rhythm is None else rhythm.stretch(cells.ravel()).reshape(-1, 2)
     places = cells.ravel()
-    n = int(counts.sum())
+    n = round(float(counts.sum()))
     end = float(-ndtri(0.5 / n))
     z_free = np.linspace(-end, end, min(max(n // _ROWS_PER_KNOT, _FEWEST_KNOTS), _KNOTS))
 
-    rows = np.repeat(values if rhythm is None else cells.mean(1), counts)
+    which = even_places(counts, n)
+    which[[0, -1]] = 0, len(values) - 1
+    rows = (values if rhythm is None else cells.mean(1))[which]
     tails: dict[int, Tail | None] = {}
     must = []
     if rhythm is None:  # which leaves no room where there are no rows
@@ -153,7 +175,7 @@ def _through_quantiles(
             z_free = z_free[side * z_free < side * z_joint - _BEFORE_TAIL]
     x_free = np.interp(ndtr(z_free) * total, shares, places)
 
-    z_atoms = atom_ends(counts[at].astype(np.float64), between) if at.size else np.empty(0)
+    z_atoms = atom_ends(counts[at], between) if at.size else np.empty(0)
     x_atoms = cells[at].ravel()
     z, x = _knots_between(z_atoms, x_atoms, sorted(must), z_free, x_free)
     order = np.argsort(np.concatenate([z, z_atoms]), kind="stable")
@@ -164,7 +186,7 @@ def _through_quantiles(
         z=tuple(z.tolist()),
         x=tuple(x.tolist()),
         atoms=tuple(values[at].tolist()),
-        counts=tuple(counts[at].astype(np.float64).tolist()),
+        counts=tuple(counts[at].tolist()),
         between=tuple(between.tolist()) if at.size else (),
         step=step,
         below=join_tail(tails[-1], z_all, x_all, rows, -1, step),
@@ -200,7 +222,12 @@ def _told_apart(values: Floats, at: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _rows_between(
-    values: Floats, counts: NDArray[np.intp], at: NDArray[np.intp], step: float, rhythm: Rhythm | None
+    values: Floats,
+    times: NDArray[np.intp],
+    counts: Floats,
+    at: NDArray[np.intp],
+    step: float,
+    rhythm: Rhythm | None,
 ) -> tuple[Floats, Floats]:
     """Return the rows around atoms (m + 1,), and how many more each value has below it than there are.
 
@@ -208,12 +235,12 @@ def _rows_between(
     """
     cumulated = np.concatenate([[0], np.cumsum(counts)])
     starts, stops = np.concatenate([[0], at + 1]), np.concatenate([at, [len(values)]])
-    between = (cumulated[stops] - cumulated[starts]).astype(np.float64)
+    between = cumulated[stops] - cumulated[starts]
     empty = between == 0
     empty[[0, -1]] = False
     if step and at.size:
         empty[1:-1] &= np.diff(values[at]) > 1.5 * step
-    unseen = _UNSEEN + (_UNSEEN_ONCE * (counts[at] == 1).sum())
+    unseen = _UNSEEN + (_UNSEEN_ONCE * (times[at] == 1).sum())
     part = np.ones(len(between))
     if rhythm is not None and at.size > 1:  # most of it where points would be frequent
         ends = rhythm.stretch(np.stack([values[at[:-1]] + step / 2, values[at[1:]] - step / 2], 1).ravel())
@@ -227,7 +254,7 @@ def _rows_between(
 
 def _beside_atoms(
     values: Floats,
-    counts: NDArray[np.intp],
+    counts: Floats,
     below: Floats,
     total: float,
     at: NDArray[np.intp],
@@ -247,7 +274,8 @@ def _beside_atoms(
         return list(zip(_scores(below[i] + 0.5 * counts[i], total), values[i], strict=True))
     first = first[values[first] - values[first - 1] > 1.5 * step]
     last = last[values[last + 1] - values[last] > 1.5 * step]
-    rows = np.concatenate([below[first] + 0.25, below[last] + counts[last] - 0.25])
+    part = np.minimum(0.25, 0.5 * counts)
+    rows = np.concatenate([below[first] + part[first], below[last] + counts[last] - part[last]])
     x = np.concatenate([values[first] - step / 2, values[last] + step / 2])
     return list(zip(_scores(rows, total), x, strict=True))
 
