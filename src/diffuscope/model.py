@@ -40,6 +40,7 @@ from diffuscope.threads import side_by_side
 __all__ = ["Begin", "Conditioned", "Model", "around_mean", "fill", "pick_device", "sample_pieces"]
 
 _FORMAT = "diffuscope-model-2"
+_EXTRA = "extra."
 _POINTS_PER_PIECE = 2**12
 _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
@@ -82,6 +83,9 @@ class Model:
     codec: Codec  # between the units of the data and those of the denoiser
     sampler: Sampler | None = None  # a custom one, where the recipe has one
     notes: Mapping[str, str] = field(default_factory=dict)  # text that is kept beside the model
+    extras: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # tensors that its kind of data keeps beside it
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -250,6 +254,7 @@ class Model:
     def save(self, path: str | Path) -> None:
         """Write the model to a .safetensors file, whole or not at all."""
         tensors = {f"network.{name}": t for name, t in self.denoiser.network.state_dict().items()}
+        tensors |= {f"{_EXTRA}{name}": tensor for name, tensor in self.extras.items()}
         codec = json.dumps(codec_to_json(self.codec), separators=(",", ":"))
         metadata = {**self.notes, "recipe": self.recipe.to_toml(), "codec": codec}
         save_tensors(path, tensors, _FORMAT, metadata)
@@ -280,6 +285,9 @@ class Model:
             raise FormatError(
                 f"{path} is not a valid model file: {error}.", "Restore a copy, or train again."
             ) from error
+        extras = {
+            name.removeprefix(_EXTRA): tensors.pop(name) for name in list(tensors) if name.startswith(_EXTRA)
+        }
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
         denoiser = recipe.make_denoiser(
             codec.shape, columns=columns_of(codec), network=network, schedule=schedule, empty=True
@@ -287,7 +295,7 @@ class Model:
         fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "codec")}
-        return cls(recipe, denoiser, codec, notes=notes)
+        return cls(recipe, denoiser, codec, notes=notes, extras=extras)
 
 
 def _codec(data: Any, path: str | Path) -> Codec:

@@ -73,7 +73,7 @@ def model(table):
 
 @pytest.fixture(scope="module")
 def free(table):
-    return DiffusionModel(steps=500, width=64, random_state=0).fit(table)
+    return DiffusionModel(steps=500, width=64, random_state=0, refine=False).fit(table)
 
 
 def test_all_sampled_rows_keep_what_some_would_break(model, free, table):

@@ -27,6 +27,7 @@ from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.targets import read_target
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
+from diffuscope.modalities.tables.modality import TABLE
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
@@ -46,6 +47,7 @@ _NOTE = "estimator"
 _PLAIN = (type(None), bool, int, float, str)
 _LONG = 200  # steps of a training whose held-out loss says something
 _STILL = 0.05
+_REFINING = 0.3  # of the time that a fit may take
 _FEWEST_TOLD_APART = 50  # rows
 _APART = 0.05  # accuracy above that of chance at which trees tell samples from data
 _NOTHING_LEARNED = (
@@ -89,6 +91,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     guidance : float
         Scale of classifier-free guidance for rows sampled given ``y``. 1 is the distribution itself; more
         makes rows more typical of their ``y``, and less diverse.
+    refine : bool
+        Whether rows are refined, once the network is trained: exact relations between columns, and trees that
+        tell rows of the model from the data; see :mod:`diffuscope.modalities.tables.refinement`.
     constraints : list of str or callable, optional
         What holds in every row: ``"start < end"``, ``"a + b <= 100"``, ``"total == a + b"``, with names that
         are not Python's in backticks, or a function of a pandas DataFrame that returns a truth value for each
@@ -138,8 +143,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     early_stopping: bool = True
     validation_fraction: float = 0.1
     sampler: str = "dpmpp_2m"
-    sampling_steps: int = 30
+    sampling_steps: int = 15
     guidance: float = 1.0
+    refine: bool = True
     constraints: Any = None
     max_seconds: float | None = None
     warm_start: bool = False
@@ -200,9 +206,12 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         data = TableData.of(X, y, rows=rows, seed=seed, weights=weights)
         setup = Setup(recipe, data, pick_device(self.device), start=start)
         if self.max_seconds is not None:
-            changed = recipe.changed({"training.steps": setup.steps_within(self.max_seconds)})
+            steps = setup.steps_within(self.max_seconds * (1 - _REFINING * self.refine))
+            changed = recipe.changed({"training.steps": steps})
             setup = Setup(changed, data, setup.device, start=start)
         self._train(setup)
+        seconds = None if self.max_seconds is None else self.max_seconds * _REFINING
+        TABLE.complete(self.model_, data, self._reporter, seconds)
         self._generator = TableGenerator(self.model_, checks)
         self._shown = _shown(X, weights, read_frame(X).n, seed)
         return self
@@ -222,6 +231,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             "training.hold_out": self.validation_fraction if self.early_stopping else 0.0,
             "denoiser.partial": self.partial,
             "data.categories": self.categories,
+            "data.refine": self.refine,
             "data.constraints": rows.constraints or None,
             "sampling.name": self.sampler,
             "sampling.steps": self.sampling_steps,

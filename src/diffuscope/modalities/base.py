@@ -229,6 +229,9 @@ class Modality(ABC, Generic[D, S]):
             pieces.append(x)
         return torch.cat(pieces)
 
+    def complete(self, model: Model, data: D, reporter: Reporter, seconds: float | None = None) -> None:
+        """Add to a trained model what is learned beside its network, in about so many seconds."""
+
     @abstractmethod
     def figures(self, model: Model, data: D | None) -> Figures:
         """Return what draws the model; without data only its samples."""

@@ -220,6 +220,7 @@ class _Training:
         train_seconds = self._train(trainer, run)
         if not self.world.is_main:
             return run
+        run.modality.complete(run.model, setup.data, self.reporter)
         run.model.save(self.folder / "model.safetensors")
         measured = self._measure_and_draw(run)
         summary = {

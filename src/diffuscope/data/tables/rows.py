@@ -30,8 +30,8 @@ from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.columns.numeric import Integer, Number
 from diffuscope.data.tables.constraints import LONGEST, Constraint, Rule, in_order, read_constraint
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
+from diffuscope.data.tables.equalities import Equalities, with_computed
 from diffuscope.data.tables.frames import Frame, read_frame
-from diffuscope.data.tables.relations import Relations, with_computed
 from diffuscope.data.tables.targets import (
     as_table,
     check_lengths,
@@ -100,7 +100,7 @@ class RowCodec(Plain):
         if not self.width:
             raise ValueError("no column varies")
         computed = {column.name for column in self.features.columns if isinstance(column, Computed)}
-        if computed != {rule.computes for rule in self.relations.rules}:
+        if computed != {rule.computes for rule in self.equalities.rules}:
             raise ValueError("what is computed, and nothing else, is said by a constraint")
         return self
 
@@ -205,9 +205,9 @@ class RowCodec(Plain):
         return tuple(read_constraint(text, names, named) for text in self.constraints)
 
     @cached_property
-    def relations(self) -> Relations:
+    def equalities(self) -> Equalities:
         """The constraints that say what columns are."""
-        return Relations(self.features, in_order(self.rules))
+        return Equalities(self.features, in_order(self.rules))
 
     def shares_kept(self, frame: Any, constraints: Sequence[Constraint] = ()) -> dict[str, float]:
         """Return for each constraint, the model's and further ones, which share of the rows keeps it.
@@ -218,7 +218,7 @@ class RowCodec(Plain):
         found = {}
         for rule in (*self.rules, *constraints):
             if isinstance(rule, Rule) and rule.computes is not None:
-                kept = self.relations.agree(frame, rule)
+                kept = self.equalities.agree(frame, rule)
             else:
                 kept = rule.kept(frame)
             found[rule.text] = float(kept.mean())
@@ -504,7 +504,7 @@ class RowCodec(Plain):
                 column = self.features.columns[j]
                 if not column.width and not isinstance(column, Computed):
                     columns[j] = columns[j].where(present[:, i])
-        self.relations.compute(columns, there)
+        self.equalities.compute(columns, there)
         return self.features.container.assemble(columns)
 
     def fill(self, X: Any, draws: Sequence[Floats], only: Sequence[Name] | None = None) -> Any:
@@ -519,11 +519,11 @@ class RowCodec(Plain):
         points = draws[0] if len(draws) == 1 else _mean_of_most(np.stack(draws))
         left = self._left(points, only)
         if len(draws) == 1:
-            return self.features.fill(X, points[:, : self.features.width], left, self.relations.complete)
+            return self.features.fill(X, points[:, : self.features.width], left, self.equalities.complete)
         for column, where in zip(self.features.columns, self.features.slices.values(), strict=True):
             if isinstance(column, Number | Integer):
                 points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
-        return self.features.fill(X, points[:, : self.features.width], left, self.relations.complete)
+        return self.features.fill(X, points[:, : self.features.width], left, self.equalities.complete)
 
     def _left(self, points: Floats, only: Sequence[Name] | None) -> NDArray[np.bool_]:
         """Return which cells (n, columns) are not filled from points (n, D)."""

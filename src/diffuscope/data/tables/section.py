@@ -24,6 +24,8 @@ class TableSection(FileOptions, DataSection):
     """Column that rows can be conditioned on as ``y``."""
     categories: Literal["onehot", "bits"] = "onehot"
     """How categories are encoded as coordinates."""
+    refine: bool = True
+    """Whether samples are refined: exact relations, and trees that tell them from the data."""
     constraints: Annotated[tuple[Annotated[str, Field(max_length=1000)], ...], Field(max_length=1000)] = ()
     """Relations between columns that hold in every row, such as start < end or total == a + b."""
     columns: Annotated[

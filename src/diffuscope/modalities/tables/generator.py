@@ -7,9 +7,10 @@ all along; one that is absent is sampled too, by itself, and thrown away.
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -29,15 +30,17 @@ from diffuscope.data.tables.targets import is_one
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.samplers import SamplingState
-from diffuscope.errors import InputError, unknown_name
+from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, counted, refuse_guidance
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.modalities.tables.redrawing import Filler, Redrawn
+from diffuscope.modalities.tables.refinement import NOTE, Refinement, fit_refinement
 from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
+from diffuscope.training import validation_rows
 
 __all__ = ["Only", "TableCondition", "TableGenerator", "read_only"]
 
@@ -46,6 +49,10 @@ Only = Literal["existing"] | Sequence[Any] | None
 """Which missing values are filled: all, those that exist, or those of some columns."""
 
 _MISSING = ("modelled", "none")
+_BLOCK = 2**14  # rows that are refined at a time
+_PROBED = 256  # rows that are drawn to see how long it takes
+_PRODUCTS = 1e11  # of weights and numbers, to draw rows for the ratio: some seconds
+_DRAWING = 0.6  # of the time of a refinement
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +79,7 @@ class TableGenerator(Generator):
         super().__init__(model)
         assert isinstance(model.codec, RowCodec)
         self.rows: RowCodec = model.codec
+        self.refinement = _refinement(model)
         self.redrawn: Redrawn = Redrawn(model.codec, checks)
 
     @cached_property
@@ -130,7 +138,7 @@ class TableGenerator(Generator):
         for one, at in zip(rows.presence, rows.presence_at, strict=True):
             if missing == "none" or any(rows.features.names[j] in columns for j in one.columns):
                 known[:, at] = one.codes.table[1]
-        absent = rows.is_target & (not with_target)
+        absent = rows.is_target & (not with_target and self.refinement is None)
         return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
@@ -217,7 +225,70 @@ class TableGenerator(Generator):
             start += len(x)
 
     def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
-        """Sample coordinates, whatever the constraints."""
+        """Sample coordinates, whatever the constraints.
+
+        They are refined, unless the request brings its own noise.
+        """
+        refinement, condition = self.refinement, request.condition
+        if refinement is None or request.noise is not None:
+            yield from self._unrefined(n, request)
+            return
+        for start in range(0, n, _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, n))
+            seed = int(stream_seed(request.seed, "refined", start))
+            known = None if condition is None else condition.known
+            refined = refinement.refined(
+                partial(self._drawn, request, rows, seed),
+                len(rows),
+                seed,
+                known if known is None or len(known) == 1 else known[rows],
+                ratio=request.guidance in (None, 1.0),
+            )
+            yield torch.from_numpy(refined)
+
+    def _drawn(
+        self, request: Request, rows: NDArray[np.intp], seed: int, chosen: NDArray[np.intp], round_: int
+    ) -> Floats:
+        """Return coordinates (m, D) of the chosen (m,) ones of the rows of a request, not refined."""
+        rows, condition = rows[chosen], request.condition
+        if condition is not None and len(condition.known) > 1:
+            condition = condition._replace(known=condition.known[rows])
+        if condition is not None and condition.present is not None:
+            condition = condition._replace(present=condition.present[rows])
+        seed = int(stream_seed(seed, "round", round_) % 2**32)
+        request = dataclasses.replace(request, condition=condition, seed=seed)
+        return np.concatenate([self.finite(x).numpy() for x in self._unrefined(len(rows), request)])
+
+    def fit_refinement(
+        self, x: Floats, seed: int, seconds: float | None = None, weights: Floats | None = None
+    ) -> Refinement:
+        """Fit what refines samples to the coordinates (n, D) of the data, see :mod:`.refinement`.
+
+        ``weights`` (n,) are what rows count, ``seconds`` about how long it may take.
+        """
+        recipe, network = self.model.recipe, self.model.denoiser.network
+        size = sum(parameter.numel() for parameter in network.parameters())
+        most = round(_PRODUCTS / (size * recipe.sampling.steps))
+        first, second = np.arange(len(x)), np.arange(0)
+        if recipe.training.hold_out and len(x) > 1:
+            rows = validation_rows(len(x), recipe.training.hold_out, recipe.seed)
+            first, second = (part.numpy() for part in rows)
+        if weights is not None:
+            random = np.random.default_rng(seed)
+            first, second = (_by_weight(part, weights[part], random) for part in (first, second))
+        request = Request(seed=seed)
+
+        def draw(chosen: NDArray[np.intp], round_: int) -> Floats:
+            return self._drawn(request, chosen, seed, np.arange(len(chosen)), round_)
+
+        if seconds is not None:
+            begun = time.perf_counter()
+            draw(np.arange(_PROBED), 0)
+            most = min(most, round(seconds * _DRAWING * _PROBED / (time.perf_counter() - begun)))
+        return fit_refinement(self.rows, x[first], x[second] if len(second) else None, draw, seed, most)
+
+    def _unrefined(self, n: int, request: Request) -> Iterator[Tensor]:
+        """Sample coordinates as the network says."""
         request = self.with_presence(n, request)
         start = 0
         for x in super().coordinates(n, request):
@@ -341,14 +412,14 @@ class TableGenerator(Generator):
         rows = self.rows
         _warn_of_new(rows, X, y, "Their values stay, and tell nothing of those that are filled.", 4)
         known = rows.encode(X, y, meant=False, new_as_missing=True)
-        absent = rows.is_target & (not with_target)
+        absent = rows.is_target & (not with_target and self.refinement is None)
         existing, columns = read_only(only)
         for one, at in zip(rows.presence, rows.presence_at, strict=True):
             if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
                 known[np.isnan(known[:, at.start]), at] = one.codes.table[0]
         request = request or Request()
         draws = self.completed(known, absent, request, n_draws, existing, reporter)
-        if self.redrawn.rules or rows.relations.rules:
+        if self.redrawn.rules or rows.equalities.rules:
             filler = Filler(rows, X, y if with_target else None, columns)
             for i, draw in enumerate(draws):
                 draws[i] = self._kept_in_fill(filler, known, absent, draw, request, i, existing)
@@ -542,6 +613,25 @@ class _FrameWriter(TableWriter):
     def append(self, chunk: Any) -> None:
         """Write the next rows."""
         super().append(read_frame(chunk).data)
+
+
+def _by_weight(rows: NDArray[np.intp], weights: Floats, random: np.random.Generator) -> NDArray[np.intp]:
+    """Return as many of the rows (n,), drawn in proportion to their weights (n,) where these differ."""
+    if not weights.sum() > 0 or not np.ptp(weights):
+        return rows
+    return random.choice(rows, len(rows), p=weights / weights.sum())
+
+
+def _refinement(model: Model) -> Refinement | None:
+    """Return what refines a model's samples, if anything does; a FormatError where it is damaged."""
+    text = model.notes.get(NOTE)
+    if text is None:
+        return None
+    assert isinstance(model.codec, RowCodec)
+    try:
+        return Refinement.from_parts(model.extras, text, model.codec)
+    except ValueError as error:
+        raise FormatError(f"The model cannot be used: {error}.", "Restore a copy, or train again.") from error
 
 
 def read_only(only: Only) -> tuple[bool, list[Any] | None]:

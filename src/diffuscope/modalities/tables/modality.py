@@ -25,6 +25,7 @@ from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.reference import Measurable, Points, RealPoints, Reference, draw_reference
 from diffuscope.modalities.tables.density import presence_mask
 from diffuscope.modalities.tables.generator import TableGenerator
+from diffuscope.modalities.tables.refinement import NOTE
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -41,7 +42,7 @@ __all__ = ["TABLE", "Table"]
 
 _LEAST_ALIKE = 200  # rows with the same set of values, for a diagnosis of these alone
 
-
+_SHOWN_RELATIONS = 12
 _SHOWN_COLUMNS = 40  # of a wide table; of the others those that an option would change
 
 
@@ -180,6 +181,24 @@ class Table(Modality[TableData, TableSection]):
         assert isinstance(codec, RowCodec)
         assert isinstance(denoiser, MaskedDenoiser)
         return loss.of_columns(codec.groups, denoiser.choices, codec.owners)
+
+    def complete(
+        self, model: Model, data: TableData, reporter: Reporter, seconds: float | None = None
+    ) -> None:
+        """Find exact relations between columns, and fit what tells rows of the model from the data."""
+        model.extras, model.notes = {}, {k: v for k, v in model.notes.items() if k != NOTE}
+        section, seed = model.recipe.data, stream_seed(model.recipe.seed, "refinement")
+        assert isinstance(section, TableSection)
+        if not section.refine:
+            return
+        with reporter.stage("refining"):
+            refinement = self.generator(model).fit_refinement(data.x, seed, seconds, data.weights)
+        if refinement:
+            model.extras, text = refinement.to_parts()
+            model.notes = {**model.notes, NOTE: text}
+        names = [column.name for column in data.rows.all_columns]
+        for line in refinement.relations.words(names)[:_SHOWN_RELATIONS]:
+            reporter.say(f"all rows keep: {line}")
 
     # --- a trained model -----------------------------------------------------------------------------------
     def generator(self, model: Model) -> TableGenerator:

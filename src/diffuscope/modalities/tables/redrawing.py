@@ -77,7 +77,7 @@ class Redrawn:
                 kept = kept | ~some.isna().any(axis=1).to_numpy()
             good &= kept
         if holes is not None:
-            good &= ~self.rows.relations.strays(holes, frame)
+            good &= ~self.rows.equalities.strays(holes, frame)
         return good
 
     @property

@@ -120,6 +120,20 @@ class Column(Plain):
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the values of coordinates (n, width), in the column's type; missing where one is NaN."""
 
+    def numbers(self, coordinates: Floats) -> Floats:
+        """Return the values of coordinates (n, width) as numbers (n,), NaN where missing.
+
+        Those of categories are their numbers in the order of their codes, those of times are seconds.
+        """
+        values: Floats = self.decode(coordinates).to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+
+    def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
+        """Return the coordinates (n, width) of what :meth:`numbers` returns, see :meth:`encode`."""
+        import pandas as pd
+
+        return self.encode(pd.Series(numbers), within)
+
     def as_given(self, values: pd.Series[Any]) -> pd.Series[Any]:
         """Return values (n,) that rows are drawn given, as they are, in the column's type.
 

@@ -143,6 +143,14 @@ class Cast(Column):
         """Return coordinates (n, 1), see :meth:`Column.encode`."""
         return self.inner.encode(self.to_plain(values), within)
 
+    def numbers(self, coordinates: Floats) -> Floats:
+        """Return the numbers of the plain column, (n,)."""
+        return self.inner.numbers(coordinates)
+
+    def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
+        """Return the coordinates (n, width) of numbers of the plain column."""
+        return self.inner.of_numbers(numbers, within)
+
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the values of coordinates (n, 1)."""
         return self.from_plain(self.inner.decode(coordinates))

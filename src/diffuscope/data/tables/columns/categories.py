@@ -143,6 +143,15 @@ class Boolean(Column):
         """Return coordinates (n, width), see :meth:`Column.encode`; 0 and 1 count as truth values."""
         return self.codes.encode(as_truths(values, self.name))
 
+    def numbers(self, coordinates: Floats) -> Floats:
+        """Return the numbers (n,) of the categories of coordinates (n, width), NaN where missing."""
+        numbers = self.codes.decode(coordinates)
+        return np.where(numbers < 0, np.nan, numbers)
+
+    def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
+        """Return the coordinates (n, width) of categories by their numbers (n,)."""
+        return self.codes.encode(numbers.astype(np.intp))
+
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the truth values of coordinates (n, width)."""
         numbers = self.codes.decode(coordinates)
@@ -274,6 +283,15 @@ class Category(Column):
                 "Replace it by a known or missing value, or fit on a table that has it.",
             )
         return numbers
+
+    def numbers(self, coordinates: Floats) -> Floats:
+        """Return the numbers (n,) of the categories of coordinates (n, width), NaN where missing."""
+        numbers = self.codes.decode(coordinates)
+        return np.where(numbers < 0, np.nan, numbers)
+
+    def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
+        """Return the coordinates (n, width) of categories by their numbers (n,)."""
+        return self.codes.encode(numbers.astype(np.intp))
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the categories of coordinates (n, width)."""

@@ -101,6 +101,12 @@ class DateTime(Lattice):
     def _as_is(self, values: pd.Series[Any]) -> pd.Series[Any]:
         return restore_ticks(as_ticks(values, self.name, self.dtype, self.local), self.dtype, self.local)
 
+    def numbers(self, coordinates: Floats) -> Floats:
+        """Return the times of coordinates (n, 1) in seconds since 1970, by the clock on the wall."""
+        steps, present = self._decode_steps(coordinates)
+        seconds = (self.low + steps * self.step) / _UNITS[time_unit(self.dtype)]
+        return np.where(present, seconds, np.nan)
+
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the times of coordinates (n, 1)."""
         steps, present = self._decode_steps(coordinates)

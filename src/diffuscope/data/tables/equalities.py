@@ -26,13 +26,13 @@ from diffuscope.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Relations", "with_computed"]
+__all__ = ["Equalities", "with_computed"]
 
 _SINGLE, _DOUBLE = 1e-6, 1e-9  # by which floats of single and of double precision may differ
 
 
 @dataclass(frozen=True)
-class Relations:
+class Equalities:
     """The equalities of a table, so that what a column is computed of comes before it."""
 
     features: TableCodec

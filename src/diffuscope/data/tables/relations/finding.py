@@ -1,0 +1,418 @@
+"""Which relations hold in all rows of a table, and not by chance?
+
+Each kind has its evidence: how unlikely it is that the rows agree so well if the columns had nothing to do
+with each other. A relation that holds in all of n rows holds in all but about 3/n of the rows that the law
+gives (with 95% probability), so that little is lost where samples have to keep one that is not a law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.data.tables.columns.base import Floats
+from diffuscope.data.tables.relations.kinds import (
+    PARTS,
+    AtMost,
+    Derived,
+    Determined,
+    Different,
+    Never,
+    Part,
+    Relation,
+    Sum,
+    part_of,
+    states,
+)
+from diffuscope.data.tables.relations.together import Relations
+from diffuscope.data.tables.view import Seen
+
+__all__ = ["find_relations"]
+
+_FEWEST = 50  # rows
+_SOME = 10_000  # rows in which relations are looked for; they have to hold in all
+_PRODUCTS = 10**9  # of rows, columns and columns; of wide tables fewer rows are looked at
+_WIDE = 150  # columns; of wider tables pairs are not compared
+_KEYS = 40  # columns that are tried two at a time
+_SUPPORT = 5  # rows for each value of what determines, on average
+_SINGLE = 0.05  # most rows with a value of their own
+_EVIDENCE = 30.0  # nats
+_EXPECTED, _SHARE = 15.0, 0.01  # rows that would break it by chance, and their share of all
+_ALONE = 0.02  # least share of rows that one key of two leaves undetermined
+_NULL = 1e-7  # error of a sum that is exact, over the deviation of the column
+_ROUNDED = 1e-5  # the same, of numbers that were rounded
+_NEARLY = 0.995  # share of rows that keep a sum
+_PARTS = 8  # of a sum, at most
+_TRIES, _ROWS = 3, 4  # how often sums are looked for, in how many rows for each column
+_HEAP = 0.02  # least share of a number that counts as a value of its own
+_HEAPS = 300
+_NEW = 0.005  # share of rows with a pair of values that comes once
+_KNOWN = 20  # rows of a value whose pairs are known
+_MANY = 0.1  # share of rows that would have an unseen pair by chance
+_OFFSET = 10
+_LARGEST = 1e100  # of numbers in sums
+
+Ints = NDArray[np.intp]
+
+
+def find_relations(
+    x: Floats, columns: Sequence[Seen], labels: Mapping[int, Sequence[Any]] | None = None
+) -> Relations:
+    """Return the exact relations between columns of rows as numbers x (n, columns).
+
+    ``labels`` are the categories of columns of categories, by the column's number.
+    """
+    if len(x) < _FEWEST:
+        return Relations()
+    most = min(_SOME, max(_FEWEST, _PRODUCTS // max(len(columns), 1) ** 2))
+    some = x if len(x) <= most else x[:: -(-len(x) // most)]
+    told: dict[int, Derived] = {}
+    for found in (_parts(some, columns), _sums(some, columns), _determined(some, columns, told)):
+        for one in found:
+            circular = any(_rests_on(told, j, one.column) for j in one.sources)
+            if one.column not in told and not circular and _holds(one, x):
+                told[one.column] = one
+    rules: list[Relation] = [*_orders(some, columns), *_never(some, columns, told)]
+    rules += _different(some, columns, labels or {})
+    kept = [one for one in rules if one.kept(x).all()]
+    return Relations.model_construct(found=(*_in_order(told), *kept))
+
+
+def _holds(one: Relation, x: Floats) -> bool:
+    kept = one.kept(x)
+    return bool(kept.mean() >= _NEARLY if isinstance(one, Sum) else kept.all())
+
+
+def _rests_on(told: Mapping[int, Derived], j: int, column: int) -> bool:
+    """Whether column j is told by ``column``, be it through others, or is it."""
+    return j == column or (j in told and any(_rests_on(told, k, column) for k in told[j].sources))
+
+
+def _in_order(told: Mapping[int, Derived]) -> list[Derived]:
+    """Return relations so that a column is told before it tells others."""
+    placed: dict[int, Derived] = {}
+
+    def place(j: int) -> None:
+        if j in told and j not in placed:
+            for k in told[j].sources:
+                place(k)
+            placed[j] = told[j]
+
+    for j in told:
+        place(j)
+    return list(placed.values())
+
+
+# --- columns that are told by others ------------------------------------------------------------------------
+
+
+def _parts(x: Floats, columns: Sequence[Seen]) -> Iterator[Derived]:
+    """Yield columns that repeat a part of a time."""
+    for i, time in enumerate(columns):
+        if time.kind != "time":
+            continue
+        parts = {part: part_of(x[:, i], part) for part in PARTS}
+        for j, column in enumerate(columns):
+            if column.kind != "number" or column.decimals != 0:
+                continue
+            for part, values in parts.items():
+                offsets = x[:, j] - values
+                offsets = offsets[~np.isnan(offsets)]
+                if len(offsets) < _FEWEST or np.ptp(offsets) or abs(offsets[0]) > _OFFSET:
+                    continue
+                if np.ptp(x[~np.isnan(x[:, j]), j]):
+                    yield Part(column=j, time=i, part=part, offset=int(offsets[0]))
+                    break
+
+
+def _sums(x: Floats, columns: Sequence[Seen]) -> Iterator[Derived]:
+    """Yield columns that are sums of others, among those whose values are missing in the same rows."""
+    numbers = [j for j, one in enumerate(columns) if one.kind == "number"]
+    sets: dict[bytes, list[int]] = {}
+    for j in numbers:
+        missing = np.isnan(x[:, j])
+        if len(np.unique(x[~missing, j])) > 2 and np.nanmax(np.abs(x[:, j])) < _LARGEST:
+            sets.setdefault(np.packbits(missing).tobytes(), []).append(j)
+    whole = sets.pop(np.packbits(np.zeros(len(x), bool)).tobytes(), [])
+    for group in [whole, *([*whole, *own] for own in sets.values())]:
+        rows = x[~np.isnan(x[:, group]).any(axis=1)]
+        if 2 <= len(group) <= _WIDE and len(rows) >= max(_FEWEST, 5 * len(group)):
+            yield from _equations(rows, group, columns)
+
+
+def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator[Derived]:
+    """Yield the equations that hold between the columns of a group in (nearly) all rows, one by one.
+
+    A column is regressed on those that are not told by others, in a few rows: some may be exceptions, and few
+    hold none of them.
+    """
+    own = x[:, group]
+    left, decimals = list(range(len(group))), [columns[j].decimals for j in group]
+    # The error of a model's sum goes to the column that is told: to a wide one without heaps.
+    room = own.std(axis=0) * [len(np.unique(column)) for column in own.T]
+    random = np.random.default_rng(0)
+    for _ in range(_TRIES):
+        rows = random.choice(len(own), min(len(own), max(_FEWEST, _ROWS * len(group))), replace=False)
+        while True:
+            tried = {i: _equation(own, rows, i, [k for k in left if k != i], decimals) for i in left}
+            exact = {i: made for i, made in tried.items() if made is not None}
+            if not exact:
+                break
+            i = min(exact, key=lambda i: len(exact[i].parts))  # the shortest first: others may rest on it
+            one = max(
+                (exact[i].of(k) for k in (i, *exact[i].parts)), key=lambda one: one.factor * room[one.i]
+            )
+            left.remove(one.i)
+            places = decimals[one.i]
+            yield Sum(
+                column=group[one.i],
+                parts=tuple(group[k] for k in one.parts),
+                factors=one.factors,
+                constant=one.constant,
+                decimals=places,
+                tolerance=one.tolerance + (0.0 if places is None else 0.51 * 10.0**-places),
+            )
+
+
+class _Equation(NamedTuple):
+    """Column i is a sum of ``parts`` times ``factors``; ``factor`` is what i had where it was one itself."""
+
+    i: int
+    parts: tuple[int, ...]
+    factors: tuple[float, ...]
+    constant: float
+    tolerance: float
+    factor: float = 1.0
+
+    def of(self, k: int) -> _Equation:
+        """Return it solved for column k."""
+        if k == self.i:
+            return self
+        own = self.factors[self.parts.index(k)]
+        rest = [(j, -f / own) for j, f in zip(self.parts, self.factors, strict=True) if j != k]
+        parts, factors = zip((self.i, 1 / own), *rest, strict=True)
+        return _Equation(k, parts, factors, -self.constant / own, self.tolerance / abs(own), abs(own))
+
+
+def _equation(
+    own: Floats, rows: Ints, i: int, others: list[int], decimals: list[int | None]
+) -> _Equation | None:
+    """Return the equation of column i as a sum of others; None where it is none."""
+    some = own[rows]
+    mean, std = some.mean(axis=0), some.std(axis=0)
+    others = [k for k in others if std[k] > 0]
+    if not std[i] > 0 or not others:
+        return None
+    unit = max(10.0**-places if places else 0.0 for places in (decimals[k] for k in [i, *others]))
+    rounding, scale = max(unit / std[i], _ROUNDED), float(own[:, i].std())
+    scaled = (some[:, others] - mean[others]) / std[others]
+    y = (some[:, i] - mean[i]) / std[i]
+    weights = np.linalg.lstsq(scaled, y, rcond=1e-9)[0]
+    if np.abs(y - scaled @ weights).max() > _PARTS * rounding:
+        return None
+    order = np.argsort(-np.abs(weights))
+    for count in range(1, min(_PARTS, len(others)) + 1):  # the fewest parts that are enough
+        parts = sorted(others[k] for k in order[:count])
+        solved = np.linalg.lstsq(
+            np.column_stack([some[:, parts], np.ones(len(rows))]), some[:, i], rcond=None
+        )
+        for digits in (1, 2, 4, 12):
+            factors = np.array([float(f"{value:.{digits}g}") for value in solved[0][:-1]])
+            rest = own[:, i] - own[:, parts] @ factors
+            constant = float(f"{np.median(rest):.12g}")
+            units = [10.0 ** -(decimals[k] or 0) if decimals[k] else 0.0 for k in (i, *parts)]
+            rounded = 0.51 * float(np.abs([1.0, *factors]) @ units)
+            constant = 0.0 if abs(constant) <= max(rounded, _NULL * scale) else constant
+            tolerance = 1.01 * float(np.quantile(np.abs(rest - constant), _NEARLY)) + _NULL * scale
+            if factors.all() and tolerance <= max(2 * rounded, _ROUNDED * scale) and tolerance < 0.05 * scale:
+                return _Equation(i, tuple(parts), tuple(factors.tolist()), constant, tolerance)
+    return None
+
+
+def _determined(x: Floats, columns: Sequence[Seen], told: Mapping[int, Derived]) -> Iterator[Derived]:
+    """Yield columns that one or two others determine."""
+    codes, surprise = {}, {}
+    for j, column in enumerate(columns):
+        missing = np.isnan(x[:, j])
+        if column.kind == "nothing" or missing.all():
+            continue
+        values, own, counts = np.unique(x[~missing, j], return_inverse=True, return_counts=True)
+        if len(values) < 2:
+            continue
+        codes[j] = np.full(len(x), -1, dtype=np.intp)
+        codes[j][~missing] = own
+        logs = -np.log(counts / counts.sum())
+        surprise[j] = np.where(missing, 0.0, logs[codes[j]])
+    asked = [j for j in codes if columns[j].kind != "time"]
+    keys = sorted((j for j in codes if _has_support(codes[j])), key=lambda j: (int(codes[j].max()), j))
+    single = {(k, j) for k in keys for j in _told_by(codes, surprise, (k,), asked)}
+    for j in asked:
+        both = {k: int(((codes[k] >= 0) & (codes[j] >= 0)).sum()) for k in keys if (k, j) in single}
+        for k in sorted(both, key=lambda k: -both[k]):  # the one that is there in most rows; of few values
+            yield _lookup(x, (k,), j)
+    if len(columns) > _WIDE:
+        return
+    rest = [j for j in asked if j not in told and not any((k, j) in single for k in keys)]
+    if rest:
+        for pair in combinations(keys[:_KEYS], 2):
+            for j in _told_by(codes, surprise, pair, rest):
+                if all(_undetermined(codes, k, j) > _ALONE for k in pair):
+                    yield _lookup(x, pair, j)
+
+
+def _has_support(code: Ints) -> bool:
+    """Whether values come in enough rows to determine something; -1 is missing."""
+    counts = np.bincount(code[code >= 0])
+    counts = counts[counts > 0]
+    rows = counts.sum()
+    return bool(len(counts) >= 2 and rows >= _SUPPORT * len(counts) and (counts == 1).sum() <= _SINGLE * rows)
+
+
+def _told_by(
+    codes: Mapping[int, Ints], surprise: Mapping[int, Floats], keys: tuple[int, ...], asked: Sequence[int]
+) -> list[int]:
+    """Return which columns the keys determine, with evidence."""
+    joint = codes[keys[0]].copy()
+    for k in keys[1:]:
+        joint = np.where((joint < 0) | (codes[k] < 0), -1, joint * (codes[k].max() + 1) + codes[k])
+    if len(keys) > 1:
+        inside = joint >= 0
+        joint[inside] = np.unique(joint[inside], return_inverse=True)[1]
+        if not inside.any() or not _has_support(joint):
+            return []
+    asked = [j for j in asked if j not in keys]
+    order = np.argsort(joint, kind="stable")
+    order = order[joint[order] >= 0]
+    starts = np.flatnonzero(np.diff(joint[order], prepend=-1))
+    found = []
+    for j in asked:
+        own = codes[j][order]
+        low = np.minimum.reduceat(np.where(own < 0, np.iinfo(np.intp).max, own), starts)
+        if (low[np.cumsum(np.diff(joint[order], prepend=-1) > 0) - 1] != own)[own >= 0].any():
+            continue
+        logs = surprise[j][order]
+        first = np.maximum.reduceat(logs, starts)
+        if logs.sum() - first.sum() >= _EVIDENCE * len(keys):
+            found.append(j)
+    return found
+
+
+def _undetermined(codes: Mapping[int, Ints], k: int, j: int) -> float:
+    """Return the share of rows whose value of column j is not the most frequent one for their key."""
+    there = (codes[k] >= 0) & (codes[j] >= 0)
+    a, b = codes[k][there], codes[j][there]
+    pairs, counts = np.unique(a * (b.max(initial=0) + 1) + b, return_counts=True)
+    most = np.zeros(a.max(initial=0) + 1)
+    np.maximum.at(most, pairs // (b.max(initial=0) + 1), counts)
+    return float(1 - most.sum() / max(len(a), 1))
+
+
+def _lookup(x: Floats, keys: tuple[int, ...], j: int) -> Determined:
+    there = ~np.isnan(x[:, [*keys, j]]).any(axis=1)
+    known, at = np.unique(x[there][:, list(keys)], axis=0, return_index=True)
+    return Determined(
+        column=j,
+        keys=keys,
+        known=tuple(tuple(row) for row in known.tolist()),
+        values=tuple(x[there, j][at].tolist()),
+    )
+
+
+# --- rules --------------------------------------------------------------------------------------------------
+
+
+def _orders(x: Floats, columns: Sequence[Seen]) -> Iterator[Relation]:
+    """Yield pairs of columns of which one is never above the other, though by chance it often would be."""
+    below: dict[int, set[int]] = {}
+    for kind in ("number", "time"):
+        those = [j for j, one in enumerate(columns) if one.kind == kind]
+        if len(those) > _WIDE:
+            continue
+        ordered = {j: np.sort(x[~np.isnan(x[:, j]), j]) for j in those}
+        for a, b in combinations(those, 2):
+            for small, large in ((a, b), (b, a)):
+                if not (x[:, small] > x[:, large]).any():
+                    there = int((~np.isnan(x[:, [small, large]]).any(axis=1)).sum())
+                    ranks = np.searchsorted(ordered[large], ordered[small], side="left")
+                    chance = ranks.mean() / max(len(ordered[large]), 1) if len(ranks) else 0.0
+                    if chance * there >= max(_EXPECTED, _SHARE * len(x)):
+                        below.setdefault(small, set()).add(large)
+                    break
+    for small, larger in below.items():
+        for large in sorted(larger):
+            if not any(large in below.get(middle, ()) and middle != large for middle in larger):
+                yield AtMost(small=small, large=large)
+
+
+def _never(x: Floats, columns: Sequence[Seen], told: Mapping[int, Derived]) -> Iterator[Relation]:
+    """Yield values of two columns that never come together, though by chance they often would.
+
+    They are those of which each pair would come often; or all that do not, where hardly any comes only once.
+    """
+    if len(columns) > _WIDE:
+        return
+    often: dict[int, tuple[Ints, Floats]] = {}
+    every: dict[int, tuple[Ints, Floats]] = {}
+    for j, column in enumerate(columns):
+        own = x[~np.isnan(x[:, j]), j]
+        if column.kind == "nothing" or not len(own):
+            continue
+        values, counts = np.unique(own, return_counts=True)
+        least = _EXPECTED if column.kind == "category" else max(_EXPECTED, _HEAP * len(x))
+        listed = len(values) <= min(_HEAPS, len(own) // _SUPPORT) and column.kind != "time"
+        for made, heaps in ((often, values[counts >= least][:_HEAPS]), (every, values)):
+            if made is often or listed:
+                made[j] = (states(x[:, j], heaps), heaps)
+    for a, b in combinations(range(len(columns)), 2):
+        if any(one is not None and {a, b} <= set(one.concerns) for one in (told.get(a), told.get(b))):
+            continue
+        for made in (every, often):
+            if a in made and b in made:
+                pairs = _unseen(made[a], made[b], whole=made is every)
+                if len(pairs):
+                    yield Never(
+                        columns=(a, b),
+                        heaps=(tuple(made[a][1].tolist()), tuple(made[b][1].tolist())),
+                        pairs=tuple((int(p), int(q)) for p, q in pairs),
+                    )
+                    break
+
+
+def _unseen(one: tuple[Ints, Floats], other: tuple[Ints, Floats], whole: bool) -> Ints:
+    """Return the pairs (k, 2) of states that are never together, none where that says nothing.
+
+    As a ``whole`` they do where pairs that come once, of values that come more often, are few, and so by
+    estimate those that are still to come (Good 1953); and by chance many rows would have one that is unseen.
+    Of rare values too little is known.
+    """
+    sizes = len(one[1]) + 2, len(other[1]) + 2
+    table = np.bincount(one[0] * sizes[1] + other[0], minlength=sizes[0] * sizes[1]).reshape(sizes)
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    unseen = (table == 0) & (expected > 0)
+    if whole:
+        once = (table == 1) & (table.sum(axis=1, keepdims=True) > 1) & (table.sum(axis=0) > 1)
+        says = once.sum() <= _NEW * table.sum() and expected[unseen].sum() >= _MANY * table.sum()
+        known = (table.sum(axis=1, keepdims=True) >= _KNOWN) & (table.sum(axis=0) >= _KNOWN)
+        return np.argwhere(unseen & known) if says else np.empty((0, 2), dtype=np.intp)
+    return np.argwhere(unseen & (expected >= max(_EXPECTED, _SHARE * table.sum())))
+
+
+def _different(x: Floats, columns: Sequence[Seen], labels: Mapping[int, Sequence[Any]]) -> Iterator[Relation]:
+    """Yield pairs of columns of the same categories that never agree, though by chance they often would."""
+    places = {
+        j: {label: i for i, label in enumerate(labels[j])}
+        for j, one in enumerate(columns)
+        if one.kind == "category" and j in labels
+    }
+    for a, b in combinations(places, 2):
+        alike = [(i, places[b][label]) for label, i in places[a].items() if label in places[b]]
+        if len(alike) < 2:
+            continue
+        expected = sum(float((x[:, a] == i).mean() * (x[:, b] == k).sum()) for i, k in alike)
+        one = Different(one=a, other=b, alike=tuple((float(i), float(k)) for i, k in alike))
+        if expected >= max(_EXPECTED, _SHARE * len(x)) and one.kept(x).all():
+            yield one

@@ -1,0 +1,117 @@
+"""How are rows seen by what compares numbers, trees and exact relations? As one number for each column.
+
+A category is its number in the order of the column's codes, a truth value 0 or 1, a time seconds since 1970.
+A value that is missing is NaN, and so are constants and identifiers, of which there is nothing to compare.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.data.tables.columns.base import Floats, Name
+from diffuscope.data.tables.columns.cast import Cast
+from diffuscope.data.tables.columns.categories import Boolean, Category
+from diffuscope.data.tables.columns.dates import DateTime
+from diffuscope.data.tables.columns.fitting import AnyColumn
+from diffuscope.data.tables.columns.numeric import Integer, Number
+from diffuscope.data.tables.rows import RowCodec
+
+__all__ = ["Seen", "View"]
+
+_EXACT = 2.0**53
+_CLOSE = 1e-6  # between equal coordinates
+
+
+class Seen(NamedTuple):
+    """What is known of a column of numbers."""
+
+    name: Name
+    kind: Literal["number", "time", "category", "nothing"]
+    decimals: int | None = None  # of numbers, where they are rounded
+    low: float = 0.0  # the least that was seen
+    high: float = 1.0  # the greatest
+
+    @property
+    def width(self) -> float:
+        """Of the range that was seen; without overflow it is at most the largest float."""
+        return 2 * min(self.high / 2 - self.low / 2, np.finfo(np.float64).max / 2)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Between which numbers its values are."""
+        return (-np.inf, np.inf) if self.decimals is None else (self.low, self.high)
+
+
+class View:
+    """Rows of a codec as numbers, shape (n, columns): the features, then the target where there is one."""
+
+    def __init__(self, rows: RowCodec) -> None:
+        self.rows = rows
+
+    @cached_property
+    def columns(self) -> tuple[Seen, ...]:
+        """What each column is."""
+        return tuple(map(_seen, self.rows.all_columns))
+
+    @cached_property
+    def places(self) -> tuple[slice, ...]:
+        """Where the coordinates of each column are."""
+        ends = np.cumsum([0, *(column.width for column in self.rows.all_columns)]).tolist()
+        return tuple(slice(*ends[j : j + 2]) for j in range(len(ends) - 1))
+
+    @cached_property
+    def labels(self) -> dict[int, list[Any]]:
+        """The categories of each column of them, in the order of their numbers, by the column's number."""
+        columns = enumerate(self.rows.all_columns)
+        return {j: one.labels.index.tolist() for j, one in columns if isinstance(one, Category)}
+
+    def numbers(self, points: Floats) -> Floats:
+        """Return the numbers (n, columns) of rows with coordinates (n, D)."""
+        points = self.rows.blanked(points)
+        made = np.full((len(points), len(self.columns)), np.nan)
+        for j, (column, place) in enumerate(zip(self.rows.all_columns, self.places, strict=True)):
+            if self.columns[j].kind != "nothing":
+                made[:, j] = column.numbers(points[:, place])
+        return made
+
+    def beyond(self, points: Floats, x: Floats) -> NDArray[np.bool_]:
+        """Return which numbers x (n, columns) of points (n, D) are cut off at the end of their column."""
+        found = np.zeros(x.shape, bool)
+        for j, (column, place) in enumerate(zip(self.rows.all_columns, self.places, strict=True)):
+            low, high = self.columns[j].limits
+            at_end = np.flatnonzero((x[:, j] <= low) | (x[:, j] >= high))
+            if self.columns[j].kind == "number" and len(at_end):
+                again = column.of_numbers(x[at_end, j])
+                found[at_end, j] = np.abs(again - points[at_end, place])[:, 0] > _CLOSE
+        return found
+
+    def put(self, points: Floats, j: int, where: NDArray[np.bool_], numbers: Floats, within: Floats) -> None:
+        """Write the coordinates of column j, of the rows ``where`` (n,), that mean these numbers.
+
+        Of those that do ``within`` chooses, as in :meth:`Column.encode`.
+        """
+        column = self.rows.all_columns[j]
+        points[where, self.places[j]] = column.of_numbers(numbers, within if column.spreads else None)
+
+    def known(self, points: Floats) -> NDArray[np.bool_]:
+        """Return which columns are known, shape (n, columns), of points (n, D) that are NaN elsewhere."""
+        known = [~np.isnan(points[:, place]).any(axis=1) for place in self.places]
+        return np.stack(known, axis=1) if known else np.zeros((len(points), 0), bool)
+
+
+def _seen(column: AnyColumn) -> Seen:
+    plain = column.inner if isinstance(column, Cast) else column
+    if isinstance(plain, Category | Boolean):
+        return Seen(column.name, "category", high=len(plain.codes.shares) - 1.0)
+    if isinstance(plain, DateTime):
+        low, high = plain.numbers(plain.line.forward(np.array([0.0, plain.span]))[:, None]).tolist()
+        return Seen(column.name, "time", None, low, high)
+    if isinstance(plain, Integer) and max(abs(plain.low), abs(plain.low + plain.span)) < _EXACT:
+        return Seen(column.name, "number", 0, float(plain.low), float(plain.low + plain.span))
+    if isinstance(plain, Number):
+        return Seen(column.name, "number", plain.decimals, plain.low, plain.high)
+    return Seen(column.name, "nothing")

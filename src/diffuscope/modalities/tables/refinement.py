@@ -1,0 +1,249 @@
+r"""How do a model's rows come nearer to the data? Rows that are improbable in the data are drawn again.
+
+A network's rows are nearly right: a sum is missed by a cent, a value of one column comes with one of another
+that it never comes with. Two things mend that, once the network is trained.
+
+* Exact relations that all training rows keep (:mod:`diffuscope.data.tables.relations`): a column that others
+  tell is computed from them.
+* Boosted trees that tell training rows from the model's estimate :math:`r(x) = p_{data}(x) / p_{model}(x)`
+  (:mod:`.boosting`); they see how many of the other relations a row breaks. A row is kept with probability
+  :math:`\min(1, r(x) / c)`, else it is drawn again: rejection sampling with the ratio of a discriminator
+  (Azadi et al. 2019). Where rows are drawn given some of their values, one of several draws is chosen in
+  proportion to r, as rows that are rare in the data would never be kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.data.tables import RowCodec
+from diffuscope.data.tables.relations import Relations, find_relations
+from diffuscope.data.tables.view import View
+from diffuscope.errors import DiffuscopeError
+from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, levelled
+
+__all__ = ["NOTE", "Refinement", "fit_refinement"]
+
+NOTE = "refinement"
+_ROUNDS = 12  # of drawing again
+_CANDIDATES = 4  # for a row of which something is given
+_TOP = 0.95  # quantile of the model's rows whose ratio is c
+_BROKEN = 8.0  # what a broken relation takes from the log-ratio, without trees
+_MOST_BROKEN = 3  # that are counted
+_ROWS = 150  # fewest training rows for the ratio
+_DRAWN = 4.0  # rows of the model for each training row
+_KEPT = 0.3  # least share of a model's rows that keep the relations
+_MOST_SEEN = 100_000  # rows that have to keep a relation
+_MOST_ROWS = 5_000  # training rows for the ratio
+_DAY = 86_400.0
+_FAR = 1e6  # ranges from the least value
+
+Floats = NDArray[np.float64]
+Draw = Callable[[NDArray[np.intp], int], Floats]
+"""Returns coordinates (m, D) of the rows with these numbers (m,), drawn in a round."""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What is known of a model's rows beside its network.
+
+    Attributes
+    ----------
+    view : View
+    relations : Relations
+    log_ratio : LogRatio or None
+        Of rows as :meth:`seen`.
+    log_top : float
+        The logarithm of c.
+    """
+
+    view: View
+    relations: Relations
+    log_ratio: LogRatio | None
+    log_top: float
+
+    def __bool__(self) -> bool:
+        """Whether it changes anything."""
+        return bool(self.relations.found) or self.log_ratio is not None
+
+    def mended(self, points: Floats, random: np.random.Generator, known: Floats | None = None) -> Floats:
+        """Return coordinates (n, D) of rows that keep the relations which tell a column.
+
+        What is ``known``, (n, D) with NaN elsewhere, stays. Of points that mean the same value one is random.
+        """
+        if not self.relations.derived:
+            return points
+        x = self.view.numbers(points)
+        fixed = np.zeros(x.shape, bool)
+        if known is not None:
+            fixed = self.view.known(known)
+            x[fixed & self.view.beyond(points, x)] = np.nan  # nothing is computed from what is cut off
+        told, changed = self.relations.mended(x, fixed, self.view.columns)
+        if not changed.any():
+            return points
+        points = points.copy()
+        for j in np.flatnonzero(changed.any(axis=0)):
+            numbers = told[changed[:, j], j]
+            self.view.put(points, int(j), changed[:, j], numbers, random.random(len(numbers)))
+        return points
+
+    def log_weights(self, points: Floats, ratio: bool = True) -> Floats:
+        """Return log r (n,) of rows with coordinates (n, D)."""
+        x = self.view.numbers(points)
+        broken, told = self.relations.broken(x), _BROKEN * self.relations.beyond(x)
+        if not ratio or self.log_ratio is None:
+            return np.asarray(-_BROKEN * broken, dtype=np.float64)
+        return self.log_ratio(seen(self.view, x, broken)) - told
+
+    def refined(self, draw: Draw, n: int, seed: int, known: Floats | None, ratio: bool = True) -> Floats:
+        """Draw coordinates (n, D) of rows until they are as probable as in the data.
+
+        Parameters
+        ----------
+        draw : callable
+        n, seed : int
+        known : array (1 or n, D) or None
+            What is known of the rows, NaN elsewhere; None where nothing is.
+        ratio : bool
+            Whether the ratio counts, or only relations do.
+        """
+        random = np.random.default_rng(seed)
+        if known is not None and ((~np.isnan(known)) & ~self.view.rows.is_presence).any():
+            return self._best(draw, n, random, np.broadcast_to(known, (n, known.shape[1])), ratio)
+        made, best, waiting = np.empty((0, 0)), np.full(n, -np.inf), np.arange(n)
+        for round_ in range(_ROUNDS):
+            points = self.mended(draw(waiting, round_), random)
+            if not round_:
+                made = np.empty((n, points.shape[1]))
+            log_r = self.log_weights(points, ratio)
+            kept = np.log(random.random(len(points))) <= log_r - (self.log_top if ratio else 0.0)
+            score = np.where(kept, np.inf, log_r + random.gumbel(size=len(points)))
+            better = score > best[waiting]
+            made[waiting[better]], best[waiting[better]] = points[better], score[better]
+            waiting = waiting[~kept]
+            if not len(waiting):
+                break
+        return made
+
+    def _best(self, draw: Draw, n: int, random: np.random.Generator, known: Floats, ratio: bool) -> Floats:
+        """Return for each row one of several draws, in proportion to r."""
+        every = np.tile(np.arange(n), _CANDIDATES)
+        points = self.mended(draw(every, 0), random, known[every])
+        score = self.log_weights(points, ratio) + random.gumbel(size=len(every))
+        chosen = score.reshape(_CANDIDATES, n).argmax(axis=0)
+        best: Floats = points.reshape(_CANDIDATES, n, -1)[chosen, np.arange(n)]
+        return best
+
+    # --- in a file ------------------------------------------------------------------------------------------
+
+    def to_parts(self) -> tuple[dict[str, Tensor], str]:
+        """Return the tensors and the text that :meth:`from_parts` reads."""
+        arrays = {} if self.log_ratio is None else self.log_ratio.to_arrays()
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(one)) for name, one in arrays.items()}
+        text = {"relations": self.relations.to_json(), "log_top": self.log_top}
+        return tensors, json.dumps(text, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_parts(cls, tensors: Mapping[str, Tensor], text: str, rows: RowCodec) -> Refinement:
+        """Check and take what :meth:`to_parts` returned; a ValueError says what does not fit the codec."""
+        view = View(rows)
+        try:
+            about = json.loads(text)
+            relations, log_top = Relations.from_json(about["relations"]), float(about["log_top"])
+        except (KeyError, TypeError, RecursionError, DiffuscopeError) as error:
+            raise ValueError(f"its relations are damaged: {error}") from error
+        relations.check_columns(len(view.columns))
+        if any(view.columns[j].kind == "nothing" for one in relations.found for j in one.concerns):
+            raise ValueError("relations are between columns that can be compared")
+        if not np.isfinite(log_top):
+            raise ValueError("a ratio is not finite")
+        arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
+        features = seen(view, np.zeros((1, len(view.columns))), np.zeros(1)).shape[1]
+        log_ratio = LogRatio.from_arrays(arrays, features) if arrays else None
+        return cls(view, relations, log_ratio, log_top)
+
+
+def seen(view: View, x: Floats, broken: NDArray[Any]) -> Floats:
+    """Return rows of numbers (n, columns), with how many relations they break (n,), as trees look at them.
+
+    Categories are ranked by frequency, and a time shows its weekday and its time of the day as well. Numbers
+    are parts of their range, so that single precision is enough.
+    """
+    parts = [x.copy(), np.minimum(broken, _MOST_BROKEN)[:, None].astype(np.float64)]
+    columns = view.rows.all_columns
+    for j, one in enumerate(view.columns):
+        if one.kind == "category":
+            shares = np.array(columns[j].codes.shares)  # type: ignore[union-attr]
+            ranks = np.argsort(np.argsort(-shares, kind="stable"), kind="stable").astype(float)
+            missing = np.isnan(x[:, j])
+            parts[0][:, j] = np.where(missing, np.nan, ranks[np.where(missing, 0, x[:, j]).astype(np.intp)])
+        else:
+            half = one.high / 2 - one.low / 2  # the range may be beyond float64
+            parts[0][:, j] = np.clip((x[:, j] / 2 - one.low / 2) / half, -_FAR, _FAR)
+        if one.kind == "time":
+            parts.append(np.column_stack([x[:, j] // _DAY % 7, x[:, j] % _DAY]))
+    return np.concatenate(parts, axis=1)
+
+
+def fit_refinement(
+    rows: RowCodec, real: Floats, new: Floats | None, draw: Draw, seed: int, most: int | None = None
+) -> Refinement:
+    """Find the relations between the columns of the data, and fit the ratio of the data and a model's rows.
+
+    Parameters
+    ----------
+    rows : RowCodec
+    real : array (n, D)
+        Coordinates of the training rows.
+    new : array (m, D) or None
+        Those of rows that training held out, which say how many trees are kept; without, some others do.
+    draw : callable
+        Draws the model's rows.
+    seed : int
+    most : int, optional
+        Rows of the model that are drawn, at most; few make a coarse ratio.
+    """
+    view = View(rows)
+    random = np.random.default_rng(seed)
+    every = real if new is None else np.concatenate([real, new])
+    if len(every) > _MOST_SEEN:
+        every = every[np.sort(random.choice(len(every), _MOST_SEEN, replace=False))]
+    relations = find_relations(view.numbers(every), view.columns, view.labels)
+    bare = Refinement(view, relations, None, 0.0)
+    if new is None or not len(new):
+        order = random.permutation(len(real))
+        new, real = real[order[: len(real) // 10]], real[order[len(real) // 10 :]]
+    if len(real) < _ROWS or (most is not None and most < _ROWS):
+        x = view.numbers(bare.mended(draw(np.arange(_ROWS), 0), random))
+        return Refinement(view, relations.worth_keeping(x, _KEPT), None, 0.0)
+    if len(real) > _MOST_ROWS:
+        real = real[np.sort(random.choice(len(real), _MOST_ROWS, replace=False))]
+    new = new[:_MOST_ROWS]
+    count = round(_DRAWN * (len(real) + len(new)))
+    count = count if most is None else min(count, most)
+    x = view.numbers(bare.mended(draw(np.arange(count), 0), random))
+    relations = relations.worth_keeping(x, _KEPT)
+    broken = relations.broken(x)
+    made = seen(view, x, broken)
+    held = round(len(made) * len(new) / (len(real) + len(new)))
+    real_seen, new_seen = (_shown(view, relations, part) for part in (real, new))
+    log_ratio = fit_log_ratio(real_seen, made[held:], new_seen, made[:held], seed)
+    if log_ratio is None:
+        return Refinement(view, relations, None, 0.0)
+    keeping = made[broken == 0] if (broken == 0).any() else made
+    log_top = float(np.quantile(log_ratio(keeping), _TOP))
+    log_ratio = levelled(log_ratio, np.concatenate([real_seen, new_seen]), made, log_top)
+    return Refinement(view, relations, log_ratio, log_top)
+
+
+def _shown(view: View, relations: Relations, points: Floats) -> Floats:
+    x = view.numbers(points)
+    return seen(view, x, relations.broken(x))

@@ -1,0 +1,230 @@
+"""Rows that are improbable in the data are drawn again: what is left is nearer to the data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffuscope import DiffusionModel
+from diffuscope.data.tables import RowCodec
+from diffuscope.errors import FormatError
+from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, levelled
+from diffuscope.modalities.tables.refinement import NOTE, Refinement, fit_refinement
+
+Floats = np.ndarray
+
+
+def wide(n: int, seed: int) -> Floats:
+    """Return a model's rows: too wide in the first column, missing too often in the second."""
+    r = np.random.default_rng(seed)
+    x = r.normal(size=(n, 4))
+    x[:, 0] *= 1.5
+    x[r.random(n) < 0.4, 1] = np.nan
+    return x
+
+
+def true(n: int, seed: int) -> Floats:
+    r = np.random.default_rng(seed)
+    x = r.normal(size=(n, 4))
+    x[r.random(n) < 0.2, 1] = np.nan
+    return x
+
+
+def known_log_ratio(x: Floats) -> Floats:
+    missing = np.isnan(x[:, 1])
+    presence = np.where(missing, np.log(0.2 / 0.4), np.log(0.8 / 0.6))
+    return -0.5 * x[:, 0] ** 2 * (1 - 1 / 1.5**2) + np.log(1.5) + presence
+
+
+def test_trees_estimate_a_ratio_that_is_known() -> None:
+    ratio = fit_log_ratio(true(5000, 0), wide(15_000, 1), true(1000, 2), wide(3000, 3))
+    assert ratio is not None
+    x = wide(5000, 4)
+    assert np.corrcoef(ratio(x), known_log_ratio(x))[0, 1] > 0.85
+
+
+def test_trees_that_tell_nothing_apart_are_none() -> None:
+    made = [
+        fit_log_ratio(true(1500, i), true(3000, 10 + i), true(300, 20 + i), true(600, 30 + i))
+        for i in range(5)
+    ]
+    assert sum(one is not None for one in made) <= 1
+
+
+def test_levelled_columns_fall_as_often_into_every_bin() -> None:
+    real, made = true(4000, 0), wide(16_000, 1)
+    ratio = fit_log_ratio(real, made, true(500, 2), wide(500, 3))
+    assert ratio is not None
+    log_top = float(np.quantile(ratio(made), 0.95))
+    level = levelled(ratio, real, made, log_top)
+    w = np.exp(np.minimum(level(made) - log_top, 0.0))
+    assert np.average(np.isnan(made[:, 1]), weights=w) == pytest.approx(np.isnan(real[:, 1]).mean(), abs=2e-3)
+    for j in range(4):
+        column, own = made[:, j], real[:, j]
+        there = ~np.isnan(column)
+        for q in np.nanquantile(own, [0.1, 0.3, 0.5, 0.7, 0.9]):
+            share = np.average(column[there] <= q, weights=w[there])
+            assert share == pytest.approx(np.mean(own[~np.isnan(own)] <= q), abs=0.025)
+
+
+def test_the_arrays_of_trees_are_those_of_scikit_learn() -> None:
+    from sklearn.tree import DecisionTreeRegressor
+
+    from diffuscope.modalities.tables.boosting import _stacked
+
+    x = true(2000, 0).astype(np.float32)
+    y = np.random.default_rng(1).normal(size=2000)
+    trees = [DecisionTreeRegressor(max_leaf_nodes=k, random_state=0).fit(x, y) for k in (2, 40)]
+    values = [np.random.default_rng(2).normal(size=tree.tree_.node_count) for tree in trees]
+    stacked = _stacked([(tree.tree_, value) for tree, value in zip(trees, values, strict=True)])
+    new = wide(3000, 3)
+    own = sum(value[tree.apply(new.astype(np.float32))] for tree, value in zip(trees, values, strict=True))
+    np.testing.assert_allclose(stacked(new), own)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("left", 99), ("left", -1), ("right", 0), ("feature", 4), ("feature", -1), ("value", np.nan)],
+)
+def test_damaged_trees_are_refused(name: str, value: float) -> None:
+    ratio = fit_log_ratio(true(2000, 0), wide(4000, 1), true(500, 2), wide(500, 3))
+    assert ratio is not None
+    arrays = ratio.to_arrays()
+    LogRatio.from_arrays(arrays, 4)
+    inner = np.argwhere(ratio.left != np.arange(ratio.left.shape[1]))[1]
+    arrays[name] = arrays[name].copy()
+    arrays[name][tuple(inner)] = value
+    with pytest.raises(ValueError, match="trees"):
+        LogRatio.from_arrays(arrays, 4)
+
+
+def table(n: int, seed: int) -> pd.DataFrame:
+    r = np.random.default_rng(seed)
+    a, b = np.round(r.gamma(2, 100, n), 2), np.round(r.gamma(2, 50, n), 2)
+    group = r.choice(list("uvw"), n, p=[0.5, 0.3, 0.2])
+    return pd.DataFrame(
+        {
+            "a": a,
+            "b": b,
+            "total": np.round(a + b, 2),
+            "group": group,
+            "kind": np.where(group == "u", "first", "other"),
+            "x": r.normal(size=n) + (group == "w"),
+        }
+    )
+
+
+def test_refined_rows_are_those_of_the_data() -> None:
+    """A model that draws every column by itself, shifted: the refinement mends what it gets wrong."""
+    data = table(4000, 0)
+    rows = RowCodec.fit(data)
+    points = rows.encode(data, dequantise=True)
+
+    def draw(chosen: np.ndarray, round_: int) -> Floats:
+        r = np.random.default_rng([len(chosen), round_])
+        fresh = table(len(chosen), int(r.integers(2**31)))
+        mixed = fresh.apply(lambda column: r.permutation(column.to_numpy()))
+        mixed["x"] += 0.3
+        return rows.encode(mixed, dequantise=True)
+
+    fitted = fit_refinement(rows, points, None, draw, seed=1)
+    made = rows.decode(fitted.refined(draw, 6000, 2, None))
+    np.testing.assert_allclose(made["total"], made["a"] + made["b"], atol=0.011)
+    assert (made["kind"] == np.where(made["group"] == "u", "first", "other")).all()
+    gap = {group: float(part["x"].mean()) for group, part in made.groupby("group")}
+    assert gap["u"] == pytest.approx(0.0, abs=0.15)
+    bare = rows.decode(draw(np.arange(3000), 0))
+    before = float(bare.loc[bare["group"] == "w", "x"].mean())
+    assert abs(gap["w"] - 1.0) < 0.6 * abs(before - 1.0)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> DiffusionModel:
+    data = table(1500, 3)
+    return DiffusionModel(steps=300, random_state=0).fit(data.drop(columns="kind"), data["kind"])
+
+
+def test_samples_keep_relations(fitted: DiffusionModel) -> None:
+    X, y = fitted.sample(800, return_y=True)
+    np.testing.assert_allclose(X["total"], X["a"] + X["b"], atol=0.011)
+    assert (y == np.where(X["group"] == "u", "first", "other")).mean() > 0.99
+
+
+def test_given_values_stay_and_tell_others(fitted: DiffusionModel) -> None:
+    X = fitted.sample(200, given={"total": 400.0, "a": 150.0})
+    assert (X["total"] == 400.0).all()
+    assert (X["a"] == 150.0).all()
+    np.testing.assert_allclose(X["b"], 250.0, atol=0.011)
+
+
+def test_imputed_values_keep_relations(fitted: DiffusionModel) -> None:
+    data = table(300, 4)
+    X = data.drop(columns="kind")
+    holes = X.copy()
+    holes.loc[:99, "total"] = np.nan
+    holes.loc[100:199, "b"] = np.nan
+    filled = fitted.impute(holes)
+    seen = table(1500, 3)  # beyond its range values are cut off, and nothing is computed from them
+    inside = np.logical_and.reduce([X[j].between(seen[j].min(), seen[j].max()) for j in ("a", "b", "total")])
+    np.testing.assert_allclose(filled["total"][inside], X["total"][inside], atol=0.02)
+    np.testing.assert_allclose(filled["b"][inside], X["b"][inside], atol=0.02)
+    pd.testing.assert_frame_equal(filled.iloc[200:], X.iloc[200:])
+
+
+def test_a_saved_model_samples_the_same_rows(fitted: DiffusionModel, tmp_path: Any) -> None:
+    again = DiffusionModel.load(fitted.save(tmp_path / "model"))
+    assert again._generator.refinement is not None
+    pd.testing.assert_frame_equal(again.sample(300, random_state=5), fitted.sample(300, random_state=5))
+
+
+def test_without_refinement_nothing_is_kept_beside_the_network() -> None:
+    model = DiffusionModel(steps=20, refine=False, random_state=0).fit(table(300, 0))
+    assert not model.model_.extras
+    assert NOTE not in model.model_.notes
+
+
+def test_damaged_refinements_are_refused(fitted: DiffusionModel) -> None:
+    refinement = fitted._generator.refinement
+    assert refinement is not None
+    tensors, text = refinement.to_parts()
+    rows = fitted._generator.rows
+    Refinement.from_parts(tensors, text, rows)
+    plain = json.loads(text)
+    for bad in (
+        "",
+        "[]",
+        "{}",
+        json.dumps({**plain, "log_top": None}),
+        json.dumps({**plain, "relations": 3}),
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            Refinement.from_parts(tensors, bad, rows)
+    other = RowCodec.fit(table(300, 0)[["a", "x"]])
+    with pytest.raises(ValueError, match=r".+"):
+        Refinement.from_parts(tensors, text, other)
+
+
+def test_a_model_file_with_damaged_relations_is_refused(fitted: DiffusionModel, tmp_path: Any) -> None:
+    path = fitted.save(tmp_path / "model")
+    model = DiffusionModel.load(path)
+    model.model_.notes = {**model.model_.notes, NOTE: '{"relations": {"found": 1}, "log_top": 0}'}
+    model.model_.save(path)
+    with pytest.raises(FormatError, match="relations"):
+        DiffusionModel.load(path)
+
+
+def test_weights_of_a_model_without_trees_are_those_of_relations(fitted: DiffusionModel) -> None:
+    refinement = fitted._generator.refinement
+    assert refinement is not None
+    bare = Refinement(refinement.view, refinement.relations, None, 0.0)
+    data = table(1500, 3)[:50]
+    points = fitted._generator.rows.encode(data.drop(columns="kind"), data["kind"])
+    assert (bare.log_weights(points) == 0).all()
+    broken = points.copy()
+    broken[:, refinement.view.places[0]] += 0.5
+    assert (refinement.relations.broken(refinement.view.numbers(broken)) > 0).all()
+    assert (bare.log_weights(broken) < 0).all()
