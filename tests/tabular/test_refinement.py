@@ -228,3 +228,30 @@ def test_weights_of_a_model_without_trees_are_those_of_relations(fitted: Diffusi
     broken[:, refinement.view.places[0]] += 0.5
     assert (refinement.relations.broken(refinement.view.numbers(broken)) > 0).all()
     assert (bare.log_weights(broken) < 0).all()
+
+
+def test_means_of_draws_weigh_all_candidates(fitted: DiffusionModel) -> None:
+    """The mean of a few draws is nearer to the mean of many than a plain mean of as many would be."""
+    X = table(200, 5).drop(columns="kind")
+    holes = X.assign(x=np.nan)
+    many = fitted.impute(holes, n_draws=100, average=True, random_state=0)["x"]
+    few = [fitted.impute(holes, n_draws=4, average=True, random_state=k)["x"] for k in (1, 2)]
+    plain = [
+        np.mean([one["x"] for one in fitted.impute(holes, n_draws=4, random_state=k)], axis=0) for k in (1, 2)
+    ]
+    off = [np.mean((np.array(one) - many) ** 2) for one in (*few, *plain)]
+    assert np.mean(off[:2]) < 0.6 * np.mean(off[2:])
+
+
+def test_resampled_draws_are_as_frequent_as_their_weights(fitted: DiffusionModel) -> None:
+    refinement = fitted._generator.refinement
+    assert refinement is not None
+    points = fitted._generator.points(40 * 25, fitted._request(0))
+    known = np.full(points.shape, np.nan)
+    made = refinement.resampled(points, 40, known, seed=1)
+    w = np.exp(refinement.log_weights(points)).reshape(40, 25)
+    for i in range(25):
+        own = points.reshape(40, 25, -1)[:, i]
+        drawn = made.reshape(40, 25, -1)[:, i]
+        counts = np.array([(drawn == one).all(axis=1).sum() for one in own])
+        assert np.abs(counts - 40 * w[:, i] / w[:, i].sum()).max() < 1 + 1e-9

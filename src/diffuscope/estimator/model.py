@@ -433,7 +433,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             not seen in training are among these: they tell nothing of what is filled, and a warning says so.
         """
         generator, request = self._fitted(X), self._request(random_state)
-        draws = generator.fill(X, y, request, n_draws=n_draws, only=only, reporter=self._reporter)
+        draws = generator.fill(
+            X, y, request, n_draws=n_draws, average=average, only=only, reporter=self._reporter
+        )
         _, columns = read_only(only)
         if average or n_draws == 1:
             return generator.rows.fill(X, draws, columns)

@@ -35,7 +35,7 @@ from diffuscope.modalities.generator import Generator, Writer, counted, refuse_g
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.modalities.tables.redrawing import Filler, Redrawn
-from diffuscope.modalities.tables.refinement import NOTE, Refinement, fit_refinement
+from diffuscope.modalities.tables.refinement import CANDIDATES, NOTE, Refinement, fit_refinement
 from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
@@ -397,15 +397,16 @@ class TableGenerator(Generator):
         request: Request | None = None,
         *,
         n_draws: int = 1,
+        average: bool = False,
         with_target: bool = False,
         only: Only = None,
         reporter: Reporter | None = None,
     ) -> list[Floats]:
         """Impute missing values given the others; return the coordinates of each draw, (n, D).
 
-        A missing y is absent, unless it is drawn ``with_target``. With ``only="existing"``, NaN stays where
-        the model draws that there is no value; with ``only`` some columns, values that are missing elsewhere
-        are meant to be.
+        To be averaged there may be more of them than ``n_draws``, which cost no more. A missing y is absent,
+        unless it is drawn ``with_target``. With ``only="existing"``, NaN stays where the model draws that
+        there is no value; with ``only`` some columns, values that are missing elsewhere are meant to be.
         """
         if n_draws < 1:
             raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
@@ -418,7 +419,7 @@ class TableGenerator(Generator):
             if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
                 known[np.isnan(known[:, at.start]), at] = one.codes.table[0]
         request = request or Request()
-        draws = self.completed(known, absent, request, n_draws, existing, reporter)
+        draws = self.completed(known, absent, request, n_draws, existing, reporter, average)
         if self.redrawn.rules or rows.equalities.rules:
             filler = Filler(rows, X, y if with_target else None, columns)
             for i, draw in enumerate(draws):
@@ -465,8 +466,12 @@ class TableGenerator(Generator):
         n_draws: int = 1,
         existing: bool = False,
         reporter: Reporter | None = None,
+        average: bool = False,
     ) -> list[Floats]:
         """Draw the missing coordinates (NaN) of points (n, D) given the others; one array for each draw.
+
+        To be averaged all of those of which a refinement would choose one are returned, each as often as it
+        is chosen.
 
         First it is drawn which of the missing values exist; these are drawn given that the others do not, as
         a model has seen rows. The others stay NaN where only ``existing`` values are filled; else they are
@@ -476,13 +481,19 @@ class TableGenerator(Generator):
         holes, present = np.isnan(known) & ~absent, rows.decode_presence(known)
         for there, values in zip(present.T, rows.values_of, strict=True):
             holes[np.ix_(~there, values)] = False  # these are meant to be missing
-        missing = holes.any(axis=1)
+        missing, refinement = holes.any(axis=1), self.refinement if average else None
+        n_draws *= 1 if refinement is None else CANDIDATES
         draws = [rows.blanked(np.nan_to_num(known)) for _ in range(n_draws)]
         if not missing.any():
             return draws
         many = np.tile(known[missing], (n_draws, 1))
         request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
-        filled = rows.blanked(self._collected(self.unconstrained(len(many), request), len(many), reporter))
+        if refinement is None:
+            filled = self._collected(self.unconstrained(len(many), request), len(many), reporter)
+        else:
+            filled = self._collected(self._unrefined(len(many), request), len(many), reporter)
+            filled = refinement.resampled(filled, n_draws, many, request.seed)
+        filled = rows.blanked(filled)
         left = np.isnan(filled).any(axis=1)
         if left.any() and not existing:
             rest = filled[left]
@@ -520,6 +531,7 @@ class TableGenerator(Generator):
             y,
             request,
             n_draws=n_draws,
+            average=average,
             with_target=y is not None,
             only=only,
             reporter=reporter,

@@ -30,11 +30,11 @@ from diffuscope.data.tables.view import View
 from diffuscope.errors import DiffuscopeError
 from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, levelled
 
-__all__ = ["NOTE", "Refinement", "fit_refinement"]
+__all__ = ["CANDIDATES", "NOTE", "Refinement", "fit_refinement"]
 
 NOTE = "refinement"
 _ROUNDS = 12  # of drawing again
-_CANDIDATES = 4  # for a row of which something is given
+CANDIDATES = 4  # for a row of which something is given
 _TOP = 0.95  # quantile of the model's rows whose ratio is c
 _BROKEN = 8.0  # what a broken relation takes from the log-ratio, without trees
 _MOST_BROKEN = 3  # that are counted
@@ -135,12 +135,29 @@ class Refinement:
 
     def _best(self, draw: Draw, n: int, random: np.random.Generator, known: Floats, ratio: bool) -> Floats:
         """Return for each row one of several draws, in proportion to r."""
-        every = np.tile(np.arange(n), _CANDIDATES)
+        every = np.tile(np.arange(n), CANDIDATES)
         points = self.mended(draw(every, 0), random, known[every])
         score = self.log_weights(points, ratio) + random.gumbel(size=len(every))
-        chosen = score.reshape(_CANDIDATES, n).argmax(axis=0)
-        best: Floats = points.reshape(_CANDIDATES, n, -1)[chosen, np.arange(n)]
+        chosen = score.reshape(CANDIDATES, n).argmax(axis=0)
+        best: Floats = points.reshape(CANDIDATES, n, -1)[chosen, np.arange(n)]
         return best
+
+    def resampled(self, points: Floats, count: int, known: Floats, seed: int) -> Floats:
+        """Return draws (count · n, D) of the same n rows, one behind the other, in proportion to r.
+
+        The mean over those of a row is that over all draws with r as their weights, but for rounding
+        (systematic resampling). What is ``known``, (count · n, D) with NaN elsewhere, stays.
+        """
+        random = np.random.default_rng(seed)
+        points = self.mended(points, random, known)
+        log_r = self.log_weights(points).reshape(count, -1)
+        w = np.exp(log_r - log_r.max(axis=0))
+        total = np.cumsum(w, axis=0) / w.sum(axis=0)
+        total[-1] = 1.0
+        places = (np.arange(count)[:, None] + random.random(log_r.shape[1])) / count
+        chosen = np.stack([(total < place).sum(axis=0) for place in places])
+        made: Floats = points.reshape(count, log_r.shape[1], -1)[chosen, np.arange(log_r.shape[1])]
+        return made.reshape(points.shape)
 
     # --- in a file ------------------------------------------------------------------------------------------
 
