@@ -96,12 +96,12 @@ class Refinement:
         return points
 
     def log_weights(self, points: Floats, ratio: bool = True) -> Floats:
-        """Return log r (n,) of rows with coordinates (n, D)."""
+        """Return log min(1, r / c) (n,) of rows with coordinates (n, D)."""
         x = self.view.numbers(points)
         broken, told = self.relations.broken(x), _BROKEN * self.relations.beyond(x)
         if not ratio or self.log_ratio is None:
             return np.asarray(-_BROKEN * broken, dtype=np.float64)
-        return self.log_ratio(seen(self.view, x, broken)) - told
+        return np.minimum(self.log_ratio(seen(self.view, x, broken)) - self.log_top, 0.0) - told
 
     def refined(self, draw: Draw, n: int, seed: int, known: Floats | None, ratio: bool = True) -> Floats:
         """Draw coordinates (n, D) of rows until they are as probable as in the data.
@@ -124,7 +124,7 @@ class Refinement:
             if not round_:
                 made = np.empty((n, points.shape[1]))
             log_r = self.log_weights(points, ratio)
-            kept = np.log(random.random(len(points))) <= log_r - (self.log_top if ratio else 0.0)
+            kept = np.log(random.random(len(points))) <= log_r
             score = np.where(kept, np.inf, log_r + random.gumbel(size=len(points)))
             better = score > best[waiting]
             made[waiting[better]], best[waiting[better]] = points[better], score[better]
