@@ -101,7 +101,8 @@ class Refinement:
         broken, told = self.relations.broken(x), _BROKEN * self.relations.beyond(x)
         if not ratio or self.log_ratio is None:
             return np.asarray(-_BROKEN * broken, dtype=np.float64)
-        return np.minimum(self.log_ratio(seen(self.view, x, broken)) - self.log_top, 0.0) - told
+        log_r = self.log_ratio(seen(self.view, x, broken)) - self.log_top
+        return np.asarray(np.minimum(log_r, 0.0) - told, dtype=np.float64)
 
     def refined(self, draw: Draw, n: int, seed: int, known: Floats | None, ratio: bool = True) -> Floats:
         """Draw coordinates (n, D) of rows until they are as probable as in the data.
