@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from diffuscope.metrics.tabular import measure_table
 from diffuscope.metrics.tabular.detection import _area, _bins, tell_apart
 
 
@@ -90,3 +91,14 @@ def test_frequent_and_missing_values_have_bins_of_their_own():
     assert (bins == bins[-1]).sum() == 1
     seldom = bins[20:70]
     assert (np.diff(seldom) >= 0).all() or len(set(seldom.tolist())) == 50  # in order, or each its own
+
+
+def test_a_column_that_is_known_in_hardly_any_row_is_measured() -> None:
+    random = np.random.default_rng(0)
+
+    def rows(n: int) -> pd.DataFrame:
+        frame = pd.DataFrame({"x": random.normal(size=n), "y": random.choice(["a", "b"], n)})
+        return frame.assign(seldom=np.where(np.arange(n) < 3, 1.5 + np.arange(n), np.nan))
+
+    quality = measure_table(rows(400), rows(200), rows(400), "y", 0)
+    assert np.isfinite(quality.metrics["classifier_auc"].value)

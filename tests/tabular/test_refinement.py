@@ -255,3 +255,50 @@ def test_resampled_draws_are_as_frequent_as_their_weights(fitted: DiffusionModel
         drawn = made.reshape(40, 25, -1)[:, i]
         counts = np.array([(drawn == one).all(axis=1).sum() for one in own])
         assert np.abs(counts - 40 * w[:, i] / w[:, i].sum()).max() < 1 + 1e-9
+
+
+def test_rows_that_are_hardly_kept_have_the_law_of_those_that_are() -> None:
+    """A model whose rows keep the orders of prices now and then: what is kept is not distorted."""
+    r = np.random.default_rng(0)
+    base = np.round(np.exp(r.normal(3, 1, 4000)), 2)
+    steps = np.cumsum(r.random((4000, 5)) / 5, axis=1)
+    data = pd.DataFrame({f"p{k}": np.round(base * (1 + steps[:, k]), 2) for k in range(5)})
+    rows = RowCodec.fit(data)
+    points = rows.encode(data, dequantise=True)
+
+    def draw(chosen: np.ndarray, round_: int) -> Floats:
+        g = np.random.default_rng([len(chosen), round_])
+        picked = points[g.integers(0, len(points), len(chosen))]
+        return picked + 0.04 * g.normal(size=picked.shape)
+
+    fitted = fit_refinement(rows, points, None, draw, seed=1)
+    assert len(fitted.relations.found) == 4
+    bare = rows.decode(draw(np.arange(4000), 0))
+    assert (np.diff(bare.to_numpy(), axis=1) >= 0).all(axis=1).mean() < 0.6
+    made = rows.decode(fitted.refined(draw, 4000, 2, None))
+    assert (np.diff(made.to_numpy(), axis=1) >= 0).all(axis=1).mean() > 0.97
+    for q in (0.1, 0.25, 0.5, 0.75, 0.9):
+        assert np.mean(made["p2"] <= data["p2"].quantile(q)) == pytest.approx(q, abs=0.035)
+
+
+def test_rows_given_a_value_that_others_tell_keep_the_relation() -> None:
+    """Given the month, the date is drawn until it lies there."""
+    r = np.random.default_rng(1)
+    when = pd.Timestamp("2021-01-01") + pd.to_timedelta(r.integers(0, 730, 2000), unit="D")
+    data = pd.DataFrame({"when": when, "month": when.month, "x": r.normal(size=2000)})
+    model = DiffusionModel(steps=400, random_state=0).fit(data)
+    rows = model.sample(300, given={"month": 7})
+    assert (rows["month"] == 7).all()
+    assert (rows["when"].dt.month == 7).mean() > 0.9
+
+
+def test_train_prints_the_relations(tmp_path: Any) -> None:
+    import diffuscope
+
+    said: list[str] = []
+    run = diffuscope.train(
+        table(600, 0), steps=60, out=tmp_path / "run", pictures=False, announce=said.extend, seed=0
+    )
+    assert "all rows keep: total = a + b" in said
+    rows = run.sample(200)
+    np.testing.assert_allclose(rows["total"], rows["a"] + rows["b"], atol=0.011)

@@ -213,3 +213,9 @@ def test_states_of_numbers() -> None:
 
 def test_few_rows_say_nothing() -> None:
     assert found(loans(49, 9)) == []
+
+
+def test_sums_are_found_where_cells_are_missing_at_random() -> None:
+    table = loans(3000, 10)[["amount", "paid", "balance", "accounts"]]
+    holes = table.mask(np.random.default_rng(0).random(table.shape) < 0.05)
+    assert "balance = amount - paid" in found(holes)

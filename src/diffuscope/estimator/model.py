@@ -211,7 +211,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             setup = Setup(changed, data, setup.device, start=start)
         self._train(setup)
         seconds = None if self.max_seconds is None else self.max_seconds * _REFINING
-        TABLE.complete(self.model_, data, self._reporter, seconds)
+        for line in TABLE.complete(self.model_, data, self._reporter, seconds):
+            self._reporter.say(line)
         self._generator = TableGenerator(self.model_, checks)
         self._shown = _shown(X, weights, read_frame(X).n, seed)
         return self

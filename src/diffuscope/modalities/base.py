@@ -229,8 +229,14 @@ class Modality(ABC, Generic[D, S]):
             pieces.append(x)
         return torch.cat(pieces)
 
-    def complete(self, model: Model, data: D, reporter: Reporter, seconds: float | None = None) -> None:
-        """Add to a trained model what is learned beside its network, in about so many seconds."""
+    def complete(
+        self, model: Model, data: D, reporter: Reporter, seconds: float | None = None
+    ) -> tuple[str, ...]:
+        """Add to a trained model what is learned beside its network, in about so many seconds.
+
+        Returns messages about it.
+        """
+        return ()
 
     @abstractmethod
     def figures(self, model: Model, data: D | None) -> Figures:

@@ -120,8 +120,8 @@ def train(
     progress : bool, optional
         Whether to show progress; by default where standard error is a terminal.
     announce : callable, optional
-        Called before the training with lines of text about how the data was read; of a table a line for each
-        column.
+        Called with lines of text: before the training about how the data was read, of a table a line for each
+        column; after it about what was found beside the network, such as exact relations.
     **more
         Settings by their own name: ``width=128``; of a table's file ``types``, ``missing``, ``decimal``,
         ``thousands``, ``date_format``, ``sep`` and ``encoding``.
@@ -180,7 +180,7 @@ def train(
             held.enter_context(sole_writer(folder))
         world.wait()
         try:
-            return _Training(setup, folder, world, reporter, pictures, tensorboard).run()
+            return _Training(setup, folder, world, reporter, pictures, tensorboard, announce).run()
         except RunError as error:
             if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
                 with contextlib.suppress(OSError, RunError):
@@ -207,6 +207,7 @@ class _Training:
     reporter: Reporter
     pictures: bool
     tensorboard: bool
+    announce: Callable[[Sequence[str]], None] | None = None
 
     def run(self) -> Run:
         """Train, save, measure, draw."""
@@ -220,7 +221,9 @@ class _Training:
         train_seconds = self._train(trainer, run)
         if not self.world.is_main:
             return run
-        run.modality.complete(run.model, setup.data, self.reporter)
+        notes = run.modality.complete(run.model, setup.data, self.reporter)
+        if self.announce is not None and notes:
+            self.announce(notes)
         run.model.save(self.folder / "model.safetensors")
         measured = self._measure_and_draw(run)
         summary = {

@@ -31,7 +31,7 @@ from diffuscope.data.tables.columns.base import Name
 from diffuscope.metrics import Measured, TwoSampleTest
 from diffuscope.metrics.tabular.splits import Splits, as_plain, measured
 from diffuscope.metrics.tabular.tables import Floats, Table
-from diffuscope.metrics.tabular.trees import features, leaf
+from diffuscope.metrics.tabular.trees import features, leaf, without_empty
 from diffuscope.seeds import stream_seed
 
 __all__ = ["ColumnDetection", "Detection", "tell_apart"]
@@ -186,7 +186,7 @@ class _Judge:
         self._seed, self._judged = seed, []
         accuracies, areas = [], []
         for fitted, judged in _folds(y, _FOLDS, seed):
-            trees = _trees(len(fitted), categorical, seed, 60).fit(x[fitted], y[fitted])
+            trees = _trees(len(fitted), categorical, seed, 60).fit(without_empty(x[fitted]), y[fitted])
             chance, truth = trees.predict_proba(x[judged])[:, 1], y[judged] == 1
             right = (chance > 0.5) == truth
             accuracies.append(np.where(chance == 0.5, 0.5, right).mean())  # an even guess is half right

@@ -26,7 +26,7 @@ from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular.splits import Splits, relate_parts
 from diffuscope.metrics.tabular.tables import Floats, Table
 
-__all__ = ["area_of_classes", "features", "leaf", "predicts_classes", "train_on_synthetic"]
+__all__ = ["area_of_classes", "features", "leaf", "predicts_classes", "train_on_synthetic", "without_empty"]
 
 _LEAST_ROWS = 25  # of each table
 _MOST_LEVELS = 200
@@ -43,6 +43,11 @@ def features(table: Table, without: int | None = None) -> tuple[Floats, list[boo
         x = table.numbers(j)
         columns.append(x if table.columns[j].ordered else np.minimum(x, _MOST_LEVELS - 1))
     return np.stack(columns, axis=1), [not table.columns[j].ordered for j in places]
+
+
+def without_empty(x: Floats) -> Floats:
+    """Return rows (n, d) to fit trees to, with 0 in columns of which all values are missing."""
+    return np.where(np.isnan(x).all(axis=0), 0.0, x)
 
 
 def leaf(n: int) -> int:
@@ -118,7 +123,7 @@ def _score_classes(fitted: Table, judged: Table, place: int, seed: int) -> tuple
         trees = HistGradientBoostingClassifier(
             **_settings(len(y), seed, len(known)), categorical_features=categorical
         )
-        chances = trees.fit(x, y).predict_proba(features(judged, place)[0])
+        chances = trees.fit(without_empty(x), y).predict_proba(features(judged, place)[0])
     accuracy = float((known[chances.argmax(axis=1)] == truth).mean())
     return accuracy, area_of_classes(chances, known, truth)
 
@@ -129,7 +134,7 @@ def _score_numbers(fitted: Table, judged: Table, place: int, seed: int) -> tuple
     x, categorical = features(fitted, place)
     y, truth = fitted.numbers(place), judged.numbers(place)
     trees = HistGradientBoostingRegressor(**_settings(len(y), seed, 1), categorical_features=categorical)
-    guess = trees.fit(x, y).predict(features(judged, place)[0])
+    guess = trees.fit(without_empty(x), y).predict(features(judged, place)[0])
     total = float(np.square(truth - truth.mean()).sum())
     return (1 - float(np.square(truth - guess).sum()) / total if total > 0 else 0.0,)
 

@@ -32,6 +32,7 @@ _CERTAIN = 2.0  # standard errors
 _STEP = 1.0  # most that a tree adds
 _BINS = 24  # of a column
 _SWEEPS = 8
+_MOST_ADDED = 2.0  # to the log-ratio of a bin
 _FEW = 0.5  # rows that every bin has
 _DEEPEST = 64
 _NAMES = ("feature", "threshold", "left", "right", "nan_left", "value")
@@ -171,8 +172,11 @@ def levelled(ratio: LogRatio, real: Floats, made: Floats, log_top: float) -> Log
         for j, at in enumerate(bins):
             w = np.exp(np.minimum(f - log_top, 0.0))
             now = np.bincount(at, w, minlength=len(added[j]))
+            size = now**2 / np.maximum(np.bincount(at, w**2, minlength=len(now)), 1e-300)
             now = (now + _FEW * w.sum() / len(real)) / (w.sum() * (1 + _FEW / len(real)))
-            step = np.clip(np.log(shares[j] / now), -_STEP, _STEP)
+            # Of a bin with few rows little is known, and a few rows must not stand for all.
+            step = np.log(shares[j] / now) * size / (size + _LEAST)
+            step = np.clip(added[j] + step, -_MOST_ADDED, _MOST_ADDED) - added[j]
             added[j] += step
             f += step[at]
     more = [_tree(j, those, values) for j, (those, values) in enumerate(zip(edges, added, strict=True))]

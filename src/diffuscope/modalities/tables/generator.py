@@ -236,12 +236,14 @@ class TableGenerator(Generator):
         for start in range(0, n, _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, n))
             seed = int(stream_seed(request.seed, "refined", start))
-            known = None if condition is None else condition.known
+            known = None
+            if condition is not None and (condition.present is not None or _says(self.rows, condition.known)):
+                known = condition.known if len(condition.known) == 1 else condition.known[rows]
             refined = refinement.refined(
                 partial(self._drawn, request, rows, seed),
                 len(rows),
                 seed,
-                known if known is None or len(known) == 1 else known[rows],
+                known,
                 ratio=request.guidance in (None, 1.0),
             )
             yield torch.from_numpy(refined)
@@ -625,6 +627,11 @@ class _FrameWriter(TableWriter):
     def append(self, chunk: Any) -> None:
         """Write the next rows."""
         super().append(read_frame(chunk).data)
+
+
+def _says(rows: RowCodec, known: Floats) -> bool:
+    """Whether something is known of single rows; which values there are may be said of all alike."""
+    return len(known) > 1 or bool((~np.isnan(known) & ~rows.is_presence).any())
 
 
 def _by_weight(rows: NDArray[np.intp], weights: Floats, random: np.random.Generator) -> NDArray[np.intp]:

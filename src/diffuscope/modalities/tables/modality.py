@@ -184,21 +184,22 @@ class Table(Modality[TableData, TableSection]):
 
     def complete(
         self, model: Model, data: TableData, reporter: Reporter, seconds: float | None = None
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Find exact relations between columns, and fit what tells rows of the model from the data."""
         model.extras, model.notes = {}, {k: v for k, v in model.notes.items() if k != NOTE}
         section, seed = model.recipe.data, stream_seed(model.recipe.seed, "refinement")
         assert isinstance(section, TableSection)
         if not section.refine:
-            return
+            return ()
         with reporter.stage("refining"):
             refinement = self.generator(model).fit_refinement(data.x, seed, seconds, data.weights)
         if refinement:
             model.extras, text = refinement.to_parts()
             model.notes = {**model.notes, NOTE: text}
-        names = [column.name for column in data.rows.all_columns]
-        for line in refinement.relations.words(names)[:_SHOWN_RELATIONS]:
-            reporter.say(f"all rows keep: {line}")
+        found = refinement.relations.words([column.name for column in data.rows.all_columns])
+        rest = len(found) - _SHOWN_RELATIONS
+        more = (f"… and {rest} more",) * (rest > 0)
+        return (*(f"all rows keep: {line}" for line in found[:_SHOWN_RELATIONS]), *more)
 
     # --- a trained model -----------------------------------------------------------------------------------
     def generator(self, model: Model) -> TableGenerator:

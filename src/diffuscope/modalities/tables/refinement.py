@@ -33,7 +33,10 @@ from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, level
 __all__ = ["CANDIDATES", "NOTE", "Refinement", "fit_refinement"]
 
 NOTE = "refinement"
-_ROUNDS = 12  # of drawing again
+_ROUNDS = 30  # of drawing again
+_MOST_TRIED, _MOST_EACH = 25, 4  # draws for each row, of all and in a round
+_LEAST_SHARE, _MORE = 0.02, 8
+_AGAIN = 10  # times that rows of which something is given are drawn
 CANDIDATES = 4  # for a row of which something is given
 _TOP = 0.95  # quantile of the model's rows whose ratio is c
 _BROKEN = 8.0  # what a broken relation takes from the log-ratio, without trees
@@ -112,36 +115,49 @@ class Refinement:
         draw : callable
         n, seed : int
         known : array (1 or n, D) or None
-            What is known of the rows, NaN elsewhere; None where nothing is.
+            What is known of the rows, NaN elsewhere; None where all rows are of one law.
         ratio : bool
             Whether the ratio counts, or only relations do.
         """
         random = np.random.default_rng(seed)
-        if known is not None and ((~np.isnan(known)) & ~self.view.rows.is_presence).any():
+        if known is not None:
             return self._best(draw, n, random, np.broadcast_to(known, (n, known.shape[1])), ratio)
-        made, best, waiting = np.empty((0, 0)), np.full(n, -np.inf), np.arange(n)
+        made, left, tried, share = [], n, 0, 1.0
         for round_ in range(_ROUNDS):
-            points = self.mended(draw(waiting, round_), random)
+            size = min(int(1.1 * left / max(share, _LEAST_SHARE)) + _MORE, _MOST_EACH * n + _MORE)
+            points = self.mended(draw(np.zeros(size, dtype=np.intp), round_), random)
+            log_w = self.log_weights(points, ratio)
+            kept = np.log(random.random(size)) <= log_w
+            made.append(points[kept][:left])
+            tried, left = tried + size, left - len(made[-1])
+            share = (n - left) / tried
+            if not left or tried > _MOST_TRIED * n:
+                break
+        if left:  # hardly any is kept: those that come nearest
+            order = np.argsort(np.where(kept, np.inf, -log_w - random.gumbel(size=size)), kind="stable")
+            made.append(points[order[:left]])
+        return np.concatenate(made)
+
+    def _best(self, draw: Draw, n: int, random: np.random.Generator, known: Floats, ratio: bool) -> Floats:
+        """Return for each row one of several draws, in proportion to its weight.
+
+        Rows that break a relation are drawn some times more.
+        """
+        made, waiting = np.empty((0, 0)), np.arange(n)
+        for round_ in range(_AGAIN):
+            every = np.tile(waiting, CANDIDATES)
+            points = self.mended(draw(every, round_), random, known[every])
+            log_w = self.log_weights(points, ratio).reshape(CANDIDATES, -1)
+            chosen = (log_w + random.gumbel(size=log_w.shape)).argmax(axis=0)
+            best = points.reshape(CANDIDATES, len(waiting), -1)[chosen, np.arange(len(waiting))]
+            broken = self.relations.broken(self.view.numbers(best)) > 0
             if not round_:
-                made = np.empty((n, points.shape[1]))
-            log_r = self.log_weights(points, ratio)
-            kept = np.log(random.random(len(points))) <= log_r
-            score = np.where(kept, np.inf, log_r + random.gumbel(size=len(points)))
-            better = score > best[waiting]
-            made[waiting[better]], best[waiting[better]] = points[better], score[better]
-            waiting = waiting[~kept]
+                made = best
+            made[waiting[~broken]] = best[~broken]
+            waiting = waiting[broken]
             if not len(waiting):
                 break
         return made
-
-    def _best(self, draw: Draw, n: int, random: np.random.Generator, known: Floats, ratio: bool) -> Floats:
-        """Return for each row one of several draws, in proportion to r."""
-        every = np.tile(np.arange(n), CANDIDATES)
-        points = self.mended(draw(every, 0), random, known[every])
-        score = self.log_weights(points, ratio) + random.gumbel(size=len(every))
-        chosen = score.reshape(CANDIDATES, n).argmax(axis=0)
-        best: Floats = points.reshape(CANDIDATES, n, -1)[chosen, np.arange(n)]
-        return best
 
     def resampled(self, points: Floats, count: int, known: Floats, seed: int) -> Floats:
         """Return draws (count · n, D) of the same n rows, one behind the other, in proportion to r.

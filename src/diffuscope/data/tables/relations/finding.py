@@ -47,6 +47,7 @@ _NULL = 1e-7  # error of a sum that is exact, over the deviation of the column
 _ROUNDED = 1e-5  # the same, of numbers that were rounded
 _NEARLY = 0.995  # share of rows that keep a sum
 _PARTS = 8  # of a sum, at most
+_SETS = 20  # of columns whose values are missing in the same rows, for sums
 _TRIES, _ROWS = 3, 4  # how often sums are looked for, in how many rows for each column
 _HEAP = 0.02  # least share of a number that counts as a value of its own
 _HEAPS = 300
@@ -138,7 +139,8 @@ def _sums(x: Floats, columns: Sequence[Seen]) -> Iterator[Derived]:
         if len(np.unique(x[~missing, j])) > 2 and np.nanmax(np.abs(x[:, j])) < _LARGEST:
             sets.setdefault(np.packbits(missing).tobytes(), []).append(j)
     whole = sets.pop(np.packbits(np.zeros(len(x), bool)).tobytes(), [])
-    for group in [whole, *([*whole, *own] for own in sets.values())]:
+    every = sorted([*whole, *(j for own in sets.values() for j in own)])  # where cells are missing at random
+    for group in [whole, every, *([*whole, *own] for own in list(sets.values())[:_SETS])]:
         rows = x[~np.isnan(x[:, group]).any(axis=1)]
         if 2 <= len(group) <= _WIDE and len(rows) >= max(_FEWEST, 5 * len(group)):
             yield from _equations(rows, group, columns)
