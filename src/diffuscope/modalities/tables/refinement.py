@@ -100,12 +100,17 @@ class Refinement:
 
     def log_weights(self, points: Floats, ratio: bool = True) -> Floats:
         """Return log min(1, r / c) (n,) of rows with coordinates (n, D)."""
+        return self._weighed(points, ratio)[0]
+
+    def _weighed(self, points: Floats, ratio: bool) -> tuple[Floats, NDArray[np.intp]]:
+        """Return the logarithms of weights (n,), and how many relations each row breaks (n,)."""
         x = self.view.numbers(points)
-        broken, told = self.relations.broken(x), _BROKEN * self.relations.beyond(x)
+        broken = self.relations.broken(x)
         if not ratio or self.log_ratio is None:
-            return np.asarray(-_BROKEN * broken, dtype=np.float64)
+            return np.asarray(-_BROKEN * broken, dtype=np.float64), broken
         log_r = self.log_ratio(seen(self.view, x, broken)) - self.log_top
-        return np.asarray(np.minimum(log_r, 0.0) - told, dtype=np.float64)
+        log_w = np.minimum(log_r, 0.0) - _BROKEN * self.relations.beyond(x)
+        return np.asarray(log_w, dtype=np.float64), broken
 
     def refined(self, draw: Draw, n: int, seed: int, known: Floats | None, ratio: bool = True) -> Floats:
         """Draw coordinates (n, D) of rows until they are as probable as in the data.
@@ -147,10 +152,11 @@ class Refinement:
         for round_ in range(_AGAIN):
             every = np.tile(waiting, CANDIDATES)
             points = self.mended(draw(every, round_), random, known[every])
-            log_w = self.log_weights(points, ratio).reshape(CANDIDATES, -1)
+            log_w, breaks = (one.reshape(CANDIDATES, -1) for one in self._weighed(points, ratio))
             chosen = (log_w + random.gumbel(size=log_w.shape)).argmax(axis=0)
-            best = points.reshape(CANDIDATES, len(waiting), -1)[chosen, np.arange(len(waiting))]
-            broken = self.relations.broken(self.view.numbers(best)) > 0
+            rows = np.arange(len(waiting))
+            best = points.reshape(CANDIDATES, len(waiting), -1)[chosen, rows]
+            broken = breaks[chosen, rows] > 0
             if not round_:
                 made = best
             made[waiting[~broken]] = best[~broken]

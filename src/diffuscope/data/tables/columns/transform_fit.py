@@ -217,7 +217,7 @@ def _told_apart(values: Floats, at: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return the places of those atoms that a float tells apart beside the range of the column."""
     if at.size < 2:
         return at
-    unit = np.ldexp(values, -math.frexp(float(np.abs(values).max()))[1])[at]
+    unit = _scaled(values)[at]
     return np.asarray(at[np.concatenate([[True], np.diff(unit) > 1e-300])])
 
 

@@ -290,11 +290,12 @@ def _told_by(
     order = np.argsort(joint, kind="stable")
     order = order[joint[order] >= 0]
     starts = np.flatnonzero(np.diff(joint[order], prepend=-1))
+    group = np.cumsum(np.diff(joint[order], prepend=-1) > 0) - 1
     found = []
     for j in asked:
         own = codes[j][order]
         low = np.minimum.reduceat(np.where(own < 0, np.iinfo(np.intp).max, own), starts)
-        if (low[np.cumsum(np.diff(joint[order], prepend=-1) > 0) - 1] != own)[own >= 0].any():
+        if (low[group] != own)[own >= 0].any():
             continue
         logs = surprise[j][order]
         first = np.maximum.reduceat(logs, starts)
