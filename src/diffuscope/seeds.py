@@ -13,7 +13,7 @@ import torch
 
 from diffuscope.errors import InputError
 
-__all__ = ["stream", "stream_seed"]
+__all__ = ["seed_all", "stream", "stream_seed"]
 
 
 def stream_seed(seed: int, *place: str | int) -> int:
@@ -28,3 +28,14 @@ def stream_seed(seed: int, *place: str | int) -> int:
 def stream(seed: int, *place: str | int) -> torch.Generator:
     """Return a fresh generator (on the CPU) for the stream at ``place``."""
     return torch.Generator().manual_seed(stream_seed(seed, *place))
+
+
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed torch's own generators, of the CPU and of ``device``, as torch.manual_seed does.
+
+    On the CPU that is many times faster, as it looks for no other devices; it is done in every step.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -25,7 +25,7 @@ from diffuscope.diffusion.losses import Examples
 from diffuscope.errors import InputError, RunError
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
-from diffuscope.seeds import stream_seed
+from diffuscope.seeds import seed_all, stream_seed
 from diffuscope.threads import side_by_side
 from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
@@ -117,7 +117,8 @@ class Trainer:
         with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 first = chunk.first_step
-                torch.manual_seed(stream_seed(self.batches.seed, "network", first, self.world.rank))
+                seed = stream_seed(self.batches.seed, "network", first, self.world.rank)
+                seed_all(seed, self.flat.vector.device)
                 losses = self._train_on(chunk)
                 self._check_finite(losses, first)
                 if self.on_progress:

@@ -31,7 +31,8 @@ from diffuscope.data.tables.columns.numeric import Integer, Number
 from diffuscope.data.tables.constraints import LONGEST, Constraint, Rule, in_order, read_constraint
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.equalities import Equalities, with_computed
-from diffuscope.data.tables.frames import Frame, read_frame
+from diffuscope.data.tables.frames import read_frame
+from diffuscope.data.tables.presence import Patterns, Presence, are_there, fit_patterns, fit_presence
 from diffuscope.data.tables.targets import (
     as_table,
     check_lengths,
@@ -47,28 +48,11 @@ __all__ = ["RowCodec"]
 _MOST_CLASSES = 20
 
 
-class Presence(Plain):
-    """Whether the values of some features, which were missing in the same rows, are there."""
-
-    columns: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)  # positions among the features
-    codes: Codes  # of missing and present
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.codes.coding != "onehot" or len(self.codes.shares) != 2:
-            raise ValueError("a value is there, or not")
-        return self
-
-    @property
-    def width(self) -> int:
-        """Number of coordinates: 2."""
-        return self.codes.width
-
-
 class RowCodec(Plain):
     """The columns of X, and that of y.
 
-    ``presence`` says for which features missing values are learned. ``target_at`` is where the target stood
+    ``presence`` says for which features missing values are learned, ``patterns`` which of them come together,
+    where these are few. ``target_at`` is where the target stood
     in the table that it was taken from, if it was; ``classes`` the type of a target whose integers are the
     names of classes. ``constraints`` are relations between columns of that table, see
     :mod:`~diffuscope.data.tables.constraints`.
@@ -80,6 +64,7 @@ class RowCodec(Plain):
     features: TableCodec
     target: TableCodec | None = None
     presence: tuple[Presence, ...] = ()
+    patterns: Patterns | None = None
     target_at: Annotated[int, Field(ge=0, le=100_000)] | None = None
     classes: DtypeName | None = None
     constraints: tuple[Annotated[str, Field(max_length=LONGEST)], ...] = Field(default=(), max_length=1000)
@@ -97,6 +82,8 @@ class RowCodec(Plain):
         owned = [j for one in self.presence for j in one.columns]
         if len(set(owned)) != len(owned) or any(j >= len(self.features.columns) for j in owned):
             raise ValueError("the presence of a column is one of its own")
+        if self.patterns is not None and self.patterns.count != len(self.presence):
+            raise ValueError("patterns are those of presence")
         if not self.width:
             raise ValueError("no column varies")
         computed = {column.name for column in self.features.columns if isinstance(column, Computed)}
@@ -146,10 +133,13 @@ class RowCodec(Plain):
                     values = frame.column(0).astype("category")
                     named = fit_column(values, target.names[0], categories, seed, weights=weights)
                     target = target.model_copy(update={"columns": (named,)})
+        frame = read_frame(X)
+        presence = fit_presence(frame, features, weights)
         codec = cls.model_construct(
             features=features,
             target=target,
-            presence=_fit_presence(X, features, weights),
+            presence=presence,
+            patterns=fit_patterns(frame, presence, weights),
             target_at=target_at,
             classes=classes,
             constraints=tuple(constraints),
@@ -443,7 +433,7 @@ class RowCodec(Plain):
             wide[:, features:target] = self.encode_target(y, len(points), dequantise, seed, new_as_missing)
         if self.presence:
             frame = self.features.aligned(X)
-            present = np.stack([~_missing_together(frame, one.columns) for one in self.presence], axis=1)
+            present = are_there(frame, self.presence)
             wide[:, target:] = self.encode_presence(present)
             if not meant:
                 for i, at in enumerate(self.presence_at):
@@ -605,28 +595,6 @@ class RowCodec(Plain):
         if y is None or self.target is None:
             return volume
         return volume + self.target.log_volume(self._target_table(y))
-
-
-def _missing_together(frame: Frame, columns: Sequence[int]) -> NDArray[np.bool_]:
-    """Return in which rows all of these columns are missing, shape (n,)."""
-    missing = [frame.column(j).isna().to_numpy() for j in columns]
-    return np.asarray(np.logical_and.reduce(missing))
-
-
-def _fit_presence(X: Any, features: TableCodec, weights: Floats | None = None) -> tuple[Presence, ...]:
-    """Return the sets of columns whose values are missing in the same rows, some but not all."""
-    frame, sets = read_frame(X), dict[bytes, list[int]]()
-    for j, column in enumerate(features.columns):
-        if column.missing and not (isinstance(column, Computed) and column.follows):
-            missing = frame.column(j).isna().to_numpy()
-            if not missing.all():
-                sets.setdefault(np.packbits(missing).tobytes(), []).append(j)
-    found = []
-    for columns in sets.values():
-        share = float(np.average(_missing_together(frame, columns), weights=weights))
-        codes = Codes(coding="onehot", shares=(share, 1 - share))
-        found.append(Presence(columns=tuple(columns), codes=codes))
-    return tuple(found)
 
 
 def _mean_of_most(draws: Floats) -> Floats:

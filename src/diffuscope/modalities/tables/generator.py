@@ -198,7 +198,9 @@ class TableGenerator(Generator):
             return request
         undecided = np.isnan(condition.known[:, rows.is_presence]).any()
         alone = condition._replace(absent=~rows.is_presence)
-        if undecided:
+        if rows.patterns is not None and np.isnan(condition.known).all():
+            present = rows.patterns.draw(n, int(stream_seed(request.seed, "presence")))
+        elif undecided:
             seed = int(stream_seed(request.seed, "presence") % 2**32)
             asked = dataclasses.replace(request, condition=alone, seed=seed, guidance=None, interval=None)
             drawn = super().coordinates(n, asked)
