@@ -66,7 +66,7 @@ class Choices(nn.Module):
         if variance is None:
             return log_share
         variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]
-        return log_share + (scale * y[:, where] + scale.square() * share) / variance
+        return log_share + (scale * y.index_select(1, where) + scale.square() * share) / variance
 
     def log_softmax(self, logits: Tensor) -> Tensor:
         """Return log-probabilities (n, c) of logits (n, c), column by column."""
@@ -74,9 +74,9 @@ class Choices(nn.Module):
         count = int(group.max()) + 1
         index = group.expand_as(logits)
         top = logits.new_full((len(logits), count), -torch.inf).scatter_reduce(1, index, logits, "amax")
-        shifted = logits - top.detach()[:, group]
+        shifted = logits - top.detach().index_select(1, group)
         total = logits.new_zeros(len(logits), count).scatter_add(1, index, shifted.exp())
-        return shifted - total.log()[:, group]
+        return shifted - total.log().index_select(1, group)
 
     def means(self, log_probability: Tensor) -> Tensor:
         """Return the expected coordinates (n, c) under log-probabilities (n, c)."""
@@ -86,4 +86,4 @@ class Choices(nn.Module):
     def one_hot(self, x_0: Tensor) -> Tensor:
         """Return the categories of clean points (n, d) as one-hot vectors, shape (n, c)."""
         where = self.where
-        return x_0[:, where] / self.scale[where] + self.share[where]
+        return x_0.index_select(1, where) / self.scale[where] + self.share[where]

@@ -62,7 +62,10 @@ class MaskedDenoiser(Denoiser):
             means = self.choices.means(self.choices.log_softmax(prior))
             point = point.index_copy(1, self.choices.where, means)
         point = torch.where(mask.known, mask.value, point).masked_fill(mask.absent, 0.0)
-        flags = [part[:, self.first] if len(self.first) else part for part in (mask.known, mask.absent)]
+        flags = [
+            part.index_select(1, self.first) if len(self.first) else part
+            for part in (mask.known, mask.absent)
+        ]
         return torch.cat([point, *(flag.to(point.dtype) for flag in flags)], 1)
 
     def forward(  # type: ignore[override]
@@ -78,7 +81,7 @@ class MaskedDenoiser(Denoiser):
         x_0 = self._clamp(coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output, x_t, level)
         if self.choices is not None and prior is not None:
             where = self.choices.where
-            means = self.choices.means(self.choices.log_softmax(prior + raw[:, where]))
+            means = self.choices.means(self.choices.log_softmax(prior + raw.index_select(1, where)))
             x_0 = x_0.index_copy(1, where, means)
         return torch.where(mask.known, mask.value, x_0.masked_fill(mask.absent, 0.0))
 
@@ -99,7 +102,7 @@ class MaskedDenoiser(Denoiser):
         """Return log-probabilities of categories without their own noisy points, shape (n, c)."""
         assert self.choices is not None
         output = self._raw(x_t, level, mask)
-        return self.choices.log_softmax(self.choices.prior(x_t) + output[:, self.choices.where])
+        return self.choices.log_softmax(self.choices.prior(x_t) + output.index_select(1, self.choices.where))
 
     def _raw(self, x_t: Tensor, level: NoiseLevel, mask: Mask, prior: Tensor | None = None) -> Tensor:
         inputs = self.network_inputs(x_t, level, mask, prior)

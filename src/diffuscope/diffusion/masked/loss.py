@@ -87,8 +87,8 @@ class MaskedLoss(Loss):
         target, one_hot, prior = torch.split(examples.target, [d, len(where), len(where)], 1)
         number = (self.choices.group < 0).to(output.dtype)
         squares = number * examples.weight * (output - target).square()
-        weight = examples.weight[:, where] / self.choices.entropy.clamp_min(_LEAST_ENTROPY)
-        entropies = -one_hot * self.choices.log_softmax(prior + output[:, where]) * weight
+        weight = examples.weight.index_select(1, where) / self.choices.entropy.clamp_min(_LEAST_ENTROPY)
+        entropies = -one_hot * self.choices.log_softmax(prior + output.index_select(1, where)) * weight
         return (squares.sum() + entropies.sum()) / output.numel()
 
     def _draw(self, x_0: Tensor) -> Mask:
@@ -107,7 +107,11 @@ class MaskedLoss(Loss):
             lost = torch.zeros(n, columns, dtype=torch.bool, device=x_0.device)
             lost[:, groups] = missing
             known, absent = self._with_presence(known & ~lost, absent | lost, lost)
-        return Mask(x_0.nan_to_num(0.0), known[:, groups] & ~missing, absent[:, groups] | missing)
+        return Mask(
+            x_0.nan_to_num(0.0),
+            known.index_select(1, groups) & ~missing,
+            absent.index_select(1, groups) | missing,
+        )
 
     def _with_presence(self, known: Tensor, absent: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
         """Return states (n, c) of columns, those of presence set; ``lost`` is where values are missing."""
