@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from diffuscope import DiffusionModel
+from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError
 
 
@@ -149,3 +150,26 @@ def test_a_constant_that_is_missing_now_and_then():
 def test_it_is_kept_with_the_model(model, rows, tmp_path):
     again = DiffusionModel.load(model.save(tmp_path / "model"))
     pd.testing.assert_frame_equal(again.sample(3000, random_state=1), rows)
+
+
+def test_a_density_does_not_depend_on_what_other_rows_lack(model):
+    some = people(12, 9)
+    some.loc[3, ["age", "weight"]] = None
+    some.loc[5, "dead"] = None
+    together = model.score_samples(some)
+    alone = [model.score_samples(some.iloc[[i]])[0] for i in range(len(some))]
+    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-6)
+
+
+def test_rows_that_lack_unlike_values_are_evaluated_together(model, monkeypatch):
+    complete = people(200, 10).dropna().iloc[:7].reset_index(drop=True)
+    ragged = complete.copy()
+    for i, column in enumerate(["age", "dead", "cause", "years", "weight"]):
+        ragged.loc[i, column] = None
+    model.score_samples(complete)  # the steps are chosen once
+    calls, own = [], MaskedDenoiser.forward
+    monkeypatch.setattr(MaskedDenoiser, "forward", lambda *a, **k: calls.append(1) or own(*a, **k))
+    model.score_samples(complete)
+    once = len(calls)
+    model.score_samples(ragged)
+    assert 0 < len(calls) - once <= 2 * once  # six patterns; steps are halved where they are too coarse
