@@ -133,6 +133,32 @@ def test_a_table_goes_all_the_way_in_its_own_form(folder, train, cli, tmp_path):
     assert not re.search(r"\bid\b", told)
 
 
+def test_cells_that_need_nothing_stay_as_they_are_and_new_ones_are_written_like_them(train, cli, tmp_path):
+    r = np.random.default_rng(1)
+    times = pd.to_datetime("2024-01-01") + pd.to_timedelta(r.integers(0, 9000, N), unit="h")
+    frame = pd.DataFrame(
+        {
+            "word": [f" {word} " for word in r.choice(["x", "y", "z"], N)],
+            "size": [f"{x:.2E}" for x in np.exp(r.normal(-11, 2, N))],
+            "time": times.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "note": r.choice(['"x"', "y"], N),
+        }
+    )
+    frame = frame.mask(r.random(frame.shape) < 0.1, "")
+    lines = [",".join(frame.columns), *map(",".join, frame.to_numpy().tolist())]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    run, _ = train(tmp_path / "t.csv")
+    assert cli("impute", run, tmp_path / "t.csv", "-o", tmp_path / "f.csv")[0] == 0
+    assert cli("sample", run, "-n", 50, "-o", tmp_path / "s.csv")[0] == 0
+    filled = [line.split(",") for line in (tmp_path / "f.csv").read_text().splitlines()]
+    forms = [" [xyz] ", r"\d\.\d\dE[+-]\d\d", r"202\d-\d\d-\d\dT\d\d:00:00Z", '"x"|x|y']
+    for line, now in zip(lines[1:], filled[1:], strict=True):
+        for old, new, form in zip(line.split(","), now, forms, strict=True):
+            assert new == old if old else re.fullmatch(form, new)
+    for line in (tmp_path / "s.csv").read_text().splitlines()[1:]:
+        assert all(re.fullmatch(form + "|", new) for form, new in zip(forms, line.split(","), strict=True))
+
+
 def test_samples_given_values_in_the_form_of_the_file(folder, train, cli, tmp_path):
     run, _ = train(folder / "people.csv")
     given = {"zip": "02116", "income": "50,000", "price": "$9.87", "seen": "03/04/2024", "ok": "TRUE"}

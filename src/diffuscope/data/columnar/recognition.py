@@ -11,12 +11,19 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diffuscope.data.columnar.dates import find_date_format, iso_format, parse_dates
-from diffuscope.data.columnar.numbers import decimals_of, find_number_form, parse_number
+from diffuscope.data.columnar.dates import (
+    find_date_format,
+    find_date_formats,
+    iso_form,
+    looks_like_a_date,
+    parse_any,
+)
+from diffuscope.data.columnar.numbers import decimals_of, exponents_of, find_number_form, parse_number
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, Name, schema_of
 from diffuscope.errors import InputError
 
@@ -87,7 +94,7 @@ def plain_text(text: str, schema: ColumnSchema, options: FileOptions) -> str:
     """Return a value in the form of a column as a program writes it; other texts as they are."""
     import pyarrow as pa
 
-    if not (schema.has_form or schema.date_format or schema.words):
+    if schema.zone or not (schema.has_form or schema.date_format or schema.words):
         return text
     try:
         cells = [(schema.name, pa.array([text], pa.large_string()))]
@@ -130,7 +137,7 @@ class _Column:
         elif kind == "boolean":
             values = self._truths(schema.words)
         elif kind == "date":
-            values = self._dates(schema.date_format)
+            values = self._dates(schema)
         else:
             values = None if schema.has_form else self._plain_number(True)
             values = self._formed(schema) if values is None else values
@@ -162,7 +169,7 @@ class _Column:
                 if schema.kind == "boolean":
                     fits = one._truths(schema.words)
                 elif schema.kind == "date":
-                    fits = one._dates(schema.date_format)
+                    fits = one._dates(schema)
                 else:
                     fits = one._formed(schema)
                 if fits is not None:
@@ -232,8 +239,10 @@ class _Column:
             values = self._plain_number(options.kind_of(self.name) is not None)
             if values is not None:
                 whole = pa.types.is_integer(values.type)
-                decimals = (0, 0) if whole else decimals_of(self.trimmed.drop_null())
-                form = ColumnSchema(name=self.name, kind="number", decimals=decimals)
+                decimals, exponent = (0, 0) if whole else decimals_of(self.trimmed.drop_null()), ""
+                if decimals is None and self._any("[eE]"):
+                    exponent, decimals = exponents_of(self._distinct())
+                form = ColumnSchema(name=self.name, kind="number", decimals=decimals, exponent=exponent)
                 proven = "." if not whole and not unclear and self._begins_with_decimals() else None
                 return self._as(values, "integer" if whole else "number", form, decimal=proven)
             if self._all(r"^[-+]?\d+$"):  # beyond 64 bits
@@ -283,19 +292,20 @@ class _Column:
     def _as_date(self, hints: _Hints) -> ReadColumn | None:
         given = self.options.format_of(self.name)
         if given is not None:
-            values = self._parsed_dates(given)
+            values = self._parsed_dates([given])
             if values is not None:
                 form = ColumnSchema(name=self.name, kind="date", date_format=given)
                 return self._as(values, "date", form)
         values = self._iso_dates()
         if values is not None:
-            form = ColumnSchema(name=self.name, kind="date", date_format=iso_format(self._distinct()))
+            written, zone = iso_form(self._distinct())
+            form = ColumnSchema(name=self.name, kind="date", date_format=written, zone=zone)
             return self._as(values, "date", form)
         texts = self._distinct()
         found = find_date_format(texts, hints.day_first)
         if found is None:
-            return None
-        values, remarks = self._parsed_dates(found.format), [f"written as {texts[0]!r}"]
+            return self._as_mixed_dates(texts, hints, given)
+        values, remarks = self._parsed_dates([found.format]), [f"written as {texts[0]!r}"]
         if found.others:
             order = {"d": "day", "m": "month", "y": "year", "Y": "year"}[found.format.replace("%-", "%")[1]]
             other = shlex.quote(f"{self.name}={found.others[0]}")
@@ -308,6 +318,30 @@ class _Column:
             is_ambiguous=bool(found.others),
             day_first=found.day_first,
         )
+
+    def _as_mixed_dates(self, texts: list[str], hints: _Hints, given: str | None) -> ReadColumn | None:
+        """Read dates that are written in several ways; None, with a warning, where one is not clear."""
+        if not all(map(looks_like_a_date, texts[:_FIRST])):
+            return None
+        forms, unclear = find_date_formats(texts, hints.day_first, given)
+        values = self._parsed_dates(forms) if forms else None
+        if values is not None:
+            form = ColumnSchema(
+                name=self.name, kind="date", date_format=forms[0], other_formats=tuple(forms[1:])
+            )
+            return self._as(
+                values, "date", form, remarks=(f"written in {len(forms)} ways: {', '.join(forms)}",)
+            )
+        if unclear:
+            example = shlex.quote(f"{self.name}=%d/%m/%Y")
+            warnings.warn(
+                f"The column {self.name!r} has dates written in several ways, such as {unclear[0]!r} and "
+                f"{unclear[1]!r}, and it is not clear which number is the day: it is read as text. Say the "
+                f"format of the former, such as --date-format {example}.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
 
     def _nearly_numbers(self) -> tuple[str, ...]:
         """Say so where nearly all cells of a column of text are numbers."""
@@ -369,16 +403,17 @@ class _Column:
                 return None
         return pa.array(values, pa.bool_()).take(coded.indices)
 
-    def _dates(self, form: str) -> Any:
-        """Return times of a format, or by ISO 8601; None where a cell is neither."""
-        values = self._parsed_dates(form) if form else None
+    def _dates(self, schema: ColumnSchema) -> Any:
+        """Return times in the formats of a schema, or by ISO 8601; None where a cell is neither."""
+        forms = [schema.date_format, *schema.other_formats] if schema.date_format and not schema.zone else []
+        values = self._parsed_dates(forms) if forms else None
         return self._iso_dates() if values is None else values
 
-    def _parsed_dates(self, form: str) -> Any:
+    def _parsed_dates(self, forms: Sequence[str]) -> Any:
         import pyarrow as pa
 
         coded = self.trimmed.dictionary_encode()
-        times = parse_dates(coded.dictionary.to_pylist(), form)
+        times = parse_any(coded.dictionary.to_pylist(), forms)
         if times.isna().any():
             return None
         return pa.array(times.to_numpy()).take(coded.indices)
