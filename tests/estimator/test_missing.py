@@ -138,6 +138,28 @@ def test_a_density_of_numbers_is_that_of_their_presence_times_theirs(model):
     assert np.isfinite(modelled).all()
 
 
+def test_a_column_without_any_value_stays_missing_with_a_warning(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    table = pd.DataFrame(x, columns=["a", "b"]).assign(none=np.nan)
+    table.loc[:9, "a"] = None
+    model = DiffusionModel(steps=30, refine=False, random_state=0).fit(table)
+    with pytest.warns(UserWarning, match="left missing: 'none'") as seen:
+        filled = model.impute(table, random_state=0)
+    assert len(seen) == 1
+    assert filled["none"].isna().all()
+    assert filled[["a", "b"]].notna().all(axis=None)
+    assert model.impute(table, only=["a"], random_state=0)["a"].notna().all()  # nothing is asked of it
+
+
+def test_a_model_of_few_rows_warns_of_them():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.warns(UserWarning, match="has 19 rows.*at least 20 rows"):
+        DiffusionModel(steps=3, refine=False, random_state=0).fit(x[:19])
+    DiffusionModel(steps=3, refine=False, random_state=0).fit(x)
+    with pytest.raises(InputError, match="only one sample"):
+        DiffusionModel(steps=3).fit(x[:1])
+
+
 def test_a_constant_that_is_missing_now_and_then():
     x = np.random.default_rng(0).normal(size=500)
     flag = pd.Series(np.where(x > 0, "yes", None), dtype=object)
