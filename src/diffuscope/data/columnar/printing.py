@@ -122,7 +122,9 @@ def write_cells(
     written = []
     for j, name in enumerate(values.columns):
         texts = [
-            row[j] if j < len(row) and meant(row[j]) == text.lstrip(" \t") else cell(text, separator) or empty
+            row[j]
+            if j < len(row) and meant(row[j]).strip() == text.strip()
+            else cell(text, separator) or empty
             for row, text in zip(rows, cells.iloc[:, j].tolist(), strict=True)
         ]
         holes = np.flatnonzero(filled.iloc[:, j].to_numpy(dtype=bool))
