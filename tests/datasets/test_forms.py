@@ -383,6 +383,9 @@ def test_dates_in_two_formats_of_which_one_is_not_clear_are_text_with_a_warning(
     assert read.frame["when"].tolist() == ["2024-03-01", "05/03/2024", "07/08/2024"]
     said = read_rows(path, FileOptions(date_format={"when": "%d/%m/%Y"}))
     assert said["when"].tolist() == [day(2024, 3, 1), day(2024, 3, 5), day(2024, 8, 7)]
+    other = {"when": ["2024-03-01", "05/03/2024", "07/08/2024"], "then": ["13/01/2024", "1/2/2024", "NA"]}
+    settled = read_rows(table(tmp_path / "t.csv", **other))
+    assert settled["when"].tolist() == said["when"].tolist()
 
 
 def test_a_file_without_names_is_filled_too(tmp_path: Path) -> None:

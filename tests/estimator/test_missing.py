@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -155,7 +156,9 @@ def test_a_model_of_few_rows_warns_of_them():
     x = np.random.default_rng(0).normal(size=(20, 2))
     with pytest.warns(UserWarning, match="has 19 rows.*at least 20 rows"):
         DiffusionModel(steps=3, refine=False, random_state=0).fit(x[:19])
-    DiffusionModel(steps=3, refine=False, random_state=0).fit(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DiffusionModel(steps=3, refine=False, random_state=0).fit(x)
     with pytest.raises(InputError, match="only one sample"):
         DiffusionModel(steps=3).fit(x[:1])
 

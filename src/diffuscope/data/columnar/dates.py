@@ -131,7 +131,8 @@ def find_date_formats(
             if one is None:
                 return [], ()
             form = one.format
-            unclear += _of_two_readings(some, (form, *one.others))[:2]
+            if day_first is None:
+                unclear += _of_two_readings(some, (form, *one.others))[:2]
         found[form] = found.get(form, 0) + len(some)
     if unclear:
         other = next((some[0] for some in shapes.values() if unclear[0] not in some), unclear[-1])

@@ -50,6 +50,7 @@ class ReadColumn:
     is_ambiguous: bool = False
     decimal: str | None = None
     day_first: bool | None = None
+    warning: str = ""
 
     def formatted(self, cell_format: str) -> ReadColumn:
         """Return the column with the format of a spreadsheet's cells."""
@@ -87,6 +88,8 @@ def read_columns(
         guessed = read[j].is_ambiguous or (hints.decimal == "," and read[j].schema.kind == "number")
         if guessed and str(name) not in schemas and read[j].decimal is None:
             read[j] = _Column(name, texts, options, where).recognised(hints)
+        if read[j].warning:
+            warnings.warn(read[j].warning, UserWarning, stacklevel=2)
     return read
 
 
@@ -124,6 +127,7 @@ class _Column:
         found.sort(key=lambda entry: -entry["counts"])
         self.words = tuple(entry["values"] for entry in found if entry["values"])
         self.hole = found[0]["values"] if found else ""
+        self.unclear: tuple[str, ...] = ()  # two dates of which one has two readings
 
     # --- what is known -------------------------------------------------------------------------------------
 
@@ -196,6 +200,8 @@ class _Column:
             found = attempt(hints)
             if found is not None:
                 return found
+        if self.unclear:
+            return self._as(self.text, "category", is_ambiguous=True, warning=self._of_unclear_dates())
         return self._as(self.text, "category", remarks=self._nearly_numbers())
 
     def _said(self, kind: str, hints: _Hints) -> ReadColumn:
@@ -320,10 +326,10 @@ class _Column:
         )
 
     def _as_mixed_dates(self, texts: list[str], hints: _Hints, given: str | None) -> ReadColumn | None:
-        """Read dates that are written in several ways; None, with a warning, where one is not clear."""
+        """Read dates that are written in several ways; None where it is not clear how."""
         if not all(map(looks_like_a_date, texts[:_FIRST])):
             return None
-        forms, unclear = find_date_formats(texts, hints.day_first, given)
+        forms, self.unclear = find_date_formats(texts, hints.day_first, given)
         values = self._parsed_dates(forms) if forms else None
         if values is not None:
             form = ColumnSchema(
@@ -332,16 +338,17 @@ class _Column:
             return self._as(
                 values, "date", form, remarks=(f"written in {len(forms)} ways: {', '.join(forms)}",)
             )
-        if unclear:
-            example = shlex.quote(f"{self.name}=%d/%m/%Y")
-            warnings.warn(
-                f"The column {self.name!r} has dates written in several ways, such as {unclear[0]!r} and "
-                f"{unclear[1]!r}, and it is not clear which number is the day: it is read as text. Say the "
-                f"format of the former, such as --date-format {example}.",
-                UserWarning,
-                stacklevel=2,
-            )
         return None
+
+    def _of_unclear_dates(self) -> str:
+        """Say that dates are read as text, and how to change that."""
+        first, second = self.unclear
+        example = shlex.quote(f"{self.name}=%d/%m/%Y")
+        return (
+            f"The column {self.name!r} has dates written in several ways, such as {first!r} and {second!r}, "
+            "and it is not clear which number is the day: it is read as text. Say the format of the former, "
+            f"such as --date-format {example}."
+        )
 
     def _nearly_numbers(self) -> tuple[str, ...]:
         """Say so where nearly all cells of a column of text are numbers."""
