@@ -44,6 +44,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("diagnosis", "estimator", "exchange"),
     ("comparison",),
     ("cli",),
+    ("__main__",),
 ]
 HEIGHT = {place: height for height, layer in enumerate(LAYERS) for place in layer}
 KINDS = ("points", "tables", "images")

@@ -66,6 +66,13 @@ def test_the_version_is_told(cli):
     assert cli("--version") == (0, f"diffuscope {diffuscope.__version__}\n", "")
 
 
+@pytest.mark.parametrize("module", ["diffuscope", "diffuscope.cli"])
+def test_the_package_runs_as_a_module(module):
+    words = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"diffuscope {diffuscope.__version__}\n", "")
+
+
 @pytest.mark.parametrize(
     ("what", "names"),
     [

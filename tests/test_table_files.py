@@ -133,6 +133,57 @@ def test_a_table_goes_all_the_way_in_its_own_form(folder, train, cli, tmp_path):
     assert not re.search(r"\bid\b", told)
 
 
+def test_cells_that_need_nothing_stay_as_they_are_and_new_ones_are_written_like_them(train, cli, tmp_path):
+    r = np.random.default_rng(1)
+    times = pd.to_datetime("2024-01-01") + pd.to_timedelta(r.integers(0, 9000, N), unit="h")
+    frame = pd.DataFrame(
+        {
+            "word": [f" {word} " for word in r.choice(["x", "y", "z"], N)],
+            "size": [f"{x:.2E}" for x in np.exp(r.normal(-11, 2, N))],
+            "time": times.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "note": r.choice(['"x"', "y"], N),
+        }
+    )
+    frame = frame.mask(r.random(frame.shape) < 0.1, "")
+    lines = [",".join(frame.columns), *map(",".join, frame.to_numpy().tolist())]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    run, _ = train(tmp_path / "t.csv")
+    assert cli("impute", run, tmp_path / "t.csv", "-o", tmp_path / "f.csv")[0] == 0
+    assert cli("sample", run, "-n", 50, "-o", tmp_path / "s.csv")[0] == 0
+    filled = [line.split(",") for line in (tmp_path / "f.csv").read_text().splitlines()]
+    forms = [" [xyz] ", r"\d\.\d\dE[+-]\d\d", r"202\d-\d\d-\d\dT\d\d:00:00Z", '"x"|x|y']
+    for line, now in zip(lines[1:], filled[1:], strict=True):
+        for old, new, form in zip(line.split(","), now, forms, strict=True):
+            assert new == old if old else re.fullmatch(form, new)
+    for line in (tmp_path / "s.csv").read_text().splitlines()[1:]:
+        assert all(re.fullmatch(form + "|", new) for form, new in zip(forms, line.split(","), strict=True))
+
+
+@pytest.mark.parametrize(("n", "command"), [(12, "sample"), (20, "evaluate")])
+def test_what_to_type_after_a_training_works_for_so_few_rows(cli, tmp_path, monkeypatch, n, command):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(n, 2))
+    pd.DataFrame(x, columns=["a", "b"]).to_csv("t.csv", index=False)
+    words = ("train", "t.csv", "--out", "run", "--no-pictures", "--steps", 30)
+    if n < 20:
+        with pytest.warns(UserWarning, match=f"has {n} rows.*not private.*at least 20 rows"):
+            code, told, _ = cli(*words)
+    else:
+        code, told, _ = cli(*words)
+    assert code == 0
+    advice = re.search(r"^next +diffuscope (.*)$", told, re.MULTILINE)[1].split()
+    assert advice[0] == command
+    assert cli(*advice)[0] == 0
+
+
+def test_one_row_is_refused(cli, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1.5,x\n")
+    code, _, err = cli("train", tmp_path / "t.csv", "--out", tmp_path / "run")
+    assert code == 2
+    assert "n_samples = 1" in err
+    assert not (tmp_path / "run").exists()
+
+
 def test_samples_given_values_in_the_form_of_the_file(folder, train, cli, tmp_path):
     run, _ = train(folder / "people.csv")
     given = {"zip": "02116", "income": "50,000", "price": "$9.87", "seen": "03/04/2024", "ok": "TRUE"}

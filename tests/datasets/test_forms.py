@@ -80,6 +80,29 @@ FORMS: dict[str, tuple[list[str], str, list]] = {
     "durations": (["14:05", "26:30"], "str", ["14:05", "26:30"]),
     "ISO days with a hole": (["2024-09-13", "NA"], "datetime64[us]", [day(2024, 9, 13), None]),
     "ISO minutes": (["2024-09-13 12:30", "2024-09-14 00:00"], "datetime64[us]", None),
+    "ISO seconds of one zone": (
+        ["2024-01-01T00:00:00Z", "2024-01-01T05:30:00Z", "NA"],
+        "datetime64[us, UTC]",
+        [pd.Timestamp("2024-01-01", tz="UTC"), pd.Timestamp("2024-01-01 05:30", tz="UTC"), None],
+    ),
+    "ISO of a zone two hours ahead": (
+        ["2024-01-01 01:00:00+02:00", "2024-01-01 05:00:00+02:00"],
+        "datetime64[us, UTC]",
+        [pd.Timestamp("2023-12-31 23:00", tz="UTC"), pd.Timestamp("2024-01-01 03:00", tz="UTC")],
+    ),
+    "ISO milliseconds": (
+        ["2024-01-01T00:00:00.250Z", "2024-01-01T05:30:00.000Z"],
+        "datetime64[us, UTC]",
+        None,
+    ),
+    "ISO microseconds": (
+        ["2024-01-01T00:00:00.250001", "2024-01-01T05:30:00.000000"],
+        "datetime64[us]",
+        None,
+    ),
+    "exponents now and then": (["1.46e-05", "0.25", "3.0"], "float64", [1.46e-05, 0.25, 3.0]),
+    "exponents in capitals": (["4.30E-06", "1.00E+02", "-2.50E-03"], "float64", [4.3e-06, 100.0, -2.5e-03]),
+    "short exponents": (["1e-5", "2.5e-7", "3e12"], "float64", [1e-5, 2.5e-7, 3e12]),
     "truth in capitals": (["TRUE", "FALSE", "TRUE"], "bool", [True, False, True]),
     "numbers and a word": (["1", "2", "#hole"], "str", ["1", "2", "#hole"]),
     "two currencies": (["$5", "€5", "$6"], "str", ["$5", "€5", "$6"]),
@@ -305,6 +328,64 @@ def test_cells_that_were_not_filled_are_written_letter_for_letter(tmp_path: Path
     expected["zip"][1], expected["pay"][2], expected["x"][2] = "10001", "12,345", "3.5"
     expected["when"][2], expected["note"][1] = "3/09/2024", "e,f"
     assert dict(zip(cells, again.cells.to_dict("list").values(), strict=True)) == expected
+
+
+def test_blanks_quotes_and_ends_of_lines_of_what_was_not_filled_stay(tmp_path: Path) -> None:
+    text = (
+        'name , "b", t\r\n x ,1.46e-05, "2024-01-01T00:00:00Z"\r\n "y, z" , 3E4,\r\n w ,,2024-01-02T00:00:00Z'
+    )
+    (tmp_path / "t.csv").write_text(text, newline="")
+    read = open_rows(tmp_path / "t.csv")
+    filled = read.modelled.copy()
+    filled.loc[1, "t"], filled.loc[2, "b"] = pd.Timestamp("2024-03-01 12:00", tz="UTC"), 2.5e-07
+    write_filled(tmp_path / "f.csv", read, filled, FileOptions())
+    expected = text.replace("3E4,", "3E4,2024-03-01T12:00:00Z").replace(",,", ",2.5e-07,") + "\n"
+    assert (tmp_path / "f.csv").read_bytes().decode() == expected
+    write_filled(tmp_path / "f.tsv", read, filled, FileOptions())
+    again = open_rows(tmp_path / "f.tsv", known=read.schema)
+    pd.testing.assert_frame_equal(again.frame, filled)
+
+
+def test_numbers_before_an_exponent_have_the_decimals_of_their_column() -> None:
+    form = ColumnSchema(name=0, kind="number", decimals=(2, 2), exponent="E+00")
+    x = np.array([1.23456e-05, 0.0, -98765.4321, 9.996e10, np.nan])
+    assert write_numbers(x, form) == ["1.23E-05", "0.00E+00", "-9.88E+04", "1.00E+11", "nan"]
+
+
+def test_new_rows_have_the_blanks_of_their_column(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a, b,c\n x , 1,u\n y , 2, v\n")
+    read = open_rows(tmp_path / "t.csv")
+    assert read.frame["a"].tolist() == ["x ", "y "]
+    new = pd.DataFrame({"a": ["y ", "z, w", None], "b": [3, 4, 5], "c": ["u", "v", "v"]})
+    write_rows(tmp_path / "new.csv", new, read.schema)
+    assert (tmp_path / "new.csv").read_text() == 'a,b,c\n y , 3,u\n "z, w", 4,v\n, 5,v\n'
+
+
+@pytest.mark.parametrize("first", ["%d/%m/%Y", "%m/%d/%Y"])
+def test_dates_in_two_formats_are_all_read(tmp_path: Path, first: str) -> None:
+    days = pd.date_range("2024-03-01", periods=60)
+    texts = [day.strftime(first if i % 3 == 0 else "%Y-%m-%d") for i, day in enumerate(days)]
+    read = open_rows(table(tmp_path / "t.csv", when=[*texts, "NA"]))
+    assert read.frame["when"][:-1].tolist() == days.tolist()
+    assert read.columns[0].remarks == (f"written in 2 ways: %Y-%m-%d, {first}",)
+    few = read_rows(table(tmp_path / "few.csv", when=[texts[0], texts[1]]), known=read.schema)
+    assert few["when"].tolist() == days[:2].tolist()
+    with pytest.raises(InputError, match="'2024/03/01' in row 0"):
+        read_rows(table(tmp_path / "few.csv", when=["2024/03/01"]), known=read.schema)
+    write_rows(tmp_path / "again.csv", read.frame, read.schema)
+    assert open_rows(tmp_path / "again.csv").cells[0][:60].tolist() == days.strftime("%Y-%m-%d").tolist()
+
+
+def test_dates_in_two_formats_of_which_one_is_not_clear_are_text_with_a_warning(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.csv", when=["2024-03-01", "05/03/2024", "07/08/2024"])
+    with pytest.warns(UserWarning, match="'when'.*'05/03/2024' and '2024-03-01'.*--date-format when="):
+        read = open_rows(path)
+    assert read.frame["when"].tolist() == ["2024-03-01", "05/03/2024", "07/08/2024"]
+    said = read_rows(path, FileOptions(date_format={"when": "%d/%m/%Y"}))
+    assert said["when"].tolist() == [day(2024, 3, 1), day(2024, 3, 5), day(2024, 8, 7)]
+    other = {"when": ["2024-03-01", "05/03/2024", "07/08/2024"], "then": ["13/01/2024", "1/2/2024", "NA"]}
+    settled = read_rows(table(tmp_path / "t.csv", **other))
+    assert settled["when"].tolist() == said["when"].tolist()
 
 
 def test_a_file_without_names_is_filled_too(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from diffuscope import DiffusionModel
+from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError
 
 
@@ -137,6 +139,30 @@ def test_a_density_of_numbers_is_that_of_their_presence_times_theirs(model):
     assert np.isfinite(modelled).all()
 
 
+def test_a_column_without_any_value_stays_missing_with_a_warning(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    table = pd.DataFrame(x, columns=["a", "b"]).assign(none=np.nan)
+    table.loc[:9, "a"] = None
+    model = DiffusionModel(steps=30, refine=False, random_state=0).fit(table)
+    with pytest.warns(UserWarning, match="left missing: 'none'") as seen:
+        filled = model.impute(table, random_state=0)
+    assert len(seen) == 1
+    assert filled["none"].isna().all()
+    assert filled[["a", "b"]].notna().all(axis=None)
+    assert model.impute(table, only=["a"], random_state=0)["a"].notna().all()  # nothing is asked of it
+
+
+def test_a_model_of_few_rows_warns_of_them():
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.warns(UserWarning, match="has 19 rows.*at least 20 rows"):
+        DiffusionModel(steps=3, refine=False, random_state=0).fit(x[:19])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DiffusionModel(steps=3, refine=False, random_state=0).fit(x)
+    with pytest.raises(InputError, match="only one sample"):
+        DiffusionModel(steps=3).fit(x[:1])
+
+
 def test_a_constant_that_is_missing_now_and_then():
     x = np.random.default_rng(0).normal(size=500)
     flag = pd.Series(np.where(x > 0, "yes", None), dtype=object)
@@ -149,3 +175,26 @@ def test_a_constant_that_is_missing_now_and_then():
 def test_it_is_kept_with_the_model(model, rows, tmp_path):
     again = DiffusionModel.load(model.save(tmp_path / "model"))
     pd.testing.assert_frame_equal(again.sample(3000, random_state=1), rows)
+
+
+def test_a_density_does_not_depend_on_what_other_rows_lack(model):
+    some = people(12, 9)
+    some.loc[3, ["age", "weight"]] = None
+    some.loc[5, "dead"] = None
+    together = model.score_samples(some)
+    alone = [model.score_samples(some.iloc[[i]])[0] for i in range(len(some))]
+    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-6)
+
+
+def test_rows_that_lack_unlike_values_are_evaluated_together(model, monkeypatch):
+    complete = people(200, 10).dropna().iloc[:7].reset_index(drop=True)
+    ragged = complete.copy()
+    for i, column in enumerate(["age", "dead", "cause", "years", "weight"]):
+        ragged.loc[i, column] = None
+    model.score_samples(complete)  # the steps are chosen once
+    calls, own = [], MaskedDenoiser.forward
+    monkeypatch.setattr(MaskedDenoiser, "forward", lambda *a, **k: calls.append(1) or own(*a, **k))
+    model.score_samples(complete)
+    once = len(calls)
+    model.score_samples(ragged)
+    assert 0 < len(calls) - once <= 2 * once  # six patterns; steps are halved where they are too coarse

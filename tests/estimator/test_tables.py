@@ -188,6 +188,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
+@pytest.mark.filterwarnings("ignore:Without any value in training")
 def test_odd_tables_are_learned_from(name):
     X = ACCEPTED[name]
     model = DiffusionModel(**QUICK).fit(X)
@@ -214,6 +215,7 @@ def cells():
     )
 
 
+@pytest.mark.filterwarnings("ignore:Without any value in training")
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(
     st.lists(

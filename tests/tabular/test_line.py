@@ -79,7 +79,9 @@ def test_the_map_never_falls(column: np.ndarray) -> None:
 def test_the_slope_is_the_derivative(name: str) -> None:
     line = fit_line(COLUMNS[name](np.random.default_rng(0)))
     step = 1e-6
+    ends = any(getattr(getattr(line, side, None), "end", None) is not None for side in ("below", "above"))
     z = np.linspace(-6, 6, 1999)
+    z = z[np.abs(z) < 4] if ends else z  # near an end the differences of x have few digits
     for knot in getattr(line, "z", ()):  # the second derivative jumps there
         z = z[np.abs(z - knot) > 2 * step]
     x = line.backward(z)

@@ -313,7 +313,7 @@ def test_times_of_arrow_come_back_in_their_type(dtype: str) -> None:
 def test_whole_days_are_drawn_as_whole_days_within_the_range_that_was_seen() -> None:
     for name in ("days", "days of Berlin, over two changes of the clock"):
         values = pd.Series(TIMES[name])
-        drawn = fit_column(values, "t").decode(np.linspace(-9, 9, 2001)[:, None])
+        drawn = fit_column(values, "t").decode(np.linspace(-9, 9, 20_001)[:, None])
         assert (drawn == drawn.dt.normalize()).all()
         assert (drawn.min(), drawn.max()) == (values.min(), values.max())
         assert set(drawn) == set(values)

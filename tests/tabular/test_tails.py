@@ -154,3 +154,33 @@ def test_the_cells_of_a_lattice_with_tails_have_all_the_probability() -> None:
         assert np.exp(logs).sum() == pytest.approx(1, abs=1e-9)
         beyond = pd.Series([round(1.12 * values.max()), round(1.5 * values.max())])
         assert (stats.norm.logpdf(column.encode(beyond)[:, 0]) + column.log_volume(beyond) > -50).all()
+
+
+ROUND = {  # laws that end without a sign of it in their numbers
+    "uniform": stats.uniform(2, 1),
+    "linear at both ends": stats.beta(2, 2, loc=2),
+    "triangular": stats.triang(0.5, loc=2),
+    "rising to its end": stats.triang(1.0, loc=2),
+    "normal cut at 2 deviations": stats.truncnorm(-2, 2, loc=10),
+    "exponential": stats.expon(3),
+    "normal": stats.norm(),
+    "log-normal": stats.lognorm(0.5, loc=3),
+    "Student": stats.t(3),
+}
+
+
+@pytest.mark.parametrize("n", [1000, 10_000])
+@pytest.mark.parametrize("name", sorted(ROUND))
+def test_as_few_values_are_beyond_the_rows_as_of_fresh_ones(name: str, n: int) -> None:
+    beyond = []
+    for seed in range(5):
+        x, column = fitted(ROUND[name], n, seed)
+        z = np.random.default_rng(seed + 100).normal(size=(10 * n, 1))
+        made = column.decode(z).to_numpy()
+        beyond.append(np.mean((made < x.min()) | (made > x.max())) * n)
+    assert 0.4 < np.mean(beyond) < 6  # of n fresh ones it is 2
+
+
+def test_a_normal_column_is_seldom_taken_for_one_that_ends() -> None:
+    kinds = [fitted(stats.norm(), n, seed)[1].line.kind for n in (100, 1000) for seed in range(40)]
+    assert kinds.count("quantiles") <= 5

@@ -126,7 +126,7 @@ def _report(run: Run, seconds: float) -> None:
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
         ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
         ("quality", f"sliced Wasserstein distance {of}{quality.value:.4g} = {quality}"),
-        ("next", f"diffuscope {run.modality.next_command(run.path, run.model)}"),
+        ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
     ]
     for name, text in lines:
         if text:

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.data.tables.columns.weights import effective_rows, even_places, read_weights
 from diffuscope.data.tables.constraints import Check
+from diffuscope.data.tables.dataset import few_rows_note
 from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.targets import read_target
 from diffuscope.errors import FormatError, InputError
@@ -194,9 +195,9 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if rows.constraints != texts:
             raise InputError("A warm start cannot have other constraints.", "Fit anew: warm_start=False.")
         _warn_of_broken(rows, checks, X)
-        note = panel_note(rows.features.aligned(X).data)
-        if note is not None:
-            warnings.warn(note, UserWarning, stacklevel=2)
+        for note in (few_rows_note(n), panel_note(rows.features.aligned(X).data)):
+            if note is not None:
+                warnings.warn(note, UserWarning, stacklevel=2)
         self._check_features(X, rows, reset=True)
         recipe = self._recipe(effective_rows(weights, n), rows, seed)
         training = recipe.training

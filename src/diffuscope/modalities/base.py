@@ -268,6 +268,6 @@ class Modality(ABC, Generic[D, S]):
         """Return messages about how the data was read."""
         return ()
 
-    def next_command(self, path: Path, model: Model) -> str:
-        """Return the command to suggest after a training."""
+    def next_command(self, path: Path, model: Model, n: int) -> str:
+        """Return the command to suggest after a training on n examples."""
         return f"sample {path} -n 1000 -o samples.csv"

@@ -2,7 +2,8 @@
 
 ISO 8601 is read by Arrow. A time of the day, ``14:05``, is one of 1 January 1900. For other dates the formats
 that one cell suggests are tried on all of them. Where several fit, as day and month do in 03/04/2024, days
-stand first unless other columns of the file say otherwise; the result says that this is a guess.
+stand first unless other columns of the file say otherwise; the result says that this is a guess. A column in
+which dates are written in several ways is read where each way has one reading.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FoundDates", "find_date_format", "iso_format", "parse_dates", "write_dates"]
+__all__ = [
+    "FoundDates",
+    "find_date_format",
+    "find_date_formats",
+    "iso_form",
+    "looks_like_a_date",
+    "parse_any",
+    "parse_dates",
+    "write_dates",
+    "write_zoned",
+]
 
 _NUMERIC = re.compile(r"(\d{1,4})([/.-])(\d{1,2})\2(\d{1,4})(.*)", re.DOTALL)
 _NAMED = re.compile(r"(?:\d{1,2}[ -])?[A-Za-z]{3,9}[ .,-].*\d")
@@ -36,6 +47,7 @@ _TIMES = [
     ", %H:%M:%S",
 ]
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:([ T])\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d:?\d\d)?")
+_MOST_SHAPES = 8
 _MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
 _MONTHS += ["November", "December"]
 _PARTS: dict[str, Callable[[Any], str]] = {
@@ -52,6 +64,7 @@ _PARTS: dict[str, Callable[[Any], str]] = {
     "M": lambda t: f"{t.minute:02d}",
     "S": lambda t: f"{t.second:02d}",
     "f": lambda t: f"{t.microsecond:06d}",
+    "3f": lambda t: f"{t.microsecond // 1000:03d}",
     "p": lambda t: "AM" if t.hour < 12 else "PM",
     "b": lambda t: _MONTHS[t.month - 1][:3],
     "B": lambda t: _MONTHS[t.month - 1],
@@ -85,6 +98,59 @@ def find_date_format(texts: Sequence[str], day_first: bool | None) -> FoundDates
     form = _unpadded(first, texts)
     others = tuple(other for other in fitting if other != first)
     return FoundDates(form, others, proven)
+
+
+def looks_like_a_date(text: str) -> bool:
+    """Whether a text is shaped like a date, whatever its format; a time of the day is not."""
+    return bool(_ISO.fullmatch(text) or _NUMERIC.fullmatch(text) or _NAMED.match(text))
+
+
+def find_date_formats(
+    texts: Sequence[str], day_first: bool | None, given: str | None = None
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the formats of distinct texts that are dates written in several ways, the most usual first.
+
+    Texts of one shape have one format. There are none where a text is no date, or day and month of a shape
+    could be exchanged: the second are then two examples. A format that is ``given`` goes before all others.
+    """
+    shapes: dict[str, list[str]] = {}
+    for text in texts:
+        shapes.setdefault(_shape(text), []).append(text)
+        if len(shapes) > _MOST_SHAPES or not looks_like_a_date(text):
+            return [], ()
+    found: dict[str, int] = {}
+    unclear: list[str] = []
+    for some in shapes.values():
+        form = given if given is not None and _fit(some, given) else None
+        if form is None and _ISO.fullmatch(some[0]):
+            form, zone = iso_form(some)
+            if not form or zone:
+                return [], ()
+        if form is None:
+            one = find_date_format(some, day_first)
+            if one is None:
+                return [], ()
+            form = one.format
+            if day_first is None:
+                unclear += _of_two_readings(some, (form, *one.others))[:2]
+        found[form] = found.get(form, 0) + len(some)
+    if unclear:
+        other = next((some[0] for some in shapes.values() if unclear[0] not in some), unclear[-1])
+        return [], (unclear[0], other)
+    return sorted(found, key=lambda form: -found[form]), ()
+
+
+def _of_two_readings(texts: Sequence[str], forms: Sequence[str]) -> list[str]:
+    """Return the texts that mean another time in another one of the formats, which all suit them."""
+    times = [parse_dates(texts, form) for form in forms]
+    other = [i for i in range(len(texts)) if any(one[i] != times[0][i] for one in times[1:])]
+    return [texts[i] for i in other]
+
+
+def _shape(text: str) -> str:
+    """Return a text with its numbers and words by their kind, so that texts of one format have one shape."""
+    text = re.sub(r"\d{3,}", "Y", text)
+    return re.sub(r"[A-Za-z]+", "a", re.sub(r"\d{1,2}", "0", text))
 
 
 def _suggested(text: str) -> list[str]:
@@ -133,33 +199,58 @@ def parse_dates(texts: Any, form: str) -> pd.Series[Any]:
     import pandas as pd
 
     column = pd.Series(texts, dtype="str").str.strip()
-    times = pd.to_datetime(column, format=form.replace("%-", "%"), errors="coerce", exact=True)
+    times = pd.to_datetime(
+        column, format=form.replace("%-", "%").replace("%3f", "%f"), errors="coerce", exact=True
+    )
     return times.astype("datetime64[us]")
 
 
-def iso_format(texts: Sequence[str]) -> str:
-    """Return the format of dates by ISO 8601 that are all written alike; empty where they differ.
+def parse_any(texts: Sequence[str], forms: Sequence[str]) -> pd.Series[Any]:
+    """Return texts (n,) as times, each by the first of the formats that suits it; NaT where none does."""
+    times = parse_dates(texts, forms[0])
+    for form in forms[1:]:
+        left = times.isna()
+        if not left.any():
+            break
+        times[left] = parse_dates([text for text, gap in zip(texts, left, strict=True) if gap], form).array
+    return times
 
-    It is also empty for times with a zone or parts of a second, and stands for the shortest that tells all
-    times of the column apart.
+
+def iso_form(texts: Sequence[str]) -> tuple[str, str]:
+    """Return the format and the zone of dates by ISO 8601; each is empty where it differs among them.
+
+    The format is also empty for parts of a second that are neither three nor six digits. It then stands for
+    the shortest that tells all times of the column apart.
     """
-    shapes = set()
+    shapes, zones = set(), set()
     for text in texts:
         match = _ISO.fullmatch(text)
-        if match is None or match[4] or match[3]:
-            return ""
-        shapes.add((match[1], match[2] is not None))
-        if len(shapes) > 1:
-            return ""
-    mark, seconds = shapes.pop()
+        if match is None:
+            return "", ""
+        shapes.add((match[1], match[2] is not None, len(match[3] or ".") - 1))
+        zones.add(match[4] or "")
+    zone = zones.pop() if len(zones) == 1 else ""
+    mark, seconds, fraction = shapes.pop()
+    if shapes or fraction not in (0, 3, 6):
+        return "", zone
     if mark is None:
-        return "%Y-%m-%d"
-    return f"%Y-%m-%d{mark}%H:%M" + ":%S" * seconds
+        return "%Y-%m-%d", zone
+    return f"%Y-%m-%d{mark}%H:%M" + ":%S" * seconds + {0: "", 3: ".%3f", 6: ".%f"}[fraction], zone
+
+
+def write_zoned(times: pd.Series[Any], zone: str) -> pd.Series[Any]:
+    """Return times (n,) that have a zone as those of a clock in another, such as Z or +02:00."""
+    import datetime as dt
+
+    hours, minutes = (0, 0) if zone in ("", "Z") else (int(zone[1:3]), int(zone[3:].strip(":") or 0))
+    offset = dt.timedelta(hours=hours, minutes=minutes) * (-1 if zone.startswith("-") else 1)
+    made: pd.Series[Any] = times.dt.tz_convert("UTC").dt.tz_localize(None) + offset
+    return made
 
 
 def write_dates(times: Sequence[Any], form: str) -> list[str]:
     """Return times (n,) as texts of a format; anything where one is missing."""
-    pieces = re.split(r"%(-?[A-Za-z])", form)
+    pieces = re.split(r"%(-?[A-Za-z]|3f)", form)
     literal, tokens = pieces[::2], [_PARTS[token] for token in pieces[1::2]]
     known: dict[Any, str] = {}
     texts = []

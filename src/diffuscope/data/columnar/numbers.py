@@ -6,8 +6,10 @@ sign. Both signs may be a comma or a point; which is which follows from the cell
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.columnar.schema import SPACES, ColumnSchema
 
-__all__ = ["Found", "decimals_of", "find_number_form", "parse_number", "write_numbers"]
+__all__ = ["Found", "decimals_of", "exponents_of", "find_number_form", "parse_number", "write_numbers"]
 
 _SYMBOLS = "$€£¥₹₩₽₺₫฿₴₦₱₪₡₵₲₸₮₭"
 _CODES = (
@@ -31,6 +33,7 @@ _NUMBER = re.compile(
     rf"(?P<body>\d[\d.,'’{''.join(SPACES)}]*?|[.,]\d+)"
     rf"(?P<suffix>(?:{_SPACE}?(?:[%‰]|°[CF]?|{_MONEY}|{_UNITS})|{_SPACE}[^\W\d_][\w/%°²³]{{0,19}})?)(?P<close>\))?"
 )
+_SCIENTIFIC = re.compile(r"[-+]?(?:\d+(\.\d*)?|\.\d+)([eE])([-+]?\d+)")
 _LEAST_LONG = 9  # digits in groups of equal length from which a number looks like that of a telephone
 _MOST_ROUNDED = 12  # decimals up to which numbers are rounded where they are written
 
@@ -176,12 +179,36 @@ def decimals_of(texts: Any) -> tuple[int, int] | None:
     return (ends["min"], ends["max"]) if ends["max"] <= 30 else None
 
 
+def exponents_of(texts: Sequence[str]) -> tuple[str, tuple[int, int] | None]:
+    """Return how exponents are written in plain numbers, distinct texts, and the decimals before them.
+
+    The first is that of :class:`ColumnSchema`, empty where no text has an exponent. The decimals, the least
+    and the greatest number of them, are None unless all texts but zeros have one.
+    """
+    matches = [match for match in map(_SCIENTIFIC.fullmatch, texts) if match]
+    if not matches:
+        return "", None
+    letters, powers = [match[2] for match in matches], [match[3] for match in matches]
+    signed = all(power[0] in "+-" for power in powers)
+    lengths = [len(power.lstrip("+-")) for power in powers]
+    padded = [len(power) - 1 for power in powers if power[0] in "+-" and power[1] == "0"]
+    digits = min(max(padded, default=min(lengths)), 3)
+    exponent = max("eE", key=letters.count) + "+" * signed + "0" * digits
+    plain = [text for text in texts if not _SCIENTIFIC.fullmatch(text) and text.strip("+-0.")]
+    if plain or not all(re.match(r"[-+]?[1-9](\.|[eE])|[-+]?0(\.0*)?[eE]", text[0]) for text in matches):
+        return exponent, None
+    counts = [len(match[1] or ".") - 1 for match in matches]
+    return exponent, (min(counts), min(max(counts), 30))
+
+
 def write_numbers(values: NDArray[Any], form: ColumnSchema) -> list[str]:
     """Return numbers (n,), integers or floats, as texts of a form; anything where NaN.
 
     Floats are written with the form's decimals. One that has more of them keeps its own, if the form has at
-    most 6, so that a text always means its number.
+    most 6, so that a text always means its number; before an exponent it is rounded.
     """
+    if form.exponent and not form.has_form:
+        return _with_exponents(values.astype(np.float64).tolist(), form)
     if values.dtype.kind in "iuO":
         texts = [str(value) for value in values.tolist()]
         if form.kind == "number" and form.decimals and form.decimals[0]:
@@ -189,6 +216,29 @@ def write_numbers(values: NDArray[Any], form: ColumnSchema) -> list[str]:
     else:
         texts = _floats(values.astype(np.float64).tolist(), form.decimals)
     return [_dressed(text, form) for text in texts] if form.has_form else texts
+
+
+def _with_exponents(values: Sequence[float], form: ColumnSchema) -> list[str]:
+    """Return floats as texts: all with exponents where the form has decimals, else where Python has them."""
+    letter, sign = form.exponent[0], "+" * ("+" in form.exponent)
+    width = form.exponent.count("0")
+    texts = []
+    for value in values:
+        text = repr(value)
+        if form.decimals is not None and math.isfinite(value):
+            least, most = form.decimals
+            own = max(len(Decimal(text).normalize().as_tuple().digits) - 1, least)
+            text = f"{value:.{min(own, most)}e}"
+            head, _, power = text.partition("e")
+            whole, _, digits = head.partition(".")
+            digits = digits.rstrip("0").ljust(least, "0")
+            text = f"{whole}.{digits}e{power}" if digits else f"{whole}e{power}"
+        head, mark, power = text.partition("e")
+        if mark:
+            negative, digits = power.startswith("-"), power.lstrip("+-").lstrip("0").rjust(width, "0")
+            text = f"{head}{letter}{'-' if negative else sign}{digits}"
+        texts.append(text)
+    return texts
 
 
 def _floats(values: Sequence[float], decimals: tuple[int, int] | None) -> list[str]:

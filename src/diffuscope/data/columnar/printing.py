@@ -19,11 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from diffuscope.data.columnar.arrays import Columns, is_frame, names_of
-from diffuscope.data.columnar.dates import write_dates
+from diffuscope.data.columnar.dates import write_dates, write_zoned
 from diffuscope.data.columnar.foreign import suffix_of
 from diffuscope.data.columnar.numbers import write_numbers
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
-from diffuscope.data.columnar.text import cell, encoder, is_compressed, separator_of
+from diffuscope.data.columnar.text import Source, cell, encoder, is_compressed, meant, separator_of
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 
@@ -64,9 +64,17 @@ def text_rows(
 
 
 def _text_sink(
-    handle: IO[bytes], suffix: str, separator: str, columns: Columns, options: FileOptions
+    handle: IO[bytes],
+    suffix: str,
+    separator: str,
+    columns: Columns,
+    options: FileOptions,
+    header: str = "",
 ) -> Callable[[str | None], None]:
-    """Write the header; return what writes pieces of text, encoded and compressed, and ends with None."""
+    """Write the header; return what writes pieces of text, encoded and compressed, and ends with None.
+
+    ``header`` is the text of another file's, which is written in place of the names.
+    """
     encoded = encoder(options)
     # A compressed file has no time, so that equal tables are equal bytes.
     packed = gzip.GzipFile("", "wb", 6, handle, mtime=0) if is_compressed(suffix) else None
@@ -83,7 +91,9 @@ def _text_sink(
         if text is None and packed is not None:
             packed.close()
 
-    if columns is not None:
+    if header:
+        write(header)
+    elif columns is not None:
         write(separator.join(cell(name, separator) for name in columns) + "\n")
     return write
 
@@ -95,28 +105,41 @@ def write_cells(
     filled: pd.DataFrame,
     schema: Sequence[ColumnSchema],
     options: FileOptions,
+    source: Source | None = None,
 ) -> None:
     """Write a text file letter for letter, but for cells that were ``filled`` (n, d), whose values are new.
 
-    ``cells`` (n, d) are the texts that were read, in the columns of ``values``.
+    ``cells`` (n, d) are the texts that were read, in the columns of ``values``, from the ``source``: with the
+    same separator as there, cells have their blanks and quotes, and lines their ends.
     """
     suffix, columns = suffix_of(Path(path)), names_of(values)
     separator, schemas = separator_of(suffix, options), schema_of(schema)
     empty = "nan" if columns is None else '""' if cells.shape[1] == 1 else ""
+    same = source is not None and source.separator == separator
+    rows, ends = source.rows() if source is not None and same else ([], [])
+    if len(rows) != len(cells):  # a file that readers take apart in another way
+        rows, ends, same = [[]] * len(cells), ["\n"] * len(cells), False
     written = []
     for j, name in enumerate(values.columns):
-        texts = [cell(text, separator) if text else empty for text in cells.iloc[:, j].tolist()]
-        rows = np.flatnonzero(filled.iloc[:, j].to_numpy(dtype=bool))
-        if rows.size:
-            made = _cells(values.iloc[rows, j], separator, schemas.get(str(name)))
-            for row, text in zip(rows.tolist(), made, strict=True):
+        texts = [
+            row[j]
+            if j < len(row) and meant(row[j]).strip() == text.strip()
+            else cell(text, separator) or empty
+            for row, text in zip(rows, cells.iloc[:, j].tolist(), strict=True)
+        ]
+        holes = np.flatnonzero(filled.iloc[:, j].to_numpy(dtype=bool))
+        if holes.size:
+            made = _cells(values.iloc[holes, j], separator, schemas.get(str(name)))
+            for row, text in zip(holes.tolist(), made, strict=True):
                 texts[row] = text
         written.append(texts)
+    header = source.header if source is not None and same else ""
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as handle:
-        append = _text_sink(handle, suffix, separator, columns, options)
+        append = _text_sink(handle, suffix, separator, columns, options, header)
         for start in range(0, len(cells), _CHUNK_ROWS):
-            piece = zip(*(texts[start : start + _CHUNK_ROWS] for texts in written), strict=True)
-            append("".join(f"{separator.join(row)}\n" for row in piece))
+            here = slice(start, start + _CHUNK_ROWS)
+            lines = zip(*(texts[here] for texts in written), strict=True)
+            append("".join(separator.join(row) + end for row, end in zip(lines, ends[here], strict=True)))
         append(None)
 
 
@@ -127,7 +150,7 @@ def _lines(frame: pd.DataFrame, separator: str, named: bool, schema: Mapping[str
     for name, column in frame.items():
         form = schema.get(str(name))
         texts = _cells(column, separator, form)
-        missing = cell(form.hole, separator) if form is not None and form.hole else empty
+        missing = cell(form.hole, separator, form.blanks) if form is not None and form.hole else empty
         for row in np.flatnonzero(column.isna().to_numpy()).tolist():
             texts[row] = missing
         cells.append(texts)
@@ -139,6 +162,9 @@ def _cells(column: pd.Series[Any], separator: str, form: ColumnSchema | None = N
     from pandas.api import types
 
     dtype: Any = column.dtype
+    if form is not None and form.blanks and separator:
+        plain = form.model_copy(update={"blanks": ""})
+        return [cell(text, separator, form.blanks) for text in _cells(column, "", plain)]
     texts = None if form is None else _in_form(column, form)
     if texts is not None:
         return [cell(text, separator) for text in texts]
@@ -148,16 +174,16 @@ def _cells(column: pd.Series[Any], separator: str, form: ColumnSchema | None = N
         # The shortest digits among floats of this size; those of float64 are Python's.
         return list(map(repr, floats.tolist()) if plain.itemsize == 8 else map(str, floats))
     if types.is_datetime64_any_dtype(dtype):  # no finer than they are, days where all are midnights
-        zoned = column.dt.tz is not None
-        times = (column.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else column).to_numpy()
+        zoned, zone = column.dt.tz is not None, (form and form.zone) or "+00:00"
+        times = (write_zoned(column, zone) if zoned else column).to_numpy()
         times = times.astype("M8[us]") if times.dtype.kind != "M" else times
         known = times[~np.isnat(times)]
         units = ["s" if zoned else "D", "s", "ms", "us"]
         unit: Any = next((unit for unit in units if (known.astype(f"M8[{unit}]") == known).all()), "ns")
-        return [f"{time}{'+00:00' * zoned}" for time in np.datetime_as_string(times, unit=unit).tolist()]
+        return [f"{time}{zone * zoned}" for time in np.datetime_as_string(times, unit=unit).tolist()]
     texts = list(map(str, column.tolist()))
     plain_text = types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype)
-    return texts if plain_text else [cell(text, separator) for text in texts]
+    return texts if plain_text or not separator else [cell(text, separator) for text in texts]
 
 
 def cells_of(column: pd.Series[Any], form: ColumnSchema | None = None) -> list[str]:
@@ -175,13 +201,19 @@ def _in_form(column: pd.Series[Any], form: ColumnSchema) -> list[str] | None:
             form.words[value is True or value == 1]
             for value in column.astype(object).where(column.notna(), False)
         ]
-    if form.date_format and types.is_datetime64_any_dtype(dtype) and column.dt.tz is None:
-        return write_dates(column.astype(object).where(column.notna(), None).tolist(), form.date_format)
+    if (
+        form.date_format
+        and types.is_datetime64_any_dtype(dtype)
+        and bool(form.zone) == (column.dt.tz is not None)
+    ):
+        times = write_zoned(column, form.zone) if form.zone else column
+        texts = write_dates(times.astype(object).where(times.notna(), None).tolist(), form.date_format)
+        return [f"{text}{form.zone}" for text in texts]
     if types.is_bool_dtype(dtype) or form.kind not in ("number", "integer"):
         return None
-    if types.is_float_dtype(dtype) and (form.has_form or form.decimals is not None):
+    if types.is_float_dtype(dtype) and (form.has_form or form.exponent or form.decimals is not None):
         return write_numbers(column.to_numpy(dtype=np.float64, na_value=np.nan), form)
-    if types.is_integer_dtype(dtype) and (form.has_form or form.kind == "number"):
+    if types.is_integer_dtype(dtype) and (form.has_form or form.exponent or form.kind == "number"):
         whole = column.astype(object).where(column.notna(), 0).to_numpy(dtype=object)
         return write_numbers(whole, form)
     return None

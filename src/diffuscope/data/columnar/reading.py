@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from diffuscope.data.columnar.foreign import check_magic, check_suffix, foreign,
 from diffuscope.data.columnar.recognition import ReadColumn, read_columns
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
-from diffuscope.data.columnar.text import SEPARATORS, read_cells
+from diffuscope.data.columnar.text import SEPARATORS, Source, blanks_before, is_spaced, read_cells
 from diffuscope.data.columnar.typed import typed_column
 from diffuscope.errors import FormatError, InputError
 
@@ -50,11 +50,12 @@ READABLE = (*TABLES, ".npy", ".npz")
 
 @dataclass(frozen=True)
 class RowsFile:
-    """The rows of a file, how each column was read, and of a text file the cells as texts."""
+    """The rows of a file, how each column was read, and of a text file the cells as texts, and its text."""
 
     frame: pd.DataFrame
     columns: tuple[ReadColumn, ...]
     cells: pd.DataFrame | None
+    source: Source | None = None
 
     @property
     def modelled(self) -> pd.DataFrame:
@@ -121,7 +122,7 @@ def open_rows(
     if file.columns is not None and not known:
         options.check_names(frame.columns, str(path))
     if file.columns is not None:
-        return RowsFile(frame, file.columns, file.cells)
+        return RowsFile(frame, file.columns, file.cells, file.source)
     return as_typed(frame, options, known, str(path))
 
 
@@ -154,6 +155,7 @@ class _File:
     names: Columns
     columns: tuple[ReadColumn, ...] | None = None
     cells: Any = None
+    source: Source | None = None
 
 
 def _read(path: Path, options: FileOptions, known: Iterable[ColumnSchema] = ()) -> _File:
@@ -179,9 +181,10 @@ def _read(path: Path, options: FileOptions, known: Iterable[ColumnSchema] = ()) 
     if not start:
         raise InputError(f"{path} is empty.", "Write at least two rows of numbers into it.")
     if suffix in SEPARATORS:
-        return _from_cells(path, *read_cells(path, suffix, options), None, options, known, raw=True)
+        cells, names, source = read_cells(path, suffix, options)
+        return _from_cells(path, cells, names, None, options, known, source)
     if suffix == ".xlsx":
-        return _from_cells(path, *read_sheet(path, options), options, known, raw=False)
+        return _from_cells(path, *read_sheet(path, options), options, known)
     return _File(*{".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}[suffix](path))
 
 
@@ -192,9 +195,9 @@ def _from_cells(
     formats: list[str] | None,
     options: FileOptions,
     known: Iterable[ColumnSchema],
-    raw: bool,
+    source: Source | None = None,
 ) -> _File:
-    """Return the values that columns of texts mean."""
+    """Return the values that columns of texts mean; ``source`` is the text of a text file."""
     import pandas as pd
     import pyarrow as pa
 
@@ -206,10 +209,15 @@ def _from_cells(
     table = pa.table({str(j): one.values for j, one in enumerate(read)})
     frame = _to_pandas(table).set_axis(pd.RangeIndex(len(cells)), axis=1)
     texts = None
-    if raw:
+    if source is not None:
+        if not known and is_spaced(source.body, source.separator):
+            read = [
+                replace(one, schema=one.schema.model_copy(update={"blanks": blanks}))
+                for one, blanks in zip(read, blanks_before(source, len(cells)), strict=True)
+            ]
         texts = pa.table({str(j): column for j, column in enumerate(cells)}).to_pandas()
         texts.columns = pd.RangeIndex(len(cells))
-    return _File(frame, columns, tuple(read), texts)
+    return _File(frame, columns, tuple(read), texts, source)
 
 
 def _read_parquet(path: Path) -> tuple[Any, Columns]:

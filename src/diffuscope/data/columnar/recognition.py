@@ -11,12 +11,19 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diffuscope.data.columnar.dates import find_date_format, iso_format, parse_dates
-from diffuscope.data.columnar.numbers import decimals_of, find_number_form, parse_number
+from diffuscope.data.columnar.dates import (
+    find_date_format,
+    find_date_formats,
+    iso_form,
+    looks_like_a_date,
+    parse_any,
+)
+from diffuscope.data.columnar.numbers import decimals_of, exponents_of, find_number_form, parse_number
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, Name, schema_of
 from diffuscope.errors import InputError
 
@@ -43,6 +50,7 @@ class ReadColumn:
     is_ambiguous: bool = False
     decimal: str | None = None
     day_first: bool | None = None
+    warning: str = ""
 
     def formatted(self, cell_format: str) -> ReadColumn:
         """Return the column with the format of a spreadsheet's cells."""
@@ -80,6 +88,8 @@ def read_columns(
         guessed = read[j].is_ambiguous or (hints.decimal == "," and read[j].schema.kind == "number")
         if guessed and str(name) not in schemas and read[j].decimal is None:
             read[j] = _Column(name, texts, options, where).recognised(hints)
+        if read[j].warning:
+            warnings.warn(read[j].warning, UserWarning, stacklevel=2)
     return read
 
 
@@ -87,7 +97,7 @@ def plain_text(text: str, schema: ColumnSchema, options: FileOptions) -> str:
     """Return a value in the form of a column as a program writes it; other texts as they are."""
     import pyarrow as pa
 
-    if not (schema.has_form or schema.date_format or schema.words):
+    if schema.zone or not (schema.has_form or schema.date_format or schema.words):
         return text
     try:
         cells = [(schema.name, pa.array([text], pa.large_string()))]
@@ -117,6 +127,7 @@ class _Column:
         found.sort(key=lambda entry: -entry["counts"])
         self.words = tuple(entry["values"] for entry in found if entry["values"])
         self.hole = found[0]["values"] if found else ""
+        self.unclear: tuple[str, ...] = ()  # two dates of which one has two readings
 
     # --- what is known -------------------------------------------------------------------------------------
 
@@ -130,7 +141,7 @@ class _Column:
         elif kind == "boolean":
             values = self._truths(schema.words)
         elif kind == "date":
-            values = self._dates(schema.date_format)
+            values = self._dates(schema)
         else:
             values = None if schema.has_form else self._plain_number(True)
             values = self._formed(schema) if values is None else values
@@ -162,7 +173,7 @@ class _Column:
                 if schema.kind == "boolean":
                     fits = one._truths(schema.words)
                 elif schema.kind == "date":
-                    fits = one._dates(schema.date_format)
+                    fits = one._dates(schema)
                 else:
                     fits = one._formed(schema)
                 if fits is not None:
@@ -189,6 +200,8 @@ class _Column:
             found = attempt(hints)
             if found is not None:
                 return found
+        if self.unclear:
+            return self._as(self.text, "category", is_ambiguous=True, warning=self._of_unclear_dates())
         return self._as(self.text, "category", remarks=self._nearly_numbers())
 
     def _said(self, kind: str, hints: _Hints) -> ReadColumn:
@@ -232,8 +245,10 @@ class _Column:
             values = self._plain_number(options.kind_of(self.name) is not None)
             if values is not None:
                 whole = pa.types.is_integer(values.type)
-                decimals = (0, 0) if whole else decimals_of(self.trimmed.drop_null())
-                form = ColumnSchema(name=self.name, kind="number", decimals=decimals)
+                decimals, exponent = (0, 0) if whole else decimals_of(self.trimmed.drop_null()), ""
+                if decimals is None and self._any("[eE]"):
+                    exponent, decimals = exponents_of(self._distinct())
+                form = ColumnSchema(name=self.name, kind="number", decimals=decimals, exponent=exponent)
                 proven = "." if not whole and not unclear and self._begins_with_decimals() else None
                 return self._as(values, "integer" if whole else "number", form, decimal=proven)
             if self._all(r"^[-+]?\d+$"):  # beyond 64 bits
@@ -283,19 +298,20 @@ class _Column:
     def _as_date(self, hints: _Hints) -> ReadColumn | None:
         given = self.options.format_of(self.name)
         if given is not None:
-            values = self._parsed_dates(given)
+            values = self._parsed_dates([given])
             if values is not None:
                 form = ColumnSchema(name=self.name, kind="date", date_format=given)
                 return self._as(values, "date", form)
         values = self._iso_dates()
         if values is not None:
-            form = ColumnSchema(name=self.name, kind="date", date_format=iso_format(self._distinct()))
+            written, zone = iso_form(self._distinct())
+            form = ColumnSchema(name=self.name, kind="date", date_format=written, zone=zone)
             return self._as(values, "date", form)
         texts = self._distinct()
         found = find_date_format(texts, hints.day_first)
         if found is None:
-            return None
-        values, remarks = self._parsed_dates(found.format), [f"written as {texts[0]!r}"]
+            return self._as_mixed_dates(texts, hints, given)
+        values, remarks = self._parsed_dates([found.format]), [f"written as {texts[0]!r}"]
         if found.others:
             order = {"d": "day", "m": "month", "y": "year", "Y": "year"}[found.format.replace("%-", "%")[1]]
             other = shlex.quote(f"{self.name}={found.others[0]}")
@@ -307,6 +323,31 @@ class _Column:
             remarks=tuple(remarks),
             is_ambiguous=bool(found.others),
             day_first=found.day_first,
+        )
+
+    def _as_mixed_dates(self, texts: list[str], hints: _Hints, given: str | None) -> ReadColumn | None:
+        """Read dates that are written in several ways; None where it is not clear how."""
+        if not all(map(looks_like_a_date, texts[:_FIRST])):
+            return None
+        forms, self.unclear = find_date_formats(texts, hints.day_first, given)
+        values = self._parsed_dates(forms) if forms else None
+        if values is not None:
+            form = ColumnSchema(
+                name=self.name, kind="date", date_format=forms[0], other_formats=tuple(forms[1:])
+            )
+            return self._as(
+                values, "date", form, remarks=(f"written in {len(forms)} ways: {', '.join(forms)}",)
+            )
+        return None
+
+    def _of_unclear_dates(self) -> str:
+        """Say that dates are read as text, and how to change that."""
+        first, second = self.unclear
+        example = shlex.quote(f"{self.name}=%d/%m/%Y")
+        return (
+            f"The column {self.name!r} has dates written in several ways, such as {first!r} and {second!r}, "
+            "and it is not clear which number is the day: it is read as text. Say the format of the former, "
+            f"such as --date-format {example}."
         )
 
     def _nearly_numbers(self) -> tuple[str, ...]:
@@ -369,16 +410,17 @@ class _Column:
                 return None
         return pa.array(values, pa.bool_()).take(coded.indices)
 
-    def _dates(self, form: str) -> Any:
-        """Return times of a format, or by ISO 8601; None where a cell is neither."""
-        values = self._parsed_dates(form) if form else None
+    def _dates(self, schema: ColumnSchema) -> Any:
+        """Return times in the formats of a schema, or by ISO 8601; None where a cell is neither."""
+        forms = [schema.date_format, *schema.other_formats] if schema.date_format and not schema.zone else []
+        values = self._parsed_dates(forms) if forms else None
         return self._iso_dates() if values is None else values
 
-    def _parsed_dates(self, form: str) -> Any:
+    def _parsed_dates(self, forms: Sequence[str]) -> Any:
         import pyarrow as pa
 
         coded = self.trimmed.dictionary_encode()
-        times = parse_dates(coded.dictionary.to_pylist(), form)
+        times = parse_any(coded.dictionary.to_pylist(), forms)
         if times.isna().any():
             return None
         return pa.array(times.to_numpy()).take(coded.indices)

@@ -25,7 +25,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 _Short = Annotated[str, Field(max_length=40)]
 _Word = Annotated[str, Field(max_length=200)]
-_TOKENS = re.compile(r"(?:[^%]|%-?[dmHI]|%[YyMSfpbB])*")
+_TOKENS = re.compile(r"(?:[^%]|%-?[dmHI]|%[YyMSfpbB]|%3f)*")
 SPACES = (" ", "\u00a0", "\u202f", "\u2009")
 """Ordinary, no-break, narrow no-break and thin."""
 
@@ -101,9 +101,12 @@ class ColumnSchema(BaseModel):
     """How a column was read. ``about`` is what is printed: its range or categories, its holes, its form.
 
     A number is written as prefix, digits in groups of three between ``thousands``, ``decimal``, digits, and
-    suffix; with at least and at most so many ``decimals``, None where they are those of a float. ``words``
-    are those for false and true, ``hole`` that for a missing value, ``cell_format`` the format of a cell in a
-    spreadsheet.
+    suffix; with at least and at most so many ``decimals``, None where they are those of a float. With an
+    ``exponent``, such as e-05, ``decimals`` are those before it; where there are none, it is the way in which
+    exponents are written that a float has. Dates have a ``date_format``, and a ``zone`` behind it; where they
+    are written in several ``other_formats`` as well, each is read in the first that suits it. ``words`` are
+    those for false and true, ``hole`` that for a missing value, ``blanks`` what stands before each cell, and
+    ``cell_format`` is the format of a cell in a spreadsheet.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -118,16 +121,21 @@ class ColumnSchema(BaseModel):
     decimals: tuple[Annotated[int, Field(ge=0, le=30)], Annotated[int, Field(ge=0, le=30)]] | None = None
     parentheses: bool = False
     """Whether a number below 0 stands in parentheses."""
+    exponent: Annotated[str, Field(pattern=r"^([eE]\+?0{1,3})?$")] = ""
+    """The exponent 0 with its letter, its sign if it has one, and at least so many digits: e+00, E0."""
     date_format: _Word = ""
+    other_formats: Annotated[tuple[_Word, ...], Field(max_length=20)] = ()
+    zone: Annotated[str, Field(pattern=r"^(Z|[+-]\d\d(:?\d\d)?)?$")] = ""
     words: tuple[_Word, _Word] | None = None
     hole: _Word = ""
+    blanks: Annotated[str, Field(max_length=40, pattern=r"^[ \t]*$")] = ""
     cell_format: _Word = ""
 
-    @field_validator("date_format")
+    @field_validator("date_format", "other_formats")
     @classmethod
-    def _check_date_format(cls, value: str) -> str:
-        if value:
-            _check_format(value)
+    def _check_date_format(cls, value: Any) -> Any:
+        for text in value if isinstance(value, tuple) else [value] if value else []:
+            _check_format(text)
         return value
 
     @model_serializer(mode="plain")

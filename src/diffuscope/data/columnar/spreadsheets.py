@@ -26,7 +26,7 @@ __all__ = ["MOST_ROWS", "check_installed", "read_sheet", "sheet"]
 MOST_ROWS = 2**20
 """That a sheet can have, its header among them."""
 _FORMATS = {"d": "dd", "m": "mm", "Y": "yyyy", "y": "yy", "H": "hh", "I": "hh", "M": "mm", "S": "ss"}
-_FORMATS |= {"p": "AM/PM", "b": "mmm", "B": "mmmm", "f": "000"}
+_FORMATS |= {"p": "AM/PM", "b": "mmm", "B": "mmmm", "f": "000", "3f": "000"}
 _EPOCH = datetime.datetime(1980, 1, 1)
 
 
@@ -189,7 +189,7 @@ def _cell_format(schema: ColumnSchema | None, column: Any) -> str:
     if is_time:
         form = "" if schema is None else schema.date_format
         if form:
-            return re.sub(r"%-?(\w)", lambda match: _FORMATS[match[1]], form)
+            return re.sub(r"%-?(3f|\w)", lambda match: _FORMATS[match[1]], form)
         times = column.dropna()
         return "yyyy-mm-dd" if (times == times.dt.normalize()).all() else "yyyy-mm-dd hh:mm:ss"
     if schema is None or not types.is_numeric_dtype(column.dtype) or not schema.has_form:

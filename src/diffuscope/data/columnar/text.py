@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffuscope.data.columnar.arrays import Columns
 from diffuscope.data.columnar.foreign import foreign
@@ -23,10 +23,14 @@ from diffuscope.errors import FormatError, InputError
 
 __all__ = [
     "SEPARATORS",
+    "Source",
+    "blanks_before",
     "cell",
     "encoder",
     "is_compressed",
     "is_number",
+    "is_spaced",
+    "meant",
     "other_separators",
     "read_cells",
     "separator_of",
@@ -36,6 +40,54 @@ SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 _SEPARATOR_NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars", " ": "spaces"}
 _QUOTED = re.compile(r'"[^"]*"')
 _UNSAFE = re.compile(r'["\r\n]|^\s|\s$')
+_BREAKS = re.compile(r'["\r\n]')
+
+
+class Source(NamedTuple):
+    """The text of a file: the lines up to its header, if it has one, and the rows behind them."""
+
+    header: str
+    body: str
+    separator: str
+
+    def rows(self) -> tuple[list[list[str]], list[str]]:
+        """Return the cells of each row letter for letter, with blanks and quotes, and the ends of lines."""
+        mark, blanks = re.escape(self.separator), " " if self.separator == "\t" else " \t"
+        pattern = re.compile(
+            rf'([{blanks}]*"(?:[^"]|"")*"[^{mark}\r\n]*|[^{mark}\r\n]*)({mark}|\r\n|\r|\n|\Z)'
+        )
+        rows: list[list[str]] = []
+        ends: list[str] = []
+        row: list[str] = []
+        for match in pattern.finditer(self.body):
+            row.append(match[1])
+            if match[2] == self.separator:
+                continue
+            if len(row) > 1 or row[0].strip():  # readers skip lines without anything
+                rows.append(row)
+                ends.append(match[2] or "\n")
+            row = []
+        return rows, ends
+
+
+def meant(raw: str) -> str:
+    """Return the text that a cell means, without the blanks before it and its quotes."""
+    text = raw.lstrip(" \t")
+    if not text.startswith('"'):
+        return text
+    end = text.rindex('"') if text.count('"') > 1 else len(text)
+    return text[1:end].replace('""', '"') + text[end + 1 :]
+
+
+def blanks_before(source: Source, width: int) -> list[str]:
+    """Return what stands before every cell of each column that is not empty; nothing where that differs."""
+    found: list[set[str]] = [set() for _ in range(width)]
+    for row in source.rows()[0]:
+        for seen, raw in zip(found, row, strict=False):
+            text = raw.lstrip(" \t")
+            if text and len(seen) < 2:
+                seen.add(raw[: len(raw) - len(text)])
+    return [seen.pop() if len(seen) == 1 else "" for seen in found]
 
 
 def separator_of(suffix: str, options: FileOptions) -> str:
@@ -49,8 +101,8 @@ def is_compressed(suffix: str) -> bool:
     return suffix.endswith(".gz")
 
 
-def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any], Columns]:
-    """Return the columns of a text file, each an Arrow array of texts, and their names if there are some.
+def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any], Columns, Source]:
+    """Return the columns of a text file, each an Arrow array of texts, their names if any, and its text.
 
     A file has a header unless its first line is all numbers. A row that is too short has empty cells at its
     end. Raises an InputError where there is nothing in the file, or a column has no name; a FormatError where
@@ -72,7 +124,7 @@ def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any]
             f"Save it with {expected} between the values and a point as the decimal sign, "
             f"or say what separates them (--sep).",
         )
-    columns, skipped = None, 0
+    columns, skipped, header = None, 0, ""
     if not all(is_number(text, options.decimal) for text in first):
         columns, skipped = tuple(map(str.strip, first)), records.line_num
         if "" in columns:
@@ -80,11 +132,12 @@ def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any]
                 f"Column {columns.index('')} (counted from 0) of {path} has no name.",
                 "Drop it if it numbers the rows (pandas: to_csv(..., index=False)), else give it a name.",
             )
-        text = text[lines.tell() :]
+        header, text = text[: lines.tell()], text[lines.tell() :]
     if not text.strip("\r\n"):
         raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.")
     cells = _by_arrow(text, separator, len(first))
-    return _by_pandas(text, separator, path, skipped) if cells is None else cells, columns
+    cells = _by_pandas(text, separator, path, skipped) if cells is None else cells
+    return cells, columns, Source(header, text, separator)
 
 
 def _text(path: Path, suffix: str, options: FileOptions) -> str:
@@ -114,10 +167,7 @@ def _by_arrow(text: str, separator: str, width: int) -> list[Any] | None:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    outside = _QUOTED.sub("", text) if '"' in text else text
-    blanks = " \t".replace(separator, "")
-    spaced = any(mark + blank in outside for mark in (separator, "\n", "\r") for blank in blanks)
-    if spaced or text[0] in blanks or "\0" in text:
+    if is_spaced(text, separator) or "\0" in text:
         return None
     names = [str(j) for j in range(width)]
     try:
@@ -132,6 +182,15 @@ def _by_arrow(text: str, separator: str, width: int) -> list[Any] | None:
     except (pa.ArrowException, UnicodeError):
         return None
     return [column.combine_chunks() for column in table.columns] if table.num_rows else None
+
+
+def is_spaced(text: str, separator: str) -> bool:
+    """Whether blanks stand before some of the cells of a text."""
+    outside = _QUOTED.sub("", text) if '"' in text else text
+    blanks = " \t".replace(separator, "")
+    return text[0] in blanks or any(
+        mark + blank in outside for mark in (separator, "\n", "\r") for blank in blanks
+    )
 
 
 def _by_pandas(text: str, separator: str, path: Path, skipped: int) -> list[Any]:
@@ -189,11 +248,15 @@ def other_separators(first: Sequence[str], separator: str) -> list[str]:
     return found or ["spaces"] * (len(words) > 1 and all(map(is_number, words)))
 
 
-def cell(text: str, separator: str) -> str:
-    """Return text as a cell: in quotes where a reader would end it, or strip it, too early."""
-    if (separator and separator in text) or _UNSAFE.search(text):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+def cell(text: str, separator: str, blanks: str = "") -> str:
+    """Return text as a cell: in quotes where a reader would end it, or strip it, too early.
+
+    Where ``blanks`` stand before the cells of its column, it is in quotes only if it has to be.
+    """
+    unsafe = _BREAKS if blanks else _UNSAFE
+    if (separator and separator in text) or unsafe.search(text):
+        text = '"' + text.replace('"', '""') + '"'
+    return blanks + text
 
 
 def encoder(options: FileOptions) -> codecs.IncrementalEncoder:

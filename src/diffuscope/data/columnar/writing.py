@@ -107,15 +107,15 @@ def write_filled(
 ) -> None:
     """Write the rows of a file of which missing values were filled, in the columns that are modelled.
 
-    From text to text all other cells are written letter for letter, and the form of the filled ones is that
-    in which their columns were read.
+    From text to text all other cells are written letter for letter, from CSV to CSV with their blanks and
+    quotes, and the form of the filled ones is that in which their columns were read.
     """
     whole = file.frame.copy()
     for name in filled.columns:
         whole[name] = filled[name].array
     if file.cells is not None and suffix_of(Path(path)) in SEPARATORS:
         made = file.frame.isna() & whole.notna()
-        write_cells(path, file.cells, whole, made, file.schema, options)
+        write_cells(path, file.cells, whole, made, file.schema, options, file.source)
     else:
         write_rows(path, whole, file.schema, options)
 

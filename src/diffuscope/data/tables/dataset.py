@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,20 @@ from diffuscope.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TableData", "load_table"]
+__all__ = ["FEWEST_ROWS", "TableData", "few_rows_note", "load_table"]
+
+FEWEST_ROWS = 20
+"""Rows from which something of their law can be learned, and measured."""
+
+
+def few_rows_note(n: int) -> str | None:
+    """Return a warning where a table of n rows is too small to learn from; None where it is not."""
+    if n >= FEWEST_ROWS:
+        return None
+    return (
+        f"The table has {n} rows, too few to learn how they are distributed: samples may repeat real values, "
+        f"and are not private. Give at least {FEWEST_ROWS} rows, better hundreds."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +170,9 @@ def load_table(
     except InputError as error:
         where = str(source) if is_path else "The table"
         raise InputError(f"{where} cannot be used for training: {error.what}", error.hint) from error
+    note = few_rows_note(len(data.x))
+    if rows is None and note is not None:
+        warnings.warn(note, UserWarning, stacklevel=2)
     if file is None:
         return data
     return replace(data, schema=described(file.frame, file.columns, data.rows, options))

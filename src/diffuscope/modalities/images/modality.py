@@ -220,8 +220,8 @@ class Images(Modality[ImageData, ImagesSection]):
         """Return what was done to the images."""
         return data.notes
 
-    def next_command(self, path: Path, model: Model) -> str:
-        """Return what to type after a training."""
+    def next_command(self, path: Path, model: Model, n: int) -> str:
+        """Return what to type after a training on n images."""
         return f"sample {path} -o samples.png" + " --label each" * bool(self.generator(model).classes)
 
 

@@ -30,6 +30,7 @@ from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.columns.categories import Codes
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
+from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.likelihood import LogDensity, log_density
@@ -88,19 +89,14 @@ class Density:
         given = torch.zeros(rows.shape[1], dtype=torch.bool)
         if condition is not None:
             given = torch.from_numpy(condition)
-        masked = isinstance(self.model.denoiser, MaskedDenoiser)
-        value = torch.zeros(len(rows), dtype=torch.float64)
-        patterns, which = torch.unique(~rows.isnan(), dim=0, return_inverse=True)
-        for i, present in enumerate(patterns):
-            if not masked and not (present & self.is_number).all():
-                raise InputError(
-                    "This model was not trained with masks: only the density of complete rows of numbers is "
-                    "available.",
-                    "Fit with partial above 0.",
-                )
-            some = rows[which == i]
-            value[which == i] = self._categories(some, present, given) + self._numbers(some, present, given)
-        return value.numpy()
+        present = ~rows.isnan()
+        if not isinstance(self.model.denoiser, MaskedDenoiser) and not (present & self.is_number).all():
+            raise InputError(
+                "This model was not trained with masks: only the density of complete rows of numbers is "
+                "available.",
+                "Fit with partial above 0.",
+            )
+        return (self._categories(rows, present, given) + self._numbers(rows, present, given)).numpy()
 
     @cached_property
     def _denoiser(self) -> Denoiser:
@@ -115,84 +111,89 @@ class Density:
             model = dataclasses.replace(model, denoiser=model.denoiser.with_pattern(complete))
         rows = torch.cat(list(model.coordinates(_ROWS))).double().cpu()
         rows = torch.where(complete.known, complete.value, rows)
-        everything = torch.ones(rows.shape[1], dtype=torch.bool)
-        return self._follow(rows, everything, self.is_number, None).nodes
+        everything = torch.ones_like(rows, dtype=torch.bool)
+        return self._follow(rows, everything, self.is_number.expand_as(rows), None).nodes
 
     def presence(self, known: Floats) -> Floats:
         """Return the probabilities (n, p) that values are there, given the known ones of rows (n, D)."""
         rows = torch.from_numpy(known)
-        total = np.zeros((len(known), len(self.rows.presence)))
-        patterns, which = torch.unique(~rows.isnan(), dim=0, return_inverse=True)
-        for i, present in enumerate(patterns):
-            here = which == i
-            for k, place in enumerate(self.rows.presence_at):
-                if present[place].all():
-                    continue
-                queried = torch.zeros_like(present)
-                queried[place] = True
-                p = self._probabilities(rows[here].nan_to_num(0.0), present, queried)
+        total, present = np.zeros((len(known), len(self.rows.presence))), ~rows.isnan()
+        for k, place in enumerate(self.rows.presence_at):
+            here = ~present[:, place].all(1)
+            if here.any():
+                p = self._probabilities(rows[here], present[here], place)
                 total[here.numpy(), k] = p[:, 1].numpy()
         return total
 
     def _categories(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return the sum of log p(c_j | c_<j), shape (n,)."""
         total = torch.zeros(len(rows), dtype=torch.float64)
-        known = given & present
+        known = present & given
         for place, codes in self.codes:
-            if not present[place].all() or given[place].all():
+            here = present[:, place].all(1)
+            if given[place].all() or not here.any():
                 continue
-            queried = torch.zeros_like(known)
-            queried[place] = True
-            # Rows with the same known coordinates are evaluated once.
-            values, back = torch.unique(rows.where(known, 0.0), dim=0, return_inverse=True)
-            p = self._probabilities(values, known, queried)[back]
-            index = torch.from_numpy(codes.decode(rows[:, place].numpy()))
-            total += p.gather(1, index[:, None])[:, 0].log()
-            known = known | queried
+            p = self._probabilities(rows[here], known[here], place)
+            index = torch.from_numpy(codes.decode(rows[here, place].numpy()))
+            total[here] += p.gather(1, index[:, None])[:, 0].log()
+            known[:, place] |= here[:, None]
         return total
 
     @torch.no_grad()
-    def _probabilities(self, values: Tensor, known: Tensor, queried: Tensor) -> Tensor:
-        """Return the probabilities (n, k) of the categories of a column given what is known.
+    def _probabilities(self, rows: Tensor, known: Tensor, place: slice) -> Tensor:
+        """Return the probabilities (n, k) of the categories of a column given the known coordinates.
 
-        Values are coordinates (n, D); those that are neither known nor the column's are absent.
+        Both rows and what is known of them are (n, D). What is neither known nor the column's is absent.
         """
         denoiser = self._denoiser
         assert isinstance(denoiser, MaskedDenoiser)
         assert denoiser.choices is not None
+        queried = torch.zeros(rows.shape[1], dtype=torch.bool)
+        queried[place] = True
         of_column = queried.to(self.model.device)[denoiser.choices.where]
-        schedule, device, d = self.model.denoiser.schedule, self.model.device, values.shape[1]
+        schedule, device, d = self.model.denoiser.schedule, self.model.device, rows.shape[1]
         level = schedule(torch.tensor(schedule.t_max, dtype=torch.float64))
         half = torch.randn((_NOISES // 2, d), generator=stream(0, "categories"), dtype=torch.float64)
-        noises = level.sigma * torch.cat([half, -half])
+        noises = (level.sigma * torch.cat([half, -half])).to(device)
+        # Rows of which the same is known are evaluated once.
+        told = torch.cat([rows.where(known, 0.0), known.double()], 1)
+        told, back = torch.unique(told, dim=0, return_inverse=True)
 
         def piece(some: Tensor) -> Tensor:
-            given = self._given(some, known, ~(known | queried))
-            answers = [
-                denoiser.log_probabilities(x_t.expand_as(some).to(device), level, given) for x_t in noises
-            ]
-            return torch.stack(answers).exp().mean(0)[:, of_column].cpu()
+            values, there = some[:, :d].repeat(_NOISES, 1), some[:, d:].bool().repeat(_NOISES, 1)
+            mask = self._mask(values, there, ~(there | queried))
+            answers = denoiser.log_probabilities(noises.repeat_interleave(len(some), 0), level, mask)
+            p = answers[:, of_column].exp()  # (noises n, k)
+            return p.view(_NOISES, len(some), -1).mean(0).cpu()
 
-        return torch.cat(list(side_by_side(piece, torch.split(values, _PIECE), device)))
+        return torch.cat(list(side_by_side(piece, torch.split(told, _PIECE), device)))[back]
 
     def _numbers(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return log p(x | c), shape (n,)."""
+        value = torch.zeros(len(rows), dtype=torch.float64)
         queried = present & self.is_number & ~given
-        if not queried.any():
-            return torch.zeros(len(rows), dtype=torch.float64)
+        order = queried.sum(1).argsort(stable=True)  # rows with as many numbers together
+        order = order[queried[order].any(1)]
+        if not len(order):
+            return value
         nodes = self._nodes  # once, before pieces ask for them side by side
 
         def piece(some: Tensor) -> Tensor:
-            return self._refined(some, present, queried, nodes)
+            return self._refined(rows[some], present[some], queried[some], nodes)
 
-        return torch.cat(list(side_by_side(piece, torch.split(rows, _PIECE), self.model.device)))
+        exact = int((queried.sum(1)[order] <= _EXACT).sum())
+        pieces = [one for part in (order[:exact], order[exact:]) for one in torch.split(part, _PIECE)]
+        value[order] = torch.cat(
+            list(side_by_side(piece, [one for one in pieces if len(one)], self.model.device))
+        )
+        return value
 
     def _refined(self, rows: Tensor, present: Tensor, queried: Tensor, nodes: Sequence[float]) -> Tensor:
         """Return densities of rows; where the steps are too coarse they are refined."""
         value = torch.full((len(rows),), -math.inf, dtype=torch.float64)
         left = torch.arange(len(rows))
         for _ in range(_ROUNDS):
-            found = self._follow(rows[left], present, queried, nodes)
+            found = self._follow(rows[left], present[left], queried[left], nodes)
             value[left] = found.value.cpu().nan_to_num(-math.inf)
             fine = found.error.cpu() < _COARSE + _COARSE_SHARE * value[left].abs()
             left = left[~fine]
@@ -204,33 +205,45 @@ class Density:
     def _follow(
         self, rows: Tensor, present: Tensor, queried: Tensor, nodes: Sequence[float] | None
     ) -> LogDensity:
-        device = self.model.device
-        given = self._given(rows.nan_to_num(0.0), present & ~queried, ~present)
-        part = _Part(self._denoiser, given, queried.to(device))
-        return log_density(
-            part,
+        """Return log-densities of the queried coordinates of rows, all (n, D), given the other present ones.
+
+        The queried ones stand side by side. A row with fewer of them than another has zeros there, which are
+        taken for standard normal data, independent of all else; the density of that is taken off again.
+        """
+        device, counts = self.model.device, queried.sum(1)
+        most = int(counts.max())
+        places = (~queried).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+        there = torch.arange(most) < counts[:, None]
+        x = rows.gather(1, places).where(there, 0.0)
+        mask = self._mask(rows.nan_to_num(0.0), present & ~queried, ~present)
+        found = log_density(
+            _Part(self._denoiser, mask, places.to(device), there.to(device)),
             self.model.denoiser.schedule,
-            rows[:, queried].to(device),
+            x.to(device),
             tolerance=_TOLERANCE,
             probes=_EXACT,
             nodes=nodes,
+            batch=len(rows),
         )
+        schedule = self.model.denoiser.schedule
+        level = schedule(torch.tensor(schedule.t_min))
+        of_zero = (level.alpha / level.alpha.hypot(level.sigma)).log() - 0.5 * math.log(2 * math.pi)
+        return found._replace(value=found.value - (most - counts) * of_zero.double().cpu())
 
-    def _given(self, values: Tensor, known: Tensor, absent: Tensor) -> Mask:
-        """Return the mask of rows (n, D) with the same known and absent coordinates."""
-        parts = (values, known.expand_as(values), absent.expand_as(values))
-        return Mask(*(part.contiguous().to(self.model.device) for part in parts))
+    def _mask(self, values: Tensor, known: Tensor, absent: Tensor) -> Mask:
+        return Mask(*(part.to(self.model.device) for part in (values, known, absent)))
 
 
 class _Part:
-    """The denoiser of some of the coordinates; the others are known or absent."""
+    """The denoiser of some coordinates of each row, at ``places`` (n, m) where they are ``there`` (n, m)."""
 
-    def __init__(self, denoiser: Denoiser, given: Mask, queried: Tensor) -> None:
-        self.denoiser, self.given, self.queried = denoiser, given, queried
+    def __init__(self, denoiser: Denoiser, mask: Mask, places: Tensor, there: Tensor) -> None:
+        self.denoiser, self.mask, self.places, self.there = denoiser, mask, places, there
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
         if not isinstance(self.denoiser, MaskedDenoiser):
             return self.denoiser.forward(x_t, level)
-        index = self.queried.nonzero()[:, 0].expand(len(x_t), -1)
-        wide = torch.zeros_like(self.given.value).scatter(1, index, x_t)
-        return self.denoiser.forward(wide, level, self.given)[:, self.queried]
+        wide = torch.zeros_like(self.mask.value).scatter_add(1, self.places, x_t.where(self.there, 0.0))
+        x_0 = self.denoiser.forward(wide, level, self.mask).gather(1, self.places)
+        normal = coefficient(level.alpha / (level.alpha.square() + level.sigma.square()), x_t) * x_t
+        return x_0.where(self.there, normal)

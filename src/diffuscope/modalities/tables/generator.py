@@ -24,6 +24,7 @@ from diffuscope.data.columnar.arrays import names_of
 from diffuscope.data.columnar.recognition import plain_text
 from diffuscope.data.columnar.schema import schema_of
 from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.data.tables.columns.constant import Constant
 from diffuscope.data.tables.constraints import Check
 from diffuscope.data.tables.section import TableSection
 from diffuscope.data.tables.targets import is_one
@@ -416,9 +417,10 @@ class TableGenerator(Generator):
             raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
         rows = self.rows
         _warn_of_new(rows, X, y, "Their values stay, and tell nothing of those that are filled.", 4)
+        existing, columns = read_only(only)
+        _warn_of_empty(rows, X, columns, 4)
         known = rows.encode(X, y, meant=False, new_as_missing=True)
         absent = rows.is_target & (not with_target and self.refinement is None)
-        existing, columns = read_only(only)
         for one, at in zip(rows.presence, rows.presence_at, strict=True):
             if columns is not None and not any(rows.features.names[j] in columns for j in one.columns):
                 known[np.isnan(known[:, at.start]), at] = one.codes.table[0]
@@ -602,6 +604,21 @@ def _warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> No
     if new:
         several = ", ".join(f"{count:,} in {name}" for name, count in list(new.items())[:10])
         what = f"There are values that were not seen in training: {several}. {meaning}"
+        warnings.warn(what, UserWarning, stacklevel=level)
+
+
+def _warn_of_empty(rows: RowCodec, X: Any, only: list[Any] | None, level: int) -> None:
+    """Say which columns stay missing, because they had no value in training."""
+    frame = rows.features.aligned(X).data
+    empty = [
+        column.name
+        for j, column in enumerate(rows.features.columns)
+        if isinstance(column, Constant) and column.value is None
+        if (only is None or column.name in only) and bool(frame.iloc[:, j].isna().any())
+    ]
+    if empty:
+        named = ", ".join(map(repr, empty[:10])) + f" and {len(empty) - 10:,} more" * (len(empty) > 10)
+        what = f"Without any value in training, and so left missing: {named}."
         warnings.warn(what, UserWarning, stacklevel=level)
 
 

@@ -15,6 +15,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
+from diffuscope.data.tables.dataset import FEWEST_ROWS
 from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.section import TableSection
 from diffuscope.diffusion.denoiser import Denoiser
@@ -292,9 +293,9 @@ class Table(Modality[TableData, TableSection]):
             notes=notes,
         )
 
-    def next_command(self, path: Path, model: Model) -> str:
-        """Return what to type after a training."""
-        return f"evaluate {path} --html"
+    def next_command(self, path: Path, model: Model, n: int) -> str:
+        """Return what to type after a training on n rows; few cannot be evaluated."""
+        return super().next_command(path, model, n) if n < FEWEST_ROWS else f"evaluate {path} --html"
 
 
 def _encoded(table: Any, rows: RowCodec) -> Points:

@@ -9,7 +9,8 @@ end either has one, or goes on exponentially. It has an end
 - at 0, for a column that has no values of the other sign, at 1, for one from 0 or -1 to above 0.5, and at
   100, for one from 0 that has 3% of its rows above 75, where the tail would else reach it, and
 - where the density does not vanish (ξ below -0.65, and 1% of at least 500 rows in the last 2% of the range):
-  beyond the last row by the mean distance of the rows there, rounded to few digits.
+  beyond the last row by the mean distance of the rows there, rounded to few digits, and
+- where the tail would else have more than 4 rows beyond the last one: so far that it has 1 there.
 
 Then :math:`\gamma` is the most likely one. A tail that does not fit its rows, because there is a cluster or
 an outlier in it, begins at the last row in place of the k-th.
@@ -41,6 +42,7 @@ _HARD = -0.65
 _LIGHT = 0.4  # a shape that is no heavy tail yet
 _HIGH = 0.03  # share of a column of per cents that is above 75
 _PAST = 0.05  # of the range of a column
+_TOO_MANY = 4.0  # rows beyond the last one: in an exponential tail 1 on average, and 4 in one of 55
 _REACH = 16.0  # depth within which a natural end counts
 _DEEPER = 4.0  # than the mean depth of the greatest row: it would be an outlier of z
 
@@ -74,6 +76,9 @@ def fit_tail(x: Floats, joint: float, side: int, step: float) -> Tail | None:
     if end is None and shape < _HARD and has_edge(x):
         end = float(x[-1]) + step / 2 if step else _rounded_up(float(x[-1]), float(y[-1]) / len(y))
     found = Tail(scale=scale, shape=min(max(shape, 0.0), MOST_SHAPE))
+    if end is None and len(y) * math.exp(-found.depth(tail[-1:] + step / 2, joint, 1, 0)[0]) > _TOO_MANY:
+        end = _end_by_rows(y, step)
+        end = None if end is None else joint + end
     if end is not None:
         v = np.maximum((end - tail) / (end - joint), 1e-9)
         power = min(max(float(-np.log(v).mean()), LEAST_POWER), MOST_SHAPE)
@@ -127,6 +132,21 @@ def _natural_end_near(x: Floats, joint: float, scale: float, shape: float) -> fl
     if soft.depth(np.array([end]), joint, 1, 0)[0] > _REACH:
         return None
     return None if end and shape > _LIGHT else end
+
+
+def _end_by_rows(y: Floats, step: float) -> float | None:
+    """Return the end of excesses y (k,), rising, with which one row is expected beyond the last of them."""
+    u, top = y / y[-1], 1 + 0.5 * step / float(y[-1])
+    low, high = 1e-6, 1e4
+    for _ in range(50):  # the rows beyond the last one rise with the distance of the end
+        past = math.sqrt(low * high)
+        power = float(-np.log1p(-u / (top + past)).mean())
+        if len(u) * (past / (top + past)) ** (1 / power) > 1:
+            high = past
+        else:
+            low = past
+    end = float(y[-1]) * (top + low)
+    return end if power > LEAST_POWER and end > y[-1] else None
 
 
 def _past_end(x: Floats) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import log_ndtr, ndtr, ndtri
 
 from diffuscope.data.tables.columns.atoms import repeated
 from diffuscope.data.tables.columns.base import Floats
@@ -41,6 +41,7 @@ _MOST_GAPS = 500  # between atoms that have knots of their own
 _BEFORE_TAIL = 0.25  # width in z of the last knots' distance, so that its slope is no chance
 _QUARTILES = 1.349  # distance of those of a normal law, in deviations
 _ENOUGH_FOR_ENDS = 50
+_MOST_BEYOND = 8.0
 _CROSSED = 3.7  # deviations within which a normal law would cross a natural end
 _GAP = 1e-3  # width in z that a knot keeps from an atom
 _UNSEEN = 0.5  # rows that all gaps without any count as
@@ -70,7 +71,9 @@ def fit_line(
       :math:`c = 4/\sqrt n`, from 0.15 to 0.3 (0 for symmetric laws, 0.70 for the exponential one), or
     - it has an edge: 1% of at least 500 rows lie in the first or last 2% of its range (2% of a uniform law,
       less than 0.1% of a normal one), which a smooth model would blur, or
-    - a normal law would cross an end that the column has by its nature, such as 0.
+    - a normal law would cross an end that the column has by its nature, such as 0, or
+    - it ends too soon: a normal law would put more than 8 rows beyond the least and the greatest one (2 of a
+      normal law on average, and 8 with a probability of 0.3%).
 
     With ``weights`` (n,) all of these are those of the weighted law, with as many rows as it tells of. Only
     what an atom is depends on how many rows there are, whatever these count.
@@ -112,6 +115,8 @@ def _is_irregular(x: Floats, distinct: int, step: float) -> bool:
         outlier = np.abs(u - levels[3]).max() > (2 - ndtri(0.5 / len(x))) * quartiles / _QUARTILES
         if heavy or outlier or off > min(max(4 / root, 0.15), 0.3):
             return True
+        if step <= EDGE * np.ptp(x) and _beyond_ends(u) > _MOST_BEYOND:
+            return True
     if len(x) >= _ENOUGH_FOR_ENDS and not step:
         unit = float(np.abs(x).max())
         mean, deviation = unit * float((x / unit).mean()), unit * float((x / unit).std())
@@ -122,6 +127,16 @@ def _is_irregular(x: Floats, distinct: int, step: float) -> bool:
     return bool(step <= EDGE * np.ptp(x)) and (
         has_edge(x) or has_edge(-x)
     )  # cells at the ends are wide, and open
+
+
+def _beyond_ends(x: Floats) -> float:
+    """Return how many of n rows a normal law would put beyond the least and the greatest of them, x (n,).
+
+    Of a normal law it is 2 on average, the sum of two exponential variables.
+    """
+    mean, deviation = float(x.mean()), float(x.std())
+    ends = np.array([x.min() - mean, mean - x.max()]) / deviation
+    return len(x) * float(np.exp(log_ndtr(ends)).sum())
 
 
 def _scaled(x: Floats) -> Floats:
