@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Plain
+from diffuscope.data.tables.view import Seen
 
 __all__ = [
     "PARTS",
@@ -177,13 +178,15 @@ class Sum(Derived):
         rest = np.abs(x[:, self.column] - self._sum(x))
         return np.isnan(rest) | (rest <= self.tolerance)
 
-    def solved(self, x: Floats, i: int) -> Floats:
-        """Return the i-th part (n,) by the column and the other parts."""
-        others = [k for k in range(len(self.parts)) if k != i]
-        rest = x[:, self.column] - self.constant
-        rest = rest - x[:, [self.parts[k] for k in others]] @ np.array([self.factors[k] for k in others])
-        solved: Floats = rest / self.factors[i]
-        return solved
+    def is_whole(self, columns: Sequence[Seen]) -> bool:
+        """Whether sums of values that are rounded to the columns' decimals need no rounding."""
+        places = [columns[j].decimals for j in self.concerns]
+        if any(one is None for one in places):
+            return False
+        units = [10.0 ** -(one or 0) for one in places]
+        ratios = np.array([f * unit / units[0] for f, unit in zip(self.factors, units[1:], strict=True)])
+        ratios = np.append(ratios, self.constant / units[0])
+        return bool((np.abs(ratios - np.round(ratios)) < 1e-6).all())
 
     def words(self, names: Sequence[Any]) -> str:
         """Return the equation."""

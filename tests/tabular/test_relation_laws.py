@@ -1,0 +1,124 @@
+"""The laws of exact relations, on random tables: what was put in is found, and kept whatever is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffuscope.data.tables import RowCodec
+from diffuscope.data.tables.relations import Relations, find_relations
+from diffuscope.data.tables.view import View
+
+Law = tuple[tuple[int, ...], Callable[[np.ndarray], np.ndarray]]  # columns, and which rows keep it
+
+
+class World:
+    """A random table of which some columns are functions of others."""
+
+    def __init__(self, seed: int, n: int = 1000) -> None:
+        self.r, self.n = np.random.default_rng(seed), n
+        self.columns: list[np.ndarray] = []
+        self.decimals: list[int] = []
+        self.laws: list[Law] = []
+        for _ in range(self.r.integers(3, 6)):
+            if self.r.random() < 0.5:
+                self.add(np.round(self.r.gamma(2, 10.0 ** self.r.integers(1, 4), n), 2), 2)
+            else:
+                self.add(self.r.integers(0, 10 ** self.r.integers(2, 4), n).astype(float), 0)
+        for _ in range(self.r.integers(1, 5)):
+            [self.put_sum, self.put_copy, self.put_rate, self.put_mean][self.r.integers(4)]()
+        names = [f"c{j}" for j in range(len(self.columns))]
+        self.order = self.r.permutation(len(names))
+        self.table = pd.DataFrame({names[j]: self.columns[j] for j in self.order})
+        place = np.argsort(self.order)
+        self.laws = [
+            (tuple(int(place[j]) for j in own), lambda x, kept=kept, own=own: kept(x[:, place[list(own)]]))
+            for own, kept in self.laws
+        ]
+
+    def add(self, x: np.ndarray, decimals: int) -> int:
+        self.columns.append(x)
+        self.decimals.append(decimals)
+        return len(self.columns) - 1
+
+    def put_sum(self) -> None:
+        own = self.r.choice(len(self.columns), self.r.integers(2, 4), replace=False)
+        signs = self.r.choice([1, 1, -1], len(own))
+        places = max(self.decimals[j] for j in own)
+        total = np.round(sum(s * self.columns[j] for s, j in zip(signs, own, strict=True)), places)
+        made = self.add(total, places)
+        unit = 10.0**-places
+        self.laws.append(((*own, made), lambda x: np.abs(x[:, :-1] @ signs - x[:, -1]) < 0.1 * unit))
+
+    def put_copy(self) -> None:
+        one = int(self.r.integers(len(self.columns)))
+        made = self.add(self.columns[one].copy(), self.decimals[one])
+        self.laws.append(((one, made), lambda x: np.abs(x[:, 0] - x[:, 1]) < 1e-3))
+
+    def put_rate(self) -> None:
+        one, rate = int(self.r.integers(len(self.columns))), float(self.r.choice([0.05, 0.19, 0.2, 0.0725]))
+        made = self.add(np.round(rate * self.columns[one], 2), 2)
+        self.laws.append(((one, made), lambda x: np.abs(rate * x[:, 0] - x[:, 1]) < 0.00501))
+
+    def put_mean(self) -> None:
+        own = self.r.choice(len(self.columns), 3, replace=False)
+        made = self.add(np.round(np.mean([self.columns[j] for j in own], axis=0), 1), 1)
+        self.laws.append(((*own, made), lambda x: np.abs(x[:, :-1].mean(axis=1) - x[:, -1]) < 0.0501))
+
+    def found(self) -> tuple[View, np.ndarray, Relations]:
+        view = View(RowCodec.fit(self.table))
+        x = view.numbers(view.rows.encode(self.table))
+        return view, x, find_relations(x, view.columns, view.labels)
+
+    def kept(self, x: np.ndarray) -> np.ndarray:
+        """Return which laws (k, n) rows keep."""
+        return np.array([kept(x) for _, kept in self.laws])
+
+
+def mixed(x: np.ndarray, seed: int) -> np.ndarray:
+    """Return rows of which every column is permuted by itself."""
+    r = np.random.default_rng(seed)
+    return np.column_stack([r.permutation(column) for column in x.T])
+
+
+def test_laws_are_found_and_kept_by_rows_of_which_nothing_is_fixed() -> None:
+    good = 0
+    for seed in range(40):
+        world = World(seed)
+        view, x, relations = world.found()
+        assert not relations.broken(x).any() or (relations.broken(x) > 0).mean() < 0.01
+        mended, _ = relations.mended(mixed(x, seed), np.zeros(x.shape, bool), view.columns)
+        inside = relations.beyond(mended) == 0
+        kept = world.kept(mended[inside])
+        good += bool(inside.mean() > 0.01 and (kept.mean(axis=1) > 0.999).all())
+    assert good >= 38
+
+
+def test_laws_are_kept_whatever_is_fixed() -> None:
+    """What is fixed is that of a real row, so that there is a solution; what is free is another row's."""
+    for seed in range(40):
+        world = World(seed)
+        view, x, relations = world.found()
+        r = np.random.default_rng(seed)
+        fixed = (r.random((20, x.shape[1])) < r.random((20, 1)))[r.integers(0, 20, len(x))]
+        wrong = np.where(fixed, x, mixed(x, seed))
+        mended, _ = relations.mended(wrong, fixed, view.columns)
+        np.testing.assert_array_equal(mended[fixed], x[fixed])
+        assert (relations.beyond(mended) == 0).mean() > 0.95, seed
+
+
+@pytest.mark.parametrize("order", range(4))
+def test_relations_that_share_columns_are_solved_together(order: int) -> None:
+    r = np.random.default_rng(order)
+    a, b, c = (np.round(r.gamma(2, 30, 2000), 2) for _ in range(3))
+    table = pd.DataFrame({"a": a, "b": b, "c": c, "s": np.round(a + b + c, 2), "copy": c})
+    table = table[list(r.permutation(list(table)))]
+    view = View(RowCodec.fit(table))
+    x = view.numbers(view.rows.encode(table))
+    relations = find_relations(x, view.columns)
+    fixed = np.tile(table.columns.isin(["a", "b", "s"]), (len(x), 1))
+    mended, _ = relations.mended(np.where(fixed, x, mixed(x, 1)), fixed, view.columns)
+    np.testing.assert_allclose(mended, x, atol=1e-9)
