@@ -175,6 +175,42 @@ def test_imputed_values_keep_relations(fitted: DiffusionModel) -> None:
     pd.testing.assert_frame_equal(filled.iloc[200:], X.iloc[200:])
 
 
+def test_relations_that_share_columns_are_kept_by_imputed_rows() -> None:
+    r = np.random.default_rng(0)
+    a, b, c = (np.round(r.gamma(2, 30, 1500), 2) for _ in range(3))
+    data = pd.DataFrame({"a": a, "b": b, "c": c, "s": np.round(a + b + c, 2), "copy": c})
+    model = DiffusionModel(steps=100, random_state=0).fit(data)
+    holes = data.assign(c=np.nan, copy=np.nan)
+    filled = model.impute(holes)
+    np.testing.assert_allclose(filled[["c", "copy"]], data[["c", "copy"]], atol=0.011)
+
+
+def test_given_values_that_contradict_each_other_are_told(fitted: DiffusionModel) -> None:
+    words = r"What is given contradicts total = a \+ b: 20 of 20 rows"
+    with pytest.warns(UserWarning, match=words):
+        rows = fitted.sample(20, given={"a": 100.0, "b": 200.0, "total": 500.0})
+    assert (rows[["a", "b", "total"]] == [100.0, 200.0, 500.0]).all(axis=None)
+    holes = table(20, 7).drop(columns="kind").assign(x=np.nan)
+    holes.loc[:4, "total"] += 77.0
+    with pytest.warns(UserWarning, match=r"contradicts total = a \+ b: 5 of 20 rows"):
+        fitted.impute(holes)
+
+
+def test_values_beyond_the_range_of_a_column_are_told(fitted: DiffusionModel) -> None:
+    with pytest.warns(UserWarning, match=r"No value of .* keeps total = a \+ b: 20 of 20 rows"):
+        fitted.sample(20, given={"total": 20.0, "a": 100.0})
+
+
+def test_a_column_that_a_constraint_computes_takes_part_in_relations() -> None:
+    r = np.random.default_rng(0)
+    a, b = 2 * r.integers(10, 500, 1500), 2 * r.integers(10, 500, 1500)
+    data = pd.DataFrame({"a": a, "b": b, "total": a + b, "net": (a + b) // 2})
+    model = DiffusionModel(steps=100, random_state=0, constraints=["total == a + b"]).fit(data)
+    rows = model.sample(400)
+    assert (rows["total"] == rows["a"] + rows["b"]).all()
+    assert (rows["total"] == 2 * rows["net"]).mean() > 0.99
+
+
 def test_a_saved_model_samples_the_same_rows(fitted: DiffusionModel, tmp_path: Any) -> None:
     again = DiffusionModel.load(fitted.save(tmp_path / "model"))
     assert again._generator.refinement is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -217,12 +218,17 @@ class TableGenerator(Generator):
 
         All rows keep the constraints; a RunError where too few of those that are drawn do.
         """
-        start = 0
+        start, said, condition = 0, Counter[str](), request.condition
         for x in self.unconstrained(n, request):
             if self.redrawn.rules:
                 x = self._kept(x, n, request, start)
+            if self.refinement is not None and condition is not None and request.noise is None:
+                known = condition.known
+                known = known if len(known) == 1 else known[start : start + len(x)]
+                said += self.refinement.unkept(x.numpy(), known)
             yield x
             start += len(x)
+        _warn_of_unkept(said, n)
 
     def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates, whatever the constraints.
@@ -426,6 +432,10 @@ class TableGenerator(Generator):
             filler = Filler(rows, X, y if with_target else None, columns)
             for i, draw in enumerate(draws):
                 draws[i] = self._kept_in_fill(filler, known, absent, draw, request, i, existing)
+        if self.refinement is not None:
+            rest = np.isnan(known[:, ~rows.is_target & ~rows.is_presence]).any(axis=1)
+            said = self.refinement.unkept(draws[0][rest], known[rest])
+            _warn_of_unkept(said, len(known))
         return draws
 
     def _kept_in_fill(
@@ -601,6 +611,12 @@ def _warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> No
         several = ", ".join(f"{count:,} in {name}" for name, count in list(new.items())[:10])
         what = f"There are values that were not seen in training: {several}. {meaning}"
         warnings.warn(what, UserWarning, stacklevel=level)
+
+
+def _warn_of_unkept(said: Mapping[str, int], n: int) -> None:
+    """Say in how many of n rows relations are broken because of what is known."""
+    for text, count in said.items():
+        warnings.warn(f"{text}: {count:,} of {n:,} rows.", UserWarning, stacklevel=4)
 
 
 def _for_rows(request: Request, which: NDArray[np.intp], n: int, seed: int) -> Request:

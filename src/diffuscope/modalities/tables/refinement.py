@@ -15,6 +15,7 @@ that it never comes with. Two things mend that, once the network is trained.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.relations import Relations, find_relations
+from diffuscope.data.tables.relations.kinds import Derived
 from diffuscope.data.tables.view import View
 from diffuscope.errors import DiffuscopeError
 from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, levelled
@@ -88,7 +90,7 @@ class Refinement:
         fixed = np.zeros(x.shape, bool)
         if known is not None:
             fixed = self.view.known(known)
-            x[fixed & self.view.beyond(points, x)] = np.nan  # nothing is computed from what is cut off
+            x = self.view.as_given(points, x, fixed)
         told, changed = self.relations.mended(x, fixed, self.view.columns)
         if not changed.any():
             return points
@@ -97,6 +99,29 @@ class Refinement:
             numbers = told[changed[:, j], j]
             self.view.put(points, int(j), changed[:, j], numbers, random.random(len(numbers)))
         return points
+
+    def unkept(self, points: Floats, known: Floats) -> Counter[str]:
+        """Return what to say of relations that rows (n, D) break because of what is known, and how often.
+
+        ``known`` (1 or n, D) is NaN elsewhere.
+        """
+        fixed = np.broadcast_to(self.view.known(known), (len(points), len(self.view.columns)))
+        said = Counter[str]()
+        if not fixed.any():
+            return said
+        x = self.view.as_given(points, self.view.numbers(points), fixed)
+        names = [one.name for one in self.view.columns]
+        for one in self.relations.found:
+            broken = ~one.kept(x) & fixed[:, one.concerns].any(axis=1)
+            given = fixed[:, one.concerns].all(axis=1)
+            words = one.words(names)
+            said[f"What is given contradicts {words}"] += int((broken & given).sum())
+            if isinstance(one, Derived):
+                for j in one.concerns:
+                    at_fault = broken & ~fixed[:, j] & ~np.isnan(x[:, j])
+                    text = f"No value of {names[j]} within the range of the training rows keeps {words}"
+                    said[text] += int(at_fault.sum())
+        return +said
 
     def log_weights(self, points: Floats, ratio: bool = True) -> Floats:
         """Return log min(1, r / c) (n,) of rows with coordinates (n, D)."""

@@ -4,7 +4,8 @@ Rows in which the same columns are fixed and the same are missing have one plan.
 linear equations :math:`A x = c` in the columns that are free. It is brought into echelon form: the pivot of
 each equation is the column that takes its error, and is computed from the others, the last one first. Each is
 rounded before it enters the next, and equations that hold without rounding come last, so that they hold
-exactly. Columns that are functions of others by a list or a calendar are computed forward.
+exactly. Where more equations than columns are left, which were rounded, they are intervals, and the middle of
+what they allow is taken. Columns that are functions of others by a list or a calendar are computed forward.
 
 A column that would be beyond its limits is put at the limit and fixed, and another one takes the error.
 """
@@ -24,7 +25,7 @@ from diffuscope.data.tables.view import Seen
 __all__ = ["connected", "mend"]
 
 _FREE, _FIXED, _MISSING = 0, 1, 2
-_ATTEMPTS = 6  # columns of a row that are put at their limits
+_ATTEMPTS = 12  # columns of a row that are put at their limits
 _PASSES = 8  # through functions that rest on sums, and sums that rest on functions
 _ZERO = 1e-9  # of a factor, over the largest of its equation
 
@@ -47,22 +48,29 @@ def mend(group: Sequence[Derived], x: Floats, fixed: Bools, columns: Sequence[Se
     """Make rows x (n, columns) keep a group of relations, in place; what is fixed or missing stays."""
     own = sorted({j for one in group for j in one.concerns})
     state = np.where(np.isnan(x[:, own]), _MISSING, np.where(fixed[:, own], _FIXED, _FREE)).astype(np.int8)
-    rows = np.arange(len(x))
-    for _ in range(_ATTEMPTS):
-        again = []
+    first, rows = state.copy(), np.arange(len(x))
+
+    def solve(state: NDArray[np.int8], rows: Ints, last: bool) -> Ints:
+        """Compute some rows; return those in which a column was put at its limit, and is fixed now."""
+        again = [rows[:0]]
         for pattern, some in _by_pattern(state, rows):
             plan = _planned(group, dict(zip(own, pattern.tolist(), strict=True)), columns)
             # Only the columns of the group are read: of a wide table the others take no memory.
             part = np.empty((len(some), x.shape[1]), order="F")
-            part[:, own] = x[np.ix_(some, own)]
-            beyond = plan.run(part, columns, bool((pattern == _FIXED).any()))
-            x[np.ix_(some, own)] = part[:, own]
-            beyond = beyond[:, own]
+            part[:, own] = x[some[:, None], own]
+            beyond = plan.run(part, columns, not last and bool((pattern == _FIXED).any()))[:, own]
+            x[some[:, None], own] = part[:, own]
             state[some] = np.where(beyond, _FIXED, state[some])
             again.append(some[beyond.any(axis=1)])
-        rows = np.concatenate(again) if again else rows[:0]
+        return np.concatenate(again)
+
+    for _ in range(_ATTEMPTS):
+        rows = solve(state, rows, last=False)
         if not len(rows):
             break
+    rest = np.flatnonzero((state != first).any(axis=1))
+    if len(rest):  # a fine column takes what the rounding of coarse ones left
+        solve(first, rest, last=True)
 
 
 def _by_pattern(state: NDArray[np.int8], rows: Ints) -> list[tuple[NDArray[np.int8], Ints]]:
@@ -74,13 +82,43 @@ def _by_pattern(state: NDArray[np.int8], rows: Ints) -> list[tuple[NDArray[np.in
     return list(zip(patterns, parts, strict=True)) if len(rows) else []
 
 
-class _Step(NamedTuple):
-    """Column ``pivot`` is the constant less ``others`` times ``factors``."""
+class _Expression(NamedTuple):
+    """A column as a constant less ``others`` times ``factors``, but for a ``tolerance``."""
 
-    pivot: int
     others: list[int]
     factors: Floats
     constant: float
+    tolerance: float
+
+    @classmethod
+    def of(cls, own: list[int], k: int, row: Floats, tolerance: float) -> _Expression:
+        """Return what an equation says of the k-th of the columns ``own``."""
+        others = [i for i in np.flatnonzero(row[:-1]) if i != k]
+        return cls(
+            [own[i] for i in others], row[others] / row[k], float(row[-1] / row[k]), tolerance / abs(row[k])
+        )
+
+    def computed(self, x: Floats) -> Floats:
+        """Return the column (n,) by the others."""
+        value: Floats = self.constant - x[:, self.others] @ self.factors
+        return value
+
+
+class _Step(NamedTuple):
+    """A column that sums tell: the first of them, within what the others allow."""
+
+    pivot: int
+    says: list[_Expression]
+    margin: float  # from a limit, so that it can take what the rounding of coarser columns leaves
+
+    def computed(self, x: Floats) -> Floats:
+        """Return the column (n,); where sums were rounded the middle of what all of them allow."""
+        values = [one.computed(x) for one in self.says]
+        if len(values) == 1:
+            return values[0]
+        low = np.max([v - one.tolerance for v, one in zip(values, self.says, strict=True)], axis=0)
+        high = np.min([v + one.tolerance for v, one in zip(values, self.says, strict=True)], axis=0)
+        return np.where(low <= high, low / 2 + high / 2, values[0])
 
 
 class _Plan(NamedTuple):
@@ -94,25 +132,28 @@ class _Plan(NamedTuple):
 
         They are where the rows ``hold`` something; else such a cell stays as it is.
         """
-        beyond = np.zeros(x.shape, bool, order="F")
-
-        def put(j: int, told: Floats) -> bool:
-            (low, high), decimals = columns[j].limits, columns[j].decimals
-            told = told if decimals is None else np.round(told, decimals) + 0.0
-            inside = (told >= low) & (told <= high)
-            if holds:
-                beyond[:, j] = ~inside & ~np.isnan(told)
-                told, inside = np.clip(told, low, high), ~np.isnan(told)
-            told = np.where(inside, told, x[:, j])
-            changed = bool((told != x[:, j]).any())
-            x[:, j] = told
-            return changed
-
         for _ in range(_PASSES):
-            changed = [put(one.column, one.computed(x)) for one in self.functions]
-            for step in self.steps:
-                put(step.pivot, step.constant - x[:, step.others] @ step.factors)
-            if not any(changed):
+            beyond, changed = np.zeros(x.shape, bool, order="F"), False
+            cut = np.zeros(len(x), bool)  # what comes after it is computed once it is fixed
+            for j, computed, margin in [
+                *((one.column, one.computed, 0.0) for one in self.functions),
+                *((one.pivot, one.computed, one.margin) for one in self.steps),
+            ]:
+                (low, high), decimals = columns[j].limits, columns[j].decimals
+                told = computed(x)
+                told = told if decimals is None else np.round(told, decimals) + 0.0
+                there = ~np.isnan(told)
+                inside = (told >= low) & (told <= high)
+                if holds:
+                    beyond[:, j] = there & ~inside & ~cut
+                    cut |= beyond[:, j]
+                    margin = min(margin, (high - low) / 2)
+                    told = np.where(inside, told, np.clip(told, low + margin, high - margin))
+                    told, inside = told if decimals is None else np.round(told, decimals) + 0.0, there
+                told = np.where(inside, told, x[:, j])
+                changed |= bool((told != x[:, j]).any())
+                x[:, j] = told
+            if not changed or not self.functions:
                 break
         return beyond
 
@@ -123,35 +164,56 @@ def _planned(group: Sequence[Derived], state: dict[int, int], columns: Sequence[
     functions = [one for one in there if not isinstance(one, Sum) and state[one.column] == _FREE]
     told = {one.column for one in functions}
     free = {j for one in there for j in one.concerns if state[j] == _FREE} - told
-    sums = sorted((one for one in there if isinstance(one, Sum)), key=lambda one: not one.is_whole(columns))
+    sums = [one for one in there if isinstance(one, Sum)]
     return _Plan(functions, _echelon(sums, free, columns))
 
 
 def _echelon(sums: Sequence[Sum], free: set[int], columns: Sequence[Seen]) -> list[_Step]:
-    """Return the steps that solve sums for free columns; those that no free column is left in are left out."""
+    """Return the steps that solve sums for free columns.
+
+    An equation in which no free column is left says something of the last one that was eliminated from it.
+    """
     own = sorted({j for one in sums for j in one.concerns})
     place = {j: k for k, j in enumerate(own)}
     width = np.array([columns[j].width for j in own])
+    unit = np.array([columns[j].unit for j in own])
+    tolerance = np.array([one.tolerance for one in sums])
     usable = np.array([j in free for j in own], bool)
-    done: list[tuple[int, Floats]] = []
-    for one in sums:
-        row = np.zeros(len(own) + 1)  # the constant is the last
+    whole = [one.is_whole(columns) for one in sums]
+    rows = np.zeros((len(sums), len(own) + 1))  # the constant is the last
+    for row, one in zip(rows, sums, strict=True):
         row[place[one.column]], row[-1] = 1.0, one.constant
         row[[place[j] for j in one.parts]] = -np.array(one.factors)
-        least = _ZERO * np.abs(row[:-1]).max()
-        for k, made in done:
-            row = row - row[k] * made
-        row[:-1][np.abs(row[:-1]) < least] = 0.0
-        able = usable & (row[:-1] != 0)
-        if not able.any():
-            continue
-        # An error matters least in a wide column; the one that is told was chosen for that.
-        k = place[one.column]
-        k = k if able[k] else int(np.argmax(np.where(able, np.abs(row[:-1]) * width, -1.0)))
+    least = _ZERO * np.abs(rows[:, :-1]).max(axis=1, initial=0.0)
+    left, done = list(range(len(sums))), list[tuple[int, list[_Expression], float]]()
+    while left:
+        # An error matters least in a wide column that is fine enough to take it; the one that is told was
+        # chosen for that. Equations that hold without rounding come first, then those that leave the least
+        # room.
+        able = usable & (rows[:, :-1] != 0)
+        size = np.abs(rows[:, :-1])
+        finest = np.min(np.where(size > 0, size * unit, np.inf), axis=1)
+        fine = able & (size * unit <= 1.0001 * np.maximum(finest, 2 * tolerance)[:, None])
+        chosen = np.where(fine.any(axis=1)[:, None], fine, able)
+        best = np.argmax(np.where(chosen, size * width, -1.0), axis=1)
+        told = np.array([place[one.column] for one in sums])
+        pivot = np.where(able[np.arange(len(sums)), told], told, best)
+        left = [i for i in left if able[i].any()]
+        if not left:
+            break
+        i = min(left, key=lambda i: (not whole[i], sums[i].tolerance / abs(rows[i, pivot[i]])))
+        k = int(pivot[i])
+        says = [_Expression.of(own, k, rows[i], sums[i].tolerance)]
+        for e in left:
+            if e == i or not rows[e, k]:
+                continue
+            before = rows[e].copy()
+            rows[e] -= rows[e, k] / rows[i, k] * rows[i]
+            rows[e, :-1][np.abs(rows[e, :-1]) < least[e]] = 0.0
+            if not (usable & (rows[e, :-1] != 0) & (np.arange(len(own)) != k)).any() and not whole[i]:
+                says.append(_Expression.of(own, k, before, sums[e].tolerance))
         usable[k] = False
-        done.append((k, row / row[k]))
-    steps = []
-    for k, row in reversed(done):
-        others = [i for i in np.flatnonzero(row[:-1]) if i != k]
-        steps.append(_Step(own[k], [own[i] for i in others], row[:-1][others], float(row[-1])))
-    return steps
+        coarse = np.max(usable * np.abs(rows[i, :-1]) * unit) / abs(rows[i, k])
+        done.append((k, says, coarse if coarse > unit[k] else 0.0))
+        left.remove(i)
+    return [_Step(own[k], says, margin) for k, says, margin in reversed(done)]

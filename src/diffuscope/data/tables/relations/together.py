@@ -53,6 +53,9 @@ class Relations(Plain):
         :mod:`~diffuscope.data.tables.relations.solving`.
         """
         x, before = x.copy(), x
+        told = {one.column for one in self.derived}
+        computed = [one.of is not None and j not in told for j, one in enumerate(columns)]
+        fixed = fixed | np.array(computed, bool)
         for group in connected(self.derived):
             mend(group, x, fixed, columns)
         return x, (x != before) & ~np.isnan(before)
