@@ -198,7 +198,7 @@ def test_given_values_that_contradict_each_other_are_told(fitted: DiffusionModel
 
 def test_values_beyond_the_range_of_a_column_are_told(fitted: DiffusionModel) -> None:
     with pytest.warns(UserWarning, match=r"No value of .* keeps total = a \+ b: 20 of 20 rows"):
-        fitted.sample(20, given={"total": 20.0, "a": 100.0})
+        fitted.sample(20, given={"total": 1100.0, "a": 20.0})
 
 
 def test_a_column_that_a_constraint_computes_takes_part_in_relations() -> None:
@@ -318,14 +318,14 @@ def test_rows_that_are_hardly_kept_have_the_law_of_those_that_are() -> None:
 
 
 def test_rows_given_a_value_that_others_tell_keep_the_relation() -> None:
-    """Given the month, the date is drawn until it lies there."""
+    """Given the month, the date is moved to where it lies there."""
     r = np.random.default_rng(1)
     when = pd.Timestamp("2021-01-01") + pd.to_timedelta(r.integers(0, 730, 2000), unit="D")
     data = pd.DataFrame({"when": when, "month": when.month, "x": r.normal(size=2000)})
     model = DiffusionModel(steps=400, random_state=0).fit(data)
     rows = model.sample(300, given={"month": 7})
     assert (rows["month"] == 7).all()
-    assert (rows["when"].dt.month == 7).mean() > 0.9
+    assert (rows["when"].dt.month == 7).all()
 
 
 def test_train_prints_the_relations(tmp_path: Any) -> None:

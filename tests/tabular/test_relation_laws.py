@@ -157,3 +157,122 @@ def test_relations_that_share_columns_are_solved_together(order: int) -> None:
     fixed = np.tile(table.columns.isin(["a", "b", "s"]), (len(x), 1))
     mended, _ = relations.mended(np.where(fixed, x, mixed(x, 1)), fixed, view.columns)
     np.testing.assert_allclose(mended, x, atol=1e-9)
+
+
+def bookings(n: int, seed: int) -> pd.DataFrame:
+    """Return rows with the parts of a time, their names, and times that are others plus a number of days."""
+    r = np.random.default_rng(seed)
+    ts = pd.Timestamp("2020-03-01 05:00") + pd.to_timedelta(r.integers(0, 3 * 10**7, n), unit="s")
+    date, nights, hours = ts.normalize(), r.integers(1, 20, n), r.integers(1, 40, n)
+    return pd.DataFrame(
+        {
+            "ts": ts,
+            "date": date,
+            "week": ts.isocalendar().week.to_numpy().astype(int),
+            "weekday": ts.day_name(),
+            "month name": ts.month_name(),
+            "weekend": ts.day_of_week > 4,
+            "month": ts.month,
+            "hour": ts.hour,
+            "end": date + pd.to_timedelta(nights, unit="D"),
+            "nights": nights,
+            "due": date + pd.Timedelta("14D"),
+            "ready": ts + pd.to_timedelta(hours, unit="h"),
+            "hours": hours,
+            "x": r.normal(size=n),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["weekday"],
+        ["month name"],
+        ["week", "weekday"],
+        ["month", "hour"],
+        ["weekend", "hour", "month"],
+        ["date"],
+        ["due"],
+        ["end", "nights"],
+        ["ts", "ready"],
+        ["ready", "hours"],
+    ],
+    ids=" ".join,
+)
+def test_relations_of_times_are_found_and_kept_whatever_is_given(given: list[str]) -> None:
+    table = bookings(1500, 0)
+    view = View(RowCodec.fit(table))
+    x = view.numbers(view.rows.encode(table))
+    relations = find_relations(x, view.columns, view.labels)
+    assert set(relations.words(list(table))) >= {
+        "date is the date of ts",
+        "week is the week of ts",
+        "the weekday of ts determines weekday",
+        "the month of ts determines month name",
+        "the weekday of ts determines weekend",
+        "month is the month of ts",
+        "hour is the hour of ts",
+        "end = date + nights days",
+        "due = date + 14 days",
+        "ready = ts + hours hours",
+    }
+    fixed = np.tile([name in given for name in table], (len(x), 1))
+    mended, _ = relations.mended(np.where(fixed, x, mixed(x, 1)), fixed, view.columns)
+    np.testing.assert_array_equal(mended[fixed], x[fixed])
+    assert (relations.beyond(mended) == 0).mean() > 0.98
+    rows = view.rows.decode(points_of(view, mended))
+    good = relations.beyond(mended) == 0
+    ts = rows["ts"][good]
+    assert (ts.dt.normalize() == rows["date"][good]).all()
+    assert (ts.dt.day_name() == rows["weekday"][good]).all()
+    assert (ts.dt.month == rows["month"][good]).all()
+    assert (ts.dt.isocalendar().week == rows["week"][good]).all()
+    assert (rows["end"] - rows["date"] == pd.to_timedelta(rows["nights"], unit="D"))[good].all()
+
+
+def points_of(view: View, x: np.ndarray) -> np.ndarray:
+    """Return coordinates of rows as numbers."""
+    points = np.zeros((len(x), view.rows.width))
+    for j in range(x.shape[1]):
+        view.put(points, j, np.ones(len(x), bool), x[:, j], np.full(len(x), 0.5))
+    return points
+
+
+def test_a_number_of_hours_between_times_that_was_rounded_is_found() -> None:
+    r = np.random.default_rng(0)
+    start = pd.Timestamp("2021-01-01") + pd.to_timedelta(r.integers(0, 10**7, 1000), unit="s")
+    seconds = r.integers(60, 10**5, 1000)
+    end = start + pd.to_timedelta(seconds, unit="s")
+    table = pd.DataFrame({"start": start, "end": end, "took": np.round(seconds / 3600, 2)})
+    view = View(RowCodec.fit(table))
+    relations = find_relations(view.numbers(view.rows.encode(table)), view.columns)
+    assert "took is end - start in hours" in relations.words(list(table))
+
+
+def independent(n: int, seed: int) -> pd.DataFrame:
+    """Return a random table of columns that have nothing to do with each other."""
+    r = np.random.default_rng(seed)
+    day = pd.Timestamp("2020-01-01")
+    kinds = [
+        lambda: r.normal(size=n) * 10.0 ** r.integers(-3, 6),
+        lambda: np.round(r.gamma(2, 10.0 ** r.integers(0, 4), n), int(r.integers(0, 4))),
+        lambda: r.integers(0, 10 ** r.integers(1, 6), n),
+        lambda: r.choice(list("abcdefgh")[: r.integers(2, 9)], n),
+        lambda: r.random(n) < r.random(),
+        lambda: day + pd.to_timedelta(r.integers(0, 2000, n), unit="D"),
+        lambda: day + pd.to_timedelta(r.integers(0, 10**8, n), unit="s"),
+        lambda: np.where(r.random(n) < 0.3, np.nan, r.poisson(3, n)),
+    ]
+    return pd.DataFrame({f"c{j}": kinds[r.integers(len(kinds))]() for j in range(r.integers(2, 12))})
+
+
+def test_nothing_is_found_in_random_tables_of_independent_columns() -> None:
+    said = []
+    for seed in range(40):
+        table = independent(1000, seed)
+        view = View(RowCodec.fit(table))
+        x = view.numbers(view.rows.encode(table))
+        said += find_relations(x, view.columns, view.labels).words(list(table))
+    assert not [one for one in said if "≤" not in one]  # columns of other scales are in order by chance

@@ -8,7 +8,7 @@ gives (with 95% probability), so that little is lost where samples have to keep 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, permutations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,11 @@ from diffuscope.data.tables.relations.kinds import (
     Derived,
     Determined,
     Different,
+    Named,
     Never,
+    OfTime,
     Part,
+    PartName,
     Relation,
     Sum,
     part_of,
@@ -56,6 +59,9 @@ _NEW = 0.005  # share of rows with a pair of values that comes once
 _KNOWN = 20  # rows of a value whose pairs are known
 _MANY = 0.1  # share of rows that would have an unseen pair by chance
 _OFFSET = 10
+_TIMES = 12  # columns of times that are compared with each other
+_SECONDS = (86_400, 3_600, 60, 1)
+_EQUAL = 1e-3  # seconds
 _LARGEST = 1e100  # of numbers in sums
 
 Ints = NDArray[np.intp]
@@ -73,7 +79,12 @@ def find_relations(
     most = min(_SOME, max(_FEWEST, _PRODUCTS // max(len(columns), 1) ** 2))
     some = x if len(x) <= most else x[:: -(-len(x) // most)]
     told: dict[int, Derived] = {}
-    for found in (_parts(some, columns), _sums(some, columns), _determined(some, columns, told)):
+    for found in (
+        _parts(some, columns),
+        _gaps(some, columns),
+        _sums(some, columns),
+        _determined(some, columns, told),
+    ):
         for one in found:
             circular = any(_rests_on(told, j, one.column, columns) for j in one.sources)
             if one.column not in told and not circular and _holds(one, x):
@@ -114,22 +125,97 @@ def _in_order(told: Mapping[int, Derived]) -> list[Derived]:
 
 
 def _parts(x: Floats, columns: Sequence[Seen]) -> Iterator[Derived]:
-    """Yield columns that repeat a part of a time."""
+    """Yield columns that repeat a part of a time, or name it."""
     for i, time in enumerate(columns):
         if time.kind != "time":
             continue
         parts = {part: part_of(x[:, i], part) for part in PARTS}
+        few = sorted((part for part in PARTS if part != "date"), key=lambda part: len(np.unique(parts[part])))
         for j, column in enumerate(columns):
-            if column.kind != "number" or column.decimals != 0 or column.of is not None:
+            if column.of is not None or i == j:
                 continue
+            if column.kind == "category":
+                yield from _names(x, i, j, {part: parts[part] for part in few})
             for part, values in parts.items():
-                offsets = x[:, j] - values
-                offsets = offsets[~np.isnan(offsets)]
-                if len(offsets) < _FEWEST or np.ptp(offsets) or abs(offsets[0]) > _OFFSET:
-                    continue
-                if np.ptp(x[~np.isnan(x[:, j]), j]):
-                    yield Part(column=j, time=i, part=part, offset=int(offsets[0]))
-                    break
+                if (
+                    column.kind == "time"
+                    if part == "date"
+                    else column.kind == "number" and not column.decimals
+                ):
+                    offsets = x[:, j] - values
+                    offsets = offsets[~np.isnan(offsets)]
+                    if len(offsets) < _FEWEST or np.ptp(offsets) or abs(offsets[0]) > _OFFSET:
+                        continue
+                    same = part == "date" and not (x[:, i] != values)[~np.isnan(x[:, i])].any()
+                    if np.ptp(x[~np.isnan(x[:, j]), j]) and not same:
+                        yield Part(column=j, time=i, part=part, offset=int(offsets[0]))
+                        break
+
+
+def _names(x: Floats, i: int, j: int, parts: Mapping[PartName, Floats]) -> Iterator[Derived]:
+    """Yield that a part of time i determines the categories of column j; parts of few values come first."""
+    there = ~np.isnan(x[:, j])
+    values, own, counts = np.unique(x[there, j], return_inverse=True, return_counts=True)
+    if len(values) < 2:
+        return
+    code = np.full(len(x), -1, dtype=np.intp)
+    code[there] = own
+    surprise = np.where(there, -np.log(counts / counts.sum())[code], 0.0)
+    for part, numbers in parts.items():
+        inside = ~np.isnan(numbers)
+        key = np.full(len(x), -1, dtype=np.intp)
+        key[inside] = np.unique(numbers[inside], return_inverse=True)[1]
+        if _has_support(key) and _told_by({0: key, 1: code}, {1: surprise}, (0,), [1]):
+            pairs = np.unique(np.column_stack([numbers, x[:, j]])[inside & there], axis=0)
+            yield Named(column=j, time=i, part=part, known=tuple(pairs[:, 0]), values=tuple(pairs[:, 1]))
+            return
+
+
+def _gaps(x: Floats, columns: Sequence[Seen]) -> Iterator[Derived]:
+    """Yield times that are others plus a constant, or plus a number of days, hours, minutes or seconds."""
+    times = [j for j, one in enumerate(columns) if one.kind == "time"]
+    numbers = [j for j, one in enumerate(columns) if one.kind == "number" and one.decimals is not None]
+    if len(times) > _TIMES:
+        return
+    for i, j in permutations(times, 2):
+        gap = x[:, j] - x[:, i]
+        if columns[j].of is None and i < j and (constant := _constant(gap)) is not None:
+            yield _later(j, (i,), (1.0,), constant)
+            continue
+        for k, unit in product(numbers, _SECONDS):
+            rest = gap - unit * x[:, k]
+            known = rest[~np.isnan(rest)][:_FEWEST]
+            room = 0.5001 * unit * columns[k].unit
+            if len(known) < _FEWEST or np.median(np.abs(known - np.median(known))) > room:
+                continue
+            constant = _constant(rest)
+            if constant is not None and columns[j].of is None:
+                yield _later(j, (i, k), (1.0, float(unit)), constant)
+            elif columns[k].of is None and room < 0.05 * np.nanstd(gap):
+                rest = rest[~np.isnan(rest)]
+                if np.quantile(np.abs(rest), _NEARLY) <= room:
+                    places = columns[k].decimals
+                    yield Sum(
+                        column=k,
+                        parts=(j, i),
+                        factors=(1 / unit, -1 / unit),
+                        decimals=places,
+                        tolerance=0.51 * columns[k].unit,
+                        in_time=True,
+                    )
+
+
+def _constant(gap: Floats) -> float | None:
+    """Return the number that (nearly) all of (n,) are, where they vary by less than a millisecond."""
+    known = gap[~np.isnan(gap)]
+    if len(known) < _FEWEST:
+        return None
+    middle = float(np.median(known))
+    return middle if np.quantile(np.abs(known - middle), _NEARLY) < _EQUAL else None
+
+
+def _later(j: int, parts: tuple[int, ...], factors: tuple[float, ...], constant: float) -> Sum:
+    return Sum(column=j, parts=parts, factors=factors, constant=constant, tolerance=_EQUAL, in_time=True)
 
 
 def _sums(x: Floats, columns: Sequence[Seen]) -> list[Derived]:
@@ -168,8 +254,8 @@ def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator
         rows = random.choice(len(own), min(len(own), max(_FEWEST, _ROWS * len(group))), replace=False)
         for i in [i for i in left if seen[i].of is not None]:
             known = [group.index(j) for j in seen[i].of or () if j in group]
-            forms = [_with_factors(own, rows, i, known, seen, level) for level in (0, 1, 2)] if known else []
-            said = [form for form in forms if form is not None]
+            every = [_with_factors(own, rows, i, known, seen, level) for level in (0, 1, 2)] if known else []
+            said = [form for form in every if form is not None]
             if said and len(known) == len(seen[i].of or ()):
                 left.remove(i)
                 yield _FIRST, said[0].sum(group, seen)
@@ -183,10 +269,10 @@ def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator
             # The most exact first, then the shortest: others may rest on it.
             first = min(exact.values(), key=lambda one: (one.level, len(one.parts)))
             forms = [form for form in _turned(own, rows, first, seen) if seen[form.i].of is None]
-            one = max(forms, key=lambda one: (one.whole, one.factor * room[one.i]))
-            left.remove(one.i)
-            asked = [i for i in exact if i != one.i]
-            yield one.level, one.sum(group, seen)
+            best = max(forms, key=lambda one: (one.whole, one.factor * room[one.i]))
+            left.remove(best.i)
+            asked = [i for i in exact if i != best.i]
+            yield best.level, best.sum(group, seen)
 
 
 class _Equation(NamedTuple):
@@ -288,7 +374,8 @@ def _fewest(scaled: Floats, y: Floats, parts: list[int], most: float) -> list[in
             if fewer and _error(scaled[:, fewer], y) <= most:
                 kept = fewer
         ways.append(kept)
-    return sorted(min(ways, key=lambda way: (len(way), way)))
+    shortest = min(ways, key=len)
+    return sorted(shortest)
 
 
 def _with_factors(
@@ -465,7 +552,10 @@ def _never(x: Floats, columns: Sequence[Seen], told: Mapping[int, Derived]) -> I
             if made is often or listed:
                 made[j] = (states(x[:, j], heaps), heaps)
     for a, b in combinations(range(len(columns)), 2):
-        if any(one is not None and {a, b} <= set(one.concerns) for one in (told.get(a), told.get(b))):
+        one, other = told.get(a), told.get(b)
+        if any(each is not None and {a, b} <= set(each.concerns) for each in (one, other)):
+            continue
+        if isinstance(one, OfTime) and isinstance(other, OfTime) and one.time == other.time:
             continue
         for made in (every, often):
             if a in made and b in made:

@@ -7,6 +7,8 @@ rounded before it enters the next, and equations that hold without rounding come
 exactly. Where more equations than columns are left, which were rounded, they are intervals, and the middle of
 what they allow is taken. Columns that are functions of others by a list or a calendar are computed forward.
 
+A time of which parts are fixed is moved to the nearest day that has them; its hour and minute are replaced.
+
 A column that would be beyond its limits is put at the limit and fixed, and another one takes the error.
 """
 
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.tables.columns.base import Floats
-from diffuscope.data.tables.relations.kinds import Derived, Sum
+from diffuscope.data.tables.relations.kinds import Derived, OfTime, Sum
 from diffuscope.data.tables.view import Seen
 
 __all__ = ["connected", "mend"]
@@ -27,6 +29,7 @@ __all__ = ["connected", "mend"]
 _FREE, _FIXED, _MISSING = 0, 1, 2
 _ATTEMPTS = 12  # columns of a row that are put at their limits
 _PASSES = 8  # through functions that rest on sums, and sums that rest on functions
+_DAY, _DAYS = 86_400, 4_000_000  # seconds of a day; days among which one with fixed parts is looked for
 _ZERO = 1e-9  # of a factor, over the largest of its equation
 
 Bools = NDArray[np.bool_]
@@ -124,6 +127,7 @@ class _Step(NamedTuple):
 class _Plan(NamedTuple):
     """How rows of one pattern are computed."""
 
+    moves: list[tuple[int, list[OfTime]]]  # times whose parts are fixed
     functions: list[Derived]  # computed forward
     steps: list[_Step]  # of sums, in the order of computation
 
@@ -132,8 +136,13 @@ class _Plan(NamedTuple):
 
         They are where the rows ``hold`` something; else such a cell stays as it is.
         """
+        drawn = [x[:, time].copy() for time, _ in self.moves]
         for _ in range(_PASSES):
             beyond, changed = np.zeros(x.shape, bool, order="F"), False
+            for (time, those), now in zip(self.moves, drawn, strict=True):
+                moved = _moved(x, now, those, columns[time])
+                changed |= bool((moved != x[:, time]).any())
+                x[:, time] = moved
             cut = np.zeros(len(x), bool)  # what comes after it is computed once it is fixed
             for j, computed, margin in [
                 *((one.column, one.computed, 0.0) for one in self.functions),
@@ -153,9 +162,47 @@ class _Plan(NamedTuple):
                 told = np.where(inside, told, x[:, j])
                 changed |= bool((told != x[:, j]).any())
                 x[:, j] = told
-            if not changed or not self.functions:
+            if not changed or not (self.functions or self.moves):
                 break
         return beyond
+
+
+def _moved(x: Floats, now: Floats, told: Sequence[OfTime], column: Seen) -> Floats:
+    """Return times now (n,) of rows x (n, columns) moved so that they have the parts that are told."""
+    low, high = column.limits
+    day, clock = np.floor(now / _DAY), now % _DAY
+    for part, seconds, count in (("hour", 3600, 24), ("minute", 60, 60)):
+        those = [one for one in told if one.part == part]
+        own: Floats = clock // seconds % count
+        if those:
+            clock = clock + seconds * (_nearest(x, own, np.arange(count, dtype=float), seconds, those) - own)
+    those = [one for one in told if one.part not in ("hour", "minute")]
+    first, last = np.floor(low / _DAY), np.floor(high / _DAY)
+    if those and last - first < _DAYS:
+        day = _nearest(x, day, np.arange(first, last + 1), _DAY, those)
+    moved: Floats = np.clip(day * _DAY + clock, low, high)
+    return moved
+
+
+def _nearest(x: Floats, now: Floats, grid: Floats, seconds: int, told: Sequence[OfTime]) -> Floats:
+    """Return the nearest steps (n,) of the grid at which relations tell what is in rows x (n, columns).
+
+    Where there is none it is the one that is ``now``.
+    """
+    there = np.column_stack([one.at(grid * float(seconds)) for one in told])
+    asked = x[:, [one.column for one in told]]
+    _, code = np.unique(np.concatenate([there, asked]), axis=0, return_inverse=True)
+    own, wanted = np.split(code.ravel(), [len(grid)])
+    order = np.argsort(own, kind="stable")
+    size = float(len(grid) + 2)
+    keys = own[order] * size + order
+    at = np.searchsorted(keys, wanted * size + np.clip(now - grid[0], 0, size - 2))
+    found, least = now.copy(), np.full(len(now), np.inf)
+    for place in (np.maximum(at - 1, 0), np.minimum(at, len(grid) - 1)):
+        step = grid[order[place]]
+        good = (own[order[place]] == wanted) & (np.abs(step - now) < least)
+        found, least = np.where(good, step, found), np.where(good, np.abs(step - now), least)
+    return found
 
 
 def _planned(group: Sequence[Derived], state: dict[int, int], columns: Sequence[Seen]) -> _Plan:
@@ -163,9 +210,22 @@ def _planned(group: Sequence[Derived], state: dict[int, int], columns: Sequence[
     there = [one for one in group if all(state[j] != _MISSING for j in one.concerns)]
     functions = [one for one in there if not isinstance(one, Sum) and state[one.column] == _FREE]
     told = {one.column for one in functions}
-    free = {j for one in there for j in one.concerns if state[j] == _FREE} - told
-    sums = [one for one in there if isinstance(one, Sum)]
-    return _Plan(functions, _echelon(sums, free, columns))
+    sums, moves = [one for one in there if isinstance(one, Sum)], dict[int, list[OfTime]]()
+    for one in there:
+        if isinstance(one, OfTime) and state[one.time] == _FREE:
+            # Where a sum has nothing else that is free, it tells the date, and the date moves the time.
+            asked = any(one.column in each.concerns and not _leaves(each, state, told) for each in sums)
+            if state[one.column] == _FIXED or asked:
+                moves.setdefault(one.time, []).append(one)
+    functions = [one for one in functions if not any(one in those for those in moves.values())]
+    told = {one.column for one in functions}
+    free = {j for one in there for j in one.concerns if state[j] == _FREE} - told - set(moves)
+    return _Plan(list(moves.items()), functions, _echelon(sums, free, columns))
+
+
+def _leaves(one: Sum, state: dict[int, int], told: set[int]) -> bool:
+    """Whether a sum has a free column besides those that are told otherwise."""
+    return any(state[j] == _FREE and j not in told for j in one.concerns)
 
 
 def _echelon(sums: Sequence[Sum], free: set[int], columns: Sequence[Seen]) -> list[_Step]:
