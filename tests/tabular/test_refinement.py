@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from diffuscope import DiffusionModel
 from diffuscope.data.tables import RowCodec
@@ -129,7 +130,7 @@ def test_refined_rows_are_those_of_the_data() -> None:
         fresh = table(len(chosen), int(r.integers(2**31)))
         mixed = fresh.apply(lambda column: r.permutation(column.to_numpy()))
         mixed["x"] += 0.3
-        return rows.encode(mixed, dequantise=True)
+        return rows.clipped(torch.from_numpy(rows.encode(mixed, dequantise=True))).numpy()
 
     fitted = fit_refinement(rows, points, None, draw, seed=1)
     made = rows.decode(fitted.refined(draw, 6000, 2, None))
@@ -196,9 +197,19 @@ def test_given_values_that_contradict_each_other_are_told(fitted: DiffusionModel
         fitted.impute(holes)
 
 
-def test_values_beyond_the_range_of_a_column_are_told(fitted: DiffusionModel) -> None:
-    with pytest.warns(UserWarning, match=r"No value of .* keeps total = a \+ b: 20 of 20 rows"):
-        fitted.sample(20, given={"total": 1100.0, "a": 20.0})
+def test_values_beyond_the_range_of_a_column_are_exact(fitted: DiffusionModel) -> None:
+    seen = table(1500, 3)
+    given = {"total": round(seen["b"].max() + 40, 2), "a": 20.0}
+    rows = fitted.sample(20, given=given)
+    np.testing.assert_allclose(rows["b"], given["total"] - 20, atol=0.001)
+    holes = pd.DataFrame({"a": [20.0, np.nan], "b": [np.nan, 20.0], "total": given["total"], "group": "u"})
+    filled = fitted.impute(holes.assign(x=0.0)[list(rows)])
+    np.testing.assert_allclose(filled["a"] + filled["b"], filled["total"], atol=0.001)
+
+
+def test_values_that_no_column_can_represent_are_told(fitted: DiffusionModel) -> None:
+    with pytest.warns(UserWarning, match=r"No value of b .* keeps total = a \+ b: 20 of 20 rows"):
+        fitted.sample(20, given={"total": 1900.0, "a": 0.5})
 
 
 def test_a_column_that_a_constraint_computes_takes_part_in_relations() -> None:

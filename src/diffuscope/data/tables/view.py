@@ -18,12 +18,14 @@ from diffuscope.data.tables.columns.categories import Boolean, Category
 from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.dates import DateTime
 from diffuscope.data.tables.columns.fitting import AnyColumn
-from diffuscope.data.tables.columns.numeric import Integer, Number
+from diffuscope.data.tables.columns.numeric import Integer, Number, precision_of
 from diffuscope.data.tables.rows import RowCodec
+from diffuscope.errors import InputError
 
 __all__ = ["Seen", "View"]
 
 _EXACT = 2.0**53
+_TRIED = 12  # numbers beyond each end of a column
 
 
 class Seen(NamedTuple):
@@ -34,6 +36,9 @@ class Seen(NamedTuple):
     decimals: int | None = None  # of numbers, where they are rounded
     low: float = 0.0  # the least that was seen
     high: float = 1.0  # the greatest
+    reach: tuple[float, float] | None = (
+        None  # between which numbers it has coordinates, where that is further
+    )
     of: tuple[int, ...] | None = None  # the columns that it is computed of, if a constraint says so
 
     @property
@@ -108,13 +113,13 @@ class View:
             if isinstance(column, Computed):
                 made[:, j] = _numbers_of(column.inner, columns[j])
 
-    def as_given(self, points: Floats, x: Floats, given: NDArray[np.bool_]) -> Floats:
-        """Return numbers x (n, columns) of points (n, D); those ``given`` as they are."""
-        x = x.copy()
+    def exact(self, points: Floats) -> Floats:
+        """Return the numbers (n, columns) of rows with coordinates (n, D), be they out of range."""
+        x = self.numbers(points)
         for j, (column, place) in enumerate(zip(self.rows.all_columns, self.places, strict=True)):
             if self.columns[j].kind in ("number", "time"):
                 low, high = self.columns[j].limits
-                at_end = given[:, j] & ((x[:, j] <= low) | (x[:, j] >= high))
+                at_end = (x[:, j] <= low) | (x[:, j] >= high)
                 if at_end.any():
                     x[at_end, j] = column.unclipped(points[at_end, place])
         return x
@@ -135,6 +140,30 @@ class View:
             ~np.isnan(points[:, place]).any(axis=1) & (place.stop > place.start) for place in self.places
         ]
         return np.stack(known, axis=1) if known else np.zeros((len(points), 0), bool)
+
+
+def _reach(column: Number | Integer, low: float, high: float) -> tuple[float, float] | None:
+    """Return numbers, at most the range beyond its ends, between which values come back; None: no further."""
+    ends = [low - (high - low), high + (high - low)]
+    if column.dtype != "object" and isinstance(column, Integer):
+        limits = np.iinfo(precision_of(column.dtype))
+        ends = [max(ends[0], float(limits.min)), min(ends[1], float(limits.max))]
+    unit = 1.0 if isinstance(column, Integer) else 10.0 ** -(column.decimals or 0)
+    found = []
+    for end, far in zip((low, high), ends, strict=True):
+        steps = np.unique(np.round(np.geomspace(1.0, max(abs(far - end) / unit, 1.0), _TRIED)))
+        tried = end + np.sign(far - end) * unit * steps
+        good = end
+        for value in tried:
+            try:
+                again = column.unclipped(column.of_numbers(np.array([value])))
+            except InputError:
+                break
+            if abs(again[0] - value) > unit / 4:
+                break
+            good = value
+        found.append(float(good))
+    return found[0], found[1]
 
 
 def _numbers_of(column: Number | Integer | DateTime | Cast, values: Any) -> Floats:
@@ -159,7 +188,10 @@ def _seen(column: AnyColumn) -> Seen:
         low, high = plain.numbers(plain.line.forward(np.array([0.0, plain.span]))[:, None]).tolist()
         return Seen(column.name, "time", None, low, high)
     if isinstance(plain, Integer) and max(abs(plain.low), abs(plain.low + plain.span)) < _EXACT:
-        return Seen(column.name, "number", 0, float(plain.low), float(plain.low + plain.span))
+        low, high = float(plain.low), float(plain.low + plain.span)
+        return Seen(column.name, "number", 0, low, high, _reach(plain, low, high))
     if isinstance(plain, Number):
-        return Seen(column.name, "number", plain.decimals, plain.low, plain.high)
+        exact = plain is column and plain.decimals is not None
+        reach = _reach(plain, plain.low, plain.high) if exact else None
+        return Seen(column.name, "number", plain.decimals, plain.low, plain.high, reach)
     return Seen(column.name, "nothing")

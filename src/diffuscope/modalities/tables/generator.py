@@ -320,12 +320,14 @@ class TableGenerator(Generator):
 
     def _frame(self, x: Tensor, n: int, request: Request) -> Any:
         """Return coordinates (n, D) as a pandas table, with what was given."""
-        table = self.rows.decode(self.finite(x).numpy(), self.given_columns(n, request), 0, request.seed)
+        table = self.rows.decode(
+            self.finite(x).numpy(), self.given_columns(n, request), 0, request.seed, True
+        )
         return read_frame(table).data
 
     def _as_known(self, x: Tensor, condition: TableCondition | None, n: int, start: int) -> Tensor:
         """Return sampled coordinates (m, D), float64, with the known ones as they were, 0 where absent."""
-        piece = x.double().cpu()
+        piece = self.rows.clipped(x.double().cpu())
         if condition is None:
             return piece
         known, absent = map(torch.from_numpy, self._piece(condition, n, start, start + len(x)))
@@ -365,14 +367,16 @@ class TableGenerator(Generator):
     def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
         """Sample rows with their target, as a table of the kind that was trained on."""
         request = self.request(options, n) if request is None else request
-        return self.rows.decode(self.points(n, request), self.given_columns(n, request), 0, request.seed)
+        return self.rows.decode(
+            self.points(n, request), self.given_columns(n, request), 0, request.seed, True
+        )
 
     def batches(self, n: int, request: Request) -> Iterator[Any]:
         """Sample rows with their target, as tables of some of them each; memory stays flat for any n."""
         start = 0
         for x in self.coordinates(n, request):
             given = self.given_columns(len(x), request, start)
-            yield self.rows.decode(self.finite(x).numpy(), given, start, request.seed)
+            yield self.rows.decode(self.finite(x).numpy(), given, start, request.seed, True)
             start += len(x)
 
     def trajectory(self, n: int, request: Request) -> list[Any]:

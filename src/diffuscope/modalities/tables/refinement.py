@@ -53,7 +53,10 @@ _FAR = 1e6  # ranges from the least value
 
 Floats = NDArray[np.float64]
 Draw = Callable[[NDArray[np.intp], int], Floats]
-"""Returns coordinates (m, D) of the rows with these numbers (m,), drawn in a round."""
+"""Returns coordinates (m, D) of the rows with these numbers (m,), drawn in a round.
+
+What is not known is within the range that was seen, see :meth:`RowCodec.clipped`.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,8 @@ class Refinement:
         """
         if not self.relations.derived:
             return points
-        x = self.view.numbers(points)
-        fixed = np.zeros(x.shape, bool)
-        if known is not None:
-            fixed = self.view.known(known)
-            x = self.view.as_given(points, x, fixed)
+        x = self.view.exact(points)
+        fixed = np.zeros(x.shape, bool) if known is None else self.view.known(known)
         told, changed = self.relations.mended(x, fixed, self.view.columns)
         if not changed.any():
             return points
@@ -109,7 +109,7 @@ class Refinement:
         said = Counter[str]()
         if not fixed.any():
             return said
-        x = self.view.as_given(points, self.view.numbers(points), fixed)
+        x = self.view.exact(points)
         names = [one.name for one in self.view.columns]
         for one in self.relations.found:
             broken = ~one.kept(x) & fixed[:, one.concerns].any(axis=1)
@@ -119,7 +119,7 @@ class Refinement:
             if isinstance(one, Derived):
                 for j in one.concerns:
                     at_fault = broken & ~fixed[:, j] & ~np.isnan(x[:, j])
-                    text = f"No value of {names[j]} within the range of the training rows keeps {words}"
+                    text = f"No value of {names[j]} that can be represented keeps {words}"
                     said[text] += int(at_fault.sum())
         return +said
 
@@ -129,7 +129,7 @@ class Refinement:
 
     def _weighed(self, points: Floats, ratio: bool) -> tuple[Floats, NDArray[np.intp]]:
         """Return the logarithms of weights (n,), and how many relations each row breaks (n,)."""
-        x = self.view.numbers(points)
+        x = self.view.exact(points)
         broken = self.relations.broken(x)
         if not ratio or self.log_ratio is None:
             return np.asarray(-_BROKEN * broken, dtype=np.float64), broken

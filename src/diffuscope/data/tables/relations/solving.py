@@ -9,7 +9,8 @@ what they allow is taken. Columns that are functions of others by a list or a ca
 
 A time of which parts are fixed is moved to the nearest day that has them; its hour and minute are replaced.
 
-A column that would be beyond its limits is put at the limit and fixed, and another one takes the error.
+A column that would be beyond its limits is put at the limit and fixed, and another one takes the error. Where
+none can, it is computed beyond its limits, as far as its coordinate reaches.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def mend(group: Sequence[Derived], x: Floats, fixed: Bools, columns: Sequence[Se
             # Only the columns of the group are read: of a wide table the others take no memory.
             part = np.empty((len(some), x.shape[1]), order="F")
             part[:, own] = x[some[:, None], own]
-            beyond = plan.run(part, columns, not last and bool((pattern == _FIXED).any()))[:, own]
+            holds = bool((pattern == _FIXED).any())
+            beyond = plan.run(part, columns, holds and not last, last)[:, own]
             x[some[:, None], own] = part[:, own]
             state[some] = np.where(beyond, _FIXED, state[some])
             again.append(some[beyond.any(axis=1)])
@@ -131,10 +133,11 @@ class _Plan(NamedTuple):
     functions: list[Derived]  # computed forward
     steps: list[_Step]  # of sums, in the order of computation
 
-    def run(self, x: Floats, columns: Sequence[Seen], holds: bool) -> Bools:
+    def run(self, x: Floats, columns: Sequence[Seen], holds: bool, reaches: bool) -> Bools:
         """Compute rows x (n, columns) in place; return which cells were put at their limits.
 
-        They are where the rows ``hold`` something; else such a cell stays as it is.
+        They are where the rows ``hold`` something; else such a cell stays as it is. What
+        ``reaches`` beyond the limits is taken where the column can represent it.
         """
         drawn = [x[:, time].copy() for time, _ in self.moves]
         for _ in range(_PASSES):
@@ -149,6 +152,8 @@ class _Plan(NamedTuple):
                 *((one.pivot, one.computed, one.margin) for one in self.steps),
             ]:
                 (low, high), decimals = columns[j].limits, columns[j].decimals
+                if reaches:
+                    low, high = columns[j].reach or (low, high)
                 told = computed(x)
                 told = told if decimals is None else np.round(told, decimals) + 0.0
                 there = ~np.isnan(told)
