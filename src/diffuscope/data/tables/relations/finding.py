@@ -242,11 +242,21 @@ def _sums(x: Floats, columns: Sequence[Seen]) -> list[Derived]:
 def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator[tuple[int, Derived]]:
     """Yield the equations that hold between the columns of a group in (nearly) all rows, one by one.
 
-    Each comes with how exact it is. A column is regressed on those that are not told by others, in a few
-    rows: some may be exceptions, and few hold none of them.
+    Each comes with how exact it is. A column is regressed on those that are not told by others, and
+    then on all that do not rest on it, in a few rows: some may be exceptions, and few hold none of them.
     """
     own = x[:, group]
-    left, seen = list(range(len(group))), [columns[j] for j in group]
+    every, seen, told = list(range(len(group))), [columns[j] for j in group], dict[int, tuple[int, ...]]()
+    left = list(every)
+
+    def room_of(one: _Equation) -> float:
+        """Return how much a rounded sum leaves open, in deviations of its column."""
+        return one.tolerance / float(own[:, one.i].std()) if one.level == 1 else 0.0
+
+    def rests(k: int, i: int) -> bool:
+        """Whether column k is told by i, be it through others, or is it."""
+        return k == i or any(rests(part, i) for part in told.get(k, ()))
+
     # The error of a model's sum goes to the column that is told: to a wide one without heaps.
     room = own.std(axis=0) * [len(np.unique(column)) for column in own.T]
     random = np.random.default_rng(0)
@@ -254,23 +264,37 @@ def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator
         rows = random.choice(len(own), min(len(own), max(_FEWEST, _ROWS * len(group))), replace=False)
         for i in [i for i in left if seen[i].of is not None]:
             known = [group.index(j) for j in seen[i].of or () if j in group]
-            every = [_with_factors(own, rows, i, known, seen, level) for level in (0, 1, 2)] if known else []
-            said = [form for form in every if form is not None]
+            ways = [_with_factors(own, rows, i, known, seen, level) for level in (0, 1, 2)] if known else []
+            said = [form for form in ways if form is not None]
             if said and len(known) == len(seen[i].of or ()):
                 left.remove(i)
+                told[i] = said[0].parts
                 yield _FIRST, said[0].sum(group, seen)
         # What is no sum of many columns is none of fewer; what is computed by a constraint is told by it.
         asked = [i for i in left if seen[i].of is None]
         while True:
-            tried = {i: _equation(own, rows, i, [k for k in left if k != i], seen) for i in asked}
+            tried = {}
+            for i in asked:
+                made = _equation(own, rows, i, [k for k in left if k != i], seen)
+                if told and (made is None or made.level == 2):  # it may be a sum of what others tell
+                    wide = _equation(own, rows, i, [k for k in every if not rests(k, i)], seen)
+                    made = wide if wide is not None and (made is None or wide.level < 2) else made
+                tried[i] = made
             exact = {i: made for i, made in tried.items() if made is not None}
             if not exact:
                 break
             # The most exact first, then the shortest: others may rest on it.
-            first = min(exact.values(), key=lambda one: (one.level, len(one.parts)))
-            forms = [form for form in _turned(own, rows, first, seen) if seen[form.i].of is None]
-            best = max(forms, key=lambda one: (one.whole, one.factor * room[one.i]))
+            first = min(exact.values(), key=lambda one: (one.level, len(one.parts), room_of(one)))
+            forms = [
+                form
+                for form in _turned(own, rows, first, seen)
+                if form.i in left
+                and seen[form.i].of is None
+                and not any(rests(k, form.i) for k in form.parts)
+            ]
+            best = max(forms, key=lambda one: (one.whole, -room_of(one), one.factor * room[one.i]))
             left.remove(best.i)
+            told[best.i] = best.parts
             asked = [i for i in exact if i != best.i]
             yield best.level, best.sum(group, seen)
 
