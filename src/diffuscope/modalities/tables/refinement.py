@@ -27,7 +27,7 @@ from torch import Tensor
 
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.relations import Relations, find_relations
-from diffuscope.data.tables.relations.kinds import Derived
+from diffuscope.data.tables.relations.kinds import OfTime, Sum
 from diffuscope.data.tables.view import View
 from diffuscope.errors import DiffuscopeError
 from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, levelled
@@ -116,7 +116,7 @@ class Refinement:
             given = fixed[:, one.concerns].all(axis=1)
             words = one.words(names)
             said[f"What is given contradicts {words}"] += int((broken & given).sum())
-            if isinstance(one, Derived):
+            if isinstance(one, Sum | OfTime):
                 for j in one.concerns:
                     at_fault = broken & ~fixed[:, j] & ~np.isnan(x[:, j])
                     text = f"No value of {names[j]} that can be represented keeps {words}"
