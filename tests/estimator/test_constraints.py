@@ -120,6 +120,7 @@ def test_what_an_equality_leaves_for_one_column_is_put_there(model):
     assert (filled["days"] == true["days"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:What is given contradicts")
 def test_rows_that_break_them_by_what_is_known_stay_and_others_are_told_of(model):
     new = orders(50, 7)
     broken = new.assign(low=5.0, high=-5.0)

@@ -200,7 +200,13 @@ def test_parts_of_times_are_those_of_pandas() -> None:
     seconds = np.append(r.integers(-(10**10), 10**10, 2000).astype(float), np.nan)
     times = pd.Series(pd.to_datetime(seconds, unit="s"))
     attributes = {"weekday": "day_of_week", "day of the year": "day_of_year"}
+    week = times.dt.isocalendar().week.to_numpy(dtype=float, na_value=np.nan)
+    np.testing.assert_array_equal(part_of(seconds, "week"), week)
+    date = times.dt.normalize()
+    np.testing.assert_array_equal(pd.to_datetime(part_of(seconds, "date"), unit="s"), date)
     for part in PARTS:
+        if part in ("week", "date"):
+            continue
         expected = getattr(times.dt, attributes.get(part, part)).to_numpy(dtype=float)
         np.testing.assert_array_equal(part_of(seconds, part), expected)
 

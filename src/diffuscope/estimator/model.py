@@ -367,12 +367,12 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         request = generator.conditional(request, condition, n_samples, with_target=return_y)
         points = generator.points(n_samples, request, self._reporter)
         known = generator.given_columns(n_samples, request)
-        X = generator.rows.decode_features(points, known, seed=request.seed)
+        X = generator.rows.decode_features(points, known, seed=request.seed, exact=True)
         if not return_y:
             return X
         if generator.rows.target is None:
             raise InputError("This model was fitted without y.", "Fit with y, or omit return_y.")
-        return X, generator.rows.decode_target(points, known)
+        return X, generator.rows.decode_target(points, known, exact=True)
 
     def score_samples(
         self, X: Any, y: Any = None, *, missing: Literal["modelled", "ignored"] = "modelled"

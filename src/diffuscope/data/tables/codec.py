@@ -16,10 +16,10 @@ from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Name, Plain
 from diffuscope.data.tables.columns.categories import Coding
-from diffuscope.data.tables.columns.computed import Computed
+from diffuscope.data.tables.columns.computed import Computed, in_type
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
-from diffuscope.data.tables.columns.numeric import precision_of
+from diffuscope.data.tables.columns.numeric import Integer, Number, precision_of
 from diffuscope.data.tables.containers import Container
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
@@ -136,16 +136,16 @@ class TableCodec(Plain):
             part[:] = column.encode(values, within)
         return points
 
-    def decode(self, points: Any, like: Any = None, index: Any = None) -> Any:
+    def decode(self, points: Any, like: Any = None, index: Any = None, exact: bool = False) -> Any:
         """Return the rows that points (n, D) mean, as a table of the kind that was fitted.
 
         NaN means missing, and can be decoded only where a column's type can say so. With ``like``, a table of
         n rows, the result is of its kind, and has its index, unless another ``index`` is given. Raises an
-        InputError when the points are not of this shape or infinite.
+        InputError when the points are not of this shape or infinite. ``exact`` is as in :func:`decoded`.
         """
         points = self._as_points(points)
         frame = None if like is None else self.aligned(like, len(points))
-        columns = [column.decode(part) for column, part in self.parts(points)]
+        columns = [decoded(column, part, exact) for column, part in self.parts(points)]
         if frame is None:
             return self.container.assemble(columns, index)
         return frame.container.assemble(columns, frame.index if index is None else index)
@@ -161,6 +161,7 @@ class TableCodec(Plain):
         points: Any,
         left: NDArray[np.bool_] | None = None,
         finish: Callable[[list[pd.Series[Any]], NDArray[np.bool_]], None] | None = None,
+        exact: bool = False,
     ) -> Any:
         """Return X with its missing values taken from points (n, D); all others are unchanged.
 
@@ -182,7 +183,7 @@ class TableCodec(Plain):
             if gaps.any() and not isinstance(column, Identifier | Computed):
                 # What is given must be one of this column's values to share its type, or a new category.
                 column.encode(known_of(column, given))
-                given = filled_in(given, gaps, column.decode(part[gaps]))
+                given = filled_in(given, gaps, decoded(column, part[gaps], exact))
             filled.append(given)
         if finish is not None:
             finish(filled, holes)
@@ -239,6 +240,22 @@ class TableCodec(Plain):
             )
         order = [place[name] for name in known]
         return Frame(frame.data.iloc[:, order], frame.container.ordered(order), frame.index)
+
+
+def decoded(column: AnyColumn, z: Floats, exact: bool = False) -> pd.Series[Any]:
+    """Return the values of coordinates (n, width) of a column; ``exact`` numbers may be out of its range."""
+    made = column.decode(z)
+    if not exact or not isinstance(column, Number | Integer):
+        return made
+    if isinstance(column, Integer):
+        low, high, unit = float(column.low), float(column.low + column.span), 1.0
+    elif column.decimals is not None:
+        low, high, unit = column.low, column.high, 10.0**-column.decimals
+    else:
+        return made  # these are not cut
+    x = column.unclipped(z)
+    beyond = (x < low - unit / 2) | (x > high + unit / 2)
+    return filled_in(made, beyond, in_type(column, x[beyond])) if beyond.any() else made
 
 
 def known_of(column: AnyColumn, values: pd.Series[Any]) -> pd.Series[Any]:

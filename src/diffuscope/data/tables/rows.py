@@ -16,18 +16,19 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from diffuscope.data.tables.codec import TableCodec
+from diffuscope.data.tables.codec import TableCodec, decoded
 from diffuscope.data.tables.columns.base import DtypeName, Floats, Name, Plain
 from diffuscope.data.tables.columns.cast import Cast
 from diffuscope.data.tables.columns.categories import Boolean, Category, Codes, Coding
 from diffuscope.data.tables.columns.computed import Computed
 from diffuscope.data.tables.columns.fitting import AnyColumn, fit_column
 from diffuscope.data.tables.columns.identifiers import Identifier
-from diffuscope.data.tables.columns.numeric import Integer, Number
+from diffuscope.data.tables.columns.numeric import Integer, Lattice, Number
 from diffuscope.data.tables.constraints import LONGEST, Constraint, Rule, in_order, read_constraint
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype, named_dtype
 from diffuscope.data.tables.equalities import Equalities, with_computed
@@ -168,16 +169,21 @@ class RowCodec(Plain):
         return table.drop(columns=target), table[target], names.index(target)
 
     def decode(
-        self, x: Floats | Tensor, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0
+        self,
+        x: Floats | Tensor,
+        given: Mapping[Any, Any] | None = None,
+        start: int = 0,
+        seed: int = 0,
+        exact: bool = False,
     ) -> Any:
         """Return the rows that points (n, D) mean, the target among them where it came from the table.
 
         See :meth:`decode_features`.
         """
         points = x.double().cpu().numpy() if isinstance(x, Tensor) else x
-        rows = self.decode_features(points, given, start, seed)
+        rows = self.decode_features(points, given, start, seed, exact)
         if self.target_at is not None:
-            y = self.decode_target(points, given)
+            y = self.decode_target(points, given, exact)
             rows.insert(self.target_at, y.name, y)
         return rows
 
@@ -470,12 +476,18 @@ class RowCodec(Plain):
             )
 
     def decode_features(
-        self, points: Floats, given: Mapping[Any, Any] | None = None, start: int = 0, seed: int = 0
+        self,
+        points: Floats,
+        given: Mapping[Any, Any] | None = None,
+        start: int = 0,
+        seed: int = 0,
+        exact: bool = False,
     ) -> Any:
         """Return the features that points (n, D) mean, as a table of the kind that was fitted.
 
         The values (n,) of columns that are ``given`` by name are handed back as they are. Identifiers are
-        made up: those from ``start`` on of the sequence of a seed.
+        made up: those from ``start`` on of the sequence of a seed. ``exact``
+        numbers may be out of their range, see :meth:`clipped`.
         """
         given, columns = given or {}, []
         points, present = self.blanked(points), self.decode_presence(points)
@@ -485,7 +497,7 @@ class RowCodec(Plain):
             elif isinstance(column, Identifier):
                 columns.append(column.made(len(points), start, seed))
             else:
-                columns.append(column.decode(part))
+                columns.append(decoded(column, part, exact))
         there = np.ones((len(points), len(columns)), dtype=bool)
         for i, one in enumerate(self.presence):
             there[:, one.columns] = present[:, i, None]
@@ -496,6 +508,23 @@ class RowCodec(Plain):
                     columns[j] = columns[j].where(present[:, i])
         self.equalities.compute(columns, there)
         return self.features.container.assemble(columns)
+
+    @cached_property
+    def _limits(self) -> Floats:
+        """The least and the greatest coordinate (2, D) of values that were seen."""
+        ends, start = np.stack([np.full(self.width, -np.inf), np.full(self.width, np.inf)]), 0
+        for column in self.all_columns:
+            if isinstance(column, Lattice):
+                ends[:, start] = column.line.forward(np.array([0.0, column.span]))
+            elif isinstance(column, Number) and column.decimals is not None:
+                ends[:, start] = column.line.forward(np.array([column.low, column.high]))
+            start += column.width
+        return ends
+
+    def clipped(self, points: Tensor) -> Tensor:
+        """Return points (n, D) with coordinates beyond what was seen of columns on a lattice cut off."""
+        low, high = torch.from_numpy(self._limits).to(points)
+        return points.clamp(low, high)
 
     def fill(self, X: Any, draws: Sequence[Floats], only: Sequence[Name] | None = None) -> Any:
         """Return X with its missing values filled by the average of draws (n, D), all others as they are.
@@ -509,11 +538,17 @@ class RowCodec(Plain):
         points = draws[0] if len(draws) == 1 else _mean_of_most(np.stack(draws))
         left = self._left(points, only)
         if len(draws) == 1:
-            return self.features.fill(X, points[:, : self.features.width], left, self.equalities.complete)
+            return self.features.fill(
+                X, points[:, : self.features.width], left, self.equalities.complete, exact=True
+            )
         for column, where in zip(self.features.columns, self.features.slices.values(), strict=True):
             if isinstance(column, Number | Integer):
-                points[:, where] = column.encode(_mean([column.decode(z[:, where]) for z in draws], column))
-        return self.features.fill(X, points[:, : self.features.width], left, self.equalities.complete)
+                points[:, where] = column.encode(
+                    _mean([decoded(column, z[:, where], exact=True) for z in draws], column)
+                )
+        return self.features.fill(
+            X, points[:, : self.features.width], left, self.equalities.complete, exact=True
+        )
 
     def _left(self, points: Floats, only: Sequence[Name] | None) -> NDArray[np.bool_]:
         """Return which cells (n, columns) are not filled from points (n, D)."""
@@ -529,7 +564,7 @@ class RowCodec(Plain):
         gaps = y.isna().to_numpy()
         if not gaps.any():
             return y
-        made = self.decode_target(points)
+        made = self.decode_target(points, exact=True)
         filled = y.astype(object)
         filled[gaps] = made[gaps].to_numpy(dtype=object)
         return filled.astype(made.dtype)
@@ -565,7 +600,9 @@ class RowCodec(Plain):
                 f"Values: {', '.join(few)}." if few else f"It is {column!r}.",
             ) from error
 
-    def decode_target(self, points: Floats, given: Mapping[Any, Any] | None = None) -> Any:
+    def decode_target(
+        self, points: Floats, given: Mapping[Any, Any] | None = None, exact: bool = False
+    ) -> Any:
         """Return the targets that points (n, D) mean, of the kind that was fitted, shape (n,).
 
         Targets (n,) that are ``given``, under the name None, are handed back as they are.
@@ -575,7 +612,9 @@ class RowCodec(Plain):
         named = given[None].reset_index(drop=True) if None in given else None
         if self.classes is None:
             table = (
-                self.target.decode(coordinates) if named is None else self.target.container.assemble([named])
+                self.target.decode(coordinates, exact=exact)
+                if named is None
+                else self.target.container.assemble([named])
             )
         else:
             named = self.target.columns[0].decode(coordinates) if named is None else named

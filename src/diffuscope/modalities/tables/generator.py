@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -220,12 +221,17 @@ class TableGenerator(Generator):
 
         All rows keep the constraints; a RunError where too few of those that are drawn do.
         """
-        start = 0
+        start, said, condition = 0, Counter[str](), request.condition
         for x in self.unconstrained(n, request):
             if self.redrawn.rules:
                 x = self._kept(x, n, request, start)
+            if self.refinement is not None and condition is not None and request.noise is None:
+                known = condition.known
+                known = known if len(known) == 1 else known[start : start + len(x)]
+                said += self.refinement.unkept(x.numpy(), known)
             yield x
             start += len(x)
+        _warn_of_unkept(said, n)
 
     def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates, whatever the constraints.
@@ -317,12 +323,14 @@ class TableGenerator(Generator):
 
     def _frame(self, x: Tensor, n: int, request: Request) -> Any:
         """Return coordinates (n, D) as a pandas table, with what was given."""
-        table = self.rows.decode(self.finite(x).numpy(), self.given_columns(n, request), 0, request.seed)
+        table = self.rows.decode(
+            self.finite(x).numpy(), self.given_columns(n, request), 0, request.seed, True
+        )
         return read_frame(table).data
 
     def _as_known(self, x: Tensor, condition: TableCondition | None, n: int, start: int) -> Tensor:
         """Return sampled coordinates (m, D), float64, with the known ones as they were, 0 where absent."""
-        piece = x.double().cpu()
+        piece = self.rows.clipped(x.double().cpu())
         if condition is None:
             return piece
         known, absent = map(torch.from_numpy, self._piece(condition, n, start, start + len(x)))
@@ -362,14 +370,16 @@ class TableGenerator(Generator):
     def sample(self, n: int, request: Request | None = None, **options: Any) -> Any:
         """Sample rows with their target, as a table of the kind that was trained on."""
         request = self.request(options, n) if request is None else request
-        return self.rows.decode(self.points(n, request), self.given_columns(n, request), 0, request.seed)
+        return self.rows.decode(
+            self.points(n, request), self.given_columns(n, request), 0, request.seed, True
+        )
 
     def batches(self, n: int, request: Request) -> Iterator[Any]:
         """Sample rows with their target, as tables of some of them each; memory stays flat for any n."""
         start = 0
         for x in self.coordinates(n, request):
             given = self.given_columns(len(x), request, start)
-            yield self.rows.decode(self.finite(x).numpy(), given, start, request.seed)
+            yield self.rows.decode(self.finite(x).numpy(), given, start, request.seed, True)
             start += len(x)
 
     def trajectory(self, n: int, request: Request) -> list[Any]:
@@ -430,6 +440,10 @@ class TableGenerator(Generator):
             filler = Filler(rows, X, y if with_target else None, columns)
             for i, draw in enumerate(draws):
                 draws[i] = self._kept_in_fill(filler, known, absent, draw, request, i, existing)
+        if self.refinement is not None:
+            rest = np.isnan(known[:, ~rows.is_target & ~rows.is_presence]).any(axis=1)
+            said = self.refinement.unkept(draws[0][rest], known[rest])
+            _warn_of_unkept(said, len(known))
         return draws
 
     def _kept_in_fill(
@@ -620,6 +634,12 @@ def _warn_of_empty(rows: RowCodec, X: Any, only: list[Any] | None, level: int) -
         named = ", ".join(map(repr, empty[:10])) + f" and {len(empty) - 10:,} more" * (len(empty) > 10)
         what = f"Without any value in training, and so left missing: {named}."
         warnings.warn(what, UserWarning, stacklevel=level)
+
+
+def _warn_of_unkept(said: Mapping[str, int], n: int) -> None:
+    """Say in how many of n rows relations are broken because of what is known."""
+    for text, count in said.items():
+        warnings.warn(f"{text}: {count:,} of {n:,} rows.", UserWarning, stacklevel=4)
 
 
 def _for_rows(request: Request, which: NDArray[np.intp], n: int, seed: int) -> Request:

@@ -15,6 +15,7 @@ that it never comes with. Two things mend that, once the network is trained.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.relations import Relations, find_relations
+from diffuscope.data.tables.relations.kinds import OfTime, Sum
 from diffuscope.data.tables.view import View
 from diffuscope.errors import DiffuscopeError
 from diffuscope.modalities.tables.boosting import LogRatio, fit_log_ratio, levelled
@@ -51,7 +53,10 @@ _FAR = 1e6  # ranges from the least value
 
 Floats = NDArray[np.float64]
 Draw = Callable[[NDArray[np.intp], int], Floats]
-"""Returns coordinates (m, D) of the rows with these numbers (m,), drawn in a round."""
+"""Returns coordinates (m, D) of the rows with these numbers (m,), drawn in a round.
+
+What is not known is within the range that was seen, see :meth:`RowCodec.clipped`.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,8 @@ class Refinement:
         """
         if not self.relations.derived:
             return points
-        x = self.view.numbers(points)
-        fixed = np.zeros(x.shape, bool)
-        if known is not None:
-            fixed = self.view.known(known)
-            x[fixed & self.view.beyond(points, x)] = np.nan  # nothing is computed from what is cut off
+        x = self.view.exact(points)
+        fixed = np.zeros(x.shape, bool) if known is None else self.view.known(known)
         told, changed = self.relations.mended(x, fixed, self.view.columns)
         if not changed.any():
             return points
@@ -98,13 +100,36 @@ class Refinement:
             self.view.put(points, int(j), changed[:, j], numbers, random.random(len(numbers)))
         return points
 
+    def unkept(self, points: Floats, known: Floats) -> Counter[str]:
+        """Return what to say of relations that rows (n, D) break because of what is known, and how often.
+
+        ``known`` (1 or n, D) is NaN elsewhere.
+        """
+        fixed = np.broadcast_to(self.view.known(known), (len(points), len(self.view.columns)))
+        said = Counter[str]()
+        if not fixed.any():
+            return said
+        x = self.view.exact(points)
+        names = [one.name for one in self.view.columns]
+        for one in self.relations.found:
+            broken = ~one.kept(x) & fixed[:, one.concerns].any(axis=1)
+            given = fixed[:, one.concerns].all(axis=1)
+            words = one.words(names)
+            said[f"What is given contradicts {words}"] += int((broken & given).sum())
+            if isinstance(one, Sum | OfTime):
+                for j in one.concerns:
+                    at_fault = broken & ~fixed[:, j] & ~np.isnan(x[:, j])
+                    text = f"No value of {names[j]} that can be represented keeps {words}"
+                    said[text] += int(at_fault.sum())
+        return +said
+
     def log_weights(self, points: Floats, ratio: bool = True) -> Floats:
         """Return log min(1, r / c) (n,) of rows with coordinates (n, D)."""
         return self._weighed(points, ratio)[0]
 
     def _weighed(self, points: Floats, ratio: bool) -> tuple[Floats, NDArray[np.intp]]:
         """Return the logarithms of weights (n,), and how many relations each row breaks (n,)."""
-        x = self.view.numbers(points)
+        x = self.view.exact(points)
         broken = self.relations.broken(x)
         if not ratio or self.log_ratio is None:
             return np.asarray(-_BROKEN * broken, dtype=np.float64), broken

@@ -128,6 +128,10 @@ class Column(Plain):
         values: Floats = self.decode(coordinates).to_numpy(dtype=np.float64, na_value=np.nan)
         return values
 
+    def unclipped(self, coordinates: Floats) -> Floats:
+        """Return what :meth:`numbers` returns, for values beyond the observed range as well."""
+        return self.numbers(coordinates)
+
     def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
         """Return the coordinates (n, width) of what :meth:`numbers` returns, see :meth:`encode`."""
         import pandas as pd

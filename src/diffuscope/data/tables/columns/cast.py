@@ -147,6 +147,10 @@ class Cast(Column):
         """Return the numbers of the plain column, (n,)."""
         return self.inner.numbers(coordinates)
 
+    def unclipped(self, coordinates: Floats) -> Floats:
+        """Return the numbers of the plain column, beyond the observed range as well."""
+        return self.inner.unclipped(coordinates)
+
     def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
         """Return the coordinates (n, width) of numbers of the plain column."""
         return self.inner.of_numbers(numbers, within)

@@ -104,8 +104,21 @@ class DateTime(Lattice):
     def numbers(self, coordinates: Floats) -> Floats:
         """Return the times of coordinates (n, 1) in seconds since 1970, by the clock on the wall."""
         steps, present = self._decode_steps(coordinates)
-        seconds = (self.low + steps * self.step) / _UNITS[time_unit(self.dtype)]
-        return np.where(present, seconds, np.nan)
+        return np.where(present, self.seconds(steps.astype(np.float64)), np.nan)
+
+    def unclipped(self, coordinates: Floats) -> Floats:
+        """Return seconds of coordinates (n, 1), beyond the observed range as well."""
+        return self.seconds(self._steps_unclipped(coordinates))
+
+    def seconds(self, steps: Floats) -> Floats:
+        """Return steps from the earliest (n,) in seconds since 1970, by the clock on the wall."""
+        seconds: Floats = (self.low + steps * self.step) / _UNITS[time_unit(self.dtype)]
+        return seconds
+
+    def of_numbers(self, numbers: Floats, within: Floats | None = None) -> Floats:
+        """Return the coordinates (n, 1) of seconds since 1970, by the clock on the wall."""
+        steps = np.rint((numbers * _UNITS[time_unit(self.dtype)] - self.low) / self.step)
+        return self.of_steps(steps, within)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the times of coordinates (n, 1)."""

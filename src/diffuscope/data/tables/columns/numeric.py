@@ -91,7 +91,10 @@ class Lattice(Column):
 
     def encode(self, values: pd.Series[Any], within: Floats | None = None) -> Floats:
         """Return coordinates (n, 1); whole floats count as integers, and times may have another unit."""
-        steps = self.steps(values)
+        return self.of_steps(self.steps(values), within)
+
+    def of_steps(self, steps: Floats, within: Floats | None = None) -> Floats:
+        """Return the coordinates (n, 1) of steps from the least (n,)."""
         z = _forward(
             self.line, steps if within is None else steps + _inside(within, self.span * self.line.fineness)
         )
@@ -115,6 +118,9 @@ class Lattice(Column):
     @abstractmethod
     def _as_is(self, values: pd.Series[Any]) -> pd.Series[Any]:
         """Return values (n,) in the column's type, exactly."""
+
+    def _steps_unclipped(self, coordinates: Floats) -> Floats:
+        return np.rint(_backward(self.line, coordinates))
 
     def _decode_steps(self, coordinates: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         x = _backward(self.line, coordinates)
@@ -193,6 +199,10 @@ class Integer(Lattice):
         every = np.zeros(len(values), dtype=whole.dtype)
         every[present] = whole
         return restore(every, present, self.dtype, self.name)
+
+    def unclipped(self, coordinates: Floats) -> Floats:
+        """Return the integers of coordinates (n, 1), beyond the observed range as well."""
+        return float(self.low) + self._steps_unclipped(coordinates)
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the integers of coordinates (n, 1)."""
@@ -296,6 +306,11 @@ class Number(Column):
         every = [*x.tolist(), self.low, self.high]
         refuse_far(self.name, x, self.low, self.high, lambda i: f"{every[i]:g}")
         return restore(x, ~np.isnan(x), self.dtype, self.name)
+
+    def unclipped(self, coordinates: Floats) -> Floats:
+        """Return the floats of coordinates (n, 1), beyond the observed range as well."""
+        x = _backward(self.line, coordinates)
+        return x if self.decimals is None else np.round(x, self.decimals) + 0.0
 
     def decode(self, coordinates: Floats) -> pd.Series[Any]:
         """Return the floats of coordinates (n, 1)."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Plain
+from diffuscope.data.tables.view import Seen
 
 __all__ = [
     "PARTS",
@@ -25,8 +26,11 @@ __all__ = [
     "Derived",
     "Determined",
     "Different",
+    "Named",
     "Never",
+    "OfTime",
     "Part",
+    "PartName",
     "Relation",
     "Sum",
     "part_of",
@@ -37,9 +41,12 @@ Bools = NDArray[np.bool_]
 _At = Annotated[int, Field(ge=0, lt=100_000)]  # the number of a column
 _Floats = Annotated[tuple[float, ...], Field(min_length=1, max_length=100_000)]
 _DAY = 86_400
+_UNITS = {_DAY: "days", 3600: "hours", 60: "minutes", 1: "seconds"}
 _MISSING, _REST = -1.0, -2.0  # states that are no value
 
-PartName = Literal["year", "month", "day", "hour", "minute", "weekday", "day of the year"]
+PartName = Literal[
+    "year", "quarter", "month", "day", "hour", "minute", "weekday", "day of the year", "week", "date"
+]
 PARTS: tuple[PartName, ...] = get_args(PartName)
 
 
@@ -149,6 +156,7 @@ class Sum(Derived):
     constant: float = 0.0
     decimals: Annotated[int, Field(ge=0, le=15)] | None = None
     tolerance: Annotated[float, Field(ge=0)]
+    in_time: bool = False  # times, in seconds, and what is between them
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -156,6 +164,11 @@ class Sum(Derived):
             raise ValueError("every part, another column each, has a factor")
         if not all(self.factors):
             raise ValueError("no factor is 0")
+        scales = [max(abs(f), 1 / abs(f)) for f in self.factors]
+        if self.in_time and (
+            len(scales) > 2 or any(not any(abs(f - u) < 1e-6 for u in _UNITS) for f in scales)
+        ):
+            raise ValueError("between times are days, hours, minutes or seconds")
         return self
 
     @property
@@ -177,16 +190,20 @@ class Sum(Derived):
         rest = np.abs(x[:, self.column] - self._sum(x))
         return np.isnan(rest) | (rest <= self.tolerance)
 
-    def solved(self, x: Floats, i: int) -> Floats:
-        """Return the i-th part (n,) by the column and the other parts."""
-        others = [k for k in range(len(self.parts)) if k != i]
-        rest = x[:, self.column] - self.constant
-        rest = rest - x[:, [self.parts[k] for k in others]] @ np.array([self.factors[k] for k in others])
-        solved: Floats = rest / self.factors[i]
-        return solved
+    def is_whole(self, columns: Sequence[Seen]) -> bool:
+        """Whether sums of values that are rounded to the columns' decimals need no rounding."""
+        places = [columns[j].decimals for j in self.concerns]
+        if any(one is None for one in places):
+            return False
+        units = [10.0 ** -(one or 0) for one in places]
+        ratios = np.array([f * unit / units[0] for f, unit in zip(self.factors, units[1:], strict=True)])
+        ratios = np.append(ratios, self.constant / units[0])
+        return bool((np.abs(ratios - np.round(ratios)) < 1e-6).all())
 
     def words(self, names: Sequence[Any]) -> str:
         """Return the equation."""
+        if self.in_time:
+            return self._times(names)
         terms = ""
         for j, factor in zip(self.parts, self.factors, strict=True):
             sign = ("-" if factor < 0 else "") if not terms else (" - " if factor < 0 else " + ")
@@ -196,23 +213,52 @@ class Sum(Derived):
             terms += f" {'-' if self.constant < 0 else '+'} {abs(self.constant):.6g}"
         return f"{names[self.column]} = {terms}"
 
+    def _times(self, names: Sequence[Any]) -> str:
+        """Return the equation of a time, or of a number that is the distance of two."""
+        one, other = (names[j] for j in (*self.parts, self.parts[0])[:2])
+        if len(self.parts) == 2 and abs(self.factors[0]) != 1:
+            unit = _UNITS[round(1 / self.factors[0])]
+            return f"{names[self.column]} is {one} - {other} in {unit}"
+        told = f"{names[self.column]} = {one}"
+        if len(self.parts) == 2:
+            told += f" + {other} {_UNITS[round(self.factors[1])]}"
+        if self.constant:
+            seconds = next((one for one in _UNITS if not self.constant % one), 1)
+            count = abs(self.constant) / seconds
+            unit = _UNITS[seconds] if count != 1 else _UNITS[seconds][:-1]
+            told += f" {'-' if self.constant < 0 else '+'} {count:.6g} {unit}"
+        return told
 
-class Part(Derived):
-    """A column repeats a part of a time: its year, month, day."""
 
-    kind: Literal["part"] = "part"
+class OfTime(Derived):
+    """A relation that tells a column by a part of a time."""
+
     time: _At
     part: PartName
-    offset: Annotated[int, Field(ge=-10, le=10)] = 0
 
     @property
     def sources(self) -> tuple[int, ...]:
         """The time."""
         return (self.time,)
 
+    @abstractmethod
+    def at(self, seconds: Floats) -> Floats:
+        """Return the column's numbers (n,) at times, in seconds since 1970."""
+
     def computed(self, x: Floats) -> Floats:
-        """Return the part of the time, with the offset added."""
-        return part_of(x[:, self.time], self.part) + self.offset
+        """Return the column's numbers (n,)."""
+        return self.at(x[:, self.time])
+
+
+class Part(OfTime):
+    """A column repeats a part of a time: its year, month, day."""
+
+    kind: Literal["part"] = "part"
+    offset: Annotated[int, Field(ge=-10, le=10)] = 0
+
+    def at(self, seconds: Floats) -> Floats:
+        """Return the part of times, with the offset added."""
+        return part_of(seconds, self.part) + self.offset
 
     def words(self, names: Sequence[Any]) -> str:
         """Return which part of which time."""
@@ -220,24 +266,57 @@ class Part(Derived):
         return f"{names[self.column]} is the {self.part} of {names[self.time]}{offset}"
 
 
+class Named(OfTime):
+    """A category for each value of a part of a time: the name of its weekday, its season."""
+
+    kind: Literal["named"] = "named"
+    known: _Floats  # values of the part, rising
+    values: _Floats
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.known) != len(self.values) or list(self.known) != sorted(set(self.known)):
+            raise ValueError("every part has one value")
+        return self
+
+    def at(self, seconds: Floats) -> Floats:
+        """Return the categories of times; NaN for a part that was never seen."""
+        known, own = np.array(self.known), part_of(seconds, self.part)
+        at = np.minimum(np.searchsorted(known, own), len(known) - 1)
+        return np.where(known[at] == own, np.array(self.values)[at], np.nan)
+
+    def words(self, names: Sequence[Any]) -> str:
+        """Return which part of which time determines the column."""
+        return f"the {self.part} of {names[self.time]} determines {names[self.column]}"
+
+
 def part_of(seconds: Floats, part: PartName) -> Floats:
-    """Return a part of times, in seconds since 1970, shape (n,); NaN where missing. Monday is 0."""
+    """Return a part of times, in seconds since 1970, shape (n,); NaN where missing.
+
+    Monday is 0. A week is that of ISO 8601, and a date is in seconds as well.
+    """
     missing = np.isnan(seconds)
     whole = np.floor(np.where(missing, 0.0, seconds)).astype(np.int64)
-    days = (whole // _DAY).astype("datetime64[D]")
-    months, years = days.astype("datetime64[M]"), days.astype("datetime64[Y]")
-    if part == "year":
-        found = years.astype(np.int64) + 1970
-    elif part == "month":
-        found = (months - years).astype(np.int64) + 1
-    elif part == "day":
-        found = (days - months).astype(np.int64) + 1
-    elif part == "day of the year":
-        found = (days - years).astype(np.int64) + 1
+    weekday = (whole // _DAY + 3) % 7
+    if part == "date":
+        found = whole - whole % _DAY
     elif part == "weekday":
-        found = (whole // _DAY + 3) % 7
-    else:
+        found = weekday
+    elif part in ("hour", "minute"):
         found = whole % _DAY // 3600 if part == "hour" else whole % 3600 // 60
+    else:
+        thursday = weekday - 3 if part == "week" else 0  # whose year is that of the week
+        days = (whole // _DAY - thursday).astype("datetime64[D]")
+        months, years = days.astype("datetime64[M]"), days.astype("datetime64[Y]")
+        month, day = (months - years).astype(np.int64), (days - years).astype(np.int64)
+        found = {
+            "year": years.astype(np.int64) + 1970,
+            "quarter": month // 3 + 1,
+            "month": month + 1,
+            "week": day // 7 + 1,
+            "day": (days - months).astype(np.int64) + 1,
+            "day of the year": day + 1,
+        }[part]
     return np.where(missing, np.nan, found.astype(np.float64))
 
 
@@ -353,4 +432,6 @@ def states(x: Floats, heaps: Floats) -> NDArray[np.intp]:
     return np.where(np.isnan(x), 0, found)
 
 
-AnyRelation = Annotated[Determined | Sum | Part | AtMost | Different | Never, Field(discriminator="kind")]
+AnyRelation = Annotated[
+    Determined | Sum | Part | Named | AtMost | Different | Never, Field(discriminator="kind")
+]

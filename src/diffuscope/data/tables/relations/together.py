@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffuscope.data.tables.columns.base import Floats, Plain
-from diffuscope.data.tables.relations.kinds import AnyRelation, Derived, Relation, Sum
+from diffuscope.data.tables.relations.kinds import AnyRelation, Derived, Relation
+from diffuscope.data.tables.relations.solving import connected, mend
 from diffuscope.data.tables.view import Seen
 
 __all__ = ["Relations"]
@@ -48,19 +49,15 @@ class Relations(Plain):
         """Return rows (n, columns) that keep the relations which tell a column, and where they changed.
 
         What is ``fixed``, shape (n, columns), or missing, stays as it is: of a sum whose total is fixed
-        another part is computed in its place. Nothing is computed beyond the limits of a column.
+        another part is computed in its place. Nothing is computed beyond the limits of a column. See
+        :mod:`~diffuscope.data.tables.relations.solving`.
         """
         x, before = x.copy(), x
-        for one in self.derived:
-            there = ~np.isnan(x[:, list(one.concerns)]).any(axis=1)
-            _put(x, one.column, one.computed(x), there & ~fixed[:, one.column], columns)
-            if isinstance(one, Sum):
-                rows = there & fixed[:, one.column]
-                widths = [abs(f) * columns[j].width for j, f in zip(one.parts, one.factors, strict=True)]
-                for i in np.argsort(widths)[::-1]:  # an error matters least in a wide part
-                    free = rows & ~fixed[:, one.parts[i]]
-                    _put(x, one.parts[i], one.solved(x, int(i)), free, columns)
-                    rows &= ~free
+        told = {one.column for one in self.derived}
+        computed = [one.of is not None and j not in told for j, one in enumerate(columns)]
+        fixed = fixed | np.array(computed, bool)
+        for group in connected(self.derived):
+            mend(group, x, fixed, columns)
         return x, (x != before) & ~np.isnan(before)
 
     def broken(self, x: Floats) -> NDArray[np.intp]:
@@ -87,14 +84,6 @@ class Relations(Plain):
     def words(self, names: Sequence[Any]) -> list[str]:
         """Return a sentence for each relation."""
         return [one.words(names) for one in self.found]
-
-
-def _put(x: Floats, j: int, told: Floats, where: Bools, columns: Sequence[Seen]) -> None:
-    """Write what was computed (n,) into column j of the rows ``where`` it is within the column's limits."""
-    (low, high), decimals = columns[j].limits, columns[j].decimals
-    told = told if decimals is None else np.round(told, decimals) + 0.0
-    where = where & (told >= low) & (told <= high)
-    x[where, j] = told[where]
 
 
 def _count(relations: Sequence[Relation], x: Floats) -> NDArray[np.intp]:
