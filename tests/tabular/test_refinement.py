@@ -17,6 +17,8 @@ from diffuscope.modalities.tables.refinement import NOTE, Refinement, fit_refine
 
 Floats = np.ndarray
 
+pytestmark = pytest.mark.usefixtures("whole_refinement")
+
 
 def wide(n: int, seed: int) -> Floats:
     """Return a model's rows: too wide in the first column, missing too often in the second."""
