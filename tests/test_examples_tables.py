@@ -19,9 +19,9 @@ import diffuscope
 FOLDER = Path(__file__).parents[1] / "examples" / "tables"
 
 
-@pytest.fixture(params=[500, pytest.param(None, marks=pytest.mark.slow)], ids=["briefly", "as it stands"])
+@pytest.fixture(params=[300, pytest.param(None, marks=pytest.mark.slow)], ids=["briefly", "as it stands"])
 def run_example(request, tmp_path, monkeypatch, capsys):
-    """Run an example, with models trained for 500 steps or as it stands: what it says holds of both."""
+    """Run an example, with models trained for 300 steps or as it stands: what it says holds of both."""
     model = partial(diffuscope.DiffusionModel, steps=request.param)
     monkeypatch.setattr(diffuscope, "DiffusionModel", model)
 

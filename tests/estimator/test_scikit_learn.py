@@ -68,9 +68,7 @@ def test_an_imputer_stands_before_a_classifier_and_hands_out_frames():
 def test_many_are_fitted_side_by_side_in_processes_as_in_this_one():
     X, _ = load_iris(return_X_y=True)
     models = [DiffusionModel(**{**SMALL, "random_state": seed}) for seed in (0, 1)]
-    executor = get_reusable_executor(
-        max_workers=1
-    )  # what joblib.Parallel starts; each takes seconds to start
+    executor = get_reusable_executor(max_workers=1)  # joblib.Parallel has one worker for each core
     there = [task.result() for task in [executor.submit(model.fit, X) for model in models]]
     executor.shutdown()
     scores = [model.score(X) for model in (clone(models[0]).fit(X), *there)]

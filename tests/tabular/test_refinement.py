@@ -234,9 +234,9 @@ def test_weights_of_a_model_without_trees_are_those_of_relations(fitted: Diffusi
 
 def test_means_of_draws_weigh_all_candidates(fitted: DiffusionModel) -> None:
     """The mean of a few draws is nearer to the mean of many than a plain mean of as many would be."""
-    X = table(200, 5).drop(columns="kind")
+    X = table(60, 5).drop(columns="kind")
     holes = X.assign(x=np.nan)
-    many = fitted.impute(holes, n_draws=100, average=True, random_state=0)["x"]
+    many = fitted.impute(holes, n_draws=60, average=True, random_state=0)["x"]
     few = [fitted.impute(holes, n_draws=4, average=True, random_state=k)["x"] for k in (1, 2)]
     plain = [
         np.mean([one["x"] for one in fitted.impute(holes, n_draws=4, random_state=k)], axis=0) for k in (1, 2)
