@@ -378,9 +378,7 @@ def test_diagnose_with_held_out_data(world, kind, cli):
 @pytest.mark.parametrize(
     "kind",
     [
-        *(
-            pytest.param(kind, marks=pytest.mark.slow) for kind in ("points", "images")
-        ),  # in test_exchange too
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("points", "images")),  # see test_exchange
         *("table", "circle"),
     ],
 )

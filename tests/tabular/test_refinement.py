@@ -88,13 +88,19 @@ def test_the_arrays_of_trees_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(stacked(new), own)
 
 
+@pytest.fixture(scope="module")
+def trees() -> LogRatio:
+    ratio = fit_log_ratio(true(2000, 0), wide(4000, 1), true(500, 2), wide(500, 3))
+    assert ratio is not None
+    return ratio
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("left", 99), ("left", -1), ("right", 0), ("feature", 4), ("feature", -1), ("value", np.nan)],
 )
-def test_damaged_trees_are_refused(name: str, value: float) -> None:
-    ratio = fit_log_ratio(true(2000, 0), wide(4000, 1), true(500, 2), wide(500, 3))
-    assert ratio is not None
+def test_damaged_trees_are_refused(trees: LogRatio, name: str, value: float) -> None:
+    ratio = trees
     arrays = ratio.to_arrays()
     LogRatio.from_arrays(arrays, 4)
     inner = np.argwhere(ratio.left != np.arange(ratio.left.shape[1]))[1]

@@ -114,6 +114,7 @@ def keep(*names):
     return lambda frame: frame[list(names)]
 
 
+EACH_KIND = ("job", "amount", "start", "income", "partner_age")
 SHAPES = {
     "one number": keep("amount"),
     "one category": keep("job"),
@@ -123,10 +124,14 @@ SHAPES = {
     "times": keep("start", "end"),
     "truth values": lambda frame: frame[["job"]].assign(big=frame["amount"] > 9_000)[["big"]],
     "nothing but missing values": lambda frame: pd.DataFrame({"a": [None] * len(frame), "b": np.nan}),
-    "missing and constant columns": lambda frame: frame.assign(gone=np.nan, same="x", day=pd.NaT, one=1),
-    "names that are numbers": lambda frame: frame.set_axis(range(frame.shape[1]), axis=1),
-    "very large and small numbers": lambda f: f.assign(fee=f["fee"] * 1e290, total=f["total"] * 1e-290),
-    "forty rows": lambda frame: frame[:40],
+    "missing and constant columns": lambda frame: keep("job", "amount", "income")(frame).assign(
+        gone=np.nan, same="x", day=pd.NaT, one=1
+    ),
+    "names that are numbers": lambda frame: keep(*EACH_KIND)(frame).set_axis(range(len(EACH_KIND)), axis=1),
+    "very large and small numbers": lambda frame: keep("job", "amount")(frame).assign(
+        fee=frame["fee"] * 1e290, total=frame["total"] * 1e-290
+    ),
+    "forty rows": lambda frame: keep(*EACH_KIND)(frame)[:40],
     "few rows": lambda frame: frame[:30],
 }
 
