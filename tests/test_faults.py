@@ -130,7 +130,7 @@ def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, star
     assert process.returncode == 130, out + err
     assert "Traceback" not in err
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    for again in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
+    for again in (["train", "--out", "run", "--resume", "--no-pictures"], [*words, "--out", "whole"]):
         code, _, err = cli(*again)
         assert code == 0, err
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
@@ -149,7 +149,7 @@ def test_a_training_that_finds_no_room_goes_on_once_there_is_some(tmp_path, star
     assert process.returncode == 1, out + err
     assert "Error: No space left for run" in err
     assert not leftovers(tmp_path)
-    for again in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
+    for again in (["train", "--out", "run", "--resume", "--no-pictures"], [*words, "--out", "whole"]):
         code, _, err = cli(*again)
         assert code == 0, err
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
