@@ -46,9 +46,10 @@ def pixels(fig: Figure, dpi: float) -> NDArray[np.uint8]:
     """Draw a figure on white, once where savefig does twice; return its pixels (height, width, 3)."""
     fig.set_dpi(dpi)
     fig.set_facecolor("white")
-    canvas = FigureCanvasAgg(fig)
+    canvas: Any = FigureCanvasAgg(fig)  # matplotlib does not type its canvas
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    drawn: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return drawn
 
 
 class _Picture(Figure):
