@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
+# Python compiles a module when it first imports it: to compile all of them at once takes longer.
+INSTALL := $(PIP) install -q --no-compile -c constraints.txt
+
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test test-all lint format bench clean
@@ -46,10 +49,11 @@ $(VENV)/.made:
 
 # torch comes first and pinned: resolved on its own, the newest one may bring gigabytes of GPU libraries.
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e .
+	$(INSTALL) torch
+	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.installed-for-tests: $(VENV)/.installed
-	$(PIP) install -q -c constraints.txt -e '.[mp4,test,lint]'
-	@touch $@
+$(VENV)/.installed-for-tests: $(VENV)/.made pyproject.toml constraints.txt
+	$(INSTALL) torch
+	$(INSTALL) -e '.[mp4,test,lint]'
+	@touch $(VENV)/.installed $@

@@ -98,7 +98,7 @@ def kill_training(data: list[str], folder: Path, kills: int, chance: random.Rand
         round_ += 1
         out = folder / f"killed-{round_}"
         while not (out / "summary.json").exists():
-            resume = ["--resume"] if (out / "recipe.toml").exists() else []
+            resume = ["--resume", "--no-pictures"] if (out / "recipe.toml").exists() else []
             if done < kills:
                 done += kill(["train", *([] if resume else [*data, *TRAIN]), *resume, "--out", str(out)],
                              chance.uniform(0, 0.5 * took))  # fmt: skip

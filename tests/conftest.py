@@ -69,6 +69,33 @@ def _brief_classifiers():
         yield
 
 
+def refine_with(patch: pytest.MonkeyPatch, counts: dict[str, float]) -> dict[str, float]:
+    """Have rows of tables refined with so many trees, rows and draws; return the counts before."""
+    from diffuscope.modalities.tables import boosting, refinement
+
+    before = {}
+    for name, count in counts.items():
+        module = boosting if hasattr(boosting, name) else refinement
+        before[name] = getattr(module, name)
+        patch.setattr(module, name, count)
+    return before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _coarse_refinement():
+    """Refine rows of tables with few trees of few rows; :func:`whole_refinement` sets this back."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield refine_with(patch, {"_TREES": 15, "_MOST_ROWS": 300, "_DRAWN": 1.0})
+
+
+@pytest.fixture(scope="module")
+def whole_refinement(_coarse_refinement):
+    """Refine rows as outside of tests, in a module that is about what refinement gains."""
+    with pytest.MonkeyPatch.context() as patch:
+        refine_with(patch, _coarse_refinement)
+        yield
+
+
 @pytest.fixture
 def tiny(tmp_path) -> Callable[..., diffuscope.Run]:
     """Train the fast recipe in miniature: ``tiny(changes, out=..., data=..., **arguments of train)``."""

@@ -19,10 +19,11 @@ import diffuscope
 FOLDER = Path(__file__).parents[1] / "examples" / "tables"
 
 
-@pytest.fixture(params=[500, pytest.param(None, marks=pytest.mark.slow)], ids=["briefly", "as it stands"])
+@pytest.fixture(params=[300, pytest.param(None, marks=pytest.mark.slow)], ids=["briefly", "as it stands"])
 def run_example(request, tmp_path, monkeypatch, capsys):
-    """Run an example, with models trained for 500 steps or as it stands: what it says holds of both."""
-    model = partial(diffuscope.DiffusionModel, steps=request.param)
+    """Run an example, with small models trained for 300 steps or as it stands: what it says holds of both."""
+    width = None if request.param is None else 64
+    model = partial(diffuscope.DiffusionModel, steps=request.param, width=width)
     monkeypatch.setattr(diffuscope, "DiffusionModel", model)
 
     def run(name, every=1):

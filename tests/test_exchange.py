@@ -89,6 +89,7 @@ def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, 
     session = onnxruntime.InferenceSession(str(path))
     about = json.loads(session.get_modelmeta().custom_metadata_map["diffuscope"])
     assert about["shape"] == list(model.shape)
+    assert about["codec"]["kind"] == ("points" if len(model.shape) == 1 else "images")
     assert about["schedule"]["name"] == model.recipe.schedule.name
     assert about["classes"] == list(model.recipe.data.class_names)
     monkeypatch.setattr(sys, "argv", ["x", str(path), "4", str(tmp_path / "samples.npy")])

@@ -19,8 +19,10 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 KILLS = """
 import kills
 from diffuscope.modalities import reference
+from diffuscope.modalities.tables import boosting, refinement
 
 reference.DRAWN_POINTS, reference.MOST_HALVED, reference.DRAWS, reference.PAIRS = 300, 200, 3, 6
+boosting._TREES, refinement._MOST_ROWS, refinement._DRAWN = 15, 300, 1.0
 kills.ROWS, kills.STEPS = 100 * {0}, {0} // 6
 kills.TRAIN += ["--steps", "{0}"]
 kills.main()
@@ -28,11 +30,13 @@ kills.main()
 WORDS = [
     "--no-pictures",
     "--size",
-    "2000",
+    "500",
     "--set",
     "network.width=16",
     "--set",
-    "training.checkpoint_every=100",
+    "sampling.steps=5",
+    "--set",
+    "training.checkpoint_every=50",
 ]
 
 
@@ -76,7 +80,7 @@ def leftovers(folder):
 
 
 @pytest.mark.parametrize(
-    ("steps", "kills"), [(300, 2), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("steps", "kills"), [(180, 2), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes(steps, kills):
     found = subprocess.run(
@@ -117,7 +121,7 @@ def test_a_locked_folder_is_free_again_after_the_block(tmp_path):
 
 
 def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, start, cli):
-    words = ["train", "s_curve", *WORDS, "--steps", 1000]
+    words = ["train", "s_curve", *WORDS, "--steps", 600]
     process = start(*words, "--out", "run")
     wait_for(tmp_path / "run" / "checkpoints", process)
     process.send_signal(signal.SIGINT)
@@ -126,7 +130,7 @@ def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, star
     assert process.returncode == 130, out + err
     assert "Traceback" not in err
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    for again in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
+    for again in (["train", "--out", "run", "--resume", "--no-pictures"], [*words, "--out", "whole"]):
         code, _, err = cli(*again)
         assert code == 0, err
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
@@ -139,13 +143,13 @@ def limited():
 
 
 def test_a_training_that_finds_no_room_goes_on_once_there_is_some(tmp_path, start, cli):
-    words = ["train", "s_curve", *WORDS, "--steps", 300]
+    words = ["train", "s_curve", *WORDS, "--steps", 100]
     process = start(*words, "--out", "run", preexec_fn=limited)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1, out + err
     assert "Error: No space left for run" in err
     assert not leftovers(tmp_path)
-    for again in (["train", "--out", "run", "--resume"], [*words, "--out", "whole"]):
+    for again in (["train", "--out", "run", "--resume", "--no-pictures"], [*words, "--out", "whole"]):
         code, _, err = cli(*again)
         assert code == 0, err
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]

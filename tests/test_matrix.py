@@ -375,8 +375,15 @@ def test_diagnose_with_held_out_data(world, kind, cli):
     assert math.isfinite(total["ratio"])
 
 
-def test_export_to_a_graph(case, run_dir, cli, tmp_path):
-    path = tmp_path / "model.onnx"
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("points", "images")),  # see test_exchange
+        *("table", "circle"),
+    ],
+)
+def test_export_to_a_graph(world, kind, cli, tmp_path):
+    case, run_dir, path = world.cases[kind], world.run_dir(kind), tmp_path / "model.onnx"
     code, out, err = cli("export", run_dir, "-o", path)
     if case.kind == "table":
         is_refused(code, out, err, "masks", "denoiser.partial = 0")

@@ -25,8 +25,10 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SETS_UP = ("make demo", "make test")
 # What takes long is done on a small budget here: the words are the same, the numbers are not looked at.
 SHORTENED = {
-    "diffuscope train s_curve": "--set pictures.forward_frames=4",
-    "diffuscope train patients.csv --target diagnosis --no-pictures": "--steps 100",
+    "diffuscope train s_curve": "--steps 300 --set pictures.forward_frames=4",
+    "diffuscope train patients.csv --target diagnosis --no-pictures": (
+        "--steps 100 --set network.width=16 --set sampling.steps=5"
+    ),
     "diffuscope train digits": (
         "--steps 10 --set network.width=8 --set sampling.steps=4 --set pictures.forward_frames=4"
     ),
@@ -41,7 +43,7 @@ SHORTENED = {
 }
 # The same of tables that are made in Python: fewer rows.
 FEWER = {"rng, n = np.random.default_rng(0), 2000": "rng, n = np.random.default_rng(0), 400"}
-SMALL = 1000  # points of the built-in sets
+SMALL = 600  # points of the built-in sets
 # What can be read without the rest is tried by itself, so that several processes share the work.
 ALONE = ("Your own data", "Images")
 
@@ -91,7 +93,7 @@ def run_all(some: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize("title", ALONE)
 def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=100))
+    monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=100, width=16))
     run_all(part(title))
 
 

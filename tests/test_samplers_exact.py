@@ -168,7 +168,7 @@ def test_heun_converges_at_second_order(problem: str, stretch: str) -> None:
 @on_every_problem
 @on_every_stretch
 def test_dpm_solver_2m_converges_at_second_order(problem: str, stretch: str) -> None:
-    orders = observed_orders(PROBLEMS[problem], stretch, DPMSolver(), (64, 128, 256, 512))
+    orders = observed_orders(PROBLEMS[problem], stretch, DPMSolver(), (128, 256))
     assert orders[-1] == pytest.approx(2.0, abs=0.1)
 
 
@@ -181,7 +181,7 @@ def test_dpm_solver_2m_converges_at_second_order(problem: str, stretch: str) -> 
 def test_unipc_converges_one_order_above_its_predictor(
     problem: str, stretch: str, order: int, least: float, most: float
 ) -> None:
-    orders = observed_orders(PROBLEMS[problem], stretch, UniPC(order), (64, 128, 256, 512), beyond=3)
+    orders = observed_orders(PROBLEMS[problem], stretch, UniPC(order), (128, 256), beyond=3)
     assert least < orders[-1] < most
 
 
@@ -205,7 +205,7 @@ def test_unipc_of_third_order_is_more_exact_than_of_second_and_that_than_of_firs
 def test_unipc_ends_a_walk_to_noisy_data_at_second_order_because_its_last_step_is_of_first(
     order: int,
 ) -> None:
-    orders = observed_orders(PROBLEMS["gaussian"], "cosine", UniPC(order), (64, 128, 256, 512))
+    orders = observed_orders(PROBLEMS["gaussian"], "cosine", UniPC(order), (128, 256))
     assert orders[-1] == pytest.approx(2.0, abs=0.1)
 
 
@@ -300,11 +300,11 @@ def test_stochastic_sampler_reaches_the_mean_and_covariance_at_its_weak_order(
     sampler, order = STOCHASTIC[name]
     maker, spacing = WALKS[schedule]
     errors = []
-    for n_steps in (50, 100, 200):
+    for n_steps in (100, 200):
         mean, covariance = exact_moments(sampler, maker.grid(n_steps, spacing))  # type: ignore[arg-type]
         torch.testing.assert_close(mean, MEAN, rtol=0, atol=1e-12)
         errors.append((covariance - COVARIANCE).abs().max().item())
-    observed = math.log2(errors[1] / errors[2])
+    observed = math.log2(errors[0] / errors[1])
     assert observed > order - 0.2  # walks down to clean data: the approach to the order may be from above
     assert errors[-1] < (0.13 if order == 1 else 0.01)
 

@@ -53,13 +53,16 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
+SMALL = ("--no-pictures", "--steps", 30, "--set", "network.width=16", "--set", "sampling.steps=5")
+
+
 @pytest.fixture
 def train(cli, tmp_path):
     """Train on a file, briefly; return the run and what was printed."""
 
     def call(file: Path, *words: object) -> tuple[Path, str]:
         out = tmp_path / "run"
-        code, told, err = cli("train", file, "--out", out, "--no-pictures", "--steps", 30, *words)
+        code, told, err = cli("train", file, "--out", out, *SMALL, *words)
         assert (code, err) == (0, "")
         return out, told
 
@@ -300,6 +303,7 @@ def test_a_frame_is_described_too(folder, target, tmp_path):
         target=target,
         out=tmp_path / "run",
         steps=20,
+        width=16,
         pictures=False,
         announce=notes.extend,
         types={"id": "ignored"},

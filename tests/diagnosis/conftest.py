@@ -23,7 +23,7 @@ from diffuscope.oracle import Oracle, oracle_of
 class Perfect:
     """A pipeline whose denoiser is the exact one of eight Gaussians, T = 40."""
 
-    data: Dataset = field(default_factory=lambda: load_dataset("eight_gaussians", size=2_000))
+    data: Dataset = field(default_factory=lambda: load_dataset("eight_gaussians", size=1_200))
     schedule: DiscreteSchedule = field(default_factory=lambda: cosine(40))
 
     @property

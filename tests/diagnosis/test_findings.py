@@ -80,7 +80,7 @@ def test_samples_of_a_sound_loop_of_ones_own_have_no_findings(perfect, network, 
 
 
 def test_a_schedule_that_ends_in_signal_is_named_with_a_last_beta_that_mends_it(pipeline):
-    moons = pipeline(load_dataset("moons", size=2_000), linear(40, 2.5e-5, 1.25e-2))
+    moons = pipeline(load_dataset("moons", size=1_200), linear(40, 2.5e-5, 1.25e-2))
     found = moons.diagnose()
     assert codes(found)[0] == "terminal_snr"
     first = found.findings[0]

@@ -47,7 +47,7 @@ def new_people():
 
 @pytest.fixture(scope="session")
 def people_model(people):
-    return DiffusionModel(steps=1000, width=64, random_state=0).fit(*people)
+    return DiffusionModel(steps=600, width=32, random_state=0).fit(*people)
 
 
 MIXING = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.5, 0.5, 0.7]])
@@ -66,4 +66,4 @@ def normal_rows():
 
 @pytest.fixture(scope="session")
 def normal_model(normal_rows):
-    return DiffusionModel(steps=1000, width=64, random_state=0).fit(normal_rows(5000, 0))
+    return DiffusionModel(steps=600, width=48, random_state=0).fit(normal_rows(5000, 0))

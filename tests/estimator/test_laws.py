@@ -98,7 +98,7 @@ def test_probabilities_of_categories_sum_to_one_and_are_right():
     colour = random.choice(["red", "green", "blue"], 4000, p=[0.6, 0.3, 0.1])
     big = random.random(4000) < np.where(colour == "red", 0.9, 0.2)
     table = pd.DataFrame({"colour": colour, "big": big})
-    model = DiffusionModel(steps=1000, width=64, random_state=0).fit(table)
+    model = DiffusionModel(steps=500, width=32, random_state=0).fit(table)
     cells = pd.DataFrame(
         itertools.product(["red", "green", "blue"], [False, True]), columns=["colour", "big"]
     )
@@ -124,8 +124,8 @@ def test_integers_have_probabilities():
 
 
 def test_densities_are_per_unit_of_the_columns():
-    x = np.random.default_rng(0).normal(size=(4000, 1))
-    metres, millimetres = (DiffusionModel(steps=500, width=32, random_state=0).fit(k * x) for k in (1, 1000))
+    x = np.random.default_rng(0).normal(size=(2000, 1))
+    metres, millimetres = (DiffusionModel(steps=300, width=16, random_state=0).fit(k * x) for k in (1, 1000))
     at = np.array([[-1.0], [0.0], [2.0]])
     assert metres.score_samples(at) - millimetres.score_samples(1000 * at) == pytest.approx(
         np.log(1000), abs=1e-4
@@ -153,7 +153,7 @@ def test_guidance_makes_rows_more_typical_of_their_class(people_model):
 
 def test_a_number_can_be_the_target(normal_rows):
     rows = normal_rows(4000, 0)
-    model = DiffusionModel(steps=800, width=64, random_state=0).fit(rows[:, :2], rows[:, 2])
+    model = DiffusionModel(steps=400, width=32, random_state=0).fit(rows[:, :2], rows[:, 2])
     low, high = (model.sample(3000, y=value, random_state=6)[:, 0].mean() for value in (-0.5, 1.5))
     assert low - high == pytest.approx(1.0 / 0.99 * 2 * 0.5, abs=0.25)  # cov / var = -0.5 / 0.99
 

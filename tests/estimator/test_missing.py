@@ -39,7 +39,7 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def model(frame) -> DiffusionModel:
-    return DiffusionModel(steps=1000, width=64, random_state=0).fit(frame)
+    return DiffusionModel(steps=1000, width=48, random_state=0).fit(frame)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_only_some_columns_are_filled(model):
 
 
 def test_what_is_missing_beside_the_columns_that_are_filled_is_meant_to_be(model):
-    new = people(600, 7)
+    new = people(300, 7)
     filled = model.impute(new.assign(dead=None), only="dead", random_state=0)
     assert (filled["dead"] == new["dead"]).mean() > 0.98
     assert filled["cause"].equals(new["cause"])

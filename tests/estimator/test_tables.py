@@ -133,7 +133,7 @@ def test_classes_keep_their_type():
 def test_some_targets_may_be_missing(people):
     X, y = people
     some = y.mask(np.arange(len(y)) % 2 == 0)
-    model = DiffusionModel(steps=600, width=32, random_state=0).fit(X[["age", "height"]], some)
+    model = DiffusionModel(steps=300, width=32, random_state=0).fit(X[["age", "height"]], some)
     ages = [model.sample(1500, y=state, random_state=1)["age"].mean() for state in ("ill", "well")]
     assert ages[0] > ages[1] + 10
 

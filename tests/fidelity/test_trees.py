@@ -50,10 +50,10 @@ def test_a_single_fault_is_enough(three, what):
 
 def test_the_p_value_is_not_small_more_often_than_it_says(patients):
     small = 0
-    for seed in range(12):
+    for seed in range(6):
         rows = [patients(100, 3 * seed + k)[["age", "pressure", "ward"]] for k in range(3)]
         small += tell_apart(splits(*rows))[1].p_value < 0.1
-    assert small <= 4  # of 12, where 1 is expected
+    assert small <= 2  # of 6, where one or none is expected
 
 
 def test_the_area_of_several_classes_is_that_of_scikit_learn():

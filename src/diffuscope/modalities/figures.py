@@ -227,14 +227,12 @@ class Figures(ABC):
 
     def board(self, seed: int) -> NDArray[np.uint8]:
         """Return samples of a model in training as one picture (height, width, 3)."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from diffuscope.plots.style import DPI, pixels
 
         n, request = self.sampled()
         request = dataclasses.replace(request, seed=seed)
         samples = self.generator.sample(min(n, _BOARD), request)
-        canvas: Any = FigureCanvasAgg(self.draw_samples(samples, None, request))  # it has no types
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+        return pixels(self.draw_samples(samples, None, request), DPI)
 
 
 def loss_figure(metrics: Sequence[Mapping[str, float]]) -> Figure:

@@ -117,9 +117,10 @@ class Facet:
         x = self.present(0) if values is None else values
         if len(x) < 2:
             return 0.02
+        x = x / (self.limits[1] - self.limits[0])  # first, as squares of very large numbers overflow
         low, high = np.quantile(x, [0.25, 0.75])
         unit = min(float(x.std()), float(high - low) / 1.34) or float(x.std())
-        return float(0.9 * unit * max(n, 2) ** (-1 / 5) / (self.limits[1] - self.limits[0]))
+        return float(0.9 * unit * max(n, 2) ** (-1 / 5))
 
     def tick(self, axis: Axis, few: int) -> None:
         """Put a few ticks on an axis."""

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -39,6 +40,16 @@ def save_figure(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 160) 
         # Without a date the same figure gives the same bytes.
         undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
         fig.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=undated, bbox_inches="tight")
+
+
+def pixels(fig: Figure, dpi: float) -> NDArray[np.uint8]:
+    """Draw a figure on white, once where savefig does twice; return its pixels (height, width, 3)."""
+    fig.set_dpi(dpi)
+    fig.set_facecolor("white")
+    canvas: Any = FigureCanvasAgg(fig)  # matplotlib does not type its canvas
+    canvas.draw()
+    drawn: NDArray[np.uint8] = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return drawn
 
 
 class _Picture(Figure):

@@ -131,13 +131,14 @@ def fit_log_ratio(
         )
         p = 1 / (1 + np.exp(-f[chosen]))
         residual = y[chosen] - p
-        tree = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, min_samples_leaf=_LEAST, random_state=i)
-        leaf = tree.fit(x[chosen], residual).apply(x[chosen])
-        nodes = tree.tree_.node_count
+        learner = DecisionTreeRegressor(max_leaf_nodes=_LEAVES, min_samples_leaf=_LEAST, random_state=i)
+        tree = learner.fit(x[chosen], residual).tree_  # which does not check the rows each time
+        leaf = tree.apply(x[chosen])
+        nodes = tree.node_count
         slope = np.bincount(leaf, residual, minlength=nodes)
         curvature = np.bincount(leaf, p * (1 - p), minlength=nodes) + _PRIOR
         value = np.clip(_RATE * slope / curvature, -_STEP, _STEP)
-        trees.append((tree.tree_, value))
+        trees.append((tree, value))
         f += value[tree.apply(x)]
         f_new += value[tree.apply(new)]
         losses = np.logaddexp(0.0, np.where(np.arange(len(new)) < sides, -f_new, f_new))

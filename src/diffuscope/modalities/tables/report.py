@@ -146,9 +146,10 @@ def _png(figure: Figure, dpi: int) -> str:
     """Return a figure as the address of a PNG that holds it, its colours cut to 256."""
     from PIL import Image
 
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi, facecolor="white")
-    picture = Image.open(drawn).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
+    from diffuscope.plots.style import pixels
+
+    small = io.BytesIO()
+    picture = Image.fromarray(pixels(figure, dpi)).quantize(_COLORS, dither=Image.Dither.NONE)
     picture.save(small, format="png", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
 
