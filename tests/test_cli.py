@@ -196,7 +196,7 @@ def test_the_recipe_of_a_run_makes_byte_identical_weights(cli, tmp_path, tiny_wo
 
 def test_every_option_of_train_reaches_the_recipe(cli, tmp_path):
     code, _, err = cli(
-        *("train", "moons", "--out", tmp_path / "a", "--recipe", "article", "--no-pictures"),
+        *("train", "moons", "-o", tmp_path / "a", "--recipe", "article", "--no-pictures"),
         *("--seed", 3, "--epochs", 2, "--size", 50, "--noise", 0.2, "--schedule", "cosine"),
         *("--sampler", "ddim", "--sampling-steps", 7, "--zero-terminal-snr", "--device", "cpu"),
         *("--set", "denoiser.prediction=velocity", "--set", "schedule.T=20", "--set", "sampling.eta=0.5"),

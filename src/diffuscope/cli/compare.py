@@ -45,7 +45,7 @@ def compare(
     sep: common.Sep = None,
     encoding: common.Encoding = None,
     seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...).")] = 5,
-    out: Annotated[Path | None, Option(help=_OUT)] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help=_OUT)] = None,
     jobs: Annotated[
         int | None, Option(help="Number of parallel processes. [default: one for each core]")
     ] = None,

@@ -34,7 +34,7 @@ _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128.
 def train(
     data: Annotated[str | None, Argument(metavar="DATA", help=_DATA, show_default=False)] = None,
     recipe: Annotated[str | None, Option(metavar="NAME|FILE", help=_RECIPE)] = None,
-    out: Annotated[Path | None, Option(help="Run directory. [default: runs/NAME]")] = None,
+    out: Annotated[Path | None, Option("--out", "-o", help="Run directory. [default: runs/NAME]")] = None,
     seed: Annotated[int | None, Option(help="Seed of all random numbers. [default: the recipe's, 0]")] = None,
     target: Annotated[
         str | None, Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
