@@ -89,6 +89,7 @@ def run_all(some: list[tuple[str, str]]) -> None:
     plt.close("all")
 
 
+@pytest.mark.slow  # what they show runs in order, below
 @pytest.mark.usefixtures("little")
 @pytest.mark.parametrize("title", ALONE)
 def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
