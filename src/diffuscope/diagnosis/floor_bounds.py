@@ -94,15 +94,23 @@ class Best:
     ratio: Array
     choice: NDArray[np.int_]
 
-    def of(self, ratio: float) -> DenoiserLike:
-        """Return the denoiser of the nearest level that was tried."""
-        with np.errstate(divide="ignore"):
-            near = int(np.abs(np.log(np.minimum(self.ratio, 1e9)) - math.log(min(ratio, 1e9))).argmin())
-        return self.denoisers[int(self.choice[near])]
+    def _of(self, ratio: Array) -> NDArray[np.int_]:
+        """Return the number of the denoiser for each of some ratios: that of the nearest level tried."""
+        here, tried = (np.log(np.minimum(r, 1e9)) for r in (ratio, self.ratio))
+        return np.asarray(self.choice[np.abs(here[:, None] - tried).argmin(1)])
 
     def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
         """Return the estimate (n, d) at a level of shape ()."""
-        return self.of(level.ratio.item())(x_t, level)
+        return self.denoisers[int(self._of(level.ratio.numpy().reshape(1))[0])](x_t, level)
+
+    def at_each(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the estimates (n, d) at levels (n,)."""
+        chosen = torch.from_numpy(self._of(level.ratio.numpy()))
+        answer = torch.empty_like(x_t)
+        for number in sorted(set(chosen.tolist())):
+            here = (chosen == number).nonzero()[:, 0]
+            answer[here] = self.denoisers[number](x_t[here], level.at(here))
+        return answer
 
 
 def bounds(law: Law, visited: Visited, spread: float, seed: int) -> tuple[Curve, Best]:

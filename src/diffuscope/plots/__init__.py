@@ -6,6 +6,7 @@ from diffuscope.plots.clouds import plot_dataset, plot_forward_grid, plot_sample
 from diffuscope.plots.curves import plot_loss
 from diffuscope.plots.diagnosis import plot_diagnosis
 from diffuscope.plots.loss_floor import plot_loss_floor
+from diffuscope.plots.monitor import plot_monitor
 from diffuscope.plots.pairs import plot_pairs
 from diffuscope.plots.quality import plot_quality
 from diffuscope.plots.sheets import plot_sheet
@@ -25,6 +26,7 @@ __all__ = [
     "plot_forward_grid",
     "plot_loss",
     "plot_loss_floor",
+    "plot_monitor",
     "plot_pairs",
     "plot_quality",
     "plot_samples",
