@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Monitor"]
 
 _LONGER = 1.2
-_CHECKED = 64  # calls between looks at the reported losses
+_CHECKED = 256  # calls between looks at the reported losses
 _PENDING = 50  # losses on an accelerator, before they are fetched
 _PATIENCE = 3  # losses in a row that are not finite
 _FIRST_SHARE = 0.5  # of what may be spent, for samples beside a look

@@ -75,7 +75,7 @@ def _next(bands: list[dict[str, Any]], band: dict[str, Any]) -> float | None:
 
 
 def _ratio(value: float | None) -> str:
-    return "∞" if value is None else f"{value:.2g}"
+    return "∞" if value is None else f"{value:.3g}"
 
 
 def _verdict(watched: Watched) -> str:
