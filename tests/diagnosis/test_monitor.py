@@ -200,6 +200,17 @@ def test_a_reported_loss_that_is_not_that_of_the_network_is_named(exact, times, 
 
 
 @pytest.mark.usefixtures("little_looks")
+@pytest.mark.parametrize("steps", [60, 400])
+def test_a_loss_that_falls_is_not_taken_for_one_that_is_reported_too_high(exact, steps):
+    watched = watch("moons", every=1_000)
+    rng = np.random.default_rng(0)
+    for step in range(steps):
+        watched(exact, step, 0.328 * (1 + 4 * np.exp(-3 * step / steps)) * (1 + 0.1 * rng.normal()))
+    watched.look(exact, steps)
+    assert not watched.warnings
+
+
+@pytest.mark.usefixtures("little_looks")
 def test_a_loss_that_swings_from_look_to_look_is_named():
     watched = watch("moons")
     for step, off in enumerate((0.2, 0.4, 0.2, 0.4)):

@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 _GAP = 0.03  # of the loss
 _TENTH = 0.1  # of perfect samples are as near to training rows as the nearest tenth of held-out rows
 _LOWER, _HIGHER = 0.85, 1.5
+_FEW, _LATE = 16, 64  # reported losses
 _MOVE = 0.25  # of what stands above the floor
 _SURE = 4.0  # standard errors
 _GROWN = 4.0
@@ -56,9 +57,10 @@ def copies(samples: Samples) -> Alarm | None:
 
 def reported_apart(reported: Array, measured: Measured, d: int) -> Alarm | None:
     """Compare what the training reports with what is measured at the same weights, with fresh noise."""
-    if len(reported) < 8:
+    late = reported[-max(_LATE, len(reported) // 4) :]  # the network is that of the last ones
+    if len(late) < _FEW:
         return None
-    mean, error = float(reported.mean()), float(reported.std(ddof=1)) / math.sqrt(len(reported))
+    mean, error = float(late.mean()), float(late.std(ddof=1)) / math.sqrt(len(late))
     loss = measured.loss
     ratio = mean / loss.value
     if ratio < _LOWER and mean + _SURE * error < loss.low:
@@ -69,7 +71,9 @@ def reported_apart(reported: Array, measured: Measured, d: int) -> Alarm | None:
             "Draw noise and times anew for every batch; check that the loss is that of prediction, times and "
             "weighting as the monitor was told.",
         )
-    if ratio > _HIGHER and mean - _SURE * error > loss.high:
+    before, after = np.array_split(late, 2)
+    falls = float(before.mean() - after.mean()) > 2 * error
+    if ratio > _HIGHER and mean - _SURE * error > loss.high and not falls:
         return Alarm(
             "reported_higher",
             "The reported loss is higher than the loss of this network",
