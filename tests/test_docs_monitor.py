@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffuscope.diagnosis import alarms, looks, monitor, reported
+from diffuscope.diagnosis import alarms, floor_bounds, looks, monitor, reported
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "monitor.md").read_text("utf-8")
@@ -17,6 +17,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def test_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(looks, "_CLOUD", 100)
+    monkeypatch.setattr(floor_bounds, "_WORK", 1e9)
     names: dict[str, object] = {}
     for language, text in BLOCK.findall(PAGE):
         assert language in ("python", "text")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -267,8 +268,6 @@ def test_text_html_json_and_picture_say_the_same():
 
 
 def test_a_dataframe_of_numbers_and_a_tensor_are_as_good_as_an_array():
-    import pandas as pd
-
     x = load_dataset("moons", size=100).x
     numbers = [diffuscope.loss_floor(v, SHORT).as_reported for v in (x, torch.tensor(x), pd.DataFrame(x))]
     assert numbers[0] == numbers[1] == numbers[2]
@@ -290,6 +289,8 @@ X = np.random.default_rng(0).normal(size=(50, 2))
         ((X[:5], SHORT), {}, "too few"),
         ((np.zeros((50, 2)), SHORT), {}, "0 everywhere"),
         ((np.full((50, 2), np.nan), SHORT), {}, "not finite"),
+        ((X.astype(complex), SHORT), {}, "numbers"),
+        ((pd.DataFrame({"a": ["x", "y"] * 25, "b": range(50)}), SHORT), {}, "not numbers"),
         (([["a", "b"]] * 50, SHORT), {}, "numbers"),
         ((np.zeros((50, 3, 8, 8), np.uint8), SHORT), {}, "bytes"),
         ((X, SHORT, "eps"), {}, "prediction"),

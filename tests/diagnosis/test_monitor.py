@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import diffuscope
 from diffuscope.data.points import load_dataset
-from diffuscope.diagnosis import looks, monitor, reported
+from diffuscope.diagnosis import floor_bounds, floor_curve, looks, monitor, reported
 from diffuscope.diffusion.denoiser import eps_from_data
 from diffuscope.diffusion.schedules import cosine, rescale_zero_terminal_snr
 from diffuscope.errors import InputError
@@ -51,6 +51,13 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         return self.frozen(self.layers(torch.cat([x, t[:, None] / 20 - 1], 1)))
+
+
+@pytest.fixture(autouse=True)
+def _brief_floors(monkeypatch):
+    """Measure floors on fewer rows."""
+    monkeypatch.setattr(floor_bounds, "_WORK", 1e9)
+    monkeypatch.setattr(floor_curve, "_MOST", 4_096)
 
 
 def watch(data=DATA, **told) -> diffuscope.Monitor:

@@ -173,6 +173,8 @@ def _array(values: Any, what: str) -> NDArray[np.float64]:
         values = np.asarray(values)
     try:
         raw = np.asarray(values)
+        if raw.dtype.kind == "c":
+            raise TypeError
         x = raw.astype(np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{what} is not an array of numbers.", _WHAT_TO_GIVE) from None

@@ -12,6 +12,7 @@ simple denoiser on the same rows, and less the lower bound.
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,6 +189,8 @@ class Looker:
         self.grid = schedule.grid(
             min(_STEPS, schedule.T) if isinstance(schedule, DiscreteSchedule) else _STEPS, "karras"
         )
+        for module in ("scipy.spatial", "scipy.special", "scipy.stats"):  # no look is to pay for these
+            importlib.import_module(module)
 
     def _fresh(self, place: str, n: int) -> Tensor:
         """Draw rows of a law, (n, d), float64."""
