@@ -38,7 +38,7 @@ def plot_loss_floor(
                 f"There are {len(ratio)} levels and {len(network)} losses.", "Give one loss for each level."
             )
         ax.plot(r, network[keep], color=GENERATED, linewidth=1.8)
-        note(ax, "this network", (r[-1], network[keep][-1]), (4, 6), color=GENERATED, fontsize=9, ha="right")
+        note(ax, "this network", (r[0], network[keep][0]), (-4, 6), color=GENERATED, fontsize=9, ha="right")
     ax.set_xscale("log")
     ax.invert_xaxis()
     ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
