@@ -43,7 +43,7 @@ _LONGER = 1.2
 _CHECKED = 256  # calls between looks at the reported losses
 _PENDING = 50  # losses on an accelerator, before they are fetched
 _PATIENCE = 3  # losses in a row that are not finite
-_FIRST_SHARE = 0.5  # of what may be spent, for samples beside a look
+_PLANNED = 0.9  # of what may be spent: a look can take longer than the last one did
 
 
 class Monitor:
@@ -254,7 +254,7 @@ class Monitor:
         passed = now - self._begun
         if self.every is None and passed < _LONGER * self._last_look:
             return False
-        return self.spent + self._expected() <= self.cost * passed
+        return self.spent + self._expected() <= _PLANNED * self.cost * passed
 
     def _expected(self) -> float:
         """Return the seconds that a look without samples should take."""
@@ -344,7 +344,7 @@ class Monitor:
         now = time.perf_counter()
         spent = self.spent + now - entered
         wanted = self._looker.sampling_answers * self._per_answer * _LONGER
-        return spent + wanted <= self.cost * (now - self._begun)
+        return spent + wanted <= _PLANNED * self.cost * (now - self._begun)
 
     def _alarms(
         self, raw: Measured, averaged: Measured | None, trained: Measured | None, reported: Any
