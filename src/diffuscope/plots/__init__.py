@@ -5,6 +5,8 @@ from __future__ import annotations
 from diffuscope.plots.clouds import plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
 from diffuscope.plots.curves import plot_loss
 from diffuscope.plots.diagnosis import plot_diagnosis
+from diffuscope.plots.loss_floor import plot_loss_floor
+from diffuscope.plots.monitor import plot_monitor
 from diffuscope.plots.pairs import plot_pairs
 from diffuscope.plots.quality import plot_quality
 from diffuscope.plots.sheets import plot_sheet
@@ -23,6 +25,8 @@ __all__ = [
     "plot_diagnosis",
     "plot_forward_grid",
     "plot_loss",
+    "plot_loss_floor",
+    "plot_monitor",
     "plot_pairs",
     "plot_quality",
     "plot_samples",

@@ -1,0 +1,37 @@
+"""Does all that the page on watching a training shows run, and does it name what there is?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from diffuscope.diagnosis import alarms, floor_bounds, looks, monitor, reported
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "monitor.md").read_text("utf-8")
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(looks, "_CLOUD", 100)
+    monkeypatch.setattr(floor_bounds, "_WORK", 1e9)
+    names: dict[str, object] = {}
+    for language, text in BLOCK.findall(PAGE):
+        assert language in ("python", "text")
+        if language == "python":
+            exec(compile(text, "monitor.md", "exec"), names)
+    told = capsys.readouterr().out
+    assert "A perfect network reports a loss of 0.185" in told
+    assert "bounds" in told
+    assert "above the floor" in told
+
+
+@pytest.mark.parametrize("module", [alarms, monitor, reported], ids=lambda module: module.__name__)
+def test_every_warning_has_its_line(module):
+    codes = re.findall(r'Alarm\(\s*"(\w+)"', Path(module.__file__).read_text("utf-8"))
+    assert codes
+    rows = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))
+    assert all(f"`{code}`" in rows for code in codes)
