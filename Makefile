@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= auto
 
-# Python compiles a module when it first imports it: to compile all of them at once takes longer.
-INSTALL := $(PIP) install -q --no-compile -c constraints.txt
+INSTALL := $(PIP) install -q -c constraints.txt
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 

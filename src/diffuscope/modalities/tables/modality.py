@@ -208,8 +208,9 @@ class Table(Modality[TableData, TableSection]):
         return TableGenerator(model)
 
     def measurable(self, data: TableData, codec: Codec, reporter: Reporter | None = None) -> Measurable:
-        """Return the coordinates."""
-        return lambda x: x.double().cpu().numpy()
+        """Return the coordinates of what is drawn: cut at the ends of the columns."""
+        assert isinstance(codec, RowCodec)
+        return lambda x: codec.clipped(x.double().cpu()).numpy()
 
     def reference(
         self, data: TableData, codec: Codec, held_out: Any = None, seed: int = 0, n: int | None = None
