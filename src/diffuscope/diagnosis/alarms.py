@@ -26,6 +26,7 @@ _FEW, _LATE = 16, 64  # reported losses
 _MOVE = 0.25  # of what stands above the floor
 _SURE = 4.0  # standard errors
 _GROWN = 4.0
+_STOP = "Stop here, keep earlier weights, or use more data, dropout or a smaller network."
 
 
 def memorising(unseen: Measured, trained: Measured, unseen_rows: Rows, trained_rows: Rows) -> Alarm | None:
@@ -38,7 +39,7 @@ def memorising(unseen: Measured, trained: Measured, unseen_rows: Rows, trained_r
         "memorising",
         "The network is learning the training rows by heart",
         f"Their loss is {trained.loss.value:.4g}, that of other rows higher by {gap}.",
-        "Stop here, keep earlier weights, or use more data, dropout or a smaller network.",
+        _STOP,
     )
 
 
@@ -51,7 +52,7 @@ def copies(samples: Samples) -> Alarm | None:
         "copies",
         "Samples are copies of training rows",
         f"{share.value:.0%} of them are nearer to a training row than the nearest tenth of held-out rows.",
-        "Stop here, keep earlier weights, or use more data, dropout or a smaller network.",
+        _STOP,
     )
 
 

@@ -7,11 +7,10 @@ costs what (:mod:`~diffuscope.diagnosis.budget`); the findings say why, and how 
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,11 @@ from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.kinds import codec_from_json, section_of
+from diffuscope.diagnosis.asked import undisturbed
 from diffuscope.diagnosis.budget import Budget, measure_budget
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Finding, in_order
+from diffuscope.diagnosis.law import schedule_of
 from diffuscope.diagnosis.levels import level_errors, measure_bands, perfect_loss
 from diffuscope.diagnosis.network_faults import few_data, first_not_finite, network_fault
 from diffuscope.diagnosis.report import Diagnosis
@@ -154,7 +155,7 @@ def diagnose(
         samples=None if samples is None else _points(made.rows(samples), "samples"),
     )
     _check(made, unseen)
-    with _evaluation_mode(made):
+    with undisturbed([made.denoiser, made.training.raw], made.device):
         return _examine(made, reporter)
 
 
@@ -198,15 +199,7 @@ def _of_parts(
     held_out: Points | None,
     seed: int,
 ) -> Subject:
-    if not isinstance(schedule, Schedule):
-        try:
-            beta = torch.as_tensor(np.asarray(schedule, dtype=np.float64))
-        except (TypeError, ValueError):
-            raise InputError(
-                f"A {type(schedule).__name__} is not a schedule.",
-                "Give the betas, shape (T,), or a schedule of diffuscope.diffusion.schedules.",
-            ) from None
-        schedule = DiscreteSchedule(beta)
+    schedule = schedule_of(schedule)
     own: Any = modality("points")  # the kind of a user's own network
     data = source if isinstance(source, Dataset) else own.load(source, section_of("points")(), seed)  # type: ignore[call-arg]
     d = data.x.shape[1]
@@ -303,20 +296,6 @@ def _check(subject: Subject, held_out: Points | None) -> None:
             f"The denoiser must return the shape of its input, (3, {d}), but returned {shape}.",
             "Give a denoiser that keeps the shape of x.",
         )
-
-
-@contextlib.contextmanager
-def _evaluation_mode(subject: Subject) -> Iterator[None]:
-    """Switch dropout and the like off while the diagnosis runs."""
-    modules = [m for m in (subject.denoiser, subject.training.raw) if isinstance(m, nn.Module)]
-    before = [module.training for module in modules]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for module, was_training in zip(modules, before, strict=True):
-            module.train(was_training)
 
 
 def _examine(subject: Subject, reporter: Reporter) -> Diagnosis:

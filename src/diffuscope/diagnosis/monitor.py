@@ -33,6 +33,7 @@ from diffuscope.diagnosis.reported import Alarm, ReportedLosses
 from diffuscope.diagnosis.visited import Weights
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
+from diffuscope.files import append_text, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -376,8 +377,7 @@ class Monitor:
         if self.show:
             print(line_of(record), flush=True)
         if self.directory is not None:
-            with (self.directory / "monitor.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_finite(record)) + "\n")
+            append_text(self.directory / "monitor.jsonl", json.dumps(_finite(record)) + "\n")
         if self.writer is not None:
             numbers = {
                 "loss": record["loss"]["value"],
@@ -434,7 +434,6 @@ class Monitor:
 
     def save(self, directory: str | Path | None = None) -> None:
         """Write ``monitor.html``, ``monitor.json`` and ``monitor.png`` into a folder, by default its own."""
-        from diffuscope.files import write_text
         from diffuscope.plots import save_figure
 
         folder = self.directory if directory is None else Path(directory)
