@@ -127,7 +127,16 @@ def features_are_pixels(monkeypatch):
 
 def measure_little(patch: pytest.MonkeyPatch) -> None:
     """Measure, draw and diagnose with a few small clouds, where nobody looks at the numbers."""
-    from diffuscope.diagnosis import conventions, levels, network_faults, probes, sampling_faults, steps
+    from diffuscope.diagnosis import (
+        claim,
+        findings,
+        levels,
+        network_faults,
+        probes,
+        readings,
+        sampling_faults,
+        steps,
+    )
     from diffuscope.modalities import figures, reference
     from diffuscope.modalities.points import evaluation
 
@@ -136,7 +145,9 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
         (figures, "SHOWN", 300),
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 8),
-        (conventions, "_POINTS", 64),
+        (readings, "_POINTS", 64),
+        (claim, "_MOST", 300),
+        (findings, "_FEW_CLOUDS", 3),
         (levels, "_BAND_CLOUDS", 2),
         (levels, "_POINTS", 256),
         (sampling_faults, "_FEW_CLOUDS", 3),
@@ -156,7 +167,7 @@ def little(monkeypatch):
 
 def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
     """Diagnose with a few small clouds, still large enough for findings, and train briefly on images."""
-    from diffuscope.diagnosis import conventions, levels, probes, sampling_faults
+    from diffuscope.diagnosis import findings, levels, probes, readings, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
@@ -164,7 +175,8 @@ def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
         (reference, "MOST_HALVED", 1_000),
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 12),
-        (conventions, "_POINTS", 256),
+        (readings, "_POINTS", 256),
+        (findings, "_FEW_CLOUDS", 4),
         (levels, "_BAND_CLOUDS", 3),
         (probes, "_STEPS", 150),
         (probes, "_IMAGE_STEPS", 10),

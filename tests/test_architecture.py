@@ -31,6 +31,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("metrics/tabular", "metrics/features", "oracle"),
     ("likelihood",),
     ("plots",),
+    ("pages",),
     ("recipes",),
     ("request", "training"),
     ("model",),
@@ -41,14 +42,15 @@ LAYERS: list[tuple[str, ...]] = [
     ("modalities/lookup",),
     ("modalities/points", "modalities/tables", "modalities/images"),
     ("runs",),
-    ("diagnosis", "estimator", "exchange"),
+    ("monitoring", "estimator"),
+    ("diagnosis", "exchange"),
     ("comparison",),
     ("cli",),
     ("__main__",),
 ]
 HEIGHT = {place: height for height, layer in enumerate(LAYERS) for place in layer}
 KINDS = ("points", "tables", "images")
-ABOVE_THE_KINDS = ("runs", "cli", "comparison", "diagnosis", "exchange")
+ABOVE_THE_KINDS = ("runs", "cli", "comparison", "diagnosis", "monitoring", "exchange")
 OF_ONE_KIND = {  # commands that one kind of data alone has
     "cli/images.py": ("data/images/", "modalities/images/"),
     "cli/listing.py": ("data/points/", "data/images/"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffuscope.diagnosis import alarms, floor_bounds, looks, monitor, reported
+from diffuscope.monitoring import alarms, floor_bounds, looks, monitor, reported
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "monitor.md").read_text("utf-8")

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from diffuscope.data.points import load_dataset as load_dataset
     from diffuscope.diagnosis import Diagnosis as Diagnosis
     from diffuscope.diagnosis import diagnose as diagnose
-    from diffuscope.diagnosis.asked import Labelled as Labelled
-    from diffuscope.diagnosis.loss_floor import LossFloor as LossFloor
-    from diffuscope.diagnosis.loss_floor import loss_floor as loss_floor
-    from diffuscope.diagnosis.monitor import Monitor as Monitor
     from diffuscope.errors import DiffuscopeError as DiffuscopeError
     from diffuscope.estimator import DiffusionImputer as DiffusionImputer
     from diffuscope.estimator import DiffusionModel as DiffusionModel
     from diffuscope.modalities.points.evaluation import Evaluation as Evaluation
+    from diffuscope.monitoring.asked import Labelled as Labelled
+    from diffuscope.monitoring.loss_floor import LossFloor as LossFloor
+    from diffuscope.monitoring.loss_floor import loss_floor as loss_floor
+    from diffuscope.monitoring.monitor import Monitor as Monitor
     from diffuscope.recipes import Recipe as Recipe
     from diffuscope.recipes import load_recipe as load_recipe
     from diffuscope.runs.evaluate import evaluate as evaluate
@@ -40,9 +40,9 @@ _HOMES = {
     "DiffusionImputer": "diffuscope.estimator",
     "DiffusionModel": "diffuscope.estimator",
     "Evaluation": "diffuscope.modalities.points.evaluation",
-    "Labelled": "diffuscope.diagnosis.asked",
-    "LossFloor": "diffuscope.diagnosis.loss_floor",
-    "Monitor": "diffuscope.diagnosis.monitor",
+    "Labelled": "diffuscope.monitoring.asked",
+    "LossFloor": "diffuscope.monitoring.loss_floor",
+    "Monitor": "diffuscope.monitoring.monitor",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.runs.run",
     "compare": "diffuscope.comparison",
@@ -51,7 +51,7 @@ _HOMES = {
     "load": "diffuscope.runs.run",
     "load_dataset": "diffuscope.data.points",
     "load_recipe": "diffuscope.recipes",
-    "loss_floor": "diffuscope.diagnosis.loss_floor",
+    "loss_floor": "diffuscope.monitoring.loss_floor",
     "train": "diffuscope.runs.train",
 }
 __all__ = ["__version__", *_HOMES]

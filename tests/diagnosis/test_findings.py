@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,17 +253,26 @@ def test_a_network_that_has_not_learned_yet_is_told_why(perfect, told, code):
 # --- their order
 
 
-def test_what_training_may_remove_stands_behind_unless_three_times_as_large():
-    def finding(code, gain):
-        return Finding(code, "", "", gain, "")
+def test_they_are_ordered_by_gain_behind_what_must_be_mended_first():
+    def finding(code, gain, sure="certain"):
+        return Finding(code, "", "", gain, "", sure)
 
     def order(*given):
         return [f.code for f in in_order(given)]
 
-    assert order(finding("undertrained", 1.0), finding("terminal_snr", 0.5))[0] == "terminal_snr"
-    assert order(finding("undertrained", 2.0), finding("terminal_snr", 0.5))[0] == "undertrained"
+    assert order(finding("undertrained", 1.0), finding("terminal_snr", 0.5)) == [
+        "undertrained",
+        "terminal_snr",
+    ]
     assert order(finding("few_steps", 9.0), finding("not_finite", None))[0] == "not_finite"
+    assert order(finding("few_steps", 0.4), finding("differs", None)) == ["few_steps", "differs"]
+    assert order(finding("outliers", None, "possible"), finding("few_steps", 0.4))[0] == "few_steps"
 
 
 def test_every_code_that_is_made_has_its_meaning():
-    assert set(findings.CODES) > set(findings._TRAINABLE)
+    folder = Path(findings.__file__).parent
+    text = "".join(path.read_text("utf-8") for path in folder.glob("*.py"))
+    made = set(re.findall(r'(?:Finding|Suspect)\(\s*"([a-z_]+)",', text))
+    made |= set(re.findall(r'Loop\(\s*f?"[^"]*",\s*"([a-z_]+)",', text))
+    assert len(made) > 15
+    assert made <= set(findings.CODES)

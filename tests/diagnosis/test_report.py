@@ -34,9 +34,12 @@ def test_json_has_budget_and_findings_as_documented(broken):
     plain = json.loads(json.dumps(broken.to_json(), allow_nan=False))
     assert set(plain) == {"budget", "findings"}
     for row in plain["budget"]:
-        assert set(row) == {"part", "value", "ratio", "low", "high"}
+        assert set(row) == {"part", "title", "value", "ratio", "low", "high"}
+        assert row["title"] in str(broken)
         assert row["low"] <= row["ratio"] <= row["high"]
-    assert set(plain["findings"][0]) == {"code", "title", "evidence", "gain", "fix"}
+    assert set(plain["findings"][0]) == {
+        *("code", "title", "evidence", "gain", "fix", "sure", "needs", "interval")
+    }
 
 
 def test_the_text_has_a_line_for_each_row_and_a_paragraph_for_each_finding(broken):
@@ -55,9 +58,9 @@ def test_the_picture_and_the_numbers_are_kept(broken, tmp_path):
     assert json.loads((tmp_path / "diagnosis.json").read_text("utf-8")) == broken.to_json()
     assert (tmp_path / "figures" / "diagnosis.png").read_bytes()[:4] == b"\x89PNG"
     waterfall, levels = broken.plot().axes
-    shown = [label.get_text() for label in waterfall.get_xticklabels()]
-    assert shown == ["floor", "sampler\nsteps", "start", "training\nset", "network", "total"]
-    assert [patch.get_height() for patch in waterfall.patches] == pytest.approx(
+    shown = [" ".join(label.get_text().split()) for label in waterfall.get_yticklabels()]
+    assert shown == [row.title for row in broken.budget.rows]
+    assert [patch.get_width() for patch in waterfall.patches] == pytest.approx(
         [row.share.ratio for row in broken.budget.rows]
     )
     assert levels.get_xscale() == levels.get_yscale() == "log"

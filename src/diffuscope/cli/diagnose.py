@@ -16,6 +16,7 @@ def diagnose(
     steps: Steps = None,
     held_out: HeldOut = None,
     seed: SeedOfRun = None,
+    html: Annotated[bool, Option("--html", help="Write a page with pictures, RUN/diagnosis.html.")] = False,
     as_json: Annotated[
         bool, Option("--json", help="Print the error budget and the findings as JSON.")
     ] = False,
@@ -28,8 +29,12 @@ def diagnose(
     from diffuscope.diagnosis import diagnose as find_out
 
     found = find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device)
-    if found.budget.rows:
-        found.save(run)
-    echo(json.dumps(found.to_json()) if as_json else str(found))
-    if found.budget.rows and not as_json:
-        echo(f"\npicture  {run / 'figures' / 'diagnosis.png'}")
+    files = found.save(run, html=html) if found.budget.rows or html else []
+    if as_json:
+        echo(json.dumps(found.to_json()))
+        return
+    echo(str(found))
+    if files:
+        echo()
+    for file in files:
+        echo(f"{'report' if file.suffix == '.html' else 'picture':<8} {file}")

@@ -25,7 +25,7 @@ import numpy as np
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diffusion.samplers import sampler_name
 
-__all__ = ["Budget", "Row", "measure_budget"]
+__all__ = ["Budget", "Row", "measure_budget", "network_share"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
 
     def to_json(self) -> dict[str, str | float]:
         """Return the row as plain data."""
-        return {"part": self.part, **asdict(self.share)}
+        return {"part": self.part, "title": self.title, **asdict(self.share)}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,14 @@ class Budget:
     def __contains__(self, part: object) -> bool:
         """Return whether there is such a part."""
         return part in {row.part for row in self.rows}
+
+
+def network_share(clouds: Clouds, budget: Budget, mended: Clouds) -> Share:
+    """Return the share of the network once what surrounds it is ``mended``."""
+    if mended is clouds:
+        return budget["network"]
+    remembered = 0.0 if not clouds.subject.is_exact else clouds.memory - clouds.baseline
+    return mended.share(mended.network - remembered, mended.own_start)
 
 
 def measure_budget(clouds: Clouds) -> Budget:

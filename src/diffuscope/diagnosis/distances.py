@@ -21,10 +21,14 @@ from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.metrics import half_interval, relate
+from diffuscope.metrics.floor import in_floors
 from diffuscope.model import around_mean, sample_pieces
 from diffuscope.threads import side_by_side
 
 __all__ = ["Clouds", "Share"]
+
+_EXPLODED = 3.0  # floors
+_FEWEST = 6  # clouds of which the least is below the median with certainty
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Share:
         return self.low > 0
 
     def __str__(self) -> str:
-        return f"{self.ratio:.2f} ({self.low:.2f} to {self.high:.2f})"
+        return f"{in_floors(self.ratio)} ({in_floors(self.low)} to {in_floors(self.high)})"
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ class Clouds:
 
     @cached_property
     def true_start(self) -> Points:
-        """Those of an exact denoiser from the true q(x_T)."""
+        """Those of an exact denoiser from the true q(x_T); of the own start, where that is the same."""
+        if self.subject.starts_in_noise:
+            return self.own_start
         return self.distances(self.subject.perfect, true_start=True)
 
     @cached_property
@@ -119,6 +125,18 @@ class Clouds:
 
         def cloud(k: int) -> Points:
             pool = subject.data.x if whole else subject.points.rest(k, len(subject.data.x))
+            random = subject.random("remembered", k)
+            return subject.shown(pool[random.integers(len(pool), size=subject.reference.n)])
+
+        return self._measured(cloud, self.count)
+
+    @cached_property
+    def of_as_many_held_out(self) -> Points:
+        """Those of as many held-out points as were trained on, drawn from as if they were the law."""
+        subject = self.subject
+
+        def cloud(k: int) -> Points:
+            pool = subject.points.rest(k, len(subject.data.x))
             random = subject.random("remembered", k)
             return subject.shown(pool[random.integers(len(pool), size=subject.reference.n)])
 
@@ -185,11 +203,15 @@ class Clouds:
         ratio = mean / self.floor
         relative = half_interval(self.floors) / self.floor
         spread = math.hypot(half_interval(difference) / self.floor, ratio * relative)
-        return Share(mean, ratio, ratio - spread, ratio + spread)
+        low, high = ratio - spread, ratio + spread
+        if low <= 0 < _EXPLODED < ratio:  # a few clouds hold the mean: the median is known much better
+            low = max(low, _below_median(difference) / self.floor)
+        return Share(mean, ratio, low, high)
 
     def gain(self, before: Points, after: Points) -> Share:
-        """Return how much nearer the clouds of ``after``, maybe fewer, are than those of ``before``."""
-        return self.share(before[: len(after)], after)
+        """Return how much nearer the clouds of ``after`` are than as many of ``before``."""
+        n = min(len(before), len(after))
+        return self.share(before[:n], after[:n])
 
     def total(self, values: Points) -> Share:
         """Return the mean of ``values`` itself, as ``train`` and ``evaluate`` print it."""
@@ -205,6 +227,14 @@ class Clouds:
             return reference.distance(x, reference.real[k]) if np.isfinite(x).all() else math.nan
 
         return np.array(list(side_by_side(distance, range(count), self.subject.device)))
+
+
+def _below_median(values: Points) -> float:
+    """Return a bound that the median exceeds with a probability of at least 97%, by order statistics."""
+    from scipy.stats import binom
+
+    rank = int(binom.ppf(0.03, len(values), 0.5))
+    return float(np.sort(values)[max(0, rank - 1)]) if len(values) >= _FEWEST else -math.inf
 
 
 def _by_cloud(subject: Subject, denoiser: DenoiserLike, start: int, stop: int) -> DenoiserLike:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +23,34 @@ from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.kinds import codec_from_json, section_of
-from diffuscope.diagnosis.asked import undisturbed
-from diffuscope.diagnosis.budget import Budget, measure_budget
+from diffuscope.diagnosis.budget import Budget, measure_budget, network_share
+from diffuscope.diagnosis.claim import told_apart
+from diffuscope.diagnosis.data_faults import data_findings, few_data, shape_fault
 from diffuscope.diagnosis.distances import Clouds
-from diffuscope.diagnosis.findings import Finding, in_order
-from diffuscope.diagnosis.law import schedule_of
-from diffuscope.diagnosis.levels import level_errors, measure_bands, perfect_loss
-from diffuscope.diagnosis.network_faults import few_data, first_not_finite, network_fault
+from diffuscope.diagnosis.findings import Distance, Finding, in_order, judge, matters
+from diffuscope.diagnosis.imitations import own_code
+from diffuscope.diagnosis.levels import Band, LevelErrors, level_errors, measure_bands, perfect_loss
+from diffuscope.diagnosis.network_faults import (
+    WORTH_NETWORK,
+    first_not_finite,
+    network_suspects,
+    reported_loss,
+    training_fault,
+    training_mode,
+)
+from diffuscope.diagnosis.pictures import ErrorByLevel
 from diffuscope.diagnosis.report import Diagnosis
-from diffuscope.diagnosis.sampling_faults import clipped_answers, own_code, sampling_faults
-from diffuscope.diagnosis.subject import Points, Subject, Training
+from diffuscope.diagnosis.sampling_faults import clipped_answers, sampling_suspects
+from diffuscope.diagnosis.subject import Points, Subject, Training, for_cloud
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
 from diffuscope.diffusion.losses import Loss, Times
-from diffuscope.diffusion.samplers import Sampler, make_sampler
+from diffuscope.diffusion.samplers import Sampler, make_sampler, sampler_name
 from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.lookup import modality
+from diffuscope.monitoring.asked import undisturbed
+from diffuscope.monitoring.law import schedule_of
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.runs.run import Run, load
@@ -46,6 +59,8 @@ from diffuscope.tensors import load_tensors
 __all__ = ["diagnose"]
 
 _LEAST_POINTS = 20
+_FEWEST_SAMPLES = 500  # of a cloud, where there are so many at all
+_EXACT_WALKS, _MORE_CLOUDS, _LOOPS, _PROBES = 2, 40, 90, 12.0  # walks, clouds, loops, seconds of a diagnosis
 
 
 def diagnose(
@@ -153,10 +168,15 @@ def diagnose(
         start_std=start_std or made.grid.prior_std,
         training=dataclasses.replace(made.training, **{k: v for k, v in known.items() if v is not None}),
         samples=None if samples is None else _points(made.rows(samples), "samples"),
+        in_training_mode=isinstance(made.denoiser, nn.Module) and made.denoiser.training,
     )
     _check(made, unseen)
+    made, lost = _finite_samples(made)
+    if made.samples is not None:  # clouds of samples are no larger than there are samples for
+        m = len(made.samples)
+        made = made.with_clouds(max(m // made.reference.count, min(m, _FEWEST_SAMPLES)))
     with undisturbed([made.denoiser, made.training.raw], made.device):
-        return _examine(made, reporter)
+        return _examine(made, reporter, lost)
 
 
 def _of_run(run: Run, request: Request, held_out: Any, seed: int | None, reporter: Reporter) -> Subject:
@@ -298,37 +318,114 @@ def _check(subject: Subject, held_out: Points | None) -> None:
         )
 
 
-def _examine(subject: Subject, reporter: Reporter) -> Diagnosis:
-    """Measure the budget of a subject and look for what is wrong."""
+def _finite_samples(subject: Subject) -> tuple[Subject, Finding | None]:
+    """Leave out the given samples that are not finite, and say so."""
+    samples = subject.samples
+    if samples is None or np.isfinite(samples).all():
+        return subject, None
+    finite = np.isfinite(samples).all(axis=1)
+    share = 1 - float(finite.mean())
+    fault = Finding(
+        "not_finite",
+        f"{share:.1%} of the given samples are not finite",
+        f"Of {len(samples):,} samples {int((~finite).sum()):,} contain NaN or infinity.",
+        None,
+        "Print the largest |x| after each step of your loop: the first step that makes it grow is wrong.",
+    )
+    rest = samples[finite] if finite.sum() >= _LEAST_POINTS else None
+    return dataclasses.replace(subject, samples=rest), fault
+
+
+def _plan(subject: Subject) -> str:
+    """Say what will be looked at, and how long that takes at most, by the time of one step."""
+    level = subject.grid.levels.at(subject.grid.n_steps // 2)
+    _, x_t = subject.noised(level, k=0)
+
+    def seconds(denoiser: DenoiserLike) -> float:
+        subject.ask(denoiser, x_t[:8], level)  # what is built once is built
+        begun = time.perf_counter()
+        subject.ask(for_cloud(denoiser, 0), x_t, level)
+        return (time.perf_counter() - begun) * subject.reference.n / len(x_t)
+
+    count, own = subject.reference.count, subject.samples is not None
+    exact = seconds(subject.perfect) * _EXACT_WALKS * count
+    network = seconds(subject.denoiser) * (count + _MORE_CLOUDS + _LOOPS * own)
+    total = subject.grid.n_steps * (exact + network) + _PROBES
+    parts = ["data", "start", "steps", "network", "training", *(["your samples"] if own else [])]
+    walk = f"{subject.grid.n_steps} steps of {sampler_name(subject.sampler)}"
+    return (
+        f"Diagnosing {', '.join(parts[:-1])} and {parts[-1]}: {subject.d} coordinates, {walk}; up to about "
+        f"{max(5, 5 * round(total / 5))} s."
+    )
+
+
+def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) -> Diagnosis:
+    """Measure the budget of a subject, and try what may be wrong."""
+    reporter.say(_plan(subject))
     clouds = Clouds(subject)
     broken = first_not_finite(subject)
     with reporter.stage("sampling with the network and with exact parts"):
         budget = measure_budget(clouds)
-    with reporter.stage("checking the sampler"):
-        findings = [broken, *sampling_faults(clouds, budget), own_code(clouds, budget)]
-    errors, bands, loss = None, [], None
+    errors, bands, loss, findings = None, [], None, [broken, lost]
+    with reporter.stage("checking data and losses"):
+        findings += data_findings(clouds, budget)
+        reported = reported_loss(subject) if broken is None else None
+        findings.append(reported)
+    with reporter.stage("trying what may be wrong"):
+        suspects = sampling_suspects(clouds, budget)
+        if broken is None:
+            suspects += network_suspects(clouds)
+        found, mended = judge(Distance(clouds, clouds.network), suspects)
+        findings += found
+        if "total" not in budget and broken is None and not found:
+            findings.append(_DIVERGED)
     if broken is None and "total" in budget:
         with reporter.stage("measuring the network at each noise level"):
             errors = level_errors(subject, subject.denoiser)
-            bands = measure_bands(clouds)
+            if matters(budget["network"]):
+                bands = measure_bands(clouds)
             loss = perfect_loss(subject)
         with reporter.stage("finding the cause of the network's errors"):
-            clipped = clipped_answers(clouds)
-            findings += [few_data(clouds, budget), clipped]
-            explained = {f.code for f in findings if f is not None} & {"few_data", "data_scale"}
-            if clipped is None and not explained:
-                findings.append(network_fault(clouds, budget, errors, bands))
-    elif broken is None:
-        diverged = Finding(
-            "not_finite",
-            "Samples are not finite, although the network's outputs for real data are",
-            "The sampling trajectory leaves the region of the data, until its values overflow.",
-            None,
-            "Check the sampler's coefficients and the prediction type; use more sampling steps.",
-        )
-        findings.append(diverged)
-    found = in_order(finding for finding in findings if finding is not None)
-    return Diagnosis(budget, found, errors, tuple(bands), loss, _certainty(subject))
+            clipped, few = clipped_answers(clouds), few_data(clouds, budget)
+            findings += [few, None if clipped is None else clipped.finding(clipped.share)]
+            codes = {one.code for one in findings if one is not None}
+            own = None if codes & _MISREAD else own_code(clouds, budget)
+            findings += [None if own is None else own.finding(own.share), training_mode(clouds)]
+            if not codes & _EXPLAINED:
+                share = network_share(clouds, budget, mended.clouds)
+                if matters(share, WORTH_NETWORK):
+                    fault = training_fault(mended, bands, reported, share)
+                    findings.append(fault and _by_level(fault, mended.clouds, clouds, errors, bands))
+        with reporter.stage("telling samples from real rows"):
+            if all(one is None or one.gain is None for one in findings):  # nothing that a distance shows
+                training = partial(training_fault, bands=bands, reported=reported)
+                apart = told_apart(clouds, suspects, training)
+                shape = shape_fault(subject) if any(one.code == "differs" for one in apart) else None
+                findings += apart if shape is None else [shape]
+    ordered = in_order(one for one in findings if one is not None)
+    return Diagnosis(budget, ordered, errors, tuple(bands), loss, _certainty(subject))
+
+
+def _by_level(
+    fault: Finding, mended: Clouds, clouds: Clouds, errors: LevelErrors, bands: Sequence[Band]
+) -> Finding:
+    """Return a finding about the network with its errors by noise level, once what surrounds it is mended."""
+    picture = ErrorByLevel.of_network(errors, bands)
+    if mended is not clouds:
+        picture = ErrorByLevel.of_network(level_errors(mended.subject, mended.subject.denoiser))
+    return dataclasses.replace(fault, picture=fault.picture or picture)
+
+
+_MISREAD = {"prediction_type", "schedule_mismatch", "column_order", "units"}  # any loop has these
+_EXPLAINED = {"few_data", "data_scale", "clipping", "outliers", "data_shift"}
+
+_DIVERGED = Finding(
+    "not_finite",
+    "Samples are not finite, although the network's outputs for real data are",
+    "The sampling trajectory leaves the region of the data, until its values overflow.",
+    None,
+    "Check the sampler's coefficients and the prediction type; use more sampling steps.",
+)
 
 
 def _certainty(subject: Subject) -> str:

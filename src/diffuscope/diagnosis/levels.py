@@ -16,7 +16,9 @@ denoiser through all others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +30,18 @@ from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, convert
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 
-__all__ = ["Band", "LevelErrors", "level_errors", "measure_bands", "perfect_loss", "telling_levels"]
+__all__ = [
+    "Band",
+    "LevelErrors",
+    "MeasuredLoss",
+    "level_errors",
+    "level_scale",
+    "mean_error",
+    "measure_bands",
+    "measured_loss",
+    "perfect_loss",
+    "telling_levels",
+]
 
 _LEVELS = 16
 _POINTS = 4_096
@@ -36,7 +49,7 @@ _DROWNED = 20.0
 _BANDS = 4
 _BAND_CLOUDS = 4
 _LOSS_BATCHES = 8
-_LOSS_BATCH = 2_048
+_LOSS_BATCH, _LOSS_NUMBERS = 2_048, 2**19
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,23 @@ def level_errors(subject: Subject, denoiser: DenoiserLike) -> LevelErrors:
         scale = level_scale(level.ratio, subject.spread)
         rows.append([level.ratio.item(), *(scale * float(e.double().square().mean()) for e in errors)])
     return LevelErrors(*np.array(rows).T)
+
+
+def mean_error(subject: Subject, denoiser: DenoiserLike) -> float:
+    """Return one number for the errors of a denoiser, which only its own errors change.
+
+    Where the law is known it is the mean excess error; elsewhere the mean squared error itself, as an
+    empirical oracle is no measure of a network that generalises beyond its points.
+    """
+    if subject.is_exact:
+        return level_errors(subject, denoiser).mean_excess
+    errors = []
+    for i in telling_levels(subject, _LEVELS):
+        level = subject.grid.levels.at(i)
+        x_0, x_t = subject.noised(level, k=1000 + i, n=_POINTS)
+        error = (subject.ask(denoiser, x_t, level) - x_0).double().square().mean()
+        errors.append(level_scale(level.ratio, subject.spread) * float(error))
+    return float(np.mean(errors))
 
 
 def telling_levels(subject: Subject, count: int) -> list[int]:
@@ -124,19 +154,49 @@ def measure_bands(clouds: Clouds) -> list[Band]:
 
 
 def perfect_loss(subject: Subject) -> float | None:
-    """Return what the loss would be of a network that answers exactly; None where there is no network."""
-    denoiser, training = subject.denoiser, subject.training
-    if not isinstance(denoiser, Denoiser):
+    """Return what the loss would be of a network that answers exactly; None where that is not known."""
+    denoiser = subject.denoiser
+    if not isinstance(denoiser, Denoiser) or not subject.is_exact:
         return None
-    values = []
+
+    def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        exact = subject.perfect(x_t.double(), level)
+        return convert(exact, x_t.double(), level, "data", denoiser.prediction, denoiser.sigma_data).to(x_t)
+
+    return _loss(subject, denoiser, answer).value
+
+
+class MeasuredLoss(NamedTuple):
+    """A mean loss over batches, and its standard error."""
+
+    value: float
+    error: float
+
+
+def measured_loss(subject: Subject) -> MeasuredLoss:
+    """Return the loss of the network as it stands, on training data with fresh noise and times."""
+    denoiser = subject.denoiser
+    assert isinstance(denoiser, Denoiser)
+
+    def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        with torch.no_grad():
+            return denoiser.network_output(x_t.to(subject.device), level).to(x_t)
+
+    return _loss(subject, denoiser, answer)
+
+
+def _loss(
+    subject: Subject, denoiser: Denoiser, answer: Callable[[Tensor, NoiseLevel], Tensor]
+) -> MeasuredLoss:
+    """Return the loss of training of whatever answers (x_t, level) as the network does."""
+    training, values = subject.training, []
     for k in range(_LOSS_BATCHES):
         generator = subject.generator("loss", k)
-        x_0 = subject.x[torch.randint(len(subject.x), (_LOSS_BATCH,), generator=generator)]
-        level = subject.schedule(training.times.draw(subject.schedule, 1, _LOSS_BATCH, generator)[0])
+        size = min(_LOSS_BATCH, max(16, _LOSS_NUMBERS // subject.d))
+        x_0 = subject.x[torch.randint(len(subject.x), (size,), generator=generator)]
+        level = subject.schedule(training.times.draw(subject.schedule, 1, size, generator)[0])
         eps = torch.randn(x_0.shape, generator=generator)
         examples = training.loss.examples(denoiser, x_0, level, eps)
-        x_t = q_sample(x_0, level, eps).double()
-        exact = subject.perfect(x_t, level)
-        answer = convert(exact, x_t, level, "data", denoiser.prediction, denoiser.sigma_data)
-        values.append(training.loss.value(answer.to(x_0), examples).item())
-    return float(np.mean(values))
+        x_t = q_sample(x_0, level, eps)
+        values.append(training.loss.value(answer(x_t, level), examples).item())
+    return MeasuredLoss(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values))))

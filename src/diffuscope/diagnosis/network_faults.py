@@ -1,42 +1,58 @@
-"""What is wrong with the network: its reading, its times, its weights, its data, its training?
+"""What may be wrong with the network: its reading, its times, its units, its average, its training?
 
-Asked only where the network's share of the error is worth it. Cheap questions that settle the matter come
-first; the last resort is to train, for a second at a time (:mod:`~diffuscope.diagnosis.probes`).
+Cheap questions that settle the matter come first; the last resort is to train, for a second at a time
+(:mod:`~diffuscope.diagnosis.probes`). Such a training is ours, whatever the user's own loop does: of a loop
+that was not run here it says what the network can still learn, not why it has not.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
-from diffuscope.diagnosis.budget import Budget
-from diffuscope.diagnosis.conventions import better_labels, better_reading
 from diffuscope.diagnosis.distances import Clouds, Share
-from diffuscope.diagnosis.findings import WORTH, Finding, matters
-from diffuscope.diagnosis.levels import Band, LevelErrors, level_errors
-from diffuscope.diagnosis.probes import Probe, probe_rates, probe_yardstick, with_network
+from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, matters
+from diffuscope.diagnosis.levels import Band, level_errors, mean_error, measured_loss, perfect_loss
+from diffuscope.diagnosis.pictures import ErrorByLevel, Values
+from diffuscope.diagnosis.probes import Probe, probe_larger, probe_rates, with_network
+from diffuscope.diagnosis.readings import (
+    QUANTITIES,
+    Entry,
+    Readings,
+    ignores_time,
+    read_network,
+    units_of_training,
+)
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.metrics.floor import in_floors
 
-__all__ = ["few_data", "first_not_finite", "network_fault"]
+__all__ = [
+    "WORTH_NETWORK",
+    "first_not_finite",
+    "network_suspects",
+    "reported_loss",
+    "training_fault",
+    "training_mode",
+]
 
-_WORTH_NETWORK = 0.5  # the share of a network that is as good as one may expect scatters up to here
+WORTH_NETWORK = 0.5  # the share of a network that is as good as one may expect scatters up to here
+_WORTH_A_LINE = 1.0  # floors: a network that costs less is named only with what makes it better
 _MUCH = 0.5
+_MOST_OF_IT = 2 / 3  # of the distance beyond the floor: what another quantity has to bring
+_LOW_RATE = 1e-4  # at which a network only settles where it is
+_NEAR, _FEW = 1.5, 0.25  # an error that is nearly that of a fair network, and what settling leaves of it
+_LESS = 0.98  # of an error of which a part cannot be avoided
+_BELOW = 0.25  # of what the best trial gained: so much more is thought to be possible
 _DECAY = "--set training.decay=linear"
 _FEW_CLOUDS = 6
-_FEW_DATA = 0.7
-_MOST_TO_REMEMBER = 20_000
-_MEMORISED = 0.5
-
-_NAMES = {
-    "noise": "the noise ε",
-    "data": "the data x_0",
-    "velocity": "the velocity v",
-    "flow": "the flow ε − x_0",
-}
+_LAST_LOSSES = 0.1  # of the training, whose mean is what it reports at its end
+_FEWEST_LOSSES = 5
+_LOWER = 0.75  # of the measured loss, the most that a reported one which is too low is
 
 
 def first_not_finite(subject: Subject) -> Finding | None:
@@ -76,207 +92,345 @@ def first_not_finite(subject: Subject) -> Finding | None:
     return None
 
 
-def few_data(clouds: Clouds, budget: Budget) -> Finding | None:
-    """Check whether the error is the training set's own distance from its distribution."""
-    subject, share = clouds.subject, budget["finite_data"]
-    n = len(subject.data.x)
-    closeness = _closeness(clouds)
-    memorised = closeness is not None and closeness < _MEMORISED
-    gain: float | None = None
-    if subject.is_exact or subject.data.draw is not None:
-        total = budget["total"].ratio - 1 if "total" in budget else share.ratio
-        gain = min(share.ratio, total)
-        if not matters(share, _FEW_DATA) or gain < _FEW_DATA:
-            return None
-    elif not memorised:
-        return None
-    evidence = f"The {n:,} training points, resampled, are {1 + share.ratio:.2f} × floor from fresh ones. "
-    title = f"{n:,} training points are too few"
-    if memorised:
-        title = f"The network has memorised its {n:,} training points"
-        evidence += (
-            f"The distance of samples to the nearest training point is {closeness:.2f} times that between "
-            "real points."
-        )
-    fix = "Use more data; a smaller network, dropout or fewer training steps reduce memorisation."
-    return Finding("few_data", title, evidence, gain, fix)
-
-
-def _closeness(clouds: Clouds) -> float | None:
-    """Return how near samples are to training points, over how near these are to each other; 1 is sound."""
-    from sklearn.neighbors import NearestNeighbors
-
-    x = clouds.subject.shown(clouds.subject.data.x[:_MOST_TO_REMEMBER])
-    if len(x) < 3:
-        return None
-    samples = clouds.generate(clouds.subject.denoiser, 1)[0]
-    if not np.isfinite(samples).all():
-        return None
-    tree = NearestNeighbors(n_neighbors=2).fit(x)
-    between = np.median(tree.kneighbors(x)[0][:, 1])
-    near = np.median(tree.kneighbors(samples, n_neighbors=1)[0])
-    return float(near / between) if between > 0 else None
-
-
-def network_fault(
-    clouds: Clouds, budget: Budget, errors: LevelErrors, bands: Sequence[Band]
-) -> Finding | None:
-    """Return the cause of the network's errors, where they are worth it."""
-    share = budget["network"]
-    if not matters(share, _WORTH_NETWORK):
-        return None
-    # One fault may look like another: averaged weights that lag also look like other times. The cause is the
-    # one whose fix leaves the least error.
-    looks = (_prediction_type, _schedule_mismatch, _ema_slow)
-    found = [fix for look in looks if (fix := look(clouds, errors)) is not None]
-    if found:
-        return min(found, key=lambda fix: fix[1])[0]
-    worst = max(bands, key=lambda band: band.share.ratio)
-    where = f" Its errors at {worst} matter most ({worst.share.ratio:.2f} × floor)."
-    return _training_fault(clouds, errors.mean_excess, share, where)
-
-
-_Fix = tuple[Finding, float]  # a finding, and the error that is left once it is fixed
-
-
-def _gain(clouds: Clouds, better: DenoiserLike) -> Share:
-    """Measure how much nearer samples end with another denoiser."""
-    return clouds.gain(clouds.network, clouds.distances(better, _FEW_CLOUDS))
-
-
-def _prediction_type(clouds: Clouds, errors: LevelErrors) -> _Fix | None:
-    reading = better_reading(clouds.subject, errors)
-    if reading is None:
-        return None
-    gain = _gain(clouds, reading.denoiser)
-    if not matters(gain):
-        return None
-    assumed, meant, left = _NAMES[reading.assumed], _NAMES[reading.meant], reading.errors.mean_excess
-    finding = Finding(
-        "prediction_type",
-        f"The network predicts {meant}, but its output is used as {assumed}",
-        f"Interpreted as {assumed}, its output has a mean excess error of {errors.mean_excess:.3g}; "
-        f"interpreted as {meant}, of {left:.3g}, and samples are {gain.ratio:.2f} × floor nearer.",
-        gain.ratio,
-        f'Set prediction="{reading.meant}".',
-    )
-    return finding, left
-
-
-def _schedule_mismatch(clouds: Clouds, errors: LevelErrors) -> _Fix | None:
-    labels = better_labels(clouds.subject)
-    if labels is None:
-        return None
-    gain = _gain(clouds, labels.denoiser)
-    middle = len(labels.t) // 2
-    evidence = (
-        f"At t = {labels.t[middle]:g} the schedule has σ/α = {labels.claimed[middle]:.3g}, but the "
-        f"network's output fits {labels.believed[middle]:.3g}; at t = {labels.t[0]:g} the values are "
-        f"{labels.claimed[0]:.3g} and {labels.believed[0]:.3g}."
-    )
-    if labels.believed.max() < 1.5 * labels.believed.min() and len(labels.t) > 2:
-        title = "The network does not use the time: its output is the same at every time"
-        fix = "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T)."
-    else:
-        title = "The network was trained with another schedule than the sampler's"
-        fix = "Sample with the betas and times of training, or train with those of sampling."
-    if matters(gain):
-        evidence += f" With the times of its own schedule, samples are {gain.ratio:.2f} × floor nearer."
-    return Finding("schedule_mismatch", title, evidence, max(gain.ratio, WORTH), fix), labels.error
-
-
-def _ema_slow(clouds: Clouds, errors: LevelErrors) -> _Fix | None:
+def network_suspects(clouds: Clouds) -> list[Suspect]:
+    """Return what may stand between the network as it is and the network as it is used."""
     subject = clouds.subject
+    found = [_reading(subject, read_network(subject)), _units(subject), _average(subject)]
+    return [one for one in found if one is not None]
+
+
+def _reading(subject: Subject, readings: Readings) -> Suspect | None:
+    """Return another way to read the network, where that is much better."""
+    best, own = readings.best, readings.own
+    if best is None:
+        return None
+    entry = best.entry
+    evidence = (
+        f"As it is used, the mean squared error of its estimates is {own.error:.3g} (of the best linear "
+        "estimate "
+        f"{readings.linear:.3g}); read so, it is {best.error:.3g}."
+    )
+    second = readings.second
+    if second is not None:
+        evidence += f" The next best reading, {_words(second.entry)}, has {second.error:.3g}."
+    what = _words(entry)
+    picture = ErrorByLevel.of(
+        readings.ratio,
+        ("as it is used", own.errors.mean(axis=1)),
+        ("its columns in another order" if entry.columns else f"read as {what}", best.errors.mean(axis=1)),
+        limit=("the best linear estimate", readings.linear_errors),
+    )
+    if entry.columns:
+        order = ", ".join(str(1 + j) for j in entry.columns)
+        return Suspect(
+            "column_order",
+            "The network gets its columns in another order than in training",
+            evidence,
+            f"Give the network the columns in the order {order}.",
+            parts={"denoiser": best.denoiser},
+            picture=picture,
+        )
+    if entry.is_read_otherwise:
+        sign = "the negative of " if entry.sign < 0 else ""
+        title = f"The network predicts {sign}{QUANTITIES[entry.quantity]}, but its output is used as "
+        title += QUANTITIES[entry.assumed]
+        fix = f"Use its output as {sign}{QUANTITIES[entry.quantity]}."
+        if entry.sign > 0 and entry.quantity in ("noise", "data", "velocity", "flow"):
+            fix = f'Set prediction="{entry.quantity}".'
+        if entry.time != "t":
+            title += f", at other times than in training ({entry.time})"
+            fix += f" Give it {entry.time} as its time."
+        parts = {"denoiser": best.denoiser}
+        return Suspect(
+            "prediction_type", title, evidence, fix, parts=parts, least=_MOST_OF_IT, picture=picture
+        )
+    if ignores_time(subject):
+        return Suspect(
+            "schedule_mismatch",
+            "The network does not use the time: its output is the same at every time",
+            evidence,
+            "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T).",
+            parts={"denoiser": best.denoiser},
+            picture=picture,
+        )
+    return Suspect(
+        "schedule_mismatch",
+        f"The network was trained with other times than it is given: {entry.time}",
+        f"{evidence} It fits as {what}.",
+        f"Give the network {entry.time}, as in its training, or sample with the betas and times of training.",
+        parts={"denoiser": best.denoiser},
+        picture=picture,
+    )
+
+
+def _words(entry: Entry) -> str:
+    return f"{'−' if entry.sign < 0 else ''}{entry.quantity} at {entry.time}"
+
+
+def _units(subject: Subject) -> Suspect | None:
+    """Return other units in which the network is much better."""
+    units = units_of_training(subject)
+    if units is None:
+        return None
+    return Suspect(
+        "units",
+        "The network gets other units than in training",
+        f"The mean error of its estimates, for data of deviation 1, is {units.own_error:.3g} in the units "
+        "that it "
+        f"is said to see, and {units.error:.3g} where it sees {units.name}.",
+        f"Scale as in training ({units.name}): scaling=(shift, scale) of the data, and in your own loop too.",
+        parts={"scaling": units.scaling},
+        picture=ErrorByLevel.of(
+            units.ratio, ("in its present units", units.own_errors), (units.name, units.errors)
+        ),
+    )
+
+
+def _average(subject: Subject) -> Suspect | None:
+    """Return the last weights, where there are averaged ones too."""
     raw, steps = subject.training.raw, subject.training.steps
     if raw is None or not isinstance(subject.denoiser, Denoiser):
         return None
     last = with_network(subject.denoiser, raw).eval()
-    left = level_errors(subject, last).mean_excess
-    if not left < _MUCH * errors.mean_excess:
-        return None
-    gain = _gain(clouds, last)
-    if not matters(gain):
-        return None
+    of_last, of_average = (level_errors(subject, one) for one in (last, subject.denoiser))
+    left, now = (mean_error(subject, one) for one in (last, subject.denoiser))
     most = f" (here {max(0.0, 1 - 10 / steps):.4g} at most)" if steps else ""
-    finding = Finding(
+    return Suspect(
         "ema_slow",
         "The averaged weights lag behind: the average is too slow for this short run",
-        f"The last weights have a mean excess error of {left:.3g}, their average one of "
-        f"{errors.mean_excess:.3g}. With the last weights, samples are {gain.ratio:.2f} × floor nearer.",
-        gain.ratio,
-        f"Lower the decay: 1 / (1 − decay) at most a tenth of the steps{most}; or warm it up.",
+        f"The last weights have a mean error of {left:.3g}, their average one of {now:.3g}.",
+        f"Lower the decay: 1 / (1 − decay) at most a tenth of the steps{most}; or warm it up, and copy "
+        "buffers.",
+        parts={"denoiser": last},
+        picture=ErrorByLevel.of_network(of_average, other=("its last weights", of_last)),
     )
-    return finding, left
 
 
-def _training_fault(clouds: Clouds, now: float, share: Share, where: str) -> Finding:
-    """Return what a short training shows to be missing; ``now`` is the mean excess error."""
+def training_mode(clouds: Clouds) -> Finding | None:
+    """Measure what it costs to sample in training mode, where the network was given so and that matters."""
     subject = clouds.subject
+    denoiser = subject.denoiser
+    if not isinstance(denoiser, Denoiser) or not subject.in_training_mode:
+        return None
+    matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+    if not any(isinstance(module, matter) for module in denoiser.network.modules()):
+        return None
+    changed = clouds.changed(denoiser=copy.deepcopy(denoiser).train())
+    values = changed.distances(changed.subject.denoiser, _FEW_CLOUDS)
+    if not np.isfinite(values).all():
+        return None
+    gain = clouds.gain(values, clouds.network[: len(values)])
+    if not matters(gain):
+        return None
+    return Finding(
+        "training_mode",
+        "The network is in training mode: dropout or batch norm change its output",
+        "It was passed in training mode. Samples in evaluation mode, which all else here is about, are "
+        f"{gain} × "
+        "floor nearer.",
+        gain.ratio,
+        "Call network.eval() before sampling, and network.train() before going on with training.",
+        "likely",
+        "Pass your samples as samples=: they show which mode they came from.",
+        (gain.low, gain.high),
+    )
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+def reported_loss(subject: Subject) -> Finding | None:
+    """Compare the losses that a training reported with that of the network as it stands."""
+    losses = [loss for _, loss in subject.training.losses if np.isfinite(loss)]
+    last = losses[-max(_FEWEST_LOSSES, round(_LAST_LOSSES * len(losses))) :]
+    if len(last) < _FEWEST_LOSSES or not isinstance(subject.denoiser, Denoiser):
+        return None
+    measured = measured_loss(subject)
+    reported = float(np.mean(last))
+    error = float(np.std(last) / np.sqrt(len(last)))
+    if reported + 3 * error > _LOWER * measured.value - 3 * measured.error:
+        return None
+    perfect = perfect_loss(subject)
+    below = "" if perfect is None else f"; that of a perfect denoiser would be {perfect:.4g}"
+    return Finding(
+        "loss_disagrees",
+        "The reported loss is much lower than that of the network on fresh noise",
+        f"The last reported losses are {reported:.4g} in the mean. On training rows with fresh noise and "
+        "times the "
+        f"network has {measured.value:.4g} (± {1.96 * measured.error:.2g}){below}.",
+        None,
+        "Draw noise and times anew for each batch (randn, randint inside the loop), and check that the loss "
+        "is of "
+        "all times, of the noise that was added, and of the network that is kept.",
+        "likely",
+        picture=Values.of("the last reported losses", last, [(measured.value, "of the network, measured")]),
+    )
+
+
+def training_fault(
+    measure: Measure, bands: Sequence[Band], reported: Finding | None, network: Share | None = None
+) -> Finding | None:
+    """Return what is missing in the network's training: what a short training of ours adds.
+
+    ``network`` is its share of the distance; without one, nothing is returned where no training helps.
+    """
+    subject = measure.clouds.subject
+    where = ""
+    worst = max(bands, key=lambda band: band.share.ratio, default=None)
+    if worst is not None and worst.share.is_certain:
+        where = f" Its errors at {worst} matter most ({in_floors(worst.share.ratio)} × floor)."
+    now = mean_error(subject, subject.denoiser)
+    what = "mean excess error" if subject.is_exact else "mean squared error of its estimates"
+    if network is not None and ignores_time(subject):
+        return Finding(
+            "schedule_mismatch",
+            "The network does not use the time: its output is the same at every time",
+            "For the same points it answers the same at the first and at the last time of the schedule, "
+            f"and it costs {network} × floor, with a {what} of {now:.3g}.{where}",
+            network.ratio,
+            "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T).",
+            "likely",
+            interval=(network.low, network.high),
+        )
     recipe, flag = subject.training.recipe, subject.training.flag
     falls = recipe is not None and recipe.training.decay != "none"  # the learning rate is known to decay
     probes = probe_rates(subject, subject.denoiser) if isinstance(subject.denoiser, Denoiser) else []
-    good = [probe for probe in probes if probe.excess < _MUCH * now]
-    if good:
-        best = min(good, key=lambda probe: probe.excess)
-        finding = _verdict(subject, probes, best, now, falls)
-    else:
-        yardstick = probe_yardstick(subject)
-        reach = min([probe.excess for probe in probes], default=now)
-        if yardstick is None or not yardstick.excess < _MUCH * min(reach, now):
-            fall = "" if falls else f"a learning rate that decays to 0{flag(_DECAY)}, "
+    probes.sort(key=lambda probe: probe.error)
+    for best in probes[:2]:
+        if not _is_much_better(subject, best.error, now):
+            break
+        gain = measure.gain(measure.clouds.changed(denoiser=best.denoiser))
+        if gain.matters:
+            return _verdict(subject, probes, best, now, falls, gain, where, reported)
+    little = network is not None and network.ratio < _WORTH_A_LINE
+    larger = None if little else probe_larger(subject)
+    if larger is not None and _is_much_better(subject, larger.error, min([now, *(p.error for p in probes)])):
+        gain = measure.gain(measure.clouds.changed(denoiser=larger.denoiser))
+        if gain.matters:
+            own, more = _weights(subject.denoiser), _weights(larger.denoiser)
             return Finding(
-                "network_error",
-                "The network has errors, and none of the short trials reduced them",
-                f"The network costs {share.ratio:.2f} × floor, with a mean excess error of {now:.3g}.{where}",
-                share.ratio,
-                f"Train with {fall}with more steps, or with a larger network.",
+                "small_network",
+                "The network is too small",
+                f"The same kind of network with {more:,} weights instead of {own:,}, trained for "
+                f"{larger.steps} steps, has a {what} of {larger.error:.3g}; this one has {now:.3g}, and "
+                f"further steps at any learning rate do not bring it there.{where} {gain.words}",
+                None if gain.share is None else gain.share.ratio,
+                f"Give it more units or layers{flag('--set network.width=64 --set network.depth=3')}, and "
+                "train again.",
+                interval=_interval(gain),
             )
-        best = yardstick
-        limit = f" and does not get below {reach:.3g} at any learning rate" if probes else ""
-        own = ""
-        if isinstance(subject.denoiser, Denoiser):
-            own = f" It has {_weights(subject.denoiser):,} weights."
-        finding = Finding(
-            "small_network",
-            "The network is too small",
-            f"A residual perceptron of {_weights(best.denoiser):,} weights reaches a mean excess error of "
-            f"{best.excess:.3g} in {best.steps} steps; this network has {now:.3g}{limit}.{own}",
-            0.0,
-            f"Give it more units or layers{flag('--set network.width=64 --set network.depth=3')}, and train "
-            "again.",
-        )
-    gain = _gain(clouds, best.denoiser)
-    after = f" After that, samples are {gain.ratio:.2f} × floor nearer." if gain.is_certain else ""
-    evidence = f"{finding.evidence}{where}{after}"
-    return dataclasses.replace(finding, evidence=evidence, gain=max(gain.ratio, WORTH))
+    if network is None or network.low < WORTH_NETWORK or network.ratio < _WORTH_A_LINE:
+        return None
+    fall = "" if falls else f"a learning rate that decays to 0{flag(_DECAY)}, "
+    return Finding(
+        "network_error",
+        "The network has errors, and none of the short trials reduced them much",
+        f"The network costs {network} × floor, with a {what} of {now:.3g}.{where}",
+        network.ratio,
+        f"Train with {fall}more steps or a larger network.",
+        "possible",
+        "Pass losses=, learning_rate=, trained_steps= and raw= of the training."
+        if recipe is None and not subject.training.losses
+        else "",
+        (network.low, network.high),
+    )
 
 
-def _weights(denoiser: Denoiser) -> int:
+def _is_much_better(subject: Subject, error: float, now: float) -> bool:
+    """Whether an error is so much less that samples are worth a look; what is unavoidable is hardly known."""
+    return error < (_MUCH if subject.is_exact else _LESS) * now
+
+
+def _interval(gain: Gain) -> tuple[float, float] | None:
+    return None if gain.share is None else (gain.share.low, gain.share.high)
+
+
+def _weights(denoiser: object) -> int:
+    assert isinstance(denoiser, Denoiser)
     return sum(p.numel() for p in denoiser.network.parameters())
 
 
-def _verdict(subject: Subject, probes: Sequence[Probe], best: Probe, now: float, falls: bool) -> Finding:
+def _verdict(
+    subject: Subject,
+    probes: Sequence[Probe],
+    best: Probe,
+    now: float,
+    falls: bool,
+    gain: Gain,
+    where: str,
+    reported: Finding | None,
+) -> Finding:
     """Return what the best of the probes says, which is much better than ``now``."""
     training, rate = subject.training, best.learning_rate
     own, steps, flag = training.learning_rate, training.steps, training.flag
-    on = min((p.excess for p in probes if p.kind == "on" and own in (None, p.learning_rate)), default=None)
+    what = "mean excess error" if subject.is_exact else "mean squared error of its estimates"
+    on = min((p.error for p in probes if p.kind == "on" and own in (None, p.learning_rate)), default=None)
     text = f"{best.steps} steps from {'these' if best.kind == 'on' else 'fresh'} weights "
     if own is not None:
         text += f"at a learning rate of {rate:.1g} "
-    text += f"reduce the mean excess error from {now:.3g} to {best.excess:.3g}"
-    if own is not None and (on is None or best.excess < _MUCH * on):
+    text += f"reduce the {what} from {now:.3g} to {best.error:.3g}"
+    after = f"{where} {gain.words}"
+    nearer, interval = None if gain.share is None else gain.share.ratio, _interval(gain)
+    floor = 0.0 if subject.is_exact else best.error - _BELOW * (now - best.error)
+    if own is not None and (on is None or best.error - floor < _MUCH * (on - floor)):
         reach = "" if on is None else f"; at its own rate of {own:.3g}, to {on:.3g}"
         to = f"{rate:.1g}{flag(f'--set training.learning_rate={rate:.1g}')}"
         if rate < own / 2:
             title = f"A learning rate of {own:.3g} is too high"
             fall = "" if falls else f", and let it decay to 0{flag(_DECAY)}"
-            return Finding("learning_rate_high", title, f"{text}{reach}.", 0.0, f"Lower it to {to}{fall}.")
+            fix = f"Lower it to {to}{fall}."
+            return Finding(
+                "learning_rate_high", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
+            )
         if rate > 2 * own:
             title = f"A learning rate of {own:.3g} is too low"
-            return Finding("learning_rate_low", title, f"{text}{reach}.", 0.0, f"Raise it to {to}.")
-    after, longer = "", "several times as many steps"
+            fix = f"Raise it to {to}."
+            return Finding(
+                "learning_rate_low", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
+            )
+    low = min((p.error for p in probes if p.kind == "on" and p.learning_rate <= _LOW_RATE), default=now)
+    near = now < _NEAR and low - best.error < _FEW * (now - best.error)
+    if own is None and near and training.recipe is None:
+        return Finding(
+            "learning_rate_high",
+            "The learning rate was too high at the end of training",
+            f"{text}.{after} As small steps are enough, its weights lie near a good place.",
+            nearer,
+            "Let the learning rate decay to 0, or train on with a tenth of it; average the weights.",
+            "possible",
+            "Pass the learning rate of the training as learning_rate=, and its losses as losses=.",
+            interval,
+        )
+    longer = "several times as many steps"
     if steps:
-        after, enough = f" after {steps:,} steps", 3 * max(steps, best.steps)
+        enough = 3 * max(steps, best.steps)
         longer = f"{enough:,} steps{flag(f'--steps {enough}')}"
-    fix = f"Train longer, for {longer}."
-    return Finding("undertrained", f"Training ended too early{after}", f"{text}.", 0.0, fix)
+    if training.recipe is not None:
+        title = "Training ended too early" + (f" after {steps:,} steps" if steps else "")
+        return Finding(
+            "undertrained",
+            title,
+            f"{text}.{after}",
+            nearer,
+            f"Train longer, for {longer}.",
+            interval=interval,
+        )
+    # It was another loop that trained: what ours reaches says that the network can do more, not why.
+    needs = (
+        ""
+        if training.losses
+        else "Pass the losses of the training as losses=: they tell a short one from a faulty one."
+    )
+    cause = (
+        " The reported loss is far below the measured one: its noise or times are reused." if reported else ""
+    )
+    return Finding(
+        "undertrained",
+        "The network can learn more than it has",
+        f"{text}, in a loop of ours.{after}{cause} Either training was too short, or its loop is at fault.",
+        nearer,
+        f"Train for {longer}, with noise and times drawn anew for each batch.",
+        "likely" if training.losses and not reported else "possible",
+        needs,
+        interval,
+    )

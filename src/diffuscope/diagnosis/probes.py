@@ -1,8 +1,8 @@
 """Would more training, another learning rate or a larger network have helped? Try it, for a second each.
 
 Copies of the network go on from its weights, or begin anew, at several learning rates for some hundred
-steps; and a network of known ability learns the same task beside them. Whichever gets nearer to the exact
-denoiser shows what was missing.
+steps; and a larger network of the same kind learns the same task in the same way. Whichever gets
+nearer to the exact denoiser shows what was missing.
 """
 
 from __future__ import annotations
@@ -12,35 +12,37 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from diffuscope.diagnosis.levels import level_errors
+from diffuscope.diagnosis.levels import mean_error
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.diffusion.losses import Loss, Times
-from diffuscope.errors import RunError
-from diffuscope.networks import ResMLP
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.diffusion.losses import Times
+from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.errors import DiffuscopeError, RunError
+from diffuscope.recipes.schema import Recipe, TrainingSection
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 
-__all__ = ["Probe", "probe_rates", "probe_yardstick", "with_network"]
+__all__ = ["Probe", "probe_larger", "probe_rates", "widened", "with_network"]
 
 _STEPS = 400
 _BATCH = 256
 _IMAGE_STEPS, _IMAGE_BATCH = 40, 64  # a step of theirs takes as long as hundreds
 _RATES = (1e-4, 1e-3, 1e-2)
-_YARDSTICK_RATE = 1e-2
+_LARGER_RATES = (1e-3, 1e-2)
+_WIDE, _MOST_TIMES = 64, 16  # units that a small network gets, by a factor of at most
+_LARGER = {"width": 4, "depth": 2, "n_directions": 4}
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A short training and where it ended: its mean excess error, infinite where it blew up."""
+    """A short training and the mean error where it ended, infinite where it blew up."""
 
-    kind: str  # "on" from the network's weights, "anew" from fresh ones, "yardstick" another network
+    kind: str  # "on" from the network's weights, "anew" from fresh ones, "larger" a larger network
     learning_rate: float
     steps: int
     denoiser: Denoiser
-    excess: float
+    error: float
 
 
 def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
@@ -48,6 +50,8 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
     training = subject.training
     own = training.learning_rate
     rates = [r for r in sorted({*_RATES, own or _RATES[0]}) if r == own or not own or not 1 / 2 < r / own < 2]
+    if not any(True for _ in denoiser.network.parameters()):
+        return []
     layers = [m for m in denoiser.network.modules() if hasattr(m, "reset_parameters")]
     drawn = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
     kinds = ["on"]
@@ -56,7 +60,7 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
     probes = []
     for kind in kinds:
         for rate in rates:
-            network = copy.deepcopy(denoiser.network)
+            network = copy.deepcopy(denoiser.network).requires_grad_()  # it may have been frozen
             if kind == "anew":
                 with torch.random.fork_rng():
                     torch.manual_seed(0)
@@ -67,18 +71,109 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
     return probes
 
 
-def probe_yardstick(subject: Subject) -> Probe | None:
-    """Train a residual perceptron of 20,000 weights on the same task and schedule; not on images."""
-    if not subject.probe:
+def probe_larger(subject: Subject) -> Probe | None:
+    """Train a larger network of the same kind from fresh weights, by the run's own loss.
+
+    None where its kind cannot be widened, or the trial blows up.
+    """
+    recipe, denoiser = subject.training.recipe, subject.denoiser
+    if not isinstance(denoiser, Denoiser) or not subject.probe:
         return None
-    spread = subject.spread
+    training = subject.training
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = ResMLP(subject.d)
-    denoiser = Denoiser(network, subject.schedule, "edm", sigma_data=spread)
-    times = Times("log_normal", mean=-1.2 + float(torch.tensor(spread).log()), stratified=True)
-    loss = Loss(weighting="edm", target="posterior")
-    return next(iter(_train(subject, "yardstick", denoiser, loss, times, _YARDSTICK_RATE)), None)
+        network = _widened_by_recipe(recipe, subject.d) if recipe is not None else widened(subject)
+    if network is None:
+        return None
+    rates = [training.learning_rate] if training.learning_rate else list(_LARGER_RATES)
+    steps = max(_STEPS, min(training.steps or 3 * _STEPS, 3 * _STEPS))
+    probes: list[Probe] = []
+    for rate in rates:
+        trial = with_network(denoiser, copy.deepcopy(network))
+        probes += _train(subject, "larger", trial, training.loss, training.times, rate, steps)
+    return min(probes, key=lambda probe: probe.error, default=None)
+
+
+def _widened_by_recipe(recipe: Recipe, d: int) -> nn.Module | None:
+    own = recipe.network.settings
+    larger = {name: factor * own[name] for name, factor in _LARGER.items() if isinstance(own.get(name), int)}
+    if not larger:
+        return None
+    try:
+        section = type(recipe.network)(name=recipe.network.name, **{**own, **larger})
+        return recipe.model_copy(update={"network": section}).make_denoiser(d).network
+    except DiffuscopeError:
+        return None
+
+
+def widened(subject: Subject) -> nn.Module | None:
+    """Return a network of the same modules with at least twice as many units, of fresh weights.
+
+    Layers take as many inputs as they get. None where the network has weights outside of the usual layers,
+    or its sizes do not fit together when they are changed.
+    """
+    denoiser = subject.denoiser
+    assert isinstance(denoiser, Denoiser)
+    level = subject.grid.levels.at(0)
+    x = subject.x[:2].to(subject.device)
+    units = [m.out_features for m in denoiser.network.modules() if isinstance(m, nn.Linear)]
+    factor = min(_MOST_TIMES, max(2, math.ceil(_WIDE / max(units)))) if units else 0
+    for keep_all in (False, True):  # layers of d units inside the network may, or may not, have to stay
+        network = copy.deepcopy(denoiser.network).requires_grad_()
+        last = _last_layer(denoiser, x, level)
+        if last is None or not _widen(network, factor, last, subject.d if keep_all else None):
+            return None
+        try:
+            with torch.no_grad():
+                answer = with_network(denoiser, network.to(subject.device)).network_output(x, level)
+        except Exception:  # sizes do not fit together
+            continue
+        if answer.shape == x.shape and answer.isfinite().all():
+            return network
+    return None
+
+
+def _last_layer(denoiser: Denoiser, x: Tensor, level: NoiseLevel) -> str | None:
+    """Return the name of the layer that is asked last: it makes the output."""
+    order: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, module in denoiser.network.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        with torch.no_grad():
+            denoiser.network_output(x, level)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return order[-1] if order else None
+
+
+def _widen(network: nn.Module, factor: int, last: str, kept: int | None) -> bool:
+    """Exchange layers of a network for wider ones; return whether all of its weights are in such layers."""
+    usual = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.BatchNorm1d)
+    modules = dict(network.named_modules())
+    inside = {id(p) for m in modules.values() if isinstance(m, usual) for p in m.parameters(recurse=False)}
+    if any(id(p) not in inside for p in network.parameters()):
+        return False
+    for name, module in modules.items():
+        wider: nn.Module
+        if isinstance(module, nn.Linear):
+            stays = name == last or module.out_features == kept
+            units = module.out_features * (1 if stays else factor)
+            wider = nn.LazyLinear(units, module.bias is not None)
+        elif isinstance(module, nn.Embedding):
+            wider = nn.Embedding(module.num_embeddings, module.embedding_dim * factor)
+        elif isinstance(module, nn.LayerNorm):
+            wider = nn.LayerNorm([n * factor for n in module.normalized_shape])
+        elif isinstance(module, nn.BatchNorm1d):
+            wider = nn.LazyBatchNorm1d()
+        else:
+            continue
+        parent, _, own = name.rpartition(".")
+        setattr(modules[parent], own, wider)
+    return True
 
 
 def with_network(denoiser: Denoiser, network: nn.Module) -> Denoiser:
@@ -89,11 +184,18 @@ def with_network(denoiser: Denoiser, network: nn.Module) -> Denoiser:
 
 
 def _train(
-    subject: Subject, kind: str, denoiser: Denoiser, loss: LossLike, times: Times, rate: float
+    subject: Subject,
+    kind: str,
+    denoiser: Denoiser,
+    loss: LossLike,
+    times: Times,
+    rate: float,
+    steps: int | None = None,
 ) -> list[Probe]:
     """Train for a moment; return the probe, or none where it blew up."""
     denoiser.to(subject.device)
-    steps, batch = (_STEPS, _BATCH) if subject.probe else (_IMAGE_STEPS, _IMAGE_BATCH)
+    usual, batch = (_STEPS, _BATCH) if subject.probe else (_IMAGE_STEPS, _IMAGE_BATCH)
+    steps = steps or usual
     settings = TrainingSection(
         steps=steps,
         batch_size=batch,
@@ -112,5 +214,5 @@ def _train(
     except RunError:
         return []
     trainer.finish()
-    excess = level_errors(subject, denoiser).mean_excess
-    return [Probe(kind, rate, _STEPS, denoiser, math.inf if math.isnan(excess) else excess)]
+    error = mean_error(subject, denoiser)
+    return [Probe(kind, rate, steps, denoiser, math.inf if math.isnan(error) else error)]

@@ -1,4 +1,4 @@
-"""The results of a diagnosis: a budget and findings to read, plain data, a figure."""
+"""The results of a diagnosis: a budget and findings to read, plain data, a figure, a page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from diffuscope.diagnosis.budget import Budget, Row
 from diffuscope.diagnosis.findings import Finding
 from diffuscope.diagnosis.levels import Band, LevelErrors
+from diffuscope.diagnosis.pictures import ErrorByLevel
+from diffuscope.metrics.floor import in_floors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,9 +24,9 @@ _BAR = 24
 _NOTHING = "No findings: no part costs enough to be worth fixing"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """The results of a diagnosis.
+    """The results of a diagnosis. A notebook shows them as HTML, any other prompt as text.
 
     Attributes
     ----------
@@ -58,24 +60,51 @@ class Diagnosis:
 
     def __str__(self) -> str:
         lines = [*_budget(self.budget.rows), *_wrapped(self.certainty), ""]
-        network = []
-        if self.bands:
-            worst = max(self.bands, key=lambda band: band.share.ratio)
-            share = worst.share
-            network += _wrapped(
-                f"The network's errors at {worst} affect the samples most: {share.ratio:.2f} × floor "
-                f"({share.low:.2f} to {share.high:.2f})."
-            )
-        if self.perfect_loss is not None:
-            network += _wrapped(f"The training loss of a perfect denoiser is {self.perfect_loss:.4g}, not 0.")
+        network = [line for note in self._of_network() for line in _wrapped(note)]
         if network:
             lines += [*network, ""]
         lines.append("Findings, worst first" if self.findings else f"{_NOTHING}.")
         for number, finding in enumerate(self.findings, 1):
-            gain = "" if finding.gain is None else f"  (gain: {finding.gain:.2f} × floor)"
-            lines += ["", f"{number}. {finding.title}{gain}"]
+            gain = "" if finding.gain is None else f"gain: {in_floors(finding.gain)} × floor, "
+            lines += ["", f"{number}. {finding.title}  ({gain}{finding.sure})"]
             lines += _wrapped(finding.evidence, 3) + _wrapped(f"Fix: {finding.fix}", 3)
+            if finding.needs:
+                lines += _wrapped(f"To be sure: {finding.needs}", 3)
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self._html(None)
+
+    def _html(self, title: str | None) -> str:
+        """Return a page of a title; without one what a notebook shows."""
+        from diffuscope.diagnosis.report_page import html_report
+
+        return html_report(
+            self.budget.rows,
+            _cells(self.budget.rows),
+            [self.certainty, *self._of_network()],
+            "Findings, worst first" if self.findings else f"{_NOTHING}.",
+            self.findings,
+            ErrorByLevel.of_network(self.errors, self.bands) if self.errors and self.bands else None,
+            title,
+        )
+
+    def _of_network(self) -> list[str]:
+        """Return where the network's errors matter, and what loss is the least, in a sentence each."""
+        notes = []
+        if self.bands:
+            worst = max(self.bands, key=lambda band: band.share.ratio)
+            share = worst.share
+            notes.append(
+                f"The network's errors at {worst} affect the samples most: {in_floors(share.ratio)} × floor "
+                f"({in_floors(share.low)} to {in_floors(share.high)})."
+            )
+        if self.perfect_loss is not None:
+            notes.append(f"The training loss of a perfect denoiser is {self.perfect_loss:.4g}, not 0.")
+        return notes
 
     def plot(self) -> Figure:
         """Draw the waterfall of the budget, and the network's error by noise level."""
@@ -89,14 +118,33 @@ class Diagnosis:
             finding=self.findings[0].title if self.findings else _NOTHING,
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write ``diagnosis.json`` and ``figures/diagnosis.png`` into a folder."""
-        from diffuscope.files import write_json
+    def save(self, folder: str | Path, html: bool = False) -> list[Path]:
+        """Write ``diagnosis.json``, ``figures/diagnosis.png`` and, on request, ``diagnosis.html``.
+
+        The page is one file that needs nothing else. The picture is left out where nothing could be
+        measured. Returns the paths of picture and page.
+        """
+        from diffuscope.files import write_json, write_text
         from diffuscope.plots import save_figure
 
-        folder = Path(folder)
+        folder, files = Path(folder), []
         write_json(folder / "diagnosis.json", self.to_json())
-        save_figure(self.plot(), folder / "figures" / "diagnosis.png")
+        if self.budget.rows:
+            files.append(folder / "figures" / "diagnosis.png")
+            save_figure(self.plot(), files[-1])
+        if html:
+            files.append(folder / "diagnosis.html")
+            write_text(files[-1], self._html(f"Diagnosis: {folder.resolve().name}"))
+        return files
+
+
+def _cells(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """Return title, ratio and interval of each row, as text."""
+    signs = ["" if row.part in ("floor", "total") else "+" if row.share.ratio >= 0 else "−" for row in rows]
+    ratios = [f"{sign}{in_floors(abs(row.share.ratio))}" for sign, row in zip(signs, rows, strict=True)]
+    bounds = [(in_floors(row.share.low), in_floors(row.share.high)) for row in rows]
+    intervals = [f"({low} to {high})".replace("-", "−") for low, high in bounds]
+    return list(zip([row.title for row in rows], ratios, intervals, strict=True))
 
 
 def _budget(rows: Sequence[Row]) -> list[str]:
@@ -104,18 +152,14 @@ def _budget(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
     lines = ["Error budget, in multiples of the floor (sliced Wasserstein distance; 95% intervals)", ""]
-    signs = ["" if row.part in ("floor", "total") else "+" if row.share.ratio >= 0 else "−" for row in rows]
-    ratios = [f"{sign}{abs(row.share.ratio):.2f}" for sign, row in zip(signs, rows, strict=True)]
-    intervals = [f"({row.share.low:.2f} to {row.share.high:.2f})".replace("-", "−") for row in rows]
-    title, ratio, interval = (
-        max(map(len, column)) for column in ([r.title for r in rows], ratios, intervals)
-    )
+    cells = _cells(rows)
+    title, ratio, interval = (max(map(len, column)) for column in zip(*cells, strict=True))
     most = max(1e-9, *(abs(row.share.ratio) for row in rows))
-    for row, value, between in zip(rows, ratios, intervals, strict=True):
+    for row, (words, value, between) in zip(rows, cells, strict=True):
         if row.part == "total":
             lines.append("  " + "─" * (title + ratio + interval + 4))
         bar = ("█" if row.share.ratio >= 0 else "░") * round(_BAR * abs(row.share.ratio) / most)
-        lines.append(f"  {row.title:<{title}}  {value:>{ratio}}  {between:<{interval}}  {bar}".rstrip())
+        lines.append(f"  {words:<{title}}  {value:>{ratio}}  {between:<{interval}}  {bar}".rstrip())
     return [*lines, ""]
 
 

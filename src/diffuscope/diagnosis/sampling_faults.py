@@ -1,88 +1,124 @@
-"""What is wrong with the walk: its start, its number of steps, the steps themselves?
+"""What may be wrong with sampling: its start, its number of steps, the steps themselves?
 
-Everything here is measured with the exact denoiser in the network's place: no training removes it.
+Steps are identified: what they do to a point is probed, compared with what the levels ask for, and looked up
+among the loops with a mistake (:mod:`.loops`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
 from diffuscope.diagnosis.budget import Budget
-from diffuscope.diagnosis.distances import Clouds
-from diffuscope.diagnosis.findings import WORTH, Finding, matters
-from diffuscope.diagnosis.steps import Step, probe_steps
-from diffuscope.diagnosis.subject import PerCloud, for_cloud
+from diffuscope.diagnosis.distances import Clouds, Share
+from diffuscope.diagnosis.findings import WORTH, Suspect, matters
+from diffuscope.diagnosis.pictures import Steps, Values
+from diffuscope.diagnosis.steps import Step, mistake_of, probe_steps, reuses_noise
+from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
 from diffuscope.diffusion.denoiser import DenoiserLike
-from diffuscope.diffusion.process import q_posterior
-from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, SamplingContext, sampler_name
-from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, linear
+from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, sampler_name
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, linear
 from diffuscope.errors import DiffuscopeError
+from diffuscope.metrics.floor import in_floors
 
-__all__ = ["clipped_answers", "own_code", "sampling_faults"]
+__all__ = ["clipped_answers", "sampling_suspects"]
 
 _FEW_CLOUDS = 6
+_ROUNDING = 1e-4  # of the range of all answers
 _VISIBLE = 0.02  # noise left on clean data, in deviations of the data
 _SIGNAL_LEFT = (1e-2, 1e-3, 1e-4)  # signal-to-noise ratio at the end, for data of its own deviation
+_LOW, _HIGH = 0.9, 1.1  # of the deviation of the noise that a schedule ends with
+_UNLIKE = 10.0  # deviations of columns, from the least to the greatest
 
 
-def sampling_faults(clouds: Clouds, budget: Budget) -> list[Finding]:
-    """Return what is wrong with start, grid and sampler."""
-    scale = _data_scale(clouds, budget)
-    if scale is not None:
-        return [scale]  # start and steps are judged once the data is scaled
-    found = []
+def sampling_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
+    """Return what may be wrong with start, steps and units."""
+    found = [_data_scale(clouds, budget), _start(clouds)]
     if matters(budget["prior"]):
         found.append(_terminal_snr(clouds, budget))
-    if matters(budget["discretisation"]):
-        found.append(_broken_step(clouds) or _few_steps(clouds, budget["discretisation"].ratio))
-    return found
+    broken = _broken_step(clouds)
+    found.append(broken)
+    if broken is None and matters(budget["discretisation"]):
+        found.append(_few_steps(clouds, budget["discretisation"].ratio))
+    return [one for one in found if one is not None]
 
 
-def _data_scale(clouds: Clouds, budget: Budget) -> Finding | None:
+def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     """Check whether the same sampling would suffice for standardised data, where the data is not."""
     subject = clouds.subject
     unit = float(getattr(subject.denoiser, "sigma_data", 1.0))  # the deviation that the schedule is made for
-    if unit / 3 < subject.spread < 3 * unit:
+    deviations = subject.x.double().std(0)
+    deviations = deviations[deviations > 0]
+    unlike = bool(len(deviations) > 1 and deviations.max() > _UNLIKE * deviations.min())
+    if unit / 3 < subject.spread < 3 * unit and not unlike:
         return None
     x = subject.data.x
-    standard = clouds.changed(scaling=Scaling(x.mean(axis=0), x.std(axis=0) / unit))
+    scale = x.std(axis=0)
+    standard = clouds.changed(scaling=Scaling(x.mean(axis=0), np.where(scale > 0, scale, 1.0) / unit))
     gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, _FEW_CLOUDS))
     network = budget.get("network")
-    counted = gain.ratio
-    if network is not None and network.is_certain and subject.spread > unit:
-        counted += network.ratio
-    if counted < WORTH or not (gain.is_certain or counted > gain.ratio):
-        return None
-    evidence = (
-        f"The model sees data of root mean square {subject.spread:.3g}, but its schedule is made for "
-        f"about {unit:.3g}. A perfect denoiser of standardised data, on the same noise levels, would be "
-        f"{gain} × floor nearer"
+    if network is not None and network.is_certain and (subject.spread > unit or unlike):
+        gain = Share(*(a + b for a, b in zip(_values(gain), _values(network), strict=True)))
+        rest = f" (of it {network} × floor are the network's, most of which should vanish too)"
+    else:
+        rest = ""
+    what = f"of root mean square {subject.spread:.3g}, but its schedule is made for about {unit:.3g}"
+    if unlike:
+        what = f"whose columns have deviations from {deviations.min():.3g} to {deviations.max():.3g}"
+    return Suspect(
+        "data_scale",
+        "The data is not scaled" if not unlike else "Columns of unlike size have one scale",
+        f"The model sees data {what}. Standardised, on the same noise levels, samples of a perfect denoiser "
+        f"would be {gain} × floor nearer{rest}.",
+        f"Standardise each column{subject.training.flag('--set data.scaling=standard')}, and train again.",
+        "likely",
+        share=gain,
+        picture=Values.of(
+            "the data as the model sees it",
+            subject.x,
+            [(-unit, f"the schedule is made for −{unit:.3g}"), (unit, f"to {unit:.3g}")],
+        ),
     )
-    if counted > gain.ratio:
-        evidence += f", and most of the network's own {counted - gain.ratio:.2f} × floor should vanish too"
-    fix = f"Standardise each column{subject.training.flag('--set data.scaling=standard')}, and train again."
-    return Finding("data_scale", "The data is not scaled", evidence + ".", counted, fix)
 
 
-def _terminal_snr(clouds: Clouds, budget: Budget) -> Finding:
+def _values(share: Share) -> tuple[float, float, float, float]:
+    return share.value, share.ratio, share.low, share.high
+
+
+def _start(clouds: Clouds) -> Suspect | None:
+    """Check whether sampling starts from noise of another deviation than the schedule ends with."""
+    subject = clouds.subject
+    right = subject.grid.prior_std
+    if _LOW * right < subject.start_std < _HIGH * right:
+        return None
+    return Suspect(
+        "start",
+        f"Sampling starts from noise of deviation {subject.start_std:.3g}, not {right:.3g}",
+        f"At its first level the schedule has noise of deviation {right:.3g}.",
+        f"Start from {right:.3g} · randn." if right != 1 else "Start from torch.randn.",
+        parts={"start_std": right},
+    )
+
+
+def _terminal_snr(clouds: Clouds, budget: Budget) -> Suspect:
     subject, share, level = clouds.subject, budget["prior"], clouds.subject.grid.levels.at(0)
     sigma, start = level.sigma.item(), subject.start_std
     reached = math.hypot(level.alpha.item() * subject.spread, sigma)
     x_t = subject.noised(level, k=3000, n=2_000)[1].double()
     log_start = -0.5 * (x_t / start).square().sum(1) - subject.d * math.log(start * math.sqrt(2 * math.pi))
     divergence = float((subject.oracle(0).log_density(x_t, level) - log_start).mean())
-    return Finding(
+    return Suspect(
         "terminal_snr",
         "Sampling does not start where training ended",
         f"Sampling starts from noise of std {start:.2f}, but training never saw noise above {sigma:.2f}, and "
         f"noised data only up to std {reached:.2f} (terminal SNR {level.snr.item():.3g}, KL {divergence:.2g} "
         f"nats). With a perfect denoiser this alone costs {share} × floor: no training removes it.",
-        share.ratio,
         _fix_of_start(clouds, share.ratio),
+        share=share,
     )
 
 
@@ -130,180 +166,134 @@ def _exact_cost(clouds: Clouds, schedule: Schedule, sampler: Sampler, n_steps: i
     return clouds.share(values, clouds.baseline[: len(values)]).ratio
 
 
-def _few_steps(clouds: Clouds, cost: float) -> Finding:
+def _few_steps(clouds: Clouds, cost: float) -> Suspect | None:
     subject = clouds.subject
     n, name = subject.grid.n_steps, sampler_name(subject.sampler)
-    tried = []
+    tried: list[tuple[float, Sampler, Grid]] = []
     most = subject.schedule.T if isinstance(subject.schedule, DiscreteSchedule) else 1000
     solver = DPMSolver()
     options = ((solver, n), (subject.sampler, min(4 * n, most)), (solver, min(max(40, 2 * n), most)))
     for sampler, steps in options:
         after = _exact_cost(clouds, subject.schedule, sampler, steps)
         if after is not None:
-            flag = subject.training.flag(f"--sampler {sampler_name(sampler)} --steps {steps}")
-            tried.append((after, f"{sampler_name(sampler)} in {steps} steps{flag}"))
+            grid = subject.schedule.grid(steps, "uniform" if subject.schedule.discrete else "karras")
+            tried.append((after, sampler, grid))
             if after < WORTH:
                 break
-    after, better = min(tried, default=(cost, "more steps"))
-    return Finding(
+    if not tried:
+        return None
+    after, sampler, grid = min(tried, key=lambda one: one[0])
+    flag = subject.training.flag(f"--sampler {sampler_name(sampler)} --steps {grid.n_steps}")
+    better = f"{sampler_name(sampler)} in {grid.n_steps} steps{flag}"
+    return Suspect(
         "few_steps",
         f"{n} steps are too few for this sampler",
-        f"{n} steps of {name} cost {cost:.2f} × floor even with a perfect denoiser.",
-        cost - max(after, 0),
+        f"{n} steps of {name} cost {in_floors(cost)} × floor even with a perfect denoiser.",
         f"Sample with {better}: {max(after, 0):.2f} × floor remains. No new training is needed.",
+        parts={"sampler": sampler, "grid": grid},
     )
 
 
-def _broken_step(clouds: Clouds) -> Finding | None:
-    """Look at single steps, where a sound sampler on the same levels does better."""
+# --- single steps -------------------------------------------------------------------------------------------
+
+
+def _broken_step(clouds: Clouds) -> Suspect | None:
+    """Return what single steps do wrong; samples of a sound sampler on the same levels say what it costs."""
     subject = clouds.subject
     try:
         steps = probe_steps(subject.sampler, subject.grid, subject.spread)
+        again = reuses_noise(subject.sampler, subject.grid)
     except Exception:  # a user's own sampler that does not support single steps
         return None
     inner = [step for step in steps if not step.is_last]
-    starved = [s for s in inner if s.noise < 0.5 * s.due_noise and s.due_noise > 0.01 * s.target.sigma]
-    sound: Sampler = DDPM() if starved or any(s.noise > 0 for s in inner) else DDIM()
-    fault = _fault_of(steps, inner, starved, subject.spread)
+    sound: Sampler = DDPM() if again or any(s.noise > 0 for s in inner) else DDIM()
+    fault = _fault_of(clouds, steps, inner, again)
     if fault is None:
         return None
-    other = clouds.changed(sampler=sound)
-    gain = clouds.gain(clouds.true_start, other.distances(subject.perfect, true_start=True))
-    if not matters(gain, WORTH / 2):
-        return None
-    code, title, evidence, fix = fault
+    if fault.code in ("noise_missing", "noise_reused"):
+        sound = DDPM()
     name = sampler_name(sound)
-    evidence += f" With a perfect denoiser, {name} on the same levels ends {gain} × floor nearer."
-    return Finding(code, title, evidence, gain.ratio, fix)
+    evidence = f"{fault.evidence} The mended samples are those of {name} on the same levels."
+    picture = fault.picture or Steps.of(steps)
+    return dataclasses.replace(fault, evidence=evidence, parts={"sampler": sound}, picture=picture)
 
 
-def _fault_of(
-    steps: list[Step], inner: list[Step], starved: list[Step], spread: float
-) -> tuple[str, str, str, str] | None:
-    """Return code, title, evidence and fix of what single steps do wrong."""
+def _fault_of(clouds: Clouds, steps: list[Step], inner: list[Step], again: bool) -> Suspect | None:
+    """Return what single steps do wrong."""
+    subject = clouds.subject
+    spread = subject.spread
     bounds = [s.clipped_at for s in steps if s.clipped_at is not None]
     if bounds:
         bound = min(bounds)
-        return (
+        return Suspect(
             "clipping",
             "The sampler clips the data estimate inside the range of the data",
             f"Estimates do not exceed {bound:.3g}; the root mean square of the data is {spread:.3g}.",
             f"Do not clip, or scale the data into [-{bound:.2g}, {bound:.2g}] first.",
+            picture=_clipped(subject, -bound, bound),
         )
+    if again:
+        return Suspect(
+            "noise_reused",
+            "The noise of the steps is drawn once and reused",
+            "Two steps, with other random numbers, add the same noise.",
+            "Draw z = torch.randn_like(x) inside the loop, anew in each step.",
+        )
+    off = [s for s in inner if _is_off(s)]
     loud = [s.noise for s in steps if s.is_last and s.noise > _VISIBLE * spread]
-    if loud:
-        return (
+    mistake = mistake_of(steps, subject.grid, subject.schedule)
+    if mistake is None and len(off) < max(1, len(inner) / 2) and not loud:
+        return None
+    s = off[len(off) // 2] if off else inner[len(inner) // 2] if inner else steps[-1]
+    measured = (
+        f"At σ/α = {s.now.ratio.item():.3g} a step makes {s.signal:.4g} x_t + {s.data:.4g} x̂_0 + "
+        f"{s.noise:.3g} z; by its levels, what goes with {s.signal:.4g} x_t is {s.due_data:.4g} x̂_0 + "
+        f"{s.due_noise:.3g} z."
+    )
+    if mistake is not None:
+        title = f"In the sampling loop {mistake.words}"
+        return Suspect(mistake.code, title, f"{measured} Those are its coefficients.", mistake.fix)
+    if loud and not off:
+        return Suspect(
             "noise_last_step",
             "Noise is added in the last step",
             f"The step to clean data adds noise of std {loud[0]:.3g}, {loud[0] / spread:.0%} of the data's "
             "own.",
             "Return the mean in the step that leads to clean data: no z where t = 0.",
         )
-    wrong = [s for s in inner if abs(s.data - s.due_data) > 0.1 * abs(s.due_data) + 1e-3]
-    if len(wrong) > len(inner) / 2:
-        s = wrong[len(wrong) // 2]
-        return (
-            "step_coefficients",
-            "Steps of the sampler do not match the schedule that the model was trained with",
-            f"At σ/α = {s.now.ratio.item():.3g} a step keeps {s.signal:.3f} of the point and adds "
-            f"{s.data:.4f} of the data estimate; by the schedule it should add {s.due_data:.4f}.",
-            "Use α and σ of the training schedule at the same t in the sampling loop.",
-        )
-    if len(starved) >= max(1, len(inner) / 2):
-        s = starved[len(starved) // 2]
-        return (
+    starved = [s for s in off if s.noise < 0.5 * s.due_noise and abs(s.data - s.due_data) < _off_data(s)]
+    if len(starved) > len(off) / 2:
+        return Suspect(
             "noise_missing",
             "Steps of the sampler add too little noise",
-            f"{len(starved)} of {len(inner)} probed steps add noise of std {s.noise:.3g}, but their mean "
-            f"needs {s.due_noise:.3g}; samples lose variance.",
+            f"{measured} Samples lose variance.",
             "Add sqrt(posterior variance) · z in every step but the last, or use ddim, which needs none.",
         )
-    flooded = [s for s in inner if s.noise > 1.2 * s.most_noise]
-    if len(flooded) > len(inner) / 2:
-        s = flooded[0]
-        return (
-            "step_coefficients",
-            "Steps of the sampler add too much noise",
-            f"A step adds noise of std {s.noise:.3g}; the maximum is {s.most_noise:.3g}.",
-            "Add sqrt(posterior variance) · z.",
-        )
-    return None
-
-
-def own_code(clouds: Clouds, budget: Budget) -> Finding | None:
-    """Find the fault of the user's sampling code, where its samples are worse than ours of the same network.
-
-    Common mistakes are made on purpose with the same network; the one with samples nearest to the user's is
-    named.
-    """
-    subject, share = clouds.subject, budget.get("rest")
-    if subject.samples is None or share is None or not matters(share):
-        return None
-    given = subject.shown(subject.samples[: subject.reference.n])
-    grid, denoiser = subject.grid, subject.denoiser
-
-    def apart(clouds: Clouds, denoiser: DenoiserLike = denoiser) -> float:
-        return subject.reference.distance(given, clouds.generate(denoiser, 1)[0])
-
-    def clamped(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        return subject.ask(denoiser, x_t, level).clamp(-1.0, 1.0)
-
-    halved = torch.tensor(sorted({*range(0, grid.n_steps, 2), grid.n_steps}))
-    distance, code, what, fix = min(
-        (
-            apart(clouds.changed(sampler=_without_noise)),
-            "noise_missing",
-            "no noise is added in its steps",
-            "Add sqrt(posterior variance) · z in each.",
-        ),
-        (
-            apart(clouds.changed(sampler=_noise_to_the_end)),
-            "noise_last_step",
-            "noise is added in its last step",
-            "Return the mean where t = 0.",
-        ),
-        (
-            apart(clouds, clamped),
-            "clipping",
-            "its data estimate is clipped to [−1, 1]",
-            "Do not clip, or scale the data.",
-        ),
-        (
-            apart(clouds.changed(grid=Grid(grid.levels.at(halved), grid.at_ratio))),
-            "step_coefficients",
-            "it skips every other step",
-            "Use all times of the schedule.",
-        ),
-        key=lambda suspect: suspect[0],
-    )
-    evidence = (
-        f"Samples of the same network with our sampler are {share} × floor nearer to real data than the "
-        "given samples."
-    )
-    if distance < min(0.5 * apart(clouds), 3 * clouds.floor):
-        evidence += f" They resemble ours if {what}: {distance / clouds.floor:.1f} × floor apart."
-        return Finding(code, f"In your sampling code {what}", evidence, share.ratio, fix)
-    return Finding(
-        "sampling_code",
-        "Your sampling code makes worse samples than the network allows",
-        evidence,
-        share.ratio,
-        "Compare its start, α, σ and noise with diffuscope.diffusion.samplers, or sample with those.",
+    return Suspect(
+        "step_coefficients",
+        "Steps of the sampler do not match the schedule that the model was trained with",
+        measured,
+        "Use α and σ of the training schedule at the same t in the sampling loop, and √(posterior variance) "
+        "z.",
     )
 
 
-def _without_noise(context: SamplingContext, x: Tensor) -> Tensor:
-    return q_posterior(context.estimate(x), x, context.now, context.target)[0]
+def _off_data(step: Step) -> float:
+    return 0.1 * abs(step.due_data) + 1e-3
 
 
-def _noise_to_the_end(context: SamplingContext, x: Tensor) -> Tensor:
-    mean, variance = q_posterior(context.estimate(x), x, context.now, context.target)
-    if context.is_last:
-        variance = context.grid.levels.sigma[-2].square()
-    return mean + variance.sqrt().to(x.dtype) * context.noise(x)
+def _is_off(step: Step) -> bool:
+    """Whether a step does not lead from the law at one level to that at the next."""
+    if abs(step.data - step.due_data) > _off_data(step):
+        return True
+    little = step.noise < 0.5 * step.due_noise and step.due_noise > 0.01 * step.target.sigma
+    return bool(little or step.noise > 1.2 * step.most_noise + 1e-6)
 
 
-def clipped_answers(clouds: Clouds) -> Finding | None:
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def clipped_answers(clouds: Clouds) -> Suspect | None:
     """Find outputs of the denoiser that are clipped at a bound, where data lies beyond it."""
     subject, grid, exact = clouds.subject, clouds.subject.grid, clouds.subject.perfect
     level = grid.levels.at(grid.n_steps - 1 - grid.n_steps // 8)
@@ -322,17 +312,26 @@ def clipped_answers(clouds: Clouds) -> Finding | None:
     loss = clouds.share(values, clouds.own_start[: len(values)])
     if not matters(loss):
         return None
-    return Finding(
+    return Suspect(
         "clipping",
         "The denoiser clips its output inside the range of the data",
         f"Outputs pile up at {bottom:.3g} and {top:.3g}, and {beyond:.1%} of the data's values lie beyond. A "
         f"perfect denoiser clipped there loses {loss} × floor.",
-        loss.ratio,
         "Do not clamp x_0, or scale the data into the bounds before training.",
+        "likely",
+        share=loss,
+        picture=_clipped(subject, bottom, top),
     )
 
 
+def _clipped(subject: Subject, bottom: float, top: float) -> Values:
+    """Return the values of the data with the bounds at which estimates are clipped."""
+    bounds = [(bound, f"clipped at {bound:.3g}") for bound in (bottom, top) if math.isfinite(bound)]
+    return Values.of("the data, in the model's units", subject.x, bounds)
+
+
 def _heap(values: Tensor) -> float:
-    """Return the largest value if at least one number in 200 is exactly that; else infinity."""
+    """Return the largest value if at least one number in 200 is that, but for rounding; else infinity."""
     most = values.max()
-    return most.item() if (values == most).double().mean() > 0.005 else math.inf
+    same = values > most - _ROUNDING * (most - values.min())
+    return most.item() if same.double().mean() > 0.005 else math.inf

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = ["PerCloud", "Points", "Subject", "Training", "for_cloud"]
 Points = NDArray[np.float64]
 
 _SUPPORT = 4_000
+_SAME_START = 2e-3  # of the noise, and twice the Kullback-Leibler divergence in nats
 _LOCK = threading.Lock()  # clouds are measured side by side
 _ROWS = 2048  # of a CPU's cache
 
@@ -84,6 +85,7 @@ class Subject(Flattened):
     start_std: float  # deviation of the noise from which sampling starts
     training: Training
     scaling: Scaling  # from the units of the data to the model's: ``codec``, unless another one is tried
+    in_training_mode: bool = False  # the network, as it was given
     samples: Points | None = None  # of the user's own sampling code, (m, d), in the units of the data
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     seed: int = 0
@@ -104,10 +106,26 @@ class Subject(Flattened):
         """Root mean square of the training data in the model's units: 1 where it is standardised."""
         return float(self.x.double().square().mean().sqrt())
 
+    @cached_property
+    def starts_in_noise(self) -> bool:
+        """Whether sampling starts from the law at the first level, all but exactly."""
+        level = self.grid.levels.at(0)
+        same = abs(self.start_std - level.sigma.item()) < _SAME_START * level.sigma.item()
+        x = self.x.double().square().sum(1).mean()
+        return bool(same and level.snr.item() * x.item() < _SAME_START)
+
     @property
     def is_exact(self) -> bool:
         """Whether the law of the data is known, and with it the exact denoiser."""
         return self.data.source.get("kind") == "builtin"
+
+    def with_clouds(self, n: int) -> Subject:
+        """Return the subject with real clouds of ``n`` points; as it is where it has no more."""
+        if n >= self.reference.n or self.reference.points is None:
+            return self
+        reference = self.reference.of_size(n)
+        assert reference.points is not None
+        return replace(self, reference=reference, points=reference.points)
 
     @property
     def halves(self) -> bool:

@@ -25,9 +25,16 @@ from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points
 from diffuscope.threads import side_by_side
 
-__all__ = ["Ideal", "Measured", "against_floor", "half_interval", "relate", "wilson"]
+__all__ = ["Ideal", "Measured", "against_floor", "half_interval", "in_floors", "relate", "wilson"]
+
+_FAR_AWAY = 10_000.0  # floors
 
 Ideal = Literal["floor", "zero"]
+
+
+def in_floors(ratio: float) -> str:
+    """Write multiples of the floor: with two decimals, or three digits where samples are far away."""
+    return f"{ratio:.2f}" if abs(ratio) < _FAR_AWAY else f"{ratio:.3g}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class Measured:
 
     def __str__(self) -> str:
         """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``."""
-        return f"{self.ratio:.2f} × floor ({self.low:.2f} to {self.high:.2f})"
+        return f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
 
     def __float__(self) -> float:
         """Return the ratio."""

@@ -13,7 +13,7 @@ the coordinates of a table; of the features of images.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,13 @@ class Reference:
     def count(self) -> int:
         """Clouds that samples meet."""
         return len(self.real)
+
+    def of_size(self, n: int) -> Reference:
+        """Return a reference of as many clouds of ``n`` points, of the same law."""
+        assert self.points is not None
+        points = replace(self.points, n=n)
+        real = [self.normalised(points.real(k)) for k in range(self.count)]
+        return Reference(real, self.middle, self.unit, points, self.seed, self.condition)
 
     @cached_property
     def pairs(self) -> list[tuple[Points, Points]]:

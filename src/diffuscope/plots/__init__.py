@@ -5,6 +5,8 @@ from __future__ import annotations
 from diffuscope.plots.clouds import plot_dataset, plot_forward_grid, plot_samples, plot_walk_rows
 from diffuscope.plots.curves import plot_loss
 from diffuscope.plots.diagnosis import plot_diagnosis
+from diffuscope.plots.evidence import plot_differences, plot_steps, plot_values
+from diffuscope.plots.levels import plot_levels
 from diffuscope.plots.loss_floor import plot_loss_floor
 from diffuscope.plots.monitor import plot_monitor
 from diffuscope.plots.pairs import plot_pairs
@@ -23,7 +25,9 @@ __all__ = [
     "State",
     "plot_dataset",
     "plot_diagnosis",
+    "plot_differences",
     "plot_forward_grid",
+    "plot_levels",
     "plot_loss",
     "plot_loss_floor",
     "plot_monitor",
@@ -31,6 +35,8 @@ __all__ = [
     "plot_quality",
     "plot_samples",
     "plot_sheet",
+    "plot_steps",
+    "plot_values",
     "plot_walk_rows",
     "save_figure",
 ]

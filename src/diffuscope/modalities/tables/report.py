@@ -7,13 +7,11 @@ escapes all of it.
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffuscope.data.tables import read_frame
 from diffuscope.errors import InputError
@@ -21,14 +19,11 @@ from diffuscope.files import write_text
 from diffuscope.metrics.tabular.result import TABLE_METRICS, TableQuality, ratio_with_interval
 from diffuscope.modalities.tables.report_drawings import draw_columns, draw_distances, draw_matrices
 from diffuscope.modalities.tables.report_sections import sections_of
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from diffuscope.pages import page
 
 __all__ = ["write_report"]
 
 _REACH = 2.5  # to which ratio the drawn intervals reach
-_COLORS = 256
 _PACKAGES = ("diffuscope", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 _STATES = {"as real": "good", "nearly": "good", "worse": "bad", "copied": "bad"}
 
@@ -49,8 +44,6 @@ def write_report(
     training and held-out rows together. ``facts`` say how the table was made; a mapping in them becomes a
     list. InputError where columns differ from those of the quality, RunError where writing fails.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from diffuscope.plots import plot_pairs
 
     real, made = _pictured(train, held_out, synthetic)
@@ -59,17 +52,11 @@ def write_report(
             "The columns of the tables differ from those of the quality.",
             "Pass write_report the same tables as measure_table.",
         )
-    environment = Environment(
-        loader=PackageLoader("diffuscope.modalities.tables", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["png"] = _png
     privacy = quality.privacy
-    page = environment.get_template("report.html").render(
-        title=title,
+    text = page(
+        "diffuscope.modalities.tables",
+        "report.html",
+        title,
         quality=quality,
         metrics=[_metric(name, quality) for name in quality.metrics],
         sections=sections_of(quality),
@@ -81,7 +68,7 @@ def write_report(
         versions=_versions(),
         reach=_REACH,
     )
-    write_text(path, page)
+    write_text(path, text)
 
 
 def _pictured(train: Any, held_out: Any, synthetic: Any) -> tuple[Any, Any]:
@@ -140,18 +127,6 @@ def _columns(real: Any, made: Any, quality: TableQuality) -> list[dict[str, Any]
             }
         )
     return cards
-
-
-def _png(figure: Figure, dpi: int) -> str:
-    """Return a figure as the address of a PNG that holds it, its colours cut to 256."""
-    from PIL import Image
-
-    from diffuscope.plots.style import pixels
-
-    small = io.BytesIO()
-    picture = Image.fromarray(pixels(figure, dpi)).quantize(_COLORS, dither=Image.Dither.NONE)
-    picture.save(small, format="png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
 
 
 def _listed(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import textwrap
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diffuscope.diagnosis.loss_floor import LossFloor
+from diffuscope.monitoring.loss_floor import LossFloor
+from diffuscope.pages import fragment, page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Watched", "html_report", "line_of", "state_of", "text_report"]
 
@@ -140,26 +142,16 @@ def text_report(watched: Watched) -> str:
     return "\n".join([*lines, "", *(textwrap.fill(note, _WIDTH) for note in watched.notes)])
 
 
-def html_report(watched: Watched, picture: bytes) -> str:
-    """Return the report as a page that needs nothing else, with a picture (PNG); all text is escaped."""
-    body = [f"<h1>Training</h1><p><b>{html.escape(_verdict(watched))}</b></p>"]
-    if watched.history:
-        data = base64.b64encode(picture).decode("ascii")
-        body.append(f'<img alt="losses and the floor" src="data:image/png;base64,{data}">')
-        cells = [
-            "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
-            for row, tag in zip(_table(watched), ["th", *["td"] * 99], strict=False)
-        ]
-        body.append(f"<h2>The last look, by noise level</h2><table>{''.join(cells)}</table>")
-        looks = "".join(f"<li>{html.escape(line_of(record))}</li>" for record in watched.history[-_SHOWN:])
-        body.append(f"<h2>Looks</h2><ul>{looks}</ul>")
-    warned = "".join(f"<li>{html.escape(text)}</li>" for text in _warned(watched))
-    body.append(f"<h2>Warnings</h2><ul>{warned}</ul>" if warned else "<p>No warnings.</p>")
-    body += [f"<p>{html.escape(note)}</p>" for note in watched.notes]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Training</title><style>'
-        "body{font-family:sans-serif;max-width:60em;margin:2em auto;color:#262626}"
-        "td,th{padding:.2em .8em;text-align:left}img{max-width:100%}</style></head><body>"
-        + "".join(body)
-        + "</body></html>"
-    )
+def html_report(watched: Watched, picture: Figure | None, by_itself: bool = True) -> str:
+    """Return the report as a page that needs nothing else, or as what a notebook shows, with a picture."""
+    values = {
+        "verdict": _verdict(watched),
+        "picture": picture,
+        "rows": _table(watched) if watched.history else [],
+        "looks": [line_of(record) for record in watched.history[-_SHOWN:]],
+        "warnings": _warned(watched),
+        "notes": watched.notes,
+    }
+    if by_itself:
+        return page("diffuscope.monitoring", "report.html", "Training", **values)
+    return fragment("diffuscope.monitoring", "report.html", **values)

@@ -3,13 +3,12 @@ r"""Is a training done, or what is left to gain? Asked every so often, from any 
 Looks are rare where training is short, and their cost is bounded: one is taken when its time, as measured,
 fits into the share of the training's own time that it may take, and training has gone on for a fifth longer
 since the last. A look asks the network as it stands about rows that were noised once for all
-(:mod:`~diffuscope.diagnosis.looks`), compares the answers with the best possible ones, and warns of what goes
-wrong (:mod:`~diffuscope.diagnosis.alarms`).
+(:mod:`~diffuscope.monitoring.looks`), compares the answers with the best possible ones, and warns of what
+goes wrong (:mod:`~diffuscope.monitoring.alarms`).
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import operator
@@ -23,17 +22,17 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from diffuscope.diagnosis import alarms
-from diffuscope.diagnosis.asked import Asked, averaged_of, undisturbed
-from diffuscope.diagnosis.law import law_of, schedule_of
-from diffuscope.diagnosis.looks import Looker, Measured
-from diffuscope.diagnosis.loss_floor import LossFloor, floor_of, spread_of
-from diffuscope.diagnosis.monitor_report import Watched, html_report, line_of, text_report
-from diffuscope.diagnosis.reported import Alarm, ReportedLosses
-from diffuscope.diagnosis.visited import Weights
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
 from diffuscope.files import append_text, write_text
+from diffuscope.monitoring import alarms
+from diffuscope.monitoring.asked import Asked, averaged_of, undisturbed
+from diffuscope.monitoring.law import law_of, schedule_of
+from diffuscope.monitoring.looks import Looker, Measured
+from diffuscope.monitoring.loss_floor import LossFloor, floor_of, spread_of
+from diffuscope.monitoring.report import Watched, html_report, line_of, text_report
+from diffuscope.monitoring.reported import Alarm, ReportedLosses
+from diffuscope.monitoring.visited import Weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -398,10 +397,7 @@ class Monitor:
         if form == "text":
             return text_report(watched)
         if form == "html":
-            picture = io.BytesIO()
-            if self.history:
-                self.plot().savefig(picture, format="png")
-            return html_report(watched, picture.getvalue())
+            return html_report(watched, self.plot() if self.history else None)
         if form == "json":
             plain = {"floor": self.floor.to_json(), "history": self.history, "warnings": self.warnings}
             return json.dumps(_finite(plain))
@@ -423,7 +419,8 @@ class Monitor:
         return self.report()
 
     def _repr_html_(self) -> str:
-        return self.report("html")
+        watched = Watched(self.floor, self.history, self.warnings, self._notes())
+        return html_report(watched, self.plot() if self.history else None, by_itself=False)
 
     def plot(self) -> Figure:
         """Draw the losses over the steps with the floor, and the last look by noise level."""
@@ -450,7 +447,7 @@ class Monitor:
         ``network`` is the name of the module's attribute that is the network ``(x, t)``, or a function of the
         module that returns it; by default the module itself. InputError where Lightning is not installed.
         """
-        from diffuscope.diagnosis.callbacks import lightning_callback
+        from diffuscope.monitoring.callbacks import lightning_callback
 
         return lightning_callback(self, network)
 

@@ -12,7 +12,6 @@ import torch
 import diffuscope
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
-from diffuscope.diagnosis.floor_bounds import Gaussian
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.schedules import (
@@ -26,6 +25,7 @@ from diffuscope.diffusion.schedules import (
     rescale_zero_terminal_snr,
 )
 from diffuscope.errors import InputError
+from diffuscope.monitoring.floor_bounds import Gaussian
 from diffuscope.oracle import GaussianMixture, Oracle, oracle_for
 
 LONG = linear(1000)

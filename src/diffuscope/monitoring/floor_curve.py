@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.diagnosis.visited import Visited
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.monitoring.visited import Visited
 from diffuscope.oracle import Oracle
 from diffuscope.seeds import stream, stream_seed
 from diffuscope.threads import side_by_side

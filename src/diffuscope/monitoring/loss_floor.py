@@ -7,13 +7,12 @@ random, and no network can say it; the best answer is its mean, whose loss is
     L(t) = \frac{w(t)}{c_{out}(t)^2} \frac1d\, E\,|x_0 - E[x_0 \mid x_t]|^2 .
 
 Where the law of the data is known, so is E[x_0 | x_t], and the floor is measured to within the error of a
-mean (:mod:`~diffuscope.diagnosis.floor_curve`). Elsewhere it lies between two bounds, which are proved in
-:mod:`~diffuscope.diagnosis.floor_bounds`.
+mean (:mod:`~diffuscope.monitoring.floor_curve`). Elsewhere it lies between two bounds, which are proved in
+:mod:`~diffuscope.monitoring.floor_bounds`.
 """
 
 from __future__ import annotations
 
-import html
 import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -22,12 +21,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from diffuscope.diagnosis.floor_bounds import Best, bounds
-from diffuscope.diagnosis.floor_curve import exact_curve
-from diffuscope.diagnosis.law import Law, law_of, schedule_of
-from diffuscope.diagnosis.visited import Visited, Weights, visited_levels
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
+from diffuscope.monitoring.floor_bounds import Best, bounds
+from diffuscope.monitoring.floor_curve import exact_curve
+from diffuscope.monitoring.law import Law, law_of, schedule_of
+from diffuscope.monitoring.visited import Visited, Weights, visited_levels
 from diffuscope.seeds import stream_seed
 
 if TYPE_CHECKING:
@@ -157,14 +156,10 @@ class LossFloor:
         return "\n".join([head, "", what, *lines, "", textwrap.fill(self.certainty, _WIDTH)])
 
     def _repr_html_(self) -> str:
-        def row(cells: list[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        from diffuscope.pages import fragment
 
-        body = "".join([row(self._names(), "th"), *(row(cells, "td") for cells in self._cells())])
-        return (
-            f"<p><b>{html.escape(self.headline())}</b></p><table>{body}</table>"
-            f"<p>{html.escape(self.certainty)}</p>"
-        )
+        told = {"headline": self.headline(), "names": self._names(), "cells": self._cells()}
+        return fragment("diffuscope.monitoring", "loss_floor.html", certainty=self.certainty, **told)
 
     def plot(self, losses: ArrayLike | None = None) -> Figure:
         """Draw the floor over σ/α; ``losses`` (k,) of a network at the same times are drawn above it."""

@@ -23,11 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.diagnosis.asked import Asked
-from diffuscope.diagnosis.floor_bounds import Best
-from diffuscope.diagnosis.law import Law
-from diffuscope.diagnosis.loss_floor import LossFloor, Reported
-from diffuscope.diagnosis.visited import Visited
 from diffuscope.diffusion.denoiser import Denoiser, Prediction, training_target
 from diffuscope.diffusion.samplers import make_sampler, trajectory
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, Schedule
@@ -35,6 +30,11 @@ from diffuscope.errors import DiffuscopeError, InputError
 from diffuscope.metrics import memorisation
 from diffuscope.metrics.floor import wilson
 from diffuscope.modalities.reference import Reference, draw_reference
+from diffuscope.monitoring.asked import Asked
+from diffuscope.monitoring.floor_bounds import Best
+from diffuscope.monitoring.law import Law
+from diffuscope.monitoring.loss_floor import LossFloor, Reported
+from diffuscope.monitoring.visited import Visited
 from diffuscope.seeds import stream, stream_seed
 
 __all__ = ["Band", "Looker", "Measured", "Rows", "Samples", "mean_of"]

@@ -35,12 +35,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.diagnosis.floor_curve import CERTAIN, Curve, Nodes, measure
-from diffuscope.diagnosis.law import Law
-from diffuscope.diagnosis.visited import Visited
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.monitoring.floor_curve import CERTAIN, Curve, Nodes, measure
+from diffuscope.monitoring.law import Law
+from diffuscope.monitoring.visited import Visited
 from diffuscope.oracle import EmpiricalOracle, GaussianMixture
 from diffuscope.seeds import stream_seed
 

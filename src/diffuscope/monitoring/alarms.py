@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.diagnosis.looks import Measured, Rows, Samples, mean_of
-from diffuscope.diagnosis.reported import Alarm
+from diffuscope.monitoring.looks import Measured, Rows, Samples, mean_of
+from diffuscope.monitoring.reported import Alarm
 
 __all__ = ["average_lags", "copies", "memorising", "reported_apart", "unsteady", "weights_growing"]
 

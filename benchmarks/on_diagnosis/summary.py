@@ -1,0 +1,118 @@
+"""What do all cells say together? Shares of right answers, false alarms, seconds, and each wrong text.
+
+A fault whose samples are as near to real ones as those of sound pipelines (within 1.5 × floor) does no harm.
+It is counted by itself; that nothing is said of it is no mistake.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from report import table as markdown
+
+from .faults import FAULTS, SOUND
+
+__all__ = ["judged", "summarise"]
+
+ALARM, HARMLESS = 0.2, 1.5
+
+Record = dict[str, Any]
+
+
+def judged(record: Record) -> Record:
+    """Return a record with what it amounts to: right, mendable, harmless, alarm."""
+    case = (FAULTS | SOUND)[record["case"]]
+    first = record["findings"][0] if record["findings"] else None
+    answered = record["error"] is None
+    alarms = [one for one in record["findings"] if one["gain"] is None or one["gain"] > ALARM]
+    total = record["total"]
+    return record | {
+        "right": answered and (not alarms if case.sound else case.is_right(first)),
+        "anywhere": answered and any(case.is_right(one) for one in record["findings"]),
+        "mendable": answered and first is not None and case.is_right(first) and case.is_mended(first["fix"]),
+        "harmless": answered and not case.sound and total is not None and total < HARMLESS and not alarms,
+    }
+
+
+def _share(records: Sequence[Record], what: str = "right") -> str:
+    if not records:
+        return ""
+    count = sum(record[what] for record in records)
+    return f"{count} of {len(records)} ({100 * count / len(records):.0f}%)"
+
+
+def _by(records: Sequence[Record], title: str, of: Callable[[Record], str]) -> str:
+    rows = []
+    for value in dict.fromkeys(map(of, records)):
+        own = [record for record in records if of(record) == value]
+        faults = [r for r in own if r["kind"] != "sound" and not r["harmless"]]
+        sound = [r for r in own if r["kind"] == "sound"]
+        rows.append(
+            [
+                value,
+                _share(faults),
+                _share(faults, "anywhere"),
+                _share(faults, "mendable"),
+                str(sum(r["harmless"] for r in own) or ""),
+                _share(sound),
+            ]
+        )
+    head = [title, "right first", "right anywhere", "its fix mends", "no harm", "sound: no alarm"]
+    return markdown(head, sorted(rows) if title != "half" else rows)
+
+
+def _said(record: Record) -> str:
+    if record["error"]:
+        return record["error"]
+    if not record["findings"]:
+        return "nothing"
+    first = record["findings"][0]
+    gain = "" if first["gain"] is None else f" (gain {first['gain']:.2f})"
+    return f"{first['code']}: {first['title']}{gain}. {first['fix']}"
+
+
+def _wrong(records: Sequence[Record]) -> str:
+    rows = []
+    for record in sorted(records, key=lambda r: (r["kind"], r["case"], r["key"])):
+        if record["right"] or record["harmless"]:
+            continue
+        total = "" if record["total"] is None else f"{record['total']:.2f}"
+        where = [record["case"], record["variant"], record["data"], record["way"], total]
+        rows.append([*where, _said(record).replace("|", "/").replace("\n", " ")])
+    return (
+        markdown(["pipeline", "variant", "data", "way", "samples ÷ floor", "first finding"], rows)
+        if rows
+        else ""
+    )
+
+
+def summarise(records: Sequence[Record], wrong: bool = True) -> str:
+    """Return the summary of records as Markdown."""
+    if not records:
+        return "No cell has been run."
+    records = [judged(record) for record in records]
+    faults = {record["case"] for record in records if record["kind"] != "sound"}
+    sound = [record for record in records if record["kind"] == "sound"]
+    seconds, cpu = ([record[name] for record in records] for name in ("seconds", "cpu"))
+    errors = sum(record["error"] is not None for record in records)
+    slow = max(records, key=lambda r: r["seconds"])
+    n = len(records) - len(sound)
+    parts = [
+        f"{len(records)} cells: {len(faults)} faults in {n} cells, {len(sound)} sound ones; {errors} ended "
+        f"with an error. A diagnosis took {statistics.median(seconds):.0f} s in the median, at most "
+        f"{max(seconds):.0f} s ({slow['key']}); of CPU {statistics.median(cpu):.0f} and {max(cpu):.0f} s. "
+        f"An alarm is a finding above {ALARM} × floor; a fault does no harm where samples are within "
+        f"{HARMLESS} × floor and there is no alarm."
+    ]
+    for title, of in {
+        "half": lambda r: r["half"],
+        "kind": lambda r: r["kind"],
+        "data": lambda r: r["data"],
+        "way in": lambda r: r["way"],
+    }.items():
+        parts.append(_by(records, title, of))
+    if wrong:
+        parts.append(_wrong(records))
+    return "\n\n".join(part for part in parts if part)

@@ -1,0 +1,7 @@
+"""How do results become HTML? As a page by itself, or as what a notebook shows, in one look."""
+
+from __future__ import annotations
+
+from diffuscope.pages.rendering import fragment, page, png_address
+
+__all__ = ["fragment", "page", "png_address"]

@@ -1,0 +1,178 @@
+"""Is a network known by its answers: the quantity that it predicts, its times, its columns, its units?
+
+Exact networks answer in every way; what they are taken for is noise at the schedule's own times.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from diffuscope.data.affine import Scaling
+from diffuscope.data.points import load_dataset
+from diffuscope.diagnosis.readings import QUANTITIES, ignores_time, read_network, units_of_training
+from diffuscope.diagnosis.subject import Subject, Training
+from diffuscope.diffusion.denoiser import Denoiser, eps_from_data, training_target
+from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.samplers import DDPM
+from diffuscope.diffusion.schedules import linear
+from diffuscope.modalities.lookup import modality
+from diffuscope.oracle import EmpiricalOracle
+
+
+class Exact(nn.Module):
+    """Answers exactly: a quantity, at the times that ``told`` makes of those it is handed."""
+
+    def __init__(self, oracle, schedule, quantity="noise", sign=1, told=None, order=None):
+        super().__init__()
+        self.oracle, self.schedule, self.quantity, self.sign = oracle, schedule, quantity, sign
+        self.told, self.order = told or (lambda t: t), order
+
+    def forward(self, x, t):
+        last = self.schedule.T - 1
+        time = self.told(t.double()).round().clamp(0, last).long()
+        level, x_t = self.schedule(time[0]), x.double()
+        if self.order is not None:
+            x_t = x_t[:, self.order]
+        x_0 = self.oracle(x_t, level)
+        eps = eps_from_data(x_0, x_t, level)
+        value = {
+            "score": lambda: -eps / level.sigma,
+            "scaled noise": lambda: level.sigma * eps,
+            "residual": lambda: x_t - x_0,
+        }.get(self.quantity, lambda: training_target(self.quantity, x_0, eps, level))()
+        if self.order is not None:
+            value = value[:, np.argsort(self.order).tolist()]
+        return (self.sign * value).to(x)
+
+
+def subject_of(pipeline, network, denoiser=None, data=None, scaling=None, prediction="noise"):
+    schedule, data = pipeline.schedule, data or pipeline.data
+    scaling = scaling or pipeline.scaling
+    denoiser = denoiser or Denoiser(network, schedule, prediction)
+    flattened = modality("points").as_it_is(denoiser, scaling, data, None, seed=0)
+    return Subject(
+        **vars(flattened),
+        schedule=schedule,
+        grid=schedule.grid(schedule.T),
+        sampler=DDPM(),
+        start_std=1.0,
+        scaling=flattened.codec,
+        training=Training(Loss(), Times()),
+    )
+
+
+def found(subject):
+    best = read_network(subject).best
+    return None if best is None else best.entry
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("quantity", [name for name in QUANTITIES if name != "edm"])
+def test_every_quantity_is_known(perfect, quantity, sign):
+    entry = found(subject_of(perfect, Exact(perfect.oracle, perfect.schedule, quantity, sign)))
+    if (quantity, sign) == ("noise", 1):
+        assert entry is None
+    else:
+        assert (entry.quantity, entry.sign, entry.time) == (quantity, sign, "t")
+
+
+@pytest.mark.parametrize(
+    ("told", "time"),
+    [
+        (lambda t: t * 40, "t / T"),  # trained with t / T
+        (lambda t: t / 40, "T · t"),
+        (lambda t: t * 0.04, "1000 t / T"),
+        (lambda t: 39 - t, "T − 1 − t"),
+    ],
+    ids=["fractions", "multiples", "thousandths", "reversed"],
+)
+@pytest.mark.parametrize("quantity", ["noise", "velocity"])
+def test_times_are_known_by_their_rule(perfect, told, time, quantity):
+    entry = found(subject_of(perfect, Exact(perfect.oracle, perfect.schedule, quantity, told=told)))
+    assert (entry.quantity, entry.time) == (quantity, time)
+
+
+def test_times_of_another_schedule_are_known(perfect):
+    other = linear(40, 1e-4, 0.4)
+    entry = found(subject_of(perfect, Exact(perfect.oracle, other)))
+    assert entry.quantity == "noise"
+    assert "times" in entry.time
+
+
+def test_a_reading_that_was_found_answers_exactly(perfect):
+    network = Exact(perfect.oracle, perfect.schedule, "velocity", -1, told=lambda t: 39 - t)
+    subject = subject_of(perfect, network)
+    best = read_network(subject).best
+    level = perfect.schedule(torch.tensor(17))
+    x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(best.denoiser(x, level), perfect.oracle(x, level), rtol=1e-3, atol=1e-3)
+
+
+def test_columns_in_another_order_are_known(pipeline):
+    moons = pipeline(load_dataset("moons", size=2_000))
+    entry = found(subject_of(moons, Exact(moons.oracle, moons.schedule, order=[1, 0])))
+    assert entry.columns == (1, 0)
+
+
+@pytest.mark.parametrize("quantity", ["noise", "data", "velocity", "flow"])
+def test_a_function_that_made_its_answer_of_another_quantity_is_known(perfect, quantity):
+    network = Exact(perfect.oracle, perfect.schedule, quantity)
+    wrong = Denoiser(network, perfect.schedule, "noise")
+    entry = found(subject_of(perfect, None, denoiser=lambda x, level: wrong(x, level)))
+    if quantity == "noise":
+        assert entry is None
+    else:
+        assert (entry.assumed, entry.quantity) == ("noise", quantity)
+
+
+def test_what_nothing_explains_is_not_explained(perfect):
+    class Untrained(nn.Module):
+        def forward(self, x, t):
+            return 0.01 * x
+
+    class Random(nn.Module):
+        def forward(self, x, t):
+            return torch.sin(50 * x) + torch.cos(t.float())[:, None]
+
+    assert found(subject_of(perfect, Untrained())) is None
+    assert found(subject_of(perfect, Random())) is None
+
+
+def test_five_columns_of_an_unknown_law_are_enough(pipeline, table_of_five):
+    x, data = table_of_five
+    scaling = Scaling(x.mean(0), x.std(0))
+    held = EmpiricalOracle(scaling.encode(x).double())
+    wide = pipeline(data)
+    for quantity in ("velocity", "data"):
+        entry = found(subject_of(wide, Exact(held, wide.schedule, quantity), scaling=None))
+        assert entry.quantity == quantity
+
+
+@pytest.fixture
+def table_of_five():
+    random = np.random.default_rng(0)
+    factor = random.normal(size=(1_000, 2))
+    x = factor @ random.normal(size=(2, 5)) + 0.2 * random.normal(size=(1_000, 5))
+    modalities = modality("points")
+    from diffuscope.data.kinds import section_of
+
+    return x, modalities.load(x, section_of("points")(), 0)
+
+
+def test_a_network_that_ignores_the_time_is_known(perfect):
+    exact = Exact(perfect.oracle, perfect.schedule, told=lambda t: 0 * t + 20)
+    assert ignores_time(subject_of(perfect, exact))
+    assert not ignores_time(subject_of(perfect, Exact(perfect.oracle, perfect.schedule)))
+
+
+@pytest.mark.parametrize("factor", [5.0, 0.2])
+def test_units_of_training_are_known(perfect, factor):
+    network = Exact(perfect.oracle, perfect.schedule)
+    wrong = Scaling(perfect.scaling.shift, perfect.scaling.scale * factor)
+    units = units_of_training(subject_of(perfect, network, scaling=wrong))
+    assert units.name == "each column standardised"
+    assert units.error < 0.5 * units.own_error
+    assert units_of_training(subject_of(perfect, network)) is None
