@@ -1,4 +1,4 @@
-"""Does all that the page on watching a training shows run, and does it name what there is?"""
+"""Does all that the pages on trainings and on diagnoses show run, and do they name what there is?"""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from diffuscope.diagnosis.readings import QUANTITIES
 from diffuscope.monitoring import alarms, floor_bounds, looks, monitor, reported
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "monitor.md").read_text("utf-8")
+DIAGNOSIS = (ROOT / "docs" / "diagnosis.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -35,3 +37,17 @@ def test_every_warning_has_its_line(module):
     assert codes
     rows = "\n".join(line for line in PAGE.splitlines() if line.startswith("| `"))
     assert all(f"`{code}`" in rows for code in codes)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_page_on_diagnoses_runs(capsys):
+    names: dict[str, object] = {}
+    for _, text in BLOCK.findall(DIAGNOSIS):
+        exec(compile(text, "diagnosis.md", "exec"), names)
+    assert capsys.readouterr().out == f"{names['diagnosis'].findings[0].title}\n"
+
+
+def test_the_page_on_diagnoses_names_every_quantity():
+    row = next(line for line in DIAGNOSIS.splitlines() if line.startswith("| how the network is read"))
+    for quantity in QUANTITIES:
+        assert {"edm": "EDM"}.get(quantity, quantity) in row
