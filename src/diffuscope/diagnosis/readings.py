@@ -44,6 +44,8 @@ _POINTS, _NUMBERS = 512, 2**15  # points at a level, and numbers in them, at mos
 _TIMES = 21  # that are tried at each level, where no rule is known
 _BETTER = 0.3  # of the error that can be avoided, the most that a better entry leaves
 _AS_GOOD = 0.3  # of what the best linear estimate loses: entries that lie so near to the best are as good
+_CAP = 3.0
+_FAIR, _AT_LEVELS = 1.05, 0.5  # of the best linear estimate's error, at so many levels at least
 _CERTAIN = 4.0  # standard errors
 _A_SAY = 0.5  # of the error that can be avoided where the network answers 0
 _PERMUTED = 4  # columns whose orders are all tried; of more, up to _SWAPPED, pairs are exchanged
@@ -93,6 +95,15 @@ class Reading:
         """The mean error."""
         return float(self.errors.mean())
 
+    @property
+    def capped(self) -> float:
+        """The mean error, where no level counts for more than thrice what any fair guess has.
+
+        Near clean data a network of the data itself is far off on this scale, however well it is trained.
+        """
+        levels = np.nan_to_num(self.errors.mean(axis=1), nan=np.inf)
+        return float(np.minimum(levels, _CAP).mean())
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -131,30 +142,36 @@ def read_network(subject: Subject) -> Readings:
             found.append(reading)
     assert own is not None
     exact = np.mean([_exact_error(subject, place) for place in places]) if subject.is_exact else np.inf
-    found.sort(key=lambda reading: reading.error)
-    best = found[0] if found else None
-    finite = [r.error for r in (own, *found[:1]) if np.isfinite(r.error)]
-    least = float(min([linear, exact, *finite]))
-    if best is None or not _is_better(best, own, linear, least):
-        return Readings(own, None, best, linear, least, ratio, linear_errors)
+    found.sort(key=lambda reading: reading.capped)
+    least = float(min([linear, exact, own.capped, *(r.capped for r in found[:1])]))
+    by_rule = [reading for reading in found if reading.entry.time != _FITTED]
+    candidates = [*by_rule, *found]  # times that were fitted explain a little of anything
+    better = (one for one in candidates if _is_better(one, own, np.array(linear_errors), least))
+    best = next(better, None)
+    if best is None:
+        return Readings(own, None, next(iter(found), None), linear, least, ratio, linear_errors)
     # Of entries that are as good the simplest is named.
-    same = [r for r in found if r.error <= best.error + _AS_GOOD * max(linear - least, best.error - least)]
+    margin = _AS_GOOD * max(linear - least, best.capped - least)
+    same = [reading for reading in found if reading.capped <= best.capped + margin]
+    simple = [r for r in same if _is_better(r, own, np.array(linear_errors), least)]
     best = min(
-        same, key=lambda r: (r.entry.time == _FITTED, r.entry.is_read_otherwise + (r.entry.time != "t"))
+        simple or [best],
+        key=lambda r: (r.entry.time == _FITTED, r.entry.is_read_otherwise + (r.entry.time != "t")),
     )
     rest = (r for r in found if r.entry[:3] != best.entry[:3])
     return Readings(own, best, next(rest, None), linear, least, ratio, linear_errors)
 
 
-def _is_better(best: Reading, own: Reading, linear: float, least: float) -> bool:
+def _is_better(best: Reading, own: Reading, linear: np.ndarray, least: float) -> bool:
     """Whether a reading has much less of the error that can be avoided, beyond chance."""
+    fair = (best.errors.mean(axis=1) <= _FAIR * linear).mean() >= _AT_LEVELS
     if not np.isfinite(own.error):
-        return best.error <= 1.02 * linear and best.error < best.silence
+        return bool(fair and best.error < best.silence)
     difference = (own.errors - best.errors).mean(axis=0)
     error = difference.std() / np.sqrt(len(difference))
-    much = best.error - least <= _BETTER * (own.error - least)
+    much = best.capped - least <= _BETTER * (own.capped - least)
     says = best.error - least <= _A_SAY * (best.silence - least)  # an output of 0 may be a fair guess
-    return bool(much and says and difference.mean() > _CERTAIN * error and best.error <= 1.02 * linear)
+    return bool(fair and much and says and difference.mean() > _CERTAIN * error)
 
 
 # --- estimates of a network ---------------------------------------------------------------------------------
