@@ -383,7 +383,7 @@ def test_monitor_and_floor_are_shown_in_the_same_frame():
 def test_a_page_and_a_fragment_have_one_body():
     told = {"headline": "<b>", "names": ["time"], "cells": [["1"]], "certainty": "&"}
     bodies = [
-        Seen(page("diffuscope.diagnosis", "loss_floor.html", "<i>", **told)).text,
-        Seen(fragment("diffuscope.diagnosis", "loss_floor.html", **told)).text,
+        Seen(page("diffuscope.monitoring", "loss_floor.html", "<i>", **told)).text,
+        Seen(fragment("diffuscope.monitoring", "loss_floor.html", **told)).text,
     ]
     assert bodies == ["<i> <b> time 1 &", "<b> time 1 &"]

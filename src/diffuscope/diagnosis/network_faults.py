@@ -207,10 +207,13 @@ def _average(subject: Subject) -> Suspect | None:
 
 
 def training_mode(clouds: Clouds) -> Finding | None:
-    """Measure what it costs to sample in training mode, where the network was given so and that matters."""
+    """Measure what it costs to sample in training mode, where the network was given so and that matters.
+
+    Samples of the user's own show in which mode they were made: they are compared with both.
+    """
     subject = clouds.subject
     denoiser = subject.denoiser
-    if not isinstance(denoiser, Denoiser) or not subject.in_training_mode:
+    if not isinstance(denoiser, Denoiser) or not subject.in_training_mode or subject.samples is not None:
         return None
     matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
     if not any(isinstance(module, matter) for module in denoiser.network.modules()):
