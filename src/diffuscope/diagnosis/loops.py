@@ -213,6 +213,16 @@ _MISTAKEN: Sequence[Loop] = (
         _NOISE,
         noise=lambda p: p.target,
     ),
+    *(
+        Loop(
+            f"{times:g} times the noise",
+            "noise_scale",
+            f"its noise has {times:g} times the deviation that it should have",
+            _NOISE,
+            noise=lambda p, times=times: times * _large(p),  # type: ignore[misc]
+        )
+        for times in (0.5, 2.0)
+    ),
     Loop(
         "noise on top of ddim",
         "noise_scale",
