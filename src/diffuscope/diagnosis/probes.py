@@ -50,8 +50,8 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
     training = subject.training
     own = training.learning_rate
     rates = [r for r in sorted({*_RATES, own or _RATES[0]}) if r == own or not own or not 1 / 2 < r / own < 2]
-    if not any(True for _ in denoiser.network.parameters()):
-        return []
+    if type(denoiser) is not Denoiser or not any(True for _ in denoiser.network.parameters()):
+        return []  # other kinds of denoisers are trained on more than points
     layers = [m for m in denoiser.network.modules() if hasattr(m, "reset_parameters")]
     drawn = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
     kinds = ["on"]
@@ -77,7 +77,7 @@ def probe_larger(subject: Subject) -> Probe | None:
     None where its kind cannot be widened, or the trial blows up.
     """
     recipe, denoiser = subject.training.recipe, subject.denoiser
-    if not isinstance(denoiser, Denoiser) or not subject.probe:
+    if type(denoiser) is not Denoiser or not subject.probe:
         return None
     training = subject.training
     with torch.random.fork_rng():
@@ -177,10 +177,10 @@ def _widen(network: nn.Module, factor: int, last: str, kept: int | None) -> bool
 
 
 def with_network(denoiser: Denoiser, network: nn.Module) -> Denoiser:
-    """Return a denoiser that differs in its network only."""
-    return Denoiser(
-        network, denoiser.schedule, denoiser.prediction, denoiser.sigma_data, denoiser.conditioning
-    )
+    """Return a denoiser, of the same kind, that differs in its network only."""
+    other = copy.copy(denoiser)
+    other._modules = {**denoiser._modules, "network": network}
+    return other
 
 
 def _train(
