@@ -50,6 +50,11 @@ class Accuracy:
             return None
         return cls(clouds, classifier_two_sample(made[:n], real[:n], subject.seed))
 
+    @classmethod
+    def of_network(cls, clouds: Clouds) -> Accuracy | None:
+        """Measure samples of the pipeline's own network."""
+        return cls.of(clouds, clouds.generate(clouds.subject.denoiser, 1)[0])
+
     @property
     def differs(self) -> bool:
         """Whether samples differ by more than those of a fair network."""
@@ -57,13 +62,10 @@ class Accuracy:
 
     def gain(self, changed: Clouds) -> Gain:
         """Return whether samples of a changed pipeline are told from real rows less often."""
-        after = self.of(changed, changed.generate(changed.subject.denoiser, 1)[0])
-        if after is None:
+        other = self.of_network(changed)
+        if other is None:
             return Gain(None, False, "")
-        return self.fewer(after.test)
-
-    def fewer(self, after: TwoSampleTest) -> Gain:
-        """Return whether another test tells samples apart less often, beyond chance."""
+        after = other.test
         less = after.high < self.test.low and after.accuracy - 0.5 < _LESS * (self.test.accuracy - 0.5)
         words = (
             f"With it, boosted trees tell samples from real rows in {after.accuracy:.0%} of cases, not in "
@@ -73,7 +75,7 @@ class Accuracy:
 
     def mended(self, changed: Clouds) -> Accuracy:
         """Return the measure of further changes."""
-        return self.of(changed, changed.generate(changed.subject.denoiser, 1)[0]) or self
+        return self.of_network(changed) or self
 
 
 def told_apart(
@@ -81,7 +83,7 @@ def told_apart(
 ) -> list[Finding]:
     """Return why samples can be told from real rows, or in what they differ; nothing where they cannot.
 
-    ``suspects`` are tried first, then the user's own loop, then ``fault`` is asked what the training lacks.
+    The user's own loop is tried first, then ``suspects``, then ``fault`` is asked what the training lacks.
     """
     subject = clouds.subject
     made = _made(clouds, _MOST)
@@ -94,7 +96,7 @@ def told_apart(
             return [loop.finding(None)]
     network = measure
     if subject.samples is not None:  # it is not the loop: the network's own samples are asked about
-        network = Accuracy.of(clouds, clouds.generate(subject.denoiser, 1)[0]) or measure
+        network = Accuracy.of_network(clouds) or measure
     if network.differs:
         found, _ = judge(network, [one for one in suspects if one.share is None])
         if found:

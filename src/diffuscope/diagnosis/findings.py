@@ -209,10 +209,7 @@ class Distance:
 
     def gain(self, changed: Clouds) -> Gain:
         """Return how many floors nearer to real data the samples of a changed pipeline are."""
-        return self.nearer(changed.distances(changed.subject.denoiser, _FEW_CLOUDS))
-
-    def nearer(self, values: Points) -> Gain:
-        """Return how many floors nearer clouds of these distances are."""
+        values = changed.distances(changed.subject.denoiser, _FEW_CLOUDS)
         if not np.isfinite(values).all():
             return Gain(None, False, "Samples would not be finite.")
         if not np.isfinite(self.before).all():

@@ -7,7 +7,6 @@ certainty where they cannot be told apart.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import inspect
 import math
@@ -24,7 +23,7 @@ from diffuscope.diagnosis.budget import Budget
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import Suspect, matters
 from diffuscope.diagnosis.loops import LOOPS, SOUND, Loop
-from diffuscope.diagnosis.probes import with_network
+from diffuscope.diagnosis.probes import EVALUATE, in_training_mode, with_network
 from diffuscope.diagnosis.subject import Points, Subject
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel
@@ -289,13 +288,12 @@ def _of_networks(clouds: Clouds) -> Iterator[_Imitation]:
     denoiser, raw = subject.denoiser, subject.training.raw
     if not isinstance(denoiser, Denoiser):
         return
-    matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    if any(isinstance(module, matter) for module in denoiser.network.modules()):
-        made = _made(clouds, copy.deepcopy(denoiser).train())
+    training = in_training_mode(denoiser)
+    if training is not None:
+        made = _made(clouds, training)
         if made is not None:
             words = "the network is in training mode: dropout or batch norm change its output"
-            fix = "Call network.eval() before sampling, and network.train() before going on with training."
-            yield _Imitation("training_mode", words, fix, made)
+            yield _Imitation("training_mode", words, EVALUATE, made)
     if raw is not None:
         made = _made(clouds, with_network(denoiser, raw).eval())
         if made is not None:

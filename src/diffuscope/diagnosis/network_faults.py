@@ -7,18 +7,23 @@ that was not run here it says what the network can still learn, not why it has n
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, matters
 from diffuscope.diagnosis.levels import Band, level_errors, mean_error, measured_loss, perfect_loss
 from diffuscope.diagnosis.pictures import ErrorByLevel, Values
-from diffuscope.diagnosis.probes import Probe, probe_larger, probe_rates, with_network
+from diffuscope.diagnosis.probes import (
+    EVALUATE,
+    Probe,
+    in_training_mode,
+    probe_larger,
+    probe_rates,
+    with_network,
+)
 from diffuscope.diagnosis.readings import (
     QUANTITIES,
     Entry,
@@ -212,13 +217,12 @@ def training_mode(clouds: Clouds) -> Finding | None:
     Samples of the user's own show in which mode they were made: they are compared with both.
     """
     subject = clouds.subject
-    denoiser = subject.denoiser
-    if not isinstance(denoiser, Denoiser) or not subject.in_training_mode or subject.samples is not None:
+    if not subject.in_training_mode or subject.samples is not None:
         return None
-    matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    if not any(isinstance(module, matter) for module in denoiser.network.modules()):
+    other = in_training_mode(subject.denoiser)
+    if other is None:
         return None
-    changed = clouds.changed(denoiser=copy.deepcopy(denoiser).train())
+    changed = clouds.changed(denoiser=other)
     values = changed.distances(changed.subject.denoiser, _FEW_CLOUDS)
     if not np.isfinite(values).all():
         return None
@@ -232,7 +236,7 @@ def training_mode(clouds: Clouds) -> Finding | None:
         f"{gain} × "
         "floor nearer.",
         gain.ratio,
-        "Call network.eval() before sampling, and network.train() before going on with training.",
+        EVALUATE,
         "likely",
         "Pass your samples as samples=: they show which mode they came from.",
         (gain.low, gain.high),
@@ -283,7 +287,7 @@ def training_fault(
     if worst is not None and worst.share.is_certain:
         where = f" Its errors at {worst} matter most ({in_floors(worst.share.ratio)} × floor)."
     now = mean_error(subject, subject.denoiser)
-    what = "mean excess error" if subject.is_exact else "mean squared error of its estimates"
+    what = _error_in_words(subject)
     if network is not None and ignores_time(subject):
         return Finding(
             "schedule_mismatch",
@@ -344,6 +348,11 @@ def _is_much_better(subject: Subject, error: float, now: float) -> bool:
     return error < (_MUCH if subject.is_exact else _LESS) * now
 
 
+def _error_in_words(subject: Subject) -> str:
+    """Say what :func:`mean_error` is of."""
+    return "mean excess error" if subject.is_exact else "mean squared error of its estimates"
+
+
 def _interval(gain: Gain) -> tuple[float, float] | None:
     return None if gain.share is None else (gain.share.low, gain.share.high)
 
@@ -366,7 +375,7 @@ def _verdict(
     """Return what the best of the probes says, which is much better than ``now``."""
     training, rate = subject.training, best.learning_rate
     own, steps, flag = training.learning_rate, training.steps, training.flag
-    what = "mean excess error" if subject.is_exact else "mean squared error of its estimates"
+    what = _error_in_words(subject)
     on = min((p.error for p in probes if p.kind == "on" and own in (None, p.learning_rate)), default=None)
     text = f"{best.steps} steps from {'these' if best.kind == 'on' else 'fresh'} weights "
     if own is not None:

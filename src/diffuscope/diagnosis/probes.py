@@ -16,15 +16,16 @@ from torch import Tensor, nn
 
 from diffuscope.diagnosis.levels import mean_error
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import DiffuscopeError, RunError
 from diffuscope.recipes.schema import Recipe, TrainingSection
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 
-__all__ = ["Probe", "probe_larger", "probe_rates", "widened", "with_network"]
+__all__ = ["EVALUATE", "Probe", "in_training_mode", "probe_larger", "probe_rates", "widened", "with_network"]
 
+EVALUATE = "Call network.eval() before sampling, and network.train() before going on with training."
 _STEPS = 400
 _BATCH = 256
 _IMAGE_STEPS, _IMAGE_BATCH = 40, 64  # a step of theirs takes as long as hundreds
@@ -174,6 +175,16 @@ def _widen(network: nn.Module, factor: int, last: str, kept: int | None) -> bool
         parent, _, own = name.rpartition(".")
         setattr(modules[parent], own, wider)
     return True
+
+
+def in_training_mode(denoiser: DenoiserLike) -> Denoiser | None:
+    """Return a denoiser in training mode; None where dropout or batch norm do not make that another one."""
+    matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+    if not isinstance(denoiser, Denoiser) or not any(
+        isinstance(m, matter) for m in denoiser.network.modules()
+    ):
+        return None
+    return copy.deepcopy(denoiser).train()
 
 
 def with_network(denoiser: Denoiser, network: nn.Module) -> Denoiser:
