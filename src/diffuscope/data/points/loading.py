@@ -32,7 +32,12 @@ _GENERATED_SIZE = 10_000
 
 
 def load_dataset(
-    source: Any, *, size: int | None = None, noise: float | None = None, seed: int = 0
+    source: Any,
+    *,
+    size: int | None = None,
+    noise: float | None = None,
+    seed: int = 0,
+    constant: bool = False,
 ) -> Dataset:
     """Turn ``source`` into a :class:`Dataset`.
 
@@ -49,6 +54,8 @@ def load_dataset(
         Standard deviation of the Gaussian noise of a built-in set, in the units of its points.
     seed : int
         From 0 to 2³² - 1. The same seed gives the same points.
+    constant : bool
+        Whether columns of an array may have one value, as the border of images has.
 
     Returns
     -------
@@ -79,7 +86,7 @@ def load_dataset(
         return _load_file(source, size, seed)
     if callable(source):
         return _load_callable(source, size or _GENERATED_SIZE, seed)
-    x, columns = as_table(source, "The array")
+    x, columns = as_table(source, "The array", constant=constant)
     return _own("array", x, columns, size, seed, "The array", {"kind": "array", "shape": list(x.shape)})
 
 
