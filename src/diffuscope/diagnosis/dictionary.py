@@ -49,7 +49,8 @@ _POINTS, _NUMBERS = 512, 2**15  # points at a level, and numbers in them, at mos
 _USUAL = 1_000  # steps of a discrete schedule
 _TIMES = 21  # that are tried at each level, where no rule is known
 CAP = 3.0  # the most that an error at a level counts: thrice that of any fair guess
-_EACH, _ALIKE, _ABOUT_1 = 64, 0.1, 0.14  # columns that get a factor of their own; how alike; its logarithm
+_EACH, _ALIKE = 64, 0.1  # columns that get a factor of their own; how alike they are where they need none
+_ABOUT_1, _SAME_AT_LEVELS = 0.14, 0.2  # the logarithm of a factor; how much it differs between levels
 _PERMUTED = 4  # columns whose orders are all tried; of more, up to _SWAPPED, pairs are exchanged
 _SWAPPED = 12
 FITTED = "the times that fit its answers best"
@@ -92,12 +93,17 @@ class Reading:
     entry: Entry
     denoiser: DenoiserLike
     errors: np.ndarray  # (levels, points): mean over coordinates
-    silence: float = np.inf  # mean error where the network answers 0
+    silences: np.ndarray | None = None  # (levels,): mean errors where the network answers 0
 
     @property
     def error(self) -> float:
         """The mean error."""
         return float(self.errors.mean())
+
+    @property
+    def silence(self) -> float:
+        """The mean error where the network answers 0."""
+        return np.inf if self.silences is None else float(self.silences.mean())
 
     @property
     def capped(self) -> float:
@@ -264,7 +270,8 @@ def _with_time(
         entry = Entry(quantity, sign, time.name, assumed)
         silence = _silence(places, estimate)
         yield Reading(entry, _denoiser(output, estimate, time), errors, silence)
-        factor = _factor(places, answers, estimate) if sign > 0 else None
+        # Of other quantities: a multiple of x_t, read as a multiple of the score, is a fair linear estimate.
+        factor = _factor(places, answers, estimate) if (quantity, sign) == (assumed, 1) else None
         if factor is not None:
             scaled = _multiplied(estimate, factor)
             errors = np.stack(
@@ -280,25 +287,26 @@ def _with_time(
 def _factor(places: Sequence[Place], answers: Sequence[Tensor], estimate: _Estimate) -> Tensor | None:
     """Return by what an output has to be multiplied, (1,) or (d,); None where that is about 1.
 
-    Estimates are affine in the output, and so it is a least-squares fit over all levels.
+    Estimates are affine in the output, and so it is a least-squares fit over all levels. Each level alone has
+    to lead to about the same.
     """
-    above: Tensor | float = 0.0
-    below: Tensor | float = 0.0
+    products = []
     for y, place in zip(answers, places, strict=True):
         at_0 = estimate(torch.zeros_like(y), place.x_t, place.level).double()
         part = estimate(y, place.x_t, place.level).double() - at_0
-        above = above + place.scale * (part * (place.x_0 - at_0)).sum(0)
-        below = below + place.scale * part.square().sum(0)
-    assert isinstance(above, Tensor)
-    assert isinstance(below, Tensor)
+        products.append(place.scale * torch.stack([part * (place.x_0 - at_0), part.square()]).sum(1))
+    above, below = sum(products, torch.zeros(2, len(products[0][0]), dtype=torch.float64))
     one = (above.sum() / below.sum()).reshape(1)
     each = above / below
     alike = len(each) > _EACH or bool(((each - one).abs() <= _ALIKE * one.abs()).all())
     factor = one if alike else each
-    size = factor.abs() if len(factor) == 1 else factor * factor[0].sign()  # a sign is an entry of its own
-    if not factor.isfinite().all() or (factor == 0).any() or (size.log().abs() < _ABOUT_1).all():
+    if not factor.isfinite().all() or (factor == 0).any():
         return None
-    return factor
+    by_level = torch.stack([level[0].sum() / level[1].sum() for level in products]) / one
+    if alike and not (by_level - 1).abs().median() < _SAME_AT_LEVELS:
+        return None
+    size = factor.abs() if alike else factor * factor[0].sign()  # a sign is an entry of its own
+    return None if (size.log().abs() < _ABOUT_1).all() else factor
 
 
 def _multiplied(estimate: _Estimate, factor: Tensor) -> _Estimate:
@@ -310,10 +318,10 @@ def _multiplied(estimate: _Estimate, factor: Tensor) -> _Estimate:
     return of
 
 
-def _silence(places: Sequence[Place], estimate: _Estimate) -> float:
-    """Return the mean error of the estimate that is made of an output of 0."""
+def _silence(places: Sequence[Place], estimate: _Estimate) -> np.ndarray:
+    """Return the error at each level, (levels,), of the estimate that is made of an output of 0."""
     zeros = [estimate(torch.zeros_like(p.x_t), p.x_t, p.level) for p in places]
-    return float(np.mean([errors_at(p, x_0).mean() for p, x_0 in zip(places, zeros, strict=True)]))
+    return np.array([errors_at(p, x_0).mean() for p, x_0 in zip(places, zeros, strict=True)])
 
 
 def _denoiser(output: _Output, estimate: _Estimate, time: _Time) -> DenoiserLike:
@@ -347,8 +355,9 @@ def _times(subject: Subject) -> Iterator[_Time]:
         yield _Time("t / 2", lambda level: (level.t.double() / 2).floor())
         yield _Time("t / T", lambda level: level.t.double() / count)
         yield _Time("T · t", lambda level: level.t.double() * count)
-        if count != 1000:
-            yield _Time("1000 t / T", lambda level: 1000 * level.t.double() / count)
+        if count != _USUAL:
+            yield _Time("1000 t / T", lambda level: _USUAL * level.t.double() / count)
+            yield _Time("T t / 1000", lambda level: level.t.double() * count / _USUAL)
     else:
         yield _Time("1 − t", lambda level: last - level.t.double())
         yield _Time("1000 t", lambda level: 1000 * level.t.double())

@@ -54,6 +54,7 @@ _MUCH = 0.5
 _MOST_OF_IT = 2 / 3  # of the distance beyond the floor: what another quantity has to bring
 _LOW_RATE = 1e-4  # at which a network only settles where it is
 _NEAR, _FEW = 1.5, 0.25  # an error that is nearly that of a fair network, and what settling leaves of it
+_LARGER = 0.9  # of an error: what makes the samples of a larger network worth a look
 _LESS = 0.98  # of an error of which a part cannot be avoided
 _BELOW = 0.25  # of what the best trial gained: so much more is thought to be possible
 _DECAY = "--set training.decay=linear"
@@ -350,7 +351,7 @@ def training_fault(
             return _verdict(subject, probes, best, now, falls, gain, where, reported)
     little = network is not None and network.ratio < _WORTH_A_LINE
     larger = None if little else probe_larger(subject)
-    if larger is not None and _is_much_better(subject, larger.error, min([now, *(p.error for p in probes)])):
+    if larger is not None and larger.error < _LARGER * min([now, *(p.error for p in probes)]):
         gain = measure.gain(measure.clouds.changed(denoiser=larger.denoiser))
         if gain.matters:
             own, more = _weights(subject.denoiser), _weights(larger.denoiser)

@@ -1,4 +1,4 @@
-r"""How is a network to be read? As an entry of a dictionary: a quantity, its sign, the time it is handed.
+r"""How is a network read rightly? By the entry of the dictionary with the least error.
 
 A good network looks hopeless when its output is taken for another quantity, or when it is handed times, units
 or columns that it was not trained with. Each entry of the dictionary makes an estimate :math:`\hat x_0` of
@@ -84,9 +84,12 @@ def read_network(subject: Subject) -> Readings:
     noisy = np.array([r >= _NOISY * subject.spread for r in ratio])
     if best is None and noisy.sum() >= _NOISY_LEVELS:
         # Near clean data a network of the data is far off, whatever it is taken for: samples will decide.
-        own_there, *there = (replace(r, errors=r.errors[noisy], silence=np.inf) for r in (own, *found))
-        plain = [r for r in there if r.entry.time == "t" and not r.entry.factor and not r.entry.columns]
-        chosen, *_ = _choose(own_there, plain, np.array(linear_errors)[noisy], exact[noisy])
+        plain = [r for r in found if r.entry.time == "t" and not r.entry.factor and not r.entry.columns]
+        own_there, *there = (
+            replace(r, errors=r.errors[noisy], silences=None if r.silences is None else r.silences[noisy])
+            for r in (own, *plain)
+        )
+        chosen, *_ = _choose(own_there, there, np.array(linear_errors)[noisy], exact[noisy])
         best = next((r for r in found if chosen is not None and r.entry == chosen.entry), None)
     return Readings(own, best, second, linear, least, ratio, linear_errors)
 
