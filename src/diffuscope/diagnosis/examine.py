@@ -21,8 +21,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from diffuscope.data.base import Dataset
-from diffuscope.data.kinds import codec_from_json
 from diffuscope.diagnosis.budget import Budget, measure_budget, network_share
 from diffuscope.diagnosis.claim import told_apart
 from diffuscope.diagnosis.data_faults import data_findings, few_data, shape_fault
@@ -42,14 +40,14 @@ from diffuscope.diagnosis.pictures import ErrorByLevel
 from diffuscope.diagnosis.probes import is_in_training_mode
 from diffuscope.diagnosis.report import Diagnosis
 from diffuscope.diagnosis.sampling_faults import clipped_answers, sampling_suspects
-from diffuscope.diagnosis.subject import Points, Subject, Training, for_cloud
+from diffuscope.diagnosis.subject import Subject, Training, for_cloud
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import Sampler, make_sampler, sampler_name
 from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.modalities.flattened import Flattened
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.flattened import checked_points
+from diffuscope.modalities.lookup import modality_of_network
 from diffuscope.monitoring.asked import undisturbed
 from diffuscope.monitoring.law import schedule_of
 from diffuscope.progress import Reporter
@@ -90,7 +88,8 @@ def diagnose(
     Parameters
     ----------
     subject : Run, path, nn.Module or callable
-        A run or its directory; a torch network ``(x, t) -> ε`` of shapes (n, d), (n,) -> (n, d); or a
+        A run or its directory; a torch network ``(x, t) -> ε`` of shapes (n, d), (n,) -> (n, d), or of
+        images (n, channels, height, width); or a
         denoiser ``(x_t, level) -> x_0`` with ``level.t``, ``level.alpha`` and ``level.sigma``.
     schedule : Schedule or array_like of shape (T,)
         The schedule, or β_1 ... β_T, of your own network or denoiser.
@@ -147,31 +146,43 @@ def diagnose(
                 raise InputError(f"{name} cannot be set for a run, which has its own.", f"Omit {name}.")
         request = Request(sampler=sampler, steps=steps, spacing=spacing)
         made = _of_run(subject, request, held_out, seed, reporter)
-        unseen = made.held_out
     else:
         if schedule is None or data is None:
             raise InputError(
                 "A network or denoiser needs its schedule and its data.",
                 "Use diffuscope.diagnose(network, betas, data).",
             )
-        unseen = None if held_out is None else _points(held_out, "held_out")
         made = _of_parts(
-            subject, schedule, data, prediction, scaling, sampler, steps, spacing, unseen, seed or 0
+            subject,
+            schedule,
+            data,
+            prediction,
+            scaling,
+            sampler,
+            steps,
+            spacing,
+            held_out,
+            seed or 0,
+            reporter,
         )
+    if samples is not None:
+        samples = checked_points(made.rows(samples), "samples", made.d, finite=False)
     known: dict[str, Any] = {
         "learning_rate": learning_rate or None,
         "steps": trained_steps or None,
         "losses": None if losses is None else list(enumerate(losses)),
-        "raw": raw,
+        "raw": None if raw is None else made.of_points(raw),
     }
     made = dataclasses.replace(
         made,
         start_std=start_std or made.grid.prior_std,
         training=dataclasses.replace(made.training, **{k: v for k, v in known.items() if v is not None}),
-        samples=None if samples is None else _points(made.rows(samples), "samples"),
+        samples=None
+        if samples is None
+        else checked_points(made.rows(samples), "samples", made.d, finite=False),
         in_training_mode=is_in_training_mode(made.denoiser),
     )
-    _check(made, unseen)
+    _check(made)
     made, lost = _finite_samples(made)
     if made.samples is not None:  # clouds of samples are no larger than there are samples for
         m = len(made.samples)
@@ -217,18 +228,11 @@ def _of_parts(
     sampler: str | Sampler | None,
     steps: int | None,
     spacing: Spacing | None,
-    held_out: Points | None,
+    held_out: Any,
     seed: int,
+    reporter: Reporter,
 ) -> Subject:
     schedule = schedule_of(schedule)
-    own: Any = modality("points")  # the kind of a user's own network
-    data = source if isinstance(source, Dataset) else own.load_as_it_is(source, seed)
-    d = data.x.shape[1]
-    shift, scale = (
-        np.broadcast_to(np.asarray(v, dtype=float), d).tolist()
-        for v in ((0.0, 1.0) if scaling is None else scaling)
-    )
-    codec = codec_from_json({"kind": "points", "shift": shift, "scale": scale, "columns": None})
     device, denoiser = torch.device("cpu"), given
     if isinstance(given, nn.Module):
         device = next((p.device for p in given.parameters()), device)
@@ -244,7 +248,8 @@ def _of_parts(
         defaults = ("ddpm", schedule.T, "uniform")
     sampler = sampler or defaults[0]
     grid = schedule.grid(steps or defaults[1], spacing or defaults[2])
-    flattened: Flattened = own.as_it_is(denoiser, codec, data, held_out, seed)
+    own = modality_of_network(source)
+    flattened = own.of_network(denoiser, scaling, source, held_out, seed, reporter)
     return Subject(
         **vars(flattened),
         schedule=schedule,
@@ -285,23 +290,13 @@ def _failed(note: Path) -> Diagnosis:
     return Diagnosis(Budget(()), (finding,), None, (), None, "Nothing was measured: there is no model.")
 
 
-def _points(values: ArrayLike, name: str) -> Points:
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or len(table) < 2:
-        raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d), at least 2.")
-    return table
-
-
-def _check(subject: Subject, held_out: Points | None) -> None:
+def _check(subject: Subject) -> None:
     """Check that all parts match before anything is measured."""
     n, d = subject.data.x.shape
     if n < _LEAST_POINTS:
         raise InputError(f"{n} points are too few for a diagnosis.", f"Give at least {_LEAST_POINTS}.")
-    for name, table in (("samples", subject.samples), ("held_out", held_out)):
-        if table is not None and table.shape[1] != d:
-            raise InputError(f"{name} has {table.shape[1]} columns, the data {d}.", "Give the same columns.")
-    if held_out is not None and not np.isfinite(held_out).all():
-        raise InputError("The held-out data has values that are not finite.", "Remove those rows.")
+    if subject.held_out is not None:
+        checked_points(subject.held_out, "held_out", d)
     level = subject.grid.levels.at(0)
     try:
         shape = tuple(subject.ask(subject.denoiser, torch.zeros(3, d), level).shape)

@@ -156,7 +156,7 @@ def measure_bands(clouds: Clouds) -> list[Band]:
 def perfect_loss(subject: Subject) -> float | None:
     """Return what the loss would be of a network that answers exactly; None where that is not known."""
     denoiser = subject.denoiser
-    if not isinstance(denoiser, Denoiser) or not subject.is_exact:
+    if type(denoiser) is not Denoiser or not subject.is_exact:
         return None
 
     def answer(x_t: Tensor, level: NoiseLevel) -> Tensor:

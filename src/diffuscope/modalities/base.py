@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.section import DataSection
-from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, write_json
@@ -259,6 +259,20 @@ class Modality(ABC, Generic[D, S]):
         ``clouds`` are samples that are compared with the reference, as in training; ``held_out`` is what
         :meth:`held_out` returns. Options are those of :func:`diffuscope.evaluate` that were given.
         """
+
+    def of_network(
+        self,
+        denoiser: DenoiserLike,
+        scaling: tuple[Any, Any] | None,
+        source: Any,
+        held_out: Any,
+        seed: int,
+        reporter: Reporter,
+    ) -> Flattened:
+        """Return a denoiser of one's own with its data, which it sees as (data - shift) / scale."""
+        raise InputError(
+            f"A network of one's own cannot be diagnosed on {self.unit}.", "Give points or images."
+        )
 
     @abstractmethod
     def flatten(self, model: Model, data: D, held_out: Any, seed: int, reporter: Reporter) -> Flattened:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.errors import InputError
 from diffuscope.modalities.reference import Measurable, RealPoints, Reference
 from diffuscope.model import Conditioned
 
-__all__ = ["Flattened"]
+__all__ = ["Flattened", "checked_points"]
 
 Points = NDArray[np.float64]
 
@@ -37,5 +39,19 @@ class Flattened:
     probe: bool = True  # whether a small perceptron can learn the same task beside it
     piece: int = 2**12  # as of the run's model, for the same random numbers
     half: torch.dtype | None = None  # as of the run's model
+    # Makes a network of this kind of data, such as the last weights, one of points.
+    of_points: Callable[[nn.Module], nn.Module] = lambda network: network
     # What was done to make points of the data, and what it costs in certainty.
     notes: str = ""
+
+
+def checked_points(values: Any, name: str, d: int, finite: bool = True) -> Points:
+    """Return points (m, d) of at least two rows, or raise an InputError that names them."""
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or len(table) < 2:
+        raise InputError(f"{name} has shape {table.shape}.", "Give points of shape (m, d), at least 2.")
+    if table.shape[1] != d:
+        raise InputError(f"{name} has {table.shape[1]} columns, the data {d}.", "Give the same columns.")
+    if finite and not np.isfinite(table).all():
+        raise InputError(f"{name} has values that are not finite.", "Remove those rows.")
+    return table

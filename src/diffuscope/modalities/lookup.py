@@ -11,7 +11,7 @@ from diffuscope.modalities.base import Modality
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe
 
-__all__ = ["load_data", "modality", "modality_for", "modality_of"]
+__all__ = ["load_data", "modality", "modality_for", "modality_of", "modality_of_network"]
 
 
 def modality(name: str) -> Modality[Dataset, Any]:
@@ -36,6 +36,12 @@ def modality_for(source: Any) -> Modality[Dataset, Any]:
 def modality_of(model: Model) -> Modality[Dataset, Any]:
     """Return the modality of a trained model, by its codec."""
     return modality(model.codec.kind)
+
+
+def modality_of_network(source: Any) -> Modality[Dataset, Any]:
+    """Return the modality of what a network of one's own was trained on: images as such, else points."""
+    images = isinstance(source, Dataset) and source.kind == "images"
+    return modality("images" if images or modality("images").accepts(source) else "points")
 
 
 def load_data(source: Any, recipe: Recipe) -> Dataset:

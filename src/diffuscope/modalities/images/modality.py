@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.images import USUAL_RECIPES, ImageData, ImageRows, are_images, load_images, save_images
 from diffuscope.data.images.codec import PixelCodec
 from diffuscope.data.images.section import ImagesSection
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.metrics.features import Extractor, cached_classifier
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
-from diffuscope.modalities.images.flattened import flat_denoiser, flattened
+from diffuscope.modalities.images.flattened import FlatNetwork, flat_denoiser, flattened
 from diffuscope.modalities.images.generator import ImageGenerator
 from diffuscope.modalities.reference import (
     Measurable,
@@ -193,27 +195,73 @@ class Images(Modality[ImageData, ImagesSection]):
     ) -> Flattened:
         """Return the model of rows of pixels."""
         assert isinstance(model.codec, PixelCodec)
-        shape, codec = model.shape, model.codec
-        measure = self.measurable(data, codec, reporter)
-        reference = self.reference(data, codec, held_out, seed)
+        reference = self.reference(data, model.codec, held_out, seed)
+        own = self.generator(model).conditioned(self.measured_request(model, reference), reference.samples)
+        shape = model.shape
+        made = self._as_rows(model.denoiser, model.codec.affine, data, held_out, reference, seed, reporter)
+        return dataclasses.replace(
+            made,
+            conditioned=None if own is None else lambda start, stop: flattened(own(start, stop), shape),
+            piece=model.piece,
+            half=model.half,
+        )
+
+    def of_network(
+        self,
+        denoiser: DenoiserLike,
+        scaling: tuple[Any, Any] | None,
+        source: Any,
+        held_out: Any,
+        seed: int,
+        reporter: Reporter,
+    ) -> Flattened:
+        """Return a denoiser of one's own of images (n, channels, height, width), by default in -1 to 1."""
+        data = source if isinstance(source, ImageData) else load_images(source, seed=seed)
+        shape = data.x.shape[1:]
+        unseen = held_out
+        if held_out is not None and not isinstance(held_out, np.ndarray):
+            unseen = load_images(held_out, size=shape[1:], channels=shape[0]).pixels
+        codec = PixelCodec(shape)
+        affine = codec.affine if scaling is None else Scaling(*(_by_pixel(v, shape) for v in scaling))
+        reference = self.reference(data, codec, unseen, seed)
+        return self._as_rows(denoiser, affine, data, unseen, reference, seed, reporter)
+
+    def _as_rows(
+        self,
+        denoiser: DenoiserLike,
+        affine: Scaling,
+        data: ImageData,
+        held_out: Any,
+        reference: Reference,
+        seed: int,
+        reporter: Reporter,
+    ) -> Flattened:
+        """Return a denoiser of images with its data as rows of pixels."""
+        shape = data.x.shape[1:]
+        extractor = extractor_for(data, reporter)
         pool = self._pool(data, held_out, seed)
         unseen = pool.reshape(len(pool), -1).astype(np.float64)
-        own = self.generator(model).conditioned(self.measured_request(model, reference), reference.samples)
         known = held_out is not None or data.held_out is not None
         flat = data.pixels.reshape(len(data.x), -1)
+
+        def measure(x: torch.Tensor) -> Points:
+            pixels = affine.decode(x).round().clip(0, 255).astype(np.uint8).reshape(-1, *shape)
+            return extractor.features(pixels).astype(np.float64)
+
+        of_rows: DenoiserLike = flattened(denoiser, shape)
+        if isinstance(denoiser, Denoiser):
+            of_rows = flat_denoiser(denoiser, shape)
         return Flattened(
-            denoiser=flat_denoiser(model.denoiser, shape),
-            codec=codec.affine,
+            denoiser=of_rows,
+            codec=affine,
             data=Dataset(data.name, flat, None, None, {**data.source, "kind": "file"}),
             reference=reference,
             points=RealPoints(unseen, None, reference.n, seed),
-            measure=lambda x: measure(x.reshape(-1, *shape)),
+            measure=measure,
             rows=lambda samples: np.asarray(samples, dtype=np.float64).reshape(-1, math.prod(shape)),
-            conditioned=None if own is None else lambda start, stop: flattened(own(start, stop), shape),
             held_out=unseen if known else None,
             probe=False,
-            piece=model.piece,
-            half=model.half,
+            of_points=lambda network: FlatNetwork(network, shape),
         )
 
     def training_notes(self, data: ImageData) -> tuple[str, ...]:
@@ -231,3 +279,11 @@ def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extracto
 
 
 IMAGES = Images()
+
+
+def _by_pixel(value: Any, shape: tuple[int, ...]) -> Points:
+    """Return one number, or one for each channel, as one for each pixel of a row."""
+    numbers = np.asarray(value, dtype=np.float64)
+    if numbers.ndim == 1 and len(numbers) == shape[0]:
+        numbers = numbers[:, None, None]
+    return np.broadcast_to(numbers, shape).ravel()

@@ -12,8 +12,9 @@ from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
+from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.modalities.base import Modality
-from diffuscope.modalities.flattened import Flattened
+from diffuscope.modalities.flattened import Flattened, checked_points
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.modalities.reference import Measurable, Reference, draw_reference
 from diffuscope.modalities.reference import Points as Cloud
@@ -60,10 +61,6 @@ class Points(Modality[Dataset, PointsSection]):
             noise=section.noise if named else None,
             seed=seed,
         )
-
-    def load_as_it_is(self, source: Any, seed: int) -> Dataset:
-        """Load the points that a network of one's own was trained on; a column may have one value."""
-        return load_dataset(source, seed=seed, constant=not isinstance(source, str | Path | Dataset))
 
     def reload(self, source: Any, model: Model) -> Dataset:
         """Load the points of a trained model."""
@@ -123,6 +120,27 @@ class Points(Modality[Dataset, PointsSection]):
         """Return the model as it is."""
         assert isinstance(model.codec, PointsCodec)
         return self.as_it_is(model.denoiser, model.codec, data, held_out, seed, model.piece)
+
+    def of_network(
+        self,
+        denoiser: DenoiserLike,
+        scaling: tuple[Any, Any] | None,
+        source: Any,
+        held_out: Any,
+        seed: int,
+        reporter: Reporter,
+    ) -> Flattened:
+        """Return a denoiser of one's own with its data, in which a column may have one value."""
+        own = not isinstance(source, str | Path | Dataset)
+        data = source if isinstance(source, Dataset) else load_dataset(source, seed=seed, constant=own)
+        d = data.x.shape[1]
+        shift, scale = (
+            np.broadcast_to(np.asarray(v, dtype=float), d)
+            for v in ((0.0, 1.0) if scaling is None else scaling)
+        )
+        unseen = None if held_out is None else checked_points(held_out, "held_out", d)
+        codec = PointsCodec(shift, scale, columns=data.columns)
+        return self.as_it_is(denoiser, codec, data, unseen, seed)
 
     def as_it_is(
         self, denoiser: Any, codec: PointsCodec, data: Dataset, held_out: Any, seed: int, piece: int = 2**12
