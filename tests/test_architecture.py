@@ -15,7 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 # imports from lower layers, or from its own folder; entries of one layer do not know each other.
 LAYERS: list[tuple[str, ...]] = [
     ("errors", "_version"),
-    ("files", "seeds", "progress", "threads", "precision"),
+    ("terminal",),
+    ("files", "seeds", "progress", "threads", "precision", "signals"),
     ("tensors",),
     ("diffusion/schedules",),
     ("diffusion/process",),

@@ -5,7 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["DiffuscopeError", "FormatError", "InputError", "RunError", "unknown_name"]
+__all__ = [
+    "DiffuscopeError",
+    "FormatError",
+    "InputError",
+    "RunError",
+    "foreseen",
+    "unknown_name",
+]
 
 
 class DiffuscopeError(Exception):
@@ -50,3 +57,41 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     return InputError(f"There is no {kind} named {name!r}.", f"{guess}Known: {', '.join(names)}.")
+
+
+def foreseen(error: BaseException) -> DiffuscopeError | None:
+    """Return what the system, or a limit of Python, refused as an error in words; None for any other.
+
+    Such errors can come from anywhere: no memory, no space, a path that is too long, text that is nested too
+    deeply.
+    """
+    said = " ".join(str(error).split())
+    if isinstance(error, DiffuscopeError):
+        return error
+    if isinstance(error, MemoryError) or _is_lack_of_memory(error, said):
+        detail = f": {said}" if said and "llocat" in said else ""
+        return RunError(
+            f"There is not enough memory{detail.rstrip('.')}.",
+            "Choose fewer or smaller data, a smaller network or batch, or fewer samples or steps.",
+        )
+    if isinstance(error, RecursionError):
+        return FormatError("The input is nested too deeply.", "Make it flatter.")
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in said:
+        return InputError(
+            "A name or a path is not valid UTF-8, and has to be stored as text.",
+            "Rename the file or folder.",
+        )
+    if isinstance(error, ValueError) and "integer string conversion" in said:
+        return InputError("A number has far too many digits.", "Write a number of at most 18 digits.")
+    if isinstance(error, OSError) and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        where = f"{' and '.join(names)}: " if names else ""
+        return RunError(f"{where}{error.strerror}.", "Check the path, its permissions and the free space.")
+    return None
+
+
+def _is_lack_of_memory(error: BaseException, said: str) -> bool:
+    """Whether torch or Arrow have no memory: they have errors of their own for it."""
+    named = type(error).__name__ in ("OutOfMemoryError", "ArrowMemoryError")
+    words = ("can't allocate memory", "out of memory", "malloc of size", "std::bad_alloc", "overflow storage")
+    return named or (isinstance(error, RuntimeError | OSError) and any(word in said for word in words))

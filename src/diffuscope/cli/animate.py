@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
 from diffuscope.cli.common_options import Device, Force, RunDir, Seed, free
+from diffuscope.terminal import echo, one_line
 
 
 def animate(
@@ -37,4 +38,4 @@ def animate(
     opened = load(run, device=device)
     with Reporter().stage("drawing"):
         opened.animate(path, forward=forward, reverse=reverse or not forward, seed=seed)
-    echo(f"{path}")
+    echo(one_line(path))

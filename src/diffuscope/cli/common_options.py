@@ -12,23 +12,25 @@ from typer.core import TyperGroup
 
 from diffuscope._version import __version__
 from diffuscope.errors import InputError
+from diffuscope.signals import exit_code
+from diffuscope.terminal import echo, one_line
 
 
 class _Commands(TyperGroup):
-    """The commands. On Ctrl-C they say how to resume, which typer leaves out."""
+    """The commands. When they are stopped they say how to resume, which typer leaves out."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            say(str(stop) or "Interrupted.")
-            raise typer.Exit(130) from stop
+            say(one_line(stop) or "Interrupted.")
+            raise typer.Exit(exit_code(stop)) from stop
 
 
 def say(text: str) -> None:
     """Write to standard error; of several processes under torchrun, only the main one does."""
     if is_main:
-        typer.echo(text, err=True)
+        echo(text, err=True)
 
 
 is_main = os.environ.get("RANK", "0") == "0"
@@ -89,7 +91,7 @@ Encoding = Annotated[
 
 def _version(show: bool) -> None:
     if show:
-        typer.echo(f"diffuscope {__version__}")
+        echo(f"diffuscope {__version__}")
         raise typer.Exit
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.cli.common_options import Device, read_value, say, split_setting
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
@@ -83,7 +84,7 @@ def compare(
         data, axes, seeds=seeds, out=out, jobs=jobs, skip_invalid=skip_invalid, device=device, announce=say
     )
     if json_:
-        echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
     else:
         _print(comparison)
     if comparison.failed:
@@ -112,18 +113,19 @@ def _print(comparison: Comparison) -> None:
     """Print the table, the best row, the failures, and the paths of the results."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     lines = comparison.lines()
     axes = comparison.grid.varied or list(comparison.grid.axes)
     best, near = comparison.best() or (None, [])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key in axes:
-        table.add_column(key)
+        table.add_column(Text(one_line(key)))
     for name in ("evaluations", "× floor", "95% interval", "seeds", "training", "sampling"):
         table.add_column(name, justify="right", no_wrap=True)
     for i, line in enumerate(lines):
         style = "bold green" if i == best else "green" if i in near else ""
-        table.add_row(*(str(line[key]) for key in axes), *_measured(line), style=style)
+        table.add_row(*(Text(one_line(line[key])) for key in axes), *_measured(line), style=style)
     Console(width=None if Console().is_terminal else 200).print(table)
 
     def where(row: dict[str, Any]) -> list[str]:
@@ -149,7 +151,7 @@ def _print(comparison: Comparison) -> None:
     messages.append(("models", f"{path / 'runs'}/"))
     echo("")
     for name, text in messages:
-        echo(f"{name:<11} {text}")
+        echo(f"{name:<11} {one_line(text)}")
 
 
 def _measured(line: dict[str, Any]) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
 from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, Steps
+from diffuscope.terminal import echo, one_line
 
 
 def diagnose(
@@ -37,4 +38,4 @@ def diagnose(
     if files:
         echo()
     for file in files:
-        echo(f"{'report' if file.suffix == '.html' else 'picture':<8} {file}")
+        echo(f"{'report' if file.suffix == '.html' else 'picture':<8} {one_line(file)}")

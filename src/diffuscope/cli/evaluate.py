@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
 from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun
+from diffuscope.terminal import echo, one_line
 
 _INCEPTION = "For images: weights file of InceptionV3, to use its features (FID, KID)."
 
@@ -48,4 +49,4 @@ def evaluate(
         return
     echo(f"{found}\n")
     for kind, file in zip(("picture", "report"), files, strict=False):
-        echo(f"{kind:<8} {file}")
+        echo(f"{kind:<8} {one_line(file)}")

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,4 +164,4 @@ def _write(draw: Callable[[], NDArray[np.uint8]], out: Path, columns: int | None
         save_animation(there + there[-2:0:-1], out, frame_ms=_FRAME_MS, hold_ms=_FRAME_MS)
     else:
         save_images([images], out, len(images))
-    echo(f"{len(images):,} {'image' if len(images) == 1 else 'images'} in {out}")
+    echo(f"{len(images):,} {'image' if len(images) == 1 else 'images'} in {one_line(out)}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 from diffuscope.cli.common_options import Device, RunDir, Seed, Steps, free
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 _TABLE = "A table with missing values and the columns that RUN was trained on."
 _FILE = "FILE.csv, .tsv (also .gz), .xlsx or .parquet."
@@ -73,6 +74,6 @@ def impute(
     left = filled[0].isna()
     missing = frame.isna() & ~left
     values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())
-    echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")
+    echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(one_line, files))}")
     for name in left.columns[left.any()].intersection(opened.rows.identifiers):
         echo(f"{int(left[name].sum()):,} values of {name!r} left missing: identifiers are not imputed")

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, echo
+from typer import Argument
 
 from diffuscope.errors import unknown_name
+from diffuscope.terminal import echo
 
 _PARTS = Path(__file__).parent / "parts.json"  # kept as text, since the code that says it loads torch
 _KINDS = "datasets, recipes, schedules, samplers, networks or settings."

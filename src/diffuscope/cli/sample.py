@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Option, echo
+from typer import Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 _TARGET = (
     "FILE.npy, .npz, .csv, .tsv (also .gz), .xlsx, .parquet or .png; for images .png (one sheet), .npy, .npz "
@@ -69,7 +70,7 @@ def sample(
         save_figure(opened.plot_samples(n, **options), out)
     else:
         opened.sample_to(out, n, reporter=Reporter(), **options)
-    echo(f"{n:,} {opened.modality.unit} in {out}")
+    echo(f"{n:,} {opened.modality.unit} in {one_line(out)}")
 
 
 def _pair(text: str) -> tuple[str, str]:

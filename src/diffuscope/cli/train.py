@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.cli.common_options import Device, is_main, read_settings
+from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ def train(
 def _announce(notes: Sequence[str]) -> None:
     """Print how the data was read."""
     for i, note in enumerate(notes):
-        echo(f"  {note}" if i else f"{'reading':<11} {note}")
+        echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
 
 
 def _report(run: Run, seconds: float) -> None:
@@ -130,4 +131,4 @@ def _report(run: Run, seconds: float) -> None:
     ]
     for name, text in lines:
         if text:
-            echo(f"{name:<11} {text}")
+            echo(f"{name:<11} {one_line(text)}")

@@ -30,6 +30,7 @@ from diffuscope.modalities.lookup import modality
 from diffuscope.modalities.reference import DRAWS, PAIRS, Reference
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
+from diffuscope.signals import stopped_by, words_of
 from diffuscope.training import Interrupted
 
 __all__ = ["compare"]
@@ -86,7 +87,7 @@ def compare(
     InputError
         When an axis or a combination is not valid, before anything is trained.
     Interrupted
-        On Ctrl-C; everything that was finished is kept.
+        On Ctrl-C, SIGTERM or SIGHUP; everything that was finished is kept.
     """
     if jobs is not None and jobs < 1:
         raise InputError(
@@ -173,8 +174,9 @@ class _Study:
         except KeyboardInterrupt as stop:
             kept = len(self.cells) - len(self.missing()[1])
             raise Interrupted(
-                f"Interrupted; {kept} of {len(self.cells)} cells and the trained models are kept in "
-                f"{self.path}. Start the same comparison again to resume it."
+                f"{words_of(stopped_by(stop))}; {kept} of {len(self.cells)} cells and the trained models are "
+                f"kept in {self.path}. Start the same comparison again to resume it.",
+                stopped_by(stop),
             ) from stop
         outcomes = []
         for cell, file in self.cells:

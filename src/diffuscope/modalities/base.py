@@ -30,6 +30,7 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
+from diffuscope.terminal import one_line
 from diffuscope.training import BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
@@ -68,12 +69,13 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for i, title in enumerate(titles):
-        table.add_column(title, justify="right" if i else "left")
+        table.add_column(Text(one_line(title)), justify="right" if i else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
     stream = io.StringIO()
     Console(file=stream, width=200, color_system=None).print(table)
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]

@@ -34,6 +34,7 @@ from diffuscope.runs.plan import create_run_directory, plan_new, plan_resumed
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board, summary_writer
+from diffuscope.signals import stopped_by
 from diffuscope.training import Checkpoints, Interrupted, LossLike, Progress, Trainer, World, join_world
 
 __all__ = ["train"]
@@ -133,7 +134,7 @@ def train(
     RunError
         When training fails: the loss is not finite, no space is left.
     Interrupted
-        On Ctrl-C, after a checkpoint was written.
+        On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
     given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss}
     parts: dict[str, Any] = {name: None if isinstance(part, str) else part for name, part in given.items()}
@@ -190,7 +191,8 @@ def train(
             command = f"diffuscope train --out {shlex.quote(str(folder))} --resume"
             if planned.data.source is None or any(part is not None for part in parts.values()):
                 command = f"diffuscope.train(..., out={str(folder)!r}, resume=True)"
-            raise Interrupted(f"{str(stop) or 'Interrupted'}; resume with: {command}") from stop
+            said = f"{str(stop) or 'Interrupted'}; resume with: {command}"
+            raise Interrupted(said, stopped_by(stop)) from stop
 
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,8 @@ import contextlib
 import itertools
 import math
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
@@ -26,6 +24,7 @@ from diffuscope.errors import InputError, RunError
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
 from diffuscope.seeds import seed_all, stream_seed
+from diffuscope.signals import Stopped, noted, words_of
 from diffuscope.threads import side_by_side
 from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
@@ -40,8 +39,8 @@ _SMALL_STEP = 2**27  # examples times weights
 _FEWEST = 8  # examples that are worth a core
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run. What is lost is at most what came after the last checkpoint."""
+class Interrupted(Stopped):
+    """Ctrl-C, SIGTERM or SIGHUP during a run. What is lost is at most what came after the last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,11 @@ class Trainer:
     def run(self) -> None:
         """Train up to the last step.
 
-        A loss that is not finite is a RunError; Ctrl-C is ``Interrupted``, once the checkpoint is written.
+        A loss that is not finite is a RunError; Ctrl-C, SIGTERM and SIGHUP are ``Interrupted``, once the
+        checkpoint is written.
         """
         # The user's random state is preserved; dropout uses the chunk's stream.
-        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
+        with torch.random.fork_rng(), noted() as signalled, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 first = chunk.first_step
                 seed = stream_seed(self.batches.seed, "network", first, self.world.rank)
@@ -129,11 +129,12 @@ class Trainer:
                 if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
                     self.on_epoch(epoch, self)
                 finished = self._validate()
-                stop = self.world.any(interrupted())
+                stop = self.world.any(bool(signalled()))
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
                     self.save_checkpoint()
                 if stop:
-                    raise Interrupted(f"Interrupted at step {self.step}")
+                    number = signalled() or signal.SIGINT
+                    raise Interrupted(f"{words_of(number)} at step {self.step}", number)
                 if finished:
                     return
 
@@ -312,23 +313,3 @@ class Trainer:
             self._scaler.load_state_dict(self._scaler.state_dict() | state)
         if self.held_out:
             self.held_out.load(tensors)
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag that is checked between chunks; the second one interrupts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, previous)
