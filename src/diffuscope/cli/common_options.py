@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from diffuscope._version import __version__
 from diffuscope.errors import InputError
+from diffuscope.recipes.toml import read_value
 from diffuscope.signals import exit_code
 from diffuscope.terminal import echo, one_line
 
@@ -110,16 +111,6 @@ def split_setting(pair: str, values: str = "VALUE.") -> tuple[str, str]:
         form = f"SECTION.KEY={values}"
         raise InputError(f"{pair!r} is not of the form {form}", f"Write --set {form}")
     return key.strip(), text
-
-
-def read_value(text: str) -> Any:
-    """Read a value as TOML; bare words are text."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def read_settings(pairs: list[str] | None) -> dict[str, Any]:

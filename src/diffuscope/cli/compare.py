@@ -10,8 +10,9 @@ import typer
 from typer import Argument, Option
 
 import diffuscope.cli.common_options as common
-from diffuscope.cli.common_options import Device, read_value, say, split_setting
+from diffuscope.cli.common_options import Device, say, split_setting
 from diffuscope.errors import InputError
+from diffuscope.recipes.toml import read_value
 from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
@@ -98,11 +99,8 @@ def _setting(pair: str) -> tuple[str, str, str]:
 
 def _values(flag: str, text: str) -> list[Any]:
     """Split a list of values at its commas; values are TOML, bare words are text."""
-    import tomllib
-
-    try:  # numbers, true, "quoted", [lists]
-        values: list[Any] = tomllib.loads(f"value = [{text}]")["value"]
-    except tomllib.TOMLDecodeError:
+    values = read_value(f"[{text}]")  # numbers, true, "quoted", [lists]
+    if not isinstance(values, list):
         values = [read_value(part.strip()) for part in text.split(",")]
     if not values or "" in values:
         raise InputError(f"{flag} {text!r} has an empty value.", f"Write {flag} V1,V2,...")

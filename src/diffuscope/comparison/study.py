@@ -25,7 +25,7 @@ from diffuscope.comparison.jobs import Job, trained
 from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.table import Comparison, Outcome
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import remove_abandoned, sole_writer
+from diffuscope.files import read_text, remove_abandoned, sole_writer
 from diffuscope.modalities.lookup import modality
 from diffuscope.modalities.reference import DRAWS, PAIRS, Reference
 from diffuscope.progress import Reporter
@@ -265,7 +265,7 @@ def _prepare_references(folder: Path, trainings: Sequence[Training]) -> dict[str
 def _read_result(file: Path) -> dict[str, Any] | None:
     """Return a cell's result; None where there is no complete one."""
     try:
-        result = json.loads(file.read_text("utf-8"))
+        result = json.loads(read_text(file, 2**20))
         numbers = [result[key] for key in ("evaluations", "points", "seconds", "train_seconds")]
         good = all(isinstance(v, int | float) for v in [*numbers, *result["distances"]])
         return result if good and len(result["distances"]) > 1 else None

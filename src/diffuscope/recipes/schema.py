@@ -6,7 +6,6 @@ import difflib
 import inspect
 import math
 import reprlib
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,10 +31,11 @@ from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.diffusion.masked import FLAGS, Choices, Factors, MaskedDenoiser, MaskedLoss
 from diffuscope.diffusion.samplers import SAMPLERS, make_sampler
 from diffuscope.diffusion.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
-from diffuscope.errors import FormatError, InputError, unknown_name
+from diffuscope.errors import InputError, unknown_name
 from diffuscope.networks import NETWORKS, network_kind
 from diffuscope.precision import Precision
 from diffuscope.recipes.settings import check_settings
+from diffuscope.recipes.toml import check_tree, parse_toml, read_text
 
 __all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "parse_recipe", "read_recipe"]
 
@@ -45,11 +45,15 @@ CUSTOM = "custom"
 MOST_STEPS = 100_000
 """Of a schedule or of sampling. Bounds keep a foreign recipe from using all memory."""
 
+MOST_WEIGHTS = 2**30
+"""Of a network; training takes 16 to 20 bytes for each."""
+
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
 _BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
 
-_Positive = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]  # of epochs, steps
+_Milliseconds = Annotated[int, Field(ge=1, le=60_000)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -156,7 +160,7 @@ class LossSection(_Section):
     gamma: _PositiveFloat = 5.0
     delta: _PositiveFloat = 1.0
     target: Target = "sample"
-    group: _Positive = 256
+    group: Annotated[int, Field(ge=1, le=2**20)] = 256
 
     def make(self, partial: float = 0.0) -> Loss:
         """Make the loss; a share ``partial`` of the points is masked."""
@@ -181,8 +185,8 @@ class TimesSection(_Section):
 class TrainingSection(_Section):
     """Length, batches and optimiser. Exactly one of ``epochs`` and ``steps`` is set."""
 
-    epochs: _Positive | None = None
-    steps: _Positive | None = None
+    epochs: _Count | None = None
+    steps: _Count | None = None
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
     batches: Literal["shuffled", "stream"] = "shuffled"
     """``shuffled``: the last batch of an epoch may be smaller; ``stream``: all batches are full."""
@@ -198,7 +202,7 @@ class TrainingSection(_Section):
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the rows that are held out; their loss decides which weights are kept, and when training
     stops. 0: none are held out."""
-    checkpoint_every: _Positive = 5000
+    checkpoint_every: _Count = 5000
     """Steps between checkpoints."""
     accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
     """Number of parts into which a batch is split to save memory (gradient accumulation)."""
@@ -249,12 +253,12 @@ class PicturesSection(_Section):
 
     forward: Literal["first_steps", "whole"] = "whole"
     """Figure and GIF of the forward process: the first steps of the schedule, or all from data to noise."""
-    forward_frames: _Positive = 30
-    forward_ms: _Positive = 60
-    reverse_every: _Positive = 1
+    forward_frames: Annotated[int, Field(ge=1, le=1000)] = 30
+    forward_ms: _Milliseconds = 60
+    reverse_every: _Count = 1
     """The GIF of sampling shows every so many steps."""
-    reverse_ms: _Positive = 60
-    row_every: _Positive | None = None
+    reverse_ms: _Milliseconds = 60
+    row_every: _Count | None = None
     """Epochs between figures of sampling during training."""
     joined: bool = False
     """Whether to also write one GIF of the forward process followed by sampling."""
@@ -263,8 +267,8 @@ class PicturesSection(_Section):
 class Recipe(_Section):
     """Everything that a run depends on besides its data; :func:`read_recipe` reads one from TOML."""
 
-    name: str
-    description: str = ""
+    name: Annotated[str, Field(max_length=1000)]
+    description: Annotated[str, Field(max_length=100_000)] = ""
     seed: Annotated[int, Field(ge=0)] = 0
     data: SerializeAsAny[DataSection] = Field(default_factory=lambda: section_of("points")())  # type: ignore[call-arg]
     schedule: ScheduleSection
@@ -353,13 +357,24 @@ class Recipe(_Section):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = flags
-        with torch.device("meta" if empty else "cpu"):
-            network = factory(**arguments)
-            if self.denoiser.factors:
-                network.factors = Factors(shape[0], self.denoiser.factors)
-            if self.data.categorical and self.denoiser.partial:
-                network.choices = Choices(shape[0])
-        return network
+
+        def made(place: str) -> nn.Module:
+            with torch.device(place):
+                network = factory(**arguments)
+                if self.denoiser.factors:
+                    network.factors = Factors(shape[0], self.denoiser.factors)
+                if self.data.categorical and self.denoiser.partial:
+                    network.choices = Choices(shape[0])
+            return network
+
+        network = made("meta")
+        weights = sum(weight.numel() for weight in network.parameters())
+        if weights > MOST_WEIGHTS:
+            raise InputError(
+                f"The network {self.network.name!r} would have {weights:,} weights.",
+                f"Choose a smaller one: at most {MOST_WEIGHTS:,} are supported.",
+            )
+        return network if empty else made("cpu")
 
     def make_loss(self) -> Loss:
         """Make the loss of the denoiser."""
@@ -422,6 +437,7 @@ class Recipe(_Section):
 
 
 def _validated(tree: Any, where: str) -> Recipe:
+    check_tree(tree, where)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
@@ -465,24 +481,12 @@ def read_recipe(path: str | Path) -> Recipe:
     InputError
         When a setting is unknown, missing or out of its range.
     FormatError
-        When the file is not TOML.
+        When the file is not TOML, or far longer or deeper than a recipe.
     """
     path = Path(path)
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"There is no recipe file {path}.", "Check the path.") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is not a text file.", "Give a TOML file.") from error
-    except OSError as error:
-        raise InputError(f"Cannot read the recipe file {path}: {error.strerror}.") from error
-    return parse_recipe(text, str(path))
+    return parse_recipe(read_text(path, "recipe file"), str(path))
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Validate a recipe given as TOML; ``where`` it comes from is what errors say."""
-    try:
-        tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(f"{where} is not valid TOML: {error}.", "Correct that line.") from error
-    return _validated(tree, where)
+    return _validated(parse_toml(text, where), where)

@@ -24,6 +24,7 @@ from diffuscope.data.base import Dataset
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import FormatError, InputError
+from diffuscope.files import read_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
@@ -349,6 +350,6 @@ def load(
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text("utf-8"))
+        return parse(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", _AGAIN) from error
