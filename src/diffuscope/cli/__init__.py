@@ -9,7 +9,7 @@ import traceback
 import warnings
 
 from diffuscope.cli.animate import animate
-from diffuscope.cli.common_options import app, say
+from diffuscope.cli.common_options import app, example, say
 from diffuscope.cli.compare import compare
 from diffuscope.cli.diagnose import diagnose
 from diffuscope.cli.evaluate import evaluate
@@ -24,15 +24,25 @@ from diffuscope.progress import lines_without_terminal
 from diffuscope.signals import exit_code, stop_by_signals
 from diffuscope.terminal import one_line
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
-for _command in (  # in the order of --help
-    *(train, sample, impute, inpaint, vary, interpolate),
-    *(animate, evaluate, diagnose, compare, export),
-):
-    app.command()(_command)
-app.command("import")(import_)
-app.command("list")(list_)
+COMMANDS = {  # in the order of --help, each with an example
+    "train": (train, "diffuscope train s_curve\ndiffuscope train patients.csv --target diagnosis"),
+    "sample": (sample, "diffuscope sample runs/s_curve -n 1000 -o samples.csv"),
+    "impute": (impute, "diffuscope impute runs/patients patients.csv -o filled.csv"),
+    "inpaint": (inpaint, "diffuscope inpaint runs/digits three.png --mask mask.png -n 8 -o completed.png"),
+    "vary": (vary, "diffuscope vary runs/digits three.png --strength 0.5 -n 8 -o variants.png"),
+    "interpolate": (interpolate, "diffuscope interpolate runs/digits --label 8 -n 9 -o way.gif"),
+    "animate": (animate, "diffuscope animate runs/s_curve --forward --reverse -o walk.html"),
+    "evaluate": (evaluate, "diffuscope evaluate runs/patients --html"),
+    "diagnose": (diagnose, "diffuscope diagnose runs/s_curve --html"),
+    "compare": (compare, "diffuscope compare moons --sampler heun,ddim --sampling-steps 5,20 --seeds 3"),
+    "export": (export, "diffuscope export runs/s_curve -o model.onnx"),
+    "import": (import_, "diffuscope import folder -o runs/theirs --data digits"),
+    "list": (list_, "diffuscope list settings"),
+}
+for _name, (_command, _example) in COMMANDS.items():
+    app.command(_name, epilog=example(_example))(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,22 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as stop:
             say(one_line(stop) or "Interrupted.")
             raise typer.Exit(exit_code(stop)) from stop
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does, in a whole sentence however narrow the terminal is."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_line(one.help or "")) for name, one in commands if one])
+
+
+def _first_line(text: str) -> str:
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def example(commands: str) -> str:
+    """Return what --help shows behind the options of a command; its lines are not wrapped."""
+    lines = commands.splitlines()
+    return "\n".join(["\b", f"Example{'s' if len(lines) > 1 else ''}:", *(f"  {line}" for line in lines)])
 
 
 def say(text: str) -> None:
@@ -66,29 +84,6 @@ Guidance = Annotated[
 _INTERVAL = "Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]"
 Interval = Annotated[str | None, Option(metavar="LOW,HIGH", help=_INTERVAL)]
 
-# How the file of a table is read, where that is not left to recognition; a run keeps it for later files.
-_KINDS = "number, integer, boolean, category, date, id, ignored"
-_TYPES = f"For tables: what columns are, such as zip=category,note=ignored ({_KINDS}). [default: recognised]"
-Types = Annotated[list[str] | None, Option("--types", metavar="COLUMN=KIND,...", help=_TYPES)]
-_MISSING = (
-    "For tables: words for a missing value, besides an empty cell; '' for none. "
-    "[default: NA, N/A, NaN, null, None, ?, - and others]"
-)
-Missing = Annotated[str | None, Option("--missing", metavar="WORD,...", help=_MISSING)]
-_DECIMAL = "For tables: the decimal sign, a point or a comma. [default: recognised in each column]"
-Decimal = Annotated[str | None, Option("--decimal", metavar="SIGN", help=_DECIMAL)]
-_THOUSANDS = "For tables: the separator of thousands, or none. [default: recognised in each column]"
-Thousands = Annotated[str | None, Option("--thousands", metavar="SIGN", help=_THOUSANDS)]
-_DATES = (
-    "For tables: format of dates, such as %d/%m/%Y, or of one column's, born=%d/%m/%Y. [default: recognised]"
-)
-DateFormat = Annotated[list[str] | None, Option("--date-format", metavar="[COLUMN=]FORMAT", help=_DATES)]
-_SEP = "For tables: what separates the values of a .csv file. [default: a comma]"
-Sep = Annotated[str | None, Option("--sep", metavar="SIGN", help=_SEP)]
-Encoding = Annotated[
-    str | None, Option("--encoding", help="For tables: encoding of a text file. [default: UTF-8]")
-]
-
 
 def _version(show: bool) -> None:
     if show:
@@ -118,7 +113,91 @@ def read_settings(pairs: list[str] | None) -> dict[str, Any]:
     return {key: read_value(text) for key, text in map(split_setting, pairs or [])}
 
 
-def file_settings(
+# How the file of a table is read, where that is not left to recognition; a run keeps it for later files.
+_KINDS = "number, integer, boolean, category, date, id, ignored"
+_FILE_OPTIONS: dict[str, Any] = {
+    "types": Annotated[
+        list[str] | None,
+        Option(
+            "--types",
+            metavar="COLUMN=KIND,...",
+            help="For tables: what columns are, such as zip=category,note=ignored "
+            f"({_KINDS}). [default: recognised]",
+        ),
+    ],
+    "missing": Annotated[
+        str | None,
+        Option(
+            "--missing",
+            metavar="WORD,...",
+            help="For tables: words for a missing value, besides an empty cell; '' for none. "
+            "[default: NA, N/A, NaN, null, None, ?, - and others]",
+        ),
+    ],
+    "decimal": Annotated[
+        str | None,
+        Option(
+            "--decimal",
+            metavar="SIGN",
+            help="For tables: the decimal sign, a point or a comma. [default: recognised in each column]",
+        ),
+    ],
+    "thousands": Annotated[
+        str | None,
+        Option(
+            "--thousands",
+            metavar="SIGN",
+            help="For tables: the separator of thousands, or none. [default: recognised in each column]",
+        ),
+    ],
+    "date_format": Annotated[
+        list[str] | None,
+        Option(
+            "--date-format",
+            metavar="[COLUMN=]FORMAT",
+            help="For tables: format of dates, such as %d/%m/%Y, or of one column's, born=%d/%m/%Y. "
+            "[default: recognised]",
+        ),
+    ],
+    "sep": Annotated[
+        str | None,
+        Option(
+            "--sep",
+            metavar="SIGN",
+            help="For tables: what separates the values of a .csv file. [default: a comma]",
+        ),
+    ],
+    "encoding": Annotated[
+        str | None,
+        Option("--encoding", help="For tables: encoding of a text file. [default: UTF-8]"),
+    ],
+}
+
+
+def reads_files(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how a file is read; it gets them as its argument ``read``, settings."""
+    own = inspect.signature(command, eval_str=True)
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = []
+    for parameter in own.parameters.values():
+        if parameter.name != "read":
+            parameters.append(parameter)
+            continue
+        parameters += [
+            inspect.Parameter(name, keyword, default=None, annotation=kind)
+            for name, kind in _FILE_OPTIONS.items()
+        ]
+
+    def call(**options: Any) -> None:
+        command(**options, read=_file_settings(**{name: options.pop(name) for name in _FILE_OPTIONS}))
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def _file_settings(
     types: list[str] | None,
     missing: str | None,
     decimal: str | None,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-import diffuscope.cli.common_options as common
-from diffuscope.cli.common_options import Device, say, split_setting
+from diffuscope.cli.common_options import Device, reads_files, say, split_setting
 from diffuscope.errors import InputError
 from diffuscope.recipes.toml import read_value
 from diffuscope.terminal import echo, one_line
@@ -30,6 +29,7 @@ def _axis(text: str) -> Any:
     return Option(metavar="V1,V2,...", help=text)
 
 
+@reads_files
 def compare(
     data: Annotated[str, Argument(metavar="DATA", help=_DATA, show_default=False)],
     recipe: Annotated[str | None, _axis("Recipes: names or TOML files. [default: that of the data]")] = None,
@@ -39,13 +39,7 @@ def compare(
     sampler: Annotated[str | None, _axis("Samplers.")] = None,
     sampling_steps: Annotated[str | None, _axis("Numbers of sampling steps.")] = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=V1,V2,...", help=_SET)] = None,
-    types: common.Types = None,
-    missing: common.Missing = None,
-    decimal: common.Decimal = None,
-    thousands: common.Thousands = None,
-    date_format: common.DateFormat = None,
-    sep: common.Sep = None,
-    encoding: common.Encoding = None,
+    read: Any = None,
     seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...).")] = 5,
     out: Annotated[Path | None, Option("--out", "-o", help=_OUT)] = None,
     jobs: Annotated[
@@ -71,7 +65,6 @@ def compare(
         ("sampling.name", "--sampler", sampler),
         ("sampling.steps", "--sampling-steps", sampling_steps),
     )
-    read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
     axes: dict[str, list[Any]] = {key: [value] for key, value in read.items()}
     for key, flag, text in named:
         if text is None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-import diffuscope.cli.common_options as common
-from diffuscope.cli.common_options import Device, is_main, read_settings
+from diffuscope.cli.common_options import Device, is_main, read_settings, reads_files
 from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ _CONSTRAINT = (
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."
 
 
+@reads_files
 def train(
     data: Annotated[str | None, Argument(metavar="DATA", help=_DATA, show_default=False)] = None,
     recipe: Annotated[str | None, Option(metavar="NAME|FILE", help=_RECIPE)] = None,
@@ -43,13 +43,7 @@ def train(
     constraint: Annotated[
         list[str] | None, Option(metavar="TEXT", help=_CONSTRAINT, show_default=False)
     ] = None,
-    types: common.Types = None,
-    missing: common.Missing = None,
-    decimal: common.Decimal = None,
-    thousands: common.Thousands = None,
-    date_format: common.DateFormat = None,
-    sep: common.Sep = None,
-    encoding: common.Encoding = None,
+    read: Any = None,
     epochs: Annotated[int | None, Option(help="Number of epochs.")] = None,
     steps: Annotated[int | None, Option(help="Number of training steps.")] = None,
     size: Annotated[int | None, Option(help="Number of points of a built-in set.")] = None,
@@ -82,7 +76,6 @@ def train(
     begun = time.perf_counter()
     from diffuscope.runs.train import train as run_training
 
-    read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
     if constraint:
         read["data.constraints"] = tuple(constraint)
     run = run_training(

@@ -15,7 +15,7 @@ MOST_POINTS = 10**8
 class DataSection(BaseModel):
     """What every kind of data has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     categorical: ClassVar[bool] = False
     """Whether coordinates may be those of categories (:class:`diffuscope.diffusion.masked.Choices`)."""

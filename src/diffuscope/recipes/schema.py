@@ -60,15 +60,16 @@ _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Named(_Section):
     """A section with the name of a part; further keys are that part's own settings."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     name: str
+    """Name of the part (diffuscope list)."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -96,6 +97,7 @@ class ScheduleSection(_Named):
     """The schedule's name and its settings (start, end, T; sigma_min, ...)."""
 
     zero_terminal_snr: bool = False
+    """Whether a discrete schedule is rescaled so that its last step is pure noise."""
 
     @model_validator(mode="after")
     def _check(self) -> ScheduleSection:
@@ -135,8 +137,11 @@ class DenoiserSection(_Section):
     """How the network's output is read."""
 
     prediction: Prediction = "noise"
+    """What the output means: noise, data, velocity, flow or edm."""
     sigma_data: _PositiveFloat = 1.0
+    """Standard deviation of the data in the units of the model, for edm."""
     conditioning: Conditioning | None = None
+    """How the level is given to the network, time or log_snr; None: as the network says."""
     partial: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the training rows of which some coordinates are masked (known or absent); 0: no masks."""
     factors: Annotated[int, Field(ge=0, le=256)] = 0
@@ -156,11 +161,17 @@ class LossSection(_Section):
     """Distance and weighting of the loss."""
 
     distance: Distance | Literal["custom"] = "l2"
+    """Between output and target: l2, l1 or huber."""
     weighting: Weighting = "none"
+    """Of the noise levels: none, min_snr or edm."""
     gamma: _PositiveFloat = 5.0
+    """The upper bound of min_snr."""
     delta: _PositiveFloat = 1.0
+    """Where huber changes from squared to linear."""
     target: Target = "sample"
+    """The clean point itself (sample), or the mean of its group by posterior probabilities (posterior)."""
     group: Annotated[int, Field(ge=1, le=2**20)] = 256
+    """Points in a group of the posterior target."""
 
     def make(self, partial: float = 0.0) -> Loss:
         """Make the loss; a share ``partial`` of the points is masked."""
@@ -173,9 +184,13 @@ class TimesSection(_Section):
     """How the times of training are drawn."""
 
     kind: Literal["uniform", "antithetic", "log_normal"] = "uniform"
+    """How noise levels are drawn in training: uniform, antithetic (pairs t and T - 1 - t) or log_normal."""
     mean: _Finite = -1.2
+    """Of the logarithm of the noise-to-signal ratio, for log_normal."""
     std: _PositiveFloat = 1.2
+    """Of the logarithm of the noise-to-signal ratio, for log_normal."""
     stratified: bool = False
+    """Whether a batch covers the levels evenly, which lowers the variance of its loss."""
 
     def make(self) -> Times:
         """Make the drawing of times."""
@@ -186,17 +201,23 @@ class TrainingSection(_Section):
     """Length, batches and optimiser. Exactly one of ``epochs`` and ``steps`` is set."""
 
     epochs: _Count | None = None
+    """Number of passes over the data; or set steps."""
     steps: _Count | None = None
+    """Number of optimiser steps; or set epochs."""
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
+    """Examples in a batch."""
     batches: Literal["shuffled", "stream"] = "shuffled"
     """``shuffled``: the last batch of an epoch may be smaller; ``stream``: all batches are full."""
     learning_rate: _PositiveFloat = 1e-3
+    """Learning rate of Adam."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Decays of the moments of Adam."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the steps over which the learning rate rises from 0."""
     decay: Literal["none", "linear"] = "none"
     """Whether the learning rate then falls to 0 at the end."""
     clip_norm: _PositiveFloat | None = None
+    """The largest norm of a gradient; None: not clipped."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the average of weights; 0: none. It warms up, so that short runs are not spoilt."""
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -225,10 +246,15 @@ class SamplingSection(_Named):
     """The sampler (``name``), its number of steps, their spacing, and its own settings."""
 
     name: str = "ddpm"
+    """The sampler, see diffuscope list samplers."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 100
+    """Number of sampling steps."""
     spacing: Spacing = "uniform"
+    """Of the steps: uniform, trailing or karras."""
     rho: _PositiveFloat = 7.0
+    """The exponent of the spacing karras."""
     precision: Precision = "float32"
+    """Precision of the network's matrix products in sampling."""
     guidance: _Finite = 1.0
     """Scale of classifier-free guidance for conditional samples."""
     guidance_interval: tuple[_NotNegative, Annotated[float, Field(gt=0)]] = (0.0, math.inf)
@@ -254,10 +280,13 @@ class PicturesSection(_Section):
     forward: Literal["first_steps", "whole"] = "whole"
     """Figure and GIF of the forward process: the first steps of the schedule, or all from data to noise."""
     forward_frames: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Frames of the animation of the forward process."""
     forward_ms: _Milliseconds = 60
+    """How long each of them is shown, in milliseconds."""
     reverse_every: _Count = 1
     """The GIF of sampling shows every so many steps."""
     reverse_ms: _Milliseconds = 60
+    """How long each frame of sampling is shown, in milliseconds."""
     row_every: _Count | None = None
     """Epochs between figures of sampling during training."""
     joined: bool = False
@@ -268,8 +297,11 @@ class Recipe(_Section):
     """Everything that a run depends on besides its data; :func:`read_recipe` reads one from TOML."""
 
     name: Annotated[str, Field(max_length=1000)]
+    """Name of the recipe."""
     description: Annotated[str, Field(max_length=100_000)] = ""
+    """What it is for."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of all random numbers."""
     data: SerializeAsAny[DataSection] = Field(default_factory=lambda: section_of("points")())  # type: ignore[call-arg]
     schedule: ScheduleSection
     network: NetworkSection

@@ -95,7 +95,7 @@ def check_tree(tree: Any, where: str) -> None:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise InputError(
-                    f"{where} has text that is not valid UTF-8: {value!r}.",
+                    f"{where} has text that is not valid UTF-8: {value}",
                     "A recipe stores it: rename the file or folder that it names.",
                 ) from error
         elif isinstance(value, Mapping | list | tuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from diffuscope.files import remove_abandoned
 from diffuscope.modalities.lookup import load_data, modality, modality_for
 from diffuscope.recipes import Recipe, load_recipe, read_recipe
 
-__all__ = ["create_run_directory", "plan_new", "plan_resumed"]
+__all__ = ["claim_default_directory", "create_run_directory", "plan_new", "plan_resumed"]
 
 Plan = tuple[Recipe, Dataset, Path]
+
+_LONGEST_NAME = 200  # bytes, of the 255 that a file system has
 
 
 def plan_new(
@@ -34,10 +37,17 @@ def plan_new(
     if isinstance(recipe, str):
         chosen = load_recipe(recipe).changed({**own.tune(recipe, dataset), **changes})
     if out is None:
-        name = re.sub(r"[^\w.-]+", "-", dataset.name).strip("-.") or "run"
-        names = itertools.chain([name], (f"{name}-{taken}" for taken in itertools.count(2)))
-        out = next(folder for folder in (Path("runs", one) for one in names) if not folder.exists())
+        out = next(folder for folder in default_folders(dataset) if not folder.exists())
     return chosen.changed(own.describe(dataset, chosen.data)), dataset, Path(out)
+
+
+def default_folders(data: Dataset) -> Iterator[Path]:
+    """Yield the directories that a run on this data may have: runs/NAME, runs/NAME-2, ..."""
+    name = re.sub(r"[^\w.-]+", "-", data.name).strip("-.") or "run"
+    while len(name.encode()) > _LONGEST_NAME:
+        name = name[:-1]
+    yield Path("runs", name)
+    yield from (Path("runs", f"{name}-{taken}") for taken in itertools.count(2))
 
 
 def plan_resumed(
@@ -82,8 +92,25 @@ def create_run_directory(folder: Path, resume: bool) -> None:
             f"{folder} already exists.",
             "Choose another --out, remove it, or resume an unfinished run with --resume.",
         )
+    _make(folder, exist_ok=True)
+
+
+def claim_default_directory(data: Dataset) -> Path:
+    """Create the first free default directory, which no other process can take as well; return it."""
+    for folder in default_folders(data):
+        try:
+            _make(folder, exist_ok=False)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("there are always more names")
+
+
+def _make(folder: Path, exist_ok: bool) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
+        if not exist_ok and isinstance(error, FileExistsError) and os.path.lexists(folder):
+            raise
         what = f"Cannot create the run directory {folder}: {error.strerror}."
         raise RunError(what, "Choose another --out.") from error

@@ -30,7 +30,7 @@ from diffuscope.modalities.lookup import modality
 from diffuscope.model import pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe
-from diffuscope.runs.plan import create_run_directory, plan_new, plan_resumed
+from diffuscope.runs.plan import claim_default_directory, create_run_directory, plan_new, plan_resumed
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board, summary_writer
@@ -177,7 +177,10 @@ def train(
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
         if world.is_main:
-            create_run_directory(folder, resume)
+            if out is None and not resume:  # others may have started meanwhile
+                folder = claim_default_directory(dataset)
+            else:
+                create_run_directory(folder, resume)
             held.enter_context(sole_writer(folder))
         world.wait()
         try:

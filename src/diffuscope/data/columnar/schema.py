@@ -37,7 +37,7 @@ class FileOptions(BaseModel):
     to files whose columns have types.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     types: Annotated[dict[str, Kind], Field(max_length=100_000)] | None = None
     """Kinds of columns by their names: number, integer, boolean, category, date, id, text or ignored."""

@@ -22,3 +22,4 @@ class PointsSection(DataSection):
     scaling: ScalingKind = "standard"
     """``standard``: mean 0 and standard deviation 1 per column; ``divide``: by ``divisor``; or unchanged."""
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """What ``divide`` divides by."""
