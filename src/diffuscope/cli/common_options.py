@@ -189,7 +189,8 @@ def reads_files(command: Callable[..., None]) -> Callable[..., None]:
         ]
 
     def call(**options: Any) -> None:
-        command(**options, read=_file_settings(**{name: options.pop(name) for name in _FILE_OPTIONS}))
+        given = {name: options.pop(name) for name in _FILE_OPTIONS}
+        command(**options, read=_file_settings(**given))
 
     call.__name__, call.__doc__ = command.__name__, command.__doc__
     call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
