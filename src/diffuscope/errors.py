@@ -11,8 +11,13 @@ __all__ = [
     "InputError",
     "RunError",
     "foreseen",
+    "listed",
+    "nearest",
+    "unknown_column",
     "unknown_name",
 ]
+
+_MOST_NAMES, _LONGEST = 10_000, 200  # that are compared: it takes a time that grows with both
 
 
 class DiffuscopeError(Exception):
@@ -54,9 +59,31 @@ class RunError(DiffuscopeError, RuntimeError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Return the error for a name that is not in a registry; it suggests the nearest known name."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
-    return InputError(f"There is no {kind} named {name!r}.", f"{guess}Known: {', '.join(names)}.")
+    hint = f"{nearest(name, names)}Known: {listed(names, most=100)}."
+    return InputError(f"There is no {kind} named {name!r}.", hint)
+
+
+def unknown_column(name: object, known: Iterable[object], what: str = "There is no column {}.") -> InputError:
+    """Return the error for a column that there is not; ``what`` says it, with the name in its place."""
+    names = [str(one) for one in known]
+    hint = f"{nearest(str(name), names)}Columns: {listed(map(repr, names))}."
+    return InputError(what.format(repr(name)), hint)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"Did you mean 'x'? "`` for the known name that is most like another; "" where none is."""
+    names = list(known)[:_MOST_NAMES]
+    near = difflib.get_close_matches(name[:_LONGEST], names, n=1, cutoff=0.5)
+    if not near:  # a name in other letters, as people type them
+        near = [one for one in names if one.casefold() == name.casefold()][:1]
+    return f"Did you mean {near[0]!r}? " if near else ""
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Return names as a list, of which the last are counted where there are many."""
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def foreseen(error: BaseException) -> DiffuscopeError | None:

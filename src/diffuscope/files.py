@@ -26,6 +26,7 @@ __all__ = [
     "atomic_folder",
     "atomic_write",
     "cache_folder",
+    "check_writable_folder",
     "is_utf8",
     "read_text",
     "remove_abandoned",
@@ -84,6 +85,17 @@ def _beside(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     except OSError as error:
         raise _as_run_error(error, path) from error
+    finally:
+        _remove(temporary)
+
+
+def check_writable_folder(folder: Path) -> None:
+    """Raise a RunError unless a file can be written into a folder, now and by this process."""
+    temporary = folder / f".diffuscope-{os.getpid()}-check"
+    try:
+        temporary.write_bytes(b"1")
+    except OSError as error:
+        raise _as_run_error(error, folder) from error
     finally:
         _remove(temporary)
 

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 
 from diffuscope.cli.animate import animate
 from diffuscope.cli.common_options import app, example, say
@@ -26,7 +27,7 @@ from diffuscope.terminal import one_line
 
 __all__ = ["COMMANDS", "app", "main"]
 
-COMMANDS = {  # in the order of --help, each with an example
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # in the order of --help, each with an example
     "train": (train, "diffuscope train s_curve\ndiffuscope train patients.csv --target diagnosis"),
     "sample": (sample, "diffuscope sample runs/s_curve -n 1000 -o samples.csv"),
     "impute": (impute, "diffuscope impute runs/patients patients.csv -o filled.csv"),

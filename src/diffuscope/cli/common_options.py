@@ -6,14 +6,15 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
 
 from diffuscope._version import __version__
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, RunError
+from diffuscope.files import check_writable_folder
 from diffuscope.recipes.toml import read_value
 from diffuscope.signals import exit_code
 from diffuscope.terminal import echo, one_line
@@ -52,6 +53,7 @@ def say(text: str) -> None:
         echo(text, err=True)
 
 
+T = TypeVar("T")
 is_main = os.environ.get("RANK", "0") == "0"
 
 app = typer.Typer(
@@ -83,6 +85,10 @@ Guidance = Annotated[
 ]
 _INTERVAL = "Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]"
 Interval = Annotated[str | None, Option(metavar="LOW,HIGH", help=_INTERVAL)]
+
+
+_SAFE = "In text files, put an apostrophe before cells that a spreadsheet would run as formulas."
+SafeCsv = Annotated[bool, Option("--safe-csv", help=_SAFE)]
 
 
 def _version(show: bool) -> None:
@@ -226,6 +232,29 @@ def _file_settings(
             )
         found["date_format"] = for_all[0] if for_all else formats
     return {f"data.{key}": value for key, value in found.items() if value is not None}
+
+
+def print_and_save(
+    folder: Path, measure: Callable[[], T], show: Callable[[T], object], save: Callable[[T], list[Path]]
+) -> list[Path]:
+    """Measure, print, then write into a folder; return what was written.
+
+    Whether it can be written to is looked at first, and said. What was measured is printed in any case; then
+    the error is raised.
+    """
+    problem: RunError | None = None
+    try:
+        for place in (folder, folder / "figures"):
+            if place.is_dir():
+                check_writable_folder(place)
+    except RunError as error:
+        problem = error
+        say(f"Warning: {one_line(error.what)} Results are printed, and not kept.")
+    found = measure()
+    show(found)
+    if problem is not None:
+        raise problem
+    return save(found)
 
 
 def free(path: Path, force: bool) -> None:

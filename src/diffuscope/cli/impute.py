@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from diffuscope.cli.common_options import Device, RunDir, Seed, Steps, free
+from diffuscope.cli.common_options import Device, RunDir, SafeCsv, Seed, Steps, free, say
 from diffuscope.errors import InputError
 from diffuscope.terminal import echo, one_line
 
@@ -34,6 +34,7 @@ def impute(
     ] = None,
     steps: Steps = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Annotated[bool, Option("--force", help="Overwrite existing files.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -47,7 +48,7 @@ def impute(
     if average and draws == 1:
         draws = _AVERAGED
     many = draws > 1 and not average
-    from diffuscope.data.columnar import check_writable, numbered, open_rows, write_filled
+    from diffuscope.data.columnar import Formulas, check_writable, numbered, open_rows, write_filled
 
     files = [numbered(out, i + 1) for i in range(draws)] if many else [out]
     for file in files:
@@ -70,7 +71,10 @@ def impute(
         reporter=Reporter(),
     )
     for file, made in zip(files, filled, strict=True):
-        write_filled(file, read, made, section)
+        formulas = Formulas(safe_csv)
+        write_filled(file, read, made, section, formulas)
+    if (note := formulas.note()) is not None:
+        say(f"Note: {one_line(note)}")
     left = filled[0].isna()
     missing = frame.isna() & ~left
     values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())

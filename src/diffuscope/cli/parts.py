@@ -99,7 +99,11 @@ def _settings() -> _Rows:
             if key == "kind":
                 default, about = ", ".join(KINDS), "The kind of data."
             rows.setdefault(f"data.{key}", [default, about])
-    registries = {"schedule": SCHEDULES, "network": NETWORKS, "sampling": SAMPLERS}
+    registries: dict[str, Mapping[str, Callable[..., Any]]] = {
+        "schedule": SCHEDULES,
+        "network": NETWORKS,
+        "sampling": SAMPLERS,
+    }
     for name, section in Recipe.model_fields.items():
         fields = getattr(section.annotation, "model_fields", {})
         rows |= {f"{name}.{key}": _row(field) for key, field in fields.items() if name != "data"}

@@ -44,6 +44,7 @@ def sample(
     label: common.Label = None,
     guidance: common.Guidance = None,
     interval: common.Interval = None,
+    safe_csv: common.SafeCsv = False,
     force: common.Force = False,
     device: common.Device = "auto",
 ) -> None:
@@ -69,8 +70,12 @@ def sample(
 
         save_figure(opened.plot_samples(n, **options), out)
     else:
-        opened.sample_to(out, n, reporter=Reporter(), **options)
+        opened.sample_to(out, n, reporter=Reporter(), safe_csv=safe_csv, announce=_note, **options)
     echo(f"{n:,} {opened.modality.unit} in {one_line(out)}")
+
+
+def _note(text: str) -> None:
+    common.say(f"Note: {one_line(text)}")
 
 
 def _pair(text: str) -> tuple[str, str]:

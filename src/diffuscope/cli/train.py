@@ -109,6 +109,11 @@ def _announce(notes: Sequence[str]) -> None:
         echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
 
 
+def _folder(path: Path) -> str:
+    """Return a folder as it is printed; "" where there is nothing in it."""
+    return f"{path}/" if path.is_dir() and any(path.iterdir()) else ""
+
+
 def _report(run: Run, seconds: float) -> None:
     """Print the paths of the results, the time taken and the quality."""
     summary, quality = run.summary, run.quality
@@ -116,7 +121,7 @@ def _report(run: Run, seconds: float) -> None:
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),
-        ("pictures", f"{run.path / 'figures'}/"),
+        ("pictures", _folder(run.path / "figures")),
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
         ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
         ("quality", f"sliced Wasserstein distance {of}{quality.value:.4g} = {quality}"),

@@ -418,6 +418,7 @@ class Recipe(_Section):
         Changing the name of a schedule, network or sampler drops the settings of the old one; setting
         epochs unsets steps and the other way round.
         """
+        self._check_sections(changes)
         changes = {self._full_name(key, changes): value for key, value in changes.items()}
         tree = self.model_dump()
         # Names first: they bring the settings that the other changes are made to.
@@ -444,12 +445,34 @@ class Recipe(_Section):
             node[key] = value
         return _validated(tree, f"recipe {self.name!r}")
 
+    def _check_sections(self, changes: Mapping[str, Any]) -> None:
+        """Raise an InputError for the setting of one section that was given to another."""
+        if not any("." in key for key in changes):
+            return
+        tree = self._named(changes)
+        for path in changes:
+            section, _, key = path.partition(".")
+            own = tree.get(section)
+            if section == "data" or not isinstance(own, dict) or key in own or not key:
+                continue
+            others = [f"{name}.{key}" for name, one in tree.items() if isinstance(one, dict) and key in one]
+            if others and not difflib.get_close_matches(key, own, n=1, cutoff=0.8):
+                raise InputError(
+                    f"There is no setting {path!r}.",
+                    f"Did you mean {' or '.join(others)}? List all: diffuscope list settings.",
+                )
+
+    def _named(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all settings, with those of the parts that are chosen by ``changes``."""
+        named = {path: value for path, value in changes.items() if path.endswith((".name", ".kind"))}
+        whole = len(named) == len(changes)  # nothing but names: they are looked at when they are set
+        return (self.changed(named) if named and not whole else self).model_dump()
+
     def _full_name(self, key: str, changes: Mapping[str, Any]) -> str:
         """Return SECTION.KEY of a setting that may be given without its section."""
         if "." in key or key in type(self).model_fields:
             return key
-        named = {path: value for path, value in changes.items() if path.endswith((".name", ".kind"))}
-        tree = (self.changed(named) if named else self).model_dump()
+        tree = self._named(changes)
         sections = {name: section for name, section in tree.items() if isinstance(section, dict)}
         found = [f"{name}.{key}" for name, section in sections.items() if key in section]
         if len(found) == 1:

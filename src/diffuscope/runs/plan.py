@@ -14,6 +14,7 @@ from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned
 from diffuscope.modalities.lookup import load_data, modality, modality_for
 from diffuscope.recipes import Recipe, load_recipe, read_recipe
+from diffuscope.runs.run import near_runs
 
 __all__ = ["claim_default_directory", "create_run_directory", "plan_new", "plan_resumed"]
 
@@ -59,7 +60,7 @@ def plan_resumed(
     folder = Path(out)
     file = folder / "recipe.toml"
     if not file.is_file():
-        hint = "Check the directory, or leave out --resume."
+        hint = f"{near_runs(folder)}Check the directory, or leave out --resume."
         raise InputError(f"There is no run to resume in {folder}.", hint)
     started = read_recipe(file)
     requested = started.changed(changes)

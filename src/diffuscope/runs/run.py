@@ -7,6 +7,7 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
@@ -23,7 +24,7 @@ from torch import nn
 from diffuscope.data.base import Dataset
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import FormatError, InputError, nearest
 from diffuscope.files import read_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.base import Modality
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.figures import Figures
 
-__all__ = ["Run", "load"]
+__all__ = ["Run", "load", "near_runs"]
 
 _AGAIN = "Train the run again, or remove it."
 
@@ -195,12 +196,21 @@ class Run:
         return frame
 
     def sample_to(
-        self, path: str | Path, n: int, *, reporter: Reporter | None = None, **options: Any
+        self,
+        path: str | Path,
+        n: int,
+        *,
+        reporter: Reporter | None = None,
+        safe_csv: bool = False,
+        announce: Callable[[str], None] | None = None,
+        **options: Any,
     ) -> Path:
         """Write ``n`` samples to a file; memory stays flat for any ``n``.
 
         Points and rows go to .npy, .npz, .csv, .tsv or .parquet; images to .npy, .npz, into a folder (a name
-        without suffix), or on one sheet (.png), with their labels where they have classes.
+        without suffix), or on one sheet (.png), with their labels where they have classes. ``safe_csv`` puts an
+        apostrophe before cells of text that a spreadsheet would run as formulas; ``announce`` is called with a
+        line about such cells.
 
         Raises
         ------
@@ -215,13 +225,23 @@ class Run:
         done = 0
         with (
             (reporter or Reporter(False)).bar("sampling", n, generator.unit) as bar,
-            generator.writer(path, n, first, request) as writer,
+            self._writer(path, n, first, request, safe_csv) as writer,
         ):
             for batch in itertools.chain([first], batches):
                 writer.append(batch)
                 done += len(batch)
                 bar.update(done)
+        for note in getattr(writer, "notes", list)():
+            if announce is not None:
+                announce(note)
         return path
+
+    def _writer(self, path: Path, n: int, first: Any, request: Request, safe_csv: bool) -> Any:
+        """Return what writes samples, with formulas made text if wanted."""
+        writer = self.generator.writer(path, n, first, request)
+        if (formulas := getattr(writer, "formulas", None)) is not None:
+            formulas.safe = safe_csv
+        return writer
 
     def measured_clouds(
         self, held_out: Any, seed: int, reporter: Reporter | None
@@ -331,7 +351,8 @@ def load(
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"There is no run directory {path}.", "Train one: diffuscope train s_curve.")
+        hint = f"{near_runs(path)}Train one: diffuscope train s_curve."
+        raise InputError(f"There is no run directory {path}.", hint)
     file = path / "model.safetensors"
     if not file.is_file():
         why, hint = "it is not a run directory", "Give a run directory."
@@ -346,6 +367,20 @@ def load(
         same = isinstance(data, Dataset) and data.kind == run.modality.name
         run.given_data = data if same else run.modality.reload(data, model)
     return run
+
+
+def near_runs(path: Path) -> str:
+    """Return which run may be meant by a path that is none: one beside it, or of that name in runs/."""
+    found: dict[str, Path] = {}
+    for folder in {path.parent, Path("runs")}:
+        with contextlib.suppress(OSError):
+            found |= {str(one): one for one in itertools.islice(folder.iterdir(), 10_000)}
+    runs = [name for name, one in found.items() if (one / "recipe.toml").is_file()]
+    by_name = {Path(name).name: name for name in runs}
+    near = nearest(str(path), runs) or nearest(path.name, by_name)
+    for name, full in by_name.items():
+        near = near.replace(f"{name!r}", f"{full!r}") if near == f"Did you mean {name!r}? " else near
+    return near
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:

@@ -98,7 +98,7 @@ class ImageGenerator(Generator):
         if isinstance(label, str):
             if label in self.classes:
                 return self.classes.index(label)
-            if not label.isdigit():
+            if not label.isdecimal() or len(label) > 9:
                 raise unknown_name("class", label, self.classes)
             label = int(label)
         if not isinstance(label, int | np.integer) or not 0 <= label < len(self.classes):
