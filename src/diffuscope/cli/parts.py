@@ -21,6 +21,7 @@ from diffuscope.recipes import Recipe
 
 __all__ = ["parts_and_settings"]
 
+_Registry = Mapping[str, Callable[..., Any]]
 _Rows = dict[str, list[str]]  # of each name the columns behind it
 
 _FOR = {
@@ -99,11 +100,7 @@ def _settings() -> _Rows:
             if key == "kind":
                 default, about = ", ".join(KINDS), "The kind of data."
             rows.setdefault(f"data.{key}", [default, about])
-    registries: dict[str, Mapping[str, Callable[..., Any]]] = {
-        "schedule": SCHEDULES,
-        "network": NETWORKS,
-        "sampling": SAMPLERS,
-    }
+    registries: dict[str, _Registry] = {"schedule": SCHEDULES, "network": NETWORKS, "sampling": SAMPLERS}
     for name, section in Recipe.model_fields.items():
         fields = getattr(section.annotation, "model_fields", {})
         rows |= {f"{name}.{key}": _row(field) for key, field in fields.items() if name != "data"}
@@ -112,7 +109,7 @@ def _settings() -> _Rows:
     return rows
 
 
-def _own_settings(section: str, registry: Mapping[str, Callable[..., Any]]) -> _Rows:
+def _own_settings(section: str, registry: _Registry) -> _Rows:
     """Return the settings that only some parts of a section have, each with these parts."""
     owners: dict[str, dict[str, list[str]]] = {}  # setting -> default -> parts
     about: dict[str, str] = {}
@@ -151,7 +148,7 @@ def _free(factory: Callable[..., Any]) -> dict[str, str]:
     return {one.name: f"{one.default}" for one in free}
 
 
-def _parts(registry: Mapping[str, Callable[..., Any]]) -> _Rows:
+def _parts(registry: _Registry) -> _Rows:
     return {
         name: [_FOR[name], ", ".join(f"{key} = {default}" for key, default in _free(factory).items())]
         for name, factory in registry.items()

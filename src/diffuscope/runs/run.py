@@ -208,9 +208,9 @@ class Run:
         """Write ``n`` samples to a file; memory stays flat for any ``n``.
 
         Points and rows go to .npy, .npz, .csv, .tsv or .parquet; images to .npy, .npz, into a folder (a name
-        without suffix), or on one sheet (.png), with their labels where they have classes. ``safe_csv`` puts an
-        apostrophe before cells of text that a spreadsheet would run as formulas; ``announce`` is called with a
-        line about such cells.
+        without suffix), or on one sheet (.png), with their labels where they have classes. ``safe_csv`` puts
+        an apostrophe before cells of text that a spreadsheet would run as formulas; ``announce`` is called
+        with a line about such cells.
 
         Raises
         ------

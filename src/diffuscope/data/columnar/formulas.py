@@ -26,7 +26,7 @@ _NUMBERS = ("number", "integer", "boolean", "date")
 
 def is_formula(text: str) -> bool:
     """Whether a spreadsheet would take a text for a formula; numbers are none."""
-    return text.startswith(_STARTS) and not is_number(text)
+    return len(text) > 1 and text.startswith(_STARTS) and not is_number(text)
 
 
 class Formulas:
@@ -68,12 +68,11 @@ class Formulas:
         if not self.found:
             return None
         count = sum(self.found.values())
-        what = f"{count:,} {'cell' if count == 1 else 'cells'} of {listed(self.found, most=5)} "
+        cells = f"{count:,} {'cell' if count == 1 else 'cells'} of {listed(self.found, most=5)}"
+        what = f"{cells} would be run as formulas by a spreadsheet"
         if self.safe:
-            return f"{what}would be run as formulas by a spreadsheet, and have an apostrophe before them."
-        return (
-            f"{what}would be run as formulas by a spreadsheet; --safe-csv writes an apostrophe before them."
-        )
+            return f"{what}, and have an apostrophe before them."
+        return f"{what}; --safe-csv writes an apostrophe before them."
 
     def _cell(self, text: str, where: str) -> str:
         if not is_formula(text):

@@ -258,8 +258,8 @@ class TableWriter:
     def _sink(self, handle: IO[bytes]) -> contextlib.AbstractContextManager[_Append]:
         """Return what writes rows in the format of the suffix."""
         if self.suffix in SEPARATORS:
-            names = None if self.columns is None else tuple(self.formulas.names(self.columns))
-            return text_rows(handle, self.suffix, names, self.schema, self.options)
+            written = None if self.columns is None else tuple(self.formulas.names(self.columns))
+            return text_rows(handle, self.suffix, written, self.schema, self.options)
         if self.suffix == ".xlsx":
             names = range(self.n_columns) if self.columns is None else self.columns
             return sheet(handle, self.columns, [self.schema.get(str(name)) for name in names])
