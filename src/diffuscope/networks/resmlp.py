@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from diffuscope.networks.blocks import zeroed
+from diffuscope.networks.blocks import Dropout, zeroed
 from diffuscope.networks.embeddings import FourierFeatures, shared
 
 __all__ = ["ResMLP"]
@@ -71,7 +71,7 @@ class ResMLP(nn.Module):
         self.input = nn.Linear(dimension + flags + 2 * n_directions, width)
         self.condition = nn.Linear(2 * n_frequencies, 2 * width)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = zeroed(nn.Linear(width, dimension))
 
     def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:

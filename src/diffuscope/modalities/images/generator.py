@@ -22,9 +22,9 @@ from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
-from diffuscope.model import Conditioned, Model
+from diffuscope.model import Conditioned, Model, Rows, rows_per_block
 from diffuscope.request import Request
-from diffuscope.seeds import stream
+from diffuscope.seeds import RowStreams
 
 __all__ = ["EACH", "ImageGenerator"]
 
@@ -120,15 +120,15 @@ class ImageGenerator(Generator):
         denoiser, scale = self.model.denoiser, self._scale(request)
         low, high = request.interval or self.model.recipe.sampling.guidance_interval
 
-        def of_images(start: int, stop: int) -> DenoiserLike:
-            own = denoiser.conditioned(torch.from_numpy(labels[start:stop]).to(self.model.device))
+        def of_images(rows: Rows) -> DenoiserLike:
+            own = denoiser.conditioned(torch.from_numpy(labels[rows]).to(self.model.device))
             return own if scale == 1 else ClassifierFreeGuidance(own, denoiser, scale, low, high)
 
         return of_images
 
     def _denoisers(self, request: Request, n: int) -> Conditioned:
         """Return what gives the denoisers of pieces of n images, conditional or not."""
-        return self.conditioned(request, n) or (lambda start, stop: self.model.denoiser)
+        return self.conditioned(request, n) or (lambda rows: self.model.denoiser)
 
     # --- images ---------------------------------------------------------------------------------------------
 
@@ -183,9 +183,9 @@ class ImageGenerator(Generator):
         if resample != 1:
             sampler = RePaintSampler(sampler, resample)
 
-        def of_images(start: int, stop: int) -> DenoiserLike:
-            unknown = torch.from_numpy(holes[start:stop]).to(self.model.device)
-            return InpaintingDenoiser(inner(start, stop), self._points(pixels[start:stop]), unknown)
+        def of_images(rows: Rows) -> DenoiserLike:
+            unknown = torch.from_numpy(holes[rows]).to(self.model.device)
+            return InpaintingDenoiser(inner(rows), self._points(pixels[rows]), unknown)
 
         ends = self.model.ends(len(pixels), grid, sampler, request.seed, of_images)
         return np.where(holes, self._pixels(ends), pixels)
@@ -219,8 +219,8 @@ class ImageGenerator(Generator):
         pixels = pixels.repeat(n, axis=0)
         level = grid.levels.at(0)
 
-        def begin(start: int, stop: int, noise: Tensor) -> Tensor:
-            return q_sample(self._points(pixels[start:stop]), level, noise / grid.prior_std)
+        def begin(rows: Rows, noise: Tensor) -> Tensor:
+            return q_sample(self._points(pixels[rows]), level, noise / grid.prior_std)
 
         of_images = self._denoisers(request, len(pixels))
         return self._pixels(self.model.ends(len(pixels), grid, sampler, request.seed, of_images, begin))
@@ -243,7 +243,8 @@ class ImageGenerator(Generator):
         grid, sampler = self.model.plan(request)
         of_images = self._denoisers(request, n)
         if images is None:
-            ends = prior(grid, (2, *self.model.shape), stream(request.seed, "sample", 0))
+            block = rows_per_block(self.model.shape)
+            ends = prior(grid, (2, *self.model.shape), RowStreams(request.seed, 0, 2, block))
         else:
             pixels = self._checked(images)
             if len(pixels) != 2:
@@ -251,11 +252,11 @@ class ImageGenerator(Generator):
                     f"Got {len(pixels)} images; expected 2, the start and the end of the interpolation.",
                     "Give two images.",
                 )
-            ends = self._encoded(self._points(pixels), of_images(0, 2), grid)
+            ends = self._encoded(self._points(pixels), of_images(np.arange(2)), grid)
         between = _great_circle(ends[0], ends[1], n)
 
-        def begin(start: int, stop: int, noise: Tensor) -> Tensor:
-            return between[start:stop].to(noise.device)
+        def begin(rows: Rows, noise: Tensor) -> Tensor:
+            return between[torch.from_numpy(rows).to(between.device)].to(noise.device)
 
         made = self._pixels(self.model.ends(n, grid, sampler, request.seed, of_images, begin))
         if images is not None:
@@ -271,7 +272,7 @@ class ImageGenerator(Generator):
         request = self.request({"sampler": "heun", **options}, len(pixels))
         request = dataclasses.replace(request, guidance=1.0)
         grid, _ = self.model.plan(request)
-        denoiser = self._denoisers(request, len(pixels))(0, len(pixels))
+        denoiser = self._denoisers(request, len(pixels))(np.arange(len(pixels)))
         return self._encoded(self._points(pixels), denoiser, grid)
 
     @torch.no_grad()

@@ -209,7 +209,7 @@ class Images(Modality[ImageData, ImagesSection]):
             points=RealPoints(unseen, None, reference.n, seed),
             measure=lambda x: measure(x.reshape(-1, *shape)),
             rows=lambda samples: np.asarray(samples, dtype=np.float64).reshape(-1, math.prod(shape)),
-            conditioned=None if own is None else lambda start, stop: flattened(own(start, stop), shape),
+            conditioned=None if own is None else lambda rows: flattened(own(rows), shape),
             held_out=unseen if known else None,
             probe=False,
             piece=model.piece,

@@ -38,7 +38,7 @@ from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.modalities.tables.redrawing import Filler, Redrawn
 from diffuscope.modalities.tables.refinement import CANDIDATES, NOTE, Refinement, fit_refinement
-from diffuscope.model import Conditioned, Model
+from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
@@ -163,8 +163,8 @@ class TableGenerator(Generator):
         guides = torch.from_numpy(self.rows.is_target & observed.all(axis=0))
         interval = request.interval or (0.0, np.inf)
 
-        def of_rows(start: int, stop: int) -> DenoiserLike:
-            here, left_out = self._piece(condition, n, start, stop)
+        def of_rows(rows: Rows) -> DenoiserLike:
+            here, left_out = self._piece(condition, n, rows)
             some = torch.from_numpy(~np.isnan(here))
             values = torch.from_numpy(np.nan_to_num(here)).float()
             parts = (values, some, torch.from_numpy(left_out) & ~some)
@@ -176,13 +176,13 @@ class TableGenerator(Generator):
         return of_rows
 
     def _piece(
-        self, condition: TableCondition, n: int, start: int, stop: int
+        self, condition: TableCondition, n: int, which: Rows | slice
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the known coordinates of rows start to stop, (m, D), and which are absent, (m, D)."""
-        known = np.array(np.broadcast_to(condition.known, (n, condition.known.shape[1]))[start:stop])
+        """Return the known coordinates of some of n rows, (m, D), and which are absent, (m, D)."""
+        known = np.array(np.broadcast_to(condition.known, (n, condition.known.shape[1]))[which])
         absent = np.tile(condition.absent, (len(known), 1))
         if condition.present is not None:
-            present = condition.present[start:stop]
+            present = condition.present[which]
             known[:, self.rows.is_presence] = self.rows.encode_presence(present)
             for i, values in enumerate(self.rows.values_of):
                 absent[np.ix_(~present[:, i], values)] = True
@@ -208,7 +208,7 @@ class TableGenerator(Generator):
             drawn = super().coordinates(n, asked)
             start, parts = 0, []
             for x in drawn:
-                known, _ = self._piece(alone, n, start, start + len(x))
+                known, _ = self._piece(alone, n, slice(start, start + len(x)))
                 parts.append(rows.decode_presence(np.where(np.isnan(known), x.double().cpu(), known)))
                 start += len(x)
             present = np.concatenate(parts)
@@ -333,7 +333,7 @@ class TableGenerator(Generator):
         piece = self.rows.clipped(x.double().cpu())
         if condition is None:
             return piece
-        known, absent = map(torch.from_numpy, self._piece(condition, n, start, start + len(x)))
+        known, absent = map(torch.from_numpy, self._piece(condition, n, slice(start, start + len(x))))
         return piece.masked_fill(absent, 0.0).where(known.isnan(), known)
 
     def states(self, n: int, request: Request) -> list[SamplingState]:
