@@ -10,7 +10,7 @@ import dataclasses
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -42,6 +42,7 @@ from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
+from diffuscope.threads import side_by_side
 from diffuscope.training import validation_rows
 
 __all__ = ["Only", "TableCondition", "TableGenerator", "read_only"]
@@ -52,6 +53,8 @@ Only = Literal["existing"] | Sequence[Any] | None
 
 _MISSING = ("modelled", "none")
 _BLOCK = 2**14  # rows that are refined at a time
+_APART = 1152  # rows that are refined at a time, where row i must not depend on how many there are: the first
+# draw of a tenth more is then one of whole blocks of noise
 _PROBED = 256  # rows that are drawn to see how long it takes
 _PRODUCTS = 1e11  # of weights and numbers, to draw rows for the ratio: some seconds
 _DRAWING = 0.6  # of the time of a refinement
@@ -219,19 +222,41 @@ class TableGenerator(Generator):
     def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent.
 
-        All rows keep the constraints; a RunError where too few of those that are drawn do.
+        All rows keep the constraints; a RunError where too few of those that are drawn do. Rows that are drawn
+        again are so in blocks of a fixed size, so that row i is the same however many are asked for.
         """
-        start, said, condition = 0, Counter[str](), request.condition
-        for x in self.unconstrained(n, request):
-            if self.redrawn.rules:
-                x = self._kept(x, n, request, start)
-            if self.refinement is not None and condition is not None and request.noise is None:
+        if request.noise is not None or (self.refinement is None and not self.redrawn.rules):
+            start = 0
+            for x in self._unrefined(n, request):
+                yield self._kept(x, n, request, start) if self.redrawn.rules else x
+                start += len(x)
+            return
+        said, condition, starts = Counter[str](), request.condition, range(0, n, _APART)
+        block = partial(self._block, n, request)
+        # What a constraint's error says is kept in one place, for one block at a time.
+        for x, start in zip(map(block, starts) if self.redrawn.rules else self._at_once(block, starts), starts):
+            if self.refinement is not None and condition is not None:
                 known = condition.known
                 known = known if len(known) == 1 else known[start : start + len(x)]
                 said += self.refinement.unkept(x.numpy(), known)
             yield x
-            start += len(x)
         _warn_of_unkept(said, n)
+
+    def _at_once(self, block: Callable[[int], Tensor], starts: range) -> Iterator[Tensor]:
+        """Draw blocks in parallel; a single one as it would be alone, with all cores."""
+        return map(block, starts) if len(starts) == 1 else side_by_side(block, starts, self.model.device)
+
+    def _block(self, n: int, request: Request, start: int) -> Tensor:
+        """Return coordinates (m, D) of the block of n rows from ``start`` on."""
+        count = min(_APART, n - start)
+        condition: TableCondition | None = request.condition
+        alike = condition is None or (len(condition.known) == 1 and condition.present is None)
+        # Of rows of one law a whole block is drawn, and the rest left: which are kept depends on all of it.
+        size = _APART if alike else count
+        seed = int(stream_seed(request.seed, "block", start) % 2**32)
+        asked = _for_rows(request, start + np.arange(size), n, seed)
+        x = torch.cat(list(self.unconstrained(size, asked)))
+        return (self._kept(x, size, asked, 0) if self.redrawn.rules else x)[:count]
 
     def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates, whatever the constraints.
