@@ -225,7 +225,7 @@ class SamplingSection(_Named):
     spacing: Spacing = "uniform"
     rho: _PositiveFloat = 7.0
     precision: Precision = "float32"
-    guidance: _Finite = 1.0
+    guidance: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Scale of classifier-free guidance for conditional samples."""
     guidance_interval: tuple[_NotNegative, Annotated[float, Field(gt=0)]] = (0.0, math.inf)
     """Noise-to-signal ratios between which guidance is applied."""
@@ -353,6 +353,8 @@ class Recipe(_Section):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = flags
+            elif "classes" in inspect.signature(factory).parameters:
+                arguments["classes"] = len(self.data.class_names)
         with torch.device("meta" if empty else "cpu"):
             network = factory(**arguments)
             if self.denoiser.factors:

@@ -147,8 +147,10 @@ class Trainer:
         """Take a step for each batch of the chunk; return their losses. Masks and dropout have the seed."""
         network = None if self.settings.compile else self.denoiser.network
         with random_of(network, self.loss, seed, chunk.x_0.device) as generator:
-            examples = noised(self.loss, self.denoiser, chunk.x_0, chunk.level, chunk.eps, generator)
-            return self._steps(examples._replace(label=chunk.label), chunk)
+            examples = noised(
+                self.loss, self.denoiser, chunk.x_0, chunk.level, chunk.eps, generator, chunk.label
+            )
+            return self._steps(examples, chunk)
 
     def _steps(self, examples: Examples, chunk: Chunk) -> Tensor:
         """Take the steps of :meth:`_train_on`."""

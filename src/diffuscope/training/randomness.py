@@ -42,11 +42,17 @@ def noised(
     level: NoiseLevel,
     eps: Tensor,
     generator: torch.Generator | None,
+    label: Tensor | None = None,
 ) -> Examples:
-    """Return the examples of a loss, its masks drawn from the generator where it has some."""
+    """Return the examples of a loss with their classes (n,), if any.
+
+    Masks are drawn from the generator where it has some; a loss of one's own knows of neither.
+    """
     if isinstance(loss, MaskedLoss):
-        return loss.examples(denoiser, x_0, level, eps, generator)
-    return loss.examples(denoiser, x_0, level, eps)
+        return loss.masked_examples(denoiser, x_0, level, eps, generator)
+    if type(loss) is Loss:
+        return loss.examples(denoiser, x_0, level, eps, label)
+    return loss.examples(denoiser, x_0, level, eps)._replace(label=label)
 
 
 @contextlib.contextmanager

@@ -53,7 +53,18 @@ class MaskedLoss(Loss):
         x_0: Tensor,
         level: NoiseLevel,
         eps: Tensor,
-        generator: torch.Generator | None = None,
+        label: Tensor | None = None,
+    ) -> Examples:
+        """Return :meth:`masked_examples` with masks of torch's own generator; masked rows have no classes."""
+        return self.masked_examples(denoiser, x_0, level, eps, None)
+
+    def masked_examples(
+        self,
+        denoiser: Denoiser,
+        x_0: Tensor,
+        level: NoiseLevel,
+        eps: Tensor,
+        generator: torch.Generator | None,
     ) -> Examples:
         """Draw masks, add noise to ``x_0`` (n, d) and return inputs and targets of the network.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.schedules import Grid, NoiseLevel
+from diffuscope.errors import InputError
 from diffuscope.seeds import RowStreams
 
-__all__ = ["Estimate", "Sampler", "SamplingContext", "SamplingState", "prior", "trajectory"]
+__all__ = ["Estimate", "Sampler", "SamplingContext", "SamplingState", "in_range", "prior", "trajectory"]
 
 
 class SamplingState(NamedTuple):
@@ -82,6 +84,15 @@ class Sampler(Protocol):
     def __call__(self, context: SamplingContext, x: Tensor, /) -> Tensor:
         """Return the points at the next level, shape (n, ...)."""
         ...
+
+
+def in_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Refuse a setting of a sampler that is not between ``low`` and ``high``, both included."""
+    if isinstance(value, bool) or not low <= value <= high:
+        most = "" if high == math.inf else f" and at most {high:g}"
+        raise InputError(
+            f"{name} must be at least {low:g}{most}, not {value!r}.", f"The range is {low:g} to {high:g}."
+        )
 
 
 def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator | RowStreams) -> Tensor:

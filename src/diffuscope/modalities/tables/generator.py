@@ -10,7 +10,7 @@ import dataclasses
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -222,8 +222,8 @@ class TableGenerator(Generator):
     def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent.
 
-        All rows keep the constraints; a RunError where too few of those that are drawn do. Rows that are drawn
-        again are so in blocks of a fixed size, so that row i is the same however many are asked for.
+        All rows keep the constraints; a RunError where too few of those that are drawn do. Rows that are
+        drawn again are so in blocks of a fixed size, so that row i is the same however many are asked for.
         """
         if request.noise is not None or (self.refinement is None and not self.redrawn.rules):
             start = 0
@@ -234,17 +234,15 @@ class TableGenerator(Generator):
         said, condition, starts = Counter[str](), request.condition, range(0, n, _APART)
         block = partial(self._block, n, request)
         # What a constraint's error says is kept in one place, for one block at a time.
-        for x, start in zip(map(block, starts) if self.redrawn.rules else self._at_once(block, starts), starts):
+        in_turn = bool(self.redrawn.rules) or len(starts) == 1
+        blocks = map(block, starts) if in_turn else side_by_side(block, starts, self.model.device)
+        for x, start in zip(blocks, starts, strict=True):
             if self.refinement is not None and condition is not None:
                 known = condition.known
                 known = known if len(known) == 1 else known[start : start + len(x)]
                 said += self.refinement.unkept(x.numpy(), known)
             yield x
         _warn_of_unkept(said, n)
-
-    def _at_once(self, block: Callable[[int], Tensor], starts: range) -> Iterator[Tensor]:
-        """Draw blocks in parallel; a single one as it would be alone, with all cores."""
-        return map(block, starts) if len(starts) == 1 else side_by_side(block, starts, self.model.device)
 
     def _block(self, n: int, request: Request, start: int) -> Tensor:
         """Return coordinates (m, D) of the block of n rows from ``start`` on."""
