@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from diffuscope.errors import RunError
+from diffuscope.errors import InputError, RunError
 
 __all__ = [
     "append_text",
@@ -31,6 +31,7 @@ __all__ = [
     "read_text",
     "remove_abandoned",
     "sole_writer",
+    "stay_inside",
     "write_bytes",
     "write_json",
     "write_text",
@@ -125,6 +126,24 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     if path.stat().st_size > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return path.read_text("utf-8")
+
+
+def stay_inside(folder: str | os.PathLike[str]) -> None:
+    """Refuse to write to a folder of which an entry is a link to somewhere else; an InputError names it.
+
+    Through such a link files of others would be overwritten, or removed as old ones. A link within the folder
+    is fine, and the folder may be reached by one.
+    """
+    home = Path(folder).resolve()
+    if not home.is_dir():
+        return
+    for entry in sorted(home.iterdir()):
+        if entry.is_symlink() and not entry.resolve().is_relative_to(home):
+            raise InputError(
+                f"{Path(folder) / entry.name} is a link to {entry.resolve()}; nothing outside of {folder} is "
+                "written or removed.",
+                "Replace the link by a folder or file of its own, or choose another folder.",
+            )
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from diffuscope.diffusion.guidance import check_scale
 from diffuscope.diffusion.samplers import SAMPLERS, Sampler
 from diffuscope.diffusion.schedules import Spacing
 from diffuscope.errors import InputError, unknown_name
@@ -66,6 +67,14 @@ def read_request(
                 f"seed must be a whole number of at least 0, not {seed!r}.", "Use 0, for example."
             )
         given["seed"] = int(seed)
+    if "guidance" in given:
+        check_scale(given["guidance"])
+    if "steps" in given:
+        steps = given["steps"]
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise InputError(
+                f"steps must be a whole number of at least 1, not {steps!r}.", "Use 50, for example."
+            )
     if "interval" in given:
         try:
             low, high = map(float, given["interval"])

@@ -21,6 +21,7 @@ from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import DiffuscopeError, RunError
 from diffuscope.recipes.schema import Recipe, TrainingSection
+from diffuscope.seeds import alone
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 
 __all__ = ["EVALUATE", "Probe", "in_training_mode", "probe_larger", "probe_rates", "widened", "with_network"]
@@ -63,8 +64,7 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
         for rate in rates:
             network = copy.deepcopy(denoiser.network).requires_grad_()  # it may have been frozen
             if kind == "anew":
-                with torch.random.fork_rng():
-                    torch.manual_seed(0)
+                with alone(0):
                     for module in network.modules():
                         getattr(module, "reset_parameters", lambda: None)()
             trial = with_network(denoiser, network)
@@ -81,8 +81,7 @@ def probe_larger(subject: Subject) -> Probe | None:
     if type(denoiser) is not Denoiser or not subject.probe:
         return None
     training = subject.training
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with alone(0):
         network = _widened_by_recipe(recipe, subject.d) if recipe is not None else widened(subject)
     if network is None:
         return None

@@ -124,9 +124,10 @@ class Diagnosis:
         The page is one file that needs nothing else. The picture is left out where nothing could be
         measured. Returns the paths of picture and page.
         """
-        from diffuscope.files import write_json, write_text
+        from diffuscope.files import stay_inside, write_json, write_text
         from diffuscope.plots import save_figure
 
+        stay_inside(folder)
         folder, files = Path(folder), []
         write_json(folder / "diagnosis.json", self.to_json())
         if self.budget.rows:

@@ -22,7 +22,7 @@ from diffuscope.data.section import DataSection
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import atomic_write, write_json
+from diffuscope.files import atomic_write, stay_inside, write_json
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.generator import Generator, counted
 from diffuscope.modalities.reference import Measurable, Points, Reference
@@ -58,6 +58,7 @@ class Evaluation(ABC):
         """Write ``evaluation.json`` and pictures into a folder; return the paths of figures and reports."""
         from diffuscope.plots import save_figure
 
+        stay_inside(folder)
         write_json(Path(folder) / "evaluation.json", self.to_json())
         picture = Path(folder) / "figures" / self.picture
         save_figure(self.plot(), picture)
@@ -112,6 +113,17 @@ class Modality(ABC, Generic[D, S]):
     @abstractmethod
     def load(self, source: Any, section: S, seed: int) -> D:
         """Load data as a recipe's section says; InputError or FormatError where it cannot be learned from."""
+
+    def labelled(self, source: Any, labels: Any) -> D:
+        """Load data with classes (n,) that are given beside it; InputError where the kind has none."""
+        raise InputError(
+            f"y cannot be given beside {self.unit} of a table.",
+            "Make it one of the columns, and name that: target=...",
+        )
+
+    def settled(self, data: D) -> D:
+        """Return data as it is learned, with notes on what was done to it."""
+        return data
 
     def adopt(self, data: Dataset, section: S, seed: int) -> D:
         """Return data of another kind as data of this one; InputError where that is not possible."""
@@ -268,7 +280,7 @@ class Modality(ABC, Generic[D, S]):
 
     def training_notes(self, data: D) -> tuple[str, ...]:
         """Return messages about how the data was read."""
-        return ()
+        return data.notes
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return the command to suggest after a training on n examples."""

@@ -255,7 +255,7 @@ class SamplingSection(_Named):
     """The exponent of the spacing karras."""
     precision: Precision = "float32"
     """Precision of the network's matrix products in sampling."""
-    guidance: _Finite = 1.0
+    guidance: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Scale of classifier-free guidance for conditional samples."""
     guidance_interval: tuple[_NotNegative, Annotated[float, Field(gt=0)]] = (0.0, math.inf)
     """Noise-to-signal ratios between which guidance is applied."""
@@ -389,6 +389,8 @@ class Recipe(_Section):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = flags
+            elif "classes" in inspect.signature(factory).parameters:
+                arguments["classes"] = len(self.data.class_names)
 
         def made(place: str) -> nn.Module:
             with torch.device(place):

@@ -11,7 +11,7 @@ from typing import Any
 
 from diffuscope.data.base import Dataset
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import remove_abandoned
+from diffuscope.files import remove_abandoned, stay_inside
 from diffuscope.modalities.lookup import load_data, modality, modality_for
 from diffuscope.recipes import Recipe, load_recipe, read_recipe
 from diffuscope.runs.run import near_runs
@@ -83,6 +83,7 @@ def plan_resumed(
 
 def create_run_directory(folder: Path, resume: bool) -> None:
     """Create the run directory; an existing one is only used to resume."""
+    stay_inside(folder)
     if resume:
         remove_abandoned(folder)
         return

@@ -146,7 +146,7 @@ class Run:
                 f"The training data of {self.path} was passed from Python and is not stored in the run.",
                 "Pass it: diffuscope.load(path, data=...).",
             )
-        return self.modality.reload(source, self.model)
+        return self.modality.settled(self.modality.reload(source, self.model))
 
     def sample(self, n: int, **options: Any) -> Any:
         """Draw points, rows of a table, or images.
@@ -175,9 +175,23 @@ class Run:
     def trajectory(self, n: int = 1000, **options: Any) -> Any:
         """Sample, and return all states from noise to samples: (steps + 1, n, ...) in the units of the data.
 
-        Of a table it is a list of steps + 1 tables.
+        Of a table it is a list of steps + 1 tables. The first state is noise of the first of the
+        :meth:`levels`, the last are the samples that :meth:`sample` gives, with the same options.
         """
         return self.generator.trajectory(n, self.generator.request(options, n))
+
+    def levels(self, **options: Any) -> dict[str, NDArray[np.float64]]:
+        r"""Return the noise levels of the states of :meth:`trajectory`, which has the same options.
+
+        Returns
+        -------
+        dict of ndarray of shape (steps + 1,)
+            ``t``, the schedule's time (a step, counted from 0, where it is discrete), and ``alpha`` and
+            ``sigma`` of :math:`x_t = \alpha x_0 + \sigma \epsilon` in the units of the model; their ratio is
+            the noise in deviations of the data. The last level is clean data: sigma is 0.
+        """
+        grid, _ = self.model.plan(self.generator.request(options))
+        return {name: getattr(grid.levels, name).double().numpy() for name in ("t", "alpha", "sigma")}
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data.
@@ -365,7 +379,7 @@ def load(
     run = Run(path, model)
     if data is not None:
         same = isinstance(data, Dataset) and data.kind == run.modality.name
-        run.given_data = data if same else run.modality.reload(data, model)
+        run.given_data = run.modality.settled(data if same else run.modality.reload(data, model))
     return run
 
 

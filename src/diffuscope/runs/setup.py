@@ -17,7 +17,7 @@ from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import modality
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe
-from diffuscope.seeds import stream_seed
+from diffuscope.seeds import alone, stream_seed
 from diffuscope.training import Batches, Checkpoints, HeldOut, LossLike, Trainer, World, validation_rows
 
 __all__ = ["Setup"]
@@ -54,8 +54,7 @@ class Setup:
             )
         if start is None:
             codec = own.codec(data, recipe.data)
-            with torch.random.fork_rng():
-                torch.manual_seed(stream_seed(seed, "weights"))
+            with alone(stream_seed(seed, "weights")):
                 denoiser = recipe.make_denoiser(
                     codec.shape, columns=columns_of(codec), network=network, schedule=schedule
                 )
@@ -115,7 +114,7 @@ def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> No
     was_training = denoiser.network.training
     denoiser.network.eval()
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        with alone(0), torch.no_grad():
             level = denoiser.schedule(torch.tensor(denoiser.schedule.t_max))
             made = tuple(denoiser.network_output(x, level).shape)
     except Exception as error:  # whatever the user's own parts may raise

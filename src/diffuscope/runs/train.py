@@ -26,7 +26,7 @@ from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.metrics import Measured
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.lookup import modality, modality_for
 from diffuscope.model import pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe
@@ -54,6 +54,7 @@ def train(
     out: str | Path | None = None,
     seed: int | None = None,
     target: str | None = None,
+    y: Any = None,
     size: int | None = None,
     noise: float | None = None,
     epochs: int | None = None,
@@ -88,7 +89,10 @@ def train(
     seed : int, optional
         Seed of all random numbers; the recipe's by default.
     target : str, optional
-        For tables: the column to condition on (y).
+        The column to condition on: of a table any column; of points one of classes, or the array of a .npz
+        archive that has them (by default ``y`` or ``labels``, where it has one).
+    y : array_like of shape (n,), optional
+        Classes of the points of an array, or of images: whole numbers, truth values or text.
     size, noise : optional
         Number of points and noise of a built-in set.
     epochs, steps : int, optional
@@ -157,6 +161,8 @@ def train(
     if epochs is not None and steps is not None:
         raise InputError("epochs and steps cannot both be set.", "Set one of them.")
     changes = {**_without_none(options), **(settings or {}), **more, **_without_none(last)}
+    if y is not None:
+        data = modality_for(data).labelled(data, y)
     planned, dataset, folder = (plan_resumed if resume else plan_new)(data, recipe, changes, out)
     notes = modality(dataset.kind).training_notes(dataset)
     if announce is not None and notes:

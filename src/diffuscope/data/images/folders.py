@@ -60,7 +60,16 @@ def load_folder(
         numbers = {name: number for number, name in enumerate(names)}
         labels = np.array([numbers[files[i].relative_to(path).parts[0]] for i in good], dtype=np.int64)
     source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
-    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*found, *notes))
+    return ImageData(
+        path.resolve().name,
+        x,
+        None,
+        None,
+        source,
+        labels=labels,
+        classes=tuple(names),
+        notes=(*found, *notes),
+    )
 
 
 def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:

@@ -105,7 +105,7 @@ def load_images(
         x, note = _as_images(np.asarray(source), "The array")
         own = None if labels is None else _checked_labels(labels, len(x), "The labels")
         described = {"kind": "array", "shape": list(x.shape)}
-        data = ImageData("array", x, None, None, described, own, _names(own), None, (note,))
+        data = ImageData("array", x, None, None, described, labels=own, classes=_names(own), notes=(note,))
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
@@ -175,7 +175,9 @@ def _load_npz(path: Path) -> ImageData:
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     x, note = _as_images(images, str(path))
     own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
-    return ImageData(path.stem, x, None, None, describe_file(path), own, _names(own, known), None, (note,))
+    return ImageData(
+        path.stem, x, None, None, describe_file(path), labels=own, classes=_names(own, known), notes=(note,)
+    )
 
 
 def _find_images(path: Path) -> tuple[str, list[str]] | None:

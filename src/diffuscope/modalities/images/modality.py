@@ -86,6 +86,10 @@ class Images(Modality[ImageData, ImagesSection]):
             seed=seed,
         )
 
+    def labelled(self, source: Any, labels: Any) -> ImageData:
+        """Load the images of an array with their classes."""
+        return load_images(source, labels=labels)
+
     def held_out(self, source: Any, model: Model, data: ImageData) -> Any:
         """Return held-out images, uint8."""
         if isinstance(source, ImageData):
@@ -147,7 +151,9 @@ class Images(Modality[ImageData, ImagesSection]):
         size = n or min(len(features) // 2, _CLOUD)
         random = np.random.default_rng(quality_seed(seed, "labels", 0))
         labels = data.labels_like(size * _CLOUDS, random)
-        return draw_reference(features, seed=seed, draws=_CLOUDS, n=size, condition=labels, scaled=False)
+        return draw_reference(
+            features, seed=seed, draws=_CLOUDS, n=size, condition=labels, centred=False, scaled=False
+        )
 
     def _pool(self, data: ImageData, held_out: Any, seed: int) -> Any:
         """Return at most 2,048 real images, such as nothing was trained on where there are some."""
@@ -209,16 +215,12 @@ class Images(Modality[ImageData, ImagesSection]):
             points=RealPoints(unseen, None, reference.n, seed),
             measure=lambda x: measure(x.reshape(-1, *shape)),
             rows=lambda samples: np.asarray(samples, dtype=np.float64).reshape(-1, math.prod(shape)),
-            conditioned=None if own is None else lambda start, stop: flattened(own(start, stop), shape),
+            conditioned=None if own is None else lambda rows: flattened(own(rows), shape),
             held_out=unseen if known else None,
             probe=False,
             piece=model.piece,
             half=model.half,
         )
-
-    def training_notes(self, data: ImageData) -> tuple[str, ...]:
-        """Return what was done to the images."""
-        return data.notes
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n images."""
