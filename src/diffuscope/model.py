@@ -74,7 +74,7 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
     """A denoiser in the units of its data."""
 
@@ -91,6 +91,10 @@ class Model:
     def shape(self) -> tuple[int, ...]:
         """Of a point: (d,), or (channels, height, width) of an image."""
         return self.codec.shape
+
+    def __repr__(self) -> str:
+        weights = sum(p.numel() for p in self.denoiser.network.parameters())
+        return f"Model({self.codec.kind} {self.shape}, {self.recipe.network.name}, {weights:,} weights)"
 
     @property
     def dimension(self) -> int:

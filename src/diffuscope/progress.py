@@ -1,15 +1,19 @@
 """How is progress shown? As a bar for training, and a line for each later stage.
 
-Output goes to standard error, and only if that is a terminal; pipes and notebooks stay clean.
+Output goes to standard error, and only if that is a terminal; pipes stay clean. In a notebook it is one line
+below the cell.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from diffuscope.notebook import NotebookLine, in_notebook
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,10 +23,12 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Shows progress if ``show``; by default where standard error is a terminal."""
+    """Shows progress if ``show``; by default in a notebook, and where standard error is a terminal."""
 
     def __init__(self, show: bool | None = None) -> None:
-        self.show = sys.stderr.isatty() if show is None else show
+        notebook = in_notebook()
+        self.show = notebook or sys.stderr.isatty() if show is None else show
+        self._line = NotebookLine() if notebook else None
 
     @cached_property
     def _console(self) -> Console:
@@ -37,14 +43,27 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
-        if self.show:
+        if self.show and self._line is not None:
+            NotebookLine().show(text)
+        elif self.show:
             self._console.print(text, highlight=False, soft_wrap=True)
+
+    def finish(self, text: str) -> None:
+        """Show a last line that stays, in a notebook in place of the progress."""
+        if self.show and self._line is not None:
+            self._line.show(text)
+        else:
+            self.say(text)
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""
         if not self.show:
             yield Bar(None, unit, done)
+            return
+        if self._line is not None:
+            yield _NotebookBar(self._line, what, total, unit, done)
+            self._line.clear()
             return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
@@ -59,6 +78,11 @@ class Reporter:
         """Show a spinner with ``what`` while the block runs."""
         if not self.show:
             yield
+            return
+        if self._line is not None:
+            self._line.show(f"{what} …")
+            yield
+            self._line.clear()
             return
         from rich.progress import SpinnerColumn, TextColumn
 
@@ -79,3 +103,24 @@ class Bar:
             task = self._progress.tasks[0]
             rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
             self._progress.update(task.id, completed=done, note=f"{note}  {rate:,.0f} {self._unit}/s")
+
+
+class _NotebookBar(Bar):
+    """A bar in the line below a cell of a notebook."""
+
+    def __init__(self, line: NotebookLine, what: str, total: int, unit: str, start: int) -> None:
+        super().__init__(None, unit, start)
+        self._line, self._what, self._total = line, what, total
+        self._begun = time.monotonic()
+        line.show(f"{what} …", start / max(total, 1))
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that ``done`` are done, their rate, a ``note`` and how long the rest will take."""
+        took = time.monotonic() - self._begun
+        rate = (done - self._start) / took if took else 0.0
+        text = f"{self._what}: {done:,} of {self._total:,} {self._unit}"
+        left = f", {(self._total - done) / rate:,.0f} s left" if rate and done < self._total else ""
+        self._line.follow(
+            f"{text}{f', {note}' if note else ''}  ({rate:,.0f} {self._unit}/s{left})",
+            done / max(self._total, 1),
+        )

@@ -33,7 +33,7 @@ def diagnose(
     if as_json:
         echo(json.dumps(found.to_json()))
         return
-    echo(str(found))
+    echo(found.text())
     if files:
         echo()
     for file in files:

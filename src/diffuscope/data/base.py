@@ -55,7 +55,7 @@ def columns_of(codec: Codec) -> tuple[int, ...] | None:
     return getattr(codec, "groups", None)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A data set as the rest of the package sees it; here of points, subclasses are of other kinds.
 
@@ -83,6 +83,11 @@ class Dataset:
     columns: tuple[str, ...] | None
     draw: Callable[[int, int], npt.NDArray[np.float64]] | None
     source: dict[str, Any]
+
+    def __repr__(self) -> str:
+        names = "" if self.columns is None else f", columns {', '.join(self.columns[:8])}"
+        more = ", …" if self.columns is not None and len(self.columns) > 8 else ""
+        return f"{type(self).__name__}({self.name!r}, x {self.x.shape} {self.x.dtype}{names}{more})"
 
     def digest(self) -> str:
         """Of the content, hexadecimal."""

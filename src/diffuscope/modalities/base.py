@@ -23,6 +23,8 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, write_json
+from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
+from diffuscope.metrics.floor import in_floors
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.generator import Generator, counted
 from diffuscope.modalities.reference import Measurable, Points, Reference
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "Modality", "table_lines"]
 
 
+_TITLES = METRICS | FEATURE_METRICS
+
+
 class Evaluation(ABC):
     """The results of an evaluation; it prints as a table."""
 
@@ -52,6 +57,22 @@ class Evaluation(ABC):
     @abstractmethod
     def plot(self) -> Figure:
         """Draw the picture of an evaluation."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return a card of the metrics, for notebooks; the whole text is behind a click."""
+        from diffuscope.pages import card
+
+        rows = []
+        for name, one in self.to_json()["metrics"].items():
+            measured = Measured(**one)
+            interval = f"{in_floors(measured.low)} to {in_floors(measured.high)}"
+            numbers = [f"{measured.floor:.3g}", f"{measured.value:.3g}", in_floors(measured.ratio), interval]
+            rows.append([_TITLES[name].title if name in _TITLES else name.replace("_", " "), *numbers])
+        head = ["metric", "real data", "this model", "÷ floor", "95%"]
+        return card("Evaluation", head=head, rows=rows, details=str(self))
 
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
         """Write ``evaluation.json`` and pictures into a folder; return the paths of figures and reports."""
@@ -75,7 +96,7 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     for row in rows:
         table.add_row(*row)
     stream = io.StringIO()
-    Console(file=stream, width=200, color_system=None).print(table)
+    Console(file=stream, width=200, color_system=None, force_jupyter=False).print(table)
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
 
 

@@ -7,7 +7,6 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 from collections.abc import Callable
@@ -290,11 +289,24 @@ class Run:
 
         return loss_figure(self.metrics)
 
-    def _repr_png_(self) -> bytes:
-        """Return a picture of samples, for notebooks."""
-        buffer = io.BytesIO()
-        self.plot_samples().savefig(buffer, format="png")
-        return buffer.getvalue()
+    def _repr_html_(self) -> str:
+        """Return a card with the facts of the run and a picture of samples, for notebooks."""
+        from diffuscope.pages import card
+
+        recipe = self.recipe
+        try:
+            quality = str(self.quality)
+        except FormatError:
+            quality = ""
+        sampling = f"{recipe.sampling.name}, {recipe.sampling.steps} steps"
+        facts = [
+            ("quality", quality),
+            ("training", self.facts().get("training", "")),
+            ("recipe", f"{recipe.name}: {recipe.schedule.name} schedule, network {recipe.network.name}"),
+            ("sampling", sampling),
+            ("seed", str(recipe.seed)),
+        ]
+        return card(f"{self.path} ({self.modality.unit})", facts, picture=self.plot_samples())
 
     def __repr__(self) -> str:
         try:
