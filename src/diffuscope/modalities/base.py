@@ -32,7 +32,7 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
-from diffuscope.training import BatchSource, LossLike, Resident
+from diffuscope.training import Batches, BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -258,6 +258,10 @@ class Modality(ABC, Generic[D, S]):
         Returns messages about it.
         """
         return ()
+
+    def perfect_loss(self, model: Model, data: D, loss: LossLike, batches: Batches) -> float | None:
+        """Return the loss of a network that answers perfectly; None where that is not known."""
+        return None
 
     @abstractmethod
     def figures(self, model: Model, data: D | None) -> Figures:

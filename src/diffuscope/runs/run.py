@@ -7,6 +7,7 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable
@@ -281,13 +282,20 @@ class Run:
             count, request = n, Request()
         if options:
             request = self.generator.request(options, count)
-        return figures.draw_samples(self.generator.sample(count, request), request=request)
+        caption = figures.said(request)
+        if not options and (self.path / "summary.json").is_file():
+            with contextlib.suppress(FormatError):
+                caption = f"{figures.measured} {self.quality}\n{caption}"
+        return figures.draw_samples(self.generator.sample(count, request), caption, request)
 
     def plot_loss(self) -> Figure:
-        """Show the loss over the steps."""
+        """Show the loss over the steps, and the irreducible loss where ``summary.json`` has it."""
         from diffuscope.modalities.figures import loss_figure
 
-        return loss_figure(self.metrics)
+        floor: float | None = None
+        with contextlib.suppress(FormatError):
+            floor = self.summary.get("perfect_loss")
+        return loss_figure(self.metrics, floor)
 
     def _repr_html_(self) -> str:
         """Return a card with the facts of the run and a picture of samples, for notebooks."""

@@ -296,6 +296,9 @@ class _Training:
                 setup.start.save(self.folder / START)
             write_text(self.folder / "recipe.toml", recipe.to_toml())
             (self.folder / "failure.json").unlink(missing_ok=True)
+        if self.pictures and self.world.is_main and not (self.folder / "figures" / "forward.png").is_file():
+            with self.reporter.stage("drawing the data"):
+                run.figures.save_data(self.folder)
         trainer = setup.trainer(Checkpoints(self.folder / "checkpoints", fingerprint, also), self.world)
         train_seconds = self._train(trainer, run)
         if not self.world.is_main:
@@ -304,7 +307,10 @@ class _Training:
         if self.announce is not None and notes:
             self.announce(notes)
         run.model.save(self.folder / "model.safetensors")
-        measured = self._measure_and_draw(run)
+        perfect = None
+        if self.pictures:
+            perfect = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
+        measured = self._measure_and_draw(run, perfect)
         summary = {
             "recipe": recipe.name,
             "data": setup.data.source,
@@ -318,6 +324,7 @@ class _Training:
             "processes": self.world.size,
             "fingerprint": fingerprint,
             "quality": {name: one.to_json() for name, one in measured.items()},
+            **({} if perfect is None else {"perfect_loss": perfect}),
             "versions": {
                 "diffuscope": __version__,
                 "torch": torch.__version__,
@@ -329,11 +336,11 @@ class _Training:
         self.reporter.finish(_last_line(run, measured["sliced_wasserstein"], summary))
         return run
 
-    def _measure_and_draw(self, run: Run) -> dict[str, Measured]:
+    def _measure_and_draw(self, run: Run, perfect_loss: float | None) -> dict[str, Measured]:
         """Measure the samples while the figures are drawn: the one is array operations, the other Python."""
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             if self.pictures:
-                drawing = pool.submit(run.figures.save, self.folder, run.metrics)
+                drawing = pool.submit(run.figures.save, self.folder, run.metrics, perfect_loss)
             with self.reporter.stage("measuring the samples"):
                 measured = run.measure(self.reporter)
             if self.pictures:

@@ -12,19 +12,26 @@ from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
+from diffuscope.diffusion.denoiser import convert
+from diffuscope.diffusion.losses import Loss
+from diffuscope.diffusion.process import q_sample
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.modalities.reference import Measurable, Reference, draw_reference
 from diffuscope.modalities.reference import Points as Cloud
 from diffuscope.model import Model
+from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
+from diffuscope.training import Batches, LossLike
 
 if TYPE_CHECKING:
     from diffuscope.modalities.points.evaluation import Evaluation
     from diffuscope.modalities.points.figures import PointFigures
 
 __all__ = ["POINTS", "Points"]
+
+_PERFECT_EXAMPLES = 2**15  # on which the loss of a perfect network is measured
 
 
 class Points(Modality[Dataset, PointsSection]):
@@ -90,6 +97,23 @@ class Points(Modality[Dataset, PointsSection]):
         """Return fresh clouds of a known distribution, else halves of held-out points or of the data."""
         unseen = None if data.draw is not None else held_out
         return draw_reference(data.x, draw=data.draw, held_out=unseen, seed=seed, n=n)
+
+    def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
+        """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""
+        known = data.source["kind"] == "builtin" and isinstance(loss, Loss)
+        if not known or not isinstance(model.codec, PointsCodec):
+            return None
+        oracle, denoiser, total, n = oracle_of(data).scaled(model.codec), model.denoiser, 0.0, 0
+        steps = max(1, _PERFECT_EXAMPLES // batches.batch_size)
+        for chunk in batches.chunks(0, steps):
+            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps)
+            x_t = q_sample(chunk.x_0, chunk.level, chunk.eps).double()
+            exact = convert(
+                oracle(x_t, chunk.level), x_t, chunk.level, "data", denoiser.prediction, denoiser.sigma_data
+            )
+            total += len(x_t) * loss.value(exact.to(chunk.x_0), examples).item()
+            n += len(x_t)
+        return total / n
 
     def figures(self, model: Model, data: Dataset | None) -> PointFigures:
         """Return what draws clouds."""
