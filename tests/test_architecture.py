@@ -38,7 +38,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("model",),
     ("modalities/reference",),
     ("modalities/flattened", "modalities/generator"),
-    ("modalities/figures",),
+    ("modalities/figures", "modalities/asking"),
     ("modalities/base",),
     ("modalities/lookup",),
     ("modalities/points", "modalities/tables", "modalities/images"),

@@ -172,7 +172,7 @@ class Model:
         noise = torch.as_tensor(np.asarray(request.noise), dtype=torch.float32)
         if noise.shape != (n, *self.shape) or not noise.isfinite().all():
             raise InputError(
-                f"noise has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
+                f"initial has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
                 f"Give finite numbers of shape {(n, *self.shape)}.",
             )
         return lambda start, stop, x: grid.prior_std * noise[start:stop].to(x.device)

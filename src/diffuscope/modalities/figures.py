@@ -10,6 +10,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from diffuscope.data.base import Dataset
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured
 from diffuscope.model import Model
@@ -43,12 +45,22 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.generator import Generator
 
-__all__ = ["SHOWN", "Figures", "loss_figure"]
+__all__ = ["SHOWN", "Figures", "Look", "loss_figure"]
 
 SHOWN = 10_000
 _ROW = 10  # moments of a trajectory in one row
 _BOARD = 2_000
 _WIDER = 1.01  # noisy points that are so many times as wide as data are drawn smaller
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an animation looks; None: as the recipe says."""
+
+    frames: int | None = None  # of each walk
+    frame_ms: float | None = None
+    size: int | None = None  # pixels
+    color: str | None = None
 
 
 class Figures(ABC):
@@ -159,6 +171,12 @@ class Figures(ABC):
         levels = schedule(t)
         return levels, [rf"$q(\mathbf{{x}}_{{t}}),\ t = {t:.2g}$" for t in levels.t.tolist()]
 
+    def telling_levels(self) -> list[NoiseLevel]:
+        """Return four levels, at which the data dissolves."""
+        levels, _ = self._forward_levels(_ROW)
+        k = len(levels.t)
+        return [levels.at(min(k - 1, round(share * k))) for share in (0.1, 0.3, 0.5, 0.8)]
+
     def row(self, trajectory: Sequence[SamplingState]) -> list[State]:
         """Choose ten moments of a trajectory, equally many steps apart, the last of them the samples."""
         last = len(trajectory) - 1
@@ -166,9 +184,16 @@ class Figures(ABC):
         states = {step: self._reverse_at(trajectory, step) for step in set(steps)}
         return [states[step] for step in steps]
 
-    def _moving(self, trajectory: Sequence[SamplingState]) -> list[State]:
+    def _moving(self, trajectory: Sequence[SamplingState], frames: int | None = None) -> list[State]:
         """Choose the states of the reverse GIF: every so-many-th from the noise on, and the samples."""
         every, last = self.model.recipe.pictures.reverse_every, len(trajectory) - 1
+        if frames is not None:
+            if frames > last + 1:
+                raise InputError(
+                    f"Sampling in {last} steps has {last + 1} frames, and {frames} were asked for.",
+                    f"Give fewer --frames, or --steps {frames - 1}.",
+                )
+            return [self._reverse_at(trajectory, round(i * last / (frames - 1))) for i in range(frames)]
         return [self._reverse_at(trajectory, i) for i in range(last + 1) if i % every == 0 or i == last]
 
     def _reverse_at(self, trajectory: Sequence[SamplingState], step: int) -> State:
@@ -246,20 +271,31 @@ class Figures(ABC):
             words.append("noise as given")
         return ", ".join(words)
 
-    def animate(self, path: Path, forward: bool, reverse: bool, seed: int) -> None:
+    def animate(self, path: Path, forward: bool, reverse: bool, request: Request, look: Look) -> None:
         """Write an animation of the forward process, of sampling, or of one after the other."""
         pictures = self.model.recipe.pictures
-        states = self.forward(pictures.forward_frames, seed) if forward else []
+        if look.frames is not None and look.frames < 2:
+            raise InputError(f"An animation of {look.frames} frames does not move.", "Give at least 2.")
+        states = self.forward(look.frames or pictures.forward_frames, request.seed) if forward else []
         if reverse:
-            states += self._moving(self.states(seed))
-        ms = pictures.reverse_ms if reverse else pictures.forward_ms
-        self._animate(states, path, ms, GENERATED if reverse and not forward else NOISE)
+            trajectory = self.generator.states(self.sampled()[0], request)
+            states += self._moving(trajectory, look.frames)
+        ms = look.frame_ms or (pictures.reverse_ms if reverse else pictures.forward_ms)
+        color = look.color or (GENERATED if reverse and not forward else NOISE)
+        self._animate(states, path, ms, color, look.size)
 
-    def _animate(self, states: Sequence[State], path: Path, ms: float, color: str) -> None:
+    def _animate(
+        self, states: Sequence[State], path: Path, ms: float, color: str, size: int | None = None
+    ) -> None:
+        from matplotlib.colors import is_color_like
+
         from diffuscope.plots.animation import save_animation
 
+        if not is_color_like(color):
+            raise InputError(f"{color!r} is not a colour.", "Give a name or a code, such as '#2b6cb8'.")
         title = None if self.rescaled is None else r"$\mathbf{x}_t\,/\,\sqrt{\alpha^2 + \sigma^2}$"
-        save_animation(states, path, frame_ms=ms, color=color, title=title, reference=self.limits)
+        more = {} if size is None else {"size_px": size}
+        save_animation(states, path, frame_ms=ms, color=color, title=title, reference=self.limits, **more)
 
     def board(self, seed: int) -> NDArray[np.uint8]:
         """Return samples of a model in training as one picture (height, width, 3)."""
