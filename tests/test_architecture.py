@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 # From the ground up: files by the start of their path below the package, the longest that fits. A file
 # imports from lower layers, or from its own folder; entries of one layer do not know each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "_version"),
+    ("words", "_version", "notebook"),
+    ("errors",),
     ("terminal",),
     ("files", "seeds", "progress", "threads", "precision", "signals"),
     ("tensors",),
@@ -38,7 +39,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("model",),
     ("modalities/reference",),
     ("modalities/flattened", "modalities/generator"),
-    ("modalities/figures",),
+    ("modalities/figures", "modalities/asking"),
     ("modalities/base",),
     ("modalities/lookup",),
     ("modalities/points", "modalities/tables", "modalities/images"),

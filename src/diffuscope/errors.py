@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from diffuscope.words import in_python
+
 __all__ = [
     "DiffuscopeError",
     "FormatError",
@@ -28,14 +30,16 @@ class DiffuscopeError(Exception):
     what : str
         What is wrong, and where.
     hint : str, optional
-        How to fix it, as a full sentence.
+        How to fix it, as a full sentence. Options are named as on the command line, ``--out``; as text the
+        error names them as in Python, ``out=``.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, hint: str | None = None) -> None:
         self.what, self.hint = what, hint
-        super().__init__(what if hint is None else f"{what}\n{hint}")
+        text = what if hint is None else f"{what}\n{in_python(hint)}"
+        super().__init__(text)
 
 
 class InputError(DiffuscopeError, ValueError):

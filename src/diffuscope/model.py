@@ -87,7 +87,7 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
     """A denoiser in the units of its data."""
 
@@ -104,6 +104,10 @@ class Model:
     def shape(self) -> tuple[int, ...]:
         """Of a point: (d,), or (channels, height, width) of an image."""
         return self.codec.shape
+
+    def __repr__(self) -> str:
+        weights = sum(p.numel() for p in self.denoiser.network.parameters())
+        return f"Model({self.codec.kind} {self.shape}, {self.recipe.network.name}, {weights:,} weights)"
 
     @property
     def dimension(self) -> int:
@@ -181,7 +185,7 @@ class Model:
         noise = torch.as_tensor(np.asarray(request.noise), dtype=torch.float32)
         if noise.shape != (n, *self.shape) or not noise.isfinite().all():
             raise InputError(
-                f"noise has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
+                f"initial has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
                 f"Give finite numbers of shape {(n, *self.shape)}.",
             )
         return lambda rows, x: grid.prior_std * noise[torch.from_numpy(rows)].to(x.device)

@@ -1,7 +1,8 @@
 """How is progress shown? As a bar for training and a spinner for each stage; without a terminal by lines.
 
 Output goes to standard error. Bars are drawn only if that is a terminal. To a pipe or a log file the command
-line says how far it is in a line every so often; from Python nothing is printed there.
+line says how far it is in a line every so often; from Python nothing is printed there. In a notebook progress
+is one line below the cell.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from diffuscope.notebook import NotebookLine, in_notebook
 from diffuscope.terminal import echo, one_line, plain
 
 if TYPE_CHECKING:
@@ -38,11 +40,13 @@ def lines_without_terminal() -> Iterator[None]:
 
 
 class Reporter:
-    """Shows progress if ``show``; by default where standard error is a terminal, or lines are wanted."""
+    """Shows progress if ``show``; by default in a notebook, on a terminal, or where lines are wanted."""
 
     def __init__(self, show: bool | None = None) -> None:
-        self.show = sys.stderr.isatty() if show is None else show
+        notebook = in_notebook()
+        self.show = notebook or sys.stderr.isatty() if show is None else show
         self._by_lines = show is None and not self.show and _lines
+        self._line = NotebookLine() if notebook else None
 
     @cached_property
     def _console(self) -> Console:
@@ -57,8 +61,17 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
-        if self.show:
+        if self.show and self._line is not None:
+            NotebookLine().show(text)
+        elif self.show:
             self._console.print(plain(text), soft_wrap=True)
+
+    def finish(self, text: str) -> None:
+        """Show a last line that stays, in a notebook in place of the progress."""
+        if self.show and self._line is not None:
+            self._line.show(text)
+        else:
+            self.say(text)
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
@@ -67,6 +80,10 @@ class Reporter:
             bar = Bar(None, unit, done)
             with _saying(lambda: bar.line(what, total)) if self._by_lines else contextlib.nullcontext():
                 yield bar
+            return
+        if self._line is not None:
+            yield _NotebookBar(self._line, what, total, unit, done)
+            self._line.clear()
             return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
@@ -85,6 +102,11 @@ class Reporter:
             state = _saying(lambda: f"{one_line(what)}, {_duration(time.monotonic() - begun)} so far")
             with state if self._by_lines else contextlib.nullcontext():
                 yield
+            return
+        if self._line is not None:
+            self._line.show(f"{what} …")
+            yield
+            self._line.clear()
             return
         from rich.progress import SpinnerColumn, TextColumn
 
@@ -115,6 +137,27 @@ class Bar:
         if new > 0:
             parts.append(f"{_duration(seconds / new * (total - self._done))} left")
         return ", ".join(filter(None, parts))
+
+
+class _NotebookBar(Bar):
+    """A bar in the line below a cell of a notebook."""
+
+    def __init__(self, line: NotebookLine, what: str, total: int, unit: str, start: int) -> None:
+        super().__init__(None, unit, start)
+        self._line, self._what, self._total = line, what, total
+        self._begun = time.monotonic()
+        line.show(f"{what} …", start / max(total, 1))
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that ``done`` are done, their rate, a ``note`` and how long the rest will take."""
+        took = time.monotonic() - self._begun
+        rate = (done - self._start) / took if took else 0.0
+        text = f"{self._what}: {done:,} of {self._total:,} {self._unit}"
+        left = f", {(self._total - done) / rate:,.0f} s left" if rate and done < self._total else ""
+        self._line.follow(
+            f"{text}{f', {note}' if note else ''}  ({rate:,.0f} {self._unit}/s{left})",
+            done / max(self._total, 1),
+        )
 
 
 @contextlib.contextmanager

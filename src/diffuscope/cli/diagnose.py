@@ -32,7 +32,7 @@ def diagnose(
     files = print_and_save(
         run,
         lambda: find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device),
-        lambda found: echo(json.dumps(found.to_json()) if as_json else found),
+        lambda found: echo(json.dumps(found.to_json()) if as_json else found.text()),
         lambda found: found.save(run, html=html) if found.budget.rows or html else [],
     )
     if files and not as_json:

@@ -60,7 +60,16 @@ def train(
     sampling_steps: Annotated[int | None, Option(help="Number of sampling steps.")] = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=_SET)] = None,
     device: Device = "auto",
-    resume: Annotated[bool, Option("--resume", help="Resume the run in --out.")] = False,
+    start: Annotated[
+        Path | None,
+        Option(metavar="RUN", help="Start from the weights of a trained run, with other data or settings."),
+    ] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="Resume the run in --out; with more --steps also a finished one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace the run in --out, if there is one.")
+    ] = False,
     pictures: Annotated[bool, Option(help="Draw figures and animations.")] = True,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write losses and samples for TensorBoard.")
@@ -94,7 +103,9 @@ def train(
         sampling_steps=sampling_steps,
         settings={**read, **read_settings(set_)},
         device=device,
+        start=start,
         resume=resume,
+        overwrite=overwrite,
         pictures=pictures,
         tensorboard=tensorboard,
         announce=_announce if is_main else None,

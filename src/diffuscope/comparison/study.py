@@ -91,12 +91,12 @@ def compare(
     """
     if jobs is not None and jobs < 1:
         raise InputError(
-            f"The number of processes must be at least 1, not {jobs}.", "Give jobs (--jobs) of at least 1."
+            f"The number of processes must be at least 1, not {jobs}.", "Give --jobs of at least 1."
         )
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
-            f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed (--seeds)."
+            f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed with --seeds."
         )
     grid = lay_out(data, recipe, axes or {}, chosen, skip_invalid=skip_invalid)
     name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"

@@ -55,7 +55,7 @@ def columns_of(codec: Codec) -> tuple[int, ...] | None:
     return getattr(codec, "groups", None)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A data set as the rest of the package sees it; here of points, subclasses are of other kinds.
 
@@ -96,6 +96,11 @@ class Dataset:
     def labels_like(self, n: int, random: np.random.Generator) -> npt.NDArray[np.int64] | None:
         """Return classes of n points, as mixed as those of the data; None where there are no labels."""
         return None if self.labels is None else self.labels[random.integers(len(self.labels), size=n)]
+
+    def __repr__(self) -> str:
+        names = "" if self.columns is None else f", columns {', '.join(self.columns[:8])}"
+        more = ", …" if self.columns is not None and len(self.columns) > 8 else ""
+        return f"{type(self).__name__}({self.name!r}, x {self.x.shape} {self.x.dtype}{names}{more})"
 
     def digest(self) -> str:
         """Of the points and their labels, hexadecimal."""

@@ -23,6 +23,8 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, stay_inside, write_json
+from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
+from diffuscope.metrics.floor import in_floors
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.generator import Generator, counted
 from diffuscope.modalities.reference import Measurable, Points, Reference
@@ -31,7 +33,7 @@ from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
 from diffuscope.terminal import one_line
-from diffuscope.training import BatchSource, LossLike, Resident
+from diffuscope.training import Batches, BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from diffuscope.modalities.figures import Figures
 
 __all__ = ["Evaluation", "Modality", "table_lines"]
+
+
+_TITLES = METRICS | FEATURE_METRICS
 
 
 class Evaluation(ABC):
@@ -53,6 +58,22 @@ class Evaluation(ABC):
     @abstractmethod
     def plot(self) -> Figure:
         """Draw the picture of an evaluation."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return a card of the metrics, for notebooks; the whole text is behind a click."""
+        from diffuscope.pages import card
+
+        rows = []
+        for name, one in self.to_json()["metrics"].items():
+            measured = Measured(**one)
+            interval = f"{in_floors(measured.low)} to {in_floors(measured.high)}"
+            numbers = [f"{measured.floor:.3g}", f"{measured.value:.3g}", in_floors(measured.ratio), interval]
+            rows.append([_TITLES[name].title if name in _TITLES else name.replace("_", " "), *numbers])
+        head = ["metric", "real data", "this model", "÷ floor", "95%"]
+        return card("Evaluation", head=head, rows=rows, details=str(self))
 
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
         """Write ``evaluation.json`` and pictures into a folder; return the paths of figures and reports."""
@@ -78,7 +99,7 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
     stream = io.StringIO()
-    Console(file=stream, width=200, color_system=None).print(table)
+    Console(file=stream, width=200, color_system=None, force_jupyter=False).print(table)
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
 
 
@@ -251,6 +272,10 @@ class Modality(ABC, Generic[D, S]):
         Returns messages about it.
         """
         return ()
+
+    def perfect_loss(self, model: Model, data: D, loss: LossLike, batches: Batches) -> float | None:
+        """Return the loss of a network that answers perfectly; None where that is not known."""
+        return None
 
     @abstractmethod
     def figures(self, model: Model, data: D | None) -> Figures:

@@ -341,6 +341,12 @@ class Recipe(_Section):
             )
         return self
 
+    def __repr__(self) -> str:
+        return f"Recipe({self.name!r}, {self.data.kind}: {self.network.name}, schedule {self.schedule.name})"
+
+    def __str__(self) -> str:
+        return self.to_toml()
+
     def make_denoiser(
         self,
         shape: int | tuple[int, ...],

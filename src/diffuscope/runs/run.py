@@ -8,7 +8,8 @@ Nothing in it is code; opening someone else's run is safe.
 from __future__ import annotations
 
 import contextlib
-import io
+import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Callable
@@ -18,16 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from diffuscope.data.base import Dataset
 from diffuscope.diffusion.samplers import Sampler
-from diffuscope.diffusion.schedules import Schedule
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import FormatError, InputError, nearest
 from diffuscope.files import read_text
 from diffuscope.metrics import Measured
+from diffuscope.modalities.asking import Asking, Level
 from diffuscope.modalities.base import Modality
+from diffuscope.modalities.figures import Look
 from diffuscope.modalities.generator import Generator
 from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.modalities.reference import Points, Reference
@@ -155,10 +158,10 @@ class Run:
         ----------
         n : int
         **options
-            ``sampler``, ``steps``, ``spacing``, ``seed``, ``noise`` and settings of the sampler such as
-            ``eta=0.5``; ``y``, a class or a target, with ``guidance`` and ``interval``, where the model has
-            one; of tables also ``given``, a mapping of columns to known values. See
-            :class:`~diffuscope.request.Request`.
+            ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler such as ``eta=0.5``;
+            ``initial``, standard normal noise of shape (n, ...) to start from; ``y``, a class or a target,
+            with ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping of
+            columns to known values. See :class:`~diffuscope.request.Request`.
 
         Returns
         -------
@@ -180,18 +183,58 @@ class Run:
         """
         return self.generator.trajectory(n, self.generator.request(options, n))
 
-    def levels(self, **options: Any) -> dict[str, NDArray[np.float64]]:
-        r"""Return the noise levels of the states of :meth:`trajectory`, which has the same options.
+    @cached_property
+    def _asking(self) -> Asking:
+        return Asking(self.generator)
 
-        Returns
-        -------
-        dict of ndarray of shape (steps + 1,)
-            ``t``, the schedule's time (a step, counted from 0, where it is discrete), and ``alpha`` and
-            ``sigma`` of :math:`x_t = \alpha x_0 + \sigma \epsilon` in the units of the model; their ratio is
-            the noise in deviations of the data. The last level is clean data: sigma is 0.
+    def levels(self, steps: int | None = None, **options: Any) -> NoiseLevel:
+        """Return the levels that sampling visits, tensors of shape (steps + 1,), from noise to clean data."""
+        request = self.generator.request({"steps": steps, **options})
+        return self.model.plan(request)[0].levels
+
+    def denoise(self, x: ArrayLike, level: Level, **options: Any) -> NDArray[np.float64]:
+        r"""Return the estimate of :math:`E[x_0 \mid x_t]`, (n, ...).
+
+        Parameters
+        ----------
+        x : array_like of shape (n, ...)
+            Noisy points in the units of the data, such as a state of :meth:`trajectory`.
+        level : float or NoiseLevel
+            A time of the run's schedule (0 to T - 1 where it is discrete), or one of :meth:`levels`.
+        **options
+            A condition, such as ``y``.
+
+        Raises
+        ------
+        InputError
+            For a table, whose noise has no units of the data, or where points or level do not fit.
         """
-        grid, _ = self.model.plan(self.generator.request(options))
-        return {name: getattr(grid.levels, name).double().numpy() for name in ("t", "alpha", "sigma")}
+        return self._asking.denoise(x, level, **options)
+
+    def score(self, x: ArrayLike, level: Level, **options: Any) -> NDArray[np.float64]:
+        r"""Return :math:`\nabla_x \log q(x_t)` at noisy points (n, ...), per unit of the data.
+
+        It is :math:`-(x_t - \alpha \hat x_0) / \sigma^2`; parameters and errors are those of :meth:`denoise`.
+        """
+        return self._asking.score(x, level, **options)
+
+    def forward_step(
+        self, x: ArrayLike, now: Level | None, to: Level, *, seed: int = 0
+    ) -> NDArray[np.float64]:
+        r"""Take one step of the forward walk, :math:`q(x_t \mid x_s)`: add noise to points (n, ...).
+
+        ``now`` is the level of the points, None for clean data, and ``to`` a noisier one.
+        """
+        return self._asking.forward_step(x, now, to, seed)
+
+    def reverse_step(self, x: ArrayLike, now: Level, to: Level, **options: Any) -> NDArray[np.float64]:
+        """Take one step of a sampler from points (n, ...) at the level ``now`` to a cleaner one.
+
+        Options are those of :meth:`sample`. Steps over :meth:`levels` are sampling; samplers that use
+        estimates of earlier steps, such as dpmpp_2m, begin anew at each.
+        """
+        request = self.generator.request(options, len(np.asarray(x)))
+        return self._asking.reverse_step(x, now, to, request)
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data.
@@ -288,12 +331,67 @@ class Run:
             return self.modality.figures(self.model, None)
 
     def animate(
-        self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
+        self,
+        path: str | Path,
+        *,
+        forward: bool = False,
+        reverse: bool = True,
+        seed: int = 0,
+        frames: int | None = None,
+        frame_ms: float | None = None,
+        size: int | None = None,
+        color: str | None = None,
+        **options: Any,
     ) -> Path:
-        """Write a .gif, .mp4 or .html of the forward process, of sampling, or of one after the other."""
+        """Write a .gif, .mp4 or .html of the forward process, of sampling, or of one after the other.
+
+        Parameters
+        ----------
+        path : str or Path
+        forward, reverse : bool
+        seed : int
+        frames : int, optional
+            Frames of each of the two; of sampling at most its steps and one more. By default as the recipe
+            says.
+        frame_ms : float, optional
+            Milliseconds of a frame; the recipe's by default.
+        size : int, optional
+            Width in pixels, 160 to 4,096; 480 by default.
+        color : str, optional
+            Of the points, in any way that matplotlib knows.
+        **options
+            How to sample, such as ``sampler`` and ``steps``; see :meth:`sample`.
+        """
         figures = self.figures if forward else self._figures_of_samples
-        figures.animate(Path(path), forward, reverse, seed)
+        n, request = figures.sampled()
+        if options:
+            request = self.generator.request(options, n)
+        look = Look(frames, frame_ms, size, color)
+        figures.animate(Path(path), forward, reverse, dataclasses.replace(request, seed=seed), look)
         return Path(path)
+
+    def plot_field(self, *levels: Level, seed: int = 0, **options: Any) -> Figure:
+        """Show where the model pulls noisy points of the plane: arrows of its score, at four levels or these.
+
+        A level is a time of the schedule or one of :meth:`levels`; options are those of a condition.
+        InputError unless the data has two columns.
+        """
+        from diffuscope.plots import FieldPanel, plot_field
+
+        figures, asking = self.figures, self._asking
+        if self.model.shape != (2,):
+            raise InputError(
+                f"A field can be drawn of points in the plane, and these have shape {self.model.shape}.",
+                "Use run.score(x, level) for numbers.",
+            )
+        chosen = [asking.level(one) for one in levels] or figures.telling_levels()
+        panels = []
+        for level in chosen:
+            x = asking.forward_step(figures.shown, None, level, seed)
+            label = rf"$t = {level.t.item():.3g},\ \sigma/\alpha = {level.ratio.item():.2g}$"
+            field = functools.partial(asking.score, at=level, **options)
+            panels.append(FieldPanel(x, label, field))
+        return plot_field(panels)
 
     def plot_data(self) -> Figure:
         """Show the data."""
@@ -317,19 +415,39 @@ class Run:
             count, request = n, Request()
         if options:
             request = self.generator.request(options, count)
-        return figures.draw_samples(self.generator.sample(count, request), request=request)
+        caption = figures.said(request)
+        if not options and (self.path / "summary.json").is_file():
+            with contextlib.suppress(FormatError):
+                caption = f"{figures.measured} {self.quality}\n{caption}"
+        return figures.draw_samples(self.generator.sample(count, request), caption, request)
 
     def plot_loss(self) -> Figure:
-        """Show the loss over the steps."""
+        """Show the loss over the steps, and the irreducible loss where ``summary.json`` has it."""
         from diffuscope.modalities.figures import loss_figure
 
-        return loss_figure(self.metrics)
+        floor: float | None = None
+        with contextlib.suppress(FormatError):
+            floor = self.summary.get("perfect_loss")
+        return loss_figure(self.metrics, floor)
 
-    def _repr_png_(self) -> bytes:
-        """Return a picture of samples, for notebooks."""
-        buffer = io.BytesIO()
-        self.plot_samples().savefig(buffer, format="png")
-        return buffer.getvalue()
+    def _repr_html_(self) -> str:
+        """Return a card with the facts of the run and a picture of samples, for notebooks."""
+        from diffuscope.pages import card
+
+        recipe = self.recipe
+        try:
+            quality = str(self.quality)
+        except FormatError:
+            quality = ""
+        sampling = f"{recipe.sampling.name}, {recipe.sampling.steps} steps"
+        facts = [
+            ("quality", quality),
+            ("training", self.facts().get("training", "")),
+            ("recipe", f"{recipe.name}: {recipe.schedule.name} schedule, network {recipe.network.name}"),
+            ("sampling", sampling),
+            ("seed", str(recipe.seed)),
+        ]
+        return card(f"{self.path} ({self.modality.unit})", facts, picture=self.plot_samples())
 
     def __repr__(self) -> str:
         try:

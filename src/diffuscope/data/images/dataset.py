@@ -13,7 +13,7 @@ from diffuscope.data.base import Dataset
 __all__ = ["ImageData"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageData(Dataset):
     """Images, with classes if they have some.
 

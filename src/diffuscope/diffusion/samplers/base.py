@@ -25,6 +25,11 @@ class SamplingState(NamedTuple):
     x: Tensor
     level: NoiseLevel
 
+    def __repr__(self) -> str:
+        t, alpha, sigma = (value.item() for value in self.level)
+        of = f"x {tuple(self.x.shape)} {str(self.x.dtype).removeprefix('torch.')}"
+        return f"SamplingState(step {self.step}: {of}, t = {t:.4g}, alpha = {alpha:.4g}, sigma = {sigma:.4g})"
+
 
 class Estimate(NamedTuple):
     """The data estimate of an earlier step, with its point and level."""

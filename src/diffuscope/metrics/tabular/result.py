@@ -335,5 +335,5 @@ def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     for row in rows:
         table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
     stream = io.StringIO()
-    Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
+    Console(file=stream, width=2 * _WIDTH, color_system=None, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())

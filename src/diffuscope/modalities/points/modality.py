@@ -18,8 +18,10 @@ from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
 from diffuscope.data.spread import far_out, limits
-from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.denoiser import Denoiser, convert
+from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.masked import MaskedDenoiser
+from diffuscope.diffusion.process import q_sample
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 from diffuscope.modalities.base import Modality
@@ -34,16 +36,19 @@ from diffuscope.modalities.reference import (
 )
 from diffuscope.modalities.reference import Points as Cloud
 from diffuscope.model import Model
+from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
-from diffuscope.training import BatchSource, Resident
+from diffuscope.training import Batches, BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
     from diffuscope.modalities.points.evaluation import Evaluation
     from diffuscope.modalities.points.figures import PointFigures
 
 __all__ = ["POINTS", "Points"]
+
+_PERFECT_EXAMPLES = 2**15  # on which the loss of a perfect network is measured
 
 
 class Points(Modality[Dataset, PointsSection]):
@@ -214,6 +219,23 @@ class Points(Modality[Dataset, PointsSection]):
             classes = tuple(map(str, kept["classes"])) if labels is not None else ()
         columns = None if about["columns"] is None else tuple(about["columns"])
         return Dataset(about["name"], x, columns, None, dict(about["source"]), labels=labels, classes=classes)
+
+    def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
+        """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""
+        known = data.source["kind"] == "builtin" and isinstance(loss, Loss)
+        if not known or not isinstance(model.codec, PointsCodec):
+            return None
+        oracle, denoiser, total, n = oracle_of(data).scaled(model.codec), model.denoiser, 0.0, 0
+        steps = max(1, _PERFECT_EXAMPLES // batches.batch_size)
+        for chunk in batches.chunks(0, steps):
+            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps)
+            x_t = q_sample(chunk.x_0, chunk.level, chunk.eps).double()
+            exact = convert(
+                oracle(x_t, chunk.level), x_t, chunk.level, "data", denoiser.prediction, denoiser.sigma_data
+            )
+            total += len(x_t) * loss.value(exact.to(chunk.x_0), examples).item()
+            n += len(x_t)
+        return total / n
 
     def figures(self, model: Model, data: Dataset | None) -> PointFigures:
         """Return what draws clouds."""
