@@ -12,7 +12,7 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, "..", "src", "diffuscope", "viewer");
-const LIMIT = 100_000; // bytes
+const LIMIT = 100 * 1024; // bytes
 
 mkdirSync(join(here, "build"), { recursive: true });
 

@@ -17,13 +17,14 @@ from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
 from diffuscope.cli.sample import sample
 from diffuscope.cli.train import train
+from diffuscope.cli.view import view
 from diffuscope.errors import DiffuscopeError
 
 __all__ = ["app", "main"]
 
 for _command in (  # in the order of --help
     *(train, sample, impute, inpaint, vary, interpolate),
-    *(animate, evaluate, diagnose, compare, export),
+    *(animate, view, evaluate, diagnose, compare, export),
 ):
     app.command()(_command)
 app.command("import")(import_)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from diffuscope.modalities.figures import Figures
+    from diffuscope.viewer import View
+    from diffuscope.viewer.payload import Language
 
 __all__ = ["Run", "load"]
 
@@ -259,6 +261,33 @@ class Run:
         figures = self.figures if forward else self._figures_of_samples
         figures.animate(Path(path), forward, reverse, seed)
         return Path(path)
+
+    def view(self, *, language: Language = "en") -> View:
+        """Return a page in which the model is watched, asked and trained again; a notebook shows it.
+
+        ``run.view().save("run.html")`` writes it as one file that works offline. It is for points in two
+        dimensions.
+
+        Parameters
+        ----------
+        language : {"en", "zh"}
+            The language that the page opens in.
+
+        Raises
+        ------
+        InputError
+            When the page cannot compute such a model, or the data is not available.
+        """
+        from diffuscope.pages import png_address
+        from diffuscope.viewer import View, payload
+
+        try:
+            quality = self.quality
+        except FormatError:
+            quality = None
+        metrics = self.metrics if (self.path / "metrics.jsonl").is_file() else []
+        told = payload(self.model, self.data, metrics=metrics, quality=quality, language=language)
+        return View(told, png_address(self.plot_samples(), dpi=100))
 
     def plot_data(self) -> Figure:
         """Show the data."""

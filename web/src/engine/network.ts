@@ -163,17 +163,6 @@ export class ResMLP implements Network {
     return vector;
   }
 
-  /** The frequencies, which belong to the weights although they are not trained. */
-  constants(): Float32Array {
-    const { memory, m, f } = this;
-    return Float32Array.from([...memory.view(this.directions, 2 * m), ...memory.view(this.frequencies, f)]);
-  }
-
-  setConstants(values: Float32Array): void {
-    this.memory.view(this.directions, 2 * this.m).set(values.subarray(0, 2 * this.m));
-    this.memory.view(this.frequencies, this.f).set(values.subarray(2 * this.m));
-  }
-
   forward(weights: number, x: number, condition: ArrayLike<number>, n: number): number {
     const { memory, w, m, f } = this;
     const { kernels } = memory;

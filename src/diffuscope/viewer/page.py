@@ -1,0 +1,137 @@
+"""How does a model become one file that can be mailed? Script, style, weights and a picture in one page.
+
+The page asks nothing of any network: its policy lets it run its own script, known by its digest, and nothing
+else. What comes from a run is in it as JSON or as escaped text, never as markup. Where scripts are off it
+shows a picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from diffuscope.errors import InputError
+from diffuscope.files import atomic_write
+from diffuscope.viewer.payload import Language
+
+__all__ = ["View"]
+
+_HEIGHT = 860  # pixels in a notebook
+_FOLDER = Path(__file__).parent
+
+_WORDS: dict[Language, dict[str, str]] = {
+    "en": {
+        "caption": "Samples of a diffusion model, beside its data.",
+        "alt": "Samples of the model beside the data",
+        "hint": "This is a live page: open the file in a browser that runs scripts to watch the model, "
+        "ask it and train it again. It needs no network.",
+    },
+    "zh": {
+        "caption": "扩散模型的样本，与数据并列。",
+        "alt": "模型的样本与数据并列",
+        "hint": "这是一个可交互的页面：用允许脚本的浏览器打开此文件，"
+        "就能观察模型、向它提问、重新训练它。无需联网。",
+    },
+}
+
+
+class View:
+    """The interactive page of a model.
+
+    The last line of a cell shows it in a notebook, in a frame of its own that has no access to the notebook.
+
+    Parameters
+    ----------
+    payload : dict
+        What :func:`diffuscope.viewer.payload` returns.
+    picture : str
+        The address of an image, ``data:image/png;base64,...``, which is shown where scripts are off.
+    """
+
+    def __init__(self, payload: dict[str, Any], picture: str) -> None:
+        self.payload, self.picture = payload, picture
+
+    @property
+    def html(self) -> str:
+        """The page, as text."""
+        language: Language = self.payload["language"]
+        page: str = _template().render(
+            language=language,
+            title=self.payload["title"],
+            picture=self.picture,
+            policy=_policy(),
+            style=_safe(_part("viewer.css")),
+            script=_safe(_part("viewer.js")),
+            data=_safe(_json(self.payload)),
+            **_WORDS[language],
+        )
+        return page
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to a .html file, whole or not at all; another suffix is an InputError."""
+        path = Path(path)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise InputError(
+                f"A page cannot be written as {path.name!r}.", "Choose a name that ends in .html."
+            )
+        with atomic_write(path) as temporary:
+            temporary.write_text(self.html, "utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        page = html.escape(self.html, quote=True)
+        look = f"width:100%;height:{_HEIGHT}px;border:0"
+        return f'<iframe sandbox="allow-scripts" style="{look}" srcdoc="{page}" title="Diffuscope"></iframe>'
+
+    def __repr__(self) -> str:
+        return f"View({self.payload['title']!r}; .save('run.html') writes it)"
+
+
+def _json(value: Any) -> str:
+    """Return JSON that can stand inside an element of a page: nothing in it begins a tag."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _part(name: str) -> str:
+    return (_FOLDER / name).read_text("utf-8")
+
+
+@cache
+def _policy() -> str:
+    """Return the page's policy: its own script and style by their digests, and workers made of the script."""
+
+    def digest(name: str) -> str:
+        value = base64.b64encode(hashlib.sha256(_part(name).encode()).digest()).decode("ascii")
+        return f"'sha256-{value}'"
+
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; worker-src blob:; "
+        f"style-src {digest('viewer.css')}; script-src {digest('viewer.js')} 'wasm-unsafe-eval'"
+    )
+
+
+def _safe(text: str) -> Any:
+    """Mark text as one that needs no escaping: our own script and style, and JSON without tags."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("page.html")
