@@ -270,7 +270,7 @@ export class LocalEngine {
       out.ratio.push(level.sigma / level.alpha);
       out.learned.push(learned);
       out.exact.push(least);
-      out.excess.push(Math.sqrt(mean((i) => a[i]! - b[i]!) / Math.max(least, 1e-12)));
+      out.excess.push(Math.sqrt(mean((i) => a[i]! - b[i]!)) / this.need().display.spread);
     }
     return out;
   }
@@ -297,13 +297,18 @@ export class LocalEngine {
       name: "dpmpp_2m", spacing: "karras", rho: 7, steps: Math.min(14, this.stepsAtMost()),
     };
     const began = now();
+    const real = (i: number): Float32Array => this.inData(session.exact.draw(SHOWN, new Random(i, "progress")));
+    const against = real(0);
+    const floors = Array.from({ length: 8 }, (_, i) => slicedWasserstein(real(2 * i + 1), real(2 * i + 2)));
+    const floor = floors.reduce((a, b) => a + b, 0) / floors.length;
     let [total, count, reported] = [0, 0, 0];
     const report = (): void => {
       this.memory.view(weights, network.size).set(this.memory.view(trainer.best, network.size));
       this.shown = null;
       const samples = this.ends(new Learned(this.memory, network, reading, weights), SHOWN, quick, 3);
       const seconds = (now() - began) / 1000;
-      this.onProgress({ step: trainer.step, steps: training.steps, loss: total / count, seconds, samples });
+      const ratio = slicedWasserstein(this.inData(samples), against) / floor;
+      this.onProgress({ step: trainer.step, steps: training.steps, loss: total / count, seconds, samples, ratio });
       [total, count, reported] = [0, 0, now()];
     };
     while (!trainer.done && own === this.training) {

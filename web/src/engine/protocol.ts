@@ -113,7 +113,7 @@ export interface LevelErrors {
   ratio: number[];
   learned: number[];
   exact: number[];
-  /** How far the network's answer is from the exact one, root mean square, in units of the posterior's width. */
+  /** How far the network's answer is from the exact one, root mean square, in deviations of the data. */
   excess: number[];
 }
 
@@ -156,6 +156,8 @@ export interface Progress {
   seconds: number;
   /** Samples (n, 2) in the units of the model, now and then. */
   samples: Float32Array | null;
+  /** Their distance from fresh data, over that of fresh data from fresh data; of so many points. */
+  ratio: number;
 }
 
 export interface Engine {

@@ -302,7 +302,7 @@ export class App {
     this.mode = this.modes.value = "walk";
     this.which = this.makers.value = "learned";
     this.drawnField = null;
-    this.training = { step: 0, steps: recipe.training.steps, loss: NaN, seconds: 0, samples: null };
+    this.training = { step: 0, steps: recipe.training.steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
     this.play(false);
     this.showTraining();
     this.trained = await this.guard(() => this.engine.ask("train", { recipe, seed: seed.value() }));
@@ -333,6 +333,7 @@ export class App {
     }
     this.showTraining();
     this.showLoss();
+    this.showQuality(false);
     this.refresh();
   }
 
@@ -408,7 +409,14 @@ export class App {
   }
 
   private showQuality(measuring: boolean): void {
-    const { speaker, here, hereExact } = this;
+    const { speaker, here, hereExact, training } = this;
+    this.floorButton.textContent = speaker.say(this.twoClouds ? "floorHide" : "floorWhat");
+    if (training) {
+      this.big.textContent = Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…";
+      this.bigInterval.textContent = this.bigHere.textContent = this.bigExact.textContent = "";
+      this.bigSource.textContent = speaker.say("fromTraining", (training.samples?.length ?? 0) / 2);
+      return;
+    }
     const own = this.trained ? null : this.payload.quality;
     const best = own ?? here;
     this.big.textContent = best ? best.ratio.toFixed(2) : measuring ? "…" : "–";
@@ -418,7 +426,6 @@ export class App {
       ? speaker.say("fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
       : measuring ? speaker.say("measuring") : "";
     this.bigExact.textContent = hereExact ? speaker.say("exactQuality", hereExact.ratio.toFixed(2)) : "";
-    this.floorButton.textContent = speaker.say(this.twoClouds ? "floorHide" : "floorWhat");
   }
 
   private showLoss(): void {
@@ -432,7 +439,9 @@ export class App {
       lines.push({ x: ends, y: [floor.value, floor.value], colour: colour("real"), dashed: true });
     }
     if (lossHere.x.length) lines.push({ ...lossHere, colour: colour("made") });
-    const last = lossHere.y.at(-1) ?? payload.loss.value.at(-1);
+    const values = lossHere.y.length ? lossHere.y : payload.loss.value;
+    const tail = values.slice(-Math.ceil(values.length / 10)); // a single one is noisy
+    const last = tail.length ? tail.reduce((a, b) => a + b, 0) / tail.length : undefined;
     const words =
       floor && last !== undefined ? speaker.say("lossSentence", digits(last), digits(floor.value))
       : this.ready.known ? "" : speaker.say("lossUnknown");
@@ -636,13 +645,13 @@ export class App {
     const track = h("div", { class: "track" }, this.range, this.ticks);
     const ruler = h("div", { class: "ruler" }, buttons, track);
     this.historyRow.append(h("label", { for: "history" }, speaker.text("history")), this.historyRange, this.historyNow);
-    const bar = h("div", { class: "bar" }, this.modes.element, this.kinds.element, this.sides.element);
+    const bar = h("div", { class: "bar" }, this.modes.element, this.kinds.element);
+    const frame = h("div", { class: "frame" }, this.stage.element, this.sides.element);
     const below = h(
       "div", { class: "row" },
       h("label", {}, real, " ", speaker.text("real")),
       h("label", {}, slow, " ", speaker.text("slow")),
     );
-    const main = h("main", { class: "main" }, bar, this.stage.element, ruler, this.historyRow, below, this.sentence);
 
     const card = (word: Parameters<Speaker["say"]>[0], ...children: (Node | string)[]): HTMLElement =>
       h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
@@ -659,8 +668,11 @@ export class App {
     });
     const loss = card(
       "loss", this.lossChart.canvas, this.lossLegend, this.lossSentence,
-      h("div", { class: "fields" }, steps.label, width.label, rate.label, batch.label, seed.label),
       h("div", { class: "row" }, this.trainButton), this.progress, this.trainNote,
+      h(
+        "details", {}, h("summary", {}, speaker.text("trainSettings")),
+        h("div", { class: "fields" }, steps.label, width.label, rate.label, batch.label, seed.label),
+      ),
     );
     this.levelChart.canvas.classList.add("pick");
     const levels = card("levels", this.levelChart.canvas, h("p", {}, this.worstButton));
@@ -674,7 +686,9 @@ export class App {
       this.pointLegend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
     });
     const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
-    const aside = h("aside", { class: "rail" }, quality, point, loss, levels, this.samplerCard(card));
+    const pair = h("div", { class: "pair" }, point, levels);
+    const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
+    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card));
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);

@@ -1,6 +1,6 @@
 // How do curves look? On small canvases, with logarithmic axes and few words.
 
-import { colour, digits } from "./dom.js";
+import { colour, digits, whole } from "./dom.js";
 
 export interface Line {
   x: ArrayLike<number>;
@@ -86,10 +86,10 @@ export class Chart {
     }
     c.textAlign = "center";
     const ticks = axes.logX ? logTicks(x0, x1, true) : evenTicks(x0, x1);
-    for (const tick of ticks) c.fillText(digits(tick), Math.min(width - 14, Math.max(LEFT + 4, px(tick))), this.height - 6);
+    for (const tick of ticks) c.fillText(tick >= 1000 ? whole(tick) : digits(tick), Math.min(width - 14, Math.max(LEFT + 4, px(tick))), this.height - 6);
     if (axes.xName) {
-      c.textAlign = "right";
-      c.fillText(axes.xName, width - RIGHT, bottom - 4);
+      c.textAlign = "left";
+      c.fillText(axes.xName, 2, this.height - 6);
     }
     if (axes.mark !== null && axes.mark !== undefined) {
       c.strokeStyle = colour("noise");
@@ -140,7 +140,7 @@ function logTicks(low: number, high: number, powers = false): number[] {
 }
 
 function evenTicks(low: number, high: number): number[] {
-  const rough = (high - low) / 4;
+  const rough = (high - low) / 5;
   const power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough) ?? power;
   const found: number[] = [];

@@ -57,7 +57,7 @@ export function drawn(
   const exact = vectors(kind, display, level, x, field.exact);
   const top = field.logDensity.reduce((a, b) => Math.max(a, b), -Infinity);
   // 1 where points are, 0 where none ever comes
-  const visited = Float32Array.from(field.logDensity, (v) => Math.max(0, Math.min(1, (v - top + 12) / 8)));
+  const visited = Float32Array.from(field.logDensity, (v) => Math.max(0, Math.min(1, (v - top + 7) / 5)));
   const vector =
     side === "learned" ? learned : side === "exact" ? exact : learned.map((v, i) => v - exact[i]!);
   const size = Float32Array.from(visited, (_, i) => Math.hypot(vector[2 * i]!, vector[2 * i + 1]!));
@@ -74,7 +74,7 @@ export function drawn(
     for (let i = 1; i < M; i += EVERY) {
       const j = row * M + i;
       const length = size[j]! || 1e-9;
-      const part = wrong ? Math.min(1, length / most) ** 0.6 : Math.tanh(length / 1.2);
+      const part = wrong ? Math.min(1, length / most) ** 0.6 : Math.tanh((1.5 * length) / most);
       at.push(y[2 * j]!, y[2 * j + 1]!);
       for (const d of [0, 1]) ends.push(((vector[2 * j + d]! / length) * part * SPACE) / 1.15);
       strength.push(wrong ? 0.95 * visited[j]! : 0.25 + 0.65 * visited[j]!);

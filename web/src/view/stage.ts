@@ -142,10 +142,10 @@ export class Stage {
     this.layer.draw({
       position: scene.position,
       colour: [0, 1, 2].map((i) => from[i]! + (to[i]! - from[i]!) * part) as [number, number, number],
-      alpha: (scene.arrows ? 0.45 : 0.7) * Math.max(0.5, dense),
+      alpha: (scene.path ? 0.25 : scene.arrows ? 0.45 : 0.7) * Math.max(0.5, dense),
       size: scale * Math.max(2.2, size / 190) * Math.max(0.7, dense),
       real: scene.showReal
-        ? { colour: rgb(colour("real")), alpha: 0.22, size: scale * Math.max(1.8, size / 260) }
+        ? { colour: rgb(colour("real")), alpha: scene.path ? 0.12 : 0.22, size: scale * Math.max(1.8, size / 260) }
         : null,
       heat: scene.heat !== null,
     });
@@ -210,27 +210,33 @@ export class Stage {
   private drawPath(c: CanvasRenderingContext2D, path: Path, px: (x: number) => number, py: (y: number) => number): void {
     const cloud = shown(this.display, CLEAN, path.posterior);
     c.fillStyle = colour("answer");
-    c.globalAlpha = 0.5;
-    for (let i = 0; i < cloud.length; i += 2) c.fillRect(px(cloud[i]!) - 1.2, py(cloud[i + 1]!) - 1.2, 2.4, 2.4);
-    c.globalAlpha = 1;
-    const halo = colour("page");
-    for (const [states, name, dashed] of [
-      [path.exact, "real", true],
-      [path.learned, "made", false],
-    ] as const) {
-      const points = path.levels.map((level, i) => shown(this.display, level, states.subarray(2 * i, 2 * i + 2)));
-      const [last] = points.slice(-1);
-      for (const [stroke, width] of [[halo, 5], [colour(name), 2.4]] as const) {
-        c.strokeStyle = stroke;
-        c.lineWidth = width;
-        c.setLineDash(dashed && width < 5 ? [7, 4] : []);
-        c.beginPath();
-        for (const [x, y] of points) c.lineTo(px(x!), py(y!));
-        c.stroke();
-      }
-      c.setLineDash([]);
-      this.marker(c, px(last![0]!), py(last![1]!), colour(name), dashed);
+    c.globalAlpha = 0.75;
+    for (let i = 0; i < cloud.length; i += 2) {
+      c.beginPath();
+      c.arc(px(cloud[i]!), py(cloud[i + 1]!), 1.7, 0, 7);
+      c.fill();
     }
+    c.globalAlpha = 1;
+    const along = (states: Float32Array): [number, number][] =>
+      path.levels.map((level, i) => {
+        const [x, y] = shown(this.display, level, states.subarray(2 * i, 2 * i + 2));
+        return [px(x!), py(y!)];
+      });
+    const [learned, exact] = [along(path.learned), along(path.exact)];
+    const line = (points: [number, number][], stroke: string, width: number, dash: number[] = []): void => {
+      c.strokeStyle = stroke;
+      c.lineWidth = width;
+      c.setLineDash(dash);
+      c.beginPath();
+      for (const [x, y] of points) c.lineTo(x, y);
+      c.stroke();
+      c.setLineDash([]);
+    };
+    for (const points of [learned, exact]) line(points, colour("card"), 6);
+    line(learned, colour("made"), 3);
+    line(exact, colour("real"), 2.2, [6, 5]); // above, so that both are seen where they agree
+    this.marker(c, ...learned.at(-1)!, colour("made"), false);
+    this.marker(c, ...exact.at(-1)!, colour("real"), true);
     const [mx, my] = shown(this.display, CLEAN, Float32Array.from(path.mean));
     c.strokeStyle = colour("ink");
     c.fillStyle = colour("answer");
