@@ -65,5 +65,5 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.installed-for-tests: $(VENV)/.made pyproject.toml constraints.txt
 	$(INSTALL) torch
-	$(INSTALL) -e '.[mp4,test,lint]'
+	$(INSTALL) -e '.[browser,mp4,test,lint]'
 	@touch $(VENV)/.installed $@
