@@ -16,6 +16,7 @@ from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
 from diffuscope.cli.sample import sample
+from diffuscope.cli.studio import studio
 from diffuscope.cli.train import train
 from diffuscope.cli.view import view
 from diffuscope.errors import DiffuscopeError
@@ -24,7 +25,7 @@ __all__ = ["app", "main"]
 
 for _command in (  # in the order of --help
     *(train, sample, impute, inpaint, vary, interpolate),
-    *(animate, view, evaluate, diagnose, compare, export),
+    *(animate, view, studio, evaluate, diagnose, compare, export),
 ):
     app.command()(_command)
 app.command("import")(import_)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.figures import Figures
     from diffuscope.viewer import View
-    from diffuscope.viewer.payload import Language
+    from diffuscope.viewer.contents import Language
 
 __all__ = ["Run", "load"]
 

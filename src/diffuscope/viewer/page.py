@@ -7,22 +7,18 @@ shows a picture.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
-from diffuscope.viewer.payload import Language
+from diffuscope.viewer.contents import Language
+from diffuscope.viewer.shell import policy, render
 
 __all__ = ["View"]
 
 _HEIGHT = 860  # pixels in a notebook
-_FOLDER = Path(__file__).parent
 
 _WORDS: dict[Language, dict[str, str]] = {
     "en": {
@@ -60,25 +56,15 @@ class View:
     def html(self) -> str:
         """The page, as text."""
         language: Language = self.payload["language"]
-        page: str = _template().render(
-            language=language,
-            title=self.payload["title"],
-            picture=self.picture,
-            policy=_policy(),
-            style=_safe(_part("viewer.css")),
-            script=_safe(_part("viewer.js")),
-            data=_safe(_json(self.payload)),
-            **_WORDS[language],
-        )
-        return page
+        title, words = self.payload["title"], _WORDS[language]
+        return render(self.payload, policy(), language=language, title=title, picture=self.picture, **words)
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a .html file, whole or not at all; another suffix is an InputError."""
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
-            raise InputError(
-                f"A page cannot be written as {path.name!r}.", "Choose a name that ends in .html."
-            )
+            what = f"A page cannot be written as {path.name!r}."
+            raise InputError(what, "Choose a name that ends in .html.")
         with atomic_write(path) as temporary:
             temporary.write_text(self.html, "utf-8")
         return path
@@ -90,48 +76,3 @@ class View:
 
     def __repr__(self) -> str:
         return f"View({self.payload['title']!r}; .save('run.html') writes it)"
-
-
-def _json(value: Any) -> str:
-    """Return JSON that can stand inside an element of a page: nothing in it begins a tag."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@cache
-def _part(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")
-
-
-@cache
-def _policy() -> str:
-    """Return the page's policy: its own script and style by their digests, and workers made of the script."""
-
-    def digest(name: str) -> str:
-        value = base64.b64encode(hashlib.sha256(_part(name).encode()).digest()).decode("ascii")
-        return f"'sha256-{value}'"
-
-    return (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; worker-src blob:; "
-        f"style-src {digest('viewer.css')}; script-src {digest('viewer.js')} 'wasm-unsafe-eval'"
-    )
-
-
-def _safe(text: str) -> Any:
-    """Mark text as one that needs no escaping: our own script and style, and JSON without tags."""
-    from markupsafe import Markup
-
-    return Markup(text)
-
-
-@cache
-def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("page.html")

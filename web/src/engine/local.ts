@@ -74,6 +74,7 @@ export class LocalEngine {
       irreducible: (a) => this.irreducible(a.batches),
       levels: (a) => this.levels(a.n, a.snapshot),
       train: (a) => this.train(a.recipe, a.seed),
+      attach: () => null,
       stop: () => {
         this.training++;
         return null;

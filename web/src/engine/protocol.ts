@@ -86,7 +86,7 @@ export interface Field {
   /** Estimates (n, 2) of x_0, learned and exact, and the log-density of q(x_t). */
   learned: Float32Array;
   exact: Float32Array;
-  logDensity: Float64Array;
+  logDensity: Float64Array | Float32Array;
 }
 
 export interface PathRequest {
@@ -143,6 +143,8 @@ export interface Questions {
   levels: { ask: { n: number; snapshot: number | null }; answer: LevelErrors };
   train: { ask: { recipe: Recipe; seed: number }; answer: Trained };
   stop: { ask: null; answer: null };
+  /** Answered at the end of the training that runs, at once where none does. */
+  attach: { ask: null; answer: Trained | null };
 }
 
 export type Question = keyof Questions;

@@ -2,7 +2,7 @@
 
 import type { Ratio } from "../engine/distance.js";
 import type {
-  Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Setup, Trained, Walk, Which,
+  Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
 } from "../engine/protocol.js";
 import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
 import { ratioOf, type Level } from "../engine/schedules.js";
@@ -24,6 +24,15 @@ type Mode = "walk" | "forward";
 interface Loaded {
   walk: Walk;
   mode: Mode;
+}
+
+export interface Options {
+  language: "en" | "zh";
+  webgl: boolean;
+  /** Whether a training runs already, and what it has come to. */
+  running: boolean;
+  trained: Trained | null;
+  losses: { x: number[]; y: number[] };
 }
 
 /** The page of one run. */
@@ -54,7 +63,7 @@ export class App {
   private hereExact: Ratio | null = null;
   private floor: Interval | null = null;
   private errors: LevelErrors | null = null;
-  private readonly lossHere = { x: [] as number[], y: [] as number[] };
+  private lossHere: { x: number[]; y: number[] };
   private trouble: string | null = null;
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
@@ -100,13 +109,14 @@ export class App {
   constructor(
     private readonly engine: Engine,
     private readonly payload: Payload,
-    setup: Setup,
     private readonly ready: Ready,
-    options: { language: "en" | "zh"; webgl: boolean },
+    options: Options,
   ) {
     this.speaker = new Speaker(options.language);
-    this.recipe = setup.recipe;
-    this.sampling = { ...setup.recipe.sampling };
+    this.recipe = payload.recipe;
+    this.sampling = { ...payload.recipe.sampling };
+    this.lossHere = options.losses;
+    this.trained = options.trained;
     this.stage = new Stage(ready.display, options.webgl);
     this.stage.setReal(ready.real);
     const { speaker } = this;
@@ -160,10 +170,14 @@ export class App {
     document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
     this.build();
     this.listen();
-    void this.start();
+    void this.start(options.running);
   }
 
-  private async start(): Promise<void> {
+  private async start(running: boolean): Promise<void> {
+    if (running) {
+      await this.follow(this.recipe.training.steps, () => this.engine.ask("attach", null));
+      return;
+    }
     await this.walks.ask();
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play(true);
     else this.moveTo(this.steps);
@@ -292,8 +306,13 @@ export class App {
     recipe.training = {
       ...recipe.training, steps: steps.value(), learning_rate: rate.value(), batch_size: batch.value(),
     };
-    this.lossHere.x = [];
-    this.lossHere.y = [];
+    this.lossHere = { x: [], y: [] };
+    const ask = { recipe, seed: seed.value() };
+    await this.follow(recipe.training.steps, () => this.engine.ask("train", ask));
+  }
+
+  /** Watch a training to its end; then look at what was learned. */
+  private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
     this.trained = null;
     this.snapshot = null;
     this.probe = this.path = null;
@@ -302,10 +321,10 @@ export class App {
     this.mode = this.modes.value = "walk";
     this.which = this.makers.value = "learned";
     this.drawnField = null;
-    this.training = { step: 0, steps: recipe.training.steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
+    this.training = { step: 0, steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
     this.play(false);
     this.showTraining();
-    this.trained = await this.guard(() => this.engine.ask("train", { recipe, seed: seed.value() }));
+    this.trained = await this.guard(end);
     this.training = null;
     if (this.trained) {
       const { snapshots } = this.trained;
@@ -423,7 +442,7 @@ export class App {
     this.bigInterval.textContent = best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "";
     this.bigSource.textContent = own ? speaker.say("fromPython") : "";
     this.bigHere.textContent = here
-      ? speaker.say("fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
+      ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
       : measuring ? speaker.say("measuring") : "";
     this.bigExact.textContent = hereExact ? speaker.say("exactQuality", hereExact.ratio.toFixed(2)) : "";
   }
@@ -733,7 +752,8 @@ export class App {
     const { speaker, payload, ready } = this;
     document.title = `${payload.title} · Diffuscope`;
     const kernels = speaker.say(ready.fast ? "engineWasm" : "enginePlain");
-    const notes = [speaker.say("engine", kernels, whole(ready.weights))];
+    const own = this.engine.name === "remote";
+    const notes = [own ? speaker.say("engineRemote", whole(ready.weights)) : speaker.say("engine", kernels, whole(ready.weights))];
     if (!ready.known) notes.push(speaker.say("unknownLaw"));
     if (payload.sampler_of_run) notes.push(speaker.say("unsupported", payload.sampler_of_run, this.sampling.name));
     if (!this.stage.webgl) notes.push(speaker.say("noGl"));

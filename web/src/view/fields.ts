@@ -55,9 +55,10 @@ export function drawn(
   const x = unshown(display, level, y);
   const learned = vectors(kind, display, level, x, field.learned);
   const exact = vectors(kind, display, level, x, field.exact);
-  const top = field.logDensity.reduce((a, b) => Math.max(a, b), -Infinity);
+  const logs = Array.from(field.logDensity);
+  const top = logs.reduce((a, b) => Math.max(a, b), -Infinity);
   // 1 where points are, 0 where none ever comes
-  const visited = Float32Array.from(field.logDensity, (v) => Math.max(0, Math.min(1, (v - top + 7) / 5)));
+  const visited = Float32Array.from(logs, (v) => Math.max(0, Math.min(1, (v - top + 7) / 5)));
   const vector =
     side === "learned" ? learned : side === "exact" ? exact : learned.map((v, i) => v - exact[i]!);
   const size = Float32Array.from(visited, (_, i) => Math.hypot(vector[2 * i]!, vector[2 * i + 1]!));
@@ -65,7 +66,7 @@ export function drawn(
   const wrong = side === "difference";
   const values = wrong
     ? size.map((v, i) => visited[i]! * Math.min(1, v / most) ** 0.8)
-    : Float32Array.from(field.logDensity, (v) => Math.exp(v - top) ** 0.6);
+    : Float32Array.from(logs, (v) => Math.exp(v - top) ** 0.6);
 
   const at: number[] = [];
   const ends: number[] = [];
