@@ -317,8 +317,8 @@ class Engine:
         return relate(values, floors).to_json()
 
     def _floor(self, n: int, i: int) -> float:
-        pair = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
-        return sliced_wasserstein(*pair)
+        a, b = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
+        return sliced_wasserstein(a, b)
 
     @torch.no_grad()
     def _irreducible(self, ask: IrreducibleAsk) -> dict[str, float]:
@@ -415,7 +415,7 @@ class _Report:
         self.engine, self.trainer = engine, trainer
         self.began = time.perf_counter()
         self.sum, self.count, self.cost = 0.0, 0, 0.0
-        self.last = -math.inf
+        self.last = self.said = -math.inf
         self.against: Points | None = None
         self.floor = math.nan
         steps = trainer.total_steps
@@ -430,9 +430,12 @@ class _Report:
 
     def __call__(self, progress: Progress) -> None:
         self.sum, self.count = self.sum + progress.loss, self.count + 1
-        now = self.seconds
-        if now - self.last >= max(_EVERY, self.cost / _SHARE) or progress.step == self.total:
-            self._tell(progress)
+        now, ends = self.seconds, progress.step == self.total
+        if now - self.said >= _EVERY or ends:
+            self._tell_loss(progress)
+            self.said = now
+        if now - self.last >= max(_EVERY, self.cost / _SHARE) or ends:
+            self._tell_picture(progress)
             self.cost, self.last = self.seconds - now, self.seconds
         place = math.floor(_SNAPSHOTS * math.sqrt(progress.step / self.total))
         if place > len(self.engine.trained.steps):
@@ -441,7 +444,14 @@ class _Report:
         while (command := engine.next_command(False)) is not None:
             engine._do(command)
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell_loss(self, progress: Progress) -> None:
+        loss = self.sum / self.count
+        self.sum, self.count = 0.0, 0
+        self.engine.trained.losses.append((progress.step, loss))
+        told = {"step": progress.step, "steps": self.total, "loss": loss, "seconds": self.seconds}
+        self.engine.tell({"loss": told})
+
+    def _tell_picture(self, progress: Progress) -> None:
         engine = self.engine
         if self.against is None:
             self.against = engine._in_data(engine._draw(_SHOWN, "progress"))
@@ -449,15 +459,11 @@ class _Report:
         with self.trainer.averaged() as denoiser:
             samples = engine._states(denoiser, _SHOWN, self.quick, 3)[1][-1]
         ratio = sliced_wasserstein(engine._in_data(samples), self.against) / self.floor
-        loss = self.sum / self.count
-        self.sum, self.count = 0.0, 0
-        engine.trained.losses.append((progress.step, loss))
         engine.tell(
             {
                 "progress": {
                     "step": progress.step,
                     "steps": self.total,
-                    "loss": loss,
                     "seconds": self.seconds,
                     "samples": Positions(samples.numpy()),
                     "ratio": ratio,

@@ -91,6 +91,7 @@ class Studio:
                 (length,) = struct.unpack("<I", await out.readexactly(4))
                 self._pass_on(await out.readexactly(length))
         self.state = "ended"
+        self.owners = {}
         for page in self.pages:
             page.tell({"failed": (self.trouble or {}).get("failed", "The engine has ended.")})
 
@@ -100,10 +101,13 @@ class Studio:
         if "progress" in head:
             for page in self.pages:
                 page.show(message)
+        elif "loss" in head:
+            for page in self.pages:
+                page.tell(head)
         elif "id" in head:
-            page, own = self.owners.pop(head["id"], (None, 0))
-            if page is not None:
-                page.answer(own, head, message[4 + length :])
+            owner = self.owners.pop(head["id"], None)
+            if owner is not None:
+                owner[0].answer(owner[1], head, message[4 + length :])
         elif "opened" in head:
             self.state = "open"
             for page in self.pages:
@@ -146,6 +150,8 @@ class _Page:
         self._put(struct.pack("<I", len(text)) + text + body)
 
     def _put(self, message: str | bytes) -> None:
+        if self.bytes > _MOST_LATE:  # it sleeps: what there is, is told when it comes again
+            return
         self.queue.append(message)
         self.bytes += len(message)
         self.news.set()
@@ -178,7 +184,7 @@ class _Page:
         self.tokens = min(_MOST_A_SECOND, self.tokens + (now - self.filled) * _MOST_A_SECOND)
         self.filled = now
         self.tokens -= 1
-        return self.tokens < 0 or self.bytes > _MOST_LATE
+        return self.tokens < 0
 
     def read(self, text: str) -> None:
         """Take a message of the page; one that is not valid is answered with an error."""

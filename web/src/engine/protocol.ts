@@ -153,12 +153,12 @@ export type Question = keyof Questions;
 export interface Progress {
   step: number;
   steps: number;
-  /** Mean loss of the steps since the last report. */
+  /** Mean loss of the steps since the last report; NaN in one that has samples only. */
   loss: number;
   seconds: number;
   /** Samples (n, 2) in the units of the model, now and then. */
   samples: Float32Array | null;
-  /** Their distance from fresh data, over that of fresh data from fresh data; of so many points. */
+  /** Their distance from fresh data, over that of fresh data from fresh data; NaN where there are none. */
   ratio: number;
 }
 

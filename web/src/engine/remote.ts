@@ -59,7 +59,8 @@ export class RemoteEngine implements Engine {
       const told = typeof event.data === "string" ? (JSON.parse(event.data) as Record<string, unknown>) : decode(event.data);
       if ("opened" in told) open();
       else if ("failed" in told) onTrouble(String(told["failed"]));
-      else if ("progress" in told) this.progress(told["progress"] as Progress);
+      else if ("loss" in told) this.onProgress({ ...(told["loss"] as Progress), samples: null, ratio: NaN });
+      else if ("progress" in told) this.progress({ ...(told["progress"] as Progress), loss: NaN });
       else if ("id" in told) this.answered(told);
     };
     socket.onclose = () => {

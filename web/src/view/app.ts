@@ -289,7 +289,7 @@ export class App {
     this.showQuality(true);
     await this.guard(async () => {
       const { sampling } = this;
-      const size = { n: 2000, draws: 5, sampling };
+      const size = { n: 2000, draws: 8, sampling };
       this.here = await this.engine.ask("quality", { which: "learned", ...size });
       this.showQuality(true);
       if (this.ready.known) this.hereExact = await this.engine.ask("quality", { which: "exact", ...size });
@@ -324,7 +324,11 @@ export class App {
     this.training = { step: 0, steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
     this.play(false);
     this.showTraining();
+    const least = this.guard(async () => {
+      if (this.ready.known && !this.floor) this.floor = await this.engine.ask("irreducible", { batches: 20 });
+    });
     this.trained = await this.guard(end);
+    await least;
     this.training = null;
     if (this.trained) {
       const { snapshots } = this.trained;
@@ -344,9 +348,12 @@ export class App {
 
   private onProgress(progress: Progress): void {
     if (!this.training) return;
-    this.training = progress;
-    this.lossHere.x.push(progress.step);
-    this.lossHere.y.push(progress.loss);
+    const { samples, ratio } = progress.samples ? progress : this.training;
+    this.training = { ...progress, samples, ratio };
+    if (Number.isFinite(progress.loss)) {
+      this.lossHere.x.push(progress.step);
+      this.lossHere.y.push(progress.loss);
+    }
     if (progress.samples) {
       this.stage.setStates(shown(this.ready.display, CLEAN, progress.samples), progress.samples.length / 2);
     }
@@ -478,6 +485,7 @@ export class App {
 
   private showErrors(): void {
     const { speaker, errors } = this;
+    this.levelChart.canvas.parentElement?.classList.toggle("hidden", !errors);
     if (!errors) return;
     const worst = errors.excess.reduce((at, value, i) => (value > errors.excess[at]! ? i : at), 0);
     const ratio = errors.ratio[worst]!;
@@ -531,6 +539,7 @@ export class App {
 
   private showTicks(): void {
     const { speaker } = this;
+    this.ticks.classList.toggle("hidden", !this.loaded);
     const levels = this.loaded?.walk.levels ?? [];
     const marks = [1, 0.1].filter((ratio) => {
       const first = levels[0];
