@@ -43,7 +43,9 @@ LAYERS: list[tuple[str, ...]] = [
     ("modalities/base",),
     ("modalities/lookup",),
     ("modalities/points", "modalities/tables", "modalities/images"),
+    ("viewer",),
     ("runs",),
+    ("studio",),
     ("monitoring", "estimator"),
     ("diagnosis", "exchange"),
     ("comparison",),
@@ -52,7 +54,7 @@ LAYERS: list[tuple[str, ...]] = [
 ]
 HEIGHT = {place: height for height, layer in enumerate(LAYERS) for place in layer}
 KINDS = ("points", "tables", "images")
-ABOVE_THE_KINDS = ("runs", "cli", "comparison", "diagnosis", "monitoring", "exchange")
+ABOVE_THE_KINDS = ("viewer", "studio", "runs", "cli", "comparison", "diagnosis", "monitoring", "exchange")
 OF_ONE_KIND = {  # commands that one kind of data alone has
     "cli/images.py": ("data/images/", "modalities/images/"),
     "cli/listing.py": ("data/points/", "data/images/"),

@@ -19,7 +19,9 @@ from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
 from diffuscope.cli.sample import sample
+from diffuscope.cli.studio import studio
 from diffuscope.cli.train import train
+from diffuscope.cli.view import view
 from diffuscope.errors import foreseen
 from diffuscope.progress import lines_without_terminal
 from diffuscope.signals import exit_code, stop_by_signals
@@ -35,6 +37,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # in the order of --he
     "vary": (vary, "diffuscope vary runs/digits three.png --strength 0.5 -n 8 -o variants.png"),
     "interpolate": (interpolate, "diffuscope interpolate runs/digits --label 8 -n 9 -o way.gif"),
     "animate": (animate, "diffuscope animate runs/s_curve --forward --reverse -o walk.html"),
+    "view": (view, "diffuscope view runs/s_curve -o run.html"),
+    "studio": (studio, "diffuscope studio"),
     "evaluate": (evaluate, "diffuscope evaluate runs/patients --html"),
     "diagnose": (diagnose, "diffuscope diagnose runs/s_curve --html"),
     "compare": (compare, "diffuscope compare moons --sampler heun,ddim --sampling-steps 5,20 --seeds 3"),

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from diffuscope.modalities.figures import Figures
+    from diffuscope.viewer import View
+    from diffuscope.viewer.contents import Language
 
 __all__ = ["Run", "load", "near_runs"]
 
@@ -160,8 +162,8 @@ class Run:
         **options
             ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler such as ``eta=0.5``;
             ``initial``, standard normal noise of shape (n, ...) to start from; ``y``, a class or a target,
-            with ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping of
-            columns to known values. See :class:`~diffuscope.request.Request`.
+            with ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping
+            of columns to known values. See :class:`~diffuscope.request.Request`.
 
         Returns
         -------
@@ -392,6 +394,33 @@ class Run:
             field = functools.partial(asking.score, at=level, **options)
             panels.append(FieldPanel(x, label, field))
         return plot_field(panels)
+
+    def view(self, *, language: Language = "en") -> View:
+        """Return a page in which the model is watched, asked and trained again; a notebook shows it.
+
+        ``run.view().save("run.html")`` writes it as one file that works offline. It is for points in two
+        dimensions.
+
+        Parameters
+        ----------
+        language : {"en", "zh"}
+            The language that the page opens in.
+
+        Raises
+        ------
+        InputError
+            When the page cannot compute such a model, or the data is not available.
+        """
+        from diffuscope.pages import png_address
+        from diffuscope.viewer import View, payload
+
+        try:
+            quality = self.quality
+        except FormatError:
+            quality = None
+        metrics = self.metrics if (self.path / "metrics.jsonl").is_file() else []
+        content = payload(self.model, self.data, metrics=metrics, quality=quality, language=language)
+        return View(content, png_address(self.plot_samples(), dpi=100))
 
     def plot_data(self) -> Figure:
         """Show the data."""
