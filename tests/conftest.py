@@ -129,11 +129,11 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
     """Measure, draw and diagnose with a few small clouds, where nobody looks at the numbers."""
     from diffuscope.diagnosis import (
         claim,
+        dictionary,
         findings,
         levels,
         network_faults,
         probes,
-        readings,
         sampling_faults,
         steps,
     )
@@ -145,7 +145,7 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
         (figures, "SHOWN", 300),
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 8),
-        (readings, "_POINTS", 64),
+        (dictionary, "_POINTS", 64),
         (claim, "_MOST", 300),
         (findings, "_FEW_CLOUDS", 3),
         (levels, "_BAND_CLOUDS", 2),
@@ -167,7 +167,7 @@ def little(monkeypatch):
 
 def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
     """Diagnose with a few small clouds, still large enough for findings, and train briefly on images."""
-    from diffuscope.diagnosis import findings, levels, probes, readings, sampling_faults
+    from diffuscope.diagnosis import dictionary, findings, levels, probes, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
@@ -175,7 +175,7 @@ def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
         (reference, "MOST_HALVED", 1_000),
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 12),
-        (readings, "_POINTS", 256),
+        (dictionary, "_POINTS", 256),
         (findings, "_FEW_CLOUDS", 4),
         (levels, "_BAND_CLOUDS", 3),
         (probes, "_STEPS", 150),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffuscope.diagnosis.readings import QUANTITIES
+from diffuscope.diagnosis.dictionary import QUANTITIES
 from diffuscope.monitoring import alarms, floor_bounds, looks, monitor, reported
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .networks import Recipe, Trained, trained
 from .pipelines import Wrapped, levels
 
-__all__ = ["MOST", "PLANE", "SMALL", "Case", "Make", "Question", "around", "half_of", "plain"]
+__all__ = ["MOST", "PLANE", "SMALL", "SPLIT", "Case", "Make", "Question", "around", "half_of", "plain"]
 
 Question = dict[str, Any]
 Make = Callable[[str, str, int, str], Question]
@@ -20,12 +20,13 @@ Make = Callable[[str, str, int, str], Question]
 
 PLANE = ("moons", "blobs")
 SMALL = (*PLANE, "table5")
+SPLIT = "second"  # another word makes other halves, and other cells of a round, once these are known
 MOST = (*SMALL, "table12", "digits")
 
 
 def half_of(name: str) -> str:
     """Return ``tuning`` or ``held-back``, by a hash of a name."""
-    return ("tuning", "held-back")[hashlib.sha256(name.encode()).digest()[0] % 2]
+    return ("tuning", "held-back")[hashlib.sha256(f"{SPLIT} {name}".encode()).digest()[0] % 2]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .case import Case
+from .case import SPLIT, Case
 from .faults import FAULTS, SOUND
 
 __all__ = ["QUICK", "Cell", "cells_of", "measure", "measure_all"]
@@ -47,7 +47,7 @@ class Cell:
 
 
 def _order(cell: Cell) -> bytes:
-    return hashlib.sha256(cell.key.encode()).digest()
+    return hashlib.sha256(f"{SPLIT} {cell.key}".encode()).digest()
 
 
 def cells_of(

@@ -14,7 +14,7 @@ from torch import nn
 
 import diffuscope
 from diffuscope.data.affine import Scaling
-from diffuscope.diagnosis.data_faults import shape_fault
+from diffuscope.diagnosis.data_faults import _is_each_its_own, shape_fault
 from diffuscope.diffusion.denoiser import eps_from_data, training_target
 from diffuscope.diffusion.schedules import linear
 from diffuscope.oracle import GaussianMixture
@@ -48,6 +48,25 @@ class Exact(nn.Module):
         level, x_t = SCHEDULE((t.long() + self.shift).clamp(0, 49)), x.double()
         x_0 = self.oracle(x_t, level)
         return training_target(self.predicts, x_0, eps_from_data(x_0, x_t, level), level).to(x)
+
+
+class Shaken(Exact):
+    """The same, with dropout of its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, x, t):
+        return super().forward(self.dropout(x), t)
+
+
+class Bordered(Exact):
+    """The same, beside a column of nothing but 0."""
+
+    def forward(self, x, t):
+        sigma = SCHEDULE(t.long()).sigma.reshape(-1, 1)
+        return torch.cat([super().forward(x[:, :5], t), x[:, 5:] / sigma.to(x)], 1)
 
 
 def diagnosed(network, data=None, scaling=STANDARD, **known):
@@ -180,6 +199,36 @@ def test_a_training_of_few_steps_is_not_done(quick):
     first = diagnosed(network, losses=losses, learning_rate=2e-3, trained_steps=60)[0]
     assert first.code in ("undertrained", "learning_rate_low")
     assert first.gain > 1
+
+
+@pytest.mark.parametrize("trains", [False, True])
+def test_only_a_network_that_was_passed_in_training_mode_is_said_to_be(quick, trains):
+    network = Shaken().train(trains)
+    codes = [finding.code for finding in diagnosed(network)]
+    assert codes[:1] == (["training_mode"] if trains else [])
+    assert network.training == trains  # as it was given
+
+
+def test_copies_of_few_rows_are_named_and_values_of_a_lattice_are_none(quick):
+    copies = ROWS[np.random.default_rng(3).integers(30, size=len(ROWS))]
+    first = diagnosed(Exact(), copies)[0]
+    assert first.code == "duplicates"
+    assert first.gain > 0.2  # that of the shift, which is not named beside it
+    lattice = np.random.default_rng(4).integers(12, size=(1_000, 2)) * 0.5
+    assert len(np.unique(lattice, axis=0)) < 150
+    assert not _is_each_its_own(lattice, len(np.unique(lattice, axis=0)))
+
+
+def test_columns_of_one_value_are_data_as_well(quick):
+    border = np.zeros((len(ROWS), 1))
+    scaling = Scaling(np.append(STANDARD.shift, 0.0), np.append(STANDARD.scale, 1.0))
+    found = diagnosed(
+        Bordered(),
+        np.hstack([ROWS, border]),
+        scaling,
+        held_out=np.hstack([HELD_OUT, border[: len(HELD_OUT)]]),
+    )
+    assert [finding.title for finding in found] == []
 
 
 def test_noise_that_training_drew_once_shows_in_the_reported_loss(quick):

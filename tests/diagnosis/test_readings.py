@@ -12,8 +12,10 @@ from torch import nn
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
-from diffuscope.diagnosis.readings import QUANTITIES, ignores_time, read_network, units_of_training
+from diffuscope.diagnosis.dictionary import QUANTITIES
+from diffuscope.diagnosis.readings import copies_input, ignores_time, read_network, units_of_training
 from diffuscope.diagnosis.subject import Subject, Training
+from diffuscope.diagnosis.training_noise import noise_of_training
 from diffuscope.diffusion.denoiser import Denoiser, eps_from_data, training_target
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import DDPM
@@ -86,13 +88,79 @@ def test_every_quantity_is_known(perfect, quantity, sign):
         (lambda t: t / 40, "T · t"),
         (lambda t: t * 0.04, "1000 t / T"),
         (lambda t: 39 - t, "T − 1 − t"),
+        (lambda t: t / 2, "2 t"),
     ],
-    ids=["fractions", "multiples", "thousandths", "reversed"],
+    ids=["fractions", "multiples", "thousandths", "reversed", "halved"],
 )
 @pytest.mark.parametrize("quantity", ["noise", "velocity"])
 def test_times_are_known_by_their_rule(perfect, told, time, quantity):
     entry = found(subject_of(perfect, Exact(perfect.oracle, perfect.schedule, quantity, told=told)))
     assert (entry.quantity, entry.time) == (quantity, time)
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.3, (0.5, 4.0)], ids=str)
+def test_a_multiple_of_the_output_is_known(perfect, factor):
+    network = Exact(perfect.oracle, perfect.schedule)
+    times = torch.tensor(factor)
+
+    class Multiple(nn.Module):
+        def forward(self, x, t):
+            return network(x, t) * times
+
+    reading = read_network(subject_of(perfect, Multiple())).best
+    entry = reading.entry
+    assert (entry.quantity, entry.sign, entry.time) == ("noise", 1, "t")
+    assert entry.is_read_otherwise
+    np.testing.assert_allclose(np.array(entry.factor), 1 / times.abs().numpy(), rtol=0.02)
+    level, x = perfect.schedule(torch.tensor(17)), torch.randn(9, 2)
+    np.testing.assert_allclose(reading.denoiser(x, level), perfect.oracle(x.double(), level), atol=0.05)
+
+
+class Trained(nn.Module):
+    """A linear map of the point that is the best one for points with noise of a law of its own."""
+
+    def __init__(self, x_0, schedule, draw):
+        super().__init__()
+        self.maps = []
+        for t in range(schedule.T):
+            level = schedule(torch.tensor(t))
+            eps = draw(x_0.shape)
+            x_t = level.alpha * x_0 + level.sigma * eps
+            inputs = torch.cat([x_t, torch.ones(len(x_t), 1)], 1).double()
+            self.maps.append(torch.linalg.lstsq(inputs, eps.double()).solution)
+
+    def forward(self, x, t):
+        inputs = torch.cat([x, torch.ones(len(x), 1)], 1).double()
+        return (inputs @ self.maps[int(t[0])]).to(x)
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [
+        (torch.rand, "uniform noise from 0 to 1"),
+        (lambda shape: torch.randn(shape).abs(), "the absolute values of normal noise"),
+        (lambda shape: torch.randn(shape[0], 1).expand(shape), "noise that is the same in all coordinates"),
+        (torch.randn, None),
+    ],
+    ids=["rand", "absolute", "shared", "randn"],
+)
+def test_the_noise_of_training_is_known(perfect, draw, name):
+    torch.manual_seed(0)
+    subject = subject_of(perfect, Trained(subject_of(perfect, nn.Identity()).x, perfect.schedule, draw))
+    found = noise_of_training(subject)
+    assert (found and found.name) == name
+    if name:
+        assert found.ratio < 1.05 < found.normal
+
+
+def test_a_network_that_answers_its_input_is_known(perfect):
+    class Copy(nn.Module):
+        def forward(self, x, t):
+            return 1.01 * x
+
+    assert copies_input(subject_of(perfect, Copy()))
+    for quantity in ("noise", "data", "velocity", "residual"):
+        assert not copies_input(subject_of(perfect, Exact(perfect.oracle, perfect.schedule, quantity)))
 
 
 def test_times_of_another_schedule_are_known(perfect):

@@ -16,11 +16,12 @@ from diffuscope.diagnosis import network_faults, sampling_faults
 from diffuscope.diagnosis.budget import Budget, Row
 from diffuscope.diagnosis.claim import differences
 from diffuscope.diagnosis.data_faults import _outliers
+from diffuscope.diagnosis.dictionary import Entry, Reading
 from diffuscope.diagnosis.distances import Share
 from diffuscope.diagnosis.findings import Finding, Suspect
 from diffuscope.diagnosis.levels import Band, LevelErrors
 from diffuscope.diagnosis.pictures import Differences, ErrorByLevel, Steps, Values
-from diffuscope.diagnosis.readings import Entry, Reading, Readings
+from diffuscope.diagnosis.readings import Readings
 from diffuscope.diagnosis.report_page import lines_to_copy
 from diffuscope.diagnosis.steps import probe_steps
 from diffuscope.diffusion.samplers import DDIM

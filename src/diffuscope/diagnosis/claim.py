@@ -49,7 +49,8 @@ class Accuracy:
         n = min(len(real), len(made))
         if n < _LEAST or not np.isfinite(made).all():
             return None
-        return cls(clouds, classifier_two_sample(made[:n], real[:n], subject.seed))
+        varies = np.ptp(real, axis=0) > 0  # of one value, any digit tells samples: distances see what matters
+        return cls(clouds, classifier_two_sample(made[:n, varies], real[:n, varies], subject.seed))
 
     @classmethod
     def of_network(cls, clouds: Clouds) -> Accuracy | None:
@@ -163,7 +164,8 @@ def differences(subject: Subject, real: Points, made: Points) -> list[Difference
                 what = f"{name[j]} has another shape"
             found.append((distance, what, (j,)))
     if 1 < d <= _COLUMNS:
-        a, b = (np.nan_to_num(np.atleast_2d(np.corrcoef(part, rowvar=False))) for part in (real, made))
+        with np.errstate(divide="ignore", invalid="ignore"):  # columns of one value
+            a, b = (np.nan_to_num(np.atleast_2d(np.corrcoef(part, rowvar=False))) for part in (real, made))
         for i, j in combinations(range(d), 2):
             step = abs(
                 np.arctanh(np.clip(b[i, j], -0.9999, 0.9999)) - np.arctanh(np.clip(a[i, j], -0.9999, 0.9999))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from diffuscope.diagnosis.budget import Budget
@@ -22,6 +24,7 @@ _FAR = 50.0  # interquartile ranges from the quartiles
 _SQUEEZED = 0.3  # deviation of nearly all rows in the model's units
 _FEW_FAR = 0.01
 _FEWEST_VALUES = 5  # of a column that is rounded; fewer are categories
+_ITS_OWN = 0.9  # of the distinct rows: values of a column that are hardly shared
 _COARSE = 0.1  # deviations of a step, and values for each row, at most
 _QUARTILES = 1.349  # deviations between the quartiles of a normal law
 _HEAVY = 2.5  # deviations over that of a normal law with the same quartiles
@@ -31,8 +34,10 @@ _ONE_DRAW = 3.0  # deviations
 def data_findings(clouds: Clouds, budget: Budget) -> list[Finding]:
     """Return what is wrong with the training data."""
     subject = clouds.subject
-    found = [_outliers(subject), _duplicates(subject), _shifted(clouds, budget)]
-    return [one for one in found if one is not None]
+    copies, shift = _duplicates(subject), _shifted(clouds, budget)
+    if copies is not None and shift is not None:  # copies are what makes them unlike
+        copies, shift = replace(copies, gain=shift.gain, interval=shift.interval), None
+    return [one for one in (_outliers(subject), copies, shift) if one is not None]
 
 
 def _outliers(subject: Subject) -> Finding | None:
@@ -138,7 +143,8 @@ def _duplicates(subject: Subject) -> Finding | None:
     distinct = len(np.unique(x, axis=0))
     fine = max(len(np.unique(column)) for column in x.T) >= min(_FINE, distinct)
     values = np.prod([float(len(np.unique(column))) for column in x.T[:20]])
-    if distinct >= _DISTINCT * len(x) or not fine or values < 4 * len(x):
+    copied = (fine and values >= 4 * len(x)) or _is_each_its_own(x, distinct)
+    if distinct >= _DISTINCT * len(x) or not copied:
         return None
     return Finding(
         "duplicates",
@@ -151,6 +157,18 @@ def _duplicates(subject: Subject) -> Finding | None:
         "certain",
         picture=_repeats(x),
     )
+
+
+def _is_each_its_own(x: Points, distinct: int) -> bool:
+    """Whether distinct rows differ in all columns, and values are no multiples of a step."""
+    if x.shape[1] < 2 or distinct < _FEWEST_VALUES:
+        return False
+    for column in x.T:
+        values = np.unique(column)
+        multiples = (values - values[0]) / max(np.diff(values).min(), 1e-300) if len(values) > 1 else values
+        if len(values) < _ITS_OWN * distinct or np.allclose(multiples, multiples.round(), atol=0.01):
+            return False
+    return True
 
 
 def _repeats(x: Points) -> Values:

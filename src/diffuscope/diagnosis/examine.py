@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset
-from diffuscope.data.kinds import codec_from_json, section_of
+from diffuscope.data.kinds import codec_from_json
 from diffuscope.diagnosis.budget import Budget, measure_budget, network_share
 from diffuscope.diagnosis.claim import told_apart
 from diffuscope.diagnosis.data_faults import data_findings, few_data, shape_fault
@@ -39,6 +39,7 @@ from diffuscope.diagnosis.network_faults import (
     training_mode,
 )
 from diffuscope.diagnosis.pictures import ErrorByLevel
+from diffuscope.diagnosis.probes import is_in_training_mode
 from diffuscope.diagnosis.report import Diagnosis
 from diffuscope.diagnosis.sampling_faults import clipped_answers, sampling_suspects
 from diffuscope.diagnosis.subject import Points, Subject, Training, for_cloud
@@ -169,7 +170,7 @@ def diagnose(
         start_std=start_std or made.grid.prior_std,
         training=dataclasses.replace(made.training, **{k: v for k, v in known.items() if v is not None}),
         samples=None if samples is None else _points(made.rows(samples), "samples"),
-        in_training_mode=isinstance(made.denoiser, nn.Module) and made.denoiser.training,
+        in_training_mode=is_in_training_mode(made.denoiser),
     )
     _check(made, unseen)
     made, lost = _finite_samples(made)
@@ -222,7 +223,7 @@ def _of_parts(
 ) -> Subject:
     schedule = schedule_of(schedule)
     own: Any = modality("points")  # the kind of a user's own network
-    data = source if isinstance(source, Dataset) else own.load(source, section_of("points")(), seed)  # type: ignore[call-arg]
+    data = source if isinstance(source, Dataset) else own.load_as_it_is(source, seed)
     d = data.x.shape[1]
     shift, scale = (
         np.broadcast_to(np.asarray(v, dtype=float), d).tolist()
@@ -367,7 +368,8 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
     broken = first_not_finite(subject)
     with reporter.stage("sampling with the network and with exact parts"):
         budget = measure_budget(clouds)
-    errors, bands, loss, findings = None, [], None, [broken, lost]
+    bands: list[Band] = []
+    errors, loss, findings = None, None, [broken, lost]
     with reporter.stage("checking data and losses"):
         findings += data_findings(clouds, budget)
         reported = reported_loss(subject) if broken is None else None
@@ -379,7 +381,7 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
         found, mended = judge(Distance(clouds, clouds.network), suspects)
         findings += found
         if "total" not in budget and broken is None and not found:
-            findings.append(_DIVERGED)
+            findings.append(training_fault(mended, bands, reported) or _DIVERGED)
     if broken is None and "total" in budget:
         with reporter.stage("measuring the network at each noise level"):
             errors = level_errors(subject, subject.denoiser)

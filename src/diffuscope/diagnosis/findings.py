@@ -74,6 +74,8 @@ CODES = {
     "outliers": "single values far out spoil the scale of the data",
     "rounded": "the data is rounded, samples are not",
     "heavy_tails": "few values far out set the scale of the data",
+    "training_target": "the loss of training was not against what the network has to predict",
+    "training_noise": "training drew other noise than normal one",
     "data_shift": "the training data is not like the held-out data",
     "differs": "samples differ from the data, with unknown cause",
 }

@@ -241,7 +241,7 @@ def _every(grid: Grid, k: int) -> Grid:
 
 
 def _of_times(clouds: Clouds) -> Iterator[_Imitation]:
-    """Yield loops that hand the network other times, or take α and σ of other times."""
+    """Yield loops that hand the network other times."""
     subject = clouds.subject
     schedule = subject.schedule
     if not isinstance(schedule, DiscreteSchedule):
@@ -260,19 +260,6 @@ def _of_times(clouds: Clouds) -> Iterator[_Imitation]:
         if made is not None:
             words = f"the network is handed {name} as its time, not t"
             yield _Imitation("schedule_mismatch", words, "Hand the network its times of training: t.", made)
-    t = subject.grid.levels.t[:-1]
-    for by in (1, -1, 3):
-        shifted = (t + by).clamp(0, last)
-        levels = subject.grid.levels
-        moved = schedule(shifted.long())
-        alpha, sigma = levels.alpha.clone(), levels.sigma.clone()
-        alpha[:-1], sigma[:-1] = moved.alpha.to(alpha), moved.sigma.to(sigma)
-        grid = Grid(NoiseLevel(levels.t, alpha, sigma), subject.grid.at_ratio)
-        for loop in SOUND[:2]:
-            made = _made(clouds.changed(sampler=loop, grid=grid))
-            if made is not None:
-                words = f"ᾱ is that of t {'+' if by > 0 else '−'} {abs(by)}, not of t"
-                yield _Imitation("step_coefficients", words, "Index ᾱ, α and β by the step's own t.", made)
 
 
 def _at_times(subject: Subject, other: Callable[[Tensor], Tensor]) -> DenoiserLike:

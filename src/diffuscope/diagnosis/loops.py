@@ -36,6 +36,8 @@ class _Parts(NamedTuple):
     alpha: float  # of the level that it starts from
     sigma: float
     target: float  # σ of the level that it leads to
+    here: float  # σ and target where the loop looks them up
+    there: float
     one_a: float  # of a single step of the schedule, though the grid may skip some
     one_b: float
     last: float  # the deviation of the noise of the step before
@@ -43,14 +45,14 @@ class _Parts(NamedTuple):
     @property
     def posterior(self) -> float:
         """The variance of q(x_s | x_t, x_0)."""
-        return self.b * self.target**2 / self.sigma**2
+        return self.b * self.there**2 / self.here**2
 
 
 _Number = Callable[[_Parts], float]
 
 
 def _weight(p: _Parts) -> float:
-    return p.b / p.sigma
+    return p.b / p.here
 
 
 def _divisor(p: _Parts) -> float:
@@ -92,6 +94,7 @@ class Loop:
     clip: float | None = None
     start: Callable[[Tensor], Tensor] | None = None
     schedule: Schedule | None = None  # whose single steps the β of a grid that skips some may be
+    offset: int = 0  # times by which ᾱ is looked up too late
 
     @property
     def is_affine(self) -> bool:
@@ -102,7 +105,7 @@ class Loop:
         """Take a step."""
         if self.start is not None and context.step == 0:
             x = self.start(x)
-        parts = _parts(context.grid, context.step, self.schedule)
+        parts = _parts(context.grid, context.step, self.schedule, self.offset)
         x_0 = context.estimate(x)
         if self.clip is not None:
             x_0 = x_0.clamp(-self.clip, self.clip)
@@ -122,7 +125,7 @@ class Loop:
 
 def coefficients(loop: Loop, grid: Grid, step: int, schedule: Schedule | None = None) -> Coefficients:
     """Return what a loop does in a step of a grid, where it does not clip."""
-    p = _parts(grid, step, schedule)
+    p = _parts(grid, step, schedule, loop.offset)
     share = loop.weight(p) / (p.sigma * loop.divisor(p))
     signal, data, noise = 1 / loop.divisor(p) - share, share * p.alpha, loop.noise(p)
     if loop.z == "predicted":
@@ -130,7 +133,7 @@ def coefficients(loop: Loop, grid: Grid, step: int, schedule: Schedule | None = 
     return Coefficients(signal, data, noise)
 
 
-def _parts(grid: Grid, step: int, schedule: Schedule | None) -> _Parts:
+def _parts(grid: Grid, step: int, schedule: Schedule | None, offset: int = 0) -> _Parts:
     now, target = grid.levels.at(step), grid.levels.at(step + 1)
     a = (now.alpha / target.alpha).item()
     b = max(now.sigma.item() ** 2 - (a * target.sigma.item()) ** 2, 0.0)
@@ -140,7 +143,14 @@ def _parts(grid: Grid, step: int, schedule: Schedule | None) -> _Parts:
         before = grid.levels.at(step - 1)
         ratio = (before.alpha / now.alpha).item()
         last = math.sqrt(max(before.sigma.item() ** 2 - (ratio * now.sigma.item()) ** 2, 0.0))
-    return _Parts(a, b, now.alpha.item(), now.sigma.item(), target.sigma.item(), one_a, one_b, last)
+    here, there = now.sigma.item(), target.sigma.item()
+    if offset:
+        last_row = grid.n_steps - 1
+        here = grid.levels.at(min(max(step - offset, 0), last_row)).sigma.item()
+        if step < last_row:
+            there = grid.levels.at(min(max(step + 1 - offset, 0), last_row)).sigma.item()
+    sigmas = now.sigma.item(), target.sigma.item(), here, there
+    return _Parts(a, b, now.alpha.item(), *sigmas, one_a, one_b, last)
 
 
 def _single(schedule: Schedule | None, now: NoiseLevel, a: float, b: float) -> tuple[float, float]:
@@ -294,6 +304,16 @@ _MISTAKEN: Sequence[Loop] = (
         weight=lambda p: p.one_b / p.sigma,
         divisor=lambda p: p.one_a,
         noise=lambda p: math.sqrt(p.one_b) if p.target > 0 else 0.0,
+    ),
+    *(
+        Loop(
+            f"ᾱ of t {'+' if by > 0 else '−'} {abs(by)}",
+            "step_coefficients",
+            f"ᾱ is that of t {'+' if by > 0 else '−'} {abs(by)}, not of t",
+            "Index ᾱ, α and β by the step's own t.",
+            offset=by,
+        )
+        for by in (1, -1, 2, 3, -3, 5)
     ),
     Loop(
         "ε̂ as z",

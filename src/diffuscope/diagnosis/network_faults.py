@@ -8,10 +8,12 @@ that was not run here it says what the network can still learn, not why it has n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from diffuscope.diagnosis.dictionary import QUANTITIES, Entry
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, matters
 from diffuscope.diagnosis.levels import Band, level_errors, mean_error, measured_loss, perfect_loss
@@ -22,17 +24,18 @@ from diffuscope.diagnosis.probes import (
     in_training_mode,
     probe_larger,
     probe_rates,
+    with_fresh_weights,
     with_network,
 )
 from diffuscope.diagnosis.readings import (
-    QUANTITIES,
-    Entry,
     Readings,
+    copies_input,
     ignores_time,
     read_network,
     units_of_training,
 )
 from diffuscope.diagnosis.subject import Subject
+from diffuscope.diagnosis.training_noise import noise_of_training
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.metrics.floor import in_floors
 
@@ -51,6 +54,7 @@ _MUCH = 0.5
 _MOST_OF_IT = 2 / 3  # of the distance beyond the floor: what another quantity has to bring
 _LOW_RATE = 1e-4  # at which a network only settles where it is
 _NEAR, _FEW = 1.5, 0.25  # an error that is nearly that of a fair network, and what settling leaves of it
+_LARGER = 0.9  # of an error: what makes the samples of a larger network worth a look
 _LESS = 0.98  # of an error of which a part cannot be avoided
 _BELOW = 0.25  # of what the best trial gained: so much more is thought to be possible
 _DECAY = "--set training.decay=linear"
@@ -140,7 +144,12 @@ def _reading(subject: Subject, readings: Readings) -> Suspect | None:
         title = f"The network predicts {sign}{QUANTITIES[entry.quantity]}, but its output is used as "
         title += QUANTITIES[entry.assumed]
         fix = f"Use its output as {sign}{QUANTITIES[entry.quantity]}."
-        if entry.sign > 0 and entry.quantity in ("noise", "data", "velocity", "flow"):
+        if entry.factor:
+            factor = _factor_in_words(entry)
+            title = f"The network's output is in other units: {factor} times it is {sign}"
+            title += QUANTITIES[entry.quantity]
+            fix = f"Multiply its output by {factor}, and use it as {sign}{QUANTITIES[entry.quantity]}."
+        elif entry.sign > 0 and entry.quantity in ("noise", "data", "velocity", "flow"):
             fix = f'Set prediction="{entry.quantity}".'
         if entry.time != "t":
             title += f", at other times than in training ({entry.time})"
@@ -169,7 +178,14 @@ def _reading(subject: Subject, readings: Readings) -> Suspect | None:
 
 
 def _words(entry: Entry) -> str:
-    return f"{'−' if entry.sign < 0 else ''}{entry.quantity} at {entry.time}"
+    factor = f"{_factor_in_words(entry)} × the output as " if entry.factor else ""
+    return f"{factor}{'−' if entry.sign < 0 else ''}{entry.quantity} at {entry.time}"
+
+
+def _factor_in_words(entry: Entry) -> str:
+    """Return one number, or one for each column."""
+    numbers = [f"{factor:.3g}" for factor in entry.factor]
+    return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
 def _units(subject: Subject) -> Suspect | None:
@@ -288,7 +304,7 @@ def training_fault(
         where = f" Its errors at {worst} matter most ({in_floors(worst.share.ratio)} × floor)."
     now = mean_error(subject, subject.denoiser)
     what = _error_in_words(subject)
-    if network is not None and ignores_time(subject):
+    if network is not None and _cannot_see_time(subject):
         return Finding(
             "schedule_mismatch",
             "The network does not use the time: its output is the same at every time",
@@ -296,6 +312,30 @@ def training_fault(
             f"and it costs {network} × floor, with a {what} of {now:.3g}.{where}",
             network.ratio,
             "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T).",
+            "likely",
+            interval=(network.low, network.high),
+        )
+    if network is not None and copies_input(subject):
+        return Finding(
+            "training_target",
+            "The network answers its own input x_t: its loss was taken against x_t",
+            f"At all levels its output is the noisy point that it was given, to 2% of its square; it costs "
+            f"{network} × floor.",
+            network.ratio,
+            "Train with the loss against the noise ε that was added, not the loss against x_t.",
+            "likely",
+            interval=(network.low, network.high),
+        )
+    noise = noise_of_training(subject)
+    if network is not None and noise is not None:
+        return Finding(
+            "training_noise",
+            f"The network was trained with {noise.name}, not with normal noise",
+            f"With {noise.name} its errors are {noise.ratio:.2g} times those of the best linear estimate, "
+            f"with normal noise {noise.normal:.2g} times. It costs {network} × floor.",
+            network.ratio,
+            "Draw the noise of the training with torch.randn (normal), as that of sampling: torch.rand is "
+            "uniform.",
             "likely",
             interval=(network.low, network.high),
         )
@@ -311,7 +351,7 @@ def training_fault(
             return _verdict(subject, probes, best, now, falls, gain, where, reported)
     little = network is not None and network.ratio < _WORTH_A_LINE
     larger = None if little else probe_larger(subject)
-    if larger is not None and _is_much_better(subject, larger.error, min([now, *(p.error for p in probes)])):
+    if larger is not None and larger.error < _LARGER * min([now, *(p.error for p in probes)]):
         gain = measure.gain(measure.clouds.changed(denoiser=larger.denoiser))
         if gain.matters:
             own, more = _weights(subject.denoiser), _weights(larger.denoiser)
@@ -341,6 +381,15 @@ def training_fault(
         else "",
         (network.low, network.high),
     )
+
+
+def _cannot_see_time(subject: Subject) -> bool:
+    """Whether a network does not use the time, and would not with fresh weights either."""
+    if not ignores_time(subject):
+        return False
+    assert isinstance(subject.denoiser, Denoiser)
+    fresh = with_fresh_weights(subject.denoiser)
+    return fresh is None or ignores_time(replace(subject, denoiser=fresh))
 
 
 def _is_much_better(subject: Subject, error: float, now: float) -> bool:
@@ -394,7 +443,8 @@ def _verdict(
             return Finding(
                 "learning_rate_high", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
             )
-        if rate > 2 * own:
+        settled = steps is None or steps > best.steps or on is None or on - floor > _MUCH * (now - floor)
+        if rate > 2 * own and settled:  # a training that was short as well needs steps first
             title = f"A learning rate of {own:.3g} is too low"
             fix = f"Raise it to {to}."
             return Finding(

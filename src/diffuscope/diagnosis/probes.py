@@ -17,19 +17,32 @@ from torch import Tensor, nn
 from diffuscope.diagnosis.levels import mean_error
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
-from diffuscope.diffusion.losses import Times
+from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import DiffuscopeError, RunError
+from diffuscope.networks.resmlp import ResMLP
 from diffuscope.recipes.schema import Recipe, TrainingSection
 from diffuscope.seeds import alone
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 
-__all__ = ["EVALUATE", "Probe", "in_training_mode", "probe_larger", "probe_rates", "widened", "with_network"]
+__all__ = [
+    "EVALUATE",
+    "Probe",
+    "in_training_mode",
+    "is_in_training_mode",
+    "probe_larger",
+    "probe_rates",
+    "probe_standardised",
+    "widened",
+    "with_fresh_weights",
+    "with_network",
+]
 
 EVALUATE = "Call network.eval() before sampling, and network.train() before going on with training."
 _STEPS = 400
 _BATCH = 256
 _IMAGE_STEPS, _IMAGE_BATCH = 40, 64  # a step of theirs takes as long as hundreds
+_SMALL_RATE = 5e-3
 _RATES = (1e-4, 1e-3, 1e-2)
 _LARGER_RATES = (1e-3, 1e-2)
 _WIDE, _MOST_TIMES = 64, 16  # units that a small network gets, by a factor of at most
@@ -54,22 +67,28 @@ def probe_rates(subject: Subject, denoiser: Denoiser) -> list[Probe]:
     rates = [r for r in sorted({*_RATES, own or _RATES[0]}) if r == own or not own or not 1 / 2 < r / own < 2]
     if type(denoiser) is not Denoiser or not any(True for _ in denoiser.network.parameters()):
         return []  # other kinds of denoisers are trained on more than points
-    layers = [m for m in denoiser.network.modules() if hasattr(m, "reset_parameters")]
-    drawn = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
-    kinds = ["on"]
-    if all(id(p) in drawn for p in denoiser.network.parameters()):  # by layers that can draw them again
-        kinds.append("anew")
+    fresh = with_fresh_weights(denoiser)
+    starts = {"on": denoiser} if fresh is None else {"on": denoiser, "anew": fresh}
     probes = []
-    for kind in kinds:
+    for kind, start in starts.items():
         for rate in rates:
-            network = copy.deepcopy(denoiser.network).requires_grad_()  # it may have been frozen
-            if kind == "anew":
-                with alone(0):
-                    for module in network.modules():
-                        getattr(module, "reset_parameters", lambda: None)()
+            network = copy.deepcopy(start.network).requires_grad_()  # it may have been frozen
             trial = with_network(denoiser, network)
             probes += _train(subject, kind, trial, training.loss, training.times, rate)
     return probes
+
+
+def with_fresh_weights(denoiser: Denoiser) -> Denoiser | None:
+    """Return a denoiser whose weights are drawn again; None where not all layers can draw their own."""
+    network = copy.deepcopy(denoiser.network)
+    layers = [m for m in network.modules() if hasattr(m, "reset_parameters")]
+    drawn = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
+    if any(id(p) not in drawn for p in network.parameters()):
+        return None
+    with alone(0):
+        for layer in layers:
+            layer.reset_parameters()  # type: ignore[operator]
+    return with_network(denoiser, network)
 
 
 def probe_larger(subject: Subject) -> Probe | None:
@@ -92,6 +111,22 @@ def probe_larger(subject: Subject) -> Probe | None:
         trial = with_network(denoiser, copy.deepcopy(network))
         probes += _train(subject, "larger", trial, training.loss, training.times, rate, steps)
     return min(probes, key=lambda probe: probe.error, default=None)
+
+
+def probe_standardised(subject: Subject, standard: Subject) -> tuple[Probe, Probe] | None:
+    """Train small networks of ours in the model's units and in others, with the same seed and at one rate.
+
+    None where a perceptron is no match for the data, or a trial blows up.
+    """
+    if not subject.probe:
+        return None
+    made: list[Probe] = []
+    for one in (subject, standard):
+        with alone(0):
+            network = ResMLP(subject.d)
+        denoiser = Denoiser(network, subject.schedule, "velocity")
+        made += _train(one, "small", denoiser, Loss(), Times(), _SMALL_RATE)
+    return (made[0], made[1]) if len(made) == 2 else None
 
 
 def _widened_by_recipe(recipe: Recipe, d: int) -> nn.Module | None:
@@ -178,12 +213,20 @@ def _widen(network: nn.Module, factor: int, last: str, kept: int | None) -> bool
 
 def in_training_mode(denoiser: DenoiserLike) -> Denoiser | None:
     """Return a denoiser in training mode; None where dropout or batch norm do not make that another one."""
-    matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
-    if not isinstance(denoiser, Denoiser) or not any(
-        isinstance(m, matter) for m in denoiser.network.modules()
-    ):
+    if not isinstance(denoiser, Denoiser) or not _modes(denoiser):
         return None
     return copy.deepcopy(denoiser).train()
+
+
+def is_in_training_mode(denoiser: DenoiserLike) -> bool:
+    """Whether dropout or batch norm of a network are in training mode."""
+    return isinstance(denoiser, Denoiser) and any(module.training for module in _modes(denoiser))
+
+
+def _modes(denoiser: Denoiser) -> list[nn.Module]:
+    """Return the modules that answer otherwise in training mode."""
+    matter = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+    return [module for module in denoiser.network.modules() if isinstance(module, matter)]
 
 
 def with_network(denoiser: Denoiser, network: nn.Module) -> Denoiser:

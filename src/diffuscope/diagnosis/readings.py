@@ -1,4 +1,4 @@
-r"""How is a network to be read? As an entry of a dictionary: a quantity, its sign, the time it is handed.
+r"""How is a network read rightly? By the entry of the dictionary with the least error.
 
 A good network looks hopeless when its output is taken for another quantity, or when it is handed times, units
 or columns that it was not trained with. Each entry of the dictionary makes an estimate :math:`\hat x_0` of
@@ -13,96 +13,39 @@ linear estimate, which knows mean and covariance only. Whether samples are bette
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.diagnosis.levels import level_scale, telling_levels
-from diffuscope.diagnosis.subject import Subject
-from diffuscope.diffusion.denoiser import (
-    Denoiser,
-    DenoiserLike,
-    Prediction,
-    convert,
-    input_scale,
-    output_coefficients,
+from diffuscope.diagnosis.dictionary import (
+    CAP,
+    FITTED,
+    Reading,
+    errors_at,
+    exact_error,
+    linear_error,
+    outputs_of,
+    places_of,
+    readings_of,
 )
-from diffuscope.diffusion.process import coefficient
-from diffuscope.diffusion.schedules import NoiseLevel, cosine, linear, quadratic, sigmoid
+from diffuscope.diagnosis.subject import Subject
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.errors import DiffuscopeError
 
-__all__ = ["QUANTITIES", "Entry", "Reading", "Readings", "ignores_time", "read_network", "units_of_training"]
+__all__ = ["Readings", "copies_input", "ignores_time", "read_network", "units_of_training"]
 
-_LEVELS = 7
-_POINTS, _NUMBERS = 512, 2**15  # points at a level, and numbers in them, at most
-_TIMES = 21  # that are tried at each level, where no rule is known
+_FAIR_UNITS = 1.02  # of the best linear estimate's error
 _BETTER = 0.3  # of the error that can be avoided, the most that a better entry leaves
 _AS_GOOD = 0.3  # of what the best linear estimate loses: entries that lie so near to the best are as good
-_CAP = 3.0
 _FAIR, _AT_LEVELS = 1.05, 0.5  # of the best linear estimate's error, at so many levels at least
+_FAR = 0.05  # of the error that can be avoided: so near to the least, an entry need not be fair
 _CERTAIN = 4.0  # standard errors
-_A_SAY = 0.5  # of the error that can be avoided where the network answers 0
-_PERMUTED = 4  # columns whose orders are all tried; of more, up to _SWAPPED, pairs are exchanged
-_SWAPPED = 12
-
-QUANTITIES = {
-    "noise": "the noise ε",
-    "data": "the data x_0",
-    "velocity": "the velocity v = α ε − σ x_0",
-    "flow": "the flow ε − x_0",
-    "score": "the score −ε/σ",
-    "scaled noise": "the noise as it is added, σ ε",
-    "residual": "the difference x_t − x_0",
-    "edm": "the output F of EDM",
-}
-"""What a network may predict, in words."""
-
-_Estimate = Callable[[Tensor, Tensor, NoiseLevel], Tensor]
-
-
-class Entry(NamedTuple):
-    """One way to read a network."""
-
-    quantity: str  # of QUANTITIES
-    sign: int
-    time: str  # what it is handed, as a formula or in words
-    assumed: str  # what its output is taken for now
-    columns: tuple[int, ...] = ()  # the order in which it takes columns; () as they come
-
-    @property
-    def is_read_otherwise(self) -> bool:
-        """Whether it predicts another quantity, or its negative."""
-        return self.sign < 0 or self.quantity != self.assumed
-
-
-@dataclass(frozen=True)
-class Reading:
-    """An entry, the denoiser that it makes of the network, and its errors on the scale of the levels."""
-
-    entry: Entry
-    denoiser: DenoiserLike
-    errors: np.ndarray  # (levels, points): mean over coordinates
-    silence: float = np.inf  # mean error where the network answers 0
-
-    @property
-    def error(self) -> float:
-        """The mean error."""
-        return float(self.errors.mean())
-
-    @property
-    def capped(self) -> float:
-        """The mean error, where no level counts for more than thrice what any fair guess has.
-
-        Near clean data a network of the data itself is far off on this scale, however well it is trained.
-        """
-        levels = np.nan_to_num(self.errors.mean(axis=1), nan=np.inf)
-        return float(np.minimum(levels, _CAP).mean())
+_A_SAY, _FAR_SAY = 0.5, 0.15  # of the error that can be avoided where the network answers 0, a fair guess
+_NOISY, _NOISY_LEVELS = 0.5, 2  # deviations of the data: levels that are noisy; so many at least
+_COPY = 0.02  # of the input's square, the most by which a copy of it differs
 
 
 @dataclass(frozen=True)
@@ -118,22 +61,15 @@ class Readings:
     linear_errors: tuple[float, ...] = ()  # of the best linear estimate, level by level
 
 
-class _Time(NamedTuple):
-    """What a network is handed for a level."""
-
-    name: str
-    of: Callable[[NoiseLevel], Tensor]  # float64, shape ()
-
-
 def read_network(subject: Subject) -> Readings:
     """Look up what the network's output is."""
-    places = _places(subject)
-    linear_errors = tuple(_linear_error(subject, place) for place in places)
+    places = places_of(subject)
+    linear_errors = tuple(linear_error(subject, place) for place in places)
     linear = float(np.mean(linear_errors))
     ratio = tuple(place.level.ratio.item() for place in places)
     own: Reading | None = None
     found: list[Reading] = []
-    for reading in _all(subject, places):
+    for reading in readings_of(subject, places):
         entry = reading.entry
         is_own = not entry.is_read_otherwise and entry.time == "t" and not entry.columns
         if is_own and (own is None or reading.error < own.error):
@@ -141,314 +77,76 @@ def read_network(subject: Subject) -> Readings:
         elif not is_own and np.isfinite(reading.error):
             found.append(reading)
     assert own is not None
-    exact = np.mean([_exact_error(subject, place) for place in places]) if subject.is_exact else np.inf
-    found.sort(key=lambda reading: reading.capped)
-    least = float(min([linear, exact, own.capped, *(r.capped for r in found[:1])]))
-    by_rule = [reading for reading in found if reading.entry.time != _FITTED]
+    exact = np.full(len(places), np.inf)
+    if subject.is_exact:
+        exact = np.array([exact_error(subject, place) for place in places])
+    best, second, least = _choose(own, found, np.array(linear_errors), exact)
+    noisy = np.array([r >= _NOISY * subject.spread for r in ratio])
+    if best is None and noisy.sum() >= _NOISY_LEVELS:
+        # Near clean data a network of the data is far off, whatever it is taken for: samples will decide.
+        plain = [r for r in found if r.entry.time == "t" and not r.entry.factor and not r.entry.columns]
+        own_there, *there = (
+            replace(r, errors=r.errors[noisy], silences=None if r.silences is None else r.silences[noisy])
+            for r in (own, *plain)
+        )
+        chosen, *_ = _choose(own_there, there, np.array(linear_errors)[noisy], exact[noisy])
+        best = next((r for r in found if chosen is not None and r.entry == chosen.entry), None)
+    return Readings(own, best, second, linear, least, ratio, linear_errors)
+
+
+def _choose(
+    own: Reading, found: list[Reading], linear_errors: np.ndarray, exact: np.ndarray
+) -> tuple[Reading | None, Reading | None, float]:
+    """Return the best entry if it is better than the present one, the next best, and the least error."""
+    found = sorted(found, key=lambda reading: reading.capped)
+    linear = float(linear_errors.mean())
+    least = float(min([linear, exact.mean(), own.capped, *(r.capped for r in found[:1])]))
+    by_rule = [reading for reading in found if reading.entry.time != FITTED]
     candidates = [*by_rule, *found]  # times that were fitted explain a little of anything
-    better = (one for one in candidates if _is_better(one, own, np.array(linear_errors), least))
-    best = next(better, None)
+    best = next((one for one in candidates if _is_better(one, own, linear_errors, least)), None)
     if best is None:
-        return Readings(own, None, next(iter(found), None), linear, least, ratio, linear_errors)
+        return None, next(iter(found), None), least
     # Of entries that are as good the simplest is named.
     margin = _AS_GOOD * max(linear - least, best.capped - least)
     same = [reading for reading in found if reading.capped <= best.capped + margin]
-    simple = [r for r in same if _is_better(r, own, np.array(linear_errors), least)]
+    simple = [r for r in same if _is_better(r, own, linear_errors, least)]
     best = min(
         simple or [best],
-        key=lambda r: (r.entry.time == _FITTED, r.entry.is_read_otherwise + (r.entry.time != "t")),
+        key=lambda r: (
+            r.entry.time == FITTED,
+            bool(r.entry.factor),
+            r.entry.is_read_otherwise + (r.entry.time != "t"),
+        ),
     )
     rest = (r for r in found if r.entry[:3] != best.entry[:3])
-    return Readings(own, best, next(rest, None), linear, least, ratio, linear_errors)
+    return best, next(rest, None), least
 
 
 def _is_better(best: Reading, own: Reading, linear: np.ndarray, least: float) -> bool:
     """Whether a reading has much less of the error that can be avoided, beyond chance."""
-    fair = (best.errors.mean(axis=1) <= _FAIR * linear).mean() >= _AT_LEVELS
+    entry = best.entry
+    plain = entry.time == "t" and not entry.factor and not entry.columns
+    capped, error = (
+        (getattr(best, of) - least) / max(getattr(own, of) - least, 1e-12) for of in ("capped", "error")
+    )
+    far = plain and best.capped < own.capped and min(capped, error) <= _FAR
+    # In many columns even a good network need not reach the linear estimate.
+    fair = far or (best.errors.mean(axis=1) <= _FAIR * linear).mean() >= _AT_LEVELS
     if not np.isfinite(own.error):
         return bool(fair and best.error < best.silence)
     difference = (own.errors - best.errors).mean(axis=0)
-    error = difference.std() / np.sqrt(len(difference))
-    much = best.capped - least <= _BETTER * (own.capped - least)
-    says = best.error - least <= _A_SAY * (best.silence - least)  # an output of 0 may be a fair guess
-    return bool(fair and much and says and difference.mean() > _CERTAIN * error)
-
-
-# --- estimates of a network ---------------------------------------------------------------------------------
-
-
-class _Place(NamedTuple):
-    """Real points noised to a level."""
-
-    level: NoiseLevel
-    x_0: Tensor  # (n, d)
-    x_t: Tensor
-    scale: float
-
-
-def _places(subject: Subject) -> list[_Place]:
-    n = max(16, min(_POINTS, _NUMBERS // subject.d))
-    found = []
-    for i in telling_levels(subject, _LEVELS):
-        level = subject.grid.levels.at(i)
-        x_0, x_t = _trained_on(subject, level, i, n)
-        found.append(_Place(level, x_0, x_t, level_scale(level.ratio, subject.spread)))
-    return found
-
-
-def _trained_on(subject: Subject, level: NoiseLevel, i: int, n: int) -> tuple[Tensor, Tensor]:
-    """Return training rows and the same noised: a network that only remembers them is read as well."""
-    generator = subject.generator("readings", i)
-    x_0 = subject.x[torch.randperm(len(subject.x), generator=generator)[:n]]
-    eps = torch.randn(x_0.shape, generator=generator)
-    return x_0, (level.alpha * x_0 + level.sigma * eps).to(x_0.dtype)
-
-
-def _errors(place: _Place, x_0: Tensor) -> np.ndarray:
-    """Return the scaled error of an estimate for each point, (n,)."""
-    return place.scale * (x_0 - place.x_0).double().square().flatten(1).mean(1).cpu().numpy()
-
-
-def _linear_error(subject: Subject, place: _Place) -> float:
-    """Return the error of the best estimate that is linear in the noisy point."""
-    x = subject.x.double()
-    if subject.d > 2_000:  # mean and deviation only
-        variance = x.var(0)
-        gain = variance / (variance + place.level.ratio**2)
-        z = place.x_t.double() / place.level.alpha - x.mean(0)
-        return float(_errors(place, x.mean(0) + gain * z).mean())
-    covariance = torch.cov(x.T).reshape(subject.d, subject.d)
-    noise = place.level.ratio**2 * torch.eye(subject.d, dtype=torch.float64)
-    gain = torch.linalg.solve(covariance + noise, covariance)
-    return float(
-        _errors(place, x.mean(0) + (place.x_t.double() / place.level.alpha - x.mean(0)) @ gain).mean()
-    )
-
-
-def _exact_error(subject: Subject, place: _Place) -> float:
-    return float(_errors(place, subject.oracle(0)(place.x_t.double(), place.level)).mean())
-
-
-def _all(subject: Subject, places: Sequence[_Place]) -> Iterator[Reading]:
-    """Yield the network read by every entry."""
-    for output, assumed in _outputs(subject):
-        for time in _times(subject):
-            entries = [(quantity, sign) for quantity in QUANTITIES for sign in (1, -1)]
-            yield from _with_time(subject, places, output, assumed, time, entries)
-        yield from _with_any_time(subject, places, output, assumed)
-        yield from _with_columns(subject, places, output, assumed)
-
-
-_Output = Callable[[Tensor, NoiseLevel, Tensor], Tensor]
-
-
-def _outputs(subject: Subject) -> Iterator[tuple[_Output, str]]:
-    """Yield what the network itself answers to (x_t, level, time), and what that is taken for."""
-    denoiser = subject.denoiser
-    if type(denoiser) is Denoiser:  # others prepare what their networks get
-        device = subject.device
-
-        def raw(x_t: Tensor, level: NoiseLevel, time: Tensor) -> Tensor:
-            c_in = coefficient(input_scale(denoiser.prediction, level, denoiser.sigma_data), x_t)
-            condition = _typed(time, denoiser).to(device).expand(len(x_t))
-            with torch.no_grad():
-                return torch.as_tensor(denoiser.network((x_t * c_in).to(device), condition)).to(x_t)
-
-        yield raw, denoiser.prediction
-        return
-    kinds: tuple[Prediction, ...] = ("noise", "data", "velocity", "flow")
-    if isinstance(denoiser, Denoiser):
-        kinds = (denoiser.prediction,)
-    for kind in kinds:  # a function returns x_0; of what it was made is not known
-
-        def of_function(x_t: Tensor, level: NoiseLevel, time: Tensor, kind: Prediction = kind) -> Tensor:
-            own = time.round().to(level.t.dtype) if not level.t.dtype.is_floating_point else time
-            x_0 = subject.ask(denoiser, x_t, level._replace(t=own))
-            return convert(x_0, x_t, level, "data", kind)
-
-        yield of_function, kind
-
-
-def _typed(time: Tensor, denoiser: Denoiser) -> Tensor:
-    """Return a time as the network takes it: whole numbers of a discrete schedule as such."""
-    whole = bool(time == time.round()) and denoiser.schedule.discrete and denoiser.conditioning == "time"
-    return time.long() if whole else time.float()
-
-
-def _estimate(subject: Subject, quantity: str, sign: int) -> _Estimate:
-    """Return what makes x_0 of an output (n, d), a point and its level."""
-    s = float(getattr(subject.denoiser, "sigma_data", 1.0))
-
-    def estimate(y: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
-        sigma = coefficient(level.sigma, x_t)
-        value = sign * y
-        if quantity == "residual":
-            return x_t - value
-        kind: Prediction = "noise"
-        if quantity == "score":
-            value = -sigma * value
-        elif quantity == "scaled noise":
-            value = value / sigma
-        else:
-            kind = quantity  # type: ignore[assignment]
-        skip, out = (coefficient(c, x_t) for c in output_coefficients(kind, level, s))
-        return skip * x_t + out * value
-
-    return estimate
-
-
-def _with_time(
-    subject: Subject,
-    places: Sequence[_Place],
-    output: _Output,
-    assumed: str,
-    time: _Time,
-    entries: Sequence[tuple[str, int]],
-) -> Iterator[Reading]:
-    """Yield the readings of an output at one rule for the times."""
-    levels = subject.grid.levels
-    try:
-        answers = [output(place.x_t, place.level, time.of(place.level)) for place in places]
-        for i in (0, subject.grid.n_steps - 1):  # it has to walk through all of them
-            output(places[0].x_t, levels.at(i), time.of(levels.at(i)))
-    except Exception:  # whatever a network does with a time that is not its own
-        return
-    if any(y.shape != place.x_t.shape for y, place in zip(answers, places, strict=True)):
-        return
-    for quantity, sign in entries:
-        estimate = _estimate(subject, quantity, sign)
-        errors = np.stack(
-            [_errors(p, estimate(y, p.x_t, p.level)) for y, p in zip(answers, places, strict=True)]
-        )
-        entry = Entry(quantity, sign, time.name, assumed)
-        yield Reading(entry, _denoiser(output, estimate, time), errors, _silence(places, estimate))
-
-
-def _silence(places: Sequence[_Place], estimate: _Estimate) -> float:
-    """Return the mean error of the estimate that is made of an output of 0."""
-    zeros = [estimate(torch.zeros_like(p.x_t), p.x_t, p.level) for p in places]
-    return float(np.mean([_errors(p, x_0).mean() for p, x_0 in zip(places, zeros, strict=True)]))
-
-
-def _denoiser(output: _Output, estimate: _Estimate, time: _Time) -> DenoiserLike:
-    def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        return estimate(output(x_t, level, time.of(level)), x_t, level)
-
-    return denoise
-
-
-# --- times --------------------------------------------------------------------------------------------------
-
-_FITTED = "the times that fit its answers best"
-
-
-def _times(subject: Subject) -> Iterator[_Time]:
-    """Yield the rules by which a network may be handed a level."""
-    schedule = subject.schedule
-    denoiser = subject.denoiser
-    if isinstance(denoiser, Denoiser) and denoiser.conditioning == "log_snr":
-        yield _Time("t", lambda level: level.snr.log().clamp(-20.0, 20.0))
-        yield _Time("log σ", lambda level: level.sigma.log())
-        yield _Time("log(σ/α)/4", lambda level: level.ratio.log() / 4)
-        yield _Time("t itself", lambda level: level.t.double())
-        return
-    last = schedule.t_max
-    yield _Time("t", lambda level: level.t.double())
-    if schedule.discrete:
-        count = last + 1
-        yield _Time("t + 1", lambda level: level.t.double() + 1)
-        yield _Time("t − 1", lambda level: (level.t.double() - 1).clamp_min(0))
-        yield _Time("T − 1 − t", lambda level: last - level.t.double())
-        yield _Time("t / T", lambda level: level.t.double() / count)
-        yield _Time("T · t", lambda level: level.t.double() * count)
-        if count != 1000:
-            yield _Time("1000 t / T", lambda level: 1000 * level.t.double() / count)
-    else:
-        yield _Time("1 − t", lambda level: last - level.t.double())
-        yield _Time("1000 t", lambda level: 1000 * level.t.double())
-        yield _Time("999 t, rounded", lambda level: (999 * level.t.double()).round())
-    yield _Time("σ", lambda level: level.sigma)
-    yield _Time("σ/α", lambda level: level.ratio)
-    yield _Time("log σ", lambda level: level.sigma.log())
-    yield _Time("log(σ/α)/4", lambda level: level.ratio.log() / 4)
-    yield _Time("log SNR", lambda level: level.snr.log().clamp(-20, 20))
-    yield _Time("ᾱ", lambda level: level.alpha.square())
-    if schedule.discrete:
-        count = int(last) + 1
-        others = {
-            "linear, 0.0001 to 0.02": linear(count),
-            f"linear, {0.1 / count:.2g} to {min(0.9, 20 / count):.2g}": linear(
-                count, min(0.1 / count, 0.05), min(20 / count, 0.9)
-            ),
-            "cosine": cosine(count),
-            "quadratic": quadratic(count),
-            "sigmoid": sigmoid(count),
-        }
-        for name, other in others.items():
-            same = bool(torch.allclose(other(torch.arange(count)).sigma, schedule(torch.arange(count)).sigma))
-            if not same:
-                yield _Time(
-                    f"the times of the schedule {name}",
-                    lambda level, other=other: other.time_at_ratio(level.ratio).double(),  # type: ignore[misc]
-                )
-
-
-def _with_any_time(
-    subject: Subject, places: Sequence[_Place], output: _Output, assumed: str
-) -> Iterator[Reading]:
-    """Yield readings at the time of each level that fits best: no rule, but it shows that there is one."""
-    denoiser, schedule = subject.denoiser, subject.schedule
-    if isinstance(denoiser, Denoiser) and denoiser.conditioning == "log_snr":
-        return
-    tried = torch.linspace(schedule.t_min, schedule.t_max, _TIMES, dtype=torch.float64)
-    tried = torch.unique(tried.round()) if schedule.discrete else tried
-    kinds = [(q, s) for q in ("noise", "data", "velocity", "flow") for s in (1, -1)]
-    estimates = {kind: _estimate(subject, *kind) for kind in kinds}
-    chosen: dict[tuple[str, int], list[tuple[np.ndarray, float]]] = {kind: [] for kind in kinds}
-    for place in places:
-        best: dict[tuple[str, int], tuple[np.ndarray, float]] = {}
-        for time in tried:
-            try:
-                y = output(place.x_t, place.level, time)
-            except Exception:
-                return
-            if y.shape != place.x_t.shape:
-                return
-            for kind, estimate in estimates.items():
-                errors = _errors(place, estimate(y, place.x_t, place.level))
-                if kind not in best or errors.mean() < best[kind][0].mean():
-                    best[kind] = (errors, float(time))
-        for kind in kinds:
-            chosen[kind].append(best[kind])
-    ratios = np.array([place.level.ratio.item() for place in places])
-    for kind in kinds:
-        errors = np.stack([one for one, _ in chosen[kind]])
-        times = np.array([time for _, time in chosen[kind]])
-        own = np.array([place.level.t.item() for place in places])
-        if np.abs(times - own).max() <= 1.5 * (schedule.t_max - schedule.t_min) / (_TIMES - 1):
-            continue  # the schedule's own
-        time = _Time(_FITTED, _interpolated(ratios, times, schedule.discrete))
-        entry, estimate = Entry(*kind, _FITTED, assumed), estimates[kind]
-        yield Reading(entry, _denoiser(output, estimate, time), errors, _silence(places, estimate))
-
-
-def _interpolated(ratios: np.ndarray, times: np.ndarray, whole: bool) -> Callable[[NoiseLevel], Tensor]:
-    order = np.argsort(ratios)
-    at, values = np.log(ratios[order]), times[order]
-
-    def of(level: NoiseLevel) -> Tensor:
-        time = torch.tensor(np.interp(np.log(level.ratio.item()), at, values), dtype=torch.float64)
-        return time.round() if whole else time
-
-    return of
+    chance = difference.std() / np.sqrt(len(difference))
+    much = far or capped <= _BETTER
+    says = best.error - least <= (_FAR_SAY if far else _A_SAY) * (best.silence - least)
+    return bool(fair and much and says and difference.mean() > _CERTAIN * chance)
 
 
 def ignores_time(subject: Subject) -> bool:
-    """Whether the network's output is the same at all times."""
+    """Whether the network's output is the same at all times, though not for all points."""
     if not isinstance(subject.denoiser, Denoiser):
         return False
-    output, _ = next(_outputs(subject))
-    place = _places(subject)[0]
+    output, _ = next(outputs_of(subject))
+    place = places_of(subject)[0]
     schedule = subject.schedule
     try:
         ends = [
@@ -458,45 +156,21 @@ def ignores_time(subject: Subject) -> bool:
     except Exception:
         return False
     spread = float((ends[0] - ends[1]).abs().max())
-    return spread <= 1e-4 * float(ends[0].abs().max())
+    of_points = float((ends[0] - ends[0].mean(0)).abs().max())  # a dead network answers the same for all
+    return spread < 1e-4 * of_points
 
 
-# --- columns and units --------------------------------------------------------------------------------------
-
-
-def _with_columns(
-    subject: Subject, places: Sequence[_Place], output: _Output, assumed: str
-) -> Iterator[Reading]:
-    """Yield readings with columns in another order, both in what the network sees and in what it answers."""
-    d = subject.d
-    if d > _SWAPPED or d < 2:
-        return
-    if d <= _PERMUTED:
-        orders = [list(order) for order in itertools.permutations(range(d)) if order != tuple(range(d))]
-    else:
-        orders = []
-        for a, b in itertools.combinations(range(d), 2):
-            order = list(range(d))
-            order[a], order[b] = b, a
-            orders.append(order)
-    own = _estimate(subject, assumed, 1)
-    for order in orders:
-        there, back = order, np.argsort(order).tolist()
-
-        def answer(
-            x_t: Tensor,
-            level: NoiseLevel,
-            time: Tensor,
-            there: list[int] = there,
-            back: list[int] = back,
-        ) -> Tensor:
-            return output(x_t[:, there], level, time)[:, back]
-
-        errors = np.stack(
-            [_errors(p, own(answer(p.x_t, p.level, p.level.t.double()), p.x_t, p.level)) for p in places]
-        )
-        time = _Time("t", lambda level: level.t.double())
-        yield Reading(Entry(assumed, 1, "t", assumed, tuple(order)), _denoiser(answer, own, time), errors)
+def copies_input(subject: Subject) -> bool:
+    """Whether the network answers its own input at all levels."""
+    if type(subject.denoiser) is not Denoiser:
+        return False
+    output, _ = next(outputs_of(subject))
+    for place in places_of(subject):
+        answer = output(place.x_t, place.level, place.level.t.double())
+        rest = (answer - place.x_t).square().mean()
+        if not rest <= _COPY * place.x_t.square().mean():
+            return False
+    return True
 
 
 class Units(NamedTuple):
@@ -525,34 +199,51 @@ def units_of_training(subject: Subject) -> Units | None:
         "each column from −1 to 1": Scaling(middle, np.where(half > 0, half, 1.0)),
         "each column from 0 to 1": Scaling(x.min(0), np.where(half > 0, 2 * half, 1.0)),
     }
-    own = _error_in_units(subject)
+    now = _in_units(subject)
     found = []
     for name, scaling in candidates.items():
         try:
-            other = _error_in_units(_in_units(subject, scaling))
+            found.append((_in_units(replace(subject, scaling=scaling)), name, scaling))
         except DiffuscopeError:
             continue
-        if np.isfinite(other[0]):
-            found.append((other[0], name, scaling, other[1], other[2]))
     if not found:
         return None
-    error, name, scaling, linear_error, errors = min(found, key=lambda one: one[0])
-    if error > 0.5 * own[0] or error > 1.02 * linear_error:
+    best, name, scaling = min(found, key=lambda one: one[0].capped)
+    least = min(now.capped, best.capped, best.linear)
+    if best.capped - least > _BETTER * (now.capped - least) or best.capped > _FAIR_UNITS * best.linear:
         return None
-    ratio = tuple(place.level.ratio.item() for place in _places(subject))
-    return Units(name, scaling, error, own[0], errors, own[2], ratio)
+    certain = _CERTAIN * float(np.hypot(now.error_of_mean, best.error_of_mean))
+    if not now.capped - best.capped > certain:
+        return None
+    ratio = tuple(place.level.ratio.item() for place in places_of(subject))
+    return Units(name, scaling, best.capped, now.capped, tuple(best.errors), tuple(now.errors), ratio)
 
 
-def _in_units(subject: Subject, scaling: Scaling) -> Subject:
-    import dataclasses
+class _InUnits(NamedTuple):
+    """Errors of a network by level where it sees certain units, their standard errors, and linear ones."""
 
-    return dataclasses.replace(subject, scaling=scaling)
+    errors: np.ndarray
+    uncertain: np.ndarray
+    linear_errors: np.ndarray
+
+    @property
+    def capped(self) -> float:
+        return float(np.minimum(np.nan_to_num(self.errors, nan=np.inf), CAP).mean())
+
+    @property
+    def linear(self) -> float:
+        return float(self.linear_errors.mean())
+
+    @property
+    def error_of_mean(self) -> float:
+        """The standard error of the mean over levels, of those that are not capped."""
+        return float(np.sqrt(np.square(self.uncertain[self.errors < CAP]).sum()) / len(self.errors))
 
 
-def _error_in_units(subject: Subject) -> tuple[float, float, tuple[float, ...]]:
-    """Return the mean errors of the denoiser and of the best linear estimate, and the first by level."""
-    errors, linear_errors = [], []
-    for place in _places(subject):
-        errors.append(_errors(place, subject.ask(subject.denoiser, place.x_t, place.level)).mean())
-        linear_errors.append(_linear_error(subject, place))
-    return float(np.mean(errors)), float(np.mean(linear_errors)), tuple(map(float, errors))
+def _in_units(subject: Subject) -> _InUnits:
+    """Return how good a denoiser is where it sees the units of a subject."""
+    rows = []
+    for place in places_of(subject):
+        errors = errors_at(place, subject.ask(subject.denoiser, place.x_t, place.level))
+        rows.append((errors.mean(), errors.std() / np.sqrt(len(errors)), linear_error(subject, place)))
+    return _InUnits(*np.array(rows).T)

@@ -18,6 +18,7 @@ from diffuscope.diagnosis.budget import Budget
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import WORTH, Suspect, matters
 from diffuscope.diagnosis.pictures import Steps, Values
+from diffuscope.diagnosis.probes import probe_standardised
 from diffuscope.diagnosis.steps import Step, mistake_of, probe_steps, reuses_noise
 from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
 from diffuscope.diffusion.denoiser import DenoiserLike
@@ -62,11 +63,20 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     standard = clouds.changed(scaling=Scaling(middle, np.where(scale > 0, scale, 1.0) / unit))
     gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, _FEW_CLOUDS))
     network = budget.get("network")
+    rest = ""
     if network is not None and network.is_certain and (subject.spread > unit or unlike):
-        gain = Share(*(a + b for a, b in zip(_values(gain), _values(network), strict=True)))
-        rest = f" (of it {network} × floor are the network's, most of which should vanish too)"
-    else:
-        rest = ""
+        trials = probe_standardised(subject, standard.subject)
+        if trials is not None:
+            own = clouds.distances(trials[0].denoiser, _FEW_CLOUDS)
+            learned = network
+            if np.isfinite(own).all():
+                trial = clouds.gain(own, standard.distances(trials[1].denoiser, _FEW_CLOUDS))
+                learned = min(trial, network, key=lambda one: one.ratio)
+            gain = Share(*(a + b for a, b in zip(_values(gain), _values(learned), strict=True)))
+            rest = (
+                f", and those of a network that learns for {trials[0].steps} steps {learned} × floor, of the "
+                f"{network} that yours costs"
+            )
     what = f"of root mean square {subject.spread:.3g}, but its schedule is made for about {unit:.3g}"
     if unlike:
         what = f"whose columns have deviations from {deviations.min():.3g} to {deviations.max():.3g}"

@@ -42,19 +42,22 @@ MISSING_WORDS = [
 _LARGEST = 1e150
 
 
-def as_table(values: Any, where: str, columns: Columns = None) -> tuple[Table, Columns]:
+def as_table(
+    values: Any, where: str, columns: Columns = None, constant: bool = False
+) -> tuple[Table, Columns]:
     """Return ``values`` as x of shape (n, d), a C-contiguous copy, and the names of its columns.
 
     ``values`` is array-like of shape (n,) or (n, d), a tensor or a DataFrame; booleans count as 0 and 1, and
     the fields of a structured array are columns. Messages call it ``where``. Without ``columns`` the names
-    are those of a DataFrame or a structured array. An InputError says what is unusable.
+    are those of a DataFrame or a structured array. An InputError says what is unusable; columns of one value
+    are, unless they may be ``constant``.
     """
     if is_frame(values):
         x, columns = _from_frame(values, where, columns)
     else:
         x, columns = _from_array(_to_numpy(values, where), where, columns)
     check_names(columns, x.shape[1], where)
-    _check_values(x, columns, where)
+    _check_values(x, columns, where, constant)
     return x, columns
 
 
@@ -189,7 +192,7 @@ def check_names(columns: Columns, width: int, where: str) -> None:
         )
 
 
-def _check_values(x: Table, columns: Columns, where: str) -> None:
+def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool) -> None:
     n, d = x.shape
     if n == 0 or d == 0:
         raise InputError(f"{where} is empty: {n} rows, {d} columns.", "Give at least two rows of numbers.")
@@ -212,7 +215,7 @@ def _check_values(x: Table, columns: Columns, where: str) -> None:
                 count = f"{int(bad.sum())} {what} value(s) (rows counted from 0)"
                 raise InputError(f"{where} has {count}: {_some(places, '; ')}.", hint)
     constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
-    if constant:
+    if constant and not may_be_constant:
         raise InputError(
             f"{where} has the same value in every row of {_some(constant)}.", "Remove the column."
         )

@@ -43,6 +43,7 @@ def load_dataset(
     seed: int = 0,
     labels: Any = None,
     target: str | None = None,
+    constant: bool = False,
 ) -> Dataset:
     """Turn ``source`` into a :class:`Dataset`.
 
@@ -64,6 +65,8 @@ def load_dataset(
     target : str, optional
         The column of a file or a DataFrame, or the array of a .npz archive, with the classes. By default the
         array ``y`` or ``labels`` of an archive, where it has one beside ``x``.
+    constant : bool
+        Whether columns of an array may have one value, as the border of images has.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def load_dataset(
         return _load_callable(source, size or _GENERATED_SIZE, seed)
     if target is not None:
         source, labels = _apart(source, target, labels)
-    x, columns = as_table(source, "The array")
+    x, columns = as_table(source, "The array", constant=constant)
     classes = None if labels is None else classes_of(labels, len(x), "The labels")
     source = {"kind": "array", "shape": list(x.shape)}
     return _own("array", x, columns, size, seed, "The array", source, classes)

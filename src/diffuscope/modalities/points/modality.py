@@ -165,6 +165,10 @@ class Points(Modality[Dataset, PointsSection]):
                 "a network (x, t, label) of your own with an attribute `classes`.",
             )
 
+    def load_as_it_is(self, source: Any, seed: int) -> Dataset:
+        """Load the points that a network of one's own was trained on; a column may have one value."""
+        return load_dataset(source, seed=seed, constant=not isinstance(source, str | Path | Dataset))
+
     def reload(self, source: Any, model: Model) -> Dataset:
         """Load the points of a trained model."""
         assert isinstance(model.recipe.data, PointsSection)
