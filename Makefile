@@ -11,7 +11,7 @@ INSTALL := $(PIP) install -q -c constraints.txt
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all lint format web web-test bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/diffuscope train s_curve
@@ -31,6 +31,17 @@ lint: $(VENV)/.installed-for-tests
 format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The page of the viewer, from its TypeScript; only who changes it needs node.
+web: web/node_modules/.installed
+	cd web && npm run --silent check-types && npm run --silent build
+
+web-test: web/node_modules/.installed
+	cd web && npm run --silent check && npm run --silent test
+
+web/node_modules/.installed: web/package.json web/package-lock.json
+	cd web && npm ci --silent --no-fund --no-audit
+	@touch $@
 
 bench: $(VENV)/.installed-for-tests
 	for file in training_step fast_recipe sampling samplers rendering startup memory article_error_budget \
@@ -54,5 +65,5 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.installed-for-tests: $(VENV)/.made pyproject.toml constraints.txt
 	$(INSTALL) torch
-	$(INSTALL) -e '.[mp4,test,lint]'
+	$(INSTALL) -e '.[browser,mp4,test,lint]'
 	@touch $(VENV)/.installed $@

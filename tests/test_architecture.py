@@ -14,8 +14,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 # From the ground up: files by the start of their path below the package, the longest that fits. A file
 # imports from lower layers, or from its own folder; entries of one layer do not know each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "_version"),
-    ("files", "seeds", "progress", "threads", "precision"),
+    ("words", "_version", "notebook"),
+    ("errors",),
+    ("terminal",),
+    ("files", "seeds", "progress", "threads", "precision", "signals"),
     ("tensors",),
     ("diffusion/schedules",),
     ("diffusion/process",),
@@ -23,7 +25,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("diffusion/losses", "diffusion/samplers", "diffusion/guidance"),
     ("diffusion/inpainting", "diffusion/masked"),
     ("networks",),
-    ("data/affine", "data/section"),
+    ("data/affine", "data/section", "data/bounds"),
     ("data/base",),
     ("data/kinds", "data/columnar"),
     ("data/points", "data/tables", "data/images"),
@@ -37,11 +39,13 @@ LAYERS: list[tuple[str, ...]] = [
     ("model",),
     ("modalities/reference",),
     ("modalities/flattened", "modalities/generator"),
-    ("modalities/figures",),
+    ("modalities/figures", "modalities/asking"),
     ("modalities/base",),
     ("modalities/lookup",),
     ("modalities/points", "modalities/tables", "modalities/images"),
+    ("viewer",),
     ("runs",),
+    ("studio",),
     ("monitoring", "estimator"),
     ("diagnosis", "exchange"),
     ("comparison",),
@@ -50,7 +54,7 @@ LAYERS: list[tuple[str, ...]] = [
 ]
 HEIGHT = {place: height for height, layer in enumerate(LAYERS) for place in layer}
 KINDS = ("points", "tables", "images")
-ABOVE_THE_KINDS = ("runs", "cli", "comparison", "diagnosis", "monitoring", "exchange")
+ABOVE_THE_KINDS = ("viewer", "studio", "runs", "cli", "comparison", "diagnosis", "monitoring", "exchange")
 OF_ONE_KIND = {  # commands that one kind of data alone has
     "cli/images.py": ("data/images/", "modalities/images/"),
     "cli/listing.py": ("data/points/", "data/images/"),

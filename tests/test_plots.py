@@ -96,7 +96,7 @@ def test_the_forward_grid_is_two_rows_of_five_on_common_square_axes():
 
 
 def test_axes_are_fixed_along_a_row_and_over_all_rows_given_the_data():
-    rows = [("a", trajectory(last=0.1)), ("b", trajectory(last=0.4))]
+    rows = [("a", trajectory(last=0.1)), ("b", trajectory(last=0.12))]
     axes = visible(plot_walk_rows(rows))
     limits = [ax.get_xlim() for ax in axes]
     assert len(set(limits[:10])) == 1

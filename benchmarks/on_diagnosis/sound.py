@@ -53,7 +53,7 @@ def sounds() -> Iterator[Case]:
         return Case(f"sound: {name}", "sound", make, variants=tuple(variants), data=data, ways=ways)
 
     every = ("module", "denoiser", "sampler", "samples")
-    yield case("predicts noise", _sound_of({"": {}}), (*MOST, "shapes"), every)
+    yield case("predicts noise", _sound_of({"": {}}), MOST, every)
     for target in ("data", "velocity", "flow"):
         data = PLANE if target == "flow" else SMALL
         yield case(
@@ -90,7 +90,7 @@ def sounds() -> Iterator[Case]:
         ("sampler", "samples"),
     )
     yield case(
-        "held-out data given", _sound_of({"": {}}, held_out=True), (*MOST, "shapes"), ("module", "samples")
+        "held-out data given", _sound_of({"": {}}, held_out=True), MOST, ("module", "samples")
     )
     for n, words in enumerate(("dpmpp_2m 20", "heun 20", "ddim 100")):
         name, steps = words.split()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
+import hashlib
 import json
 import os
 import re
@@ -18,22 +19,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from diffuscope.errors import RunError
+from diffuscope.errors import InputError, RunError
 
 __all__ = [
     "append_text",
     "atomic_folder",
     "atomic_write",
     "cache_folder",
+    "check_writable_folder",
+    "is_utf8",
+    "read_text",
     "remove_abandoned",
     "sole_writer",
+    "stay_inside",
     "write_bytes",
     "write_json",
     "write_text",
 ]
 
 _TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
+_LONGEST_NAME = 200  # of 255 bytes
+_DEEPEST = 4  # levels of folders in a run or a comparison
 _LOCK = ".diffuscope.lock"
+MOST_TEXT = 2**28
+"""Bytes of a text that is read whole, such as the log of a run."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
@@ -65,10 +74,13 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".diffuscope-{os.getpid()}-{path.name}")
+    if path.exists() and not path.is_file() and not path.is_dir():  # a rename would replace the device
+        raise RunError(f"Cannot write {path}: it is a pipe or a device.", "Give the name of a file.")
+    short = _short(path.name)
+    temporary = path.with_name(f".diffuscope-{os.getpid()}-{short}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(path.name)}"))
+        _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(short)}"))
         yield temporary
         os.replace(temporary, path)
         _sync(path.parent)
@@ -76,6 +88,62 @@ def _beside(path: Path) -> Iterator[Path]:
         raise _as_run_error(error, path) from error
     finally:
         _remove(temporary)
+
+
+def check_writable_folder(folder: Path) -> None:
+    """Raise a RunError unless a file can be written into a folder, now and by this process."""
+    temporary = folder / f".diffuscope-{os.getpid()}-check"
+    try:
+        temporary.write_bytes(b"1")
+    except OSError as error:
+        raise _as_run_error(error, folder) from error
+    finally:
+        _remove(temporary)
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for what is put before it; its suffix stays."""
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    suffix = "".join(Path(name).suffixes[-2:])
+    suffix = suffix if len(os.fsencode(suffix)) < 20 else Path(name).suffix[:20]
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:32] + suffix
+
+
+def is_utf8(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is valid UTF-8, which some libraries and all of JSON and TOML need."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
+    """Return the text of a regular file of at most so many bytes; OSError or ValueError for any other."""
+    if path.exists() and not path.is_file():  # a pipe may never begin, a device never end
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    if path.stat().st_size > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return path.read_text("utf-8")
+
+
+def stay_inside(folder: str | os.PathLike[str]) -> None:
+    """Refuse to write to a folder of which an entry is a link to somewhere else; an InputError names it.
+
+    Through such a link files of others would be overwritten, or removed as old ones. A link within the folder
+    is fine, and the folder may be reached by one.
+    """
+    home = Path(folder).resolve()
+    if not home.is_dir():
+        return
+    for entry in sorted(home.iterdir()):
+        if entry.is_symlink() and not entry.resolve().is_relative_to(home):
+            raise InputError(
+                f"{Path(folder) / entry.name} is a link to {entry.resolve()}; nothing outside of {folder} is "
+                "written or removed.",
+                "Replace the link by a folder or file of its own, or choose another folder.",
+            )
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -105,10 +173,20 @@ def append_text(path: str | os.PathLike[str], text: str) -> None:
 
 def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None:
     """Remove what a killed process left: its lock, and temporary files, by default also those below."""
-    _remove_dead(Path(folder).glob("**/.diffuscope-*" if below else ".diffuscope-*"))
+    _remove_dead(_ours(Path(folder), _DEEPEST if below else 0))
     if Path(folder, _LOCK).exists():
         with contextlib.suppress(RunError), sole_writer(folder):  # whoever lets go of a lock removes it
             pass
+
+
+def _ours(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield temporary files in a folder and so many levels below; links are not followed."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.name.startswith(".diffuscope-"):
+                yield Path(entry.path)
+            elif depth and entry.is_dir(follow_symlinks=False):
+                yield from _ours(Path(entry.path), depth - 1)
 
 
 def _remove_dead(paths: Iterable[Path]) -> None:
@@ -120,7 +198,7 @@ def _remove_dead(paths: Iterable[Path]) -> None:
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RecursionError):  # a stranger's folders may be very deep
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -182,7 +260,7 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
 def _holder(path: Path) -> int | None:
     """Return the process that a lock's file names."""
     try:
-        return int(path.read_text().split()[0])
+        return int(read_text(path, 1000).split()[0])
     except (OSError, ValueError, IndexError):
         return None
 

@@ -33,21 +33,34 @@ from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
 from diffuscope.request import Request, read_request
-from diffuscope.seeds import stream
+from diffuscope.seeds import RowStreams, stream
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
-__all__ = ["Begin", "Conditioned", "Model", "around_mean", "fill", "pick_device", "sample_pieces"]
+__all__ = [
+    "Begin",
+    "Conditioned",
+    "Model",
+    "Rows",
+    "around_mean",
+    "fill",
+    "pick_device",
+    "rows_per_block",
+    "sample_pieces",
+]
 
 _FORMAT = "diffuscope-model-2"
 _EXTRA = "extra."
 _POINTS_PER_PIECE = 2**12
 _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
+_ROWS_PER_BLOCK, _IMAGES_PER_BLOCK = 2**8, 2**4
 _LARGEST = 1e6  # weight of a model that says anything
 
-Conditioned = Callable[[int, int], DenoiserLike]
-Begin = Callable[[int, int, Tensor], Tensor]
+Rows = NDArray[np.intp]
+"""Numbers (m,) of the rows of a piece. The last piece is filled up with its last row to whole blocks."""
+Conditioned = Callable[[Rows], DenoiserLike]
+Begin = Callable[[Rows, Tensor], Tensor]
 Keep = Callable[[Iterator[SamplingState]], Any]
 
 
@@ -74,7 +87,7 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-@dataclass
+@dataclass(repr=False)
 class Model:
     """A denoiser in the units of its data."""
 
@@ -91,6 +104,10 @@ class Model:
     def shape(self) -> tuple[int, ...]:
         """Of a point: (d,), or (channels, height, width) of an image."""
         return self.codec.shape
+
+    def __repr__(self) -> str:
+        weights = sum(p.numel() for p in self.denoiser.network.parameters())
+        return f"Model({self.codec.kind} {self.shape}, {self.recipe.network.name}, {weights:,} weights)"
 
     @property
     def dimension(self) -> int:
@@ -168,10 +185,10 @@ class Model:
         noise = torch.as_tensor(np.asarray(request.noise), dtype=torch.float32)
         if noise.shape != (n, *self.shape) or not noise.isfinite().all():
             raise InputError(
-                f"noise has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
+                f"initial has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
                 f"Give finite numbers of shape {(n, *self.shape)}.",
             )
-        return lambda start, stop, x: grid.prior_std * noise[start:stop].to(x.device)
+        return lambda rows, x: grid.prior_std * noise[torch.from_numpy(rows)].to(x.device)
 
     def ends(
         self,
@@ -185,16 +202,16 @@ class Model:
     ) -> Iterator[Any]:
         """Sample over a grid and yield where it ends, in pieces; memory stays flat for any ``n``.
 
-        ``conditioned(start, stop)`` gives the denoiser of these points, by default the model's own, and
-        ``begin(start, stop, noise)`` the points to start from, by default noise (m, ...) of the prior.
+        ``conditioned(rows)`` gives the denoiser of points with these numbers (m,), by default the model's
+        own, and ``begin(rows, noise)`` the points to start from, by default noise (m, ...) of the prior.
         ``keep`` takes the states of a piece and returns what is yielded: by default its last points (m, ...),
         in the units of the model.
         """
 
-        def started(start: int, stop: int, noise: Tensor) -> Tensor:
+        def started(rows: Rows, noise: Tensor) -> Tensor:
             if begin is not None:
-                return begin(start, stop, noise)
-            return noise if conditioned is None else around_mean(conditioned(start, stop), noise, grid)
+                return begin(rows, noise)
+            return noise if conditioned is None else around_mean(conditioned(rows), noise, grid)
 
         return sample_pieces(
             n,
@@ -202,7 +219,7 @@ class Model:
             grid,
             sampler,
             seed,
-            conditioned or (lambda start, stop: self.denoiser),
+            conditioned or (lambda rows: self.denoiser),
             started,
             self.device,
             self.piece,
@@ -217,11 +234,12 @@ class Model:
 
     @property
     def piece(self) -> int:
-        """Points that are sampled at a time."""
+        """Points that are sampled at a time, a whole multiple of the rows that share a stream."""
         numbers = _NUMBERS_PER_PIECE
         if len(self.shape) > 1 and self.device.type == "cpu":
             numbers = _PIXELS_PER_PIECE  # a network of images is large enough for few to fill a core
-        return max(1, min(_POINTS_PER_PIECE, numbers // self.dimension))
+        block = rows_per_block(self.shape)
+        return block * max(1, min(_POINTS_PER_PIECE, numbers // self.dimension) // block)
 
     def sample(self, n: int, **options: Any) -> Any:
         """Sample n points, unconditionally, as the codec decodes them: an array (n, ...) or a table.
@@ -318,10 +336,11 @@ def sample_pieces(
     half: torch.dtype | None,
     keep: Keep = _end,
 ) -> Iterator[Any]:
-    """Sample with any denoisers in pieces of so many points (``size``); see :meth:`Model.ends`.
+    """Sample with any denoisers in pieces of about so many points (``size``); see :meth:`Model.ends`.
 
-    Each has a random stream of its own: the bytes do not depend on the number of cores. ``shape`` is that of
-    a point; networks multiply in ``half`` where it is not None.
+    Each point has noise of its own, and is worked on among whole blocks of points: on a CPU its bytes do not
+    depend on how many there are, on the pieces, or on the number of cores. ``shape`` is that of a point;
+    networks multiply in ``half`` where it is not None.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise InputError(
@@ -329,15 +348,36 @@ def sample_pieces(
             "Use 1000, for example.",
         )
 
+    block = rows_per_block(shape)
+    size = block * max(1, size // block)
+
     def piece(start: int) -> Any:
-        generator = stream(seed, "sample", start // size)
         stop = min(start + size, n)
-        noise = prior(grid, (stop - start, *shape), generator).to(device)
-        x = begin(start, stop, noise)
+        count = block * math.ceil((stop - start) / block)
+        rows = np.minimum(np.arange(start, start + count), n - 1)
+        streams = RowStreams(seed, start, count, block)
+        x = begin(rows, prior(grid, (count, *shape), streams).to(device))
+        generator = stream(seed, "step", start)  # for samplers of one's own that draw by themselves
         with autocast(half, device):  # of this thread
-            return keep(trajectory(denoiser(start, stop), x, grid, sampler, generator))
+            states = trajectory(denoiser(rows), x, grid, sampler, generator, streams)
+            return keep(state._replace(x=state.x[: stop - start]) for state in states)
 
     return side_by_side(piece, range(0, n, size), device)
+
+
+def rows_per_block(shape: tuple[int, ...]) -> int:
+    """Return how many points of this shape share a stream, and are never parted: a power of two.
+
+    A network's result for a point differs in its last digits where it stands among few others, as products of
+    matrices do, but not among whole blocks.
+    """
+    most, numbers = (
+        (_ROWS_PER_BLOCK, _NUMBERS_PER_PIECE) if len(shape) == 1 else (_IMAGES_PER_BLOCK, _PIXELS_PER_PIECE)
+    )
+    block = 1
+    while 2 * block <= min(most, numbers // math.prod(shape)):
+        block *= 2
+    return block
 
 
 @torch.no_grad()

@@ -1,34 +1,58 @@
-"""How is progress shown? As a bar for training, and a line for each later stage.
+"""How is progress shown? As a bar for training and a spinner for each stage; without a terminal by lines.
 
-Output goes to standard error, and only if that is a terminal; pipes and notebooks stay clean.
+Output goes to standard error. Bars are drawn only if that is a terminal. To a pipe or a log file the command
+line says how far it is in a line every so often; from Python nothing is printed there. In a notebook progress
+is one line below the cell.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from diffuscope.notebook import NotebookLine, in_notebook
+from diffuscope.terminal import echo, one_line, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "lines_without_terminal"]
+
+_FIRST, _EVERY = 10.0, 30.0  # seconds until the first line, and between the others
+_lines = False
+
+
+@contextlib.contextmanager
+def lines_without_terminal() -> Iterator[None]:
+    """Have reporters print lines where they cannot draw bars, while the block runs."""
+    global _lines
+    before, _lines = _lines, True
+    try:
+        yield
+    finally:
+        _lines = before
 
 
 class Reporter:
-    """Shows progress if ``show``; by default where standard error is a terminal."""
+    """Shows progress if ``show``; by default in a notebook, on a terminal, or where lines are wanted."""
 
     def __init__(self, show: bool | None = None) -> None:
-        self.show = sys.stderr.isatty() if show is None else show
+        notebook = in_notebook()
+        self.show = notebook or sys.stderr.isatty() if show is None else show
+        self._by_lines = show is None and not self.show and _lines
+        self._line = NotebookLine() if notebook else None
 
     @cached_property
     def _console(self) -> Console:
         from rich.console import Console
 
-        return Console(stderr=True)
+        return Console(stderr=True, markup=False, highlight=False)
 
     def _progress(self, *columns: ProgressColumn) -> Progress:
         from rich.progress import Progress
@@ -37,33 +61,57 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
-        if self.show:
-            self._console.print(text, highlight=False, soft_wrap=True)
+        if self.show and self._line is not None:
+            NotebookLine().show(text)
+        elif self.show:
+            self._console.print(plain(text), soft_wrap=True)
+
+    def finish(self, text: str) -> None:
+        """Show a last line that stays, in a notebook in place of the progress."""
+        if self.show and self._line is not None:
+            self._line.show(text)
+        else:
+            self.say(text)
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""
         if not self.show:
-            yield Bar(None, unit, done)
+            bar = Bar(None, unit, done)
+            with _saying(lambda: bar.line(what, total)) if self._by_lines else contextlib.nullcontext():
+                yield bar
+            return
+        if self._line is not None:
+            yield _NotebookBar(self._line, what, total, unit, done)
+            self._line.clear()
             return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-        description, note = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
+        description = TextColumn("{task.description}", markup=False)
+        note = TextColumn("{task.fields[note]}", markup=False)
         remaining = TimeRemainingColumn(compact=True)
         with self._progress(description, BarColumn(), MofNCompleteColumn(), note, remaining) as progress:
-            progress.add_task(what, total=total, completed=done, note="")
+            progress.add_task(one_line(what), total=total, completed=done, note="")
             yield Bar(progress, unit, done)
 
     @contextlib.contextmanager
     def stage(self, what: str) -> Iterator[None]:
         """Show a spinner with ``what`` while the block runs."""
         if not self.show:
+            begun = time.monotonic()
+            state = _saying(lambda: f"{one_line(what)}, {_duration(time.monotonic() - begun)} so far")
+            with state if self._by_lines else contextlib.nullcontext():
+                yield
+            return
+        if self._line is not None:
+            self._line.show(f"{what} …")
             yield
+            self._line.clear()
             return
         from rich.progress import SpinnerColumn, TextColumn
 
-        with self._progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
-            progress.add_task(what, total=None)
+        with self._progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as progress:
+            progress.add_task(one_line(what), total=None)
             yield
 
 
@@ -72,10 +120,68 @@ class Bar:
 
     def __init__(self, progress: Progress | None, unit: str, start: int) -> None:
         self._progress, self._unit, self._start = progress, unit, start
+        self._begun, self._done, self._note = time.monotonic(), start, ""
 
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, with their rate and a ``note``."""
+        self._done, self._note = done, one_line(note)
         if self._progress is not None:
             task = self._progress.tasks[0]
             rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
-            self._progress.update(task.id, completed=done, note=f"{note}  {rate:,.0f} {self._unit}/s")
+            self._progress.update(task.id, completed=done, note=f"{self._note}  {rate:,.0f} {self._unit}/s")
+
+    def line(self, what: str, total: int) -> str:
+        """Return how far it is, and how long the rest will take at this rate."""
+        seconds, new = time.monotonic() - self._begun, self._done - self._start
+        parts = [f"{one_line(what)}: {self._done:,} of {total:,} {self._unit}", self._note]
+        if new > 0:
+            parts.append(f"{_duration(seconds / new * (total - self._done))} left")
+        return ", ".join(filter(None, parts))
+
+
+class _NotebookBar(Bar):
+    """A bar in the line below a cell of a notebook."""
+
+    def __init__(self, line: NotebookLine, what: str, total: int, unit: str, start: int) -> None:
+        super().__init__(None, unit, start)
+        self._line, self._what, self._total = line, what, total
+        self._begun = time.monotonic()
+        line.show(f"{what} …", start / max(total, 1))
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that ``done`` are done, their rate, a ``note`` and how long the rest will take."""
+        took = time.monotonic() - self._begun
+        rate = (done - self._start) / took if took else 0.0
+        text = f"{self._what}: {done:,} of {self._total:,} {self._unit}"
+        left = f", {(self._total - done) / rate:,.0f} s left" if rate and done < self._total else ""
+        self._line.follow(
+            f"{text}{f', {note}' if note else ''}  ({rate:,.0f} {self._unit}/s{left})",
+            done / max(self._total, 1),
+        )
+
+
+@contextlib.contextmanager
+def _saying(line: Callable[[], str]) -> Iterator[None]:
+    """Print a line to standard error every so often while the block runs; none if it is short."""
+    ended = threading.Event()
+
+    def speak() -> None:
+        pause = _FIRST
+        while not ended.wait(pause):
+            echo(line(), err=True)
+            pause = _EVERY
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

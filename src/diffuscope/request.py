@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from diffuscope.diffusion.guidance import check_scale
 from diffuscope.diffusion.samplers import SAMPLERS, Sampler
 from diffuscope.diffusion.schedules import Spacing
 from diffuscope.errors import InputError, unknown_name
@@ -36,7 +37,10 @@ class Request:
     noise: ArrayLike | None = None  # standard normal (n, ...) to start from, in place of that of the seed
 
 
-_WORDS = tuple(one.name for one in fields(Request) if one.name != "condition")
+_INITIAL = "initial"  # the option that gives Request.noise
+_WORDS = tuple(
+    _INITIAL if one.name == "noise" else one.name for one in fields(Request) if one.name != "condition"
+)
 
 
 def read_request(
@@ -44,9 +48,10 @@ def read_request(
 ) -> tuple[Request, dict[str, Any]]:
     """Read keyword arguments; return the request without its condition, and the words of the condition.
 
-    Options are fields of :class:`Request`, settings of the sampler, and words of the kind of data, such as
-    ``y``; None counts as left out. ``sampler`` is the name of the one that samples where none is named.
-    InputError where a word is none of these, or a value is not valid.
+    Options are fields of :class:`Request`, of which ``noise`` is called ``initial``, settings of the
+    sampler, and words of the kind of data, such as ``y``; None counts as left out. ``sampler`` is the name
+    of the one that samples where none is named. InputError where a word is none of these, or a value is not
+    valid.
     """
     given = {word: value for word, value in options.items() if value is not None}
     settings = dict(given.pop("settings", {}))
@@ -59,6 +64,8 @@ def read_request(
             raise unknown_name("option", word, (*conditions, *_WORDS, *known))
         settings[word] = given.pop(word)
     condition = {word: given.pop(word) for word in conditions if word in given}
+    if _INITIAL in given:
+        given["noise"] = given.pop(_INITIAL)
     if "seed" in given:
         seed = given["seed"]
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -66,6 +73,14 @@ def read_request(
                 f"seed must be a whole number of at least 0, not {seed!r}.", "Use 0, for example."
             )
         given["seed"] = int(seed)
+    if "guidance" in given:
+        check_scale(given["guidance"])
+    if "steps" in given:
+        steps = given["steps"]
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise InputError(
+                f"steps must be a whole number of at least 1, not {steps!r}.", "Use 50, for example."
+            )
     if "interval" in given:
         try:
             low, high = map(float, given["interval"])

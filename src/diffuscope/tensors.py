@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from diffuscope.errors import FormatError, InputError
-from diffuscope.files import write_bytes
+from diffuscope.files import is_utf8, write_bytes
 
-__all__ = ["load_tensors", "save_tensors"]
+__all__ = ["load_tensors", "read_tensors", "save_tensors"]
 
 
 def save_tensors(
@@ -37,23 +37,30 @@ def load_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Ten
     if not path.is_file():
         raise InputError(f"There is no file {path}.", "Check the path.")
     try:
-        with safe_open(path, framework="pt") as file:
-            text = dict(file.metadata() or {})
-            if text.get("format") != kind:
-                raise FormatError(
-                    f"{path} is a safetensors file of the format {text.get('format')!r}; expected {kind!r}.",
-                    "Give a file that this version of Diffuscope wrote.",
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FormatError:
-        raise
-    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
+        tensors, text = read_tensors(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, RecursionError) as error:
         raise _damaged(path, str(error)) from error
+    if text.get("format") != kind:
+        raise FormatError(
+            f"{path} is a safetensors file of the format {text.get('format')!r}; expected {kind!r}.",
+            "Give a file that this version of Diffuscope wrote.",
+        )
     digest = text.pop("sha256", None)
     if digest != _digest(tensors, text):
         raise _damaged(path, "its checksum does not match its content")
     del text["format"]
     return tensors, text
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors (on the CPU) and the text of any safetensors file; errors are those of safetensors."""
+    if not is_utf8(path):  # safetensors opens no such name
+        data = path.read_bytes()
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return load(data), {str(key): str(text) for key, text in header.get("__metadata__", {}).items()}
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, dict(file.metadata() or {})
 
 
 def _damaged(path: Path, why: str) -> FormatError:

@@ -213,6 +213,24 @@ def test_inpaint_draws_several_and_takes_steps_again(image_run, cli, tmp_path, p
     assert (a != b).any()
 
 
+def test_a_sheet_of_several_shows_the_image_and_what_of_it_was_given(
+    image_run, cli, tmp_path, photo, mask, monkeypatch
+):
+    sheets = []
+
+    def keep(images, path, columns, names, labels):
+        sheets.append((images, [names[label] for label in labels]))
+
+    monkeypatch.setattr("diffuscope.data.images.save_grid", keep)
+    words = ("inpaint", image_run, photo[0], "--mask", mask[0], "-n", 3, *FAST, "-o", tmp_path / "a.png")
+    assert cli(*words)[0] == 0
+    ((images, names),) = sheets
+    assert names == ["original", "given", "1", "2", "3"]
+    np.testing.assert_array_equal(images[0], photo[1][0])
+    np.testing.assert_array_equal(images[1][0][~mask[1]], photo[1][0, 0][~mask[1]])
+    assert set(images[1][0][mask[1]]) == {128}
+
+
 def test_vary_keeps_more_of_an_image_the_weaker_it_is(image_run, cli, tmp_path, photo):
     distance = []
     for strength in (0.25, 1.0):

@@ -293,7 +293,6 @@ def contents(folder):
     [
         ({"data": "moons"}, "data"),
         ({"seed": 5}, "settings"),
-        ({"steps": 90}, "settings"),
         ({"recipe": "article"}, "settings"),
         ({"settings": {"training.learning_rate": 0.1}}, "settings"),
     ],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
-from diffuscope.cli.common_options import Device, Force, RunDir, Seed, free
+from diffuscope.cli.common_options import Device, Force, RunDir, SamplerName, Seed, Steps, free, present
+from diffuscope.terminal import echo, one_line
 
 
 def animate(
@@ -22,6 +23,19 @@ def animate(
         Path | None, Option("--out", "-o", help="FILE.gif, .mp4 or .html. [default: a .gif in RUN]")
     ] = None,
     seed: Seed = 0,
+    frames: Annotated[
+        int | None, Option(help="Frames of the forward process and of sampling. [default: the run's]")
+    ] = None,
+    frame_ms: Annotated[
+        float | None, Option(help="Milliseconds of a frame, at least 20 of a .gif. [default: the run's]")
+    ] = None,
+    size: Annotated[int | None, Option(help="Width in pixels, 160 to 4096. [default: 480]")] = None,
+    color: Annotated[
+        str | None,
+        Option(help="Colour of the points, such as teal or '#2b6cb8'. [default: by what is shown]"),
+    ] = None,
+    sampler: SamplerName = None,
+    steps: Steps = None,
     force: Force = False,
     device: Device = "auto",
 ) -> None:
@@ -36,5 +50,15 @@ def animate(
     check_animation(path)
     opened = load(run, device=device)
     with Reporter().stage("drawing"):
-        opened.animate(path, forward=forward, reverse=reverse or not forward, seed=seed)
-    echo(f"{path}")
+        opened.animate(
+            path,
+            forward=forward,
+            reverse=reverse or not forward,
+            seed=seed,
+            frames=frames,
+            frame_ms=frame_ms,
+            size=size,
+            color=color,
+            **present(None, sampler=sampler, steps=steps),
+        )
+    echo(one_line(path))

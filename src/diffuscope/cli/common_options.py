@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
 
 from diffuscope._version import __version__
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, RunError
+from diffuscope.files import check_writable_folder
+from diffuscope.recipes.toml import read_value
+from diffuscope.signals import exit_code
+from diffuscope.terminal import echo, one_line
 
 
 class _Commands(TyperGroup):
-    """The commands. On Ctrl-C they say how to resume, which typer leaves out."""
+    """The commands. When they are stopped they say how to resume, which typer leaves out."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            say(str(stop) or "Interrupted.")
-            raise typer.Exit(130) from stop
+            say(one_line(stop) or "Interrupted.")
+            raise typer.Exit(exit_code(stop)) from stop
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does, in a whole sentence however narrow the terminal is."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_line(one.help or "")) for name, one in commands if one])
+
+
+def _first_line(text: str) -> str:
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def example(commands: str) -> str:
+    """Return what --help shows behind the options of a command; its lines are not wrapped."""
+    lines = commands.splitlines()
+    return "\n".join(["\b", f"Example{'s' if len(lines) > 1 else ''}:", *(f"  {line}" for line in lines)])
 
 
 def say(text: str) -> None:
     """Write to standard error; of several processes under torchrun, only the main one does."""
     if is_main:
-        typer.echo(text, err=True)
+        echo(text, err=True)
 
 
+T = TypeVar("T")
 is_main = os.environ.get("RANK", "0") == "0"
 
 app = typer.Typer(
@@ -63,33 +86,14 @@ Guidance = Annotated[
 _INTERVAL = "Apply guidance only at noise-to-signal ratios in this interval. [default: the recipe's]"
 Interval = Annotated[str | None, Option(metavar="LOW,HIGH", help=_INTERVAL)]
 
-# How the file of a table is read, where that is not left to recognition; a run keeps it for later files.
-_KINDS = "number, integer, boolean, category, date, id, ignored"
-_TYPES = f"For tables: what columns are, such as zip=category,note=ignored ({_KINDS}). [default: recognised]"
-Types = Annotated[list[str] | None, Option("--types", metavar="COLUMN=KIND,...", help=_TYPES)]
-_MISSING = (
-    "For tables: words for a missing value, besides an empty cell; '' for none. "
-    "[default: NA, N/A, NaN, null, None, ?, - and others]"
-)
-Missing = Annotated[str | None, Option("--missing", metavar="WORD,...", help=_MISSING)]
-_DECIMAL = "For tables: the decimal sign, a point or a comma. [default: recognised in each column]"
-Decimal = Annotated[str | None, Option("--decimal", metavar="SIGN", help=_DECIMAL)]
-_THOUSANDS = "For tables: the separator of thousands, or none. [default: recognised in each column]"
-Thousands = Annotated[str | None, Option("--thousands", metavar="SIGN", help=_THOUSANDS)]
-_DATES = (
-    "For tables: format of dates, such as %d/%m/%Y, or of one column's, born=%d/%m/%Y. [default: recognised]"
-)
-DateFormat = Annotated[list[str] | None, Option("--date-format", metavar="[COLUMN=]FORMAT", help=_DATES)]
-_SEP = "For tables: what separates the values of a .csv file. [default: a comma]"
-Sep = Annotated[str | None, Option("--sep", metavar="SIGN", help=_SEP)]
-Encoding = Annotated[
-    str | None, Option("--encoding", help="For tables: encoding of a text file. [default: UTF-8]")
-]
+
+_SAFE = "In text files, put an apostrophe before cells that a spreadsheet would run as formulas."
+SafeCsv = Annotated[bool, Option("--safe-csv", help=_SAFE)]
 
 
 def _version(show: bool) -> None:
     if show:
-        typer.echo(f"diffuscope {__version__}")
+        echo(f"diffuscope {__version__}")
         raise typer.Exit
 
 
@@ -110,22 +114,97 @@ def split_setting(pair: str, values: str = "VALUE.") -> tuple[str, str]:
     return key.strip(), text
 
 
-def read_value(text: str) -> Any:
-    """Read a value as TOML; bare words are text."""
-    import tomllib
-
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def read_settings(pairs: list[str] | None) -> dict[str, Any]:
     """Read KEY=VALUE pairs."""
     return {key: read_value(text) for key, text in map(split_setting, pairs or [])}
 
 
-def file_settings(
+# How the file of a table is read, where that is not left to recognition; a run keeps it for later files.
+_KINDS = "number, integer, boolean, category, date, id, ignored"
+_FILE_OPTIONS: dict[str, Any] = {
+    "types": Annotated[
+        list[str] | None,
+        Option(
+            "--types",
+            metavar="COLUMN=KIND,...",
+            help="For tables: what columns are, such as zip=category,note=ignored "
+            f"({_KINDS}). [default: recognised]",
+        ),
+    ],
+    "missing": Annotated[
+        str | None,
+        Option(
+            "--missing",
+            metavar="WORD,...",
+            help="For tables: words for a missing value, besides an empty cell; '' for none. "
+            "[default: NA, N/A, NaN, null, None, ?, - and others]",
+        ),
+    ],
+    "decimal": Annotated[
+        str | None,
+        Option(
+            "--decimal",
+            metavar="SIGN",
+            help="For tables: the decimal sign, a point or a comma. [default: recognised in each column]",
+        ),
+    ],
+    "thousands": Annotated[
+        str | None,
+        Option(
+            "--thousands",
+            metavar="SIGN",
+            help="For tables: the separator of thousands, or none. [default: recognised in each column]",
+        ),
+    ],
+    "date_format": Annotated[
+        list[str] | None,
+        Option(
+            "--date-format",
+            metavar="[COLUMN=]FORMAT",
+            help="For tables: format of dates, such as %d/%m/%Y, or of one column's, born=%d/%m/%Y. "
+            "[default: recognised]",
+        ),
+    ],
+    "sep": Annotated[
+        str | None,
+        Option(
+            "--sep",
+            metavar="SIGN",
+            help="For tables: what separates the values of a .csv file. [default: a comma]",
+        ),
+    ],
+    "encoding": Annotated[
+        str | None,
+        Option("--encoding", help="For tables: encoding of a text file. [default: UTF-8]"),
+    ],
+}
+
+
+def reads_files(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of how a file is read; it gets them as its argument ``read``, settings."""
+    own = inspect.signature(command, eval_str=True)
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = []
+    for parameter in own.parameters.values():
+        if parameter.name != "read":
+            parameters.append(parameter)
+            continue
+        parameters += [
+            inspect.Parameter(name, keyword, default=None, annotation=kind)
+            for name, kind in _FILE_OPTIONS.items()
+        ]
+
+    def call(**options: Any) -> None:
+        given = {name: options.pop(name) for name in _FILE_OPTIONS}
+        command(**options, read=_file_settings(**given))
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def _file_settings(
     types: list[str] | None,
     missing: str | None,
     decimal: str | None,
@@ -153,6 +232,29 @@ def file_settings(
             )
         found["date_format"] = for_all[0] if for_all else formats
     return {f"data.{key}": value for key, value in found.items() if value is not None}
+
+
+def print_and_save(
+    folder: Path, measure: Callable[[], T], show: Callable[[T], object], save: Callable[[T], list[Path]]
+) -> list[Path]:
+    """Measure, print, then write into a folder; return what was written.
+
+    Whether it can be written to is looked at first, and said. What was measured is printed in any case; then
+    the error is raised.
+    """
+    problem: RunError | None = None
+    try:
+        for place in (folder, folder / "figures"):
+            if place.is_dir():
+                check_writable_folder(place)
+    except RunError as error:
+        problem = error
+        say(f"Warning: {one_line(error.what)} Results are printed, and not kept.")
+    found = measure()
+    show(found)
+    if problem is not None:
+        raise problem
+    return save(found)
 
 
 def free(path: Path, force: bool) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
-import diffuscope.cli.common_options as common
-from diffuscope.cli.common_options import Device, read_value, say, split_setting
+from diffuscope.cli.common_options import Device, reads_files, say, split_setting
 from diffuscope.errors import InputError
+from diffuscope.recipes.toml import read_value
+from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
@@ -28,6 +29,7 @@ def _axis(text: str) -> Any:
     return Option(metavar="V1,V2,...", help=text)
 
 
+@reads_files
 def compare(
     data: Annotated[str, Argument(metavar="DATA", help=_DATA, show_default=False)],
     recipe: Annotated[str | None, _axis("Recipes: names or TOML files. [default: that of the data]")] = None,
@@ -37,13 +39,7 @@ def compare(
     sampler: Annotated[str | None, _axis("Samplers.")] = None,
     sampling_steps: Annotated[str | None, _axis("Numbers of sampling steps.")] = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=V1,V2,...", help=_SET)] = None,
-    types: common.Types = None,
-    missing: common.Missing = None,
-    decimal: common.Decimal = None,
-    thousands: common.Thousands = None,
-    date_format: common.DateFormat = None,
-    sep: common.Sep = None,
-    encoding: common.Encoding = None,
+    read: Any = None,
     seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...).")] = 5,
     out: Annotated[Path | None, Option("--out", "-o", help=_OUT)] = None,
     jobs: Annotated[
@@ -69,7 +65,6 @@ def compare(
         ("sampling.name", "--sampler", sampler),
         ("sampling.steps", "--sampling-steps", sampling_steps),
     )
-    read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
     axes: dict[str, list[Any]] = {key: [value] for key, value in read.items()}
     for key, flag, text in named:
         if text is None:
@@ -83,7 +78,7 @@ def compare(
         data, axes, seeds=seeds, out=out, jobs=jobs, skip_invalid=skip_invalid, device=device, announce=say
     )
     if json_:
-        echo(json.dumps(comparison.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
     else:
         _print(comparison)
     if comparison.failed:
@@ -97,11 +92,8 @@ def _setting(pair: str) -> tuple[str, str, str]:
 
 def _values(flag: str, text: str) -> list[Any]:
     """Split a list of values at its commas; values are TOML, bare words are text."""
-    import tomllib
-
-    try:  # numbers, true, "quoted", [lists]
-        values: list[Any] = tomllib.loads(f"value = [{text}]")["value"]
-    except tomllib.TOMLDecodeError:
+    values = read_value(f"[{text}]")  # numbers, true, "quoted", [lists]
+    if not isinstance(values, list):
         values = [read_value(part.strip()) for part in text.split(",")]
     if not values or "" in values:
         raise InputError(f"{flag} {text!r} has an empty value.", f"Write {flag} V1,V2,...")
@@ -112,18 +104,19 @@ def _print(comparison: Comparison) -> None:
     """Print the table, the best row, the failures, and the paths of the results."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     lines = comparison.lines()
     axes = comparison.grid.varied or list(comparison.grid.axes)
     best, near = comparison.best() or (None, [])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for key in axes:
-        table.add_column(key)
+        table.add_column(Text(one_line(key)))
     for name in ("evaluations", "× floor", "95% interval", "seeds", "training", "sampling"):
         table.add_column(name, justify="right", no_wrap=True)
     for i, line in enumerate(lines):
         style = "bold green" if i == best else "green" if i in near else ""
-        table.add_row(*(str(line[key]) for key in axes), *_measured(line), style=style)
+        table.add_row(*(Text(one_line(line[key])) for key in axes), *_measured(line), style=style)
     Console(width=None if Console().is_terminal else 200).print(table)
 
     def where(row: dict[str, Any]) -> list[str]:
@@ -149,7 +142,7 @@ def _print(comparison: Comparison) -> None:
     messages.append(("models", f"{path / 'runs'}/"))
     echo("")
     for name, text in messages:
-        echo(f"{name:<11} {text}")
+        echo(f"{name:<11} {one_line(text)}")
 
 
 def _measured(line: dict[str, Any]) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
-from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, Steps
+from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, Steps, print_and_save
+from diffuscope.terminal import echo, one_line
 
 
 def diagnose(
@@ -28,13 +29,13 @@ def diagnose(
     """
     from diffuscope.diagnosis import diagnose as find_out
 
-    found = find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device)
-    files = found.save(run, html=html) if found.budget.rows or html else []
-    if as_json:
-        echo(json.dumps(found.to_json()))
-        return
-    echo(str(found))
-    if files:
+    files = print_and_save(
+        run,
+        lambda: find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device),
+        lambda found: echo(json.dumps(found.to_json()) if as_json else found.text()),
+        lambda found: found.save(run, html=html) if found.budget.rows or html else [],
+    )
+    if files and not as_json:
         echo()
-    for file in files:
-        echo(f"{'report' if file.suffix == '.html' else 'picture':<8} {file}")
+        for file in files:
+            echo(f"{'report' if file.suffix == '.html' else 'picture':<8} {one_line(file)}")

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
-from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun
+from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, print_and_save
+from diffuscope.terminal import echo, one_line
 
 _INCEPTION = "For images: weights file of InceptionV3, to use its features (FID, KID)."
 
@@ -39,13 +40,14 @@ def evaluate(
         extractor = InceptionFeatures(inception, str(opened.model.device))
     if html:
         opened.require("table")
-    found = measure(
-        opened, held_out=held_out, baselines=baselines, seed=seed, samples=samples, extractor=extractor
+    files = print_and_save(
+        opened.path,
+        lambda: measure(
+            opened, held_out=held_out, baselines=baselines, seed=seed, samples=samples, extractor=extractor
+        ),
+        lambda found: echo(json.dumps(found.to_json()) if as_json else f"{found}\n"),
+        lambda found: found.save(opened.path, report=html),
     )
-    files = found.save(run, report=html)
-    if as_json:
-        echo(json.dumps(found.to_json()))
-        return
-    echo(f"{found}\n")
     for kind, file in zip(("picture", "report"), files, strict=False):
-        echo(f"{kind:<8} {file}")
+        if not as_json:
+            echo(f"{kind:<8} {one_line(file)}")

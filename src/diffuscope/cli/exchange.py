@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 from diffuscope.cli.common_options import Force, RunDir, free
+from diffuscope.terminal import echo, one_line
 
 _FOLDER = "A folder written by save_pretrained of diffusers."
 _TARGET = "FILE.onnx, or a new FOLDER for diffusers."
@@ -31,7 +32,7 @@ def export(
     model = load(run, device="cpu").model
     with Reporter().stage(f"writing and checking the {'folder' if to_folder else 'graph'}"):
         (export_diffusers if to_folder else export_onnx)(model, out)
-    echo(f"{out}")
+    echo(one_line(out))
 
 
 def import_(
@@ -54,4 +55,5 @@ def import_(
 
     with Reporter().stage("reading the weights"):
         import_run(folder, out, data=data, null_class=null_class)
-    echo(f"{out}\nnext        diffuscope sample {out} -o samples.png")
+    echo(one_line(out))
+    echo(f"next        diffuscope sample {one_line(out)} -o samples.png")

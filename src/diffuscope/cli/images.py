@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _MOVING = (".gif", ".mp4", ".html")
 _ACROSS = 12  # images of a row, at most
 _FRAME_MS = 120
+_HOLE = 128  # grey of the pixels that are generated
 _RESAMPLE = "Repetitions of each step (RePaint); 5 to 10 blend edges better, at 5 to 10 times the cost."
 _MASK = "Mask image of the model's size; white pixels are generated."
 _SAMPLER = "A deterministic sampler: heun, ddim, euler, dpmpp_2m or unipc. [default: heun]"
@@ -50,14 +52,20 @@ def inpaint(
     force: common.Force = False,
     device: common.Device = "auto",
 ) -> None:
-    """Generate the masked pixels of an image, given the others."""
+    """Generate the masked pixels of an image, given the others.
+
+    A sheet of several shows the image and what of it was given first.
+    """
     model = _open(run, out, n, force, device)
+    import numpy as np
+
     from diffuscope.data.images import read_mask
 
     pixels = _read(model, [image], resize)
     holes = read_mask(mask, (pixels.shape[2], pixels.shape[3]))
     options = common.present(interval, y=label, guidance=guidance, sampler=sampler, steps=steps, seed=seed)
-    _write(lambda: model.inpaint(pixels, holes, n=n, resample=resample, **options), out)
+    beside = None if n == 1 else (pixels[0], np.where(holes, _HOLE, pixels[0]).astype(np.uint8))
+    _write(lambda: model.inpaint(pixels, holes, n=n, resample=resample, **options), out, beside=beside)
 
 
 def vary(
@@ -145,14 +153,27 @@ def _read(model: ImageGenerator, paths: list[Path], resize: bool) -> NDArray[np.
     return np.stack([read_image(path, shape, resize=resize) for path in paths])
 
 
-def _write(draw: Callable[[], NDArray[np.uint8]], out: Path, columns: int | None = None) -> None:
-    """Draw images, and write a sheet, an animation that runs forward and back, an array, or a folder."""
+def _write(
+    draw: Callable[[], NDArray[np.uint8]],
+    out: Path,
+    columns: int | None = None,
+    beside: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None,
+) -> None:
+    """Draw images, and write a sheet, an animation that runs forward and back, an array, or a folder.
+
+    ``beside`` are the image and what was given of it, which a sheet shows first.
+    """
+    import numpy as np
+
     from diffuscope.data.images import save_grid, save_images
     from diffuscope.progress import Reporter
 
     with Reporter().stage("drawing"):
         images = draw()
-    if out.suffix.lower() == ".png":
+    if out.suffix.lower() == ".png" and beside is not None:
+        names = ("original", "given", *(str(i) for i in range(1, len(images) + 1)))
+        save_grid(np.stack([*beside, *images]), out, columns, names, labels=np.arange(len(names)))
+    elif out.suffix.lower() == ".png":
         save_grid(images, out, columns)
     elif out.suffix.lower() in _MOVING:
         from diffuscope.plots import State
@@ -163,4 +184,4 @@ def _write(draw: Callable[[], NDArray[np.uint8]], out: Path, columns: int | None
         save_animation(there + there[-2:0:-1], out, frame_ms=_FRAME_MS, hold_ms=_FRAME_MS)
     else:
         save_images([images], out, len(images))
-    echo(f"{len(images):,} {'image' if len(images) == 1 else 'images'} in {out}")
+    echo(f"{len(images):,} {'image' if len(images) == 1 else 'images'} in {one_line(out)}")

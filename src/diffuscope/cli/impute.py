@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
-from diffuscope.cli.common_options import Device, RunDir, Seed, Steps, free
+from diffuscope.cli.common_options import Device, RunDir, SafeCsv, Seed, Steps, free, say
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 _TABLE = "A table with missing values and the columns that RUN was trained on."
 _FILE = "FILE.csv, .tsv (also .gz), .xlsx or .parquet."
@@ -33,6 +34,7 @@ def impute(
     ] = None,
     steps: Steps = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Annotated[bool, Option("--force", help="Overwrite existing files.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -46,7 +48,7 @@ def impute(
     if average and draws == 1:
         draws = _AVERAGED
     many = draws > 1 and not average
-    from diffuscope.data.columnar import check_writable, numbered, open_rows, write_filled
+    from diffuscope.data.columnar import Formulas, check_writable, numbered, open_rows, write_filled
 
     files = [numbered(out, i + 1) for i in range(draws)] if many else [out]
     for file in files:
@@ -69,10 +71,13 @@ def impute(
         reporter=Reporter(),
     )
     for file, made in zip(files, filled, strict=True):
-        write_filled(file, read, made, section)
+        formulas = Formulas(safe_csv)
+        write_filled(file, read, made, section, formulas)
+    if (note := formulas.note()) is not None:
+        say(f"Note: {one_line(note)}")
     left = filled[0].isna()
     missing = frame.isna() & ~left
     values, rows = int(missing.to_numpy().sum()), int(missing.any(axis=1).sum())
-    echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(str, files))}")
+    echo(f"{values:,} values in {rows:,} of {len(frame):,} rows filled: {', '.join(map(one_line, files))}")
     for name in left.columns[left.any()].intersection(opened.rows.identifiers):
         echo(f"{int(left[name].sum()):,} values of {name!r} left missing: identifiers are not imputed")

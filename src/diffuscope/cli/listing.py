@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, echo
+from typer import Argument
 
 from diffuscope.errors import unknown_name
+from diffuscope.terminal import echo
 
 _PARTS = Path(__file__).parent / "parts.json"  # kept as text, since the code that says it loads torch
 _KINDS = "datasets, recipes, schedules, samplers, networks or settings."
+
+_WIDEST = 24  # of a default that others are put in line with
 
 
 def list_(what: Annotated[str, Argument(metavar="WHAT", help=_KINDS, show_default=False)]) -> None:
@@ -21,22 +24,28 @@ def list_(what: Annotated[str, Argument(metavar="WHAT", help=_KINDS, show_defaul
         raise unknown_name("list", what, [*light, *kept])
     listed = light[what]() if what in light else kept[what]
     width = max(map(len, listed))
-    for name, text in listed.items():
-        echo(f"{name:<{width}}  {text}")
+    if what == "settings":
+        wide = max(len(default) for default, _ in listed.values() if len(default) <= _WIDEST)
+        for name, (default, about) in listed.items():
+            echo(f"{name:<{width}}  {default:<{wide}}  {about}")
+        return
+    for name, (about, *settings) in listed.items():
+        more = f"  [{settings[0]}]" if settings and settings[0] else ""
+        echo(f"{name:<{width}}  {about}{more}")
 
 
-def _datasets() -> dict[str, str]:
+def _datasets() -> dict[str, list[str]]:
     from diffuscope.data.images import IMAGE_SETS
     from diffuscope.data.points import POINT_SETS
 
-    points = {name: f"{points.description} (noise {points.noise:g})" for name, points in POINT_SETS.items()}
-    return points | {name: images.description for name, images in IMAGE_SETS.items()}
+    points = {name: [f"{one.description} (noise {one.noise:g})"] for name, one in POINT_SETS.items()}
+    return points | {name: [images.description] for name, images in IMAGE_SETS.items()}
 
 
-def _recipes() -> dict[str, str]:
+def _recipes() -> dict[str, list[str]]:
     import tomllib
 
     from diffuscope.recipes import RECIPES
 
     # Read as text: validating a recipe needs torch.
-    return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in RECIPES.items()}
+    return {name: [tomllib.loads(path.read_text("utf-8"))["description"]] for name, path in RECIPES.items()}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Option, echo
+from typer import Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo, one_line
 
 _TARGET = (
     "FILE.npy, .npz, .csv, .tsv (also .gz), .xlsx, .parquet or .png; for images .png (one sheet), .npy, .npz "
@@ -43,6 +44,7 @@ def sample(
     label: common.Label = None,
     guidance: common.Guidance = None,
     interval: common.Interval = None,
+    safe_csv: common.SafeCsv = False,
     force: common.Force = False,
     device: common.Device = "auto",
 ) -> None:
@@ -68,8 +70,12 @@ def sample(
 
         save_figure(opened.plot_samples(n, **options), out)
     else:
-        opened.sample_to(out, n, reporter=Reporter(), **options)
-    echo(f"{n:,} {opened.modality.unit} in {out}")
+        opened.sample_to(out, n, reporter=Reporter(), safe_csv=safe_csv, announce=_note, **options)
+    echo(f"{n:,} {opened.modality.unit} in {one_line(out)}")
+
+
+def _note(text: str) -> None:
+    common.say(f"Note: {one_line(text)}")
 
 
 def _pair(text: str) -> tuple[str, str]:

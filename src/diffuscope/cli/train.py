@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
-import diffuscope.cli.common_options as common
-from diffuscope.cli.common_options import Device, is_main, read_settings
+from diffuscope.cli.common_options import Device, is_main, read_settings, reads_files
+from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ _CONSTRAINT = (
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."
 
 
+@reads_files
 def train(
     data: Annotated[str | None, Argument(metavar="DATA", help=_DATA, show_default=False)] = None,
     recipe: Annotated[str | None, Option(metavar="NAME|FILE", help=_RECIPE)] = None,
@@ -42,13 +43,7 @@ def train(
     constraint: Annotated[
         list[str] | None, Option(metavar="TEXT", help=_CONSTRAINT, show_default=False)
     ] = None,
-    types: common.Types = None,
-    missing: common.Missing = None,
-    decimal: common.Decimal = None,
-    thousands: common.Thousands = None,
-    date_format: common.DateFormat = None,
-    sep: common.Sep = None,
-    encoding: common.Encoding = None,
+    read: Any = None,
     epochs: Annotated[int | None, Option(help="Number of epochs.")] = None,
     steps: Annotated[int | None, Option(help="Number of training steps.")] = None,
     size: Annotated[int | None, Option(help="Number of points of a built-in set.")] = None,
@@ -65,7 +60,16 @@ def train(
     sampling_steps: Annotated[int | None, Option(help="Number of sampling steps.")] = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help=_SET)] = None,
     device: Device = "auto",
-    resume: Annotated[bool, Option("--resume", help="Resume the run in --out.")] = False,
+    start: Annotated[
+        Path | None,
+        Option(metavar="RUN", help="Start from the weights of a trained run, with other data or settings."),
+    ] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="Resume the run in --out; with more --steps also a finished one.")
+    ] = False,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace the run in --out, if there is one.")
+    ] = False,
     pictures: Annotated[bool, Option(help="Draw figures and animations.")] = True,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write losses and samples for TensorBoard.")
@@ -81,7 +85,6 @@ def train(
     begun = time.perf_counter()
     from diffuscope.runs.train import train as run_training
 
-    read = common.file_settings(types, missing, decimal, thousands, date_format, sep, encoding)
     if constraint:
         read["data.constraints"] = tuple(constraint)
     run = run_training(
@@ -100,7 +103,9 @@ def train(
         sampling_steps=sampling_steps,
         settings={**read, **read_settings(set_)},
         device=device,
+        start=start,
         resume=resume,
+        overwrite=overwrite,
         pictures=pictures,
         tensorboard=tensorboard,
         announce=_announce if is_main else None,
@@ -112,7 +117,12 @@ def train(
 def _announce(notes: Sequence[str]) -> None:
     """Print how the data was read."""
     for i, note in enumerate(notes):
-        echo(f"  {note}" if i else f"{'reading':<11} {note}")
+        echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
+
+
+def _folder(path: Path) -> str:
+    """Return a folder as it is printed; "" where there is nothing in it."""
+    return f"{path}/" if path.is_dir() and any(path.iterdir()) else ""
 
 
 def _report(run: Run, seconds: float) -> None:
@@ -122,7 +132,7 @@ def _report(run: Run, seconds: float) -> None:
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),
-        ("pictures", f"{run.path / 'figures'}/"),
+        ("pictures", _folder(run.path / "figures")),
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
         ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
         ("quality", f"sliced Wasserstein distance {of}{quality.value:.4g} = {quality}"),
@@ -130,4 +140,4 @@ def _report(run: Run, seconds: float) -> None:
     ]
     for name, text in lines:
         if text:
-            echo(f"{name:<11} {text}")
+            echo(f"{name:<11} {one_line(text)}")

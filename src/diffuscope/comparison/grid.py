@@ -142,7 +142,7 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
         if key == "seed":
             raise InputError(
                 "The seed cannot be an axis: all cells use the same seeds.",
-                "Set the number of seeds with seeds (--seeds).",
+                "Set the number of seeds with --seeds.",
             )
         if key == "data.source":
             raise InputError(
@@ -260,7 +260,7 @@ def _explained(error: InputError, point: Mapping[str, Any], axes: Axes) -> Input
     where = ", ".join(f"{key} = {value}" for key, value in point.items()) or "the recipe as it is"
     options = [_flag(key) for key in axes if len(axes[key]) > 1] or [_flag(key) for key in axes]
     choice = f"It is set by {', '.join(options)}"
-    skip = "; --skip-invalid (skip_invalid=True) skips such combinations." if len(options) > 1 else "."
+    skip = "; --skip-invalid skips such combinations." if len(options) > 1 else "."
     hint = f"{choice}{skip}" if options else ""
     return InputError(f"{where}: {error.what}", " ".join(filter(None, (error.hint, hint))) or None)
 

@@ -8,6 +8,7 @@ distances of its clouds from real ones.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from diffuscope.errors import DiffuscopeError, FormatError, RunError
 from diffuscope.files import write_json
 from diffuscope.modalities.lookup import modality
 from diffuscope.modalities.reference import Reference
+from diffuscope.model import rows_per_block
 from diffuscope.recipes import Recipe
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.runs.run import load
@@ -97,6 +99,7 @@ def _sample(job: Job, recipe: Recipe, data: Dataset | None) -> None:
     own, sampling = run.modality, recipe.sampling
     measure = own.measurable(run.data, run.model.codec)
     run.model.recipe = run.recipe.model_copy(update={"sampling": sampling})
+    block = rows_per_block(run.model.shape)  # the last of the network's batches is filled up to a whole one
     points, lock = 0, threading.Lock()  # pieces may be sampled in parallel
 
     def count(network: Any, arguments: Any) -> None:
@@ -116,7 +119,7 @@ def _sample(job: Job, recipe: Recipe, data: Dataset | None) -> None:
     seconds = time.perf_counter() - begun
     result = {
         "settings": settings_of(recipe),
-        "evaluations": points / reference.samples,
+        "evaluations": points / (block * math.ceil(reference.samples / block)),
         "points": reference.samples,
         "seconds": round(seconds, 3),
         "train_seconds": float(run.metrics[-1]["seconds"]) if run.metrics else 0.0,

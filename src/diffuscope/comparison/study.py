@@ -25,11 +25,12 @@ from diffuscope.comparison.jobs import Job, trained
 from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.table import Comparison, Outcome
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import remove_abandoned, sole_writer
+from diffuscope.files import read_text, remove_abandoned, sole_writer
 from diffuscope.modalities.lookup import modality
 from diffuscope.modalities.reference import DRAWS, PAIRS, Reference
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
+from diffuscope.signals import stopped_by, words_of
 from diffuscope.training import Interrupted
 
 __all__ = ["compare"]
@@ -86,16 +87,16 @@ def compare(
     InputError
         When an axis or a combination is not valid, before anything is trained.
     Interrupted
-        On Ctrl-C; everything that was finished is kept.
+        On Ctrl-C, SIGTERM or SIGHUP; everything that was finished is kept.
     """
     if jobs is not None and jobs < 1:
         raise InputError(
-            f"The number of processes must be at least 1, not {jobs}.", "Give jobs (--jobs) of at least 1."
+            f"The number of processes must be at least 1, not {jobs}.", "Give --jobs of at least 1."
         )
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(
-            f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed (--seeds)."
+            f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed with --seeds."
         )
     grid = lay_out(data, recipe, axes or {}, chosen, skip_invalid=skip_invalid)
     name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
@@ -173,8 +174,9 @@ class _Study:
         except KeyboardInterrupt as stop:
             kept = len(self.cells) - len(self.missing()[1])
             raise Interrupted(
-                f"Interrupted; {kept} of {len(self.cells)} cells and the trained models are kept in "
-                f"{self.path}. Start the same comparison again to resume it."
+                f"{words_of(stopped_by(stop))}; {kept} of {len(self.cells)} cells and the trained models are "
+                f"kept in {self.path}. Start the same comparison again to resume it.",
+                stopped_by(stop),
             ) from stop
         outcomes = []
         for cell, file in self.cells:
@@ -263,7 +265,7 @@ def _prepare_references(folder: Path, trainings: Sequence[Training]) -> dict[str
 def _read_result(file: Path) -> dict[str, Any] | None:
     """Return a cell's result; None where there is no complete one."""
     try:
-        result = json.loads(file.read_text("utf-8"))
+        result = json.loads(read_text(file, 2**20))
         numbers = [result[key] for key in ("evaluations", "points", "seconds", "train_seconds")]
         good = all(isinstance(v, int | float) for v in [*numbers, *result["distances"]])
         return result if good and len(result["distances"]) > 1 else None

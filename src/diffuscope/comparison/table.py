@@ -13,6 +13,7 @@ them, as to its data and its training, cancels.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class Outcome:
         return {**row, **{key: measured[key] for key in _MEASURED}, "error": None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A finished comparison.
 
@@ -96,6 +97,36 @@ class Comparison:
     path: Path
     grid: Grid
     outcomes: list[Outcome]
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.path)!r}, {len(self.grid.points)} combinations)\n{self.summary()}"
+
+    def _repr_html_(self) -> str:
+        """Return a card of the combinations, the best first, for notebooks."""
+        from diffuscope.pages import card
+
+        lines, axes = self.lines(), self.grid.varied or list(self.grid.axes)
+        best, near = self.best() or (None, [])
+        order = sorted(range(len(lines)), key=lambda i: lines[i]["ratio"] or math.inf)
+        rows = []
+        for i in order:
+            line = lines[i]
+            mark = "best" if i == best else "as good" if i in near else "" if line["seeds"] else "failed"
+            numbers = [""] * 4
+            if line["seeds"]:
+                interval = f"{line['low']:.2f} to {line['high']:.2f}"
+                numbers = [
+                    f"{line['evaluations']:g}",
+                    f"{line['ratio']:.2f}",
+                    interval,
+                    f"{line['seconds']:.1f} s",
+                ]
+            rows.append([*(str(line[key]) for key in axes), *numbers, mark])
+        head = [*axes, "evaluations", "× floor", "95%", "sampling", ""]
+        seeds = len({cell.seed for cell in self.grid.cells})
+        over = f"Over {seeds} seed{'s' * (seeds > 1)}"
+        note = f"{over}; “as good” cannot be told from the best. Files: {self.path}/"
+        return card(f"Comparison on {self.grid.cells[0].training.data.name}", (), head, rows, None, [note])
 
     @property
     def failed(self) -> list[Outcome]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scaling"]
 
+_SINGLE = (1e-30, 1e30)  # what float32 holds, with room for values far from the middle
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -36,9 +38,11 @@ class Scaling:
         """Bring points (n, d) of the model back to the units of the data.
 
         As float32, or as float64 where columns lie so far from zero (times in seconds, say) that
-        float32 would round their spread away.
+        float32 would round their spread away, or are too small or too large for it.
         """
-        far = bool((np.abs(self.shift) > 1e3 * self.scale).any())
+        size = np.maximum(np.abs(self.shift), self.scale)
+        small, large = self.scale.min() < _SINGLE[0], size.max() > _SINGLE[1]
+        far = bool((np.abs(self.shift) > 1e3 * self.scale).any() or small or large)
         data = x.double().cpu().numpy() * self.scale + self.shift
         return data.astype(np.float64 if far else np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -55,7 +55,7 @@ def columns_of(codec: Codec) -> tuple[int, ...] | None:
     return getattr(codec, "groups", None)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A data set as the rest of the package sees it; here of points, subclasses are of other kinds.
 
@@ -74,6 +74,12 @@ class Dataset:
         Where the data came from, as plain JSON: its ``kind`` is "builtin" (with name, size, noise,
         seed), "file" (path as given, sha256), "array" (shape) or "callable" (name, size, seed). A random
         subset of a file or an array adds its size and seed.
+    labels : ndarray of shape (n,), int64, or None
+        Classes, 0 to the number of classes - 1.
+    classes : tuple of str
+        Their names; empty where there are no labels.
+    notes : tuple of str
+        What was done to the data that one would want to know, and what was found and not used.
     """
 
     kind: ClassVar[str] = "points"
@@ -83,10 +89,25 @@ class Dataset:
     columns: tuple[str, ...] | None
     draw: Callable[[int, int], npt.NDArray[np.float64]] | None
     source: dict[str, Any]
+    labels: npt.NDArray[np.int64] | None = field(default=None, kw_only=True)
+    classes: tuple[str, ...] = field(default=(), kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def labels_like(self, n: int, random: np.random.Generator) -> npt.NDArray[np.int64] | None:
+        """Return classes of n points, as mixed as those of the data; None where there are no labels."""
+        return None if self.labels is None else self.labels[random.integers(len(self.labels), size=n)]
+
+    def __repr__(self) -> str:
+        names = "" if self.columns is None else f", columns {', '.join(self.columns[:8])}"
+        more = ", …" if self.columns is not None and len(self.columns) > 8 else ""
+        return f"{type(self).__name__}({self.name!r}, x {self.x.shape} {self.x.dtype}{names}{more})"
 
     def digest(self) -> str:
-        """Of the content, hexadecimal."""
-        return hashlib.sha256(np.ascontiguousarray(self.x).data).hexdigest()
+        """Of the points and their labels, hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x).data)
+        if self.labels is not None:
+            digest.update(self.labels.tobytes())
+        return digest.hexdigest()
 
 
 def describe_file(path: Path) -> dict[str, Any]:

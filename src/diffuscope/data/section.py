@@ -6,21 +6,24 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["DataSection"]
+__all__ = ["MOST_POINTS", "DataSection"]
+
+MOST_POINTS = 10**8
+"""Of a built-in set, or of a random subset."""
 
 
 class DataSection(BaseModel):
     """What every kind of data has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     categorical: ClassVar[bool] = False
     """Whether coordinates may be those of categories (:class:`diffuscope.diffusion.masked.Choices`)."""
     kind: str
     """A name in :data:`diffuscope.data.kinds.KINDS`."""
-    source: str | None = None
+    source: Annotated[str, Field(max_length=10_000)] | None = None
     """Name of a built-in set or path; None: data that was passed from Python."""
-    size: Annotated[int, Field(ge=1)] | None = None
+    size: Annotated[int, Field(ge=1, le=MOST_POINTS)] | None = None
     """Number of points of a built-in set or a function that draws them, or of a random subset of images."""
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from diffuscope.data.spread import centre_and_scale
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, judge
 from diffuscope.diagnosis.imitations import closest_loop
@@ -147,7 +148,7 @@ def differences(subject: Subject, real: Points, made: Points) -> list[Difference
     named = names is not None and len(names) == d
     name = [repr(names[j]) if named else f"column {j + 1}" for j in range(d)]
     found: list[tuple[float, str, tuple[int, ...]]] = []
-    spread: Points = np.asarray(real.std(axis=0))
+    _, spread = centre_and_scale(real)
     se = np.sqrt(1 / len(real) + 1 / len(made))
     for j in range(d):
         if not spread[j] > 0:

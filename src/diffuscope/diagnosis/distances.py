@@ -22,7 +22,7 @@ from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.metrics import half_interval, relate
 from diffuscope.metrics.floor import in_floors
-from diffuscope.model import around_mean, sample_pieces
+from diffuscope.model import Rows, around_mean, sample_pieces
 from diffuscope.threads import side_by_side
 
 __all__ = ["Clouds", "Share"]
@@ -164,19 +164,19 @@ class Clouds:
         own = denoiser is subject.denoiser and isinstance(subject.denoiser, nn.Module)
         conditioned = subject.conditioned if own else None
 
-        def of_points(start: int, stop: int) -> DenoiserLike:
+        def of_points(rows: Rows) -> DenoiserLike:
             if own:  # as the run samples, to the last bit
-                return subject.denoiser if conditioned is None else conditioned(start, stop)
-            return _by_cloud(subject, denoiser, start, stop)
+                return subject.denoiser if conditioned is None else conditioned(rows)
+            return _by_cloud(subject, denoiser, rows)
 
-        def begin(start: int, stop: int, noise: Tensor) -> Tensor:
+        def begin(rows: Rows, noise: Tensor) -> Tensor:
             eps = noise / grid.prior_std
             if not true_start:
                 x = subject.start_std * eps
-                return x if conditioned is None else around_mean(conditioned(start, stop), x, grid)
-            clouds = range(start // n, (stop - 1) // n + 1)
-            real = np.concatenate([subject.points.other(k) for k in clouds])[start - clouds[0] * n :]
-            x_0 = subject.scaling.encode(real[: stop - start]).to(noise.device)
+                return x if conditioned is None else around_mean(conditioned(rows), x, grid)
+            clouds = range(rows[0] // n, rows[-1] // n + 1)
+            real = np.concatenate([subject.points.other(k) for k in clouds])[rows - clouds[0] * n]
+            x_0 = subject.scaling.encode(real).to(noise.device)
             return q_sample(x_0, grid.levels.at(0), eps)
 
         pieces = sample_pieces(
@@ -237,16 +237,15 @@ def _below_median(values: Points) -> float:
     return float(np.sort(values)[max(0, rank - 1)]) if len(values) >= _FEWEST else -math.inf
 
 
-def _by_cloud(subject: Subject, denoiser: DenoiserLike, start: int, stop: int) -> DenoiserLike:
-    """Return the denoiser of points start to stop, each conditioned as its cloud."""
-    n = subject.reference.n
-    clouds = range(start // n, (stop - 1) // n + 1)
-    sizes = [min(stop, (k + 1) * n) - max(start, k * n) for k in clouds]
+def _by_cloud(subject: Subject, denoiser: DenoiserLike, rows: Rows) -> DenoiserLike:
+    """Return the denoiser of points with these numbers, each conditioned as its cloud."""
+    clouds, counts = np.unique(rows // subject.reference.n, return_counts=True)
+    sizes = counts.tolist()
 
     def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
         if not isinstance(denoiser, PerCloud):
             return subject.ask(denoiser, x_t, level)
         parts = zip(clouds, torch.split(x_t, sizes), strict=True)
-        return torch.cat([subject.ask(denoiser.make(k), x, level) for k, x in parts])
+        return torch.cat([subject.ask(denoiser.make(int(k)), x, level) for k, x in parts])
 
     return denoise

@@ -46,6 +46,7 @@ from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import Sampler, make_sampler, sampler_name
 from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.files import read_text
 from diffuscope.modalities.flattened import checked_points
 from diffuscope.modalities.lookup import modality_of_network
 from diffuscope.monitoring.asked import undisturbed
@@ -282,7 +283,7 @@ def _last_weights(run: Run) -> nn.Module | None:
 def _failed(note: Path) -> Diagnosis:
     """Return the diagnosis of a training that failed, for a run directory without a model."""
     try:
-        failure = json.loads(note.read_text("utf-8"))
+        failure = json.loads(read_text(note, 2**20))
         what, hint = str(failure["what"]), str(failure["hint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{note} cannot be read: {error}.", "Train the run again.") from error

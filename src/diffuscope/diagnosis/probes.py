@@ -22,6 +22,7 @@ from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import DiffuscopeError, RunError
 from diffuscope.networks.resmlp import ResMLP
 from diffuscope.recipes.schema import Recipe, TrainingSection
+from diffuscope.seeds import alone
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 
 __all__ = [
@@ -84,8 +85,7 @@ def with_fresh_weights(denoiser: Denoiser) -> Denoiser | None:
     drawn = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
     if any(id(p) not in drawn for p in network.parameters()):
         return None
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with alone(0):
         for layer in layers:
             layer.reset_parameters()  # type: ignore[operator]
     return with_network(denoiser, network)
@@ -100,8 +100,7 @@ def probe_larger(subject: Subject) -> Probe | None:
     if type(denoiser) is not Denoiser or not subject.probe:
         return None
     training = subject.training
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with alone(0):
         network = _widened_by_recipe(recipe, subject.d) if recipe is not None else widened(subject)
     if network is None:
         return None
@@ -123,8 +122,7 @@ def probe_standardised(subject: Subject, standard: Subject) -> tuple[Probe, Prob
         return None
     made: list[Probe] = []
     for one in (subject, standard):
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with alone(0):
             network = ResMLP(subject.d)
         denoiser = Denoiser(network, subject.schedule, "velocity")
         made += _train(one, "small", denoiser, Loss(), Times(), _SMALL_RATE)

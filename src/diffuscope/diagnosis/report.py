@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from diffuscope.diagnosis.findings import Finding
 from diffuscope.diagnosis.levels import Band, LevelErrors
 from diffuscope.diagnosis.pictures import ErrorByLevel
 from diffuscope.metrics.floor import in_floors
+from diffuscope.words import in_python
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +60,13 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
+        return self.text(in_python)
+
+    def text(self, said: Callable[[str], str] = str) -> str:
+        """Return budget and findings as text.
+
+        Options are named as on the command line, unless ``said`` rewrites the sentences that name them.
+        """
         lines = [*_budget(self.budget.rows), *_wrapped(self.certainty), ""]
         network = [line for note in self._of_network() for line in _wrapped(note)]
         if network:
@@ -67,9 +75,9 @@ class Diagnosis:
         for number, finding in enumerate(self.findings, 1):
             gain = "" if finding.gain is None else f"gain: {in_floors(finding.gain)} × floor, "
             lines += ["", f"{number}. {finding.title}  ({gain}{finding.sure})"]
-            lines += _wrapped(finding.evidence, 3) + _wrapped(f"Fix: {finding.fix}", 3)
+            lines += _wrapped(finding.evidence, 3) + _wrapped(f"Fix: {said(finding.fix)}", 3)
             if finding.needs:
-                lines += _wrapped(f"To be sure: {finding.needs}", 3)
+                lines += _wrapped(f"To be sure: {said(finding.needs)}", 3)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -124,9 +132,10 @@ class Diagnosis:
         The page is one file that needs nothing else. The picture is left out where nothing could be
         measured. Returns the paths of picture and page.
         """
-        from diffuscope.files import write_json, write_text
+        from diffuscope.files import stay_inside, write_json, write_text
         from diffuscope.plots import save_figure
 
+        stay_inside(folder)
         folder, files = Path(folder), []
         write_json(folder / "diagnosis.json", self.to_json())
         if self.budget.rows:

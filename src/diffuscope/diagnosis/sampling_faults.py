@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
+from diffuscope.data.spread import centre_and_scale
 from diffuscope.diagnosis.budget import Budget
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import WORTH, Suspect, matters
@@ -52,14 +53,14 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     """Check whether the same sampling would suffice for standardised data, where the data is not."""
     subject = clouds.subject
     unit = float(getattr(subject.denoiser, "sigma_data", 1.0))  # the deviation that the schedule is made for
-    deviations = subject.x.double().std(0)
+    _, deviations = centre_and_scale(subject.x.double().numpy(force=True))
     deviations = deviations[deviations > 0]
     unlike = bool(len(deviations) > 1 and deviations.max() > _UNLIKE * deviations.min())
     if unit / 3 < subject.spread < 3 * unit and not unlike:
         return None
     x = subject.data.x
-    scale = x.std(axis=0)
-    standard = clouds.changed(scaling=Scaling(x.mean(axis=0), np.where(scale > 0, scale, 1.0) / unit))
+    middle, scale = centre_and_scale(x)
+    standard = clouds.changed(scaling=Scaling(middle, np.where(scale > 0, scale, 1.0) / unit))
     gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, _FEW_CLOUDS))
     network = budget.get("network")
     rest = ""

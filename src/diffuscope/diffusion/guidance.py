@@ -18,14 +18,26 @@ from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 
-__all__ = ["ClassifierFreeGuidance"]
+__all__ = ["ClassifierFreeGuidance", "check_scale"]
+
+_LARGEST = 1e3
+
+
+def check_scale(scale: float) -> None:
+    """Refuse a scale of guidance that is not a number from 0 to 1,000."""
+    number = not isinstance(scale, bool | str)
+    if not number or not 0 <= scale <= _LARGEST:
+        raise InputError(
+            f"The guidance scale must be a number from 0 to {_LARGEST:,.0f}, not {scale!r}.",
+            "0 samples without the condition, 1 without guidance; 1 to 5 is usual.",
+        )
 
 
 @dataclass(frozen=True)
 class ClassifierFreeGuidance:
     """A denoiser that extrapolates from the unconditional estimate past the conditional one.
 
-    ``scale`` is w, a finite number. Guidance is applied at noise-to-signal ratios from ``low`` to ``high``;
+    ``scale`` is w, from 0 to 1,000. Guidance is applied at noise-to-signal ratios from ``low`` to ``high``;
     elsewhere w = 1.
     """
 
@@ -36,11 +48,7 @@ class ClassifierFreeGuidance:
     high: float = math.inf
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.scale):
-            raise InputError(
-                f"The guidance scale must be a finite number, not {self.scale}.",
-                "1 means no guidance; 1 to 5 is usual.",
-            )
+        check_scale(self.scale)
         if not 0 <= self.low < self.high:
             raise InputError(
                 f"The guidance interval from {self.low} to {self.high} is not valid.",

@@ -88,19 +88,31 @@ class Loss:
             if getattr(self, kind) not in get_args(known):
                 raise unknown_name(kind, getattr(self, kind), get_args(known))
 
-    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
-        """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets."""
+    def examples(
+        self,
+        denoiser: Denoiser,
+        x_0: Tensor,
+        level: NoiseLevel,
+        eps: Tensor,
+        label: Tensor | None = None,
+    ) -> Examples:
+        """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets.
+
+        ``label`` (n,) are the classes that the network is told, if any.
+        """
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
         c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
         weight = self._weight(denoiser, level)
         inputs = c_in * q_sample(x_0, level, eps)
         if self.target == "posterior":
-            x_0, eps = posterior_means(x_0, level, eps, self.group)
+            told = None if label is None else (label, denoiser.classes)
+            x_0, eps = posterior_means(x_0, level, eps, self.group, told)
         return Examples(
             inputs=inputs,
             condition=denoiser.condition(level, x_0),
             target=training_target(prediction, x_0, eps, level, sigma_data),
             weight=None if weight is None else coefficient(weight, x_0),
+            label=label,
         )
 
     def _weight(self, denoiser: Denoiser, level: NoiseLevel) -> Tensor | None:
@@ -129,21 +141,26 @@ class Loss:
         return self.value(examples.predict(denoiser.network), examples)
 
 
-def posterior_means(x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int) -> tuple[Tensor, Tensor]:
+def posterior_means(
+    x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int, told: tuple[Tensor, int] | None = None
+) -> tuple[Tensor, Tensor]:
     r"""Return :math:`E[x_0 \mid x_t]` and :math:`E[\epsilon \mid x_t]` under each group's empirical law.
 
     With :math:`r = \alpha/\sigma` the weight of point j for the noisy point i is
-    :math:`\mathrm{softmax}_j\; r_i (\epsilon_i + r_i x_i) \cdot x_j - r_i^2 |x_j|^2 / 2`.
+    :math:`\mathrm{softmax}_j\; r_i (\epsilon_i + r_i x_i) \cdot x_j - r_i^2 |x_j|^2 / 2`. A point whose class
+    is ``told``, (n,) with a last one for none, is one of that class alone.
     """
     flat = x_0.flatten(1)
     r = coefficient(1 / level.ratio, flat)
-    groups = (torch.split(tensor, group) for tensor in (flat, eps.flatten(1), r))
-    mean = torch.cat(
-        [
-            torch.softmax(rate * (e + rate * x) @ x.T - rate.square() * x.square().sum(1) / 2, dim=1) @ x
-            for x, e, rate in zip(*groups, strict=True)
-        ]
-    )
+    label, none = (torch.zeros(len(flat), dtype=torch.int64, device=flat.device), 0) if told is None else told
+    groups = (torch.split(tensor, group) for tensor in (flat, eps.flatten(1), r, label))
+    means = []
+    for x, e, rate, own in zip(*groups, strict=True):
+        logits = rate * (e + rate * x) @ x.T - rate.square() * x.square().sum(1) / 2
+        if told is not None:
+            logits = logits.masked_fill((own[:, None] != own) & (own[:, None] != none), -torch.inf)
+        means.append(torch.softmax(logits, dim=1) @ x)
+    mean = torch.cat(means)
     return mean.view_as(x_0), (eps.flatten(1) - r * (mean - flat)).view_as(eps)
 
 

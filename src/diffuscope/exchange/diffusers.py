@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from diffuscope.data.kinds import codec_from_json
@@ -44,6 +44,7 @@ from diffuscope.networks import DiffusersUNet
 from diffuscope.recipes import load_recipe
 from diffuscope.recipes.settings import check_settings
 from diffuscope.runs.run import Run, load
+from diffuscope.tensors import read_tensors
 
 __all__ = ["export_diffusers", "import_diffusers", "import_run"]
 
@@ -352,9 +353,8 @@ def _weights(folder: Path) -> tuple[dict[str, Tensor], Path]:
             ".bin can execute code when they are opened, so they are not read.",
         )
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
+        tensors, _ = read_tensors(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError, RecursionError) as error:
         what = f"{path} is damaged or cut short: {error}."
         raise FormatError(what, "Get a new copy of the file.") from error
     named = {}

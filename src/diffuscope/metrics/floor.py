@@ -50,6 +50,8 @@ class Measured:
         ``value / floor``.
     low, high : float
         95% interval of the ratio, over fresh generated and real draws (Student's t, delta method).
+    note : str
+        Why this is no measure, where it is none.
     """
 
     value: float
@@ -57,18 +59,21 @@ class Measured:
     ratio: float
     low: float
     high: float
+    note: str = ""
 
     def __str__(self) -> str:
-        """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``."""
-        return f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
+        """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``, and its note."""
+        text = f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
+        return f"{text}; {self.note}" if self.note else text
 
     def __float__(self) -> float:
         """Return the ratio."""
         return self.ratio
 
-    def to_json(self) -> dict[str, float]:
-        """Return the numbers by name."""
-        return asdict(self)
+    def to_json(self) -> dict[str, float | str]:
+        """Return the numbers by name, and the note where there is one."""
+        plain = asdict(self)
+        return plain if self.note else {key: value for key, value in plain.items() if key != "note"}
 
 
 def against_floor(

@@ -22,7 +22,9 @@ from diffuscope.data.section import DataSection
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
-from diffuscope.files import atomic_write, write_json
+from diffuscope.files import atomic_write, stay_inside, write_json
+from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
+from diffuscope.metrics.floor import in_floors
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.generator import Generator, counted
 from diffuscope.modalities.reference import Measurable, Points, Reference
@@ -30,7 +32,8 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
-from diffuscope.training import BatchSource, LossLike, Resident
+from diffuscope.terminal import one_line
+from diffuscope.training import Batches, BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from diffuscope.modalities.figures import Figures
 
 __all__ = ["Evaluation", "Modality", "table_lines"]
+
+
+_TITLES = METRICS | FEATURE_METRICS
 
 
 class Evaluation(ABC):
@@ -53,10 +59,27 @@ class Evaluation(ABC):
     def plot(self) -> Figure:
         """Draw the picture of an evaluation."""
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """Return a card of the metrics, for notebooks; the whole text is behind a click."""
+        from diffuscope.pages import card
+
+        rows = []
+        for name, one in self.to_json()["metrics"].items():
+            measured = Measured(**one)
+            interval = f"{in_floors(measured.low)} to {in_floors(measured.high)}"
+            numbers = [f"{measured.floor:.3g}", f"{measured.value:.3g}", in_floors(measured.ratio), interval]
+            rows.append([_TITLES[name].title if name in _TITLES else name.replace("_", " "), *numbers])
+        head = ["metric", "real data", "this model", "÷ floor", "95%"]
+        return card("Evaluation", head=head, rows=rows, details=str(self))
+
     def save(self, folder: str | Path, report: bool = False) -> list[Path]:
         """Write ``evaluation.json`` and pictures into a folder; return the paths of figures and reports."""
         from diffuscope.plots import save_figure
 
+        stay_inside(folder)
         write_json(Path(folder) / "evaluation.json", self.to_json())
         picture = Path(folder) / "figures" / self.picture
         save_figure(self.plot(), picture)
@@ -68,14 +91,15 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for i, title in enumerate(titles):
-        table.add_column(title, justify="right" if i else "left")
+        table.add_column(Text(one_line(title)), justify="right" if i else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
     stream = io.StringIO()
-    Console(file=stream, width=200, color_system=None).print(table)
+    Console(file=stream, width=200, color_system=None, force_jupyter=False).print(table)
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
 
 
@@ -110,6 +134,17 @@ class Modality(ABC, Generic[D, S]):
     @abstractmethod
     def load(self, source: Any, section: S, seed: int) -> D:
         """Load data as a recipe's section says; InputError or FormatError where it cannot be learned from."""
+
+    def labelled(self, source: Any, labels: Any) -> D:
+        """Load data with classes (n,) that are given beside it; InputError where the kind has none."""
+        raise InputError(
+            f"y cannot be given beside {self.unit} of a table.",
+            "Make it one of the columns, and name that: target=...",
+        )
+
+    def settled(self, data: D) -> D:
+        """Return data as it is learned, with notes on what was done to it."""
+        return data
 
     def adopt(self, data: Dataset, section: S, seed: int) -> D:
         """Return data of another kind as data of this one; InputError where that is not possible."""
@@ -238,6 +273,10 @@ class Modality(ABC, Generic[D, S]):
         """
         return ()
 
+    def perfect_loss(self, model: Model, data: D, loss: LossLike, batches: Batches) -> float | None:
+        """Return the loss of a network that answers perfectly; None where that is not known."""
+        return None
+
     @abstractmethod
     def figures(self, model: Model, data: D | None) -> Figures:
         """Return what draws the model; without data only its samples."""
@@ -280,7 +319,7 @@ class Modality(ABC, Generic[D, S]):
 
     def training_notes(self, data: D) -> tuple[str, ...]:
         """Return messages about how the data was read."""
-        return ()
+        return data.notes
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return the command to suggest after a training on n examples."""

@@ -10,6 +10,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from diffuscope.data.base import Dataset
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured
 from diffuscope.model import Model
@@ -43,11 +45,22 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.generator import Generator
 
-__all__ = ["SHOWN", "Figures", "loss_figure"]
+__all__ = ["SHOWN", "Figures", "Look", "loss_figure"]
 
 SHOWN = 10_000
 _ROW = 10  # moments of a trajectory in one row
 _BOARD = 2_000
+_WIDER = 1.01  # noisy points that are so many times as wide as data are drawn smaller
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an animation looks; None: as the recipe says."""
+
+    frames: int | None = None  # of each walk
+    frame_ms: float | None = None
+    size: int | None = None  # pixels
+    color: str | None = None
 
 
 class Figures(ABC):
@@ -97,11 +110,20 @@ class Figures(ABC):
 
     def draw_states(self, states: Sequence[State], label: str = "") -> Figure:
         """Draw ten moments of a trajectory from noise in one row."""
-        return plot_walk_rows([(label, states)], reference=self.limits)
+        return plot_walk_rows([(label, states)], reference=self.limits, caption=self.rescaled)
 
     def draw_forward(self, states: Sequence[State]) -> Figure:
         """Draw ten moments of the forward process."""
-        return plot_forward_grid(states, reference=self.limits)
+        return plot_forward_grid(states, reference=self.limits, caption=self.rescaled)
+
+    @cached_property
+    def rescaled(self) -> str | None:
+        """What pictures of noisy points say where these are drawn smaller than they are; None elsewhere."""
+        schedule = self.model.denoiser.schedule
+        last = schedule(torch.tensor(schedule.t_max))
+        if math.hypot(last.alpha.item(), last.sigma.item()) < _WIDER:
+            return None
+        return r"$\mathbf{x}_t$ is drawn divided by $\sqrt{\alpha^2 + \sigma^2}$: its noise has no bound"
 
     @abstractmethod
     def draw_samples(
@@ -131,18 +153,29 @@ class Figures(ABC):
     def _forward_levels(self, frames: int) -> tuple[NoiseLevel, list[str]]:
         """Choose levels, and their names: steps counted from 1, or times."""
         schedule = self.model.denoiser.schedule
-        if schedule.discrete:
-            last = int(schedule.t_max)
-            if self.model.recipe.pictures.forward == "first_steps":
-                t = torch.arange(min(frames, last + 1))
-            else:
-                t = torch.linspace(0, last, min(frames, last + 1)).round().long()
+        if schedule.discrete and self.model.recipe.pictures.forward == "first_steps":
+            t = torch.arange(min(frames, int(schedule.t_max) + 1))
             return schedule(t), [rf"$q(\mathbf{{x}}_{{{int(step) + 1}}})$" for step in t]
-        # From data to noise in equal steps of the angle arctan(sigma / alpha), which looks even.
-        ends = schedule(torch.tensor([schedule.t_min, schedule.t_max])).ratio.atan()
-        angle = torch.linspace(ends[0].item(), ends[1].item(), frames, dtype=torch.float64)
-        levels = schedule.at_ratio(angle.tan())
+        # Where the data dissolves: in equal steps of r / (r + 1/2), r = sigma / alpha in units of its spread.
+        # Below, nothing is to be seen yet; far above, one noise looks like the other.
+        spread = float(self.encoded(self.shown).std()) if self.data is not None else 1.0
+        ends = schedule(torch.tensor([schedule.t_min, schedule.t_max]))
+        half = 0.5 * (spread if spread > 0 else 1.0)
+        low, high = (1 / (1 + half / ends.ratio)).tolist()
+        share = torch.linspace(low, high, frames, dtype=torch.float64)
+        t = schedule.time_at_ratio(half * share / (1 - share))
+        t[0], t[-1] = schedule.t_min, schedule.t_max
+        if schedule.discrete:
+            t = torch.unique(t.long())
+            return schedule(t), [rf"$q(\mathbf{{x}}_{{{int(step) + 1}}})$" for step in t]
+        levels = schedule(t)
         return levels, [rf"$q(\mathbf{{x}}_{{t}}),\ t = {t:.2g}$" for t in levels.t.tolist()]
+
+    def telling_levels(self) -> list[NoiseLevel]:
+        """Return four levels, at which the data dissolves."""
+        levels, _ = self._forward_levels(_ROW)
+        k = len(levels.t)
+        return [levels.at(min(k - 1, round(share * k))) for share in (0.1, 0.3, 0.5, 0.8)]
 
     def row(self, trajectory: Sequence[SamplingState]) -> list[State]:
         """Choose ten moments of a trajectory, equally many steps apart, the last of them the samples."""
@@ -151,9 +184,16 @@ class Figures(ABC):
         states = {step: self._reverse_at(trajectory, step) for step in set(steps)}
         return [states[step] for step in steps]
 
-    def _moving(self, trajectory: Sequence[SamplingState]) -> list[State]:
+    def _moving(self, trajectory: Sequence[SamplingState], frames: int | None = None) -> list[State]:
         """Choose the states of the reverse GIF: every so-many-th from the noise on, and the samples."""
         every, last = self.model.recipe.pictures.reverse_every, len(trajectory) - 1
+        if frames is not None:
+            if frames > last + 1:
+                raise InputError(
+                    f"Sampling in {last} steps has {last + 1} frames, and {frames} were asked for.",
+                    f"Give fewer --frames, or --steps {frames - 1}.",
+                )
+            return [self._reverse_at(trajectory, round(i * last / (frames - 1))) for i in range(frames)]
         return [self._reverse_at(trajectory, i) for i in range(last + 1) if i % every == 0 or i == last]
 
     def _reverse_at(self, trajectory: Sequence[SamplingState], step: int) -> State:
@@ -181,20 +221,26 @@ class Figures(ABC):
         figure = self.draw_states(row, f"epoch {epoch}")
         save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
 
-    def save(self, folder: Path, metrics: Sequence[Mapping[str, float]]) -> Tensor:
+    def save_data(self, folder: Path) -> None:
+        """Write what can be seen before training: figures/dataset.png and figures/forward.png."""
+        save_figure(self.draw_data(), folder / "figures" / "dataset.png")
+        forward = self.draw_forward(self.forward(_ROW, self.model.recipe.seed))
+        save_figure(forward, folder / "figures" / "forward.png")
+
+    def save(
+        self, folder: Path, metrics: Sequence[Mapping[str, float]], perfect_loss: float | None = None
+    ) -> Tensor:
         """Write the figures of a finished run: figures/*.png, forward.gif, reverse.gif, maybe diffusion.gif.
 
-        ``metrics`` are the lines of metrics.jsonl. Returns the samples, in the units of the model, which
-        :meth:`save_samples` draws.
+        ``metrics`` are the lines of metrics.jsonl, ``perfect_loss`` is the irreducible loss. Returns the
+        samples, in the units of the model, which :meth:`save_samples` draws.
         """
         pictures, seed, figures = self.model.recipe.pictures, self.model.recipe.seed, folder / "figures"
         trajectory = self.states(seed)
-        save_figure(self.draw_data(), figures / "dataset.png")
-        save_figure(self.draw_forward(self.forward(_ROW, seed)), figures / "forward.png")
         epochs = sorted(figures.glob("epoch_*.png"))
         save_figure(self.draw_states(self.row(trajectory), "end"), figures / "reverse.png")
         _stack([*epochs, figures / "reverse.png"], figures / "epochs.png")
-        save_figure(loss_figure(metrics), figures / "loss.png")
+        save_figure(loss_figure(metrics, perfect_loss), figures / "loss.png")
 
         forward = self.forward(pictures.forward_frames, seed)
         reverse = self._moving(trajectory)
@@ -206,24 +252,50 @@ class Figures(ABC):
 
     def save_samples(self, folder: Path, x: Tensor, quality: Measured) -> None:
         """Write figures/samples.png of what :meth:`save` returned; the caption says its quality."""
-        samples = self.model.codec.decode(x)
-        drawn = self.draw_samples(samples, f"{self.measured} {quality}", self.sampled()[1])
+        samples, request = self.model.codec.decode(x), self.sampled()[1]
+        made = self.said(dataclasses.replace(request, seed=self.model.recipe.seed))
+        drawn = self.draw_samples(samples, f"{self.measured} {quality}\n{made}", request)
         for name in self.sample_files:
             save_figure(drawn, folder / "figures" / name)
 
-    def animate(self, path: Path, forward: bool, reverse: bool, seed: int) -> None:
+    def said(self, request: Request) -> str:
+        """Return how samples were drawn: sampler, steps, seed, and what else was asked for."""
+        section, sampler = self.model.recipe.sampling, request.sampler
+        name = section.name if sampler is None else sampler
+        name = name if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
+        words = [name, f"{request.steps or section.steps} steps", f"seed {request.seed}"]
+        words += [f"{key} = {value}" for key, value in request.settings.items()]
+        if request.condition is not None and (request.guidance or section.guidance) != 1:
+            words.append(f"guidance {request.guidance or section.guidance:g}")
+        if request.noise is not None:
+            words.append("noise as given")
+        return ", ".join(words)
+
+    def animate(self, path: Path, forward: bool, reverse: bool, request: Request, look: Look) -> None:
         """Write an animation of the forward process, of sampling, or of one after the other."""
         pictures = self.model.recipe.pictures
-        states = self.forward(pictures.forward_frames, seed) if forward else []
+        if look.frames is not None and look.frames < 2:
+            raise InputError(f"An animation of {look.frames} frames does not move.", "Give at least 2.")
+        states = self.forward(look.frames or pictures.forward_frames, request.seed) if forward else []
         if reverse:
-            states += self._moving(self.states(seed))
-        ms = pictures.reverse_ms if reverse else pictures.forward_ms
-        self._animate(states, path, ms, GENERATED if reverse and not forward else NOISE)
+            trajectory = self.generator.states(self.sampled()[0], request)
+            states += self._moving(trajectory, look.frames)
+        ms = look.frame_ms or (pictures.reverse_ms if reverse else pictures.forward_ms)
+        color = look.color or (GENERATED if reverse and not forward else NOISE)
+        self._animate(states, path, ms, color, look.size)
 
-    def _animate(self, states: Sequence[State], path: Path, ms: float, color: str) -> None:
+    def _animate(
+        self, states: Sequence[State], path: Path, ms: float, color: str, size: int | None = None
+    ) -> None:
+        from matplotlib.colors import is_color_like
+
         from diffuscope.plots.animation import save_animation
 
-        save_animation(states, path, frame_ms=ms, color=color, reference=self.limits)
+        if not is_color_like(color):
+            raise InputError(f"{color!r} is not a colour.", "Give a name or a code, such as '#2b6cb8'.")
+        title = None if self.rescaled is None else r"$\mathbf{x}_t\,/\,\sqrt{\alpha^2 + \sigma^2}$"
+        more = {} if size is None else {"size_px": size}
+        save_animation(states, path, frame_ms=ms, color=color, title=title, reference=self.limits, **more)
 
     def board(self, seed: int) -> NDArray[np.uint8]:
         """Return samples of a model in training as one picture (height, width, 3)."""
@@ -235,9 +307,9 @@ class Figures(ABC):
         return pixels(self.draw_samples(samples, None, request), DPI)
 
 
-def loss_figure(metrics: Sequence[Mapping[str, float]]) -> Figure:
-    """Draw the loss over the steps of a training."""
-    return plot_loss([line["step"] for line in metrics], [line["loss"] for line in metrics])
+def loss_figure(metrics: Sequence[Mapping[str, float]], perfect_loss: float | None = None) -> Figure:
+    """Draw the loss over the steps of a training, and the irreducible loss where it is known."""
+    return plot_loss([line["step"] for line in metrics], [line["loss"] for line in metrics], perfect_loss)
 
 
 def _stack(rows: Sequence[Path], path: Path) -> None:

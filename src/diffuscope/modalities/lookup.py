@@ -62,4 +62,4 @@ def load_data(source: Any, recipe: Recipe) -> Dataset:
                 source, kind(**{k: v for k, v in shared.items() if k in kind.model_fields}), seed
             )
     data: Dataset = source if isinstance(source, Dataset) else own.load(source, section, seed)
-    return data if data.kind == own.name else own.adopt(data, section, seed)
+    return own.settled(data if data.kind == own.name else own.adopt(data, section, seed))

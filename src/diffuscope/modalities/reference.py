@@ -6,8 +6,9 @@ real clouds of n points that samples meet, and pairs of real clouds whose mean d
 * Where the law of the data is known (built-in sets, a function that draws), all clouds are fresh draws.
 * Otherwise the data, or held-out data, is halved at random anew for each cloud: one half is met by samples,
   the other is independent of it, and the distance of the two is a draw of the floor.
-Distances are taken of the data itself, each column over its standard deviation where the law is not known; of
-the coordinates of a table; of the features of images.
+Distances are taken of the data itself, each column over its deviation without values far out
+(:mod:`diffuscope.data.spread`), built-in sets in their own units; of the coordinates of a table; of the
+features of images.
 """
 
 from __future__ import annotations
@@ -22,17 +23,28 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffuscope.data.spread import centre_and_scale
 from diffuscope.errors import FormatError, InputError
 from diffuscope.files import atomic_write
-from diffuscope.metrics import Measured, relate, sliced_wasserstein
+from diffuscope.metrics import Measured, half_interval, relate, sliced_wasserstein
 from diffuscope.seeds import stream_seed
 from diffuscope.threads import side_by_side
 
-__all__ = ["DRAWS", "PAIRS", "Measurable", "RealPoints", "Reference", "draw_reference", "quality_seed"]
+__all__ = [
+    "DRAWS",
+    "FEWEST_MEASURED",
+    "PAIRS",
+    "Measurable",
+    "RealPoints",
+    "Reference",
+    "draw_reference",
+    "quality_seed",
+]
 
 Points = NDArray[np.float64]
 
 DRAWS, PAIRS = 8, 32
+FEWEST_MEASURED = 40  # real points of unknown law: with fewer a distance of halves says nothing
 DRAWN_POINTS, MOST_HALVED = 10_000, 3_000  # points of a cloud: of fresh ones, and of a half at most
 
 Measurable = Callable[[Tensor], Points]
@@ -152,8 +164,23 @@ class Reference:
         return list(side_by_side(lambda pair: self.distance(*pair), zip(clouds, self.real, strict=False)))
 
     def ratio(self, clouds: list[Points]) -> Measured:
-        """Return the mean distance of clouds from real ones over the floor; InputError where that is 0."""
-        return relate(self.distances(clouds), self.floors)
+        """Return the mean distance of clouds from real ones over the floor; InputError where that is 0.
+
+        Its note says where that is no measure: of too few points, or below the floor by more than chance.
+        """
+        measured = relate(self.distances(clouds), self.floors)
+        certain = half_interval(self.floors) / measured.floor
+        note = ""
+        if self.n < FEWEST_MEASURED // 2:
+            note = (
+                f"too few points to measure: {self.n} in a cloud, at least {FEWEST_MEASURED // 2} are needed"
+            )
+        elif measured.high < 1 - certain:
+            note = (
+                "below the floor: samples are nearer to the data than other real points are, as copies of it "
+                "are, or as if a few points far out made the distance"
+            )
+        return replace(measured, note=note)
 
     def save(self, path: Path) -> None:
         """Write clouds and floor to a .npz file, whole or not at all."""
@@ -197,14 +224,15 @@ def draw_reference(
     draws: int | None = None,
     n: int | None = None,
     condition: Any = None,
-    scaled: bool = True,
+    centred: bool = True,
+    scaled: bool | None = None,
 ) -> Reference:
     """Draw the clouds of a reference, for training data (m, d) in the units that are measured.
 
     They are fresh points, ``draw(n, seed)``, where the law is known and nothing is held out; else halves of
     held-out points (l, d), or of the data. By default there are 8, of as many points as can be had. Columns
-    are measured over their deviations where the law is not known, unless not ``scaled``. InputError where
-    ``held_out`` has other columns, or there are fewer than two points.
+    are measured over their deviations if ``scaled``, which is the default where the law is not known.
+    InputError where ``held_out`` has other columns, or there are fewer than two points.
     """
     pool = x if held_out is None else np.asarray(held_out, dtype=np.float64)
     if pool.ndim != 2 or pool.shape[1] != x.shape[1] or len(pool) < 2:
@@ -215,8 +243,11 @@ def draw_reference(
     fresh = draw if held_out is None else None
     size = DRAWN_POINTS if fresh is not None else min(len(pool) // 2, MOST_HALVED)
     points = RealPoints(pool, fresh, n or size, seed)
-    middle = x.mean(axis=0) if scaled else np.zeros(x.shape[1])
-    unit = x.std(axis=0) if scaled and fresh is None else np.ones(x.shape[1])
+    middle, unit = centre_and_scale(x)
+    if not centred:
+        middle = np.zeros(x.shape[1])
+    if not (fresh is None if scaled is None else scaled):
+        unit = np.ones(x.shape[1])
     reference = Reference([], middle, np.where(unit > 0, unit, 1.0), points, seed, condition)
     reference.real.extend(reference.normalised(points.real(k)) for k in range(draws or DRAWS))
     return reference

@@ -33,6 +33,7 @@ from diffuscope.monitoring.loss_floor import LossFloor, floor_of, spread_of
 from diffuscope.monitoring.report import Watched, html_report, line_of, text_report
 from diffuscope.monitoring.reported import Alarm, ReportedLosses
 from diffuscope.monitoring.visited import Weights
+from diffuscope.terminal import echo
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -369,12 +370,12 @@ class Monitor:
             known = {warning["code"] for warning in self.warnings}
             self.warnings.append({"step": step, **alarm.to_json()})
             if self.show and alarm.code not in known:
-                print(f"step {step:,}  warning: {alarm}", flush=True)
+                echo(f"step {step:,}  warning: {alarm}")
 
     def _tell(self, record: dict[str, Any]) -> None:
         """Print, write and hand on a record."""
         if self.show:
-            print(line_of(record), flush=True)
+            echo(line_of(record))
         if self.directory is not None:
             append_text(self.directory / "monitor.jsonl", json.dumps(_finite(record)) + "\n")
         if self.writer is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diffuscope.networks.embeddings import shared
+from diffuscope.networks.embeddings import class_embedding, class_of, shared
 
 __all__ = ["ArticleMLP"]
 
@@ -23,21 +23,31 @@ class ArticleMLP(nn.Module):
         T of the discrete schedule: rows of the embedding tables.
     width : int
         Units of a hidden layer.
+    classes : int
+        Classes to condition on, whose embeddings are added in each layer; 0: none.
     """
 
     conditioning = "time"
 
-    def __init__(self, dimension: int = 2, n_steps: int = 100, width: int = 128) -> None:
+    def __init__(self, dimension: int = 2, n_steps: int = 100, width: int = 128, classes: int = 0) -> None:
         super().__init__()
         self.linears = nn.ModuleList()
         for inputs in (dimension, width, width):
             self.linears.extend([nn.Linear(inputs, width), nn.ReLU()])
         self.linears.append(nn.Linear(width, dimension))
         self.step_embeddings = nn.ModuleList([nn.Embedding(n_steps, width) for _ in range(3)])
+        self.classes = classes
+        self.label = class_embedding(classes, 3 * width)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Map points (n, d) and integer steps (n,) to a prediction (n, d)."""
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        """Map points (n, d) and integer steps (n,) to a prediction (n, d).
+
+        ``label`` (n,), int64, are their classes, by default none.
+        """
         t = shared(t)
+        of_class = (0.0, 0.0, 0.0)
+        if self.label is not None:
+            of_class = self.label(class_of(label, self.classes, x.device)).chunk(3, dim=1)
         for i, embedding in enumerate(self.step_embeddings):
-            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t))
+            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t) + of_class[i])
         return self.linears[-1](x)  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 
 __all__ = [
     "ConvNeXtBlock",
+    "Dropout",
     "ImageNetwork",
     "LinearAttention",
     "ResNetBlock",
@@ -44,6 +45,19 @@ def zeroed(layer: nn.Module) -> nn.Module:
     return layer
 
 
+class Dropout(nn.Dropout):
+    """Dropout that draws from a generator of its own, where it has one; the numbers are those of torch's."""
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero some entries of x (n, ...), and scale the others up, in training."""
+        if self.generator is None or not self.training or not self.p:
+            return super().forward(x)
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept.div_(1 - self.p)
+
+
 class ImageNetwork(nn.Module):
     """A network of images; what it makes of one depends on no other: parts of a batch can run in parallel."""
 
@@ -68,7 +82,7 @@ class ResNetBlock(nn.Module):
         self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * outputs)
         self.norm_2 = nn.GroupNorm(groups_for(outputs), outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv_2 = zeroed(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.straight = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
@@ -96,7 +110,7 @@ class ConvNeXtBlock(nn.Module):
             nn.Conv2d(inputs, 2 * outputs, 3, padding=1),
             nn.GELU(),
             nn.GroupNorm(1, 2 * outputs),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Conv2d(2 * outputs, outputs, 3, padding=1),
         )
         self.straight = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()

@@ -19,7 +19,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle, scaled_dot_produ
 
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.blocks import ImageNetwork, zeroed
+from diffuscope.networks.blocks import Dropout, ImageNetwork, zeroed
 from diffuscope.networks.embeddings import Sinusoids
 from diffuscope.networks.unet import ImageEmbedding, Padded, Shape
 
@@ -106,7 +106,7 @@ class _Block(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), Dropout(dropout), nn.Linear(4 * width, width)
         )
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:

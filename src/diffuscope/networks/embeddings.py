@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FourierFeatures", "Sinusoids", "shared"]
+__all__ = ["FourierFeatures", "Sinusoids", "class_embedding", "class_of", "shared"]
 
 
 def shared(condition: Tensor) -> Tensor:
@@ -16,6 +16,20 @@ def shared(condition: Tensor) -> Tensor:
     In sampling all points are at one level, which then needs to be embedded only once.
     """
     return condition[:1] if condition.stride(0) == 0 else condition
+
+
+def class_embedding(classes: int, width: int) -> nn.Embedding | None:
+    """Return an embedding of classes and of none of them, 0 at the start; None where there are no classes."""
+    if not classes:
+        return None
+    embedding = nn.Embedding(classes + 1, width)
+    nn.init.zeros_(embedding.weight)
+    return embedding
+
+
+def class_of(label: Tensor | None, classes: int, device: torch.device) -> Tensor:
+    """Return labels (n,) as they are; without any the null class (1,), of the unconditional model."""
+    return torch.full((1,), classes, device=device) if label is None else label
 
 
 class FourierFeatures(nn.Module):

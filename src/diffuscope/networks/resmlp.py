@@ -21,8 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from diffuscope.networks.blocks import zeroed
-from diffuscope.networks.embeddings import FourierFeatures, shared
+from diffuscope.networks.blocks import Dropout, zeroed
+from diffuscope.networks.embeddings import FourierFeatures, class_embedding, class_of, shared
 
 __all__ = ["ResMLP"]
 
@@ -49,6 +49,8 @@ class ResMLP(nn.Module):
         Further inputs after the point's coordinates, without Fourier features.
     dropout : float
         Dropout probability in each residual layer and before the output; against memorising small data sets.
+    classes : int
+        Classes to condition on, which scale and shift the first layer as the level does; 0: none.
     """
 
     conditioning = "log_snr"
@@ -63,6 +65,7 @@ class ResMLP(nn.Module):
         n_frequencies: int = 16,
         flags: int = 0,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -71,13 +74,21 @@ class ResMLP(nn.Module):
         self.input = nn.Linear(dimension + flags + 2 * n_directions, width)
         self.condition = nn.Linear(2 * n_frequencies, 2 * width)
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = zeroed(nn.Linear(width, dimension))
+        self.classes = classes
+        self.label = class_embedding(classes, 2 * width)
 
-    def forward(self, x: Tensor, log_snr: Tensor) -> Tensor:
-        """Map points (n, d + flags) at log signal-to-noise ratios (n,) to a prediction (n, d)."""
+    def forward(self, x: Tensor, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
+        """Map points (n, d + flags) at log signal-to-noise ratios (n,) to a prediction (n, d).
+
+        ``label`` (n,), int64, are their classes, by default none.
+        """
         c = shared(log_snr)[:, None] / -8  # log(σ/α) = -log_snr / 2
-        scale, shift = self.condition(self.frequencies(c)).chunk(2, dim=1)
+        condition = self.condition(self.frequencies(c))
+        if self.label is not None:
+            condition = condition + self.label(class_of(label, self.classes, x.device))
+        scale, shift = condition.chunk(2, dim=1)
         waves = self.directions(x[:, : self.dimension])
         h = self.input(torch.cat([x, waves], dim=1)) * (1 + scale) + shift
         for layer in self.layers:

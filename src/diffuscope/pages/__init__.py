@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from diffuscope.pages.cards import card
 from diffuscope.pages.rendering import fragment, page, png_address
 
-__all__ = ["fragment", "page", "png_address"]
+__all__ = ["card", "fragment", "page", "png_address"]

@@ -6,6 +6,7 @@ from diffuscope.plots.clouds import plot_dataset, plot_forward_grid, plot_sample
 from diffuscope.plots.curves import plot_loss
 from diffuscope.plots.diagnosis import plot_diagnosis
 from diffuscope.plots.evidence import plot_differences, plot_steps, plot_values
+from diffuscope.plots.field import FieldPanel, plot_field
 from diffuscope.plots.levels import plot_levels
 from diffuscope.plots.loss_floor import plot_loss_floor
 from diffuscope.plots.monitor import plot_monitor
@@ -22,10 +23,12 @@ __all__ = [
     "INK",
     "MUTED",
     "NOISE",
+    "FieldPanel",
     "State",
     "plot_dataset",
     "plot_diagnosis",
     "plot_differences",
+    "plot_field",
     "plot_forward_grid",
     "plot_levels",
     "plot_loss",

@@ -19,6 +19,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +29,8 @@ from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, sq
 from diffuscope.plots.view import BINS, State, View, as_points, view_of
 
 Points = NDArray[np.floating[Any]]
+
+_ENOUGH = 0.9  # share of the samples that axes must show
 
 
 def draw_points(ax: Axes, x: ArrayLike, *, color: str = DATA, view: View | None = None) -> Artist:
@@ -65,32 +68,48 @@ def plot_dataset(x: ArrayLike, columns: Sequence[str] | None = None) -> Figure:
     return figure
 
 
-def plot_forward_grid(states: Sequence[State], reference: ArrayLike | None = None) -> Figure:
+def plot_forward_grid(
+    states: Sequence[State], reference: ArrayLike | None = None, caption: str | None = None
+) -> Figure:
     """Show the forward process, a panel a state, five to a row, all on the same axes.
 
-    The ``reference`` (n, d), sets the view and has to be recognisable: by default the sharpest state.
+    The ``reference`` (n, d), sets the view and has to be recognisable: by default the sharpest state. The
+    caption stands below the panels.
     """
     view = view_of(states, reference)
     columns = min(5, len(states))
-    figure, panels = square_panels(-(-len(states) // columns), columns, 2.0)
+    figure, panels = square_panels(-(-len(states) // columns), columns, 2.0, around=0.2 + 0.2 * bool(caption))
     _draw_states(panels.ravel(), states, NOISE, view)
+    _caption(figure, caption)
     return figure
 
 
-def plot_walk_rows(rows: Sequence[tuple[str, Sequence[State]]], reference: ArrayLike | None = None) -> Figure:
+def plot_walk_rows(
+    rows: Sequence[tuple[str, Sequence[State]]],
+    reference: ArrayLike | None = None,
+    caption: str | None = None,
+) -> Figure:
     """Show one sampling trajectory a row, from noise to data, each with a label such as ``"epoch 1000"``.
 
-    The axes are fixed along a row. With a ``reference`` (n, d), the data, every row has the same ones.
+    The axes are fixed along a row. With a ``reference`` (n, d), the data, they are those of all rows, but for
+    rows that would end outside of them: those fit what is shown, and a frame shows where the data is.
+    The caption stands below the rows.
     """
     if not rows:
         raise InputError("Nothing to plot: no rows were given.", "Give at least one row of states.")
     shared = None
     if reference is not None:
         shared = view_of([state for _, states in rows for state in states], reference)
-    figure, panels = square_panels(len(rows), max(len(states) for _, states in rows), 1.45)
+    across = max(len(states) for _, states in rows)
+    figure, panels = square_panels(len(rows), across, 1.45, around=0.2 + 0.2 * bool(caption))
     for (name, states), line in zip(rows, panels, strict=True):
-        _draw_states(line, states, GENERATED, shared or view_of(states))
+        view = shared or view_of(states)
+        if reference is not None and view.shows(states[-1].x) < _ENOUGH:
+            view = view_of(states, reference, states[-1].x)
+            _frame_data(line, reference, view)
+        _draw_states(line, states, GENERATED, view)
         line[0].set_ylabel(name, color=INK, fontsize=10)
+    _caption(figure, caption)
     return figure
 
 
@@ -109,9 +128,26 @@ def plot_samples(
         ax.set_title(name, color=color, fontsize=12)
         _ticks(ax, view.projection.names(columns))
     panels[0, 1].set_ylabel("")
+    _caption(figure, caption)
+    return figure
+
+
+def _caption(figure: Figure, caption: str | None) -> None:
     if caption:
         figure.supxlabel(caption, color=INK, fontsize=10)
-    return figure
+
+
+def _frame_data(panels: NDArray[Any], reference: ArrayLike, view: View) -> None:
+    """Draw a frame around where the data is, on axes that are wider than it."""
+    points = view.projection.transform(reference)
+    low, high = np.quantile(points, [0.001, 0.999], axis=0)
+    for ax in panels:
+        if points.shape[1] == 1:
+            ax.axvspan(low[0], high[0], color=DATA, alpha=0.3, linewidth=0, zorder=3)
+        else:
+            sides = high - low
+            frame = Rectangle((low[0], low[1]), sides[0], sides[1], fill=False, edgecolor=DATA, linewidth=1.2)
+            ax.add_patch(frame).set_zorder(3)
 
 
 def _scatter(ax: Axes, points: Points, limits: Limits, color: str) -> Artist:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from diffuscope.data.tables.dtypes import dtype_name
 from diffuscope.data.tables.frames import read_frame
 from diffuscope.data.tables.values import as_floats, as_ticks, kind_of, label
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, unknown_column
 from diffuscope.plots.fonts import plain
 from diffuscope.seeds import stream_seed
 
@@ -159,10 +159,7 @@ def facets_of(
     for table, kind in zip(tables, ("real", "synthetic"), strict=True):
         lost = [name for name in names if name not in table.columns]
         if lost:
-            raise InputError(
-                f"The {kind} rows have no column named {lost[0]!r}.",
-                f"Their columns: {', '.join(map(repr, table.columns[:20]))}.",
-            )
+            raise unknown_column(lost[0], table.columns, f"The {kind} rows have no column named {{}}.")
     return [
         _facet(name, (tables[0][name], tables[1][name]), stream_seed(seed, "spread", k))
         for k, name in enumerate(names)

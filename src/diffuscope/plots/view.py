@@ -99,11 +99,13 @@ class Projection:
         return [str(name).replace("$", r"\$") for name in columns]
 
 
-def axis_limits(clouds: Sequence[ArrayLike], focus: ArrayLike | None = None) -> Limits:
+def axis_limits(
+    clouds: Sequence[ArrayLike], focus: ArrayLike | None = None, also: ArrayLike | None = None
+) -> Limits:
     """Fixed axes for clouds (n, k) that are drawn together: square, unless the columns differ in scale.
 
     The ``focus`` (n, k) has to be recognisable; by default the cloud of least extent. Points that are not
-    finite do not count.
+    finite do not count. ``also`` (m, k) has to be seen whole.
     """
     boxes = [box for cloud in clouds if (box := _box(as_points(cloud))) is not None]
     if not boxes:
@@ -112,6 +114,8 @@ def axis_limits(clouds: Sequence[ArrayLike], focus: ArrayLike | None = None) -> 
     if inner is None:
         # A cloud that has collapsed to a point has no shape to recognise.
         inner = min(boxes, key=lambda box: float((box[1] - box[0]).max()) or np.inf)
+    if also is not None and (other := _box(as_points(also))) is not None:
+        inner = np.stack([np.minimum(inner[0], other[0]), np.maximum(inner[1], other[1])])
     everything = np.stack([inner, *boxes])
     low, high = everything[:, 0].min(axis=0), everything[:, 1].max(axis=0)
     centre, half = (inner[0] + inner[1]) / 2, (inner[1] - inner[0]) / 2
@@ -130,9 +134,21 @@ class View:
     limits: Limits
     top: float  # the upper end of the density axis; only d = 1 has one
 
+    def shows(self, x: ArrayLike) -> float:
+        """Return the share of the finite points (n, d) that lie within the limits."""
+        points = self.projection.transform(x)
+        points = points[np.isfinite(points).all(axis=1)]
+        low, high = np.array(self.limits).T
+        return float(((points >= low) & (points <= high)).all(axis=1).mean()) if len(points) else 1.0
 
-def view_of(states: Sequence[State], reference: ArrayLike | None = None) -> View:
-    """Find the place from which all ``states`` are seen, and the ``reference`` (n, d) best."""
+
+def view_of(
+    states: Sequence[State], reference: ArrayLike | None = None, also: ArrayLike | None = None
+) -> View:
+    """Find the place from which all ``states`` are seen, and the ``reference`` (n, d) best.
+
+    ``also`` (m, d) has to be seen whole as well.
+    """
     if not len(states):
         raise InputError("Nothing to plot: no states were given.", "Give at least one state.")
     if reference is None:
@@ -143,7 +159,8 @@ def view_of(states: Sequence[State], reference: ArrayLike | None = None) -> View
         projection = Projection.fit(reference)
     clouds = [projection.transform(state.x) for state in states]
     focus = None if reference is None else projection.transform(reference)
-    limits, top = axis_limits(clouds, focus), 0.0
+    whole = None if also is None else projection.transform(also)
+    limits, top = axis_limits(clouds, focus, whole), 0.0
     if len(limits) == 1:
         top = 1.08 * max(float(histogram(cloud, limits, BINS).max()) for cloud in clouds)
     return View(projection, limits, top or 1.0)

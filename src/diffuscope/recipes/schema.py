@@ -6,7 +6,6 @@ import difflib
 import inspect
 import math
 import reprlib
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,10 +31,11 @@ from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.diffusion.masked import FLAGS, Choices, Factors, MaskedDenoiser, MaskedLoss
 from diffuscope.diffusion.samplers import SAMPLERS, make_sampler
 from diffuscope.diffusion.schedules import SCHEDULES, DiscreteSchedule, Schedule, Spacing, make_schedule
-from diffuscope.errors import FormatError, InputError, unknown_name
+from diffuscope.errors import InputError, unknown_name
 from diffuscope.networks import NETWORKS, network_kind
 from diffuscope.precision import Precision
 from diffuscope.recipes.settings import check_settings
+from diffuscope.recipes.toml import check_tree, parse_toml, read_text
 
 __all__ = ["CUSTOM", "MOST_STEPS", "Recipe", "parse_recipe", "read_recipe"]
 
@@ -45,26 +45,31 @@ CUSTOM = "custom"
 MOST_STEPS = 100_000
 """Of a schedule or of sampling. Bounds keep a foreign recipe from using all memory."""
 
+MOST_WEIGHTS = 2**30
+"""Of a network; training takes 16 to 20 bytes for each."""
+
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
 _BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
 
-_Positive = Annotated[int, Field(ge=1)]
+_Count = Annotated[int, Field(ge=1, le=10**9)]  # of epochs, steps
+_Milliseconds = Annotated[int, Field(ge=1, le=60_000)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Named(_Section):
     """A section with the name of a part; further keys are that part's own settings."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     name: str
+    """Name of the part (diffuscope list)."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -92,6 +97,7 @@ class ScheduleSection(_Named):
     """The schedule's name and its settings (start, end, T; sigma_min, ...)."""
 
     zero_terminal_snr: bool = False
+    """Whether a discrete schedule is rescaled so that its last step is pure noise."""
 
     @model_validator(mode="after")
     def _check(self) -> ScheduleSection:
@@ -131,8 +137,11 @@ class DenoiserSection(_Section):
     """How the network's output is read."""
 
     prediction: Prediction = "noise"
+    """What the output means: noise, data, velocity, flow or edm."""
     sigma_data: _PositiveFloat = 1.0
+    """Standard deviation of the data in the units of the model, for edm."""
     conditioning: Conditioning | None = None
+    """How the level is given to the network, time or log_snr; None: as the network says."""
     partial: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the training rows of which some coordinates are masked (known or absent); 0: no masks."""
     factors: Annotated[int, Field(ge=0, le=256)] = 0
@@ -152,11 +161,17 @@ class LossSection(_Section):
     """Distance and weighting of the loss."""
 
     distance: Distance | Literal["custom"] = "l2"
+    """Between output and target: l2, l1 or huber."""
     weighting: Weighting = "none"
+    """Of the noise levels: none, min_snr or edm."""
     gamma: _PositiveFloat = 5.0
+    """The upper bound of min_snr."""
     delta: _PositiveFloat = 1.0
+    """Where huber changes from squared to linear."""
     target: Target = "sample"
-    group: _Positive = 256
+    """The clean point itself (sample), or the mean of its group by posterior probabilities (posterior)."""
+    group: Annotated[int, Field(ge=1, le=2**20)] = 256
+    """Points in a group of the posterior target."""
 
     def make(self, partial: float = 0.0) -> Loss:
         """Make the loss; a share ``partial`` of the points is masked."""
@@ -169,9 +184,13 @@ class TimesSection(_Section):
     """How the times of training are drawn."""
 
     kind: Literal["uniform", "antithetic", "log_normal"] = "uniform"
+    """How noise levels are drawn in training: uniform, antithetic (pairs t and T - 1 - t) or log_normal."""
     mean: _Finite = -1.2
+    """Of the logarithm of the noise-to-signal ratio, for log_normal."""
     std: _PositiveFloat = 1.2
+    """Of the logarithm of the noise-to-signal ratio, for log_normal."""
     stratified: bool = False
+    """Whether a batch covers the levels evenly, which lowers the variance of its loss."""
 
     def make(self) -> Times:
         """Make the drawing of times."""
@@ -181,24 +200,30 @@ class TimesSection(_Section):
 class TrainingSection(_Section):
     """Length, batches and optimiser. Exactly one of ``epochs`` and ``steps`` is set."""
 
-    epochs: _Positive | None = None
-    steps: _Positive | None = None
+    epochs: _Count | None = None
+    """Number of passes over the data; or set steps."""
+    steps: _Count | None = None
+    """Number of optimiser steps; or set epochs."""
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 128
+    """Examples in a batch."""
     batches: Literal["shuffled", "stream"] = "shuffled"
     """``shuffled``: the last batch of an epoch may be smaller; ``stream``: all batches are full."""
     learning_rate: _PositiveFloat = 1e-3
+    """Learning rate of Adam."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Decays of the moments of Adam."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the steps over which the learning rate rises from 0."""
     decay: Literal["none", "linear"] = "none"
     """Whether the learning rate then falls to 0 at the end."""
     clip_norm: _PositiveFloat | None = None
+    """The largest norm of a gradient; None: not clipped."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the average of weights; 0: none. It warms up, so that short runs are not spoilt."""
     hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the rows that are held out; their loss decides which weights are kept, and when training
     stops. 0: none are held out."""
-    checkpoint_every: _Positive = 5000
+    checkpoint_every: _Count = 5000
     """Steps between checkpoints."""
     accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
     """Number of parts into which a batch is split to save memory (gradient accumulation)."""
@@ -221,11 +246,16 @@ class SamplingSection(_Named):
     """The sampler (``name``), its number of steps, their spacing, and its own settings."""
 
     name: str = "ddpm"
+    """The sampler, see diffuscope list samplers."""
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 100
+    """Number of sampling steps."""
     spacing: Spacing = "uniform"
+    """Of the steps: uniform, trailing or karras."""
     rho: _PositiveFloat = 7.0
+    """The exponent of the spacing karras."""
     precision: Precision = "float32"
-    guidance: _Finite = 1.0
+    """Precision of the network's matrix products in sampling."""
+    guidance: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Scale of classifier-free guidance for conditional samples."""
     guidance_interval: tuple[_NotNegative, Annotated[float, Field(gt=0)]] = (0.0, math.inf)
     """Noise-to-signal ratios between which guidance is applied."""
@@ -249,12 +279,15 @@ class PicturesSection(_Section):
 
     forward: Literal["first_steps", "whole"] = "whole"
     """Figure and GIF of the forward process: the first steps of the schedule, or all from data to noise."""
-    forward_frames: _Positive = 30
-    forward_ms: _Positive = 60
-    reverse_every: _Positive = 1
+    forward_frames: Annotated[int, Field(ge=1, le=1000)] = 30
+    """Frames of the animation of the forward process."""
+    forward_ms: _Milliseconds = 60
+    """How long each of them is shown, in milliseconds."""
+    reverse_every: _Count = 1
     """The GIF of sampling shows every so many steps."""
-    reverse_ms: _Positive = 60
-    row_every: _Positive | None = None
+    reverse_ms: _Milliseconds = 60
+    """How long each frame of sampling is shown, in milliseconds."""
+    row_every: _Count | None = None
     """Epochs between figures of sampling during training."""
     joined: bool = False
     """Whether to also write one GIF of the forward process followed by sampling."""
@@ -263,9 +296,12 @@ class PicturesSection(_Section):
 class Recipe(_Section):
     """Everything that a run depends on besides its data; :func:`read_recipe` reads one from TOML."""
 
-    name: str
-    description: str = ""
+    name: Annotated[str, Field(max_length=1000)]
+    """Name of the recipe."""
+    description: Annotated[str, Field(max_length=100_000)] = ""
+    """What it is for."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of all random numbers."""
     data: SerializeAsAny[DataSection] = Field(default_factory=lambda: section_of("points")())  # type: ignore[call-arg]
     schedule: ScheduleSection
     network: NetworkSection
@@ -304,6 +340,12 @@ class Recipe(_Section):
                 "Use linear, quadratic, sigmoid or cosine, or the network 'resmlp'.",
             )
         return self
+
+    def __repr__(self) -> str:
+        return f"Recipe({self.name!r}, {self.data.kind}: {self.network.name}, schedule {self.schedule.name})"
+
+    def __str__(self) -> str:
+        return self.to_toml()
 
     def make_denoiser(
         self,
@@ -353,13 +395,26 @@ class Recipe(_Section):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = flags
-        with torch.device("meta" if empty else "cpu"):
-            network = factory(**arguments)
-            if self.denoiser.factors:
-                network.factors = Factors(shape[0], self.denoiser.factors)
-            if self.data.categorical and self.denoiser.partial:
-                network.choices = Choices(shape[0])
-        return network
+            elif "classes" in inspect.signature(factory).parameters:
+                arguments["classes"] = len(self.data.class_names)
+
+        def made(place: str) -> nn.Module:
+            with torch.device(place):
+                network = factory(**arguments)
+                if self.denoiser.factors:
+                    network.factors = Factors(shape[0], self.denoiser.factors)
+                if self.data.categorical and self.denoiser.partial:
+                    network.choices = Choices(shape[0])
+            return network
+
+        network = made("meta")
+        weights = sum(weight.numel() for weight in network.parameters())
+        if weights > MOST_WEIGHTS:
+            raise InputError(
+                f"The network {self.network.name!r} would have {weights:,} weights.",
+                f"Choose a smaller one: at most {MOST_WEIGHTS:,} are supported.",
+            )
+        return network if empty else made("cpu")
 
     def make_loss(self) -> Loss:
         """Make the loss of the denoiser."""
@@ -371,6 +426,7 @@ class Recipe(_Section):
         Changing the name of a schedule, network or sampler drops the settings of the old one; setting
         epochs unsets steps and the other way round.
         """
+        self._check_sections(changes)
         changes = {self._full_name(key, changes): value for key, value in changes.items()}
         tree = self.model_dump()
         # Names first: they bring the settings that the other changes are made to.
@@ -397,12 +453,34 @@ class Recipe(_Section):
             node[key] = value
         return _validated(tree, f"recipe {self.name!r}")
 
+    def _check_sections(self, changes: Mapping[str, Any]) -> None:
+        """Raise an InputError for the setting of one section that was given to another."""
+        if not any("." in key for key in changes):
+            return
+        tree = self._named(changes)
+        for path in changes:
+            section, _, key = path.partition(".")
+            own = tree.get(section)
+            if section == "data" or not isinstance(own, dict) or key in own or not key:
+                continue
+            others = [f"{name}.{key}" for name, one in tree.items() if isinstance(one, dict) and key in one]
+            if others and not difflib.get_close_matches(key, own, n=1, cutoff=0.8):
+                raise InputError(
+                    f"There is no setting {path!r}.",
+                    f"Did you mean {' or '.join(others)}? List all: diffuscope list settings.",
+                )
+
+    def _named(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all settings, with those of the parts that are chosen by ``changes``."""
+        named = {path: value for path, value in changes.items() if path.endswith((".name", ".kind"))}
+        whole = len(named) == len(changes)  # nothing but names: they are looked at when they are set
+        return (self.changed(named) if named and not whole else self).model_dump()
+
     def _full_name(self, key: str, changes: Mapping[str, Any]) -> str:
         """Return SECTION.KEY of a setting that may be given without its section."""
         if "." in key or key in type(self).model_fields:
             return key
-        named = {path: value for path, value in changes.items() if path.endswith((".name", ".kind"))}
-        tree = (self.changed(named) if named else self).model_dump()
+        tree = self._named(changes)
         sections = {name: section for name, section in tree.items() if isinstance(section, dict)}
         found = [f"{name}.{key}" for name, section in sections.items() if key in section]
         if len(found) == 1:
@@ -422,6 +500,7 @@ class Recipe(_Section):
 
 
 def _validated(tree: Any, where: str) -> Recipe:
+    check_tree(tree, where)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
@@ -465,24 +544,12 @@ def read_recipe(path: str | Path) -> Recipe:
     InputError
         When a setting is unknown, missing or out of its range.
     FormatError
-        When the file is not TOML.
+        When the file is not TOML, or far longer or deeper than a recipe.
     """
     path = Path(path)
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"There is no recipe file {path}.", "Check the path.") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is not a text file.", "Give a TOML file.") from error
-    except OSError as error:
-        raise InputError(f"Cannot read the recipe file {path}: {error.strerror}.") from error
-    return parse_recipe(text, str(path))
+    return parse_recipe(read_text(path, "recipe file"), str(path))
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Validate a recipe given as TOML; ``where`` it comes from is what errors say."""
-    try:
-        tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise FormatError(f"{where} is not valid TOML: {error}.", "Correct that line.") from error
-    return _validated(tree, where)
+    return _validated(parse_toml(text, where), where)

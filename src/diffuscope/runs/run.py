@@ -7,7 +7,9 @@ Nothing in it is code; opening someone else's run is safe.
 
 from __future__ import annotations
 
-import io
+import contextlib
+import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Callable
@@ -17,15 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from diffuscope.data.base import Dataset
 from diffuscope.diffusion.samplers import Sampler
-from diffuscope.diffusion.schedules import Schedule
-from diffuscope.errors import FormatError, InputError
+from diffuscope.diffusion.schedules import NoiseLevel, Schedule
+from diffuscope.errors import FormatError, InputError, nearest
+from diffuscope.files import read_text
 from diffuscope.metrics import Measured
+from diffuscope.modalities.asking import Asking, Level
 from diffuscope.modalities.base import Modality
+from diffuscope.modalities.figures import Look
 from diffuscope.modalities.generator import Generator
 from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.modalities.reference import Points, Reference
@@ -39,8 +44,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from diffuscope.modalities.figures import Figures
+    from diffuscope.viewer import View
+    from diffuscope.viewer.contents import Language
 
-__all__ = ["Run", "load"]
+__all__ = ["Run", "load", "near_runs"]
 
 _AGAIN = "Train the run again, or remove it."
 
@@ -144,7 +151,7 @@ class Run:
                 f"The training data of {self.path} was passed from Python and is not stored in the run.",
                 "Pass it: diffuscope.load(path, data=...).",
             )
-        return self.modality.reload(source, self.model)
+        return self.modality.settled(self.modality.reload(source, self.model))
 
     def sample(self, n: int, **options: Any) -> Any:
         """Draw points, rows of a table, or images.
@@ -153,10 +160,10 @@ class Run:
         ----------
         n : int
         **options
-            ``sampler``, ``steps``, ``spacing``, ``seed``, ``noise`` and settings of the sampler such as
-            ``eta=0.5``; ``y``, a class or a target, with ``guidance`` and ``interval``, where the model has
-            one; of tables also ``given``, a mapping of columns to known values. See
-            :class:`~diffuscope.request.Request`.
+            ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler such as ``eta=0.5``;
+            ``initial``, standard normal noise of shape (n, ...) to start from; ``y``, a class or a target,
+            with ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping
+            of columns to known values. See :class:`~diffuscope.request.Request`.
 
         Returns
         -------
@@ -173,9 +180,63 @@ class Run:
     def trajectory(self, n: int = 1000, **options: Any) -> Any:
         """Sample, and return all states from noise to samples: (steps + 1, n, ...) in the units of the data.
 
-        Of a table it is a list of steps + 1 tables.
+        Of a table it is a list of steps + 1 tables. The first state is noise of the first of the
+        :meth:`levels`, the last are the samples that :meth:`sample` gives, with the same options.
         """
         return self.generator.trajectory(n, self.generator.request(options, n))
+
+    @cached_property
+    def _asking(self) -> Asking:
+        return Asking(self.generator)
+
+    def levels(self, steps: int | None = None, **options: Any) -> NoiseLevel:
+        """Return the levels that sampling visits, tensors of shape (steps + 1,), from noise to clean data."""
+        request = self.generator.request({"steps": steps, **options})
+        return self.model.plan(request)[0].levels
+
+    def denoise(self, x: ArrayLike, level: Level, **options: Any) -> NDArray[np.float64]:
+        r"""Return the estimate of :math:`E[x_0 \mid x_t]`, (n, ...).
+
+        Parameters
+        ----------
+        x : array_like of shape (n, ...)
+            Noisy points in the units of the data, such as a state of :meth:`trajectory`.
+        level : float or NoiseLevel
+            A time of the run's schedule (0 to T - 1 where it is discrete), or one of :meth:`levels`.
+        **options
+            A condition, such as ``y``.
+
+        Raises
+        ------
+        InputError
+            For a table, whose noise has no units of the data, or where points or level do not fit.
+        """
+        return self._asking.denoise(x, level, **options)
+
+    def score(self, x: ArrayLike, level: Level, **options: Any) -> NDArray[np.float64]:
+        r"""Return :math:`\nabla_x \log q(x_t)` at noisy points (n, ...), per unit of the data.
+
+        It is :math:`-(x_t - \alpha \hat x_0) / \sigma^2`; parameters and errors are those of :meth:`denoise`.
+        """
+        return self._asking.score(x, level, **options)
+
+    def forward_step(
+        self, x: ArrayLike, now: Level | None, to: Level, *, seed: int = 0
+    ) -> NDArray[np.float64]:
+        r"""Take one step of the forward walk, :math:`q(x_t \mid x_s)`: add noise to points (n, ...).
+
+        ``now`` is the level of the points, None for clean data, and ``to`` a noisier one.
+        """
+        return self._asking.forward_step(x, now, to, seed)
+
+    def reverse_step(self, x: ArrayLike, now: Level, to: Level, **options: Any) -> NDArray[np.float64]:
+        """Take one step of a sampler from points (n, ...) at the level ``now`` to a cleaner one.
+
+        Options are those of :meth:`sample`. Steps over :meth:`levels` are sampling; samplers that use
+        estimates of earlier steps, such as dpmpp_2m, begin anew at each.
+        """
+        request = self.generator.request(options, len(np.asarray(x)))
+        return self._asking.reverse_step(x, now, to, request)
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data.
@@ -194,12 +255,21 @@ class Run:
         return frame
 
     def sample_to(
-        self, path: str | Path, n: int, *, reporter: Reporter | None = None, **options: Any
+        self,
+        path: str | Path,
+        n: int,
+        *,
+        reporter: Reporter | None = None,
+        safe_csv: bool = False,
+        announce: Callable[[str], None] | None = None,
+        **options: Any,
     ) -> Path:
         """Write ``n`` samples to a file; memory stays flat for any ``n``.
 
         Points and rows go to .npy, .npz, .csv, .tsv or .parquet; images to .npy, .npz, into a folder (a name
-        without suffix), or on one sheet (.png), with their labels where they have classes.
+        without suffix), or on one sheet (.png), with their labels where they have classes. ``safe_csv`` puts
+        an apostrophe before cells of text that a spreadsheet would run as formulas; ``announce`` is called
+        with a line about such cells.
 
         Raises
         ------
@@ -214,13 +284,23 @@ class Run:
         done = 0
         with (
             (reporter or Reporter(False)).bar("sampling", n, generator.unit) as bar,
-            generator.writer(path, n, first, request) as writer,
+            self._writer(path, n, first, request, safe_csv) as writer,
         ):
             for batch in itertools.chain([first], batches):
                 writer.append(batch)
                 done += len(batch)
                 bar.update(done)
+        for note in getattr(writer, "notes", list)():
+            if announce is not None:
+                announce(note)
         return path
+
+    def _writer(self, path: Path, n: int, first: Any, request: Request, safe_csv: bool) -> Any:
+        """Return what writes samples, with formulas made text if wanted."""
+        writer = self.generator.writer(path, n, first, request)
+        if (formulas := getattr(writer, "formulas", None)) is not None:
+            formulas.safe = safe_csv
+        return writer
 
     def measured_clouds(
         self, held_out: Any, seed: int, reporter: Reporter | None
@@ -253,12 +333,94 @@ class Run:
             return self.modality.figures(self.model, None)
 
     def animate(
-        self, path: str | Path, *, forward: bool = False, reverse: bool = True, seed: int = 0
+        self,
+        path: str | Path,
+        *,
+        forward: bool = False,
+        reverse: bool = True,
+        seed: int = 0,
+        frames: int | None = None,
+        frame_ms: float | None = None,
+        size: int | None = None,
+        color: str | None = None,
+        **options: Any,
     ) -> Path:
-        """Write a .gif, .mp4 or .html of the forward process, of sampling, or of one after the other."""
+        """Write a .gif, .mp4 or .html of the forward process, of sampling, or of one after the other.
+
+        Parameters
+        ----------
+        path : str or Path
+        forward, reverse : bool
+        seed : int
+        frames : int, optional
+            Frames of each of the two; of sampling at most its steps and one more. By default as the recipe
+            says.
+        frame_ms : float, optional
+            Milliseconds of a frame; the recipe's by default.
+        size : int, optional
+            Width in pixels, 160 to 4,096; 480 by default.
+        color : str, optional
+            Of the points, in any way that matplotlib knows.
+        **options
+            How to sample, such as ``sampler`` and ``steps``; see :meth:`sample`.
+        """
         figures = self.figures if forward else self._figures_of_samples
-        figures.animate(Path(path), forward, reverse, seed)
+        n, request = figures.sampled()
+        if options:
+            request = self.generator.request(options, n)
+        look = Look(frames, frame_ms, size, color)
+        figures.animate(Path(path), forward, reverse, dataclasses.replace(request, seed=seed), look)
         return Path(path)
+
+    def plot_field(self, *levels: Level, seed: int = 0, **options: Any) -> Figure:
+        """Show where the model pulls noisy points of the plane: arrows of its score, at four levels or these.
+
+        A level is a time of the schedule or one of :meth:`levels`; options are those of a condition.
+        InputError unless the data has two columns.
+        """
+        from diffuscope.plots import FieldPanel, plot_field
+
+        figures, asking = self.figures, self._asking
+        if self.model.shape != (2,):
+            raise InputError(
+                f"A field can be drawn of points in the plane, and these have shape {self.model.shape}.",
+                "Use run.score(x, level) for numbers.",
+            )
+        chosen = [asking.level(one) for one in levels] or figures.telling_levels()
+        panels = []
+        for level in chosen:
+            x = asking.forward_step(figures.shown, None, level, seed)
+            label = rf"$t = {level.t.item():.3g},\ \sigma/\alpha = {level.ratio.item():.2g}$"
+            field = functools.partial(asking.score, at=level, **options)
+            panels.append(FieldPanel(x, label, field))
+        return plot_field(panels)
+
+    def view(self, *, language: Language = "en") -> View:
+        """Return a page in which the model is watched, asked and trained again; a notebook shows it.
+
+        ``run.view().save("run.html")`` writes it as one file that works offline. It is for points in two
+        dimensions.
+
+        Parameters
+        ----------
+        language : {"en", "zh"}
+            The language that the page opens in.
+
+        Raises
+        ------
+        InputError
+            When the page cannot compute such a model, or the data is not available.
+        """
+        from diffuscope.pages import png_address
+        from diffuscope.viewer import View, payload
+
+        try:
+            quality = self.quality
+        except FormatError:
+            quality = None
+        metrics = self.metrics if (self.path / "metrics.jsonl").is_file() else []
+        content = payload(self.model, self.data, metrics=metrics, quality=quality, language=language)
+        return View(content, png_address(self.plot_samples(), dpi=100))
 
     def plot_data(self) -> Figure:
         """Show the data."""
@@ -282,19 +444,39 @@ class Run:
             count, request = n, Request()
         if options:
             request = self.generator.request(options, count)
-        return figures.draw_samples(self.generator.sample(count, request), request=request)
+        caption = figures.said(request)
+        if not options and (self.path / "summary.json").is_file():
+            with contextlib.suppress(FormatError):
+                caption = f"{figures.measured} {self.quality}\n{caption}"
+        return figures.draw_samples(self.generator.sample(count, request), caption, request)
 
     def plot_loss(self) -> Figure:
-        """Show the loss over the steps."""
+        """Show the loss over the steps, and the irreducible loss where ``summary.json`` has it."""
         from diffuscope.modalities.figures import loss_figure
 
-        return loss_figure(self.metrics)
+        floor: float | None = None
+        with contextlib.suppress(FormatError):
+            floor = self.summary.get("perfect_loss")
+        return loss_figure(self.metrics, floor)
 
-    def _repr_png_(self) -> bytes:
-        """Return a picture of samples, for notebooks."""
-        buffer = io.BytesIO()
-        self.plot_samples().savefig(buffer, format="png")
-        return buffer.getvalue()
+    def _repr_html_(self) -> str:
+        """Return a card with the facts of the run and a picture of samples, for notebooks."""
+        from diffuscope.pages import card
+
+        recipe = self.recipe
+        try:
+            quality = str(self.quality)
+        except FormatError:
+            quality = ""
+        sampling = f"{recipe.sampling.name}, {recipe.sampling.steps} steps"
+        facts = [
+            ("quality", quality),
+            ("training", self.facts().get("training", "")),
+            ("recipe", f"{recipe.name}: {recipe.schedule.name} schedule, network {recipe.network.name}"),
+            ("sampling", sampling),
+            ("seed", str(recipe.seed)),
+        ]
+        return card(f"{self.path} ({self.modality.unit})", facts, picture=self.plot_samples())
 
     def __repr__(self) -> str:
         try:
@@ -330,7 +512,8 @@ def load(
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"There is no run directory {path}.", "Train one: diffuscope train s_curve.")
+        hint = f"{near_runs(path)}Train one: diffuscope train s_curve."
+        raise InputError(f"There is no run directory {path}.", hint)
     file = path / "model.safetensors"
     if not file.is_file():
         why, hint = "it is not a run directory", "Give a run directory."
@@ -343,12 +526,26 @@ def load(
     run = Run(path, model)
     if data is not None:
         same = isinstance(data, Dataset) and data.kind == run.modality.name
-        run.given_data = data if same else run.modality.reload(data, model)
+        run.given_data = run.modality.settled(data if same else run.modality.reload(data, model))
     return run
+
+
+def near_runs(path: Path) -> str:
+    """Return which run may be meant by a path that is none: one beside it, or of that name in runs/."""
+    found: dict[str, Path] = {}
+    for folder in {path.parent, Path("runs")}:
+        with contextlib.suppress(OSError):
+            found |= {str(one): one for one in itertools.islice(folder.iterdir(), 10_000)}
+    runs = [name for name, one in found.items() if (one / "recipe.toml").is_file()]
+    by_name = {Path(name).name: name for name in runs}
+    near = nearest(str(path), runs) or nearest(path.name, by_name)
+    for name, full in by_name.items():
+        near = near.replace(f"{name!r}", f"{full!r}") if near == f"Did you mean {name!r}? " else near
+    return near
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text("utf-8"))
+        return parse(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path} cannot be read: {error}.", _AGAIN) from error

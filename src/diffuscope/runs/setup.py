@@ -17,7 +17,8 @@ from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import modality
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe
-from diffuscope.seeds import stream_seed
+from diffuscope.recipes.schema import TrainingSection
+from diffuscope.seeds import alone, stream_seed
 from diffuscope.training import Batches, Checkpoints, HeldOut, LossLike, Trainer, World, validation_rows
 
 __all__ = ["Setup"]
@@ -29,8 +30,8 @@ class Setup:
     """A recipe and data of its kind, ready to be trained; ``model`` is trained in place.
 
     ``network``, ``schedule``, ``loss`` and ``sampler`` are the parts that the recipe calls "custom". Training
-    continues from the weights of ``start``, in its units. Data and parts that do not fit together are an
-    InputError.
+    continues from the weights of ``start``, in its units, with a copy of its network. Data and parts that do
+    not fit together are an InputError.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Setup:
         sampler: Sampler | None = None,
         start: Model | None = None,
     ) -> None:
-        self.recipe, self.data, self.device = recipe, data, device
+        self.recipe, self.data, self.device, self.start = recipe, data, device, start
         seed, own = recipe.seed, modality(recipe.data.kind)
         if data.kind != own.name:
             raise InputError(
@@ -54,13 +55,18 @@ class Setup:
             )
         if start is None:
             codec = own.codec(data, recipe.data)
-            with torch.random.fork_rng():
-                torch.manual_seed(stream_seed(seed, "weights"))
+            with alone(stream_seed(seed, "weights")):
                 denoiser = recipe.make_denoiser(
                     codec.shape, columns=columns_of(codec), network=network, schedule=schedule
                 )
         else:
-            codec, denoiser = start.codec, start.denoiser
+            codec = start.codec
+            denoiser = recipe.make_denoiser(
+                codec.shape,
+                columns=columns_of(codec),
+                network=copy.deepcopy(start.denoiser.network),
+                schedule=schedule,
+            )
         denoiser.to(device)
         if network is not None or schedule is not None:
             _try(denoiser, codec.shape, device)
@@ -89,7 +95,7 @@ class Setup:
     def steps_within(self, seconds: float) -> int:
         """Return how many steps can be taken in that time, by how long a few take; at most the recipe's."""
         settings = self.recipe.training
-        most = settings.steps or (settings.epochs or 0) * self.batches.steps_per_epoch
+        most = self.total_steps
         short = settings.model_copy(update={"steps": _PROBED_STEPS, "epochs": None})
         trainer = Trainer(copy.deepcopy(self.model.denoiser), self.batches, self.loss, short)
         trainer.run()
@@ -99,12 +105,29 @@ class Setup:
         each = (time.perf_counter() - begun) / _PROBED_STEPS
         return max(1, min(most, int(seconds / each) - 2 * _PROBED_STEPS))
 
-    def fingerprint(self) -> str:
-        """Return a digest of everything that the weights depend on: data, recipe, shapes of the network."""
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole training."""
+        settings = self.recipe.training
+        return settings.steps or (settings.epochs or 0) * self.batches.steps_per_epoch
+
+    def fingerprint(self, length: TrainingSection | None = None) -> str:
+        """Return a digest of everything that the weights depend on: data, recipe, shapes of the network.
+
+        The length of the training is none of it, as a run may go on, unless a section that says it is given.
+        """
+        recipe = self.recipe.changed({"training.steps": 1})
+        if length is not None:
+            as_long = {"steps": length.steps, "epochs": length.epochs}
+            training = self.recipe.training.model_copy(update=as_long)
+            recipe = self.recipe.model_copy(update={"training": training})
         digest = hashlib.sha256(self.data.digest().encode())
-        digest.update(self.recipe.to_toml().encode())
+        digest.update(recipe.to_toml().encode())
         for name, tensor in self.model.denoiser.network.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if self.start is not None:
+            for tensor in self.start.denoiser.network.state_dict().values():
+                digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -115,7 +138,7 @@ def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> No
     was_training = denoiser.network.training
     denoiser.network.eval()
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        with alone(0), torch.no_grad():
             level = denoiser.schedule(torch.tensor(denoiser.schedule.t_max))
             made = tuple(denoiser.network_output(x, level).shape)
     except Exception as error:  # whatever the user's own parts may raise

@@ -26,14 +26,25 @@ from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.metrics import Measured
-from diffuscope.modalities.lookup import modality
-from diffuscope.model import pick_device
+from diffuscope.modalities.lookup import modality, modality_for
+from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
-from diffuscope.recipes import CUSTOM, Recipe
-from diffuscope.runs.plan import create_run_directory, plan_new, plan_resumed
+from diffuscope.recipes import CUSTOM, Recipe, read_recipe
+from diffuscope.recipes.schema import TrainingSection
+from diffuscope.runs.plan import (
+    START,
+    check_start,
+    claim_default_directory,
+    create_run_directory,
+    plan_new,
+    plan_resumed,
+    plan_started,
+    remove_run,
+)
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board, summary_writer
+from diffuscope.signals import stopped_by
 from diffuscope.training import Checkpoints, Interrupted, LossLike, Progress, Trainer, World, join_world
 
 __all__ = ["train"]
@@ -53,6 +64,7 @@ def train(
     out: str | Path | None = None,
     seed: int | None = None,
     target: str | None = None,
+    y: Any = None,
     size: int | None = None,
     noise: float | None = None,
     epochs: int | None = None,
@@ -65,7 +77,10 @@ def train(
     sampling_steps: int | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    start: Run | str | Path | None = None,
     resume: bool = False,
+    exist_ok: bool = False,
+    overwrite: bool = False,
     pictures: bool = True,
     tensorboard: bool = False,
     progress: bool | None = None,
@@ -87,7 +102,10 @@ def train(
     seed : int, optional
         Seed of all random numbers; the recipe's by default.
     target : str, optional
-        For tables: the column to condition on (y).
+        The column to condition on: of a table any column; of points one of classes, or the array of a .npz
+        archive that has them (by default ``y`` or ``labels``, where it has one).
+    y : array_like of shape (n,), optional
+        Classes of the points of an array, or of images: whole numbers, truth values or text.
     size, noise : optional
         Number of points and noise of a built-in set.
     epochs, steps : int, optional
@@ -111,8 +129,17 @@ def train(
         where it is clear: ``{"width": 128}``.
     device : str
         auto, cpu, cuda or mps.
+    start : Run or path, optional
+        A trained run: training goes on from its weights, in its units and with its network, with other data
+        or other settings. Its recipe and its data are the defaults.
     resume : bool
-        Resume the run in ``out`` from its last checkpoint.
+        Resume the run in ``out`` from its last checkpoint. With more ``steps`` or ``epochs`` than it has, a
+        finished run goes on as well.
+    exist_ok : bool
+        Where ``out`` is a run of the same data, settings and seed, return it, or resume it if it is not
+        finished. Cells of a notebook can so be run again.
+    overwrite : bool
+        Where ``out`` is a run already, remove its files, and train anew.
     pictures : bool
         Whether to draw figures and animations.
     tensorboard : bool
@@ -133,7 +160,7 @@ def train(
     RunError
         When training fails: the loss is not finite, no space is left.
     Interrupted
-        On Ctrl-C, after a checkpoint was written.
+        On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
     given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss}
     parts: dict[str, Any] = {name: None if isinstance(part, str) else part for name, part in given.items()}
@@ -156,31 +183,63 @@ def train(
     if epochs is not None and steps is not None:
         raise InputError("epochs and steps cannot both be set.", "Set one of them.")
     changes = {**_without_none(options), **(settings or {}), **more, **_without_none(last)}
-    planned, dataset, folder = (plan_resumed if resume else plan_new)(data, recipe, changes, out)
+    if y is not None:
+        data = modality_for(data).labelled(data, y)
+    if resume + exist_ok + overwrite > 1:
+        raise InputError("resume, exist_ok and overwrite say different things.", "Set one of them at most.")
+    origin = start if isinstance(start, Run) or start is None else load(start, device="cpu")
+    model = None if origin is None else origin.model
+    if resume:
+        if start is not None:
+            raise InputError("A run that is resumed has started already.", "Leave out --start.")
+        planned, dataset, folder = plan_resumed(data, recipe, changes, out)
+        if (folder / START).is_file():
+            model = Model.load(folder / START, device="cpu", network=parts["network"])
+    elif model is not None:
+        own_data = None if origin is None else origin.given_data
+        planned, dataset, folder = plan_started(data, recipe, changes, out, model, own_data)
+        check_start(planned, model)
+    else:
+        planned, dataset, folder = plan_new(data, recipe, changes, out)
+    if exist_ok and (folder / "recipe.toml").is_file():
+        if read_recipe(folder / "recipe.toml") != planned:
+            raise InputError(
+                f"{folder} is a run with other settings.",
+                "Give other --out, or train it anew with --overwrite.",
+            )
+        resume = True
     notes = modality(dataset.kind).training_notes(dataset)
     if announce is not None and notes:
         announce(notes)
     place = pick_device(device)
     world = join_world(place)
-    setup = Setup(planned, dataset, place, **parts)  # errors show before a directory is created
-    if resume and (folder / "summary.json").is_file():
-        del parts["loss"]
-        run = load(folder, device=str(place), data=dataset, **parts)
-        if run.summary.get("fingerprint") != setup.fingerprint():
-            raise RunError(
-                f"{folder} belongs to a run with other data, another recipe or another seed.",
-                "Start a new run in another folder.",
-            )
-        return run
+    setup = Setup(planned, dataset, place, start=model, **parts)  # errors show before a directory is created
     reporter = Reporter(progress if world.is_main else False)
+    where = None if origin is None else str(origin.path)
+    before = read_recipe(folder / "recipe.toml").training if resume else planned.training
+    if resume and (folder / "summary.json").is_file():
+        own = {name: part for name, part in parts.items() if name != "loss"}
+        run = load(folder, device=str(place), data=dataset, **own)
+        if not _goes_on(run, setup, before):
+            reporter.finish(f"{folder}: trained already, quality {run.quality}")
+            return run
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
         if world.is_main:
-            create_run_directory(folder, resume)
+            replaced = overwrite and folder.is_dir() and any(folder.iterdir())
+            if out is None and not resume:  # others may have started meanwhile
+                folder = claim_default_directory(dataset)
+            else:
+                create_run_directory(folder, resume or replaced)
             held.enter_context(sole_writer(folder))
+            if replaced:
+                remove_run(folder)
         world.wait()
         try:
-            return _Training(setup, folder, world, reporter, pictures, tensorboard, announce).run()
+            training = _Training(
+                setup, folder, world, reporter, before, pictures, tensorboard, announce, where
+            )
+            return training.run()
         except RunError as error:
             if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
                 with contextlib.suppress(OSError, RunError):
@@ -190,7 +249,32 @@ def train(
             command = f"diffuscope train --out {shlex.quote(str(folder))} --resume"
             if planned.data.source is None or any(part is not None for part in parts.values()):
                 command = f"diffuscope.train(..., out={str(folder)!r}, resume=True)"
-            raise Interrupted(f"{str(stop) or 'Interrupted'}; resume with: {command}") from stop
+            said = f"{str(stop) or 'Interrupted'}; resume with: {command}"
+            raise Interrupted(said, stopped_by(stop)) from stop
+
+
+def _goes_on(run: Run, setup: Setup, before: TrainingSection) -> bool:
+    """Whether a finished run, trained as ``before`` says, is to be trained for longer."""
+    if run.summary.get("fingerprint") not in (setup.fingerprint(), setup.fingerprint(before)):
+        raise RunError(
+            f"{run.path} belongs to a run with other data, another recipe or another seed.",
+            "Start a new run in another folder.",
+        )
+    now = setup.recipe.training
+    if (before.steps, before.epochs) == (now.steps, now.epochs):
+        return False
+    done = int(run.summary["steps"])
+    if setup.total_steps <= done:
+        raise InputError(
+            f"{run.path} has been trained for {done:,} steps, and {setup.total_steps:,} were asked for.",
+            "Give more --steps, or another --out.",
+        )
+    if not any((run.path / "checkpoints").glob("step_*.safetensors")):
+        raise InputError(
+            f"{run.path} has no checkpoint from which it could go on.",
+            "Start another run from its weights: --start.",
+        )
+    return True
 
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,19 +289,29 @@ class _Training:
     folder: Path
     world: World
     reporter: Reporter
+    before: TrainingSection  # of the run that is resumed
     pictures: bool
     tensorboard: bool
     announce: Callable[[Sequence[str]], None] | None = None
+    origin: str | None = None  # the run that it started from
 
     def run(self) -> Run:
         """Train, save, measure, draw."""
         started = time.perf_counter()
         setup, recipe, fingerprint = self.setup, self.setup.recipe, self.setup.fingerprint()
+        also = (setup.fingerprint(self.before),)
         run = Run(self.folder, setup.model, setup.data)
         if self.world.is_main:
+            # A run that goes on is one that is not finished, until it is again.
+            (self.folder / "summary.json").unlink(missing_ok=True)
+            if setup.start is not None and not (self.folder / START).is_file():
+                setup.start.save(self.folder / START)
             write_text(self.folder / "recipe.toml", recipe.to_toml())
             (self.folder / "failure.json").unlink(missing_ok=True)
-        trainer = setup.trainer(Checkpoints(self.folder / "checkpoints", fingerprint), self.world)
+        if self.pictures and self.world.is_main and not (self.folder / "figures" / "forward.png").is_file():
+            with self.reporter.stage("drawing the data"):
+                run.figures.save_data(self.folder)
+        trainer = setup.trainer(Checkpoints(self.folder / "checkpoints", fingerprint, also), self.world)
         train_seconds = self._train(trainer, run)
         if not self.world.is_main:
             return run
@@ -225,11 +319,15 @@ class _Training:
         if self.announce is not None and notes:
             self.announce(notes)
         run.model.save(self.folder / "model.safetensors")
-        measured = self._measure_and_draw(run)
+        perfect = None
+        if self.pictures:
+            perfect = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
+        measured = self._measure_and_draw(run, perfect)
         summary = {
             "recipe": recipe.name,
             "data": setup.data.source,
             "seed": recipe.seed,
+            **({} if self.origin is None else {"start": self.origin}),
             "steps": trainer.step,
             "parameters": trainer.flat.vector.numel(),
             "train_seconds": round(train_seconds, 3),
@@ -238,6 +336,7 @@ class _Training:
             "processes": self.world.size,
             "fingerprint": fingerprint,
             "quality": {name: one.to_json() for name, one in measured.items()},
+            **({} if perfect is None else {"perfect_loss": perfect}),
             "versions": {
                 "diffuscope": __version__,
                 "torch": torch.__version__,
@@ -246,13 +345,14 @@ class _Training:
             },
         }
         write_json(self.folder / "summary.json", summary)
+        self.reporter.finish(_last_line(run, measured["sliced_wasserstein"], summary))
         return run
 
-    def _measure_and_draw(self, run: Run) -> dict[str, Measured]:
+    def _measure_and_draw(self, run: Run, perfect_loss: float | None) -> dict[str, Measured]:
         """Measure the samples while the figures are drawn: the one is array operations, the other Python."""
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             if self.pictures:
-                drawing = pool.submit(run.figures.save, self.folder, run.metrics)
+                drawing = pool.submit(run.figures.save, self.folder, run.metrics, perfect_loss)
             with self.reporter.stage("measuring the samples"):
                 measured = run.measure(self.reporter)
             if self.pictures:
@@ -305,8 +405,15 @@ class _Training:
             trainer.on_epoch = draw_row if self.pictures else None
             trainer.run()
         took = time.perf_counter() - begun
+        trainer.save_checkpoint()  # so that the run can go on
         trainer.finish()
         return took
+
+
+def _last_line(run: Run, quality: Measured, summary: Mapping[str, Any]) -> str:
+    """Say in a line what came of a training, and where it is."""
+    took = f"{summary['steps']:,} steps in {summary['train_seconds']:.1f} s"
+    return f"{run.path}: {took}, quality {quality} (1 is as good as real data)"
 
 
 def _keep_metrics(log: Path, step: int) -> float:

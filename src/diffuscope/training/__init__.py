@@ -5,8 +5,9 @@ from __future__ import annotations
 from diffuscope.training.batches import Batches, BatchSource, Resident
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
-from diffuscope.training.held_out import HeldOut, LossLike, validation_rows
+from diffuscope.training.held_out import HeldOut, validation_rows
 from diffuscope.training.loop import Interrupted, Progress, Trainer
+from diffuscope.training.randomness import LossLike
 
 __all__ = [
     "BatchSource",

@@ -25,10 +25,14 @@ _FORMAT = "diffuscope-checkpoint-1"
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one run; those with another fingerprint of data, recipe and seed are refused."""
+    """The checkpoints of one run; those with another fingerprint of data, recipe and seed are refused.
+
+    ``also`` are fingerprints that are accepted besides its own.
+    """
 
     folder: Path
     fingerprint: str
+    also: tuple[str, ...] = ()
 
     def paths(self) -> dict[int, Path]:
         """Return the paths of all checkpoints by step, in ascending order."""
@@ -56,7 +60,7 @@ class Checkpoints:
         except FormatError as error:
             hint = "Remove it; the run then resumes from the previous checkpoint."
             raise FormatError(error.what, hint) from error
-        if metadata.get("fingerprint") != self.fingerprint:
+        if metadata.get("fingerprint") not in (self.fingerprint, *self.also):
             raise RunError(
                 f"{path} belongs to a run with other data, another recipe or another seed.",
                 "Resume with the data, recipe and seed of that run, or start a new run in another folder.",

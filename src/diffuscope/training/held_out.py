@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from diffuscope.diffusion.denoiser import Denoiser
-from diffuscope.diffusion.losses import Examples, Times
-from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.diffusion.losses import Times
 from diffuscope.seeds import stream, stream_seed
+from diffuscope.training.randomness import LossLike, noised, random_of
 
-__all__ = ["PARTS", "HeldOut", "LossLike", "validation_rows"]
+__all__ = ["PARTS", "HeldOut", "validation_rows"]
 
 _ROWS = 4096  # noised rows, repeating the held-out ones: on few of them the loss is too noisy
 _NUMBERS = 2**21  # in a batch of the network
@@ -28,16 +27,6 @@ _LOOKS = 40
 _PATIENCE = 0.25  # of the run
 PARTS = 16  # of the rows, whose losses show what is chance
 _CERTAIN = 2.0  # standard errors
-
-
-class LossLike(Protocol):
-    """A loss in two halves: what the network is trained on, and the distance of its output from it."""
-
-    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples:
-        """Noise data (n, ...) to ``level`` (n,); called once for many batches."""
-
-    def value(self, output: Tensor, examples: Examples, /) -> Tensor:
-        """Return the mean loss, shape (), of a network's output (n, ...)."""
 
 
 def validation_rows(n: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -69,10 +58,9 @@ class HeldOut:
         generator = stream(seed, "held out", 1)
         level = denoiser.schedule(times.draw(denoiser.schedule, 1, len(rows), generator)[0])
         eps = torch.randn(rows.shape, generator=generator).to(x.device)
-        with torch.random.fork_rng():
-            torch.manual_seed(stream_seed(seed, "held out", 2))
-            examples = loss.examples(denoiser, rows, level, eps)
-        self._examples = examples._replace(label=None if label is None else label[which])
+        with random_of(denoiser.network, loss, stream_seed(seed, "held out", 2), rows.device) as masks:
+            told = None if label is None else label[which]
+            self._examples = noised(loss, denoiser, rows, level, eps, masks, told)
         self.best = (math.inf, 0)
         self.history: list[tuple[int, float]] = []  # steps and losses of this process
         self._first = self._parts = torch.full(

@@ -11,10 +11,8 @@ import contextlib
 import itertools
 import math
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import torch
@@ -25,13 +23,15 @@ from diffuscope.diffusion.losses import Examples
 from diffuscope.errors import InputError, RunError
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes.schema import TrainingSection
-from diffuscope.seeds import seed_all, stream_seed
+from diffuscope.seeds import stream_seed
+from diffuscope.signals import Stopped, noted, words_of
 from diffuscope.threads import side_by_side
 from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
-from diffuscope.training.held_out import PARTS, HeldOut, LossLike
+from diffuscope.training.held_out import PARTS, HeldOut
+from diffuscope.training.randomness import LossLike, noised, random_of
 from diffuscope.training.weights import FlatParameters, WeightAverage
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
@@ -40,8 +40,8 @@ _SMALL_STEP = 2**27  # examples times weights
 _FEWEST = 8  # examples that are worth a core
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a run. What is lost is at most what came after the last checkpoint."""
+class Interrupted(Stopped):
+    """Ctrl-C, SIGTERM or SIGHUP during a run. What is lost is at most what came after the last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,14 @@ class Trainer:
     def run(self) -> None:
         """Train up to the last step.
 
-        A loss that is not finite is a RunError; Ctrl-C is ``Interrupted``, once the checkpoint is written.
+        A loss that is not finite is a RunError; Ctrl-C, SIGTERM and SIGHUP are ``Interrupted``, once the
+        checkpoint is written.
         """
-        # The user's random state is preserved; dropout uses the chunk's stream.
-        with torch.random.fork_rng(), _interrupts() as interrupted, self._training_mode():
+        with noted() as signalled, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 first = chunk.first_step
                 seed = stream_seed(self.batches.seed, "network", first, self.world.rank)
-                seed_all(seed, self.flat.vector.device)
-                losses = self._train_on(chunk)
+                losses = self._train_on(chunk, seed)
                 self._check_finite(losses, first)
                 if self.on_progress:
                     epochs = self.step / self.batches.steps_per_epoch
@@ -129,11 +128,12 @@ class Trainer:
                 if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
                     self.on_epoch(epoch, self)
                 finished = self._validate()
-                stop = self.world.any(interrupted())
+                stop = self.world.any(bool(signalled()))
                 if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
                     self.save_checkpoint()
                 if stop:
-                    raise Interrupted(f"Interrupted at step {self.step}")
+                    number = signalled() or signal.SIGINT
+                    raise Interrupted(f"{words_of(number)} at step {self.step}", number)
                 if finished:
                     return
 
@@ -144,10 +144,17 @@ class Trainer:
         with self.averaged():
             return self.held_out.look(self.step, self.total_steps, self.flat.vector.detach())
 
-    def _train_on(self, chunk: Chunk) -> Tensor:
-        """Take a step for each batch of the chunk; return their losses."""
-        examples = self.loss.examples(self.denoiser, chunk.x_0, chunk.level, chunk.eps)
-        examples = examples._replace(label=chunk.label)
+    def _train_on(self, chunk: Chunk, seed: int) -> Tensor:
+        """Take a step for each batch of the chunk; return their losses. Masks and dropout have the seed."""
+        network = None if self.settings.compile else self.denoiser.network
+        with random_of(network, self.loss, seed, chunk.x_0.device) as generator:
+            examples = noised(
+                self.loss, self.denoiser, chunk.x_0, chunk.level, chunk.eps, generator, chunk.label
+            )
+            return self._steps(examples, chunk)
+
+    def _steps(self, examples: Examples, chunk: Chunk) -> Tensor:
+        """Take the steps of :meth:`_train_on`."""
         losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
         flat, settings = self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
@@ -312,23 +319,3 @@ class Trainer:
             self._scaler.load_state_dict(self._scaler.state_dict() | state)
         if self.held_out:
             self.held_out.load(tensors)
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag that is checked between chunks; the second one interrupts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, previous)

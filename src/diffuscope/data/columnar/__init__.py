@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diffuscope.data.columnar.foreign import suffix_of
+from diffuscope.data.columnar.formulas import Formulas
 from diffuscope.data.columnar.reading import READABLE, TABLES, RowsFile, open_rows, read_rows, read_table
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, read_types
 from diffuscope.data.columnar.writing import (
@@ -21,6 +22,7 @@ __all__ = [
     "WRITABLE",
     "ColumnSchema",
     "FileOptions",
+    "Formulas",
     "RowsFile",
     "TableWriter",
     "check_writable",

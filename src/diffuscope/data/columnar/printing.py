@@ -21,6 +21,7 @@ import numpy as np
 from diffuscope.data.columnar.arrays import Columns, is_frame, names_of
 from diffuscope.data.columnar.dates import write_dates, write_zoned
 from diffuscope.data.columnar.foreign import suffix_of
+from diffuscope.data.columnar.formulas import Formulas, is_text
 from diffuscope.data.columnar.numbers import write_numbers
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.text import Source, cell, encoder, is_compressed, meant, separator_of
@@ -106,6 +107,7 @@ def write_cells(
     schema: Sequence[ColumnSchema],
     options: FileOptions,
     source: Source | None = None,
+    formulas: Formulas | None = None,
 ) -> None:
     """Write a text file letter for letter, but for cells that were ``filled`` (n, d), whose values are new.
 
@@ -132,8 +134,14 @@ def write_cells(
             made = _cells(values.iloc[holes, j], separator, schemas.get(str(name)))
             for row, text in zip(holes.tolist(), made, strict=True):
                 texts[row] = text
+        if formulas is not None and is_text(schemas.get(str(name))):
+            for row, raw in enumerate(texts):
+                if (text := meant(raw)) != (safe := formulas.cell(text, name)):
+                    texts[row] = cell(safe, separator)
         written.append(texts)
     header = source.header if source is not None and same else ""
+    if formulas is not None and columns is not None and columns != (names := tuple(formulas.names(columns))):
+        header, columns = "", names
     with atomic_write(Path(path)) as temporary, temporary.open("wb") as handle:
         append = _text_sink(handle, suffix, separator, columns, options, header)
         for start in range(0, len(cells), _CHUNK_ROWS):

@@ -13,7 +13,9 @@ Words such as ``NA`` are missing values in all of them.
 from __future__ import annotations
 
 import difflib
+import io
 import os
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffuscope.data.bounds import check_npy, check_regular, check_unpacked, check_zip
 from diffuscope.data.columnar.arrays import (
     Columns,
     Table,
@@ -36,7 +39,8 @@ from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
 from diffuscope.data.columnar.text import SEPARATORS, Source, blanks_before, is_spaced, read_cells
 from diffuscope.data.columnar.typed import typed_column
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import DiffuscopeError, FormatError, InputError
+from diffuscope.files import is_utf8
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,6 +170,7 @@ def _read(path: Path, options: FileOptions, known: Iterable[ColumnSchema] = ()) 
             f"{path} is a folder.", f"Give one file ({', '.join(READABLE)}); images are not supported yet."
         )
     try:
+        check_regular(path)
         start = start_of(path)
     except FileNotFoundError:
         near: list[str] = []
@@ -225,10 +230,13 @@ def _read_parquet(path: Path) -> tuple[Any, Columns]:
 
     check_magic(path, "a Parquet table", b"PAR1")
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path if is_utf8(path) else io.BytesIO(path.read_bytes())) as file:
+            _check_parquet(path, file.metadata)
             # pandas would read two columns of one name, but nobody could tell them apart.
             names = file.schema_arrow.names
             frame = _to_pandas(file.read()) if len(set(names)) == len(names) else None
+    except (DiffuscopeError, MemoryError):
+        raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise foreign(path, "a readable Parquet table", "Write the file again.", error) from error
     if frame is None:
@@ -236,6 +244,14 @@ def _read_parquet(path: Path) -> tuple[Any, Columns]:
         listed = ", ".join(map(repr, twice))
         raise InputError(f"{path} has several columns named {listed}.", "Rename or drop one.")
     return frame, None
+
+
+def _check_parquet(path: Path, about: Any) -> None:
+    """Raise a FormatError where a file declares far more rows, or bytes, than it can hold."""
+    packed = path.stat().st_size
+    groups = [about.row_group(i).total_byte_size for i in range(about.num_row_groups)]
+    check_unpacked(path, packed, sum(groups))
+    check_unpacked(path, packed, 8 * about.num_rows * max(1, about.num_columns))
 
 
 def _to_pandas(table: Any) -> Any:
@@ -261,8 +277,12 @@ def _to_pandas(table: Any) -> Any:
 
 def _read_npy(path: Path) -> tuple[Any, Columns]:
     check_magic(path, "a .npy array", b"\x93NUMPY")
+    with path.open("rb") as handle:
+        check_npy(handle, path.stat().st_size, str(path))
     try:
         return np.load(path, allow_pickle=False), None
+    except MemoryError:
+        raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise _unreadable_array(path, str(path), error) from error
 
@@ -270,13 +290,18 @@ def _read_npy(path: Path) -> tuple[Any, Columns]:
 def _read_npz(path: Path) -> tuple[Any, Columns]:
     check_magic(path, "a .npz archive", b"PK\x03\x04", b"PK\x05\x06")  # the second: no entry
     try:
+        check_zip(path)
         # np.load leaves a file that it opens itself open when the archive is damaged.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             # Beside an array x, other entries (labels, settings) are not the table's.
             entries = [name for name in archive.files if name in ("x", "columns") or "x" not in archive.files]
+            for name in entries:
+                _check_entry(path, archive.zip, f"{name}.npy")
             parts = {name: archive[name] for name in entries}
             if not all(isinstance(part, np.ndarray) for part in parts.values()):
                 raise ValueError("an entry is not an array")  # numpy gives the bytes of such an entry
+    except (DiffuscopeError, MemoryError):
+        raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise _unreadable_array(path, f"an array in {path}", error) from error
     if "x" in parts:
@@ -298,6 +323,13 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
     import pandas as pd
 
     return pd.DataFrame(parts), None
+
+
+def _check_entry(path: Path, archive: zipfile.ZipFile, name: str) -> None:
+    """Raise a FormatError for an entry whose header declares more than it holds."""
+    if name in archive.namelist():  # others are no arrays
+        with archive.open(name) as entry:
+            check_npy(entry, archive.getinfo(name).file_size, f"{name} in {path}")
 
 
 def _unreadable_array(path: Path, which: str, error: Exception) -> FormatError:

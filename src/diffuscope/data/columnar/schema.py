@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer
 
 from diffuscope.data.columnar.arrays import MISSING_WORDS
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, unknown_column
 
 __all__ = ["KINDS", "ColumnSchema", "FileOptions", "Kind", "Name", "read_types", "schema_of"]
 
@@ -37,7 +37,7 @@ class FileOptions(BaseModel):
     to files whose columns have types.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     types: Annotated[dict[str, Kind], Field(max_length=100_000)] | None = None
     """Kinds of columns by their names: number, integer, boolean, category, date, id, text or ignored."""
@@ -93,8 +93,7 @@ class FileOptions(BaseModel):
         formats = self.date_format if isinstance(self.date_format, dict) else {}
         for name in [*(self.types or {}), *formats]:
             if name not in known:
-                listed = ", ".join(map(repr, sorted(known)[:20]))
-                raise InputError(f"{where} has no column {name!r}.", f"Columns: {listed}.")
+                raise unknown_column(name, sorted(known), f"{_quoted(where)} has no column {{}}.")
 
 
 class ColumnSchema(BaseModel):
@@ -182,6 +181,11 @@ def read_types(pairs: Iterable[str]) -> dict[str, str]:
                 )
             found[match[1]], at = match[2], match.end()
     return found
+
+
+def _quoted(text: str) -> str:
+    """Return text that ``str.format`` leaves as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def schema_of(columns: Iterable[ColumnSchema]) -> Mapping[str, ColumnSchema]:

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from diffuscope.data.bounds import check_zip
 from diffuscope.data.columnar.arrays import Columns
 from diffuscope.data.columnar.foreign import check_magic, foreign
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions
 from diffuscope.data.columnar.text import is_number
-from diffuscope.errors import InputError
+from diffuscope.errors import DiffuscopeError, InputError
 
 __all__ = ["MOST_ROWS", "check_installed", "read_sheet", "sheet"]
 
@@ -53,9 +54,12 @@ def read_sheet(path: Path, options: FileOptions) -> tuple[list[Any], Columns, li
     openpyxl = check_installed()
     check_magic(path, "a spreadsheet", b"PK\x03\x04")
     try:
+        check_zip(path)
         with contextlib.closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
             rows = [list(row) for row in book.worksheets[0].iter_rows()]
         texts = [[_text(cell.value) for cell in row] for row in rows]
+    except (DiffuscopeError, MemoryError):
+        raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise foreign(path, "a whole spreadsheet", "Save it again, or as .csv.", error) from error
     kept = [i for i, row in enumerate(texts) if any(row)]

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffuscope.data.bounds import unzipped
 from diffuscope.data.columnar.arrays import Columns
 from diffuscope.data.columnar.foreign import foreign
 from diffuscope.data.columnar.schema import FileOptions
@@ -144,9 +145,7 @@ def _text(path: Path, suffix: str, options: FileOptions) -> str:
     """Return the text of a file."""
     encoding = options.encoding or "utf-8-sig"
     try:
-        content = path.read_bytes()
-        if is_compressed(suffix):
-            content = gzip.decompress(content)
+        content = unzipped(path) if is_compressed(suffix) else path.read_bytes()
         text = content.decode(encoding)
     except UnicodeError as error:
         name = encoding.removesuffix("-sig").upper()

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from diffuscope.data.columnar.arrays import Columns, is_frame, names_of
 from diffuscope.data.columnar.foreign import check_suffix, suffix_of
+from diffuscope.data.columnar.formulas import Formulas
 from diffuscope.data.columnar.printing import as_batch, text_rows, write_cells
 from diffuscope.data.columnar.reading import RowsFile
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
@@ -81,6 +82,7 @@ def write_rows(
     frame: pd.DataFrame,
     schema: Sequence[ColumnSchema] = (),
     options: FileOptions | None = None,
+    formulas: Formulas | None = None,
 ) -> None:
     """Write a table whose columns may be of any kind, whole or not at all; see :class:`TableWriter`.
 
@@ -97,27 +99,34 @@ def write_rows(
     if columns is None and suffix_of(Path(path)) in SEPARATORS and not _all_digits(frame):
         columns = tuple(f"x{j}" for j in range(frame.shape[1]))
         frame = frame.set_axis(list(columns), axis=1)
-    with TableWriter(path, *frame.shape, columns, schema, options) as writer:
+    writer = TableWriter(path, *frame.shape, columns, schema, options)
+    writer.formulas = formulas or writer.formulas
+    with writer:
         for start in range(0, len(frame), _CHUNK_ROWS):
             writer.append(frame.iloc[start : start + _CHUNK_ROWS])
 
 
 def write_filled(
-    path: str | os.PathLike[str], file: RowsFile, filled: pd.DataFrame, options: FileOptions
+    path: str | os.PathLike[str],
+    file: RowsFile,
+    filled: pd.DataFrame,
+    options: FileOptions,
+    formulas: Formulas | None = None,
 ) -> None:
     """Write the rows of a file of which missing values were filled, in the columns that are modelled.
 
     From text to text all other cells are written letter for letter, from CSV to CSV with their blanks and
-    quotes, and the form of the filled ones is that in which their columns were read.
+    quotes, and the form of the filled ones is that in which their columns were read. ``formulas`` counts the
+    cells that a spreadsheet would run, and makes them text if it is safe.
     """
     whole = file.frame.copy()
     for name in filled.columns:
         whole[name] = filled[name].array
     if file.cells is not None and suffix_of(Path(path)) in SEPARATORS:
         made = file.frame.isna() & whole.notna()
-        write_cells(path, file.cells, whole, made, file.schema, options, file.source)
+        write_cells(path, file.cells, whole, made, file.schema, options, file.source, formulas)
     else:
-        write_rows(path, whole, file.schema, options)
+        write_rows(path, whole, file.schema, options, formulas)
 
 
 class TableWriter:
@@ -146,6 +155,7 @@ class TableWriter:
         options: FileOptions | None = None,
     ) -> None:
         check_writable(path)
+        self.formulas = Formulas()
         self.path, self.schema, self.options = Path(path), schema_of(schema), options or FileOptions()
         self.suffix = suffix_of(self.path)
         if n_rows < 1 or n_columns < 1:
@@ -195,6 +205,8 @@ class TableWriter:
                 "Give all chunks the same type.",
             )
         self._dtype = dtype
+        if is_frame(rows) and self.suffix in SEPARATORS:
+            rows = self.formulas.frame(rows)
         self._append(rows)
         self._written += len(rows)
 
@@ -217,6 +229,10 @@ class TableWriter:
                     "Declare the names of the columns.",
                 )
         return list(frame.dtypes)
+
+    def notes(self) -> list[str]:
+        """Return what is to be said of what was written."""
+        return [note for note in [self.formulas.note()] if note is not None]
 
     def __exit__(self, *error: Any) -> None:
         self._file.__exit__(*error)
@@ -242,7 +258,8 @@ class TableWriter:
     def _sink(self, handle: IO[bytes]) -> contextlib.AbstractContextManager[_Append]:
         """Return what writes rows in the format of the suffix."""
         if self.suffix in SEPARATORS:
-            return text_rows(handle, self.suffix, self.columns, self.schema, self.options)
+            written = None if self.columns is None else tuple(self.formulas.names(self.columns))
+            return text_rows(handle, self.suffix, written, self.schema, self.options)
         if self.suffix == ".xlsx":
             names = range(self.n_columns) if self.columns is None else self.columns
             return sheet(handle, self.columns, [self.schema.get(str(name)) for name in names])

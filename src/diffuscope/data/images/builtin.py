@@ -99,8 +99,8 @@ def _set(
 ) -> ImageData:
     """Return a set of grey images (n, height, width) with labels (n,)."""
     source, y, test_y = {"kind": "builtin", "name": name}, y.astype(np.int64), test_y.astype(np.int64)
-    held_out = ImageData(f"{name} (test)", test[:, None], None, None, source, test_y, classes)
-    return ImageData(name, x[:, None], None, None, source, y, classes, held_out)
+    held_out = ImageData(f"{name} (test)", test[:, None], None, None, source, labels=test_y, classes=classes)
+    return ImageData(name, x[:, None], None, None, source, labels=y, classes=classes, held_out=held_out)
 
 
 IMAGE_SETS: dict[str, ImageSet] = {

@@ -35,6 +35,7 @@ __all__ = ["SUFFIXES", "load_folder"]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".tga")
 _VERSION = 1
 _MOST_FILES = 10_000_000
+_MOST_DEPTH = 32
 _SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the default size of images with different sizes
 
 Size = tuple[int, int]
@@ -59,7 +60,16 @@ def load_folder(
         numbers = {name: number for number, name in enumerate(names)}
         labels = np.array([numbers[files[i].relative_to(path).parts[0]] for i in good], dtype=np.int64)
     source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
-    return ImageData(path.resolve().name, x, None, None, source, labels, tuple(names), None, (*found, *notes))
+    return ImageData(
+        path.resolve().name,
+        x,
+        None,
+        None,
+        source,
+        labels=labels,
+        classes=tuple(names),
+        notes=(*found, *notes),
+    )
 
 
 def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
@@ -67,6 +77,11 @@ def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     for where, folders, files in os.walk(path, onerror=_refuse_folder, followlinks=True):
+        if len(Path(where).relative_to(path).parts) > _MOST_DEPTH:
+            raise InputError(
+                f"{path} has folders that are nested more than {_MOST_DEPTH} deep.",
+                "Give a folder of images, with a subfolder for each class.",
+            )
         stat = Path(where).stat()
         if (stat.st_dev, stat.st_ino) in seen:  # a circular link
             folders.clear()

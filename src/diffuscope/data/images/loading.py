@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import zipfile
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.base import describe_file
+from diffuscope.data.bounds import check_unpacked, check_zip, npy_header
 from diffuscope.data.images.builtin import IMAGE_SETS
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
@@ -27,7 +29,6 @@ Pixels = NDArray[np.uint8]
 _MOST_BYTES = 2**36
 _FEW_CHANNELS = (1, 3)
 _LARGEST_SIDE = 4096
-_BOMB_BYTES, _BOMB_RATIO = 2**28, 200  # so many bytes are not believed to come of so few
 
 
 def are_images(source: Any) -> bool:
@@ -104,7 +105,7 @@ def load_images(
         x, note = _as_images(np.asarray(source), "The array")
         own = None if labels is None else _checked_labels(labels, len(x), "The labels")
         described = {"kind": "array", "shape": list(x.shape)}
-        data = ImageData("array", x, None, None, described, own, _names(own), None, (note,))
+        data = ImageData("array", x, None, None, described, labels=own, classes=_names(own), notes=(note,))
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
@@ -162,16 +163,21 @@ def _load_npz(path: Path) -> ImageData:
         )
     name, names = found
     try:
+        check_zip(path)
         with np.load(path, allow_pickle=False) as arrays:
             images = arrays[name]
             key = next((one for one in ("labels", "y") if one in names), None)
             labels = None if key is None else arrays[key]
             known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else []
+    except (FormatError, MemoryError):
+        raise
     except Exception as error:  # a damaged archive fails in many ways
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     x, note = _as_images(images, str(path))
     own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
-    return ImageData(path.stem, x, None, None, describe_file(path), own, _names(own, known), None, (note,))
+    return ImageData(
+        path.stem, x, None, None, describe_file(path), labels=own, classes=_names(own, known), notes=(note,)
+    )
 
 
 def _find_images(path: Path) -> tuple[str, list[str]] | None:
@@ -182,22 +188,15 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
             for name in sorted(names, key=lambda one: one not in ("images", "x")):
                 info = archive.getinfo(f"{name}.npy")
                 with archive.open(info) as file:
-                    version = np.lib.format.read_magic(file)
-                    form = np.lib.format
-                    read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
-                    shape, _, dtype = read(file)
-                count = int(np.prod(shape, dtype=object))
+                    shape, dtype = npy_header(file)
+                count = math.prod(shape)
                 if dtype == np.uint8 and len(shape) in (3, 4):
                     if count > info.file_size or count > _MOST_BYTES:
                         raise FormatError(
                             f"{path} is damaged: its header declares more data than the file contains.",
                             "Write it again.",
                         )
-                    if count > _BOMB_BYTES and count > _BOMB_RATIO * info.compress_size:
-                        raise FormatError(
-                            f"{path} would unpack {info.compress_size:,} bytes to {count:,}.",
-                            "If this is intended, write it without compression (numpy.savez).",
-                        )
+                    check_unpacked(path, info.compress_size, count)
                     return name, names
     except FormatError:
         raise

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points.section import ScalingKind
+from diffuscope.data.spread import centre_and_scale
 from diffuscope.errors import InputError
 
 __all__ = ["PointsCodec"]
@@ -32,11 +33,14 @@ class PointsCodec(Scaling):
         divisor: float = 1.0,
         columns: tuple[str, ...] | None = None,
     ) -> PointsCodec:
-        """Find the map for data (n, d); ``standard`` raises an InputError for a constant column."""
+        """Find the map for data (n, d); ``standard`` raises an InputError for a constant column.
+
+        The scale is the deviation without values far out (:mod:`diffuscope.data.spread`).
+        """
         d = x.shape[1]
         if scaling != "standard":
             return cls(np.zeros(d), np.full(d, divisor if scaling == "divide" else 1.0), columns)
-        shift, scale = x.mean(axis=0), x.std(axis=0)
+        shift, scale = centre_and_scale(x)
         flat = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(shift), np.finfo(float).tiny))
         if flat.size:
             raise InputError(

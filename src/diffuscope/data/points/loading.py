@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import operator
 import os
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,17 @@ import numpy.typing as npt
 
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
-from diffuscope.data.columnar.reading import read_table
+from diffuscope.data.columnar.reading import read_rows, read_table
+from diffuscope.data.points.classes import classes_of
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
-from diffuscope.errors import InputError, unknown_name
+from diffuscope.errors import FormatError, InputError, unknown_name
 
 __all__ = ["load_dataset"]
 
 Generate = Callable[[int, np.random.Generator], npt.ArrayLike]
 
 _GENERATED_SIZE = 10_000
+_LABELS = ("y", "labels")  # arrays of an archive with the classes of its points
 
 
 def load_dataset(
@@ -37,6 +41,8 @@ def load_dataset(
     size: int | None = None,
     noise: float | None = None,
     seed: int = 0,
+    labels: Any = None,
+    target: str | None = None,
     constant: bool = False,
 ) -> Dataset:
     """Turn ``source`` into a :class:`Dataset`.
@@ -54,6 +60,11 @@ def load_dataset(
         Standard deviation of the Gaussian noise of a built-in set, in the units of its points.
     seed : int
         From 0 to 2³² - 1. The same seed gives the same points.
+    labels : array_like of shape (n,), optional
+        Classes of the points of an array or a DataFrame: whole numbers, truth values or text.
+    target : str, optional
+        The column of a file or a DataFrame, or the array of a .npz archive, with the classes. By default the
+        array ``y`` or ``labels`` of an archive, where it has one beside ``x``.
     constant : bool
         Whether columns of an array may have one value, as the border of images has.
 
@@ -71,6 +82,14 @@ def load_dataset(
     """
     seed = _check_seed(seed)
     size = None if size is None else _check_size(size)
+    named = isinstance(source, str) and source in POINT_SETS
+    if labels is not None and (named or isinstance(source, str | os.PathLike | Dataset) or callable(source)):
+        raise InputError(
+            "Labels can be given for an array of points only.",
+            "Name the column or array of a file that has them: target=..., --target NAME.",
+        )
+    if target is not None and (named or isinstance(source, Dataset) or callable(source)):
+        raise InputError("target names a column of a file; this data has none.", "Omit the target.")
     if isinstance(source, str) and source in POINT_SETS:
         return _load_builtin(source, size, noise, seed)
     if noise is not None:
@@ -83,11 +102,30 @@ def load_dataset(
             raise InputError("size does not apply to a Dataset, which is loaded already.", "Omit it.")
         return source
     if isinstance(source, str | os.PathLike):
-        return _load_file(source, size, seed)
+        return _load_file(source, size, seed, target)
     if callable(source):
         return _load_callable(source, size or _GENERATED_SIZE, seed)
+    if target is not None:
+        source, labels = _apart(source, target, labels)
     x, columns = as_table(source, "The array", constant=constant)
-    return _own("array", x, columns, size, seed, "The array", {"kind": "array", "shape": list(x.shape)})
+    classes = None if labels is None else classes_of(labels, len(x), "The labels")
+    source = {"kind": "array", "shape": list(x.shape)}
+    return _own("array", x, columns, size, seed, "The array", source, classes)
+
+
+def _apart(frame: Any, target: str, labels: Any = None) -> tuple[Any, Any]:
+    """Return a table without its target, and the target."""
+    names = [str(name) for name in getattr(frame, "columns", ())]
+    if labels is not None:
+        raise InputError("Labels and a target were both given.", "Give one of them.")
+    if not names:
+        raise InputError(
+            "An array has no columns with names, so none can be the target.", "Give the classes: y=..."
+        )
+    if target not in names:
+        raise unknown_name("column", target, names)
+    own = frame.columns[names.index(target)]
+    return frame.drop(columns=own), frame[own]
 
 
 def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -> Dataset:
@@ -99,13 +137,44 @@ def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -
     return Dataset(name, x, None, partial(draw_points, name, noise), description)
 
 
-def _load_file(source: str | os.PathLike[str], size: int | None, seed: int) -> Dataset:
+def _load_file(source: str | os.PathLike[str], size: int | None, seed: int, target: str | None) -> Dataset:
     path = Path(source)
     # A bare word is a misspelt set; a suffix or a folder in it makes it a path.
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
-    x, columns = read_table(path)
-    return _own(path.stem, x, columns, size, seed, str(path), describe_file(path))
+    archive = path.suffix.lower() == ".npz"
+    labels: Any = None
+    note: tuple[str, ...] = ()
+    if target is not None and not archive:
+        frame, labels = _apart(read_rows(path), target)
+        x, columns = as_table(frame, str(path))
+    else:
+        x, columns = read_table(path)
+    if archive:
+        labels, note = _labels_in(path, target)
+    classes = None if labels is None else classes_of(labels, len(x), f"The labels in {path}")
+    own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), classes)
+    return replace(own, notes=note) if note else own
+
+
+def _labels_in(path: Path, target: str | None) -> tuple[Any, tuple[str, ...]]:
+    """Return the labels in an archive that has points, if there are some, and what was not used."""
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
+            names = list(archive.files)
+            if target is not None and target not in names:
+                raise unknown_name("array", target, names)
+            if "x" not in names:
+                return (None if target is None else archive[target]), ()
+            name = target or next((one for one in _LABELS if one in names), None)
+            labels = None if name is None else archive[name]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
+    rest = [one for one in names if one not in ("x", "columns", "classes", name)]
+    said = [] if name is None else [f"The array {name!r} of {path.name} has the classes of the points."]
+    if rest:
+        said.append(f"Not used of {path.name}: {', '.join(map(repr, rest[:10]))}.")
+    return labels, tuple(said)
 
 
 def _load_callable(generate: Generate, size: int, seed: int) -> Dataset:
@@ -138,9 +207,17 @@ def _check_drawn(x: Table, shape: tuple[int, int], name: str) -> None:
 
 
 def _own(
-    name: str, x: Table, columns: Columns, size: int | None, seed: int, where: str, source: dict[str, Any]
+    name: str,
+    x: Table,
+    columns: Columns,
+    size: int | None,
+    seed: int,
+    where: str,
+    source: dict[str, Any],
+    classes: tuple[npt.NDArray[np.int64], tuple[str, ...]] | None = None,
 ) -> Dataset:
-    """Return all rows of the user's data, or a random subset."""
+    """Return all rows of the user's data with their classes, or a random subset."""
+    labels, names = classes or (None, ())
     if size is not None:
         if size > len(x):
             raise InputError(
@@ -150,7 +227,8 @@ def _own(
         # A column that varies in the whole may be constant in a small part of it.
         x = as_table(x[rows], f"The random subset of {size} rows of {where}", columns)[0]
         source = {**source, "size": size, "seed": seed}
-    return Dataset(name, x, columns, None, source)
+        labels = None if labels is None else labels[rows]
+    return Dataset(name, x, columns, None, source, labels=labels, classes=names)
 
 
 def _check_size(size: int) -> int:

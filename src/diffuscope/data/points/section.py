@@ -22,3 +22,16 @@ class PointsSection(DataSection):
     scaling: ScalingKind = "standard"
     """``standard``: mean 0 and standard deviation 1 per column; ``divide``: by ``divisor``; or unchanged."""
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """What ``divide`` divides by."""
+    target: str | None = None
+    """Column of a file, or array of a .npz archive, whose values are classes; None: ``y`` or ``labels`` of an
+    archive, where it has one."""
+    labels: bool = True
+    """Whether the model is conditioned on the classes of labelled points."""
+    classes: tuple[str, ...] = ()
+    """The names of these classes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Classes that a network can be conditioned on."""
+        return self.classes

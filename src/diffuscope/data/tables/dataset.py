@@ -41,7 +41,7 @@ def few_rows_note(n: int) -> str | None:
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableData(Dataset):
     """Rows of a table, as points: ``rows`` says what the coordinates ``x`` (n, D) mean.
 

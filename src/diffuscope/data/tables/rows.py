@@ -42,7 +42,7 @@ from diffuscope.data.tables.targets import (
     speaking_of_y,
     without_row,
 )
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, unknown_column
 
 __all__ = ["RowCodec"]
 
@@ -162,8 +162,7 @@ class RowCodec(Plain):
         """
         names = list(table.columns)
         if target not in names:
-            known = ", ".join(map(repr, names[:20]))
-            raise InputError(f"There is no column {target!r} for the target.", f"Columns: {known}.")
+            raise unknown_column(target, names, "There is no column {} for the target.")
         if len(names) == 1:
             raise InputError(f"There is no column besides the target {target!r}.", "Give more columns.")
         return table.drop(columns=target), table[target], names.index(target)
@@ -361,8 +360,7 @@ class RowCodec(Plain):
     def place(self, name: Name) -> slice:
         """Return where the coordinates of a column of the features are; an InputError if none are."""
         if name not in self.features.slices:
-            known = ", ".join(map(repr, self.features.names[:10]))
-            raise InputError(f"There is no column {name!r}.", f"Columns: {known}.")
+            raise unknown_column(name, self.features.names)
         return self.features.slices[name]
 
     def columns_given(self, given: Mapping[Name, Any], n: int) -> dict[Name, Any]:
@@ -578,7 +576,7 @@ class RowCodec(Plain):
 
         known = {str(column.name): column for column in self.all_columns}
         if name not in known:
-            raise InputError(f"There is no column {name!r}.", f"Columns: {', '.join(known)}.")
+            raise unknown_column(name, known)
         column = known[str(name)]
         column = column.inner if isinstance(column, Computed) else column
         try:

@@ -28,7 +28,5 @@ class TableSection(FileOptions, DataSection):
     """Whether samples are refined: exact relations, and trees that tell them from the data."""
     constraints: Annotated[tuple[Annotated[str, Field(max_length=1000)], ...], Field(max_length=1000)] = ()
     """Relations between columns that hold in every row, such as start < end or total == a + b."""
-    columns: Annotated[
-        tuple[ColumnSchema, ...], Field(max_length=100_000, description="how each was taken, said by train")
-    ] = ()
+    columns: Annotated[tuple[ColumnSchema, ...], Field(max_length=100_000)] = ()
     """How each column was taken: training writes it, and later files are read by it."""

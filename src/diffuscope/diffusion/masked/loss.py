@@ -47,10 +47,31 @@ class MaskedLoss(Loss):
         """Return the loss for coordinates of these columns."""
         return dataclasses.replace(self, groups=tuple(columns), choices=choices, presence=presence)
 
-    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Examples:
-        """Draw masks, add noise to ``x_0`` (n, d) and return inputs and targets of the network."""
+    def examples(
+        self,
+        denoiser: Denoiser,
+        x_0: Tensor,
+        level: NoiseLevel,
+        eps: Tensor,
+        label: Tensor | None = None,
+    ) -> Examples:
+        """Return :meth:`masked_examples` with masks of torch's own generator; masked rows have no classes."""
+        return self.masked_examples(denoiser, x_0, level, eps, None)
+
+    def masked_examples(
+        self,
+        denoiser: Denoiser,
+        x_0: Tensor,
+        level: NoiseLevel,
+        eps: Tensor,
+        generator: torch.Generator | None,
+    ) -> Examples:
+        """Draw masks, add noise to ``x_0`` (n, d) and return inputs and targets of the network.
+
+        Masks are of the ``generator``, on the device of ``x_0``; by default of torch's own.
+        """
         assert isinstance(denoiser, MaskedDenoiser)
-        mask = self._draw(x_0)
+        mask = self._draw(x_0, generator)
         complete, x_0 = not x_0.isnan().any(), x_0.nan_to_num(0.0)
         x_t = q_sample(x_0, level, eps)
         noisy = ~(mask.known | mask.absent)
@@ -91,43 +112,44 @@ class MaskedLoss(Loss):
         entropies = -one_hot * self.choices.log_softmax(prior + output.index_select(1, where)) * weight
         return (squares.sum() + entropies.sum()) / output.numel()
 
-    def _draw(self, x_0: Tensor) -> Mask:
-        """Draw masks from torch's global random state."""
+    def _draw(self, x_0: Tensor, generator: torch.Generator | None) -> Mask:
+        """Draw masks."""
         n, d = x_0.shape
         groups = torch.tensor(self.groups or range(d), device=x_0.device)
         columns = int(groups.max()) + 1
-        u = torch.rand(n, columns + 3, device=x_0.device)
+        u = torch.rand(n, columns + 3, device=x_0.device, generator=generator)
         some = u[:, :1] < self.partial
         known = some & (u[:, 3:] < u[:, 1:2])
-        again = torch.rand(n, columns, device=x_0.device)
+        again = torch.rand(n, columns, device=x_0.device, generator=generator)
         # In half of the partial rows some unknown coordinates are absent.
         absent = some & (u[:, 2:3] < 0.5) & ~known & (again < 2 * u[:, 2:3])
         missing = x_0.isnan()
         if self.presence:
             lost = torch.zeros(n, columns, dtype=torch.bool, device=x_0.device)
             lost[:, groups] = missing
-            known, absent = self._with_presence(known & ~lost, absent | lost, lost)
+            known, absent = self._with_presence(known & ~lost, absent | lost, lost, generator)
         return Mask(
             x_0.nan_to_num(0.0),
             known.index_select(1, groups) & ~missing,
             absent.index_select(1, groups) | missing,
         )
 
-    def _with_presence(self, known: Tensor, absent: Tensor, lost: Tensor) -> tuple[Tensor, Tensor]:
+    def _with_presence(
+        self, known: Tensor, absent: Tensor, lost: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
         """Return states (n, c) of columns, those of presence set; ``lost`` is where values are missing."""
         n, c = known.shape
-        asked, some, left_out = torch.rand(3, n, 1, device=known.device)
+        asked, some, left_out = torch.rand(3, n, 1, device=known.device, generator=generator)
         ask = asked < _ASKED
         own = torch.tensor([number for number, _ in self.presence], device=known.device)
         of_value = torch.ones(c, dtype=torch.bool, device=known.device).index_fill(0, own, False)
         # Rows that learn presence: values are known, half of the time, or absent.
-        known = torch.where(
-            ask & of_value, (torch.rand(n, c, device=known.device) < 2 * some - 1) & ~lost, known
-        )
+        u = torch.rand(n, c, device=known.device, generator=generator)
+        known = torch.where(ask & of_value, (u < 2 * some - 1) & ~lost, known)
         absent = torch.where(ask & of_value, ~known, absent)
         # There, presence is known if a value is; half of the time some of the rest is known, or absent.
         here = torch.stack([(~absent[:, list(values)]).any(1) for _, values in self.presence], 1)
-        draw, part = torch.rand(2, n, len(own), device=known.device)
+        draw, part = torch.rand(2, n, len(own), device=known.device, generator=generator)
         told = here | (draw < 2 * left_out - 1)
         dropped = ~told & (part < 2 * left_out - 1)
         # Elsewhere it is known; in a quarter of the rows it is absent where all its values are.

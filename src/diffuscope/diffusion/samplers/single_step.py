@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from diffuscope.diffusion.denoiser import eps_from_data, score_from_data
 from diffuscope.diffusion.process import coefficient, q_posterior, q_sample, transition
-from diffuscope.diffusion.samplers.base import SamplingContext
+from diffuscope.diffusion.samplers.base import SamplingContext, in_range
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import unknown_name
 
 __all__ = ["DDIM", "DDPM", "Euler", "Heun", "PredictorCorrector"]
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_NotNegative = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,10 @@ class DDIM:
     ``eta`` = 0 is the deterministic Euler step, 1 has the variance of :class:`DDPM`.
     """
 
-    eta: float = 0.0
+    eta: _Share = 0.0
+
+    def __post_init__(self) -> None:
+        in_range("eta", self.eta, 0, 1)
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""
@@ -77,10 +84,14 @@ class Euler:
     churn this is DDIM. The settings are :math:`S_{churn}, S_{tmin}, S_{tmax}, S_{noise}` of the paper.
     """
 
-    churn: float = 0.0
-    churn_min: float = 0.0
-    churn_max: float = math.inf
-    churn_noise: float = 1.0
+    churn: _NotNegative = 0.0
+    churn_min: _NotNegative = 0.0
+    churn_max: _NotNegative = math.inf
+    churn_noise: _NotNegative = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("churn", "churn_min", "churn_max", "churn_noise"):
+            in_range(name, getattr(self, name), 0)
 
     def _add_churn(self, context: SamplingContext, x: Tensor) -> tuple[Tensor, NoiseLevel]:
         now = context.now
@@ -132,8 +143,12 @@ class PredictorCorrector:
     noise and score in place of a batch's. Clean data is not corrected.
     """
 
-    snr: float = 0.1
-    corrections: int = 1
+    snr: _NotNegative = 0.1
+    corrections: Annotated[int, Field(ge=0, le=1000)] = 1
+
+    def __post_init__(self) -> None:
+        in_range("snr", self.snr, 0)
+        in_range("corrections", self.corrections, 0, 1000)
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:
         """Do one step."""

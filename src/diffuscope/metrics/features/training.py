@@ -27,7 +27,7 @@ from diffuscope.errors import InputError, RunError
 from diffuscope.metrics.features.classifier import Classifier, Images, checked_images, to_network
 from diffuscope.metrics.features.network import FeatureNetwork
 from diffuscope.progress import Reporter
-from diffuscope.seeds import stream, stream_seed
+from diffuscope.seeds import alone, stream, stream_seed
 
 __all__ = ["SETTINGS", "train_classifier"]
 
@@ -88,8 +88,7 @@ def train_classifier(
     if targets is None or targets.min() == targets.max():
         targets, turns, classes = _groups(images, seed), 4 if shape[1] == shape[2] else 2, None
     names = tuple(map(str, range(turns * (targets.max() + 1))) if classes is None else classes)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "features", "weights"))
+    with alone(stream_seed(seed, "features", "weights")):
         network = FeatureNetwork(shape, len(names))
     _train(network, images, targets, turns, seed, progress or Reporter(show=False))
     network.eval()

@@ -18,6 +18,7 @@ from diffuscope.metrics.tabular.privacy import Privacy
 from diffuscope.metrics.tabular.relations import Relations
 from diffuscope.metrics.tabular.splits import as_plain
 from diffuscope.metrics.tabular.tables import ColumnKind
+from diffuscope.terminal import one_line
 
 __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
 
@@ -329,9 +330,10 @@ def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for k, title in enumerate(titles):
-        table.add_column(title, justify="left" if k == 0 or title in ("", "kind") else "right")
+        side: Literal["left", "right"] = "left" if k == 0 or title in ("", "kind") else "right"
+        table.add_column(Text(one_line(title)), justify=side)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # a name may look like markup
+        table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
     stream = io.StringIO()
-    Console(file=stream, width=2 * _WIDTH, color_system=None).print(table)
+    Console(file=stream, width=2 * _WIDTH, color_system=None, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())

@@ -121,4 +121,5 @@ def measured(value: float, floor: float, error: float, freedom: float, least: fl
 
 def as_plain(m: Measured) -> dict[str, float | None]:
     """Return the numbers of a metric by name; an infinite one is None."""
-    return {name: value if math.isfinite(value) else None for name, value in m.to_json().items()}
+    numbers = {name: getattr(m, name) for name in ("value", "floor", "ratio", "low", "high")}
+    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}

@@ -23,7 +23,7 @@ from diffuscope.data.tables.columns.numeric import as_finite
 from diffuscope.data.tables.dtypes import dtype_name, kind_of_dtype
 from diffuscope.data.tables.frames import Frame, read_frame
 from diffuscope.data.tables.values import as_ticks, kind_of, label
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, unknown_column
 from diffuscope.seeds import stream_seed
 
 if TYPE_CHECKING:
@@ -100,10 +100,7 @@ class Table:
         """Return the index of the column of the target."""
         names = [column.name for column in self.columns]
         if name not in names:
-            raise InputError(
-                f"There is no column named {name!r} for the target.",
-                f"Columns: {', '.join(map(repr, names[:20]))}.",
-            )
+            raise unknown_column(name, names, "There is no column named {} for the target.")
         return names.index(name)
 
 

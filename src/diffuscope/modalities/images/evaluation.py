@@ -36,7 +36,7 @@ _WIDTH = 100
 Pixels = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageEvaluation(Evaluation):
     """The quality of generated images.
 

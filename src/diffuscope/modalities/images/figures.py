@@ -77,7 +77,7 @@ class ImageFigures(Figures):
         images = rows.reshape(-1, *rows.shape[2:])
         # Columns of small images are narrow: a label of mathtext breaks before its time.
         titles = [state.label.replace(r",\ ", ",$\n$") for state in states]
-        return plot_sheet(images, len(states), column_titles=titles)
+        return plot_sheet(images, len(states), title=self.rescaled, column_titles=titles)
 
     def draw_samples(
         self, samples: Any, caption: str | None = None, request: Request | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,130 +13,40 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from diffuscope.data.images import ImageWriter, check_image_target, to_model, to_pixels
-from diffuscope.data.images.section import ImagesSection
 from diffuscope.diffusion.denoiser import DenoiserLike, eps_from_data
-from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
-from diffuscope.errors import InputError, unknown_name
-from diffuscope.modalities.generator import Generator, Writer, refuse_guidance
-from diffuscope.model import Conditioned, Model
+from diffuscope.errors import InputError
+from diffuscope.modalities.generator import EACH, ClassGenerator, Writer
+from diffuscope.model import Conditioned, Rows, rows_per_block
 from diffuscope.request import Request
-from diffuscope.seeds import stream
+from diffuscope.seeds import RowStreams
 
 __all__ = ["EACH", "ImageGenerator"]
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
-EACH = "each"
-"""In place of a class: all classes in turn."""
 _DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
 
 
-class ImageGenerator(Generator):
+class ImageGenerator(ClassGenerator):
     """A model of images, uint8 of shape (n, channels, height, width).
 
     ``classes`` are the names of those that it is conditioned on; empty: none.
     """
 
-    conditions: ClassVar[tuple[str, ...]] = ("y", "label")
     unit: ClassVar[str] = "images"
+    usual: ClassVar[int] = 64
+    labels_hint: ClassVar[str] = "a folder for each class"
     drawn_suffixes: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(model)
-        section = model.recipe.data
-        assert isinstance(section, ImagesSection)
-        self.classes: tuple[str, ...] = section.classes
-
-    # --- conditions -----------------------------------------------------------------------------------------
-
-    def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
-        """Return the request with the classes of n images (``y``, or ``label``)."""
-        if len(condition) > 1:
-            raise InputError("y and label both set the class.", "Give one of them.")
-        label = next(iter(condition.values()), None)
-        labels = self.labels(label, n)
-        if label is None:
-            if request.guidance not in (None, 1) and not self.classes:
-                raise InputError(
-                    "Guidance needs a class, and this model was trained without classes.",
-                    "Set guidance to 1.",
-                )
-            refuse_guidance(request)
-        elif request.interval is not None and self._scale(request) == 1:
-            raise InputError("A guidance interval needs guidance.", "Give guidance too.")
-        return dataclasses.replace(request, condition=labels)
-
-    def labels(self, label: Any, n: int) -> Labels | None:
-        """Return the classes of n images; None: unconditional.
-
-        A label is a number from 0, a name, ``"each"`` (all classes in turn), or a sequence of n of them.
-        InputError where the model was trained without classes, or has none such.
-        """
-        if label is None:
-            return None
-        if not self.classes:
-            raise InputError(
-                "This model was trained without classes, so none can be chosen.",
-                "Omit the label, or train on images with labels: a folder for each class.",
-            )
-        if isinstance(label, str) and label == EACH:
-            return np.arange(n) % len(self.classes)
-        if isinstance(label, str) or np.ndim(label) == 0:
-            return np.full(n, self._number(label))
-        labels = np.array([self._number(one) for one in label], dtype=np.int64)
-        if len(labels) != n:
-            raise InputError(
-                f"Got {len(labels)} labels for {n} images.", "Give one label for all, or one for each."
-            )
-        return labels
-
-    def _number(self, label: Any) -> int:
-        if isinstance(label, str):
-            if label in self.classes:
-                return self.classes.index(label)
-            if not label.isdigit():
-                raise unknown_name("class", label, self.classes)
-            label = int(label)
-        if not isinstance(label, int | np.integer) or not 0 <= label < len(self.classes):
-            raise InputError(
-                f"There is no class {label!r}: this model has {len(self.classes)} classes.",
-                f"Choose 0 to {len(self.classes) - 1}, or a name: {', '.join(self.classes[:12])}.",
-            )
-        return int(label)
-
-    def _scale(self, request: Request) -> float:
-        """Return the scale of guidance where there is a class: by default the recipe's."""
-        return self.model.recipe.sampling.guidance if request.guidance is None else request.guidance
-
-    def conditioned(self, request: Request, n: int) -> Conditioned | None:
-        """Return what gives the denoisers of images of classes."""
-        labels: Labels | None = request.condition
-        if labels is None:
-            return None
-        denoiser, scale = self.model.denoiser, self._scale(request)
-        low, high = request.interval or self.model.recipe.sampling.guidance_interval
-
-        def of_images(start: int, stop: int) -> DenoiserLike:
-            own = denoiser.conditioned(torch.from_numpy(labels[start:stop]).to(self.model.device))
-            return own if scale == 1 else ClassifierFreeGuidance(own, denoiser, scale, low, high)
-
-        return of_images
 
     def _denoisers(self, request: Request, n: int) -> Conditioned:
         """Return what gives the denoisers of pieces of n images, conditional or not."""
-        return self.conditioned(request, n) or (lambda start, stop: self.model.denoiser)
+        return self.conditioned(request, n) or (lambda rows: self.model.denoiser)
 
     # --- images ---------------------------------------------------------------------------------------------
-
-    def count(self, options: Mapping[str, Any]) -> int:
-        """Return 64, or of all classes in turn as many of each."""
-        label = options.get("label", options.get("y"))
-        classes = len(self.classes) if isinstance(label, str) and label == EACH else 0
-        return max(64 // classes, 1) * classes if classes else 64
 
     def check_path(self, path: Path, n: int) -> None:
         """Make sure that n images can be written there."""
@@ -183,9 +93,9 @@ class ImageGenerator(Generator):
         if resample != 1:
             sampler = RePaintSampler(sampler, resample)
 
-        def of_images(start: int, stop: int) -> DenoiserLike:
-            unknown = torch.from_numpy(holes[start:stop]).to(self.model.device)
-            return InpaintingDenoiser(inner(start, stop), self._points(pixels[start:stop]), unknown)
+        def of_images(rows: Rows) -> DenoiserLike:
+            unknown = torch.from_numpy(holes[rows]).to(self.model.device)
+            return InpaintingDenoiser(inner(rows), self._points(pixels[rows]), unknown)
 
         ends = self.model.ends(len(pixels), grid, sampler, request.seed, of_images)
         return np.where(holes, self._pixels(ends), pixels)
@@ -219,8 +129,8 @@ class ImageGenerator(Generator):
         pixels = pixels.repeat(n, axis=0)
         level = grid.levels.at(0)
 
-        def begin(start: int, stop: int, noise: Tensor) -> Tensor:
-            return q_sample(self._points(pixels[start:stop]), level, noise / grid.prior_std)
+        def begin(rows: Rows, noise: Tensor) -> Tensor:
+            return q_sample(self._points(pixels[rows]), level, noise / grid.prior_std)
 
         of_images = self._denoisers(request, len(pixels))
         return self._pixels(self.model.ends(len(pixels), grid, sampler, request.seed, of_images, begin))
@@ -243,7 +153,8 @@ class ImageGenerator(Generator):
         grid, sampler = self.model.plan(request)
         of_images = self._denoisers(request, n)
         if images is None:
-            ends = prior(grid, (2, *self.model.shape), stream(request.seed, "sample", 0))
+            block = rows_per_block(self.model.shape)
+            ends = prior(grid, (2, *self.model.shape), RowStreams(request.seed, 0, 2, block))
         else:
             pixels = self._checked(images)
             if len(pixels) != 2:
@@ -251,11 +162,11 @@ class ImageGenerator(Generator):
                     f"Got {len(pixels)} images; expected 2, the start and the end of the interpolation.",
                     "Give two images.",
                 )
-            ends = self._encoded(self._points(pixels), of_images(0, 2), grid)
+            ends = self._encoded(self._points(pixels), of_images(np.arange(2)), grid)
         between = _great_circle(ends[0], ends[1], n)
 
-        def begin(start: int, stop: int, noise: Tensor) -> Tensor:
-            return between[start:stop].to(noise.device)
+        def begin(rows: Rows, noise: Tensor) -> Tensor:
+            return between[torch.from_numpy(rows).to(between.device)].to(noise.device)
 
         made = self._pixels(self.model.ends(n, grid, sampler, request.seed, of_images, begin))
         if images is not None:
@@ -271,7 +182,7 @@ class ImageGenerator(Generator):
         request = self.request({"sampler": "heun", **options}, len(pixels))
         request = dataclasses.replace(request, guidance=1.0)
         grid, _ = self.model.plan(request)
-        denoiser = self._denoisers(request, len(pixels))(0, len(pixels))
+        denoiser = self._denoisers(request, len(pixels))(np.arange(len(pixels)))
         return self._encoded(self._points(pixels), denoiser, grid)
 
     @torch.no_grad()

@@ -88,6 +88,10 @@ class Images(Modality[ImageData, ImagesSection]):
             seed=seed,
         )
 
+    def labelled(self, source: Any, labels: Any) -> ImageData:
+        """Load the images of an array with their classes."""
+        return load_images(source, labels=labels)
+
     def held_out(self, source: Any, model: Model, data: ImageData) -> Any:
         """Return held-out images, uint8."""
         if isinstance(source, ImageData):
@@ -149,7 +153,9 @@ class Images(Modality[ImageData, ImagesSection]):
         size = n or min(len(features) // 2, _CLOUD)
         random = np.random.default_rng(quality_seed(seed, "labels", 0))
         labels = data.labels_like(size * _CLOUDS, random)
-        return draw_reference(features, seed=seed, draws=_CLOUDS, n=size, condition=labels, scaled=False)
+        return draw_reference(
+            features, seed=seed, draws=_CLOUDS, n=size, condition=labels, centred=False, scaled=False
+        )
 
     def _pool(self, data: ImageData, held_out: Any, seed: int) -> Any:
         """Return at most 2,048 real images, such as nothing was trained on where there are some."""
@@ -201,7 +207,7 @@ class Images(Modality[ImageData, ImagesSection]):
         made = self._as_rows(model.denoiser, model.codec.affine, data, held_out, reference, seed, reporter)
         return dataclasses.replace(
             made,
-            conditioned=None if own is None else lambda start, stop: flattened(own(start, stop), shape),
+            conditioned=None if own is None else lambda rows: flattened(own(rows), shape),
             piece=model.piece,
             half=model.half,
         )
@@ -263,10 +269,6 @@ class Images(Modality[ImageData, ImagesSection]):
             probe=False,
             of_points=lambda network: FlatNetwork(network, shape),
         )
-
-    def training_notes(self, data: ImageData) -> tuple[str, ...]:
-        """Return what was done to the images."""
-        return data.notes
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n images."""

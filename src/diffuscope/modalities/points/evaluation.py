@@ -36,7 +36,7 @@ _LIKELIHOOD_CLOUDS = 4
 _BOUND_POINTS = 2_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(AnyEvaluation):
     """The quality of samples, beside baselines.
 

@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.points import POINT_SETS, load_dataset
+from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
-from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.data.spread import far_out, limits
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, convert
+from diffuscope.diffusion.losses import Loss
+from diffuscope.diffusion.masked import MaskedDenoiser
+from diffuscope.diffusion.process import q_sample
+from diffuscope.errors import InputError
+from diffuscope.files import atomic_write
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened, checked_points
 from diffuscope.modalities.points.generator import PointGenerator
-from diffuscope.modalities.reference import Measurable, Reference, draw_reference
+from diffuscope.modalities.reference import (
+    FEWEST_MEASURED,
+    Measurable,
+    Reference,
+    draw_reference,
+    quality_seed,
+)
 from diffuscope.modalities.reference import Points as Cloud
 from diffuscope.model import Model
+from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
+from diffuscope.recipes import Recipe
+from diffuscope.request import Request
+from diffuscope.training import Batches, BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
     from diffuscope.modalities.points.evaluation import Evaluation
     from diffuscope.modalities.points.figures import PointFigures
 
 __all__ = ["POINTS", "Points"]
+
+_PERFECT_EXAMPLES = 2**15  # on which the loss of a perfect network is measured
 
 
 class Points(Modality[Dataset, PointsSection]):
@@ -35,6 +58,7 @@ class Points(Modality[Dataset, PointsSection]):
     unit: ClassVar[str] = "points"
     recipe_hint: ClassVar[str] = "fast"
     evaluation_options: ClassVar[tuple[str, ...]] = ("baselines", "only")
+    kept_as: ClassVar[str] = ".npz"
 
     def accepts(self, source: Any) -> bool:
         """Whether a source is a built-in set, numbers, or a function that draws them."""
@@ -60,7 +84,86 @@ class Points(Modality[Dataset, PointsSection]):
             size=section.size if named or callable(source) else None,
             noise=section.noise if named else None,
             seed=seed,
+            target=section.target,
         )
+
+    def labelled(self, source: Any, labels: Any) -> Dataset:
+        """Load the points of an array or a table with their classes."""
+        return load_dataset(source, labels=labels)
+
+    def settled(self, data: Dataset) -> Dataset:
+        """Return points without the rows that are far out, and a note that names them.
+
+        Of a law that is drawn from, values far out are brought in, as those of its fresh draws are.
+        """
+        if data.source["kind"] == "builtin" or data.x.ndim != 2:
+            return data
+        low, high = limits(data.x)
+        draw = None if data.draw is None else partial(_drawn_within, data.draw, low, high)
+        if isinstance(data.draw, partial) and data.draw.func is _drawn_within:
+            return data
+        found = far_out(data.x, data.columns)
+        if draw is not None:
+            within = np.clip(data.x, low, high)
+            ends = "Values far out are taken as these ends." if found else ""
+            return dataclasses.replace(
+                data, x=within, draw=draw, notes=(*data.notes, *found, *filter(None, [ends]))
+            )
+        kept = ((data.x >= low) & (data.x <= high)).all(axis=1)
+        if kept.all():
+            return data
+        left = int((~kept).sum())
+        one = "1 row is" if left == 1 else f"{left:,} rows are"
+        said = (*data.notes, *found, f"{one} left out of training and of what samples are compared with.")
+        labels = None if data.labels is None else data.labels[kept]
+        return dataclasses.replace(data, x=data.x[kept], labels=labels, notes=said)
+
+    def describe(self, data: Dataset, section: PointsSection) -> dict[str, Any]:
+        """Return the source, and the classes."""
+        return {
+            **super().describe(data, section),
+            "data.classes": data.classes if section.labels else (),
+        }
+
+    def training_notes(self, data: Dataset) -> tuple[str, ...]:
+        """Return what was done to the points, what their classes are, and whether they are too few."""
+        said = list(data.notes)
+        if data.labels is not None:
+            counts = np.bincount(data.labels, minlength=len(data.classes))
+            some = [f"{name} ({count:,})" for name, count in zip(data.classes, counts.tolist(), strict=True)]
+            more = f" and {len(some) - 10:,} more" * (len(some) > 10)
+            said.append(f"{len(some):,} classes: {', '.join(some[:10])}{more}.")
+        if data.draw is None and len(data.x) < FEWEST_MEASURED:
+            said.append(
+                f"{len(data.x):,} points are too few to measure the quality of samples: "
+                f"at least {FEWEST_MEASURED} are needed."
+            )
+        return (f"{data.name}: {len(data.x):,} points of {data.x.shape[1]} columns", *said) if said else ()
+
+    # --- training ------------------------------------------------------------------------------------------
+
+    def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
+        """Return points with the classes that are conditioned on."""
+        x, classes = codec.encode(data.x).to(device), len(recipe.data.class_names)
+        if not classes or data.labels is None:
+            return Resident(x)
+        return LabelledPoints(
+            x, torch.from_numpy(data.labels).to(device), classes, recipe.training.drop_labels
+        )
+
+    def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
+        """Make sure that the network takes the classes of the points."""
+        super().initialise(denoiser, source, codec)
+        if not isinstance(source, LabelledPoints):
+            return
+        masked = isinstance(denoiser, MaskedDenoiser)
+        if masked or denoiser.classes != source.classes:
+            what = "A network with masks" if masked else "The network"
+            raise InputError(
+                f"{what} takes no classes, and the points have {source.classes}.",
+                "Train without them (data.labels = false), or use the network 'resmlp' or 'article_mlp', or "
+                "a network (x, t, label) of your own with an attribute `classes`.",
+            )
 
     def reload(self, source: Any, model: Model) -> Dataset:
         """Load the points of a trained model."""
@@ -90,7 +193,49 @@ class Points(Modality[Dataset, PointsSection]):
     ) -> Reference:
         """Return fresh clouds of a known distribution, else halves of held-out points or of the data."""
         unseen = None if data.draw is not None else held_out
-        return draw_reference(data.x, draw=data.draw, held_out=unseen, seed=seed, n=n)
+        known = data.source["kind"] == "builtin"  # two columns in one unit
+        reference = draw_reference(data.x, draw=data.draw, held_out=unseen, seed=seed, n=n, scaled=not known)
+        random = np.random.default_rng(quality_seed(seed, "labels", 0))
+        reference.condition = data.labels_like(reference.samples, random)
+        return reference
+
+    def measured_request(self, model: Model, reference: Reference) -> Request:
+        """Return the request with classes as they come in the data, where the model has any."""
+        classes = reference.condition if self.generator(model).classes else None
+        return Request(seed=reference.sampling_seed, condition=classes)
+
+    def write(self, data: Dataset, path: Path) -> None:
+        """Write points with their classes."""
+        labels: dict[str, Any] = (
+            {} if data.labels is None else {"y": data.labels, "classes": np.array(data.classes)}
+        )
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, x=data.x, **labels)
+
+    def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
+        """Read what :meth:`keep` wrote."""
+        with np.load(path, allow_pickle=False) as kept:
+            x, labels = kept["x"], kept["y"] if "y" in kept.files else None
+            classes = tuple(map(str, kept["classes"])) if labels is not None else ()
+        columns = None if about["columns"] is None else tuple(about["columns"])
+        return Dataset(about["name"], x, columns, None, dict(about["source"]), labels=labels, classes=classes)
+
+    def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
+        """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""
+        known = data.source["kind"] == "builtin" and isinstance(loss, Loss)
+        if not known or not isinstance(model.codec, PointsCodec):
+            return None
+        oracle, denoiser, total, n = oracle_of(data).scaled(model.codec), model.denoiser, 0.0, 0
+        steps = max(1, _PERFECT_EXAMPLES // batches.batch_size)
+        for chunk in batches.chunks(0, steps):
+            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps)
+            x_t = q_sample(chunk.x_0, chunk.level, chunk.eps).double()
+            exact = convert(
+                oracle(x_t, chunk.level), x_t, chunk.level, "data", denoiser.prediction, denoiser.sigma_data
+            )
+            total += len(x_t) * loss.value(exact.to(chunk.x_0), examples).item()
+            n += len(x_t)
+        return total / n
 
     def figures(self, model: Model, data: Dataset | None) -> PointFigures:
         """Return what draws clouds."""
@@ -119,7 +264,10 @@ class Points(Modality[Dataset, PointsSection]):
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""
         assert isinstance(model.codec, PointsCodec)
-        return self.as_it_is(model.denoiser, model.codec, data, held_out, seed, model.piece)
+        flat = self.as_it_is(model.denoiser, model.codec, data, held_out, seed, model.piece)
+        request = self.measured_request(model, flat.reference)
+        own = self.generator(model).conditioned(request, flat.reference.samples)
+        return dataclasses.replace(flat, conditioned=own)
 
     def of_network(
         self,
@@ -159,6 +307,11 @@ class Points(Modality[Dataset, PointsSection]):
             held_out=None if data.draw is not None else held_out,
             piece=piece,
         )
+
+
+def _drawn_within(draw: Callable[[int, int], Cloud], low: Cloud, high: Cloud, n: int, seed: int) -> Cloud:
+    """Draw points, those far out brought in as those of the training are."""
+    return np.clip(draw(n, seed), low, high)
 
 
 POINTS = Points()

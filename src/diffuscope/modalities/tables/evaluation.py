@@ -27,7 +27,7 @@ __all__ = ["TableEvaluation", "evaluate_rows"]
 _LEAST = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableEvaluation(Evaluation):
     """The quality of synthetic rows."""
 

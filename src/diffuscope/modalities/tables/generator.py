@@ -38,10 +38,11 @@ from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.modalities.tables.redrawing import Filler, Redrawn
 from diffuscope.modalities.tables.refinement import CANDIDATES, NOTE, Refinement, fit_refinement
-from diffuscope.model import Conditioned, Model
+from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
+from diffuscope.threads import side_by_side
 from diffuscope.training import validation_rows
 
 __all__ = ["Only", "TableCondition", "TableGenerator", "read_only"]
@@ -52,6 +53,8 @@ Only = Literal["existing"] | Sequence[Any] | None
 
 _MISSING = ("modelled", "none")
 _BLOCK = 2**14  # rows that are refined at a time
+_APART = 1152  # rows that are refined at a time, where row i must not depend on how many there are: the first
+# draw of a tenth more is then one of whole blocks of noise
 _PROBED = 256  # rows that are drawn to see how long it takes
 _PRODUCTS = 1e11  # of weights and numbers, to draw rows for the ratio: some seconds
 _DRAWING = 0.6  # of the time of a refinement
@@ -163,8 +166,8 @@ class TableGenerator(Generator):
         guides = torch.from_numpy(self.rows.is_target & observed.all(axis=0))
         interval = request.interval or (0.0, np.inf)
 
-        def of_rows(start: int, stop: int) -> DenoiserLike:
-            here, left_out = self._piece(condition, n, start, stop)
+        def of_rows(rows: Rows) -> DenoiserLike:
+            here, left_out = self._piece(condition, n, rows)
             some = torch.from_numpy(~np.isnan(here))
             values = torch.from_numpy(np.nan_to_num(here)).float()
             parts = (values, some, torch.from_numpy(left_out) & ~some)
@@ -176,13 +179,13 @@ class TableGenerator(Generator):
         return of_rows
 
     def _piece(
-        self, condition: TableCondition, n: int, start: int, stop: int
+        self, condition: TableCondition, n: int, which: Rows | slice
     ) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the known coordinates of rows start to stop, (m, D), and which are absent, (m, D)."""
-        known = np.array(np.broadcast_to(condition.known, (n, condition.known.shape[1]))[start:stop])
+        """Return the known coordinates of some of n rows, (m, D), and which are absent, (m, D)."""
+        known = np.array(np.broadcast_to(condition.known, (n, condition.known.shape[1]))[which])
         absent = np.tile(condition.absent, (len(known), 1))
         if condition.present is not None:
-            present = condition.present[start:stop]
+            present = condition.present[which]
             known[:, self.rows.is_presence] = self.rows.encode_presence(present)
             for i, values in enumerate(self.rows.values_of):
                 absent[np.ix_(~present[:, i], values)] = True
@@ -208,7 +211,7 @@ class TableGenerator(Generator):
             drawn = super().coordinates(n, asked)
             start, parts = 0, []
             for x in drawn:
-                known, _ = self._piece(alone, n, start, start + len(x))
+                known, _ = self._piece(alone, n, slice(start, start + len(x)))
                 parts.append(rows.decode_presence(np.where(np.isnan(known), x.double().cpu(), known)))
                 start += len(x)
             present = np.concatenate(parts)
@@ -219,19 +222,39 @@ class TableGenerator(Generator):
     def coordinates(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates (m, D), float64, in pieces, with what is known as it was, 0 where absent.
 
-        All rows keep the constraints; a RunError where too few of those that are drawn do.
+        All rows keep the constraints; a RunError where too few of those that are drawn do. Rows that are
+        drawn again are so in blocks of a fixed size, so that row i is the same however many are asked for.
         """
-        start, said, condition = 0, Counter[str](), request.condition
-        for x in self.unconstrained(n, request):
-            if self.redrawn.rules:
-                x = self._kept(x, n, request, start)
-            if self.refinement is not None and condition is not None and request.noise is None:
+        if request.noise is not None or (self.refinement is None and not self.redrawn.rules):
+            start = 0
+            for x in self._unrefined(n, request):
+                yield self._kept(x, n, request, start) if self.redrawn.rules else x
+                start += len(x)
+            return
+        said, condition, starts = Counter[str](), request.condition, range(0, n, _APART)
+        block = partial(self._block, n, request)
+        # What a constraint's error says is kept in one place, for one block at a time.
+        in_turn = bool(self.redrawn.rules) or len(starts) == 1
+        blocks = map(block, starts) if in_turn else side_by_side(block, starts, self.model.device)
+        for x, start in zip(blocks, starts, strict=True):
+            if self.refinement is not None and condition is not None:
                 known = condition.known
                 known = known if len(known) == 1 else known[start : start + len(x)]
                 said += self.refinement.unkept(x.numpy(), known)
             yield x
-            start += len(x)
         _warn_of_unkept(said, n)
+
+    def _block(self, n: int, request: Request, start: int) -> Tensor:
+        """Return coordinates (m, D) of the block of n rows from ``start`` on."""
+        count = min(_APART, n - start)
+        condition: TableCondition | None = request.condition
+        alike = condition is None or (len(condition.known) == 1 and condition.present is None)
+        # Of rows of one law a whole block is drawn, and the rest left: which are kept depends on all of it.
+        size = _APART if alike else count
+        seed = int(stream_seed(request.seed, "block", start) % 2**32)
+        asked = _for_rows(request, start + np.arange(size), n, seed)
+        x = torch.cat(list(self.unconstrained(size, asked)))
+        return (self._kept(x, size, asked, 0) if self.redrawn.rules else x)[:count]
 
     def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates, whatever the constraints.
@@ -333,7 +356,7 @@ class TableGenerator(Generator):
         piece = self.rows.clipped(x.double().cpu())
         if condition is None:
             return piece
-        known, absent = map(torch.from_numpy, self._piece(condition, n, start, start + len(x)))
+        known, absent = map(torch.from_numpy, self._piece(condition, n, slice(start, start + len(x))))
         return piece.masked_fill(absent, 0.0).where(known.isnan(), known)
 
     def states(self, n: int, request: Request) -> list[SamplingState]:

@@ -111,6 +111,11 @@ class Table(Modality[TableData, TableSection]):
         """Return points as a table of numbers."""
         if data.x.ndim != 2:
             return super().adopt(data, section, seed)
+        if data.labels is not None:
+            raise InputError(
+                "Points with classes do not become a table by themselves.",
+                "Give a DataFrame with the classes as a column, and name it: target=...",
+            )
         if section.target is not None:
             raise InputError("Points have no columns, so none can be the target.", "Omit the target.")
         return TableData.of_points(

@@ -1,0 +1,74 @@
+"""``python -m diffuscope.studio.child``: the process that computes. Commands come as lines, answers go out.
+
+The first line says what to open. Each answer is preceded by its length, four bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import struct
+import sys
+import threading
+from typing import Any
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what anybody prints must not mix with answers
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(5)  # the page and the rest of the machine come first
+    commands: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with open(0, "rb", closefd=False) as lines:
+            for line in lines:
+                commands.put(json.loads(line))
+        commands.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+
+    from diffuscope.errors import DiffuscopeError
+    from diffuscope.studio.engine import Engine
+    from diffuscope.studio.frames import encode
+
+    def tell(told: dict[str, Any]) -> None:
+        message = encode(told)
+        out.write(struct.pack("<I", len(message)) + message)
+        out.flush()
+
+    ended = False
+
+    def next_command(wait: bool) -> dict[str, Any] | None:
+        nonlocal ended
+        try:
+            command = None if ended else commands.get(block=wait)
+        except queue.Empty:
+            return None
+        if command is None:
+            ended = True
+            if not wait:
+                raise SystemExit  # in the middle of a training
+        return command
+
+    first = next_command(True)
+    if first is None:
+        return
+    engine = Engine(tell, next_command)
+    try:
+        engine.open(str(first["source"]), first.get("recipe"))
+    except DiffuscopeError as error:
+        tell({"failed": error.what, "hint": error.hint})
+        return
+    tell({"opened": True})
+    engine.serve()
+
+
+if __name__ == "__main__":
+    main()

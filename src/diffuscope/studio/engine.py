@@ -1,0 +1,486 @@
+"""How are a page's questions answered in Python? One session: data, a network, its training and its states.
+
+The engine answers between the chunks of a training, which goes on meanwhile. Showing samples of a network in
+training takes at most a twentieth of the time, however many pages watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coefficients
+from diffuscope.diffusion.losses import Examples, Loss
+from diffuscope.diffusion.process import coefficient, q_sample
+from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel
+from diffuscope.errors import DiffuscopeError, InputError
+from diffuscope.metrics import relate, sliced_wasserstein
+from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_for, oracle_of
+from diffuscope.runs.plan import plan_new
+from diffuscope.runs.run import load
+from diffuscope.runs.setup import Setup
+from diffuscope.seeds import stream, stream_seed
+from diffuscope.studio.frames import Positions
+from diffuscope.studio.questions import (
+    FieldAsk,
+    ForwardAsk,
+    IrreducibleAsk,
+    LevelsAsk,
+    PathAsk,
+    QualityAsk,
+    RealAsk,
+    Sampling,
+    TrainAsk,
+    WalkAsk,
+    read_question,
+)
+from diffuscope.training import Progress
+from diffuscope.viewer import payload
+
+__all__ = ["Engine"]
+
+Points = NDArray[Any]
+Tell = Callable[[dict[str, Any]], None]
+Next = Callable[[bool], "dict[str, Any] | None"]
+
+_SHOWN = 600  # samples of a report
+_PAIRS = 8  # of the floor of a report
+_SHARE = 0.05  # of the time that reports may take
+_EVERY = 0.05  # seconds between reports, at least
+_SNAPSHOTS = 32
+_POSTERIOR, _POOL = 400, 100_000
+_LEVELS = 16
+
+
+class _Stop(Exception):  # noqa: N818
+    """A training is to end."""
+
+
+@dataclass
+class _Training:
+    """What a page that comes later has to know of the training."""
+
+    settings: dict[str, Any]
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+
+
+class Engine:
+    """Answers questions with ``tell``; ``next_command(wait)`` gives the next command of the server."""
+
+    def __init__(self, tell: Tell, next_command: Next) -> None:
+        self.tell, self.next_command = tell, next_command
+        self.waiting: list[int] = []  # questions that are answered at the end of the training
+        self.running = False
+        self.later: dict[str, Any] | None = None
+
+    def open(self, source: str, recipe: str | None) -> None:
+        """Open a run directory, or data that is trained on at once."""
+        self.trained = _Training({})
+        if not _is_builtin(source) and (Path(source) / "model.safetensors").is_file():
+            run = load(source, device="cpu")
+            self.setup = Setup(run.recipe, run.data, torch.device("cpu"), start=run.model)
+            quality, metrics = None, []
+            with contextlib.suppress(DiffuscopeError):
+                quality, metrics = run.quality, run.metrics
+            self._prepare()
+            self.payload = payload(run.model, run.data, metrics=metrics, quality=quality)
+            return
+        planned, dataset, _ = plan_new(source, recipe, {}, "runs/studio")
+        self.setup = Setup(planned, dataset, torch.device("cpu"))
+        self._prepare()
+        self.payload = payload(self.setup.model, dataset)
+        self.later = {"question": "train", "ask": {"recipe": self.payload["recipe"], "seed": planned.seed}}
+
+    def _prepare(self) -> None:
+        setup = self.setup
+        codec, data = setup.model.codec.affine, setup.data
+        assert codec is not None
+        self.codec = codec
+        self.known = data.source.get("kind") == "builtin"
+        law = oracle_of(data) if self.known else EmpiricalOracle(data.x)
+        self.exact: Oracle = law.scaled(codec)
+        self.data: Tensor = codec.encode(data.x)
+        self.pool: Tensor | None = None
+        self.shown = copy.deepcopy(setup.model.denoiser).eval()
+        self.middle = self.data.mean(0)
+        self.spread = float((self.data - self.middle).square().mean().sqrt()) or 1.0
+
+    def serve(self) -> None:
+        """Answer and train until there are no more commands."""
+        while True:
+            command = self.later or self.next_command(True)
+            self.later = None
+            if command is None:
+                return
+            self._do(command)
+
+    def _do(self, command: dict[str, Any]) -> None:
+        identity = command.get("id")
+        try:
+            question = command.get("question")
+            ask = read_question(question, command.get("ask"))
+            if question == "train":
+                if identity is not None:
+                    self.waiting.append(identity)
+                if self.running:
+                    self.later = {**command, "id": None}
+                    raise _Stop
+                self._train(ask)
+            elif question == "attach" and self.running:
+                self.waiting.append(int(command["id"]))
+            else:
+                answer = getattr(self, f"_{question}")(ask)
+                self.tell({"id": identity, "answer": answer})
+                if question == "stop" and self.running:
+                    raise _Stop
+        except DiffuscopeError as error:
+            self.tell({"id": identity, "error": error.what})
+        except (ValueError, RuntimeError, ArithmeticError) as error:
+            self.tell({"id": identity, "error": f"{type(error).__name__}: {error}"})
+
+    # -- what there is
+
+    def _hello(self, _: Any) -> dict[str, Any]:
+        losses = self.trained.losses
+        return {
+            "payload": {**self.payload, "tensors": None, "data": None},
+            "ready": {
+                "display": {"middle": self.middle.tolist(), "spread": self.spread},
+                "real": self.data[:4000].numpy().ravel(),
+                "known": self.known,
+                "fast": True,
+                "weights": sum(p.numel() for p in self.shown.network.parameters()),
+            },
+            "running": self.running or self.later is not None,
+            "trained": self._told() if self.trained.steps and not self.running else None,
+            "losses": {"x": [step for step, _ in losses], "y": [loss for _, loss in losses]},
+        }
+
+    def _attach(self, _: Any) -> dict[str, Any] | None:
+        return self._told() if self.trained.steps else None
+
+    def _stop(self, _: Any) -> None:
+        return None
+
+    def _told(self) -> dict[str, Any]:
+        return {"snapshots": self.trained.steps, **self.trained.settings}
+
+    # -- denoisers
+
+    def _denoiser(self, which: str, snapshot: int | None) -> DenoiserLike:
+        if which == "exact":
+            return self.exact
+        kept = self.trained.weights
+        if kept:
+            if snapshot is not None and snapshot >= len(kept):
+                raise InputError("There is no such state of the training.")
+            self._fill(kept[-1 if snapshot is None else snapshot])
+        return self.shown
+
+    def _fill(self, weights: Tensor) -> None:
+        vector_to_parameters(weights, self.shown.network.parameters())
+
+    def _grid(self, sampling: Sampling) -> Grid:
+        schedule = self.shown.schedule
+        steps = min(sampling.steps, schedule.T) if isinstance(schedule, DiscreteSchedule) else sampling.steps
+        return schedule.grid(steps, sampling.spacing, sampling.rho)
+
+    def _states(
+        self, denoiser: DenoiserLike, n: int, sampling: Sampling, seed: int
+    ) -> tuple[Grid, list[Tensor]]:
+        grid, generator = self._grid(sampling), stream(seed, "studio")
+        start = prior(grid, (n, 2), generator)
+        return grid, self._follow(denoiser, start, grid, sampling, generator)
+
+    def _follow(
+        self,
+        denoiser: DenoiserLike,
+        start: Tensor,
+        grid: Grid,
+        sampling: Sampling,
+        generator: torch.Generator,
+    ) -> list[Tensor]:
+        settings: dict[str, Any] = {}
+        if sampling.name == "ddpm":
+            settings = {"variance": sampling.variance}
+        elif sampling.name == "ddim":
+            settings = {"eta": sampling.eta}
+        sampler = make_sampler(sampling.name, **settings)
+        return [state.x for state in trajectory(denoiser, start, grid, sampler, generator)]
+
+    def _ends(self, denoiser: DenoiserLike, n: int, sampling: Sampling, seed: int) -> Points:
+        return self._in_data(self._states(denoiser, n, sampling, seed)[1][-1])
+
+    def _in_data(self, x: Tensor) -> Points:
+        """Distances are measured in the units of the data."""
+        return np.asarray(x.double().numpy() * self.codec.scale)
+
+    def _draw(self, n: int, *place: str | int) -> Tensor:
+        return self.exact.draw(n, int(stream_seed(0, "studio", *place) % 2**32)).float()
+
+    # -- answers
+
+    def _walk(self, ask: WalkAsk) -> dict[str, Any]:
+        began = time.perf_counter()
+        denoiser = self._denoiser(ask.which, ask.snapshot)
+        grid, states = self._states(denoiser, ask.n, ask.sampling, ask.seed)
+        calls = 2 * grid.n_steps - 1 if ask.sampling.name == "heun" else grid.n_steps
+        return self._walked(torch.stack(states), grid, calls * ask.n, time.perf_counter() - began)
+
+    def _forward(self, ask: ForwardAsk) -> dict[str, Any]:
+        grid = self._grid(ask.sampling)
+        x_0 = self._draw(ask.n, "forward", ask.seed)
+        eps = torch.randn(x_0.shape, generator=stream(ask.seed, "studio forward"))
+        states = [q_sample(x_0, grid.levels.at(i), eps) for i in range(grid.n_steps + 1)]
+        return self._walked(torch.stack(states), grid, 0, 0.0)
+
+    def _walked(self, states: Tensor, grid: Grid, evaluations: int, seconds: float) -> dict[str, Any]:
+        return {
+            "states": Positions(states.numpy()),
+            "n": states.shape[1],
+            "levels": _told_levels(grid.levels),
+            "evaluations": evaluations,
+            "seconds": seconds,
+        }
+
+    @torch.no_grad()
+    def _field(self, ask: FieldAsk) -> dict[str, Any]:
+        x = torch.tensor(ask.x[: len(ask.x) // 2 * 2], dtype=torch.float32).reshape(-1, 2)
+        level = NoiseLevel(
+            *(torch.tensor(v, dtype=torch.float64) for v in (ask.level.t, ask.level.alpha, ask.level.sigma))
+        )
+        if not level.sigma > 0:
+            raise InputError("A field needs a level with noise.")
+        return {
+            "learned": self._denoiser("learned", ask.snapshot)(x, level).numpy(),
+            "exact": self.exact(x, level).numpy(),
+            "logDensity": self.exact.log_density(x.double(), level).numpy(),
+        }
+
+    @torch.no_grad()
+    def _path(self, ask: PathAsk) -> dict[str, Any]:
+        grid = self._grid(ask.sampling)
+        grid = grid.after(min(ask.start, grid.n_steps - 1))
+        level, x = grid.levels.at(0), torch.tensor([ask.x], dtype=torch.float32)
+        name: Any = "ddim" if ask.sampling.name == "ddpm" else ask.sampling.name
+        sampling = ask.sampling.model_copy(update={"name": name, "eta": 0.0})
+        learned = self._denoiser("learned", ask.snapshot)
+        paths = {
+            key: torch.cat(self._follow(denoiser, x, grid, sampling, stream(0, "studio path"))).numpy()
+            for key, denoiser in (("learned", learned), ("exact", self.exact))
+        }
+        return {
+            **paths,
+            "levels": _told_levels(grid.levels),
+            "posterior": self._posterior(x[0].double(), level),
+            "mean": self.exact(x, level)[0].tolist(),
+            "answer": learned(x, level)[0].tolist(),
+        }
+
+    def _posterior(self, x: Tensor, level: NoiseLevel) -> Points:
+        """Draw p(x_0 | x_t): real points, as often as they would have become x_t."""
+        if self.pool is None:
+            self.pool = self.exact.draw(_POOL, 1) if self.known else self.data.double()
+        pool = self.pool
+        logits = -(x - level.alpha * pool).square().sum(1) / (2 * level.sigma.square())
+        chosen = torch.multinomial(
+            torch.softmax(logits, 0), _POSTERIOR, replacement=True, generator=stream(1, "studio posterior")
+        )
+        return pool[chosen].float().numpy()
+
+    def _real(self, ask: RealAsk) -> Points:
+        return self._draw(ask.n, "real", ask.seed).numpy()
+
+    def _quality(self, ask: QualityAsk) -> dict[str, float | str]:
+        denoiser = self._denoiser(ask.which, None)
+        values, floors = [], []
+        for i in range(ask.draws):
+            made = self._ends(denoiser, ask.n, ask.sampling, 1000 + i)
+            values.append(sliced_wasserstein(made, self._in_data(self._draw(ask.n, "quality", i))))
+            for j in (2 * i, 2 * i + 1):
+                floors.append(self._floor(ask.n, j))
+        return relate(values, floors).to_json()
+
+    def _floor(self, n: int, i: int) -> float:
+        a, b = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
+        return sliced_wasserstein(a, b)
+
+    @torch.no_grad()
+    def _irreducible(self, ask: IrreducibleAsk) -> dict[str, float]:
+        loss, denoiser = self.setup.loss, self.setup.model.denoiser
+        if not isinstance(loss, Loss):
+            raise InputError("The least loss is known for the losses of recipes only.")
+        losses: list[float] = []
+        for chunk in self.setup.batches.chunks(0, ask.batches):
+            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps)
+            x_t = q_sample(chunk.x_0, chunk.level, chunk.eps)
+            output = self._as_output(
+                denoiser, self.exact(x_t.double(), chunk.level).float(), x_t, chunk.level
+            )
+            for start, stop in zip(chunk.bounds, chunk.bounds[1:], strict=False):
+                part: Examples = examples.at(slice(start, stop))
+                losses.append(float(loss.value(output[start:stop], part)))
+        mean, half = float(np.mean(losses)), 1.96 * float(np.std(losses, ddof=1)) / math.sqrt(len(losses))
+        return {"value": mean, "low": mean - half, "high": mean + half}
+
+    @staticmethod
+    def _as_output(denoiser: Denoiser, x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return what a network would have to put out to answer x_0."""
+        skip, out = output_coefficients(denoiser.prediction, level, denoiser.sigma_data)
+        return (x_0 - coefficient(skip, x_t) * x_t) / coefficient(out, x_t)
+
+    @torch.no_grad()
+    def _levels(self, ask: LevelsAsk) -> dict[str, Any]:
+        denoiser = self._denoiser("learned", ask.snapshot)
+        own = self.payload["recipe"]["sampling"]
+        sampling = Sampling(**{**own, "steps": _LEVELS, "spacing": "karras"})
+        grid = self._grid(sampling)
+        x_0 = self._draw(ask.n, "levels")
+        eps = torch.randn(x_0.shape, generator=stream(5, "studio levels"))
+        told: dict[str, list[float]] = {"ratio": [], "learned": [], "exact": [], "excess": []}
+        for i in range(grid.n_steps):
+            level = grid.levels.at(i)
+            if level.alpha == 0:
+                continue
+            x_t = q_sample(x_0, level, eps)
+            made, best = denoiser(x_t, level), self.exact(x_t, level)
+            told["ratio"].append(float(level.ratio))
+            told["learned"].append(float((made - x_0).square().mean()))
+            told["exact"].append(float((best - x_0).square().mean()))
+            told["excess"].append(float((made - best).square().mean().sqrt()) / self.spread)
+        return told
+
+    # -- training
+
+    def _train(self, ask: TrainAsk) -> None:
+        wanted = ask.recipe
+        changes = {
+            "network.width": wanted.network.width,
+            "training.steps": wanted.training.steps,
+            "training.learning_rate": wanted.training.learning_rate,
+            "training.batch_size": wanted.training.batch_size,
+            "seed": ask.seed,
+        }
+        data = self.setup.data
+        self.setup = Setup(self.setup.recipe.changed(changes), data, torch.device("cpu"))
+        self._prepare()
+        self.trained = _Training({"step": 0, "seconds": 0.0, "stopped": False})
+        self.running = True
+        stopped = False
+        trainer = self.setup.trainer()
+        report = _Report(self, trainer)
+        trainer.on_progress = report
+        try:
+            trainer.run()
+        except _Stop:
+            stopped = True
+        finally:
+            self.running = False
+        report.keep()
+        self.trained.settings = {"step": trainer.step, "seconds": report.seconds, "stopped": stopped}
+        for identity in self.waiting if self.later is None else []:
+            self.tell({"id": identity, "answer": self._told()})
+        if self.later is None:
+            self.waiting = []
+
+
+def _is_builtin(name: str) -> bool:
+    """Whether it is the name of a built-in set, which comes before a folder of that name."""
+    try:
+        oracle_for(name)
+    except InputError:
+        return False
+    return True
+
+
+class _Report:
+    """What is told of a training, and what it is asked, after each chunk of steps."""
+
+    def __init__(self, engine: Engine, trainer: Any) -> None:
+        self.engine, self.trainer = engine, trainer
+        self.began = time.perf_counter()
+        self.sum, self.count, self.cost = 0.0, 0, 0.0
+        self.last = self.said = -math.inf
+        self.against: Points | None = None
+        self.floor = math.nan
+        steps = trainer.total_steps
+        schedule = trainer.denoiser.schedule
+        few = min(14, schedule.T) if isinstance(schedule, DiscreteSchedule) else 14
+        self.quick = Sampling(name="dpmpp_2m", steps=few, spacing="karras")
+        self.total = steps
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    def __call__(self, progress: Progress) -> None:
+        self.sum, self.count = self.sum + progress.loss, self.count + 1
+        now, ends = self.seconds, progress.step == self.total
+        if now - self.said >= _EVERY or ends:
+            self._tell_loss(progress)
+            self.said = now
+        if now - self.last >= max(_EVERY, self.cost / _SHARE) or ends:
+            self._tell_picture(progress)
+            self.cost, self.last = self.seconds - now, self.seconds
+        place = math.floor(_SNAPSHOTS * math.sqrt(progress.step / self.total))
+        if place > len(self.engine.trained.steps):
+            self.keep()
+        engine = self.engine
+        while (command := engine.next_command(False)) is not None:
+            engine._do(command)
+
+    def _tell_loss(self, progress: Progress) -> None:
+        loss = self.sum / self.count
+        self.sum, self.count = 0.0, 0
+        self.engine.trained.losses.append((progress.step, loss))
+        told = {"step": progress.step, "steps": self.total, "loss": loss, "seconds": self.seconds}
+        self.engine.tell({"loss": told})
+
+    def _tell_picture(self, progress: Progress) -> None:
+        engine = self.engine
+        if self.against is None:
+            self.against = engine._in_data(engine._draw(_SHOWN, "progress"))
+            self.floor = float(np.mean([engine._floor(_SHOWN, i) for i in range(_PAIRS)]))
+        with self.trainer.averaged() as denoiser:
+            samples = engine._states(denoiser, _SHOWN, self.quick, 3)[1][-1]
+        ratio = sliced_wasserstein(engine._in_data(samples), self.against) / self.floor
+        engine.tell(
+            {
+                "progress": {
+                    "step": progress.step,
+                    "steps": self.total,
+                    "seconds": self.seconds,
+                    "samples": Positions(samples.numpy()),
+                    "ratio": ratio,
+                }
+            }
+        )
+
+    def keep(self) -> None:
+        """Keep a state of the network."""
+        trained = self.engine.trained
+        if trained.steps and trained.steps[-1] == self.trainer.step:
+            return
+        with self.trainer.averaged() as denoiser:
+            trained.weights.append(parameters_to_vector(denoiser.network.parameters()).detach().clone())
+        trained.steps.append(self.trainer.step)
+
+
+def _told_levels(levels: NoiseLevel) -> list[dict[str, float]]:
+    rows = zip(levels.t.tolist(), levels.alpha.tolist(), levels.sigma.tolist(), strict=True)
+    return [{"t": float(t), "alpha": alpha, "sigma": sigma} for t, alpha, sigma in rows]

@@ -1,0 +1,56 @@
+"""How is the studio opened? A free port of this machine, a token, a browser."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+
+from diffuscope.errors import InputError, RunError
+from diffuscope.studio.server import MOST_BYTES, Studio, make_app
+from diffuscope.viewer.shell import live_page
+
+__all__ = ["run_studio"]
+
+
+def run_studio(
+    source: str,
+    recipe: str | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    browser: bool = True,
+    language: str = "",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the studio until it is interrupted; ``say`` is told its address.
+
+    An address that is taken or not this machine's is a RunError, an unknown language an InputError.
+    """
+    import uvicorn
+
+    if language not in ("", "en", "zh"):
+        raise InputError(f"There is no language {language!r}.", "Choose en or zh.")
+    place = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((host, port))
+    except OSError as error:
+        what = f"Cannot listen on {host}:{port}: {error.strerror}."
+        raise RunError(what, "Choose another --port, or none.") from error
+    found = place.getsockname()[1]
+    token = secrets.token_urlsafe(32)
+    page, policy = live_page(language)
+    app = make_app(Studio(source, recipe), token, page, policy, host, lambda: found)
+    address = f"http://{host}:{found}/#token={token}"
+    say(address)
+    if browser:
+        webbrowser.open(address)
+    config = uvicorn.Config(
+        app, log_level="warning", ws="websockets-sansio", ws_max_size=MOST_BYTES, ws_per_message_deflate=False
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[place])
+    finally:
+        place.close()

@@ -1,0 +1,172 @@
+"""What may a page ask? Questions with bounds on every number; nothing that names a path, a module or code."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from diffuscope.errors import InputError, unknown_name
+
+__all__ = [
+    "QUESTIONS",
+    "FieldAsk",
+    "ForwardAsk",
+    "IrreducibleAsk",
+    "LevelsAsk",
+    "Nothing",
+    "PathAsk",
+    "QualityAsk",
+    "RealAsk",
+    "Sampling",
+    "TrainAsk",
+    "WalkAsk",
+    "read_question",
+]
+
+_Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+_Count = Annotated[int, Field(ge=1, le=20_000)]
+_Seed = Annotated[int, Field(ge=0, le=2**31)]
+_Snapshot = Annotated[int, Field(ge=0, le=1000)] | None
+Which = Literal["learned", "exact"]
+
+
+class _Ask(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Sampling(_Ask):
+    """How to sample."""
+
+    name: Literal["ddpm", "ddim", "euler", "heun", "dpmpp_2m"]
+    steps: Annotated[int, Field(ge=1, le=1000)]
+    spacing: Literal["uniform", "trailing", "karras"]
+    rho: Annotated[float, Field(gt=0, le=100)] = 7.0
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.0
+    variance: Literal["posterior", "beta"] = "posterior"
+
+
+class Level(_Ask):
+    """A noise level."""
+
+    t: _Number
+    alpha: _Number
+    sigma: _Number
+
+
+class Nothing(_Ask):
+    """A question that needs no more than its name."""
+
+
+class WalkAsk(_Ask):
+    """Samples from noise to data."""
+
+    n: _Count
+    seed: _Seed
+    which: Which
+    sampling: Sampling
+    snapshot: _Snapshot = None
+
+
+class ForwardAsk(_Ask):
+    """Real points on their way to noise."""
+
+    n: _Count
+    seed: _Seed
+    sampling: Sampling
+
+
+class FieldAsk(_Ask):
+    """What denoisers answer at points (n, 2) in the units of the model."""
+
+    x: Annotated[list[_Number], Field(min_length=2, max_length=20_000)]
+    level: Level
+    snapshot: _Snapshot = None
+
+
+class PathAsk(_Ask):
+    """Where a point goes, and what it may have been."""
+
+    x: Annotated[list[_Number], Field(min_length=2, max_length=2)]
+    start: Annotated[int, Field(ge=0, le=1000, alias="from")]
+    sampling: Sampling
+    snapshot: _Snapshot = None
+
+
+class RealAsk(_Ask):
+    """Fresh real points."""
+
+    n: _Count
+    seed: _Seed
+
+
+class QualityAsk(_Ask):
+    """The distance of samples from data over that of data from data."""
+
+    which: Which
+    n: _Count
+    draws: Annotated[int, Field(ge=2, le=20)]
+    sampling: Sampling
+
+
+class IrreducibleAsk(_Ask):
+    """The loss of the exact denoiser."""
+
+    batches: Annotated[int, Field(ge=2, le=200)]
+
+
+class LevelsAsk(_Ask):
+    """How wrong the network is at each level."""
+
+    n: _Count
+    snapshot: _Snapshot = None
+
+
+class _Network(_Ask):
+    width: Annotated[int, Field(ge=4, le=256, multiple_of=4)]
+
+
+class _Training(_Ask):
+    steps: Annotated[int, Field(ge=1, le=500_000)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
+
+
+class _Recipe(_Ask):
+    network: _Network
+    training: _Training
+
+
+class TrainAsk(_Ask):
+    """A training from new weights, with these settings in the place of the recipe's."""
+
+    recipe: _Recipe
+    seed: _Seed
+
+
+QUESTIONS: dict[str, type[_Ask]] = {
+    "attach": Nothing,
+    "field": FieldAsk,
+    "forward": ForwardAsk,
+    "hello": Nothing,
+    "irreducible": IrreducibleAsk,
+    "levels": LevelsAsk,
+    "path": PathAsk,
+    "quality": QualityAsk,
+    "real": RealAsk,
+    "stop": Nothing,
+    "train": TrainAsk,
+    "walk": WalkAsk,
+}
+
+
+def read_question(name: Any, ask: Any) -> Any:
+    """Return a question as one of :data:`QUESTIONS`; an InputError where it is not one."""
+    if not isinstance(name, str) or name not in QUESTIONS:
+        raise unknown_name("question", str(name)[:40], QUESTIONS)
+    try:
+        return QUESTIONS[name].model_validate({} if ask is None else ask)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"The question {name!r} is not valid: {where}: {first['msg']}.") from error

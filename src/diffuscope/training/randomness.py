@@ -1,0 +1,80 @@
+"""Which random numbers does a training draw, and from where? Masks and dropout, from generators of its own.
+
+Torch's own generator is shared by all threads of a process: two trainings side by side would take turns with
+it, and neither could be repeated. Networks and losses of the package draw from a generator that is handed to
+them. Those of others may use torch's, so they are trained a chunk at a time, by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.losses import Examples, Loss
+from diffuscope.diffusion.masked import MaskedLoss
+from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.networks import NETWORKS
+from diffuscope.networks.blocks import Dropout
+from diffuscope.seeds import alone
+
+__all__ = ["LossLike", "noised", "random_of"]
+
+
+class LossLike(Protocol):
+    """A loss in two halves: what the network is trained on, and the distance of its output from it."""
+
+    def examples(self, denoiser: Denoiser, x_0: Tensor, level: NoiseLevel, eps: Tensor, /) -> Examples:
+        """Noise data (n, ...) to ``level`` (n,); called once for many batches."""
+
+    def value(self, output: Tensor, examples: Examples, /) -> Tensor:
+        """Return the mean loss, shape (), of a network's output (n, ...)."""
+
+
+def noised(
+    loss: LossLike,
+    denoiser: Denoiser,
+    x_0: Tensor,
+    level: NoiseLevel,
+    eps: Tensor,
+    generator: torch.Generator | None,
+    label: Tensor | None = None,
+) -> Examples:
+    """Return the examples of a loss with their classes (n,), if any.
+
+    Masks are drawn from the generator where it has some; a loss of one's own knows of neither.
+    """
+    if isinstance(loss, MaskedLoss):
+        return loss.masked_examples(denoiser, x_0, level, eps, generator)
+    if type(loss) is Loss:
+        return loss.examples(denoiser, x_0, level, eps, label)
+    return loss.examples(denoiser, x_0, level, eps)._replace(label=label)
+
+
+@contextlib.contextmanager
+def random_of(
+    network: nn.Module | None, loss: LossLike, seed: int, device: torch.device
+) -> Iterator[torch.Generator | None]:
+    """Have a network and a loss draw their random numbers from the seed within a block.
+
+    Yields the generator; None where they may draw from torch's own, which then has the seed, and which no
+    other training uses meanwhile. ``network`` is None for one that cannot be handed a generator.
+    """
+    if type(network) not in NETWORKS.values() or type(loss) not in (Loss, MaskedLoss):
+        with alone(seed):
+            yield None
+        return
+    assert network is not None
+    generator = torch.Generator(device).manual_seed(seed)
+    dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
+    for dropout in dropouts:
+        dropout.generator = generator
+    try:
+        yield generator
+    finally:
+        for dropout in dropouts:
+            dropout.generator = None

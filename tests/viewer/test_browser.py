@@ -1,0 +1,306 @@
+"""Does the page work in a real browser, from a file, with the network off?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import diffuscope
+from diffuscope.oracle import EmpiricalOracle
+
+from .conftest import WEB
+
+Opened = Callable[..., Any]
+PATIENCE = 20_000  # milliseconds
+
+
+class Page:
+    """A page from a file: what it logs and asks for is written down."""
+
+    def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
+        self.context = browser.new_context(
+            offline=True, viewport={"width": 1200, "height": 900}, reduced_motion="reduce", **options
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.trouble: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(f"{path.as_uri()}{fragment}")
+
+    def _note(self, message: Any) -> None:
+        if message.type in ("error", "warning") and "GPU stall" not in message.text:
+            self.trouble.append(message.text)
+
+    def until(self, what: Callable[[], Any]) -> Any:
+        """Return the first value of ``what`` that is true; the page's policy forbids to ask inside of it."""
+        for _ in range(PATIENCE // 50):
+            if value := what():
+                return value
+            self.page.wait_for_timeout(50)
+        raise AssertionError("waited in vain")
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).text_content())
+
+    def measured(self) -> None:
+        """Wait until the page has measured its samples: all that it does at the start is then done."""
+        self.until(lambda: re.search(r"\d", self.text("#here")))
+
+    def frames(self) -> int:
+        return int(self.page.locator(".stage").get_attribute("data-frame") or 0)
+
+    def ink(self) -> int:
+        """Return the number of pixels of the point layer on which something is drawn."""
+        return int(
+            self.page.evaluate(
+                """() => {
+                  const from = document.querySelector('.stage canvas');
+                  const copy = document.createElement('canvas');
+                  [copy.width, copy.height] = [from.width, from.height];
+                  const context = copy.getContext('2d');
+                  context.drawImage(from, 0, 0);
+                  const { data } = context.getImageData(0, 0, copy.width, copy.height);
+                  let n = 0;
+                  for (let i = 3; i < data.length; i += 4) if (data[i] > 40) n++;
+                  return n;
+                }"""
+            )
+        )
+
+    def time(self, value: float) -> None:
+        self.page.evaluate(
+            """v => {
+              const ruler = document.querySelector('#time');
+              ruler.value = v;
+              ruler.dispatchEvent(new Event('input'));
+            }""",
+            value,
+        )
+
+    def settle(self) -> None:
+        self.page.wait_for_timeout(250)
+
+
+@pytest.fixture(scope="session")
+def saved(small_run, tmp_path_factory) -> Path:
+    return small_run.view().save(tmp_path_factory.mktemp("page") / "run.html")
+
+
+@pytest.fixture
+def opened(browser, saved) -> Iterator[Opened]:
+    pages: list[Page] = []
+
+    def make(fragment: str = "", path: Path | None = None, **options: Any) -> Page:
+        pages.append(Page(browser, path or saved, fragment, **options))
+        pages[-1].page.wait_for_selector(".stage")
+        pages[-1].measured()
+        return pages[-1]
+
+    yield make
+    for page in pages:
+        page.context.close()
+        assert page.trouble == []
+
+
+def test_it_opens_from_a_file_and_asks_nothing_of_a_network(opened):
+    page = opened()
+    assert page.frames() > 0
+    assert page.ink() > 500
+    others = [url for url in page.asked if not url.startswith(("file:", "blob:", "data:"))]
+    assert others == []
+    assert page.text("h1") == "Diffuscope s_curve · fast"
+
+
+def test_scrubbing_moves_the_points(opened):
+    page = opened()
+    page.time(0)
+    page.settle()
+    noise = page.ink()
+    label = page.page.locator("#time").get_attribute("aria-valuetext")
+    page.page.keyboard.press("End")
+    page.settle()
+    assert page.page.locator("#time").get_attribute("aria-valuetext") != label
+    assert page.ink() != noise
+
+
+def test_playing_goes_from_noise_to_data(opened):
+    page = opened()
+    page.page.keyboard.press("Home")
+    page.page.keyboard.press(" ")
+    page.until(lambda: float(page.page.locator("#time").input_value()) > 0.2)
+    page.page.keyboard.press(" ")
+    stopped = page.page.locator("#time").input_value()
+    page.settle()
+    assert page.page.locator("#time").input_value() == stopped
+
+
+def test_the_fields_are_drawn(opened):
+    page = opened()
+    page.time(2)
+    page.settle()
+    before = page.ink()
+    for key, side in (("2", "learned"), ("2", "difference"), ("3", "exact")):
+        page.page.keyboard.press(key)
+        page.page.click(f"[data-value={side}]:visible >> nth=0")
+        page.settle()
+        assert page.ink() > 1.5 * before, (key, side)
+    page.page.keyboard.press("1")
+    page.settle()
+    assert page.ink() < 1.5 * before
+
+
+def test_a_clicked_point_is_answered_as_by_the_package(opened, tiny, tmp_path):
+    points = np.random.default_rng(3).normal([1.0, -2.0], [2.0, 0.5], size=(200, 2))
+    run = tiny(data=points)
+    page = opened(path=run.view().save(tmp_path / "run.html"))
+    page.time(2)
+    page.page.locator(".stage").click(position={"x": 300, "y": 200})
+    said = page.until(lambda: re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", page.text("#point-note")))
+    ratio, *found = map(float, said)
+    level, model = run.model.plan()[0].levels.at(2), run.model
+    sigma = level.sigma.item()
+    assert ratio == pytest.approx(sigma, rel=0.01)
+    # The data has deviation 1 in the picture, which is 3.2 wide to each side inside a border of 1 pixel.
+    box = page.page.locator(".stage").bounding_box()
+    y = np.array([(2 * 301 / box["width"] - 1) * 3.2, (1 - 2 * 201 / box["height"]) * 3.2])
+    x = torch.tensor(y * np.hypot(1, sigma), dtype=torch.float32)[None]
+    exact = EmpiricalOracle(points).scaled(model.codec.affine)
+    with torch.no_grad():
+        for answer, denoiser in ((found[:2], exact), (found[2:4], model.denoiser)):
+            expected = model.codec.decode(denoiser(x, level))[0]
+            np.testing.assert_allclose(answer, expected, rtol=0.01, atol=0.02)
+
+
+def test_it_trains_again_and_keeps_the_states(opened):
+    page = opened()
+    page.page.click("#train")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    last = int(page.page.locator("#history").get_attribute("max"))
+    assert last >= 5
+    page.page.keyboard.press("Shift+ArrowLeft")
+    page.settle()
+    assert page.page.locator("#history").input_value() == str(last - 1)
+    assert page.text("#ratio") != "…"
+
+
+def test_it_learns(browser, tmp_path):
+    run = diffuscope.train(
+        "s_curve", out=tmp_path / "run", settings={"training.steps": 250, "data.size": 3000}, pictures=False
+    )
+    saved = run.view().save(tmp_path / "run.html")
+    page = Page(browser, saved)
+    page.page.wait_for_selector(".stage")
+    page.measured()
+    page.page.click("#train")
+    page.until(lambda: "250" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    trained = float(page.text("#ratio"))
+    page.context.close()
+    assert trained < 3
+    assert page.trouble == []
+
+
+def test_it_draws_again_after_the_context_was_lost(opened):
+    page = opened()
+    before = page.ink()
+    page.page.evaluate(
+        """() => {
+          const gl = document.querySelector('.stage canvas').getContext('webgl2');
+          window.lost = gl.getExtension('WEBGL_lose_context');
+          window.lost.loseContext();
+        }"""
+    )
+    page.settle()
+    page.page.evaluate("() => window.lost.restoreContext()")
+    page.settle()
+    page.settle()
+    assert page.ink() == pytest.approx(before, rel=0.05)
+
+
+def test_it_draws_without_webgl(opened):
+    page = opened("#webgl=0")
+    assert "without WebGL" in page.text("footer")
+    assert page.ink() > 500
+
+
+def test_it_works_by_keyboard_alone(opened):
+    page = opened()
+    page.page.locator(".stage").focus()
+    page.page.keyboard.press("ArrowUp")
+    page.until(lambda: "E[x₀|x_t]" in page.text("#point-note"))
+    reached = set()
+    page.page.evaluate("() => document.activeElement.blur()")
+    for _ in range(40):
+        page.page.keyboard.press("Tab")
+        reached.add(page.page.evaluate("() => document.activeElement.id || document.activeElement.className"))
+    assert {"language", "time", "play", "train", "sampler", "stage"} <= reached
+
+
+def test_it_fits_a_phone(opened):
+    page = opened(has_touch=True, is_mobile=True, device_scale_factor=2)
+    page.page.set_viewport_size({"width": 360, "height": 740})
+    page.settle()
+    assert page.page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    page.page.locator(".stage").tap(position={"x": 100, "y": 120})
+    page.until(lambda: "E[x₀|x_t]" in page.text("#point-note"))
+
+
+def test_it_speaks_both_languages(opened):
+    page = opened()
+    english = page.text("body")
+    page.page.click("#language")
+    assert page.page.locator("html").get_attribute("lang") == "zh-CN"
+    chinese = page.text("body")
+    assert "样本有多好" in chinese
+    for sentence in ("How good are the samples?", "Real points", "No network can get below"):
+        assert sentence in english
+        assert sentence not in chinese
+    assert opened("#lang=zh").page.locator("html").get_attribute("lang") == "zh-CN"
+
+
+def test_without_scripts_it_shows_a_picture(browser, saved):
+    context = browser.new_context(java_script_enabled=False, offline=True)
+    page = context.new_page()
+    page.goto(saved.as_uri())
+    assert page.locator("img").is_visible()
+    size = page.locator("img").bounding_box()
+    assert size["width"] > 300
+    context.close()
+
+
+def test_a_name_from_a_run_is_text_in_the_browser(browser, small_run, tmp_path):
+    view = small_run.view()
+    evil = "</script><img src=x onerror='document.title=1'><b>bold</b>"
+    view.payload["title"] = evil
+    page = Page(browser, view.save(tmp_path / "run.html"))
+    page.page.wait_for_selector(".stage")
+    assert evil in page.text("h1")
+    assert page.page.locator("h1 b, img").count() == 0
+    page.context.close()
+
+
+def test_it_is_accessible(opened):
+    source = WEB / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.is_file():
+        pytest.skip("axe-core is not installed: make web")
+    page = opened()
+    page.page.keyboard.press("2")
+    page.settle()
+    page.page.evaluate(source.read_text("utf-8"))
+    found = page.page.evaluate("async () => (await axe.run()).violations")
+    serious = [
+        (one["id"], [node["html"][:90] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []

@@ -1,0 +1,358 @@
+// How does the page compute by itself? One session: a law, a training set, a network with its states.
+
+import { relate, slicedWasserstein } from "./distance.js";
+import type { Denoiser } from "./denoiser.js";
+import { Exact } from "./exact.js";
+import { Law, type Point } from "./laws.js";
+import { Memory } from "./memory.js";
+import { makeNetwork, type Network } from "./network.js";
+import type {
+  Display, Field, FieldRequest, Interval, LevelErrors, Path, PathRequest, Progress, Question, Questions, Ready,
+  Recipe, SamplingSettings, Setup, Trained, Walk, WalkRequest, Which,
+} from "./protocol.js";
+import { Random } from "./random.js";
+import { evaluations, trajectory } from "./samplers.js";
+import { grid, makeSchedule, priorStd, type Level, type Schedule } from "./schedules.js";
+import { Learned, lossOf, Trainer, type Reading } from "./training.js";
+
+const SLICE_MS = 30; // of training, between which questions are answered
+const REPORT_MS = 120; // between reports
+const SHOWN = 600; // samples of a report
+const SNAPSHOTS = 32;
+const POSTERIOR = 400;
+
+const now = (): number => performance.now();
+const pause = (): Promise<void> => new Promise((go) => setTimeout(go, 0));
+
+interface Snapshot {
+  step: number;
+  weights: Float32Array;
+}
+
+interface Session {
+  setup: Setup;
+  exact: Exact;
+  /** The training set (N, 2) in the units of the model. */
+  data: Float32Array;
+  display: Display;
+}
+
+/** A network in memory, as a denoiser. */
+interface Held {
+  network: Network;
+  schedule: Schedule;
+  reading: Reading;
+  weights: number;
+}
+
+/** The engine that needs nothing but the page. */
+export class LocalEngine {
+  onProgress: (progress: Progress) => void = () => undefined;
+  private readonly memory: Memory;
+  private session: Session | null = null;
+  private held: Held | null = null;
+  private snapshots: Snapshot[] = [];
+  private start = 0;
+  private shown: number | null = null;
+  private training = 0;
+
+  constructor(binary: Uint8Array | null) {
+    this.memory = Memory.make(binary);
+    this.start = this.memory.mark();
+  }
+
+  /** Answer a question; what is not known is an Error. */
+  async ask<Q extends Question>(question: Q, ask: Questions[Q]["ask"]): Promise<Questions[Q]["answer"]> {
+    const answers: { [K in Question]: (ask: Questions[K]["ask"]) => Questions[K]["answer"] | Promise<Questions[K]["answer"]> } = {
+      setup: (a) => this.setup(a),
+      walk: (a) => this.walk(a),
+      forward: (a) => this.forward(a),
+      field: (a) => this.field(a),
+      path: (a) => this.path(a),
+      real: ({ n, seed }) => this.need().exact.draw(n, new Random(seed, "real")),
+      quality: (a) => this.quality(a),
+      irreducible: (a) => this.irreducible(a.batches),
+      levels: (a) => this.levels(a.n, a.snapshot),
+      train: (a) => this.train(a.recipe, a.seed),
+      attach: () => null,
+      stop: () => {
+        this.training++;
+        return null;
+      },
+    };
+    return answers[question](ask);
+  }
+
+  private need(): Session {
+    if (!this.session) throw new Error("Nothing is set up yet.");
+    return this.session;
+  }
+
+  private setup(setup: Setup): Ready {
+    this.training++;
+    const { shift, scale } = setup.scaling;
+    const exact = new Exact(this.memory, new Law(setup.law), setup.scaling);
+    const inUnits = (x: Float32Array): Float32Array => x.map((v, i) => (v - shift[i % 2]!) / scale[i % 2]!);
+    const data = setup.data ? inUnits(setup.data) : exact.draw(setup.size, new Random(setup.seed, "data"));
+    const display = displayOf(data);
+    this.session = { setup, exact, data, display };
+    this.hold(setup.recipe, (network) => (setup.tensors ? network.read(setup.tensors) : null), setup.seed);
+    const real = data.subarray(0, 2 * Math.min(4000, data.length / 2)).slice();
+    const known = setup.law.kind !== "points";
+    return { display, real, known, fast: this.memory.fast, weights: this.held!.network.size };
+  }
+
+  /** Put a network into fresh memory, with these weights, or untrained. */
+  private hold(recipe: Recipe, read: (network: Network) => Float32Array | null, seed: number): void {
+    this.memory.release(this.start);
+    const network = makeNetwork(this.memory, recipe.network);
+    const vector = read(network) ?? network.fresh(new Random(seed, "weights"));
+    const reading = { prediction: recipe.denoiser.prediction, sigmaData: recipe.denoiser.sigma_data };
+    const schedule = makeSchedule(recipe.schedule);
+    this.held = { network, schedule, reading, weights: this.memory.put(vector) };
+    this.snapshots = [];
+    this.shown = null;
+  }
+
+  /** The denoiser of this name; of a training in the page, at one of its states. */
+  private denoiser(which: Which, snapshot: number | null): Denoiser {
+    if (which === "exact") return this.need().exact;
+    const { network, reading, weights } = this.held!;
+    if (this.snapshots.length && snapshot !== this.shown) {
+      const found = this.snapshots[snapshot ?? this.snapshots.length - 1];
+      if (!found) throw new Error("There is no such state of the training.");
+      this.memory.view(weights, network.size).set(found.weights);
+      this.shown = snapshot;
+    }
+    return new Learned(this.memory, network, reading, weights);
+  }
+
+  private grid(sampling: SamplingSettings): Level[] {
+    return grid(this.held!.schedule, sampling.steps, sampling.spacing, sampling.rho);
+  }
+
+  private noise(n: number, levels: Level[], random: Random): Float32Array {
+    return random.normals(2 * n, priorStd(levels[0]!));
+  }
+
+  private ends(denoiser: Denoiser, n: number, sampling: SamplingSettings, seed: number): Float32Array {
+    const random = new Random(seed, "sampling");
+    const levels = this.grid(sampling);
+    let last = this.noise(n, levels, random);
+    for (const state of trajectory(denoiser, last, levels, sampling, random)) last = state;
+    return last;
+  }
+
+  private walk({ n, seed, which, sampling, snapshot }: WalkRequest): Walk {
+    const began = now();
+    const random = new Random(seed, "sampling");
+    const levels = this.grid(sampling);
+    const start = this.noise(n, levels, random);
+    const states = new Float32Array(levels.length * 2 * n);
+    let i = 0;
+    for (const state of trajectory(this.denoiser(which, snapshot), start, levels, sampling, random)) {
+      states.set(state, 2 * n * i++);
+    }
+    const asked = n * evaluations(sampling.name, levels.length - 1);
+    return { states, n, levels, evaluations: asked, seconds: (now() - began) / 1000 };
+  }
+
+  /** Real points on their way to noise, each with one noise of its own; the first state is the noisiest. */
+  private forward({ n, seed, sampling }: Questions["forward"]["ask"]): Walk {
+    const began = now();
+    const random = new Random(seed, "forward");
+    const levels = this.grid(sampling);
+    const x = this.need().exact.draw(n, random);
+    const eps = random.normals(2 * n);
+    const states = new Float32Array(levels.length * 2 * n);
+    levels.forEach(({ alpha, sigma }, i) => {
+      for (let j = 0; j < 2 * n; j++) states[2 * n * i + j] = alpha * x[j]! + sigma * eps[j]!;
+    });
+    return { states, n, levels, evaluations: 0, seconds: (now() - began) / 1000 };
+  }
+
+  private field({ x, level, snapshot }: FieldRequest): Field {
+    const { exact } = this.need();
+    return {
+      learned: this.denoiser("learned", snapshot).denoise(x, level),
+      exact: exact.denoise(x, level),
+      logDensity: exact.logDensity(x, level),
+    };
+  }
+
+  private path({ x, from, sampling, snapshot }: PathRequest): Path {
+    const { exact } = this.need();
+    const levels = this.grid(sampling).slice(Math.min(from, sampling.steps - 1));
+    const level = levels[0]!;
+    // The exact solution has no noise of its own: a sampler that draws some takes its deterministic form.
+    const settings = { ...sampling, name: sampling.name === "ddpm" ? "ddim" : sampling.name, eta: 0 } as const;
+    const follow = (denoiser: Denoiser): Float32Array => {
+      const states = [...trajectory(denoiser, Float32Array.from(x), levels, settings, new Random(0, "path"))];
+      return Float32Array.from(states.flatMap((state) => [...state]));
+    };
+    const learned = this.denoiser("learned", snapshot);
+    const point = Float32Array.from(x);
+    const [mean, answer] = [exact.denoise(point, level), learned.denoise(point, level)];
+    return {
+      learned: follow(learned),
+      exact: follow(exact),
+      levels,
+      posterior: exact.posterior(x, level, POSTERIOR, new Random(1, "posterior")),
+      mean: [mean[0]!, mean[1]!],
+      answer: [answer[0]!, answer[1]!],
+    };
+  }
+
+  /** Distances are measured in the units of the data. */
+  private inData(x: Float32Array): Float32Array {
+    const { scale } = this.need().setup.scaling;
+    return x.map((value, i) => value * scale[i % 2]!);
+  }
+
+  /** How far samples are from fresh data, over how far fresh data is from fresh data. */
+  private async quality({ which, n, draws, sampling }: Questions["quality"]["ask"]): Promise<Questions["quality"]["answer"]> {
+    const { exact } = this.need();
+    const denoiser = this.denoiser(which, null);
+    const real = (name: string, i: number): Float32Array => this.inData(exact.draw(n, new Random(i, `quality ${name}`)));
+    const values: number[] = [];
+    const floors: number[] = [];
+    for (let i = 0; i < draws; i++) {
+      values.push(slicedWasserstein(this.inData(this.ends(denoiser, n, sampling, 1000 + i)), real("real", i)));
+      await pause();
+      for (const j of [0, 1]) floors.push(slicedWasserstein(real("a", 2 * i + j), real("b", 2 * i + j)));
+      await pause();
+    }
+    return relate(values, floors);
+  }
+
+  /** A trainer on the session's data whose batches are like those of a training; it takes no steps. */
+  private batches(recipe: Recipe, seed: number): Trainer {
+    const { network, schedule, reading } = this.held!;
+    const zero = new Float32Array(network.size);
+    const { loss, times, training } = recipe;
+    return new Trainer(
+      this.memory, network, reading, schedule, loss, times, training, this.need().data, seed, zero,
+    );
+  }
+
+  /** The loss of the exact denoiser on batches of the training: what no network can get below. */
+  private irreducible(count: number): Interval {
+    const { exact, setup } = this.need();
+    const mark = this.memory.mark();
+    const trainer = this.batches(setup.recipe, 77);
+    const losses = Array.from({ length: count }, () => {
+      const batch = trainer.batch();
+      return lossOf(setup.recipe.loss, this.held!.reading, batch, exact.denoiseEach(batch.xt, batch.levels));
+    });
+    this.memory.release(mark);
+    const mean = losses.reduce((a, b) => a + b, 0) / count;
+    const half = 1.96 * Math.sqrt(losses.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (count - 1) / count);
+    return { value: mean, low: mean - half, high: mean + half };
+  }
+
+  /** Where the network is wrong: level by level, beside the error that no network can avoid. */
+  private levels(n: number, snapshot: number | null): LevelErrors {
+    const { exact, setup } = this.need();
+    const denoiser = this.denoiser("learned", snapshot);
+    const random = new Random(5, "levels");
+    const x0 = exact.draw(n, random);
+    const eps = random.normals(2 * n);
+    const out: LevelErrors = { ratio: [], learned: [], exact: [], excess: [] };
+    const all = this.grid({ ...setup.recipe.sampling, steps: Math.min(16, this.stepsAtMost()), spacing: "karras" });
+    for (const level of all.slice(0, -1)) {
+      const xt = x0.map((v, i) => level.alpha * v + level.sigma * eps[i]!);
+      const [a, b] = [denoiser.denoise(xt, level), exact.denoise(xt, level)];
+      const mean = (f: (i: number) => number): number => {
+        let sum = 0;
+        for (let i = 0; i < 2 * n; i++) sum += f(i) ** 2;
+        return sum / (2 * n);
+      };
+      const [learned, least] = [mean((i) => a[i]! - x0[i]!), mean((i) => b[i]! - x0[i]!)];
+      out.ratio.push(level.sigma / level.alpha);
+      out.learned.push(learned);
+      out.exact.push(least);
+      out.excess.push(Math.sqrt(mean((i) => a[i]! - b[i]!)) / this.need().display.spread);
+    }
+    return out;
+  }
+
+  private stepsAtMost(): number {
+    const { schedule } = this.held!;
+    return schedule.discrete ? schedule.tMax + 1 : Infinity;
+  }
+
+  /** Train anew on the session's data, in slices; questions are answered meanwhile. */
+  private async train(recipe: Recipe, seed: number): Promise<Trained> {
+    const session = this.need();
+    const own = ++this.training;
+    session.setup = { ...session.setup, recipe };
+    this.hold(recipe, () => null, seed);
+    const { network, schedule, reading, weights } = this.held!;
+    const { loss, times, training } = recipe;
+    const start = this.memory.view(weights, network.size).slice();
+    const trainer = new Trainer(
+      this.memory, network, reading, schedule, loss, times, training, session.data, seed, start,
+    );
+    this.held = { network, schedule, reading, weights };
+    const quick: SamplingSettings = {
+      name: "dpmpp_2m", spacing: "karras", rho: 7, steps: Math.min(14, this.stepsAtMost()),
+    };
+    const began = now();
+    const real = (i: number): Float32Array => this.inData(session.exact.draw(SHOWN, new Random(i, "progress")));
+    const against = real(0);
+    const floors = Array.from({ length: 8 }, (_, i) => slicedWasserstein(real(2 * i + 1), real(2 * i + 2)));
+    const floor = floors.reduce((a, b) => a + b, 0) / floors.length;
+    let [total, count, reported] = [0, 0, 0];
+    const report = (): void => {
+      this.memory.view(weights, network.size).set(this.memory.view(trainer.best, network.size));
+      this.shown = null;
+      const samples = this.ends(new Learned(this.memory, network, reading, weights), SHOWN, quick, 3);
+      const seconds = (now() - began) / 1000;
+      const ratio = slicedWasserstein(this.inData(samples), against) / floor;
+      this.onProgress({ step: trainer.step, steps: training.steps, loss: total / count, seconds, samples, ratio });
+      [total, count, reported] = [0, 0, now()];
+    };
+    while (!trainer.done && own === this.training) {
+      const until = now() + SLICE_MS;
+      while (!trainer.done && now() < until) {
+        const value = trainer.stepOn(trainer.batch());
+        if (!Number.isFinite(value)) throw new Error(`The loss of step ${trainer.step} is not finite.`);
+        total += value;
+        count++;
+        this.keep(trainer);
+      }
+      if (now() - reported > REPORT_MS || trainer.done) report();
+      await pause();
+    }
+    if (own === this.training) this.training++;
+    else if (this.held?.network !== network) throw new Error("Another training has begun.");
+    this.keep(trainer, true);
+    this.memory.view(weights, network.size).set(this.memory.view(trainer.best, network.size));
+    this.shown = null;
+    return {
+      step: trainer.step,
+      seconds: (now() - began) / 1000,
+      stopped: !trainer.done,
+      snapshots: this.snapshots.map((s) => s.step),
+    };
+  }
+
+  /** Keep states of a training, evenly in the root of the step: much happens early. */
+  private keep(trainer: Trainer, last = false): void {
+    const place = (step: number): number => Math.floor(SNAPSHOTS * Math.sqrt(step / trainer.settings.steps));
+    if (!last && place(trainer.step) === place(trainer.step - 1)) return;
+    if (this.snapshots.at(-1)?.step === trainer.step) return;
+    const weights = this.memory.view(trainer.best, trainer.network.size).slice();
+    this.snapshots.push({ step: trainer.step, weights });
+  }
+}
+
+/** Where points are in the units of the model, for a picture of one size at every level. */
+function displayOf(x: Float32Array): Display {
+  const n = x.length / 2;
+  const middle: Point = [0, 0];
+  for (let i = 0; i < 2 * n; i++) middle[i % 2]! += x[i]! / n;
+  let square = 0;
+  for (let i = 0; i < 2 * n; i++) square += (x[i]! - middle[i % 2]!) ** 2 / (2 * n);
+  return { middle, spread: Math.sqrt(square) || 1 };
+}

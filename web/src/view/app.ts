@@ -1,0 +1,844 @@
+// What does one see and do? The page of a run: its picture, its ruler, and the cards beside them.
+
+import type { Ratio } from "../engine/distance.js";
+import type {
+  Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
+} from "../engine/protocol.js";
+import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
+import { ratioOf, type Level } from "../engine/schedules.js";
+import { Chart, type Line } from "./charts.js";
+import { icon, Latest, mark, numberField, Segments } from "./controls.js";
+import { colour, digits, h, whole } from "./dom.js";
+import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import type { Payload } from "./payload.js";
+import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
+import { Speaker } from "./words.js";
+
+const PLAY_SECONDS = 5;
+const SLOW = 4;
+const POINTS = 2000;
+const NUDGE = 0.08;
+
+type Mode = "walk" | "forward";
+
+interface Loaded {
+  walk: Walk;
+  mode: Mode;
+}
+
+export interface Options {
+  language: "en" | "zh";
+  webgl: boolean;
+  /** Whether a training runs already, and what it has come to. */
+  running: boolean;
+  trained: Trained | null;
+  losses: { x: number[]; y: number[] };
+}
+
+/** The page of one run. */
+export class App {
+  private readonly speaker: Speaker;
+  private readonly stage: Stage;
+  private readonly recipe: Recipe;
+  private sampling: SamplingSettings;
+  private loaded: Loaded | null = null;
+  private mode: Mode = "walk";
+  private which: Which = "learned";
+  private field: FieldKind = "none";
+  private side: Side = "learned";
+  private n = POINTS;
+  private seed = 0;
+  private position = 0;
+  private playing = false;
+  private slow = false;
+  private showReal = true;
+  private twoClouds = false;
+  private snapshot: number | null = null;
+  private trained: Trained | null = null;
+  private training: Progress | null = null;
+  private path: Path | null = null;
+  private probe: [number, number] | null = null;
+  private drawnField: ReturnType<typeof drawn> | null = null;
+  private here: Ratio | null = null;
+  private hereExact: Ratio | null = null;
+  private floor: Interval | null = null;
+  private errors: LevelErrors | null = null;
+  private lossHere: { x: number[]; y: number[] };
+  private trouble: string | null = null;
+  private readonly walks = new Latest(() => this.loadWalk());
+  private readonly fields = new Latest(() => this.loadField());
+  private readonly paths = new Latest(() => this.loadPath());
+  private readonly measures = new Latest(() => this.measure());
+  private told = 0;
+
+  // what is on the page
+  private readonly range = h("input", { type: "range", min: 0, step: 0.01, id: "time" });
+  private readonly ticks = h("div", { class: "ticks", "aria-hidden": "true" });
+  private readonly worst = h("div", { class: "worst hidden", "aria-hidden": "true" });
+  private readonly playButton = h("button", { type: "button", class: "square", id: "play" });
+  private readonly historyRow = h("div", { class: "history hidden" });
+  private readonly historyRange = h("input", { type: "range", min: 0, step: 1, id: "history" });
+  private readonly historyNow = h("output", { for: "history" });
+  private readonly sentence = h("p", { class: "sentence" });
+  private readonly live = h("div", { "aria-live": "polite", class: "sentence" });
+  private readonly modes: Segments<Mode>;
+  private readonly kinds: Segments<FieldKind>;
+  private readonly sides: Segments<Side>;
+  private readonly makers: Segments<Which>;
+  private readonly big = h("strong", { id: "ratio" });
+  private readonly bigInterval = h("span");
+  private readonly bigSource = h("p");
+  private readonly bigHere = h("p", { id: "here" });
+  private readonly bigExact = h("p");
+  private readonly floorButton = h("button", { type: "button", class: "link" });
+  private readonly lossChart = new Chart(140);
+  private readonly lossSentence = h("p", { class: "told" });
+  private readonly lossLegend = h("ul", { class: "legend" });
+  private readonly trainButton = h("button", { type: "button", class: "main-button", id: "train" });
+  private readonly progress = h("progress", { max: 1, value: 0, class: "hidden" });
+  private readonly trainNote = h("p", { id: "train-note" });
+  private readonly levelChart = new Chart(120);
+  private readonly worstButton = h("button", { type: "button", class: "link" });
+  private readonly pointNote = h("p", { class: "told", id: "point-note" });
+  private readonly pointLegend = h("ul", { class: "legend hidden" });
+  private readonly clearButton = h("button", { type: "button", class: "hidden" });
+  private readonly drawnNote = h("p");
+  private readonly engineNote = h("p");
+  private readonly fieldsOfTraining: Record<"seed" | "steps" | "width" | "rate" | "batch", ReturnType<typeof numberField>>;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly payload: Payload,
+    private readonly ready: Ready,
+    options: Options,
+  ) {
+    this.speaker = new Speaker(options.language);
+    this.recipe = payload.recipe;
+    this.sampling = { ...payload.recipe.sampling };
+    this.lossHere = options.losses;
+    this.trained = options.trained;
+    this.stage = new Stage(ready.display, options.webgl);
+    this.stage.setReal(ready.real);
+    const { speaker } = this;
+    this.modes = new Segments<Mode>(
+      speaker, "what",
+      [
+        { value: "walk", word: "samples", title: "walkTitle" },
+        { value: "forward", word: "forward", title: "forwardTitle" },
+      ],
+      "walk",
+      (mode) => this.change({ mode }),
+    );
+    this.kinds = new Segments<FieldKind>(
+      speaker, "field",
+      [
+        { value: "none", word: "none" },
+        { value: "score", word: "score", title: "scoreTitle" },
+        { value: "velocity", word: "velocity", title: "velocityTitle" },
+      ],
+      "none",
+      (field) => this.change({ field }),
+    );
+    this.sides = new Segments<Side>(
+      speaker, "answeredBy",
+      [
+        { value: "learned", word: "learned" },
+        { value: "exact", word: "exact" },
+        { value: "difference", word: "difference" },
+      ],
+      "learned",
+      (side) => this.change({ side }),
+    );
+    this.makers = new Segments<Which>(
+      speaker, "by",
+      [
+        { value: "learned", word: "learned" },
+        { value: "exact", word: "exact" },
+      ],
+      "learned",
+      (which) => this.change({ which }),
+    );
+    const { training, network } = this.recipe;
+    this.fieldsOfTraining = {
+      seed: numberField(speaker, "trainSeed", 0, { min: 0, max: 1e9, step: 1 }),
+      steps: numberField(speaker, "trainSteps", training.steps, { min: 10, max: 500_000, step: 1 }),
+      width: numberField(speaker, "trainWidth", network.width ?? 64, { min: 4, max: 256, step: 4 }),
+      rate: numberField(speaker, "trainRate", training.learning_rate, { min: 1e-6, max: 1, step: "any" }),
+      batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
+    };
+    engine.onProgress = (progress) => this.onProgress(progress);
+    document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
+    this.build();
+    this.listen();
+    void this.start(options.running);
+  }
+
+  private async start(running: boolean): Promise<void> {
+    if (running) {
+      await this.follow(this.recipe.training.steps, () => this.engine.ask("attach", null));
+      return;
+    }
+    await this.walks.ask();
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play(true);
+    else this.moveTo(this.steps);
+    await this.guard(async () => {
+      if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: 40 });
+      this.showLoss();
+      await this.loadErrors();
+    });
+    await this.measures.ask();
+  }
+
+  /** Do something that may fail, and say so where it does. */
+  private async guard<T>(work: () => Promise<T>): Promise<T | null> {
+    let answer: T | null = null;
+    try {
+      answer = await work();
+      this.trouble = null;
+    } catch (error) {
+      this.trouble = error instanceof Error ? error.message : String(error);
+    }
+    this.say();
+    return answer;
+  }
+
+  private get steps(): number {
+    return this.loaded ? this.loaded.walk.levels.length - 1 : 0;
+  }
+
+  /** The level nearest to the ruler; of clean data the last one that has noise. */
+  private get index(): number {
+    return Math.min(Math.round(this.position), Math.max(0, this.steps - 1));
+  }
+
+  private get level(): Level {
+    return this.loaded?.walk.levels[this.index] ?? CLEAN;
+  }
+
+  private change(what: { mode?: Mode; which?: Which; field?: FieldKind; side?: Side }): void {
+    const walkChanged = what.mode !== undefined || what.which !== undefined;
+    if (what.mode) this.mode = what.mode;
+    if (what.which) this.which = what.which;
+    if (what.field) this.field = what.field;
+    if (what.side) this.side = what.side;
+    this.twoClouds = false;
+    if (walkChanged) void this.walks.ask();
+    if (this.field === "none") this.drawnField = null;
+    void this.fields.ask();
+    this.refresh();
+  }
+
+  private async loadWalk(): Promise<void> {
+    await this.guard(async () => {
+      const { mode, which, n, seed, sampling, snapshot } = this;
+      const walk =
+        mode === "forward"
+          ? await this.engine.ask("forward", { n, seed, sampling })
+          : await this.engine.ask("walk", { n, seed, which, sampling, snapshot });
+      const before = this.steps;
+      this.loaded = { walk, mode };
+      this.putStates();
+      this.range.max = String(this.steps);
+      if (before && before !== this.steps) this.position *= this.steps / before;
+      this.showTicks();
+      this.moveTo(this.position);
+    });
+  }
+
+  private putStates(): void {
+    const { walk } = this.loaded!;
+    const { n } = walk;
+    const out = new Float32Array(walk.states.length);
+    walk.levels.forEach((level, i) => {
+      shown(this.ready.display, level, walk.states.subarray(2 * n * i, 2 * n * (i + 1)), out, 2 * n * i);
+    });
+    this.stage.setStates(out, n);
+  }
+
+  private async loadField(): Promise<void> {
+    if (this.field === "none" || !this.loaded) return;
+    await this.guard(async () => {
+      const { level, field, side } = this;
+      const x = gridInModel(this.ready.display, level);
+      const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot });
+      if (this.field === "none") return;
+      this.drawnField = drawn(field, side, this.ready.display, level, answer);
+    });
+    this.refresh();
+  }
+
+  private async loadPath(): Promise<void> {
+    if (!this.probe || !this.loaded) return;
+    await this.guard(async () => {
+      const x = unshown(this.ready.display, this.level, Float32Array.from(this.probe!));
+      const { sampling, snapshot } = this;
+      const asked = { x: [x[0]!, x[1]!] as [number, number], from: this.index, sampling, snapshot };
+      const path = await this.engine.ask("path", asked);
+      this.path = this.probe ? path : null;
+    });
+    this.refresh();
+  }
+
+  private async loadErrors(): Promise<void> {
+    this.errors = await this.engine.ask("levels", { n: 1500, snapshot: this.snapshot });
+    this.showErrors();
+  }
+
+  private async measure(): Promise<void> {
+    this.here = this.hereExact = null;
+    this.showQuality(true);
+    await this.guard(async () => {
+      const { sampling } = this;
+      const size = { n: 2000, draws: 8, sampling };
+      this.here = await this.engine.ask("quality", { which: "learned", ...size });
+      this.showQuality(true);
+      if (this.ready.known) this.hereExact = await this.engine.ask("quality", { which: "exact", ...size });
+    });
+    this.showQuality(false);
+  }
+
+  // ---- training in the page
+
+  private async train(): Promise<void> {
+    const { seed, steps, width, rate, batch } = this.fieldsOfTraining;
+    const recipe: Recipe = structuredClone(this.recipe);
+    recipe.network.width = width.value();
+    recipe.training = {
+      ...recipe.training, steps: steps.value(), learning_rate: rate.value(), batch_size: batch.value(),
+    };
+    this.lossHere = { x: [], y: [] };
+    const ask = { recipe, seed: seed.value() };
+    await this.follow(recipe.training.steps, () => this.engine.ask("train", ask));
+  }
+
+  /** Watch a training to its end; then look at what was learned. */
+  private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
+    this.trained = null;
+    this.snapshot = null;
+    this.probe = this.path = null;
+    this.twoClouds = false;
+    this.field = this.kinds.value = "none";
+    this.mode = this.modes.value = "walk";
+    this.which = this.makers.value = "learned";
+    this.drawnField = null;
+    this.training = { step: 0, steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
+    this.play(false);
+    this.showTraining();
+    const least = this.guard(async () => {
+      if (this.ready.known && !this.floor) this.floor = await this.engine.ask("irreducible", { batches: 20 });
+    });
+    this.trained = await this.guard(end);
+    await least;
+    this.training = null;
+    if (this.trained) {
+      const { snapshots } = this.trained;
+      this.historyRange.max = String(snapshots.length - 1);
+      this.historyRange.value = this.historyRange.max;
+    }
+    this.showTraining();
+    await this.walks.ask();
+    this.moveTo(this.steps);
+    await this.guard(async () => {
+      if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: 40 });
+      await this.loadErrors();
+    });
+    this.showLoss();
+    await this.measures.ask();
+  }
+
+  private onProgress(progress: Progress): void {
+    if (!this.training) return;
+    const { samples, ratio } = progress.samples ? progress : this.training;
+    this.training = { ...progress, samples, ratio };
+    if (Number.isFinite(progress.loss)) {
+      this.lossHere.x.push(progress.step);
+      this.lossHere.y.push(progress.loss);
+    }
+    if (progress.samples) {
+      this.stage.setStates(shown(this.ready.display, CLEAN, progress.samples), progress.samples.length / 2);
+    }
+    this.showTraining();
+    this.showLoss();
+    this.showQuality(false);
+    this.refresh();
+  }
+
+  // ---- what is shown
+
+  private scene(): Scene {
+    const busy = this.training !== null || this.twoClouds;
+    const field = busy ? null : this.drawnField;
+    return {
+      position: busy ? 0 : this.position,
+      steps: busy ? 0 : this.steps,
+      end: this.mode === "forward" || this.twoClouds || this.which === "exact" ? "real" : "made",
+      showReal: this.showReal,
+      arrows: field?.arrows ?? null,
+      heat: field?.heat ?? null,
+      path: busy ? null : this.path,
+      probe: busy ? null : this.probe,
+      corner: busy || !this.loaded ? "" : this.position >= this.steps ? this.speaker.say("data") : this.speaker.say("levelIs", digits(ratioOf(this.level))),
+    };
+  }
+
+  private refresh(): void {
+    this.stage.show(this.scene());
+    this.sides.element.classList.toggle("hidden", this.field === "none");
+    const now = performance.now();
+    if (now - this.told > 200 || !this.playing) {
+      this.told = now;
+      this.say();
+    }
+  }
+
+  private say(): void {
+    const { speaker } = this;
+    const n = whole(this.loaded?.walk.n ?? this.n);
+    const name = speaker.say(
+      "stageName", this.payload.title, n, digits(ratioOf(this.level)), this.index + 1, Math.max(1, this.steps),
+    );
+    this.stage.element.setAttribute("aria-label", `${name} ${speaker.say("stageHelp")}`);
+    let words = "";
+    if (this.trouble) words = speaker.say("failed", this.trouble);
+    else if (this.twoClouds) words = speaker.say("floorSentence");
+    else if (this.training) words = "";
+    else if (this.field !== "none" && this.side === "difference") words = speaker.say("sentenceDifference");
+    else if (this.field === "score") words = speaker.say("sentenceScore");
+    else if (this.field === "velocity") words = speaker.say("sentenceVelocity");
+    else words = speaker.say(this.mode === "forward" ? "sentenceForward" : "sentenceWalk", n);
+    if (this.sentence.textContent !== words) this.sentence.textContent = words;
+    this.showPoint();
+    const walk = this.loaded?.walk;
+    this.drawnNote.textContent = walk?.evaluations
+      ? speaker.say("drawn", whole(walk.evaluations), digits(walk.seconds), digits(walk.evaluations / walk.seconds / 1e6))
+      : "";
+  }
+
+  private showPoint(): void {
+    const { speaker, path } = this;
+    const place = (x: ArrayLike<number>): [string, string] => {
+      const { shift, scale } = this.payload.scaling;
+      return [digits(x[0]! * scale[0] + shift[0]), digits(x[1]! * scale[1] + shift[1])];
+    };
+    let words = speaker.say("pointHint");
+    if (path) {
+      const { scale } = this.payload.scaling;
+      const apart = Math.hypot(...[0, 1].map((d) => (path.answer[d]! - path.mean[d]!) * scale[d]!));
+      const ends = [path.learned, path.exact].flatMap((states) => place(states.subarray(-2)));
+      words =
+        `${speaker.say("pointSentence", digits(ratioOf(path.levels[0]!)), ...place(path.mean), ...place(path.answer), digits(apart))} ` +
+        speaker.say("pointEnds", ...ends);
+    }
+    if (this.pointNote.textContent !== words) this.pointNote.textContent = words;
+    this.pointLegend.classList.toggle("hidden", !path);
+    this.clearButton.classList.toggle("hidden", !path);
+  }
+
+  private showQuality(measuring: boolean): void {
+    const { speaker, here, hereExact, training } = this;
+    this.floorButton.textContent = speaker.say(this.twoClouds ? "floorHide" : "floorWhat");
+    if (training) {
+      this.big.textContent = Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…";
+      this.bigInterval.textContent = this.bigHere.textContent = this.bigExact.textContent = "";
+      this.bigSource.textContent = speaker.say("fromTraining", (training.samples?.length ?? 0) / 2);
+      return;
+    }
+    const own = this.trained ? null : this.payload.quality;
+    const best = own ?? here;
+    this.big.textContent = best ? best.ratio.toFixed(2) : measuring ? "…" : "–";
+    this.bigInterval.textContent = best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "";
+    this.bigSource.textContent = own ? speaker.say("fromPython") : "";
+    this.bigHere.textContent = here
+      ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
+      : measuring ? speaker.say("measuring") : "";
+    this.bigExact.textContent = hereExact ? speaker.say("exactQuality", hereExact.ratio.toFixed(2)) : "";
+  }
+
+  private showLoss(): void {
+    const { speaker, payload, floor, lossHere } = this;
+    const lines: Line[] = [];
+    const recorded = { x: payload.loss.step, y: payload.loss.value, colour: colour("muted") };
+    if (recorded.x.length) lines.push(recorded);
+    const steps = [...recorded.x, ...lossHere.x];
+    if (floor && steps.length) {
+      const ends = [Math.min(...steps), Math.max(...steps)];
+      lines.push({ x: ends, y: [floor.value, floor.value], colour: colour("real"), dashed: true });
+    }
+    if (lossHere.x.length) lines.push({ ...lossHere, colour: colour("made") });
+    const values = lossHere.y.length ? lossHere.y : payload.loss.value;
+    const tail = values.slice(-Math.ceil(values.length / 10)); // a single one is noisy
+    const last = tail.length ? tail.reduce((a, b) => a + b, 0) / tail.length : undefined;
+    const words =
+      floor && last !== undefined ? speaker.say("lossSentence", digits(last), digits(floor.value))
+      : this.ready.known ? "" : speaker.say("lossUnknown");
+    this.lossSentence.textContent = words;
+    const legend = [
+      ["run", "lossOf", recorded.x.length > 0],
+      ["made", "lossHere", lossHere.x.length > 0],
+      ["real", "lossFloor", floor !== null],
+    ] as const;
+    this.lossLegend.replaceChildren(
+      ...legend.filter(([, , there]) => there).map(([name, word]) => h("li", { class: name }, speaker.say(word))),
+    );
+    this.lossChart.show(lines, { logX: false }, `${speaker.say("loss")}. ${words}`);
+  }
+
+  private showErrors(): void {
+    const { speaker, errors } = this;
+    this.levelChart.canvas.parentElement?.classList.toggle("hidden", !errors);
+    if (!errors) return;
+    const worst = errors.excess.reduce((at, value, i) => (value > errors.excess[at]! ? i : at), 0);
+    const ratio = errors.ratio[worst]!;
+    const line = { x: errors.ratio, y: errors.excess, colour: colour("wrong"), dots: true };
+    const words = speaker.say("levelsSentence", digits(ratio));
+    this.levelChart.show([line], { logX: true, xName: "σ/α", mark: this.loaded ? ratioOf(this.level) : null }, words);
+    this.worstButton.textContent = words;
+    this.worstButton.onclick = () => this.goTo(ratio);
+    this.levelChart.onPick = (x) => this.goTo(x);
+    this.worst.classList.remove("hidden");
+    this.worst.style.left = this.percent(this.positionAt(ratio));
+  }
+
+  private showTraining(): void {
+    const { speaker, training, trained } = this;
+    const button = speaker.say(training ? "stop" : "train");
+    if (this.trainButton.textContent !== button) this.trainButton.textContent = button;
+    this.progress.classList.toggle("hidden", !training);
+    if (training) this.progress.value = training.step / training.steps;
+    this.trainNote.textContent = training
+      ? speaker.say("training", whole(training.step), whole(training.steps), training.seconds.toFixed(1))
+      : trained
+        ? trained.stopped
+          ? speaker.say("trainedStopped", whole(trained.step))
+          : speaker.say("trained", whole(trained.step), trained.seconds.toFixed(1))
+        : "";
+    const several = (trained?.snapshots.length ?? 0) > 1;
+    this.historyRow.classList.toggle("hidden", !several);
+    if (several) {
+      const step = trained!.snapshots[this.snapshot ?? trained!.snapshots.length - 1]!;
+      this.historyNow.textContent = speaker.say("historyNow", whole(step));
+      this.historyRange.setAttribute("aria-valuetext", this.historyNow.textContent);
+    }
+  }
+
+  // ---- the ruler
+
+  private positionAt(ratio: number): number {
+    const levels = this.loaded?.walk.levels ?? [];
+    let best = 0;
+    levels.slice(0, -1).forEach((level, i) => {
+      const far = (l: Level): number => Math.abs(Math.log(Math.min(1e6, ratioOf(l)) / ratio));
+      if (far(level) < far(levels[best]!)) best = i;
+    });
+    return best;
+  }
+
+  private percent(position: number): string {
+    return `${((100 * position) / Math.max(1, this.steps)).toFixed(2)}%`;
+  }
+
+  private showTicks(): void {
+    const { speaker } = this;
+    this.ticks.classList.toggle("hidden", !this.loaded);
+    const levels = this.loaded?.walk.levels ?? [];
+    const marks = [1, 0.1].filter((ratio) => {
+      const first = levels[0];
+      return first && ratio < 0.7 * ratioOf(first) && ratio > 1.5 * ratioOf(levels.at(-2)!);
+    });
+    const tick = (text: string, at: number, name = ""): HTMLElement => {
+      const element = h("span", { class: name }, text);
+      element.style.left = this.percent(at);
+      return element;
+    };
+    this.ticks.replaceChildren(
+      tick(speaker.say("noise"), 0),
+      ...marks.map((ratio) => tick(`σ/α ${ratio}`, this.positionAt(ratio))),
+      tick(speaker.say("data"), this.steps, "last"),
+      this.worst,
+    );
+    this.showErrors();
+  }
+
+  private goTo(ratio: number): void {
+    this.play(false);
+    if (this.field === "none") {
+      this.field = this.kinds.value = "score";
+      this.side = this.sides.value = "difference";
+    }
+    this.moveTo(this.positionAt(ratio));
+  }
+
+  private moveTo(position: number): void {
+    const before = this.index;
+    this.position = Math.max(0, Math.min(this.steps, position));
+    this.range.value = String(this.position);
+    this.range.setAttribute(
+      "aria-valuetext",
+      `${this.speaker.say("levelIs", digits(ratioOf(this.level)))}, ${this.speaker.say("stepOf", this.index + 1, this.steps)}`,
+    );
+    if (before !== this.index || !this.drawnField) void this.fields.ask();
+    if (before !== this.index) {
+      if (this.probe && !this.playing) void this.paths.ask();
+      if (!this.playing) this.showErrors();
+    }
+    this.refresh();
+  }
+
+  private play(on: boolean): void {
+    if (on && this.position >= this.steps) this.moveTo(0);
+    const started = on && !this.playing;
+    this.playing = on;
+    const word = this.speaker.say(on ? "pause" : "play");
+    this.playButton.replaceChildren(icon(on ? "pause" : "play"));
+    this.playButton.setAttribute("aria-label", word);
+    this.playButton.title = word;
+    if (!on && this.probe) void this.paths.ask();
+    if (!started) return;
+    let last = performance.now();
+    const frame = (time: number): void => {
+      if (!this.playing) return;
+      const seconds = Math.min(0.1, Math.max(0, (time - last) / 1000));
+      last = time;
+      this.moveTo(this.position + (seconds * this.steps) / (PLAY_SECONDS * (this.slow ? SLOW : 1)));
+      if (this.position >= this.steps) this.play(false);
+      else requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  }
+
+  private setSnapshot(index: number): void {
+    if (!this.trained) return;
+    const last = this.trained.snapshots.length - 1;
+    const kept = Math.max(0, Math.min(last, index));
+    this.snapshot = kept === last ? null : kept;
+    this.historyRange.value = String(kept);
+    this.showTraining();
+    void this.walks.ask();
+    void this.fields.ask();
+    void this.paths.ask();
+  }
+
+  private ask(place: [number, number]): void {
+    this.twoClouds = false;
+    this.probe = place;
+    this.play(false);
+    void this.paths.ask();
+    this.refresh();
+  }
+
+  private async showFloor(): Promise<void> {
+    this.twoClouds = !this.twoClouds;
+    this.showQuality(false);
+    if (this.twoClouds) {
+      this.play(false);
+      const real = await this.engine.ask("real", { n: POINTS, seed: this.seed + 1 });
+      this.stage.setStates(shown(this.ready.display, CLEAN, real), POINTS);
+    } else if (this.loaded) {
+      this.putStates();
+    }
+    this.refresh();
+  }
+
+  // ---- how the page is made
+
+  private build(): void {
+    const { speaker, payload } = this;
+    const button = (word: Parameters<Speaker["say"]>[0], shape: Parameters<typeof icon>[0], work: () => void): HTMLElement => {
+      const made = h("button", { type: "button", class: "square", onclick: work }, icon(shape));
+      speaker.whenever(() => {
+        made.title = speaker.say(word);
+        made.setAttribute("aria-label", made.title);
+      });
+      return made;
+    };
+    const language = h("button", { type: "button", id: "language", onclick: () => this.turnLanguage() }, speaker.text("language"));
+    const theme = button("theme", "theme", () => this.turnTheme());
+    const title = h("h1", {}, "Diffuscope ", h("span", {}, `${payload.title} · ${payload.recipe_name}`));
+    const top = h("header", { class: "top" }, mark(), title, h("div", { class: "push" }, language, theme));
+
+    this.playButton.addEventListener("click", () => this.play(!this.playing));
+    const slow = h("input", { type: "checkbox", onchange: () => (this.slow = slow.checked) });
+    const real = h("input", { type: "checkbox", checked: true, onchange: () => {
+      this.showReal = real.checked;
+      this.refresh();
+    } });
+    const buttons = h(
+      "div", { class: "buttons" },
+      button("before", "before", () => this.nudge(-1)), this.playButton, button("next", "next", () => this.nudge(1)),
+    );
+    speaker.whenever(() => {
+      this.range.setAttribute("aria-label", speaker.say("time"));
+      this.historyRange.setAttribute("aria-label", speaker.say("history"));
+    });
+    const track = h("div", { class: "track" }, this.range, this.ticks);
+    const ruler = h("div", { class: "ruler" }, buttons, track);
+    this.historyRow.append(h("label", { for: "history" }, speaker.text("history")), this.historyRange, this.historyNow);
+    const bar = h("div", { class: "bar" }, this.modes.element, this.kinds.element);
+    const frame = h("div", { class: "frame" }, this.stage.element, this.sides.element);
+    const below = h(
+      "div", { class: "row" },
+      h("label", {}, real, " ", speaker.text("real")),
+      h("label", {}, slow, " ", speaker.text("slow")),
+    );
+
+    const card = (word: Parameters<Speaker["say"]>[0], ...children: (Node | string)[]): HTMLElement =>
+      h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
+    this.floorButton.addEventListener("click", () => void this.showFloor());
+    const quality = card(
+      "quality",
+      h("div", { class: "big" }, this.big, h("span", {}, speaker.text("timesFloor")), this.bigInterval),
+      this.bigSource, this.bigHere, this.bigExact, h("p", {}, this.floorButton),
+    );
+    const { seed, steps, width, rate, batch } = this.fieldsOfTraining;
+    this.trainButton.addEventListener("click", () => {
+      if (this.training) void this.engine.ask("stop", null);
+      else void this.train();
+    });
+    const loss = card(
+      "loss", this.lossChart.canvas, this.lossLegend, this.lossSentence,
+      h("div", { class: "row" }, this.trainButton), this.progress, this.trainNote,
+      h(
+        "details", {}, h("summary", {}, speaker.text("trainSettings")),
+        h("div", { class: "fields" }, steps.label, width.label, rate.label, batch.label, seed.label),
+      ),
+    );
+    this.levelChart.canvas.classList.add("pick");
+    const levels = card("levels", this.levelChart.canvas, h("p", {}, this.worstButton));
+    this.clearButton.addEventListener("click", () => {
+      this.probe = this.path = null;
+      this.refresh();
+    });
+    speaker.whenever(() => {
+      this.clearButton.textContent = speaker.say("pointClear");
+      const items = [["made", "pathLearned"], ["real", "pathExact"], ["cloud", "posterior"]] as const;
+      this.pointLegend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
+    });
+    const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
+    const pair = h("div", { class: "pair" }, point, levels);
+    const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
+    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card));
+
+    const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
+    const notes = h("footer", {}, this.engineNote, keys);
+    document.body.replaceChildren(top, h("div", { class: "layout" }, main, aside), notes, this.live);
+    this.live.classList.add("hidden");
+    speaker.whenever(() => this.again());
+  }
+
+  private samplerCard(card: (word: "sampler", ...children: Node[]) => HTMLElement): HTMLElement {
+    const { speaker } = this;
+    const select = h("select", { id: "sampler" }, ...SAMPLERS.map((name) => h("option", { value: name }, name)));
+    select.value = this.sampling.name;
+    const most = this.recipe.schedule.name === "edm" || this.recipe.schedule["T"] === undefined ? 500 : Number(this.recipe.schedule["T"]);
+    const steps = numberField(speaker, "samplerSteps", this.sampling.steps, { min: 1, max: most, step: 1 });
+    const points = numberField(speaker, "points", this.n, { min: 100, max: 20_000, step: 100 });
+    const again = (): void => {
+      const settings = select.value === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
+      this.sampling = { ...this.sampling, ...settings, name: select.value as SamplerName, steps: steps.value() };
+      this.n = points.value();
+      void this.walks.ask();
+      if (this.probe) void this.paths.ask();
+      void this.measures.ask();
+    };
+    for (const control of [select, steps.label, points.label]) control.addEventListener("change", again);
+    const fresh = h("button", { type: "button", onclick: () => {
+      this.seed++;
+      void this.walks.ask().then(() => this.play(true));
+    } }, speaker.text("newNoise"));
+    return card(
+      "sampler",
+      h(
+        "div", { class: "fields" },
+        h("label", {}, h("span", {}, speaker.text("sampler")), select), steps.label, points.label,
+      ),
+      h("div", { class: "row" }, this.makers.element, fresh),
+      this.drawnNote,
+    );
+  }
+
+  /** Say everything again, in another language or other colours. */
+  private again(): void {
+    const { speaker, payload, ready } = this;
+    document.title = `${payload.title} · Diffuscope`;
+    const kernels = speaker.say(ready.fast ? "engineWasm" : "enginePlain");
+    const own = this.engine.name === "remote";
+    const notes = [own ? speaker.say("engineRemote", whole(ready.weights)) : speaker.say("engine", kernels, whole(ready.weights))];
+    if (!ready.known) notes.push(speaker.say("unknownLaw"));
+    if (payload.sampler_of_run) notes.push(speaker.say("unsupported", payload.sampler_of_run, this.sampling.name));
+    if (!this.stage.webgl) notes.push(speaker.say("noGl"));
+    this.engineNote.textContent = notes.join(" ");
+    this.showQuality(false);
+    this.showLoss();
+    this.showTraining();
+    this.showTicks();
+    this.play(this.playing);
+    if (this.drawnField) this.drawnField = { ...this.drawnField };
+    this.refresh();
+  }
+
+  private turnLanguage(): void {
+    this.speaker.language = this.speaker.language === "en" ? "zh" : "en";
+  }
+
+  private turnTheme(): void {
+    const root = document.documentElement;
+    const dark = root.dataset["theme"]
+      ? root.dataset["theme"] === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset["theme"] = dark ? "light" : "dark";
+    this.again();
+  }
+
+  private nudge(by: number): void {
+    this.play(false);
+    this.moveTo(Math.round(this.position) + by);
+  }
+
+  private listen(): void {
+    this.range.addEventListener("input", () => {
+      this.play(false);
+      this.moveTo(Number(this.range.value));
+    });
+    this.historyRange.addEventListener("input", () => this.setSnapshot(Number(this.historyRange.value)));
+    this.stage.element.addEventListener("click", (event) => this.ask(this.stage.place(event)));
+    this.stage.element.addEventListener("keydown", (event) => {
+      const moves: Record<string, [number, number]> = {
+        ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+      };
+      const move = moves[event.key];
+      if (!move || event.shiftKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const [x, y] = this.probe ?? [0, 0];
+      this.ask([x + NUDGE * move[0], y + NUDGE * move[1]]);
+    });
+    document.addEventListener("keydown", (event) => this.onKey(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.again());
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    const typing = ["SELECT", "TEXTAREA"].includes(target.tagName) || (target as HTMLInputElement).type === "number";
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const presses = ["BUTTON", "SUMMARY"].includes(target.tagName) || (target as HTMLInputElement).type === "checkbox";
+    if (event.key === " " && presses) return;
+    const kinds: Record<string, FieldKind> = { "1": "none", "2": "score", "3": "velocity" };
+    const actions: Record<string, () => void> = {
+      " ": () => this.play(!this.playing),
+      ArrowLeft: () => (event.shiftKey ? this.setSnapshot(Number(this.historyRange.value) - 1) : this.nudge(-1)),
+      ArrowRight: () => (event.shiftKey ? this.setSnapshot(Number(this.historyRange.value) + 1) : this.nudge(1)),
+      Home: () => this.nudge(-this.steps),
+      End: () => this.nudge(this.steps),
+      l: () => this.turnLanguage(),
+      L: () => this.turnLanguage(),
+    };
+    const kind = kinds[event.key];
+    if (kind) {
+      this.kinds.value = kind;
+      this.change({ field: kind });
+    } else if (actions[event.key]) {
+      event.preventDefault();
+      actions[event.key]!();
+    }
+  }
+}

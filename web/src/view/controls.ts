@@ -1,0 +1,124 @@
+// What can be pressed and chosen? Native elements with words that follow the language.
+
+import { h } from "./dom.js";
+import type { Speaker, Word } from "./words.js";
+
+/** Run one piece of work at a time; of requests that come meanwhile only the latest is done. */
+export class Latest {
+  private running = false;
+  private again = false;
+
+  constructor(private readonly work: () => Promise<void>) {}
+
+  async ask(): Promise<void> {
+    this.again = true;
+    if (this.running) return;
+    this.running = true;
+    try {
+      while (this.again) {
+        this.again = false;
+        await this.work();
+      }
+    } finally {
+      this.running = false;
+    }
+  }
+}
+
+/** Buttons side by side, of which one is pressed. */
+export class Segments<T extends string> {
+  readonly element: HTMLElement;
+  private readonly buttons: HTMLButtonElement[];
+
+  constructor(
+    speaker: Speaker,
+    name: Word,
+    choices: readonly { value: T; word: Word; title?: Word }[],
+    private chosen: T,
+    onChoose: (value: T) => void,
+  ) {
+    this.buttons = choices.map(({ value, word, title }) => {
+      const button = h("button", { type: "button", "data-value": value, onclick: () => {
+        this.value = value;
+        onChoose(value);
+      } }, speaker.text(word));
+      if (title) speaker.whenever(() => (button.title = speaker.say(title)));
+      return button;
+    });
+    this.element = h("div", { class: "segments", role: "group" }, ...this.buttons);
+    speaker.whenever(() => this.element.setAttribute("aria-label", speaker.say(name)));
+    this.value = chosen;
+  }
+
+  get value(): T {
+    return this.chosen;
+  }
+
+  set value(value: T) {
+    this.chosen = value;
+    for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset["value"] === value));
+  }
+}
+
+/** A labelled number. */
+export function numberField(
+  speaker: Speaker,
+  word: Word,
+  value: number,
+  limits: { min: number; max: number; step: number | "any" },
+): { label: HTMLLabelElement; value: () => number; set: (value: number) => void } {
+  const input = h("input", { type: "number", value, ...limits, inputmode: "decimal" });
+  const label = h("label", {}, h("span", {}, speaker.text(word)), input);
+  return {
+    label,
+    value: () => {
+      const given = Number(input.value);
+      const good = input.value !== "" && Number.isFinite(given) ? given : value;
+      const kept = Math.min(limits.max, Math.max(limits.min, limits.step === 1 ? Math.round(good) : good));
+      if (String(kept) !== input.value) input.value = String(kept);
+      return kept;
+    },
+    set: (next) => (input.value = String(next)),
+  };
+}
+
+const SHAPES = {
+  play: "M4 2l10 6-10 6z",
+  pause: "M3 2h4v12H3zM9 2h4v12H9z",
+  before: "M12 2L5 8l7 6zM3 2h2v12H3z",
+  next: "M4 2l7 6-7 6zM11 2h2v12h-2z",
+  theme: "M8 1a7 7 0 1 0 0 14zM8 1a7 7 0 0 1 0 14V13A5 5 0 0 0 8 3z",
+};
+
+/** A small picture on a button. */
+export function icon(name: keyof typeof SHAPES): SVGElement {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", SHAPES[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** The sign of the project: a ring that scatters. */
+export function mark(): SVGElement {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 26 26");
+  svg.setAttribute("class", "mark");
+  svg.setAttribute("aria-hidden", "true");
+  for (let i = 0; i < 22; i++) {
+    const turn = (i / 22) * 2 * Math.PI;
+    const scatter = (i / 22) ** 2;
+    const radius = 9 + 3.2 * scatter * Math.sin(i * 12.9898);
+    const dot = document.createElementNS(space, "circle");
+    dot.setAttribute("cx", (13 + radius * Math.cos(turn)).toFixed(2));
+    dot.setAttribute("cy", (13 + radius * Math.sin(turn)).toFixed(2));
+    dot.setAttribute("r", (1.5 - 0.5 * scatter).toFixed(2));
+    dot.setAttribute("fill", i > 14 ? "#d8442f" : "#8b3fa8");
+    svg.append(dot);
+  }
+  return svg;
+}

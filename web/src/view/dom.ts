@@ -1,0 +1,41 @@
+// How is the page made? Of elements with text, never of markup: a name from a run cannot become code.
+
+type Value = string | number | boolean | ((event: Event) => void) | undefined;
+
+/** Make an element; attributes that begin with "on" are listeners, true is an empty attribute. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Record<string, Value> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== undefined) element.setAttribute(name, String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+/** A number in three digits, without an exponent where that can be. */
+export function digits(value: number): string {
+  if (!Number.isFinite(value)) return "∞";
+  const size = Math.abs(value);
+  if (size >= 1e6 || (size > 0 && size < 1e-4)) return value.toExponential(1);
+  if (size >= 100) return value.toFixed(0);
+  return String(Number(value.toPrecision(3)));
+}
+
+/** A whole number with its thousands apart. */
+export const whole = (value: number): string => Math.round(value).toLocaleString("en");
+
+/** The value of a custom property of the page's style. */
+export const colour = (name: string): string =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+/** "#rrggbb" as three numbers from 0 to 1. */
+export function rgb(hex: string): [number, number, number] {
+  const value = parseInt(hex.slice(1), 16);
+  return [(value >> 16) / 255, ((value >> 8) & 255) / 255, (value & 255) / 255];
+}

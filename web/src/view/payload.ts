@@ -1,0 +1,57 @@
+// What is in a page that was saved? Plain data: JSON, with arrays as packed text. Nothing of it is run.
+
+import type { LawSpec, Point } from "../engine/laws.js";
+import type { Tensors } from "../engine/network.js";
+import type { Recipe, Setup } from "../engine/protocol.js";
+
+/** Float32 numbers: their bytes by place, deflated, as base64. */
+export interface Packed {
+  shape: number[];
+  packed: string;
+}
+
+export interface Payload {
+  version: string;
+  title: string;
+  recipe_name: string;
+  columns: [string, string] | null;
+  language: "en" | "zh";
+  quality: { ratio: number; low: number; high: number } | null;
+  loss: { step: number[]; value: number[] };
+  /** The sampler of the run, where the page has not got it. */
+  sampler_of_run: string | null;
+  seed: number;
+  size: number;
+  law: LawSpec | { kind: "points" };
+  scaling: { shift: Point; scale: Point };
+  recipe: Recipe;
+  data: Packed | null;
+  tensors: Packed & { names: { name: string; shape: number[] }[] };
+}
+
+/** Read packed numbers. */
+export async function unpack({ packed }: Packed): Promise<Float32Array> {
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const n = planes.length / 4;
+  const out = new Uint8Array(planes.length);
+  for (let i = 0; i < n; i++) for (let b = 0; b < 4; b++) out[4 * i + b] = planes[b * n + i]!;
+  return new Float32Array(out.buffer);
+}
+
+/** What the engine is set up with. */
+export async function setupOf(payload: Payload): Promise<Setup> {
+  const data = payload.data ? await unpack(payload.data) : null;
+  const values = await unpack(payload.tensors);
+  const tensors: Tensors = {};
+  let at = 0;
+  for (const { name, shape } of payload.tensors.names) {
+    const size = shape.reduce((a, b) => a * b, 1);
+    tensors[name] = { shape, values: values.slice(at, at + size) };
+    at += size;
+  }
+  const law: LawSpec = payload.law.kind === "points" ? { kind: "points", points: data! } : (payload.law as LawSpec);
+  const { size, scaling, recipe, seed } = payload;
+  return { law, data, size, scaling, recipe, tensors, seed };
+}
