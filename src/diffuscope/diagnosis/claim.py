@@ -49,8 +49,9 @@ class Accuracy:
         n = min(len(real), len(made))
         if n < _LEAST or not np.isfinite(made).all():
             return None
+        real, made = subject.written(real[:n]), subject.written(made[:n])
         varies = np.ptp(real, axis=0) > 0  # of one value, any digit tells samples: distances see what matters
-        return cls(clouds, classifier_two_sample(made[:n, varies], real[:n, varies], subject.seed))
+        return cls(clouds, classifier_two_sample(made[:, varies], real[:, varies], subject.seed))
 
     @classmethod
     def of_network(cls, clouds: Clouds) -> Accuracy | None:
@@ -114,7 +115,7 @@ def told_apart(
     assert points is not None
     real = subject.shown(replace(points, n=len(made)).real(0))
     n = min(len(real), len(made))
-    apart = differences(subject, real[:n], made[:n])
+    apart = differences(subject, subject.written(real[:n]), subject.written(made[:n]))
     words = [part.words for part in apart] or ["no single column or pair, but several together"]
     test = measure.test
     return [

@@ -139,10 +139,11 @@ def closest_loop(clouds: Clouds) -> Suspect | None:
     subject = clouds.subject
     assert subject.samples is not None
     order = subject.random("claim").permutation(len(subject.samples))[:_MOST]
-    given = subject.shown(subject.samples[order])
+    given = subject.written(subject.shown(subject.samples[order]))
 
     def told(made: Points) -> float:
-        return _accuracy(given, made, subject.seed) if np.isfinite(made).all() else 1.0
+        finite = bool(np.isfinite(made).all())
+        return _accuracy(given, subject.written(made), subject.seed) if finite else 1.0
 
     ours = min(told(one) for one in _sound(clouds))
     if ours < _TOLD_APART:

@@ -171,6 +171,13 @@ class Subject(Flattened):
             points = self.codec.encode(self.scaling.decode(points))
         return self.reference.normalised(self.measure(points))
 
+    def written(self, shown: Points) -> Points:
+        """Return points as :meth:`shown` as they would be in a file: rounded, of one category."""
+        if not np.isfinite(shown).all():
+            return shown
+        reference = self.reference
+        return reference.normalised(self.as_written(shown * reference.unit + reference.middle))
+
     def ask(self, denoiser: DenoiserLike, x_t: Tensor, level: NoiseLevel) -> Tensor:
         """Ask any denoiser at (n, d), wherever it lives, without gradients; on a CPU by cachefuls."""
         rows = _ROWS if self.device.type == "cpu" and level.t.ndim == 0 else max(1, len(x_t))

@@ -39,6 +39,8 @@ class Flattened:
     probe: bool = True  # whether a small perceptron can learn the same task beside it
     piece: int = 2**12  # as of the run's model, for the same random numbers
     half: torch.dtype | None = None  # as of the run's model
+    # Measured points as they are once they were written and read again: rounded, of a category.
+    as_written: Callable[[Points], Points] = lambda measured: measured
     # Makes a network of this kind of data, such as the last weights, one of points.
     of_points: Callable[[nn.Module], nn.Module] = lambda network: network
     # What was done to make points of the data, and what it costs in certainty.

@@ -280,6 +280,13 @@ class Table(Modality[TableData, TableSection]):
             notes = f"Of rows with the most frequent set of values, {share:.1%} of all."
             if few:
                 notes = "Missing values were imputed by the model itself, so its errors in them hardly show."
+
+        def written(encoded: Points) -> Points:
+            own = encoded.copy()
+            own[:, rows.is_presence] = rows.encode_presence(chosen[None])
+            y = None if rows.target is None else rows.decode_target(own)
+            return np.nan_to_num(rows.encode(rows.decode_features(own), y))
+
         x = points(data.x)
         unseen = None
         if held_out is not None and data.draw is None:
@@ -288,11 +295,12 @@ class Table(Modality[TableData, TableSection]):
         return Flattened(
             denoiser=denoiser,
             codec=Scaling(np.zeros(d), np.ones(d)),
-            data=Dataset(data.name, x, None, data.draw, {**data.source, "kind": "table"}),
+            data=Dataset(data.name, x, _names(rows), data.draw, {**data.source, "kind": "table"}),
             reference=reference,
             points=RealPoints(x if unseen is None else unseen, data.draw, reference.n, seed),
             measure=self.measurable(data, model.codec),
             rows=lambda samples: points(_flat(samples, rows)),
+            as_written=written,
             held_out=unseen,
             piece=model.piece,
             half=model.half,
@@ -302,6 +310,15 @@ class Table(Modality[TableData, TableSection]):
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n rows; few cannot be evaluated."""
         return super().next_command(path, model, n) if n < FEWEST_ROWS else f"evaluate {path} --html"
+
+
+def _names(rows: RowCodec) -> tuple[str, ...]:
+    """Return a name for each coordinate: that of its column, numbered where the column has several."""
+    names = [f"coordinate {j + 1}" for j in range(rows.width)]
+    for name, where in rows.features.slices.items():
+        for k, j in enumerate(range(where.start, where.stop)):
+            names[j] = f"{name}" if where.stop - where.start == 1 else f"{name} [{k + 1}]"
+    return tuple(names)
 
 
 def _encoded(table: Any, rows: RowCodec) -> Points:
