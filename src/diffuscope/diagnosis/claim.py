@@ -42,10 +42,7 @@ class Accuracy:
     def of(cls, clouds: Clouds, made: Points) -> Accuracy | None:
         """Measure samples as ``shown``; None where there are too few."""
         subject = clouds.subject
-        points = subject.reference.points
-        if points is None:
-            return None
-        real = subject.shown(replace(points, n=min(len(made), _MOST)).real(0))
+        real = subject.shown(replace(subject.points, n=min(len(made), _MOST)).real(0))
         n = min(len(real), len(made))
         if n < _LEAST or not np.isfinite(made).all():
             return None
@@ -111,9 +108,7 @@ def told_apart(
         cause = fault(network)
         if cause is not None:
             return [cause]
-    points = subject.reference.points
-    assert points is not None
-    real = subject.shown(replace(points, n=len(made)).real(0))
+    real = subject.shown(replace(subject.points, n=len(made)).real(0))
     n = min(len(real), len(made))
     apart = differences(subject, subject.written(real[:n]), subject.written(made[:n]))
     words = [part.words for part in apart] or ["no single column or pair, but several together"]

@@ -190,6 +190,8 @@ def units_of_training(subject: Subject) -> Units | None:
     x = subject.data.x.astype(np.float64)
     middle, half = (x.max(0) + x.min(0)) / 2, (x.max(0) - x.min(0)) / 2
     deviation = np.where(x.std(0) > 0, x.std(0), 1.0)
+    center, reach = (x.max() + x.min()) / 2, (x.max() - x.min()) / 2
+    same = np.ones(subject.d)
     candidates = {
         "the data as it is": Scaling(np.zeros(subject.d), np.ones(subject.d)),
         "each column standardised": Scaling(x.mean(0), deviation),
@@ -197,6 +199,8 @@ def units_of_training(subject: Subject) -> Units | None:
             np.full(subject.d, x.mean()), np.full(subject.d, x.std())
         ),
         "each column from −1 to 1": Scaling(middle, np.where(half > 0, half, 1.0)),
+        "all columns from −1 to 1 by one scale": Scaling(center * same, reach * same),
+        "all columns from 0 to 1 by one scale": Scaling(x.min() * same, 2 * reach * same),
         "each column from 0 to 1": Scaling(x.min(0), np.where(half > 0, 2 * half, 1.0)),
     }
     now = _in_units(subject)

@@ -123,9 +123,7 @@ class Subject(Flattened):
         """Return the subject with real clouds of ``n`` points; as it is where it has no more."""
         if n >= self.reference.n or self.reference.points is None:
             return self
-        reference = self.reference.of_size(n)
-        assert reference.points is not None
-        return replace(self, reference=reference, points=reference.points)
+        return replace(self, reference=self.reference.of_size(n), points=replace(self.points, n=n))
 
     @property
     def halves(self) -> bool:
