@@ -14,7 +14,7 @@ from torch import nn
 
 import diffuscope
 from diffuscope.data.affine import Scaling
-from diffuscope.diagnosis.data_faults import _is_each_its_own, shape_fault
+from diffuscope.diagnosis.data_faults import _is_each_its_own, heavy_tails, lattice_of
 from diffuscope.diffusion.denoiser import eps_from_data, training_target
 from diffuscope.diffusion.schedules import linear
 from diffuscope.oracle import GaussianMixture
@@ -290,7 +290,7 @@ def test_heavy_tails_are_named_by_their_column():
     x = np.random.default_rng(0).standard_t(1, (2_000, 2)) * [1, 0] + np.random.default_rng(1).normal(
         size=(2_000, 2)
     )
-    found = shape_fault(SimpleNamespace(data=SimpleNamespace(x=x, columns=["income", "age"])))
+    found = heavy_tails(SimpleNamespace(data=SimpleNamespace(x=x, columns=["income", "age"])))
     assert found.code == "heavy_tails"
     assert "'income'" in found.title
 
@@ -298,4 +298,6 @@ def test_heavy_tails_are_named_by_their_column():
 @pytest.mark.parametrize("kind", ["normal", "exponential", "uniform", "laplace"])
 def test_usual_shapes_are_no_fault(kind):
     x = getattr(np.random.default_rng(0), kind)(size=(2_000, 3)).round(3)
-    assert shape_fault(SimpleNamespace(data=SimpleNamespace(x=x, columns=None))) is None
+    subject = SimpleNamespace(data=SimpleNamespace(x=x, columns=None))
+    assert heavy_tails(subject) is None
+    assert lattice_of(subject) is None

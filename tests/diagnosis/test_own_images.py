@@ -78,5 +78,5 @@ def test_a_denoiser_and_a_folder_are_taken_as_well(quick, features_are_pixels, d
 
 
 def test_samples_of_another_shape_are_refused(data):
-    with pytest.raises(InputError, match="samples has shape"):
+    with pytest.raises(InputError, match="samples have shape"):
         codes(Exact(), data, samples=np.zeros((8, 3, 2, 2)))

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from diffuscope.data.spread import centre_and_scale
+from diffuscope.diagnosis.data_faults import heavy_tails, lattice_of
+from diffuscope.diagnosis.differences import differences
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, judge
 from diffuscope.diagnosis.imitations import closest_loop
-from diffuscope.diagnosis.pictures import Difference, Differences
-from diffuscope.diagnosis.subject import Points, Subject
+from diffuscope.diagnosis.pictures import Differences
+from diffuscope.diagnosis.subject import Points
 from diffuscope.metrics.two_sample import TwoSampleTest, classifier_two_sample
 
-__all__ = ["Accuracy", "differences", "told_apart"]
+__all__ = ["Accuracy", "told_apart"]
 
 _TOLD_APART = 0.56  # accuracy on rows that trees were not fitted to, above which samples differ
 _MOST = 3_000  # rows of each kind
 _LEAST = 50
 _LESS = 0.5  # of what trees see beyond chance, the most that a cause leaves when it is mended
-_COLUMNS = 30  # of more, pairs are not looked at
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -90,6 +87,13 @@ def told_apart(
     measure = Accuracy.of(clouds, made)
     if measure is None or not measure.differs:
         return []
+    lattice = lattice_of(subject)
+    if lattice is not None:  # values between its points tell samples, whatever else may be wrong
+        clouds = Clouds(replace(subject, as_written=lambda x: lattice.rounded(subject.as_written(x))))
+        measure = Accuracy.of(clouds, made)
+        if measure is None or not measure.differs:
+            return [lattice.finding(subject)]
+        subject = clouds.subject
     if subject.samples is not None:
         loop = closest_loop(clouds)
         if loop is not None:
@@ -110,6 +114,9 @@ def told_apart(
             return [cause]
     real = subject.shown(replace(subject.points, n=len(made)).real(0))
     n = min(len(real), len(made))
+    tails = heavy_tails(subject)
+    if tails is not None:
+        return [tails]
     apart = differences(subject, subject.written(real[:n]), subject.written(made[:n]))
     words = [part.words for part in apart] or ["no single column or pair, but several together"]
     test = measure.test
@@ -135,47 +142,3 @@ def _made(clouds: Clouds, n: int) -> Points:
         order = subject.random("claim").permutation(len(subject.samples))[:n]
         return subject.shown(subject.samples[order])
     return clouds.generate(subject.denoiser, 1)[0][:n]
-
-
-def differences(subject: Subject, real: Points, made: Points) -> list[Difference]:
-    """Return in which columns and pairs two tables (n, d) differ most, beyond chance."""
-    names: Any = subject.data.columns
-    d = real.shape[1]
-    named = names is not None and len(names) == d
-    name = [repr(names[j]) if named else f"column {j + 1}" for j in range(d)]
-    found: list[tuple[float, str, tuple[int, ...]]] = []
-    _, spread = centre_and_scale(real)
-    se = np.sqrt(1 / len(real) + 1 / len(made))
-    for j in range(d):
-        if not spread[j] > 0:
-            continue
-        shift = (made[:, j].mean() - real[:, j].mean()) / spread[j]
-        ratio = made[:, j].std() / spread[j]
-        distance = _kolmogorov(real[:, j], made[:, j]) / se
-        if distance > 2.0:
-            what = f"{name[j]} is {'higher' if shift > 0 else 'lower'} by {abs(shift):.2g} deviations"
-            if abs(ratio - 1) > abs(shift):
-                what = f"{name[j]} has {ratio:.2g} times its deviation"
-            elif abs(shift) < 0.05:
-                what = f"{name[j]} has another shape"
-            found.append((distance, what, (j,)))
-    if 1 < d <= _COLUMNS:
-        with np.errstate(divide="ignore", invalid="ignore"):  # columns of one value
-            a, b = (np.nan_to_num(np.atleast_2d(np.corrcoef(part, rowvar=False))) for part in (real, made))
-        for i, j in combinations(range(d), 2):
-            step = abs(
-                np.arctanh(np.clip(b[i, j], -0.9999, 0.9999)) - np.arctanh(np.clip(a[i, j], -0.9999, 0.9999))
-            )
-            if step / se > 5.0:
-                words = f"the correlation of {name[i]} and {name[j]} is {b[i, j]:.2f}, not {a[i, j]:.2f}"
-                found.append((step / se, words, (i, j)))
-    found.sort(reverse=True)
-    return [Difference.of(words, columns, real, made) for _, words, columns in found[:_NAMED]]
-
-
-def _kolmogorov(a: Points, b: Points) -> float:
-    """Return the largest difference of two distribution functions."""
-    every = np.concatenate([a, b])
-    one = np.searchsorted(np.sort(a), every, side="right") / len(a)
-    other = np.searchsorted(np.sort(b), every, side="right") / len(b)
-    return float(np.abs(one - other).max())

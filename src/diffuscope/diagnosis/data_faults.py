@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from diffuscope.diagnosis.budget import Budget
-from diffuscope.diagnosis.claim import differences
+from diffuscope.diagnosis.differences import differences
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Finding, matters
 from diffuscope.diagnosis.pictures import Differences, Values
 from diffuscope.diagnosis.subject import Points, Subject
 
-__all__ = ["data_findings", "few_data", "shape_fault"]
+__all__ = ["Lattice", "data_findings", "few_data", "heavy_tails", "lattice_of"]
 
 _FEW_DATA = 0.7
 _MOST_TO_REMEMBER = 20_000
@@ -75,41 +76,55 @@ def _outliers(subject: Subject) -> Finding | None:
     )
 
 
-def shape_fault(subject: Subject) -> Finding | None:
-    """Return what in the data makes samples differ that are known to: a lattice, or heavy tails."""
+class Lattice(NamedTuple):
+    """Columns whose values are multiples of a step: number, least value, step."""
+
+    columns: tuple[tuple[int, float, float], ...]
+
+    def rounded(self, x: Points) -> Points:
+        """Return points (m, d) in the units of the data, rounded as the data is."""
+        rounded = x.copy()
+        for j, least, step in self.columns:
+            rounded[:, j] = least + step * np.round((x[:, j] - least) / step)
+        return rounded
+
+    def finding(self, subject: Subject) -> Finding:
+        """Return the finding that samples are not rounded."""
+        j, _, step = self.columns[0]
+        x, name, count = subject.data.x.astype(np.float64), _name(subject, j), len(self.columns)
+        more = f" So are {count - 1} more columns." if count > 1 else ""
+        return Finding(
+            "rounded",
+            f"Samples differ from the data, which is rounded: {name} has multiples of {step:.4g} only",
+            f"The step is {step / x[:, j].std():.2g} deviations of {name}; a diffusion model makes all "
+            f"values between.{more} Once samples are rounded so, boosted trees do not tell them from real "
+            "rows.",
+            None,
+            "Round samples as the data is rounded, and train on dequantised data: add uniform noise of one "
+            "step.",
+            "certain",
+            picture=Values.of(name, x[:, j], [], half=True),
+        )
+
+
+def lattice_of(subject: Subject) -> Lattice | None:
+    """Return the columns whose values are multiples of a step that is coarse beside their deviation."""
     x = subject.data.x.astype(np.float64)
-    return _lattice(subject, x) or _heavy_tails(subject, x)
-
-
-def _lattice(subject: Subject, x: Points) -> Finding | None:
-    """Find columns whose values are multiples of a step that is coarse beside their deviation."""
     found = []
     for j in range(x.shape[1]):
         values = np.unique(x[:, j])
         if not _FEWEST_VALUES <= len(values) <= len(x) * _COARSE:
             continue
-        step = np.diff(values).min()
+        step = float(np.diff(values).min())
         multiples = (values - values[0]) / step
         if np.allclose(multiples, multiples.round(), atol=0.01) and step > _COARSE * x[:, j].std():
-            found.append((j, float(step)))
-    if not found:
-        return None
-    j, step = found[0]
-    name, more = _name(subject, j), f" So are {len(found) - 1} more columns." if len(found) > 1 else ""
-    return Finding(
-        "rounded",
-        f"Samples differ from the data, which is rounded: {name} has multiples of {step:.4g} only",
-        f"The step is {step / x[:, j].std():.2g} deviations of {name}; a diffusion model makes all values "
-        f"between.{more}",
-        None,
-        "Round samples as the data is rounded, and train on dequantised data: add uniform noise of one step.",
-        "likely",
-        picture=Values.of(name, x[:, j], [], half=True),
-    )
+            found.append((j, float(values[0]), step))
+    return Lattice(tuple(found)) if found else None
 
 
-def _heavy_tails(subject: Subject, x: Points) -> Finding | None:
+def heavy_tails(subject: Subject) -> Finding | None:
     """Find columns whose deviation is made by few values: most of the rows are squeezed together."""
+    x = subject.data.x.astype(np.float64)
     low, high = np.quantile(x, [0.25, 0.75], axis=0)
     usual = (high - low) / _QUARTILES
     with np.errstate(divide="ignore", invalid="ignore"):

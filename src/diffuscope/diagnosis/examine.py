@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from diffuscope.diagnosis.budget import Budget, measure_budget, network_share
 from diffuscope.diagnosis.claim import told_apart
-from diffuscope.diagnosis.data_faults import data_findings, few_data, shape_fault
+from diffuscope.diagnosis.data_faults import data_findings, few_data
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Distance, Finding, in_order, judge, matters
 from diffuscope.diagnosis.imitations import own_code
@@ -397,9 +397,7 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
         with reporter.stage("telling samples from real rows"):
             if all(one is None or one.gain is None for one in findings):  # nothing that a distance shows
                 training = partial(training_fault, bands=bands, reported=reported)
-                apart = told_apart(clouds, suspects, training)
-                shape = shape_fault(subject) if any(one.code == "differs" for one in apart) else None
-                findings += apart if shape is None else [shape]
+                findings += told_apart(clouds, suspects, training)
     ordered = in_order(one for one in findings if one is not None)
     return Diagnosis(budget, ordered, errors, tuple(bands), loss, _certainty(subject))
 

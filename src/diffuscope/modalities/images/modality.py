@@ -17,6 +17,7 @@ from diffuscope.data.images import USUAL_RECIPES, ImageData, ImageRows, are_imag
 from diffuscope.data.images.codec import PixelCodec
 from diffuscope.data.images.section import ImagesSection
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.errors import InputError
 from diffuscope.metrics.features import Extractor, cached_classifier
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
@@ -264,7 +265,7 @@ class Images(Modality[ImageData, ImagesSection]):
             reference=reference,
             points=RealPoints(unseen, None, reference.n, seed),
             measure=measure,
-            rows=lambda samples: np.asarray(samples, dtype=np.float64).reshape(-1, math.prod(shape)),
+            rows=lambda samples: _rows_of(samples, shape),
             held_out=unseen if known else None,
             probe=False,
             of_points=lambda network: FlatNetwork(network, shape),
@@ -289,3 +290,11 @@ def _by_pixel(value: Any, shape: tuple[int, ...]) -> Points:
     if numbers.ndim == 1 and len(numbers) == shape[0]:
         numbers = numbers[:, None, None]
     return np.broadcast_to(numbers, shape).ravel()
+
+
+def _rows_of(samples: Any, shape: tuple[int, ...]) -> Points:
+    """Return images, or rows of their pixels, as rows (m, d)."""
+    given = np.asarray(samples, dtype=np.float64)
+    if given.shape[1:] not in (shape, (math.prod(shape),)):
+        raise InputError(f"The samples have shape {given.shape}.", f"Give images of shape {('m', *shape)}.")
+    return given.reshape(len(given), -1)
