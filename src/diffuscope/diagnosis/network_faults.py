@@ -481,7 +481,11 @@ def _verdict(
     needs = (
         ""
         if training.losses
-        else "Pass the losses of the training as losses=: they tell a short one from a faulty one."
+        else "Pass the losses of the training as losses=: they tell a short one from a faulty one; and where "
+        "these are averaged weights, the last ones as raw=."
+    )
+    averaged = (
+        "" if training.raw is not None else "; if these are averaged weights, look at the last ones first"
     )
     cause = (
         " The reported loss is far below the measured one: its noise or times are reused." if reported else ""
@@ -491,7 +495,7 @@ def _verdict(
         "The network can learn more than it has",
         f"{text}, in a loop of ours.{after}{cause} Either training was too short, or its loop is at fault.",
         nearer,
-        f"Train for {longer}, with noise and times drawn anew for each batch.",
+        f"Train for {longer}, with noise and times drawn anew for each batch{averaged}.",
         "likely" if training.losses and not reported else "possible",
         needs,
         interval,
