@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import platform
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.lookup import modality
 from diffuscope.model import pick_device
+from diffuscope.plots import save_figure
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.runs.plan import claim_default_directory, create_run_directory, plan_new, plan_resumed
@@ -71,6 +73,7 @@ def train(
     tensorboard: bool = False,
     progress: bool | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    report: Callable[[str, str], None] | None = None,
     **more: Any,
 ) -> Run:
     """Train a diffusion model and write everything to a run directory.
@@ -123,6 +126,9 @@ def train(
     announce : callable, optional
         Called with lines of text: before the training about how the data was read, of a table a line for each
         column; after it about what was found beside the network, such as exact relations.
+    report : callable, optional
+        Called with a name and a line, where the recipe draws a row every so many epochs, as the tutorial
+        does (``pictures.row_every``): the shapes of data and batches, and the loss of these epochs.
     **more
         Settings by their own name: ``width=128``; of a table's file ``types``, ``missing``, ``decimal``,
         ``thousands``, ``date_format``, ``sep`` and ``encoding``.
@@ -184,7 +190,7 @@ def train(
             held.enter_context(sole_writer(folder))
         world.wait()
         try:
-            return _Training(setup, folder, world, reporter, pictures, tensorboard, announce).run()
+            return _Training(setup, folder, world, reporter, pictures, tensorboard, announce, report).run()
         except RunError as error:
             if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
                 with contextlib.suppress(OSError, RunError):
@@ -213,6 +219,7 @@ class _Training:
     pictures: bool
     tensorboard: bool
     announce: Callable[[Sequence[str]], None] | None = None
+    report: Callable[[str, str], None] | None = None
 
     def run(self) -> Run:
         """Train, save, measure, draw."""
@@ -276,8 +283,13 @@ class _Training:
         begun = time.perf_counter() - _keep_metrics(log, start)
         every = run.recipe.pictures.row_every
 
+        if every is not None:
+            self._first_batch(run)
+        loss = math.nan
+
         def follow(now: Progress) -> None:
-            nonlocal begun
+            nonlocal begun, loss
+            loss = now.loss
             line = {
                 "step": now.step,
                 "epoch": round(now.epoch, 4),
@@ -295,7 +307,10 @@ class _Training:
         def draw_row(epoch: int, trainer: Trainer) -> None:
             """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
             nonlocal begun
-            if every is not None and (epoch - 1) % every == 0:
+            if every is None or (epoch - 1) % every:
+                return
+            self._tell("epoch", f"{epoch - 1:,}: loss {loss:.6f}")
+            if self.pictures:
                 paused = time.perf_counter()
                 with trainer.averaged():
                     run.figures.save_epoch(self.folder, epoch - 1)
@@ -307,11 +322,26 @@ class _Training:
             if board is not None:
                 held.callback(board.close)
             trainer.on_progress = follow
-            trainer.on_epoch = draw_row if self.pictures else None
+            trainer.on_epoch = draw_row
             trainer.run()
         took = time.perf_counter() - begun
         trainer.finish()
         return took
+
+    def _first_batch(self, run: Run) -> None:
+        """Say the shapes of data and batches, and draw the first batch, as the tutorial does."""
+        setup = self.setup
+        chunk = next(setup.batches.chunks(0, 1))
+        batch = run.figures.display(chunk.x_0[: chunk.bounds[1]].cpu())
+        shapes = [str(tuple(np.shape(one))) for one in (setup.data.x, batch)]
+        self._tell("shapes", f"data {shapes[0]}, batches {shapes[1]}")
+        if self.pictures:
+            shown = run.modality.figures(run.model, replace(setup.data, x=batch)).draw_data()
+            save_figure(shown, self.folder / "figures" / "batch.png")
+
+    def _tell(self, name: str, text: str) -> None:
+        if self.report is not None:
+            self.report(name, text)
 
 
 def _keep_metrics(log: Path, step: int) -> float:
