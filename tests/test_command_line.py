@@ -430,7 +430,7 @@ def test_cells_are_counted_by_column():
     assert formulas.frame(frame) is frame
     assert formulas.found == {"'a'": 2, "'c'": 2}
     made = Formulas(safe=True).frame(frame)
-    assert made["a"].tolist() == ["'=1", "'=1", None, "b"]
+    assert made["a"].fillna("").tolist() == ["'=1", "'=1", "", "b"]
     assert made["c"].tolist() == ["'@x", "y", "'@x", "y"]
     assert frame["a"].tolist()[0] == "=1"
     assert Formulas().note() is None
