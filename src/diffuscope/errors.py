@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from diffuscope.words import in_python
@@ -115,8 +116,11 @@ def foreseen(error: BaseException) -> DiffuscopeError | None:
     if isinstance(error, ValueError) and "integer string conversion" in said:
         return InputError("A number has far too many digits.", "Write a number of at most 18 digits.")
     if isinstance(error, OSError) and error.strerror:
-        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        names = [str(name)[:300] for name in (error.filename, error.filename2) if name is not None]
         where = f"{' and '.join(names)}: " if names else ""
+        given = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        if given or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return InputError(f"{where}{error.strerror}.", "Give another path.")
         return RunError(f"{where}{error.strerror}.", "Check the path, its permissions and the free space.")
     return None
 

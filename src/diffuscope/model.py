@@ -32,7 +32,7 @@ from diffuscope.precision import autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
 from diffuscope.recipes.settings import check_settings
-from diffuscope.request import Request, read_request
+from diffuscope.request import Request, check_count, read_request
 from diffuscope.seeds import RowStreams, stream
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
@@ -342,11 +342,7 @@ def sample_pieces(
     depend on how many there are, on the pieces, or on the number of cores. ``shape`` is that of a point;
     networks multiply in ``half`` where it is not None.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise InputError(
-            f"The number of samples must be a whole number of at least 1, not {n!r}.",
-            "Use 1000, for example.",
-        )
+    check_count(n)
 
     block = rows_per_block(shape)
     size = block * max(1, size // block)

@@ -19,7 +19,10 @@ from diffuscope.diffusion.schedules import Spacing
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.recipes.settings import check_settings
 
-__all__ = ["Request", "read_request"]
+__all__ = ["MOST_SAMPLES", "Request", "check_count", "read_request"]
+
+MOST_SAMPLES = 10**12
+"""Of one file or array: more would take years."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,19 @@ _INITIAL = "initial"  # the option that gives Request.noise
 _WORDS = tuple(
     _INITIAL if one.name == "noise" else one.name for one in fields(Request) if one.name != "condition"
 )
+
+
+def check_count(n: Any) -> None:
+    """Raise an InputError unless n is a number of samples, 1 to :data:`MOST_SAMPLES`."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(
+            f"The number of samples must be a whole number of at least 1, not {n!r}.",
+            "Use 1000, for example.",
+        )
+    if n > MOST_SAMPLES:
+        raise InputError(
+            f"{n:,} samples are too many.", f"Choose at most {MOST_SAMPLES:,}, and several files."
+        )
 
 
 def read_request(

@@ -275,3 +275,11 @@ def test_a_part_handed_over_is_asked_for_again(part):
 def test_a_loss_handed_over_is_asked_for_again():
     with pytest.raises(InputError, match="loss of this recipe"):
         FAST.changed({"loss.distance": "custom"}).loss.make()
+
+
+def test_an_unknown_key_within_a_setting_is_said(tmp_path):
+    text = load_recipe("table").to_toml().replace("columns = []\n", "")
+    text += '\n[[data.columns]]\nname = "a"\nkind = "number"\nnonsense = 1\n'
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(InputError, match=r"no setting data\.columns\.0\.nonsense"):
+        read_recipe(tmp_path / "r.toml")

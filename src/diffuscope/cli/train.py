@@ -109,6 +109,7 @@ def train(
         pictures=pictures,
         tensorboard=tensorboard,
         announce=_announce if is_main else None,
+        report=_line if is_main else None,
     )
     if is_main:
         _report(run, time.perf_counter() - begun)
@@ -118,6 +119,11 @@ def _announce(notes: Sequence[str]) -> None:
     """Print how the data was read."""
     for i, note in enumerate(notes):
         echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
+
+
+def _line(name: str, text: str) -> None:
+    """Print a line with its name."""
+    echo(f"{name:<11} {one_line(text)}")
 
 
 def _folder(path: Path) -> str:
@@ -140,4 +146,4 @@ def _report(run: Run, seconds: float) -> None:
     ]
     for name, text in lines:
         if text:
-            echo(f"{name:<11} {one_line(text)}")
+            _line(name, text)

@@ -38,6 +38,9 @@ __all__ = ["compare"]
 Sampling = tuple[Cell, Path]  # a cell, and the file of its result
 
 
+_MOST_JOBS, _MOST_SEEDS = 4096, 10_000
+
+
 def compare(
     data: Any,
     axes: Mapping[str, Any] | None = None,
@@ -89,10 +92,11 @@ def compare(
     Interrupted
         On Ctrl-C, SIGTERM or SIGHUP; everything that was finished is kept.
     """
-    if jobs is not None and jobs < 1:
-        raise InputError(
-            f"The number of processes must be at least 1, not {jobs}.", "Give --jobs of at least 1."
-        )
+    if jobs is not None and not 1 <= jobs <= _MOST_JOBS:
+        few = "at least 1" if jobs < 1 else f"at most {_MOST_JOBS:,}"
+        raise InputError(f"The number of processes must be {few}, not {jobs}.", "Give --jobs of at least 1.")
+    if isinstance(seeds, int) and seeds > _MOST_SEEDS:
+        raise InputError(f"{seeds:,} seeds are too many.", f"Give at most {_MOST_SEEDS:,} seeds: --seeds.")
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise InputError(

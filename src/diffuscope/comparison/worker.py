@@ -20,7 +20,7 @@ import sys
 import threading
 from typing import TextIO
 
-from diffuscope.errors import DiffuscopeError
+from diffuscope.errors import foreseen
 
 __all__ = ["main"]
 
@@ -45,10 +45,11 @@ def main() -> None:
             busy.set()
             try:
                 run_job(Job(**json.loads(line)))
-            except DiffuscopeError as error:
-                answer = {"what": error.what, "hint": error.hint}
             except Exception as error:  # whatever a cell may raise: the others continue
+                known = foreseen(error)
                 answer = {"what": f"{type(error).__name__}: {error}", "hint": None}
+                if known is not None:
+                    answer = {"what": known.what, "hint": known.hint}
             busy.clear()
             answers.write(json.dumps(answer) + "\n")
     except (KeyboardInterrupt, BrokenPipeError):

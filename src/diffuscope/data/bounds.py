@@ -10,6 +10,7 @@ import gzip
 import io
 import math
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,11 +18,20 @@ import numpy as np
 
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["check_npy", "check_regular", "check_unpacked", "check_zip", "npy_header", "unzipped"]
+__all__ = [
+    "check_entries",
+    "check_npy",
+    "check_regular",
+    "check_unpacked",
+    "check_zip",
+    "npy_header",
+    "unzipped",
+]
 
 BOMB_BYTES, BOMB_RATIO = 2**28, 200  # so many bytes are not believed to come of so few
 _MOST_ENTRIES = 100_000
 _PIECE = 2**24
+_MAGIC = b"\x93NUMPY"
 
 
 def check_regular(path: Path, what: str = "file") -> None:
@@ -93,6 +103,24 @@ def check_npy(file: IO[bytes], size: int, where: str) -> None:
         )
     if declared > size:
         raise FormatError(
-            f"{where} is damaged or cut short: its header declares {declared:,} bytes, it has {size:,}.",
+            f"{where} is not a whole NumPy file: its header declares {declared:,} bytes, it has {size:,}.",
             "Write or copy it again.",
         )
+
+
+def check_entries(path: Path, names: Iterable[str]) -> None:
+    """Raise a FormatError unless these arrays of a .npz archive hold what their headers say.
+
+    Entries that are no arrays are let pass: who reads them says so.
+    """
+    with zipfile.ZipFile(path) as archive:
+        there = set(archive.namelist())
+        for name in names:
+            if f"{name}.npy" not in there:
+                continue
+            with archive.open(f"{name}.npy") as entry:
+                start = entry.read(len(_MAGIC))
+                if start == _MAGIC:
+                    entry.seek(0)
+                    size = archive.getinfo(f"{name}.npy").file_size
+                    check_npy(entry, size, f"{name}.npy in {path}")

@@ -46,10 +46,10 @@ class RePaintSampler:
     times: int
 
     def __post_init__(self) -> None:
-        if self.times < 1:
+        if not 1 <= self.times <= 10_000:
+            few = "at least 1" if self.times < 1 else "at most 10,000"
             raise InputError(
-                f"The number of repetitions of a step must be at least 1, not {self.times}.",
-                "Choose 1 to 20.",
+                f"The number of repetitions of a step must be {few}, not {self.times}.", "Choose 1 to 20."
             )
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError, RunError, unknown_name
 from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
-from diffuscope.request import Request, read_request
+from diffuscope.request import Request, check_count, read_request
 
 __all__ = ["EACH", "ClassGenerator", "Generator", "Writer", "counted", "refuse_guidance"]
 
@@ -63,6 +63,7 @@ class Generator:
 
     def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
         """Read keyword arguments as a request for n samples; InputError where one is not valid."""
+        check_count(n)
         request, condition = read_request(options, self.model.recipe.sampling.name, self.conditions)
         return self.conditional(request, condition, n)
 

@@ -520,6 +520,8 @@ def _explained(error: Any, at: str, tree: Any) -> tuple[str, str | None]:
     """Return message and hint for an error of pydantic."""
     if error["type"] == "extra_forbidden":
         section, _, key = at.rpartition(".")
+        if "." in section:  # within a setting that has parts, such as data.columns
+            return f"there is no setting {at}.", "Leave it out."
         model = Recipe.model_fields[section].annotation if section else Recipe
         if section == "data":
             kind = tree["data"].get("kind", "points")

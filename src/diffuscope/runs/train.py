@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import platform
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.lookup import modality, modality_for
 from diffuscope.model import Model, pick_device
+from diffuscope.plots import save_figure
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe, read_recipe
 from diffuscope.recipes.schema import TrainingSection
@@ -85,6 +87,7 @@ def train(
     tensorboard: bool = False,
     progress: bool | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
+    report: Callable[[str, str], None] | None = None,
     **more: Any,
 ) -> Run:
     """Train a diffusion model and write everything to a run directory.
@@ -149,6 +152,9 @@ def train(
     announce : callable, optional
         Called with lines of text: before the training about how the data was read, of a table a line for each
         column; after it about what was found beside the network, such as exact relations.
+    report : callable, optional
+        Called with a name and a line, where the recipe draws a row every so many epochs, as the tutorial
+        does (``pictures.row_every``): the shapes of data and batches, and the loss of these epochs.
     **more
         Settings by their own name: ``width=128``; of a table's file ``types``, ``missing``, ``decimal``,
         ``thousands``, ``date_format``, ``sep`` and ``encoding``.
@@ -237,7 +243,7 @@ def train(
         world.wait()
         try:
             training = _Training(
-                setup, folder, world, reporter, before, pictures, tensorboard, announce, where
+                setup, folder, world, reporter, before, pictures, tensorboard, announce, where, report
             )
             return training.run()
         except RunError as error:
@@ -294,6 +300,7 @@ class _Training:
     tensorboard: bool
     announce: Callable[[Sequence[str]], None] | None = None
     origin: str | None = None  # the run that it started from
+    report: Callable[[str, str], None] | None = None
 
     def run(self) -> Run:
         """Train, save, measure, draw."""
@@ -371,8 +378,13 @@ class _Training:
         begun = time.perf_counter() - _keep_metrics(log, start)
         every = run.recipe.pictures.row_every
 
+        if every is not None:
+            self._first_batch(run)
+        loss = math.nan
+
         def follow(now: Progress) -> None:
-            nonlocal begun
+            nonlocal begun, loss
+            loss = now.loss
             line = {
                 "step": now.step,
                 "epoch": round(now.epoch, 4),
@@ -390,7 +402,10 @@ class _Training:
         def draw_row(epoch: int, trainer: Trainer) -> None:
             """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
             nonlocal begun
-            if every is not None and (epoch - 1) % every == 0:
+            if every is None or (epoch - 1) % every:
+                return
+            self._tell("epoch", f"{epoch - 1:,}: loss {loss:.6f}")
+            if self.pictures:
                 paused = time.perf_counter()
                 with trainer.averaged():
                     run.figures.save_epoch(self.folder, epoch - 1)
@@ -402,12 +417,27 @@ class _Training:
             if board is not None:
                 held.callback(board.close)
             trainer.on_progress = follow
-            trainer.on_epoch = draw_row if self.pictures else None
+            trainer.on_epoch = draw_row
             trainer.run()
         took = time.perf_counter() - begun
         trainer.save_checkpoint()  # so that the run can go on
         trainer.finish()
         return took
+
+    def _first_batch(self, run: Run) -> None:
+        """Say the shapes of data and batches, and draw the first batch, as the tutorial does."""
+        setup = self.setup
+        chunk = next(setup.batches.chunks(0, 1))
+        batch = run.figures.display(chunk.x_0[: chunk.bounds[1]].cpu())
+        shapes = [str(tuple(np.shape(one))) for one in (setup.data.x, batch)]
+        self._tell("shapes", f"data {shapes[0]}, batches {shapes[1]}")
+        if self.pictures:
+            shown = run.modality.figures(run.model, replace(setup.data, x=batch)).draw_data()
+            save_figure(shown, self.folder / "figures" / "batch.png")
+
+    def _tell(self, name: str, text: str) -> None:
+        if self.report is not None:
+            self.report(name, text)
 
 
 def _last_line(run: Run, quality: Measured, summary: Mapping[str, Any]) -> str:

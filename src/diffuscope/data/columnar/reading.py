@@ -15,7 +15,6 @@ from __future__ import annotations
 import difflib
 import io
 import os
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffuscope.data.bounds import check_npy, check_regular, check_unpacked, check_zip
+from diffuscope.data.bounds import check_entries, check_npy, check_regular, check_unpacked, check_zip
 from diffuscope.data.columnar.arrays import (
     Columns,
     Table,
@@ -295,8 +294,7 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             # Beside an array x, other entries (labels, settings) are not the table's.
             entries = [name for name in archive.files if name in ("x", "columns") or "x" not in archive.files]
-            for name in entries:
-                _check_entry(path, archive.zip, f"{name}.npy")
+            check_entries(path, entries)
             parts = {name: archive[name] for name in entries}
             if not all(isinstance(part, np.ndarray) for part in parts.values()):
                 raise ValueError("an entry is not an array")  # numpy gives the bytes of such an entry
@@ -323,13 +321,6 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
     import pandas as pd
 
     return pd.DataFrame(parts), None
-
-
-def _check_entry(path: Path, archive: zipfile.ZipFile, name: str) -> None:
-    """Raise a FormatError for an entry whose header declares more than it holds."""
-    if name in archive.namelist():  # others are no arrays
-        with archive.open(name) as entry:
-            check_npy(entry, archive.getinfo(name).file_size, f"{name} in {path}")
 
 
 def _unreadable_array(path: Path, which: str, error: Exception) -> FormatError:

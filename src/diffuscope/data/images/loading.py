@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.base import describe_file
-from diffuscope.data.bounds import check_unpacked, check_zip, npy_header
+from diffuscope.data.bounds import check_entries, check_unpacked, check_zip, npy_header
 from diffuscope.data.images.builtin import IMAGE_SETS
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
@@ -164,6 +164,7 @@ def _load_npz(path: Path) -> ImageData:
     name, names = found
     try:
         check_zip(path)
+        check_entries(path, names)
         with np.load(path, allow_pickle=False) as arrays:
             images = arrays[name]
             key = next((one for one in ("labels", "y") if one in names), None)

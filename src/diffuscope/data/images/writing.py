@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffuscope.data.columnar.formulas import Formulas
 from diffuscope.data.images.sheets import as_sheet, check_sheet
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_folder, atomic_write, write_bytes
@@ -161,6 +162,7 @@ class ImageWriter:
         class_names: Sequence[str] = (),
     ) -> None:
         self.path, self.n = Path(path), n
+        self.formulas = Formulas()
         check_image_target(path)
         if n < 1:
             raise InputError(f"The number of images must be at least 1, not {n}.")
@@ -195,13 +197,19 @@ class ImageWriter:
         self._sink(images, self._written)
         self._written += len(images)
 
+    def notes(self) -> list[str]:
+        """Return what is to be said of what was written."""
+        return [note for note in [self.formulas.note()] if note is not None]
+
     def __exit__(self, *error: Any) -> None:
         self._block.__exit__(*error)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
-        sink = _SINKS.get(self.path.suffix.lower(), _to_folder)
-        place = atomic_folder if sink is _to_folder else atomic_write
+        sink: Callable[..., Any] = _SINKS.get(
+            self.path.suffix.lower(), partial(_to_folder, formulas=self.formulas)
+        )
+        place = atomic_write if self.path.suffix.lower() in _SINKS else atomic_folder
         with place(self.path) as temporary:
             target = sink(temporary, self.n, self.labels, self.class_names)
             self._sink = target.__enter__()
@@ -270,7 +278,9 @@ def _append_array(handle: IO[bytes], n: int, images: Pixels, start: int) -> None
 
 
 @contextlib.contextmanager
-def _to_folder(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
+def _to_folder(
+    path: Path, n: int, labels: Labels | None, class_names: Sequence[str], formulas: Formulas
+) -> Iterator[_Append]:
     """Write a PNG for each image; with labels a subfolder for each class, and a list of all."""
     digits = max(5, len(str(n - 1)))
     folders = () if labels is None else folder_names(class_names)
@@ -291,7 +301,9 @@ def _to_folder(path: Path, n: int, labels: Labels | None, class_names: Sequence[
         with (path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["file", "label", "class"])
-            rows.writerows([name(i), int(k), class_names[k]] for i, k in enumerate(labels))
+            rows.writerows(
+                [name(i), int(k), formulas.cell(class_names[k], "class")] for i, k in enumerate(labels)
+            )
 
 
 _SINKS = {".png": _to_sheet, ".npy": _to_npy, ".npz": _to_npz}

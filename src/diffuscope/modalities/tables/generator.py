@@ -47,6 +47,7 @@ from diffuscope.training import validation_rows
 
 __all__ = ["Only", "TableCondition", "TableGenerator", "read_only"]
 
+_MOST_DRAWS = 10_000
 _EXISTING = "existing"
 Only = Literal["existing"] | Sequence[Any] | None
 """Which missing values are filled: all, those that exist, or those of some columns."""
@@ -446,8 +447,13 @@ class TableGenerator(Generator):
         unless it is drawn ``with_target``. With ``only="existing"``, NaN stays where the model draws that
         there is no value; with ``only`` some columns, values that are missing elsewhere are meant to be.
         """
-        if n_draws < 1:
-            raise InputError(f"n_draws must be at least 1, not {n_draws!r}.", "Use 1, for example.")
+        if not 1 <= n_draws <= _MOST_DRAWS:
+            raise InputError(
+                f"n_draws must be at least 1, not {n_draws!r}."
+                if n_draws < 1
+                else f"n_draws = {n_draws:,} are too many.",
+                f"Choose 1 to {_MOST_DRAWS:,}.",
+            )
         rows = self.rows
         _warn_of_new(rows, X, y, "Their values stay, and tell nothing of those that are filled.", 4)
         existing, columns = read_only(only)
