@@ -36,6 +36,7 @@ class Flattened:
     held_out: Points | None = None  # (m, d) that nothing was trained on
     probe: bool = True  # whether a small perceptron can learn the same task beside it
     piece: int = 2**12  # as of the run's model, for the same random numbers
+    block: int | None = None  # as of the run's model, likewise
     half: torch.dtype | None = None  # as of the run's model
     # What was done to make points of the data, and what it costs in certainty.
     notes: str = ""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffuscope.data.base import Codec, Dataset
+from diffuscope.data.base import Codec, Dataset, holds_images
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
@@ -58,9 +58,11 @@ class Points(Modality[Dataset, PointsSection]):
     def accepts(self, source: Any) -> bool:
         """Whether a source is a built-in set, numbers, or a function that draws them."""
         if isinstance(source, str):
-            return source in POINT_SETS or Path(source).suffix.lower() == ".npy"
+            return source in POINT_SETS or (
+                Path(source).suffix.lower() == ".npy" and not holds_images(source)
+            )
         if isinstance(source, np.ndarray | Tensor):
-            return not (str(source.dtype).endswith("uint8") and source.ndim in (3, 4))
+            return source.ndim not in (3, 4)
         return callable(source)
 
     def reads(self, source: Any) -> bool:
@@ -201,7 +203,9 @@ class Points(Modality[Dataset, PointsSection]):
 
     def write(self, data: Dataset, path: Path) -> None:
         """Write points with their classes."""
-        labels: dict[str, Any] = {} if data.labels is None else {"y": data.labels, "classes": np.array(data.classes)}
+        labels: dict[str, Any] = (
+            {} if data.labels is None else {"y": data.labels, "classes": np.array(data.classes)}
+        )
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, x=data.x, **labels)
 
@@ -235,7 +239,8 @@ class Points(Modality[Dataset, PointsSection]):
 
         options["unseen"] = 0 if held_out is None or data.draw is not None else len(held_out)
         options.pop("facts", None)
-        return evaluate_points(model, data, reference, clouds, seed, reporter, **options)
+        generator = self.generator(model)
+        return evaluate_points(model, data, reference, clouds, seed, reporter, generator, **options)
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""
