@@ -30,16 +30,8 @@ from diffuscope.plots.view import BINS, State, View, as_points, view_of
 
 Points = NDArray[np.floating[Any]]
 CLASSES = (
-    "#2b6cb8",
-    "#e08214",
-    "#1b9e77",
-    "#8b3fa8",
-    "#d8442f",
-    "#8c6d31",
-    "#4bb3d3",
-    "#c44e93",
-    "#6b6b6b",
-    "#a6a61e",
+    *("#2b6cb8", "#e08214", "#1b9e77", "#8b3fa8", "#d8442f"),
+    *("#8c6d31", "#4bb3d3", "#c44e93", "#6b6b6b", "#a6a61e"),
 )
 _NAMED = 14  # classes in a legend
 
@@ -110,15 +102,13 @@ def draw_classes(ax: Axes, x: ArrayLike, classes: Classes, *, view: View) -> Non
 def _class_legend(figure: Figure, names: Sequence[str]) -> None:
     """Name the colours below the panels, as many as find room."""
     shown = list(names[:_NAMED])
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=CLASSES[i % len(CLASSES)]) for i in range(len(shown))
-    ]
+    colors = [CLASSES[i % len(CLASSES)] for i in range(len(shown))]
+    handles = [Line2D([], [], marker="o", linestyle="", color=color) for color in colors]
     if len(names) > len(shown):
         handles.append(Line2D([], [], linestyle=""))
         shown.append(f"and {len(names) - len(shown):,} more")
-    figure.legend(
-        handles, shown, loc="outside lower center", ncols=min(5, len(shown)), frameon=False, fontsize=8
-    )
+    place: Any = "outside lower center"
+    figure.legend(handles, shown, loc=place, ncols=min(5, len(shown)), frameon=False, fontsize=8)
 
 
 def plot_dataset(

@@ -1,4 +1,4 @@
-"""How are points drawn? As clouds, on axes that the data sets, in colours of their classes if they have some."""
+"""How are points drawn? As clouds, on axes that the data sets, in the colours of their classes."""
 
 from __future__ import annotations
 
