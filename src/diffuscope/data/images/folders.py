@@ -86,7 +86,7 @@ def _read(
 ) -> ImageData:
     """Read image files of a folder, each with the class of its folder, where there are names."""
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
-    settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
+    settings: dict[str, Any] = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
     settings |= {"range": limits}
     text = json.dumps([listing, settings], separators=(",", ":"))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
@@ -135,7 +135,7 @@ def _files(path: Path) -> _Found:
             f"{path} contains {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
             "Give a folder with at least two images; the names of its subfolders are used as classes.",
         )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if others:
         some = ", ".join(others[:3]) + f" and {len(others) - 3:,} more" * (len(others) > 3)
         notes = (f"Not used, as they are no images: {len(others):,} files ({some}).",)
