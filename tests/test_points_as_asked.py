@@ -346,6 +346,9 @@ def test_a_model_with_classes_is_saved_loaded_and_resumed(sides, tmp_path, train
     x, y, run = sides
     again = diffuscope.load(run.path, data=load_dataset(x, labels=y))
     assert np.array_equal(again.sample(50, y="left"), run.sample(50, y="left"))
+    for data in (x, load_dataset(x, labels=np.where(x[:, 1] > 0, "up", "down")), load_dataset(x)):
+        with pytest.raises(InputError, match="trained on points with the classes left, right"):
+            diffuscope.load(run.path, data=data)
     steps = {"training.steps": 60}
     whole, _ = train(x, "whole", y=y, settings=steps)
     resumed = diffuscope.train(x, y=y, out=whole.path, resume=True, pictures=False, progress=False)

@@ -86,8 +86,8 @@ def _read(
 ) -> ImageData:
     """Read image files of a folder, each with the class of its folder, where there are names."""
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
-    settings: dict[str, Any] = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
-    settings |= {"range": limits}
+    settings: dict[str, Any] = {"size": size, "channels": channels, "skip_broken": skip_broken}
+    settings |= {"range": limits, "version": _VERSION}
     text = json.dumps([listing, settings], separators=(",", ":"))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     store = cache_folder() / "images" / f"{digest[:32]}.npy"

@@ -163,9 +163,23 @@ class Points(Modality[Dataset, PointsSection]):
             )
 
     def reload(self, source: Any, model: Model) -> Dataset:
-        """Load the points of a trained model."""
-        assert isinstance(model.recipe.data, PointsSection)
-        return self.load(source, model.recipe.data, model.recipe.seed)
+        """Load the points of a trained model, with its classes where it has some."""
+        section = model.recipe.data
+        assert isinstance(section, PointsSection)
+        return self.fitting(self.load(source, section, model.recipe.seed), model)
+
+    def fitting(self, data: Dataset, model: Model) -> Dataset:
+        """Return points of a trained model; InputError where they lack its classes."""
+        section = model.recipe.data
+        assert isinstance(section, PointsSection)
+        if section.classes and data.classes != section.classes:
+            names = ", ".join(section.classes[:12])
+            has = f"has the classes {', '.join(data.classes[:12])}" if data.classes else "has none"
+            raise InputError(
+                f"The model was trained on points with the classes {names}; this data {has}.",
+                "Give them too: data=diffuscope.load_dataset(X, labels=y).",
+            )
+        return data
 
     def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
         """Return held-out points (m, d), in the units of the data."""
