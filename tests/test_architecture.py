@@ -25,7 +25,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("diffusion/losses", "diffusion/samplers", "diffusion/guidance"),
     ("diffusion/inpainting", "diffusion/masked"),
     ("networks",),
-    ("data/affine", "data/section", "data/bounds"),
+    ("data/affine", "data/section", "data/bounds", "data/spread", "data/classes"),
     ("data/base",),
     ("data/kinds", "data/columnar"),
     ("data/points", "data/tables", "data/images"),

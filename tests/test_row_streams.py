@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -95,6 +96,24 @@ def test_a_block_is_never_larger_than_a_piece():
     for shape in ((1, 8, 8), (3, 28, 28), (3, 64, 64), (3, 256, 256), (3000,), (2**22,)):
         assert rows_per_block(shape) >= 1
         assert rows_per_block(shape) & (rows_per_block(shape) - 1) == 0
+
+
+@pytest.mark.parametrize("constraint", [None, "a < b"])
+def test_fewer_rows_of_a_table_are_the_first_of_more(tmp_path, constraint):
+    random = np.random.default_rng(0)
+    a = random.normal(size=400)
+    frame = pd.DataFrame({"a": a, "b": a + random.exponential(size=400) + 0.01})
+    frame["c"] = random.choice(list("xyz"), 400)
+    frame["d"] = np.where(random.random(400) < 0.2, np.nan, a**2)
+    settings = {"training.steps": 60, "network.width": 16, "network.depth": 1, "sampling.steps": 3}
+    if constraint:
+        settings["data.constraints"] = (constraint,)
+    run = diffuscope.train(frame, out=tmp_path / "run", settings=settings, pictures=False, progress=False)
+    for options in ({}, {"given": {"c": "x"}}):
+        few, many = (run.sample(n, seed=3, **options) for n in (8, 1300))
+        pd.testing.assert_frame_equal(few, many.iloc[:8])
+        if constraint:
+            assert (many["a"] < many["b"]).all()
 
 
 @pytest.mark.parametrize(

@@ -335,16 +335,18 @@ def sample_pieces(
     size: int,
     half: torch.dtype | None,
     keep: Keep = _end,
+    block: int | None = None,
 ) -> Iterator[Any]:
     """Sample with any denoisers in pieces of about so many points (``size``); see :meth:`Model.ends`.
 
     Each point has noise of its own, and is worked on among whole blocks of points: on a CPU its bytes do not
     depend on how many there are, on the pieces, or on the number of cores. ``shape`` is that of a point;
-    networks multiply in ``half`` where it is not None.
+    networks multiply in ``half`` where it is not None. ``block`` points share a stream, by default
+    :func:`rows_per_block`.
     """
     check_count(n)
 
-    block = rows_per_block(shape)
+    block = block or rows_per_block(shape)
     size = block * max(1, size // block)
 
     def piece(start: int) -> Any:

@@ -93,10 +93,8 @@ def read_request(
         check_scale(given["guidance"])
     if "steps" in given:
         steps = given["steps"]
-        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise InputError(
-                f"steps must be a whole number of at least 1, not {steps!r}.", "Use 50, for example."
-            )
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
+            raise InputError(f"steps must be a whole number, not {steps!r}.", "Use 50, for example.")
     if "interval" in given:
         try:
             low, high = map(float, given["interval"])

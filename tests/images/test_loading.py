@@ -34,6 +34,7 @@ from diffuscope.data.images import (
     folders,
     load_images,
     save_images,
+    splits,
 )
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
 
@@ -329,12 +330,12 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(tmp_path, monke
 @given(st.lists(st.text(st.sampled_from("019²٣½Ⅷax-. "), max_size=6), max_size=8, unique=True))
 def test_any_names_have_one_natural_order(names):
     backwards = names[::-1]
-    assert sorted(backwards, key=folders._natural) == sorted(names, key=folders._natural)
+    assert sorted(backwards, key=splits.natural) == sorted(names, key=splits.natural)
 
 
 def test_the_natural_order_is_that_of_numbers():
     names = ["a2", "a10", "01", "1", "²", "10", "9", "a1²2"]
-    assert sorted(names, key=folders._natural) == ["01", "1", "9", "10", "a1²2", "a2", "a10", "²"]
+    assert sorted(names, key=splits.natural) == ["01", "1", "9", "10", "a1²2", "a2", "a10", "²"]
 
 
 def test_images_beside_folders_are_said_to_take_the_classes_away(tmp_path):
@@ -540,7 +541,7 @@ def test_labels_and_classes_of_an_npz_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("source", "how"),
     [
-        (noise(5, 8, 8).astype(float), {}),
+        (noise(5, 8, 8).astype(complex), {}),
         (noise(1, 8, 8), {}),
         (noise(5, 8, 8, 4), {}),
         (noise(5, 8, 8, 7), {}),
@@ -659,7 +660,8 @@ def test_a_part_is_random_stays_in_order_and_is_described(tmp_path):
         ("s_curve", False),
         (noise(3, 4, 4), True),
         (noise(3, 4), False),
-        (np.zeros((3, 4, 4)), False),
+        (np.zeros((3, 4, 4)), True),
+        (np.zeros((3, 4)), False),
         (None, False),
         (len, False),
         ("no such file.npz", False),

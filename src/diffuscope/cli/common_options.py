@@ -263,14 +263,20 @@ def free(path: Path, force: bool) -> None:
         raise InputError(f"{path} already exists.", "Choose another name, or overwrite it with --force.")
 
 
+def read_interval(text: str, option: str, such: str = "0,4095") -> tuple[float, float]:
+    """Read two numbers with a comma between them; an InputError says how the option is written."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        what = option.removeprefix("--")
+        raise InputError(
+            f"{text!r} is not a valid {what}.", f"Write {option} LOW,HIGH, such as {such}."
+        ) from error
+    return low, high
+
+
 def present(interval: str | None, **options: Any) -> dict[str, Any]:
     """Return the options that were given, with the interval read as two numbers."""
     if interval is not None:
-        try:
-            low, high = map(float, interval.split(","))
-        except ValueError as error:
-            raise InputError(
-                f"{interval!r} is not a valid interval.", "Write --interval LOW,HIGH, such as 0.2,5."
-            ) from error
-        options["interval"] = (low, high)
+        options["interval"] = read_interval(interval, "--interval", "0.2,5")
     return {name: value for name, value in options.items() if value is not None}

@@ -150,7 +150,8 @@ def _read(model: ImageGenerator, paths: list[Path], resize: bool) -> NDArray[np.
     from diffuscope.data.images import read_image
 
     shape = cast("tuple[int, int, int]", model.model.shape)
-    return np.stack([read_image(path, shape, resize=resize) for path in paths])
+    limits = getattr(model.model.recipe.data, "range", None)  # black and white as in the training
+    return np.stack([read_image(path, shape, resize=resize, limits=limits) for path in paths])
 
 
 def _write(

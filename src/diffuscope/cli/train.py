@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from diffuscope.cli.common_options import Device, is_main, read_settings, reads_files
+from diffuscope.cli.common_options import Device, is_main, read_interval, read_settings, reads_files
 from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ _CONSTRAINT = (
     "For tables: what holds in every row, such as 'start < end' or 'total == a + b', a name that is not "
     "Python's in backticks; may be repeated."
 )
+_RANGE = "For images of more than 8 bits: the values that are black and white. [default: found of all images]"
+_SPLIT = "For a folder of images: the subfolder to learn from. [default: train, where there are such parts]"
+_TARGET = (
+    "The column to condition on: of a table any (y), of points (--recipe fast) one of classes, of a .npz "
+    "file an array of classes. [default: of a .npz file y or labels]"
+)
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."
 
 
@@ -37,12 +43,12 @@ def train(
     recipe: Annotated[str | None, Option(metavar="NAME|FILE", help=_RECIPE)] = None,
     out: Annotated[Path | None, Option("--out", "-o", help="Run directory. [default: runs/NAME]")] = None,
     seed: Annotated[int | None, Option(help="Seed of all random numbers. [default: the recipe's, 0]")] = None,
-    target: Annotated[
-        str | None, Option(metavar="COLUMN", help="For tables: the column to condition on (y).")
-    ] = None,
+    target: Annotated[str | None, Option(metavar="COLUMN", help=_TARGET)] = None,
     constraint: Annotated[
         list[str] | None, Option(metavar="TEXT", help=_CONSTRAINT, show_default=False)
     ] = None,
+    range_: Annotated[str | None, Option("--range", metavar="LOW,HIGH", help=_RANGE)] = None,
+    split: Annotated[str | None, Option(metavar="FOLDER", help=_SPLIT)] = None,
     read: Any = None,
     epochs: Annotated[int | None, Option(help="Number of epochs.")] = None,
     steps: Annotated[int | None, Option(help="Number of training steps.")] = None,
@@ -85,6 +91,10 @@ def train(
     begun = time.perf_counter()
     from diffuscope.runs.train import train as run_training
 
+    if range_ is not None:
+        read["data.range"] = read_interval(range_, "--range")
+    if split is not None:
+        read["data.split"] = split
     if constraint:
         read["data.constraints"] = tuple(constraint)
     run = run_training(

@@ -16,7 +16,7 @@ from diffuscope.data.affine import Scaling
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Codec", "Dataset", "columns_of", "describe_file"]
+__all__ = ["Codec", "Dataset", "columns_of", "describe_file", "holds_images"]
 
 
 class Codec(Protocol):
@@ -108,6 +108,19 @@ class Dataset:
         if self.labels is not None:
             digest.update(self.labels.tobytes())
         return digest.hexdigest()
+
+
+def holds_images(path: str | Path) -> bool:
+    """Whether a .npy file has three or four axes, as images have; its header alone is read."""
+    try:
+        with Path(path).open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            form = np.lib.format
+            read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+            shape, _, dtype = read(file)
+    except (OSError, ValueError, EOFError):
+        return False
+    return len(shape) in (3, 4) and dtype.kind in "biuf"
 
 
 def describe_file(path: Path) -> dict[str, Any]:

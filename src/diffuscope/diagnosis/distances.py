@@ -190,6 +190,7 @@ class Clouds:
             subject.device,
             subject.piece,
             subject.half if own else None,
+            block=subject.block,
         )
         x = torch.cat([piece.cpu() for piece in pieces])
         if x.isfinite().all() and subject.scaling is subject.codec:

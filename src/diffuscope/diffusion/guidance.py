@@ -28,7 +28,7 @@ def check_scale(scale: float) -> None:
     number = not isinstance(scale, bool | str)
     if not number or not 0 <= scale <= _LARGEST:
         raise InputError(
-            f"The guidance scale must be a number from 0 to {_LARGEST:,.0f}, not {scale!r}.",
+            f"The guidance scale must be a finite number from 0 to {_LARGEST:,.0f}, not {scale!r}.",
             "0 samples without the condition, 1 without guidance; 1 to 5 is usual.",
         )
 

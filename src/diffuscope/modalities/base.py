@@ -157,6 +157,10 @@ class Modality(ABC, Generic[D, S]):
     def reload(self, source: Any, model: Model) -> D:
         """Load data for a trained model: in its shape and with its codec."""
 
+    def fitting(self, data: D, model: Model) -> D:
+        """Return data that is handed over for a trained model; InputError where it does not fit."""
+        return data
+
     def held_out(self, source: Any, model: Model, data: D) -> Any:
         """Return held-out data, from a path or an object, as :meth:`reference` takes it."""
         return self.reload(source, model).x

@@ -179,7 +179,7 @@ class ClassGenerator(Generator):
             return None
         if not self.classes:
             raise InputError(
-                "This model was trained without classes, so none can be chosen.",
+                "This model was trained without classes or a target, so none can be chosen.",
                 f"Omit the label, or train on {self.unit} with labels: {self.labels_hint}.",
             )
         if isinstance(label, str) and label == EACH:

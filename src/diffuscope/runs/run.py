@@ -526,7 +526,8 @@ def load(
     run = Run(path, model)
     if data is not None:
         same = isinstance(data, Dataset) and data.kind == run.modality.name
-        run.given_data = run.modality.settled(data if same else run.modality.reload(data, model))
+        own = run.modality
+        run.given_data = own.settled(own.fitting(data, model) if same else own.reload(data, model))
     return run
 
 

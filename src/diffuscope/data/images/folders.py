@@ -12,19 +12,22 @@ import hashlib
 import json
 import math
 import os
-import re
 import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diffuscope.data.images.dataset import ImageData
-from diffuscope.data.images.reading import image_facts, read_image
+from diffuscope.data.images.ranges import Range, checked_range, range_note, usual_range
+from diffuscope.data.images.reading import ImageFacts, image_facts, read_image, value_range
+from diffuscope.data.images.splits import class_of, natural, parts_of
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
 from diffuscope.files import cache_folder, remove_abandoned
 from diffuscope.progress import Reporter
@@ -33,48 +36,86 @@ from diffuscope.threads import side_by_side
 __all__ = ["SUFFIXES", "load_folder"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".tga")
-_VERSION = 1
+_VERSION = 2
 _MOST_FILES = 10_000_000
 _MOST_DEPTH = 32
 _SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the default size of images with different sizes
 
 Size = tuple[int, int]
-_Kept = tuple[NDArray[np.uint8], NDArray[np.int64], list[str]]  # images, indices of their files, and notes
+_Kept = tuple[NDArray[np.uint8], NDArray[np.int64], list[str], Range | None]
+"""Images, indices of their files, notes, and the values that are black and white, if not of 8 bits."""
 _T = TypeVar("_T")
 
 
 def load_folder(
-    path: Path, size: Size | None, channels: int | None, skip_broken: bool, reporter: Reporter
+    path: Path,
+    size: Size | None,
+    channels: int | None,
+    skip_broken: bool,
+    reporter: Reporter,
+    limits: Range | None = None,
+    split: str | None = None,
 ) -> ImageData:
-    """Read all images of a folder, two or more; the names of its subfolders are classes."""
-    files, names, found = _files(path)
+    """Read the images of a folder, two or more; the names of its subfolders are classes.
+
+    Where the subfolders are parts such as ``train`` and ``val``, one is read (``split``, by default that for
+    training) with the folders in it as classes, and another is held out. ``limits`` are the values that are
+    black and white, where images have more than 8 bits.
+    """
+    found = _files(path)
+    parts = parts_of(path, found.images, split)
+    data = _read(path, parts.chosen, parts.names, size, channels, skip_broken, reporter, limits)
+    held_out = None
+    if len(parts.held) > 1:
+        c, h, w = data.x.shape[1:]
+        black_white = data.source.get("range")
+        own = limits if black_white is None else (black_white[0], black_white[1])
+        held_out = _read(path, parts.held, parts.names, (h, w), c, skip_broken, reporter, own)
+    notes = (*found.notes, *parts.notes, *data.notes)
+    return replace(data, held_out=held_out, notes=notes)
+
+
+def _read(
+    path: Path,
+    files: list[Path],
+    names: list[str],
+    size: Size | None,
+    channels: int | None,
+    skip_broken: bool,
+    reporter: Reporter,
+    limits: Range | None,
+) -> ImageData:
+    """Read image files of a folder, each with the class of its folder, where there are names."""
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
-    settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
+    settings: dict[str, Any] = {"size": size, "channels": channels, "skip_broken": skip_broken}
+    settings |= {"range": limits, "version": _VERSION}
     text = json.dumps([listing, settings], separators=(",", ":"))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     store = cache_folder() / "images" / f"{digest[:32]}.npy"
-    kept = _open_store(store, len(files)) or _decode(files, size, channels, skip_broken, store, reporter)
-    x, good, notes = kept
+    decode = partial(_decode, files, size, channels, skip_broken, store, reporter, limits)
+    x, good, notes, taken = _open_store(store, len(files)) or decode()
     labels = None
     if names:
         numbers = {name: number for number, name in enumerate(names)}
-        labels = np.array([numbers[files[i].relative_to(path).parts[0]] for i in good], dtype=np.int64)
-    source = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
-    return ImageData(
-        path.resolve().name,
-        x,
-        None,
-        None,
-        source,
-        labels=labels,
-        classes=tuple(names),
-        notes=(*found, *notes),
-    )
+        labels = np.array([numbers[class_of(path, files[i], names)] for i in good], dtype=np.int64)
+    source: dict[str, Any] = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
+    if taken is not None:
+        source["range"] = list(taken)
+    name = path.resolve().name
+    return ImageData(name, x, None, None, source, labels=labels, classes=tuple(names), notes=tuple(notes))
 
 
-def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
-    """Return the image files of a folder in natural order, its classes if any, and notes."""
+class _Found(NamedTuple):
+    """The image files of a folder in natural order, and notes on what else there was."""
+
+    images: list[Path]
+    notes: tuple[str, ...]
+
+
+def _files(path: Path) -> _Found:
+    """Find the image files of a folder."""
     found: list[Path] = []
+    others: list[str] = []
     seen: set[tuple[int, int]] = set()
     for where, folders, files in os.walk(path, onerror=_refuse_folder, followlinks=True):
         if len(Path(where).relative_to(path).parts) > _MOST_DEPTH:
@@ -87,10 +128,12 @@ def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=_natural)
-        for name in sorted(files, key=_natural):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
+        for name in sorted(files, key=natural):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 found.append(Path(where) / name)
+            elif not name.startswith("."):
+                others.append(name)
         if len(found) > _MOST_FILES:
             raise InputError(f"{path} contains more than {_MOST_FILES:,} images.", "Use a subset of them.")
     if len(found) < 2:
@@ -98,13 +141,11 @@ def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
             f"{path} contains {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
             "Give a folder with at least two images; the names of its subfolders are used as classes.",
         )
-    parts = [file.relative_to(path).parts for file in found]
-    loose = sum(len(part) == 1 for part in parts)
-    if loose:
-        note = f"{loose:,} images are in no subfolder of {path}: its subfolders are not used as classes."
-        return found, [], [note] if loose < len(found) else []
-    classes = sorted({part[0] for part in parts}, key=_natural)
-    return found, classes if len(classes) > 1 else [], []
+    notes: tuple[str, ...] = ()
+    if others:
+        some = ", ".join(others[:3]) + f" and {len(others) - 3:,} more" * (len(others) > 3)
+        notes = (f"Not used, as they are no images: {len(others):,} files ({some}).",)
+    return _Found(found, notes)
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -122,12 +163,6 @@ def _version_of(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _natural(name: str) -> tuple[list[Any], str]:
-    """Return a sort key by which 10 comes after 9, and 01 before 1."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
-
-
 def _decode(
     files: Sequence[Path],
     size: Size | None,
@@ -135,6 +170,7 @@ def _decode(
     skip_broken: bool,
     store: Path,
     reporter: Reporter,
+    limits: Range | None,
 ) -> _Kept:
     """Decode all files into ``store``."""
     broken: list[tuple[Path, DiffuscopeError]] = []
@@ -165,12 +201,28 @@ def _decode(
         if good < 2:
             raise InputError(f"Only {good} of {len(files)} files could be read.", "Give at least two images.")
 
-    facts: dict[int, tuple[Size, bool, int]] = {}
+    facts: dict[int, ImageFacts] = {}
     with reporter.bar("checking images", len(files), "files") as bar:
         each(image_facts, files, facts.__setitem__)
     refuse()
-    sizes, greys, frames = zip(*facts.values(), strict=True)
+    sizes, greys, frames, _, cuts = zip(*facts.values(), strict=True)
     notes: list[str] = []
+    deep = [files[i] for i, fact in facts.items() if fact.deep]
+    taken: Range | None = None
+    if deep:
+        reached: dict[int, tuple[float, float, bool, int]] = {}
+        with reporter.bar("finding the range", len(deep), "images") as bar:
+            each(value_range, deep, reached.__setitem__)
+        refuse()
+        low, high = min(one[0] for one in reached.values()), max(one[1] for one in reached.values())
+        taken = limits or usual_range(low, high, all(one[2] for one in reached.values()))
+        lost = sum(one[3] for one in reached.values())
+        about = range_note(taken, low, high, lost, limits is not None)
+        notes.append(f"{len(deep):,} images have more than 8 bits. {about}")
+    elif limits is not None:
+        notes.append("All images have 8 bits: the range has no effect.")
+    if any(cuts):
+        notes.append(f"Of {sum(cuts):,} colour images of 16 bits the upper 8 are read, whatever the range.")
     shape = (channels or (1 if all(greys) else 3), *(size or _usual_size(sizes, notes)))
     if max(frames) > 1:
         notes.append("For files with several images, the first was used.")
@@ -183,12 +235,13 @@ def _decode(
 
     try:
         with reporter.bar("decoding images", len(facts), "images") as bar:
-            each(lambda file: read_image(file, shape, resize=True), [files[i] for i in facts], keep)
+            read = partial(read_image, shape=shape, resize=True, limits=taken)
+            each(read, [files[i] for i in facts], keep)
         refuse()
         if broken:
             notes.append(f"{len(broken):,} unreadable files were skipped, the first is {broken[0][0]}.")
         indices = np.array(list(facts), dtype=np.int64)[good]
-        return _finish(x, path, store, indices, notes), indices, notes
+        return _finish(x, path, store, indices, notes, taken), indices, notes, taken
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -252,13 +305,18 @@ def _reserve(path: Path) -> None:
 
 
 def _finish(
-    x: NDArray[np.uint8], path: Path, store: Path, good: NDArray[np.int64], notes: Sequence[str]
+    x: NDArray[np.uint8],
+    path: Path,
+    store: Path,
+    good: NDArray[np.int64],
+    notes: Sequence[str],
+    taken: Range | None,
 ) -> NDArray[np.uint8]:
     """Move the file and its metadata into the cache; return the images, read-only."""
     x.flush()  # type: ignore[attr-defined]
     n = len(good)
     if path.parent == store.parent:
-        facts = {"good": good.tolist(), "notes": list(notes), "shape": [n, *x.shape[1:]]}
+        facts = {"good": good.tolist(), "notes": list(notes), "shape": [n, *x.shape[1:]], "range": taken}
         beside = path.with_suffix(".json")
         beside.write_text(json.dumps(facts), "utf-8")
         os.replace(path, store)  # the images first: without metadata they are ignored
@@ -282,6 +340,6 @@ def _open_store(store: Path, files: int) -> _Kept | None:
         fits = x.dtype == np.uint8 and list(x.shape[1:]) == shape and len(x) >= n == len(good) >= 2
         if not fits or x.ndim != 4 or good.min() < 0 or good.max() >= files:
             return None
-        return x[:n], good, [str(note) for note in facts["notes"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return x[:n], good, [str(note) for note in facts["notes"]], checked_range(facts["range"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, InputError):
         return None

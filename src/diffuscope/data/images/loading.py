@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.base import describe_file
+from diffuscope.data.base import describe_file, holds_images
 from diffuscope.data.bounds import check_entries, check_unpacked, check_zip, npy_header
+from diffuscope.data.classes import classes_of
 from diffuscope.data.images.builtin import IMAGE_SETS
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
+from diffuscope.data.images.ranges import Range, checked_range, range_note, to_bytes, usual_range
+from diffuscope.data.images.reading import range_of
 from diffuscope.errors import FormatError, InputError
 from diffuscope.progress import Reporter
 
@@ -29,12 +32,13 @@ Pixels = NDArray[np.uint8]
 _MOST_BYTES = 2**36
 _FEW_CHANNELS = (1, 3)
 _LARGEST_SIDE = 4096
+_PART = 2**22  # values of images that are brought to bytes at a time
 
 
 def are_images(source: Any) -> bool:
     """Return whether ``source`` is what :func:`load_images` reads, at a glance: nothing is decoded."""
-    if isinstance(source, np.ndarray):
-        return source.dtype == np.uint8 and source.ndim in (3, 4)
+    if hasattr(source, "ndim") and hasattr(source, "dtype"):
+        return source.ndim in (3, 4)
     if not isinstance(source, str | os.PathLike):
         return isinstance(source, ImageData)
     if str(source) in IMAGE_SETS:
@@ -42,6 +46,8 @@ def are_images(source: Any) -> bool:
     path = Path(source)
     if path.is_dir():
         return not (path / "recipe.toml").exists()
+    if path.suffix.lower() == ".npy":
+        return holds_images(path)
     if path.suffix.lower() == ".npz" and path.is_file():
         try:
             return _find_images(path) is not None
@@ -60,14 +66,16 @@ def load_images(
     limit: int | None = None,
     seed: int = 0,
     reporter: Reporter | None = None,
+    value_range: Any = None,
+    split: str | None = None,
 ) -> ImageData:
     """Turn ``source`` into :class:`ImageData`.
 
     Parameters
     ----------
     source : str, path, ndarray or ImageData, which is returned as it is
-        A name in :data:`IMAGE_SETS`; a folder of image files; a .npz file or an array of uint8 of shape
-        (n, height, width), (n, height, width, channels) or (n, channels, height, width).
+        A name in :data:`IMAGE_SETS`; a folder of image files; a .npy or .npz file, an array or a tensor of
+        shape (n, height, width), (n, height, width, channels) or (n, channels, height, width).
     size : int or (int, int), optional
         Height and width that the images of a folder are brought to, 1 to 4,096: their middles, where sides
         are in another proportion. By default the size that all have; where they differ, or are larger than
@@ -83,6 +91,10 @@ def load_images(
     seed : int
         Of that part, from 0 to 2³² - 1.
     reporter : Reporter, optional
+    value_range : (float, float), optional
+        The values that are black and white where they have more than 8 bits; by default found of all images.
+    split : str, optional
+        The subfolder of a folder to learn from; by default ``train`` where the subfolders are such parts.
 
     Raises
     ------
@@ -90,7 +102,7 @@ def load_images(
         When there are no images, or they cannot be read.
     """
     reporter = reporter or Reporter(False)
-    sides, channels = _checked_size(size), _checked_channels(channels)
+    sides, channels, limits = _checked_size(size), _checked_channels(channels), checked_range(value_range)
     if labels is not None and isinstance(source, str | os.PathLike | ImageData):
         raise InputError(
             "labels can be given for an array of images only.",
@@ -100,12 +112,13 @@ def load_images(
         _check_shape(source, sides, channels)
         return source
     if isinstance(source, str | os.PathLike):
-        data = _load_path(source, sides, channels, skip_broken, reporter)
+        data = _load_path(source, sides, channels, skip_broken, reporter, limits, split)
     else:
-        x, note = _as_images(np.asarray(source), "The array")
-        own = None if labels is None else _checked_labels(labels, len(x), "The labels")
-        described = {"kind": "array", "shape": list(x.shape)}
-        data = ImageData("array", x, None, None, described, labels=own, classes=_names(own), notes=(note,))
+        source = source.detach().cpu() if hasattr(source, "detach") else source
+        x, note, taken = _as_images(np.asarray(source), "The array", limits)
+        own, names = _classes_given(labels, len(x))
+        described = {"kind": "array", "shape": list(x.shape), **_range_of_source(taken)}
+        data = ImageData("array", x, None, None, described, labels=own, classes=names, notes=(note,))
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
@@ -137,25 +150,45 @@ def _load_path(
     channels: int | None,
     skip_broken: bool,
     reporter: Reporter,
+    limits: Range | None,
+    split: str | None,
 ) -> ImageData:
+    if split is not None and not Path(source).is_dir():
+        raise InputError("split names a subfolder, and this is no folder of images.", "Omit it.")
     if str(source) in IMAGE_SETS:
         return IMAGE_SETS[str(source)].load(reporter)
     path = Path(source)
     if path.is_dir():
-        return load_folder(path, size, channels, skip_broken, reporter)
+        return load_folder(path, size, channels, skip_broken, reporter, limits, split)
     if not path.is_file():
         raise InputError(
             f"There are no images {str(source)!r}.",
             f"Give a folder, a .npz file, or one of {', '.join(IMAGE_SETS)}.",
         )
+    if path.suffix.lower() == ".npy":
+        return _load_npy(path, limits)
     if path.suffix.lower() != ".npz":
         raise InputError(
-            f"{path} is not a set of images.", "Give a folder of image files, or a .npz file of uint8."
+            f"{path} is not a set of images.", "Give a folder of image files, or a .npy or .npz file."
         )
-    return _load_npz(path)
+    return _load_npz(path, limits)
 
 
-def _load_npz(path: Path) -> ImageData:
+def _load_npy(path: Path, limits: Range | None) -> ImageData:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged file fails in many ways
+        raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
+    x, note, taken = _as_images(images, str(path), limits)
+    source = {**describe_file(path), **_range_of_source(taken)}
+    return ImageData(path.stem, np.ascontiguousarray(x), None, None, source, notes=(note,))
+
+
+def _range_of_source(taken: Range | None) -> dict[str, Any]:
+    return {} if taken is None else {"range": list(taken)}
+
+
+def _load_npz(path: Path, limits: Range | None) -> ImageData:
     found = _find_images(path)
     if found is None:
         raise FormatError(
@@ -174,10 +207,17 @@ def _load_npz(path: Path) -> ImageData:
         raise
     except Exception as error:  # a damaged archive fails in many ways
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
-    x, note = _as_images(images, str(path))
+    x, note, taken = _as_images(images, str(path), limits)
     own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
     return ImageData(
-        path.stem, x, None, None, describe_file(path), labels=own, classes=_names(own, known), notes=(note,)
+        path.stem,
+        x,
+        None,
+        None,
+        {**describe_file(path), **_range_of_source(taken)},
+        labels=own,
+        classes=_names(own, known),
+        notes=(note,),
     )
 
 
@@ -191,7 +231,8 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
                 with archive.open(info) as file:
                     shape, dtype = npy_header(file)
                 count = math.prod(shape)
-                if dtype == np.uint8 and len(shape) in (3, 4):
+                if dtype.kind in "biuf" and len(shape) in (3, 4):
+                    count *= dtype.itemsize
                     if count > info.file_size or count > _MOST_BYTES:
                         raise FormatError(
                             f"{path} is damaged: its header declares more data than the file contains.",
@@ -206,13 +247,32 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
     return None
 
 
-def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
-    """Return images as (n, channels, height, width), and what they were taken for."""
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or len(x) < 2 or 0 in x.shape:
+def _as_images(x: NDArray[Any], where: str, limits: Range | None) -> tuple[Pixels, str, Range | None]:
+    """Return images (n, channels, height, width), what they were taken for, and a range if not of 8 bits."""
+    if x.dtype.kind not in "biuf" or x.ndim not in (3, 4) or len(x) < 2 or 0 in x.shape:
         raise InputError(
             f"{where} of shape {x.shape} and type {x.dtype} is not a set of images.",
-            "Give two or more of uint8, of shape (n, height, width[, channels]).",
+            "Give two or more, numbers of shape (n, height, width[, channels]).",
         )
+    if x.dtype == np.uint8:
+        pixels, note = _in_order(x, where)
+        return pixels, note + " All have 8 bits: the range has no effect." * (limits is not None), None
+    parts = [range_of(part) for part in _in_parts(x)]
+    low, high = min(one[0] for one in parts), max(one[1] for one in parts)
+    taken = limits or usual_range(low, high, all(one[2] for one in parts))
+    pixels, note = _in_order(np.concatenate([to_bytes(part, taken) for part in _in_parts(x)]), where)
+    about = range_note(taken, low, high, sum(one[3] for one in parts), limits is not None)
+    return pixels, f"{note} {about}", taken
+
+
+def _in_parts(x: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return parts of images that are small beside all of them."""
+    size = max(1, _PART // max(1, x[0].size))
+    return [x[start : start + size] for start in range(0, len(x), size)]
+
+
+def _in_order(x: Pixels, where: str) -> tuple[Pixels, str]:
+    """Return images as (n, channels, height, width), and what they were taken for."""
     if x.ndim == 3:
         n, h, w = x.shape
         return x[:, None], f"{where} was read as {n:,} grey images of {h} × {w} pixels."
@@ -228,6 +288,17 @@ def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
         )
     n, c, h, w = x.shape
     return np.ascontiguousarray(x), f"{where} was read as {n:,} images of {c} × {h} × {w}, {kind}."
+
+
+def _classes_given(labels: Any, n: int) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return classes (n,) of images and their names: numbers from 0, or text."""
+    if labels is None:
+        return None, ()
+    found = np.asarray(labels)
+    if found.dtype.kind in "iuf" or found.shape != (n,):
+        own = _checked_labels(labels, n, "The labels")
+        return own, _names(own)
+    return classes_of(labels, n, "The labels")
 
 
 def _checked_labels(labels: Any, n: int, where: str) -> NDArray[np.int64]:

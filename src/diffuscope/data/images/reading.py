@@ -12,18 +12,28 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.data.images.ranges import Range, to_bytes, usual_range
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 
 if TYPE_CHECKING:
     from PIL import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["FORMATS", "MOST_PIXELS", "image_facts", "read_image", "read_mask"]
+__all__ = [
+    "FORMATS",
+    "MOST_PIXELS",
+    "ImageFacts",
+    "image_facts",
+    "range_of",
+    "read_image",
+    "read_mask",
+    "value_range",
+]
 
 MOST_PIXELS = 2**26  # of an image in a file; less than 10,000 x 10,000
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")  # none that starts another program
@@ -33,7 +43,11 @@ _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 def read_image(
-    path: str | os.PathLike[str], shape: tuple[int, int, int], *, resize: bool = False
+    path: str | os.PathLike[str],
+    shape: tuple[int, int, int],
+    *,
+    resize: bool = False,
+    limits: Range | None = None,
 ) -> NDArray[np.uint8]:
     """Read an image of any mode: transparency over white, the first of several frames.
 
@@ -44,6 +58,8 @@ def read_image(
         Target channels (1: grey, 3: red, green, blue), height and width.
     resize : bool
         Whether an image of another size is resized, after a centre crop to the target's aspect ratio.
+    limits : (float, float), optional
+        The values of an image of more than 8 bits that are black and white; by default those that suit it.
 
     Returns
     -------
@@ -59,7 +75,7 @@ def read_image(
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    image = _decoded(path, "white")
+    image = _decoded(path, "white", limits)
     if image.size != (width, height):
         if not resize:
             raise InputError(
@@ -102,14 +118,51 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int]) -> NDArray[np
     return np.asarray(image.convert("L")) > _MIDDLE
 
 
-def image_facts(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool, int]:
-    """Return (height, width) of an image, upright, whether it is grey, and how many frames there are."""
+class ImageFacts(NamedTuple):
+    """What the header of an image file says."""
+
+    size: tuple[int, int]  # height and width, upright
+    grey: bool
+    frames: int
+    deep: bool  # more than 8 bits, as grey values that need a range
+    cut: bool  # more than 8 bits of a colour, of which 8 are read
+
+
+def image_facts(path: str | os.PathLike[str]) -> ImageFacts:
+    """Return what the header of an image says."""
     from PIL import ExifTags
 
     with _opened(Path(path)) as file:
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         size = (file.width, file.height) if turned else (file.height, file.width)
-        return size, file.mode in _GREY, int(getattr(file, "n_frames", 1))
+        cut = any(";16" in str(tile[3]) for tile in file.tile) and not is_deep(file.mode)
+        frames = int(getattr(file, "n_frames", 1))
+        return ImageFacts(size, file.mode in _GREY, frames, is_deep(file.mode), cut)
+
+
+def is_deep(mode: str) -> bool:
+    """Whether an image of this mode has grey values of more than 8 bits."""
+    return mode == "F" or mode.startswith("I")
+
+
+def value_range(path: str | os.PathLike[str]) -> tuple[float, float, bool, int]:
+    """Return what :func:`range_of` says of the values of an image of more than 8 bits."""
+    with _opened(Path(path)) as file:
+        file.load()
+        values = np.asarray(file)
+    return range_of(values)
+
+
+def range_of(values: NDArray[Any]) -> tuple[float, float, bool, int]:
+    """Return least and greatest of the finite values, whether all are whole, and how many are not finite."""
+    if values.dtype.kind in "biu":
+        return float(values.min()), float(values.max()), True, 0
+    good = np.isfinite(values)
+    found = values[good] if not good.all() else values
+    if not found.size:
+        return 0.0, 0.0, False, values.size
+    whole = bool((found == np.round(found)).all())
+    return float(found.min()), float(found.max()), whole, int(values.size - np.count_nonzero(good))
 
 
 @contextlib.contextmanager
@@ -178,7 +231,7 @@ def _too_large(path: Path, what: str) -> FormatError:
     )
 
 
-def _decoded(path: str | os.PathLike[str], ground: str) -> Image.Image:
+def _decoded(path: str | os.PathLike[str], ground: str, limits: Range | None = None) -> Image.Image:
     """Decode the first image of a file, upright, as 8-bit grey or RGB, transparency over ``ground``."""
     from PIL import Image, ImageOps
 
@@ -188,10 +241,10 @@ def _decoded(path: str | os.PathLike[str], ground: str) -> Image.Image:
             image = ImageOps.exif_transpose(file)
         except Exception:  # the image may be good although its metadata are broken
             image = file.copy()
-    if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        most = 65535.0 if image.mode != "F" else 1.0 if np.nanmax(values) <= 1 else 255.0
-        return Image.fromarray(np.round(np.nan_to_num(values / most).clip(0, 1) * 255).astype(np.uint8))
+    if is_deep(image.mode):
+        values = np.asarray(image)
+        low, high, whole, _ = range_of(values)
+        return Image.fromarray(to_bytes(values, limits or usual_range(low, high, whole)))
     try:
         if image.mode in _WITH_ALPHA or "transparency" in image.info:
             above = image.convert("RGBA")

@@ -21,6 +21,10 @@ class ImagesSection(DataSection):
     """1 (grey) or 3 (colour); None: grey if all images are."""
     skip_broken: bool = False
     """Whether unreadable files are skipped instead of raising an error."""
+    range: tuple[float, float] | None = None
+    """The values that are black and white, in images of more than 8 bits; None: found of all of them."""
+    split: str | None = None
+    """The subfolder to learn from, such as ``train``; None: that, where the subfolders are such parts."""
     flip: bool = False
     """Whether images are flipped horizontally at random in training."""
     labels: bool = True

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from diffuscope.data.base import Dataset, describe_file
+from diffuscope.data.classes import classes_of
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
-from diffuscope.data.points.classes import classes_of
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
 
@@ -89,7 +89,10 @@ def load_dataset(
             "Name the column or array of a file that has them: target=..., --target NAME.",
         )
     if target is not None and (named or isinstance(source, Dataset) or callable(source)):
-        raise InputError("target names a column of a file; this data has none.", "Omit the target.")
+        raise InputError(
+            'target names a column of a table (kind = "table"), or the classes of points in a file.',
+            "Omit it: this data has no columns.",
+        )
     if isinstance(source, str) and source in POINT_SETS:
         return _load_builtin(source, size, noise, seed)
     if noise is not None:

@@ -31,7 +31,7 @@ from diffuscope.modalities.reference import (
     draw_reference,
     quality_seed,
 )
-from diffuscope.model import Model
+from diffuscope.model import Model, rows_per_block
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
@@ -87,6 +87,8 @@ class Images(Modality[ImageData, ImagesSection]):
             skip_broken=section.skip_broken,
             limit=section.size,
             seed=seed,
+            value_range=section.range,
+            split=section.split,
         )
 
     def labelled(self, source: Any, labels: Any) -> ImageData:
@@ -97,7 +99,10 @@ class Images(Modality[ImageData, ImagesSection]):
         """Return held-out images, uint8."""
         if isinstance(source, ImageData):
             return source.pixels
-        return load_images(source, size=model.shape[1:], channels=model.shape[0]).x
+        section = model.recipe.data
+        assert isinstance(section, ImagesSection)
+        known = section.range  # the same values are black and white
+        return load_images(source, size=model.shape[1:], channels=model.shape[0], value_range=known).x
 
     def check_changes(self, data: ImageData, changes: Mapping[str, Any]) -> None:
         """Accept any size: it is a part of so many images."""
@@ -107,7 +112,12 @@ class Images(Modality[ImageData, ImagesSection]):
         source = data.source.get("name", data.source.get("path"))
         if data.source["kind"] != "builtin" and source is not None:
             source = str(Path(source).resolve())
-        return {"data.source": source, "data.classes": data.classes if section.labels else ()}
+        found = data.source.get("range")
+        return {
+            "data.source": source,
+            "data.classes": data.classes if section.labels else (),
+            "data.range": section.range if found is None else tuple(found),
+        }
 
     def write(self, data: ImageData, path: Path) -> None:
         """Write images with their labels."""
@@ -268,6 +278,7 @@ class Images(Modality[ImageData, ImagesSection]):
             rows=lambda samples: _rows_of(samples, shape),
             held_out=unseen if known else None,
             probe=False,
+            block=rows_per_block(shape),
             of_points=lambda network: FlatNetwork(network, shape),
         )
 

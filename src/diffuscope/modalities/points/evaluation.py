@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,11 +17,13 @@ from diffuscope.metrics import METRICS, Measured, MetricSuite, TwoSampleTest, cl
 from diffuscope.metrics.likelihood import LogDensity
 from diffuscope.modalities.base import Evaluation as AnyEvaluation
 from diffuscope.modalities.base import table_lines
+from diffuscope.modalities.generator import ClassGenerator
 from diffuscope.modalities.points.baselines import fit_baselines
-from diffuscope.modalities.reference import PAIRS, Points, Reference
+from diffuscope.modalities.reference import FEWEST_MEASURED, PAIRS, Points, Reference, draw_reference
 from diffuscope.model import Model
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
+from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ _SAME = 0.01
 _LIKELIHOOD_POINTS = 256
 _LIKELIHOOD_CLOUDS = 4
 _BOUND_POINTS = 2_000
+_MOST_CLASSES = 20  # that are measured one by one
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +59,8 @@ class Evaluation(AnyEvaluation):
         Accuracy of a classifier of samples and real points, with interval and p-value.
     bound : BitsPerDimension, optional
         Bits per dimension that the model needs at most, for a discrete schedule.
+    classes : dict
+        Of a model with classes the sliced Wasserstein distance of samples of each class from its points.
     """
 
     picture: ClassVar[str] = "quality.png"
@@ -66,6 +71,7 @@ class Evaluation(AnyEvaluation):
     certainty: str
     told_apart: TwoSampleTest | None = None
     bound: BitsPerDimension | None = None
+    classes: dict[str, Measured] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, "baselines": {name: ...}, ...}``."""
@@ -75,6 +81,7 @@ class Evaluation(AnyEvaluation):
             "classifier_two_sample": None if test is None else test._asdict(),
             "baselines": {name: _plain(measured) for name, measured in self.baselines.items()},
             **({} if self.bound is None else {"variational_bound": self.bound.to_json()}),
+            **({"classes": _plain(self.classes)} if self.classes else {}),
         }
 
     def best(self, metric: str) -> list[str]:
@@ -121,7 +128,13 @@ class Evaluation(AnyEvaluation):
             rows.append(row + [_cell(m.get(name), who in best) for who, m in self.baselines.items()])
         lines = table_lines(["metric", "real data", "this model", "÷ floor", *baselines], rows)
         bound = [] if self.bound is None else ["", *self.bound.lines()]
-        return "\n".join([*lines, "", self.notes(), *bound])
+        by_class = [
+            [name, f"{own.floor:.3g}", f"{own.value:.3g}", f"{own.ratio:.2f}", own.note or "–"]
+            for name, own in self.classes.items()
+        ]
+        titles = ["class (sliced Wasserstein)", "real data", "this model", "÷ floor", "note"]
+        of_classes = ["", *table_lines(titles, by_class)] if by_class else []
+        return "\n".join([*lines, *of_classes, "", self.notes(), *bound])
 
     def notes(self) -> str:
         """Return the notes below the table."""
@@ -185,6 +198,7 @@ def evaluate_points(
     clouds: list[Points],
     seed: int,
     reporter: Reporter,
+    generator: ClassGenerator,
     *,
     unseen: int = 0,
     baselines: bool = True,
@@ -214,6 +228,8 @@ def evaluate_points(
         told_apart = None
         if "classifier_accuracy" in metrics:
             told_apart = classifier_two_sample(clouds[0], reference.real[0], seed)
+    with reporter.stage("measuring classes"):
+        classes = {} if only is not None else _by_class(model, data, generator, seed)
     likelihood = _Likelihood(data, truth, seed) if only is None or "log_likelihood_gap" in only else None
     if likelihood is not None:
         with reporter.stage("integrating the model's log-density"):
@@ -235,7 +251,24 @@ def evaluate_points(
     with reporter.stage("bounding the likelihood"):
         bound = None if only is not None else _bound(model, reference, seed)
     certainty = _certainty(known, unseen, reference.n)
-    return Evaluation(metrics, rivals, titles, left_out, certainty, told_apart, bound)
+    return Evaluation(metrics, rivals, titles, left_out, certainty, told_apart, bound, classes)
+
+
+def _by_class(model: Model, data: Dataset, generator: ClassGenerator, seed: int) -> dict[str, Measured]:
+    """Measure samples of each class that the model is conditioned on against its points."""
+    found: dict[str, Measured] = {}
+    if data.labels is None or not generator.classes:
+        return found
+    for k, name in enumerate(generator.classes[:_MOST_CLASSES]):
+        own = data.x[data.labels == k]
+        if len(own) < FEWEST_MEASURED or not (own.std(axis=0) > 0).all():
+            continue
+        reference = draw_reference(own, seed=stream_seed(seed, "class", k) % 2**32)
+        n = reference.samples
+        request = Request(seed=reference.sampling_seed, condition=np.full(n, k))
+        samples = np.concatenate(list(generator.batches(n, request)))
+        found[name] = reference.ratio(reference.clouds(np.asarray(samples, dtype=np.float64)))
+    return found
 
 
 def _bound(model: Model, reference: Reference, seed: int) -> BitsPerDimension | None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffuscope.data.base import Codec, Dataset
+from diffuscope.data.base import Codec, Dataset, holds_images
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
@@ -63,9 +63,11 @@ class Points(Modality[Dataset, PointsSection]):
     def accepts(self, source: Any) -> bool:
         """Whether a source is a built-in set, numbers, or a function that draws them."""
         if isinstance(source, str):
-            return source in POINT_SETS or Path(source).suffix.lower() == ".npy"
+            return source in POINT_SETS or (
+                Path(source).suffix.lower() == ".npy" and not holds_images(source)
+            )
         if isinstance(source, np.ndarray | Tensor):
-            return not (str(source.dtype).endswith("uint8") and source.ndim in (3, 4))
+            return source.ndim not in (3, 4)
         return callable(source)
 
     def reads(self, source: Any) -> bool:
@@ -166,9 +168,23 @@ class Points(Modality[Dataset, PointsSection]):
             )
 
     def reload(self, source: Any, model: Model) -> Dataset:
-        """Load the points of a trained model."""
-        assert isinstance(model.recipe.data, PointsSection)
-        return self.load(source, model.recipe.data, model.recipe.seed)
+        """Load the points of a trained model, with its classes where it has some."""
+        section = model.recipe.data
+        assert isinstance(section, PointsSection)
+        return self.fitting(self.load(source, section, model.recipe.seed), model)
+
+    def fitting(self, data: Dataset, model: Model) -> Dataset:
+        """Return points of a trained model; InputError where they lack its classes."""
+        section = model.recipe.data
+        assert isinstance(section, PointsSection)
+        if section.classes and data.classes != section.classes:
+            names = ", ".join(section.classes[:12])
+            has = f"has the classes {', '.join(data.classes[:12])}" if data.classes else "has none"
+            raise InputError(
+                f"The model was trained on points with the classes {names}; this data {has}.",
+                "Give them too: data=diffuscope.load_dataset(X, labels=y).",
+            )
+        return data
 
     def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
         """Return held-out points (m, d), in the units of the data."""
@@ -259,7 +275,8 @@ class Points(Modality[Dataset, PointsSection]):
 
         options["unseen"] = 0 if held_out is None or data.draw is not None else len(held_out)
         options.pop("facts", None)
-        return evaluate_points(model, data, reference, clouds, seed, reporter, **options)
+        generator = self.generator(model)
+        return evaluate_points(model, data, reference, clouds, seed, reporter, generator, **options)
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""

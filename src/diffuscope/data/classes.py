@@ -1,4 +1,4 @@
-"""Which classes do labels of points mean?
+"""Which classes do labels mean?
 
 Labels are whole numbers, truth values or text, one for each point. Classes are their distinct values in
 order; a column of measurements is refused, as a class for each value would say nothing.
