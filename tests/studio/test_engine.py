@@ -134,6 +134,28 @@ def test_no_network_is_better_than_the_least_loss(client, recipe):
     assert 0 < floor["low"] < floor["value"] < reached
 
 
+def test_a_drawing_is_a_law(client, recipe):
+    strokes = [[[-1.0, 0.0], [1.0, 0.0], [1.0, 1.0]], [[0.0, -1.5]]]
+    law = {"kind": "strokes", "strokes": strokes, "noise": 0.1}
+    ready = client.ask("setup", {"law": law, "size": 2000, "seed": 0})
+    assert ready["known"]
+    oracle = client.engine.drawn
+    # The dot has as much ink as a stroke of 0.5; the other stroke is 3 long.
+    x = oracle.draw(20_000, 0)
+    low = x[:, 1] < -0.75
+    assert low.double().mean() == pytest.approx(0.5 / 3.5, abs=0.01)
+    np.testing.assert_allclose(x[low].mean(0), [0.0, -1.5], atol=0.01)
+    np.testing.assert_allclose(x[low].std(0), [0.1, 0.1], rtol=0.1)
+    # The exact denoiser is the mean of what may have become x_t.
+    level = NoiseLevel(*(torch.tensor(v, dtype=torch.float64) for v in (0.0, 1.0, 0.5)))
+    at = torch.tensor([[0.6, 0.4]], dtype=torch.float64)
+    weights = torch.softmax(-(x - at).square().sum(1) / (2 * 0.5**2), 0)
+    np.testing.assert_allclose(oracle(at, level)[0], weights @ x, atol=0.02)
+    assert client.ask("train", {"recipe": recipe, "seed": 0})["step"] == 200
+    client.ask("setup", {"law": {"kind": "builtin", "name": "moons"}, "size": 500, "seed": 0})
+    assert client.ask("hello")["payload"]["title"] == "moons"
+
+
 @pytest.mark.parametrize(
     ("question", "ask"),
     [
@@ -145,6 +167,9 @@ def test_no_network_is_better_than_the_least_loss(client, recipe):
         ("field", {"x": [float("nan"), 0], "level": {"t": 0, "alpha": 1, "sigma": 1}}),
         ("train", {"recipe": {"network": {"width": 10**6}, "training": {}}, "seed": 0}),
         ("__class__", None),
+        ("setup", {"law": {"kind": "strokes", "strokes": [[]], "noise": 0.1}, "size": 100, "seed": 0}),
+        ("setup", {"law": {"kind": "strokes", "strokes": [[[0, 0]]], "noise": 0}, "size": 100, "seed": 0}),
+        ("setup", {"law": {"kind": "file", "name": "/etc/passwd"}, "size": 100, "seed": 0}),
         ("open", {"source": "/etc"}),
         ({"a": 1}, None),
     ],

@@ -210,6 +210,24 @@ def test_it_learns(browser, tmp_path):
     assert page.trouble == []
 
 
+def test_what_is_drawn_is_trained_on(opened):
+    page = opened()
+    page.page.click("#draw")
+    box = page.page.locator(".stage").bounding_box()
+    mouse = page.page.mouse
+    mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.down()
+    for i in range(20):
+        mouse.move(box["x"] + (0.2 + 0.03 * i) * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.up()
+    mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+    page.page.click("#draw-done")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    assert page.text("h1") == "Diffuscope drawn · fast"
+    assert "No network can get below" in page.text("body")
+
+
 def test_it_draws_again_after_the_context_was_lost(opened):
     page = opened()
     before = page.ink()

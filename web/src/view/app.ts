@@ -4,12 +4,14 @@ import type { Ratio } from "../engine/distance.js";
 import type {
   Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
 } from "../engine/protocol.js";
+import type { LawSpec } from "../engine/laws.js";
 import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
 import { ratioOf, type Level } from "../engine/schedules.js";
 import { Chart, type Line } from "./charts.js";
 import { icon, Latest, mark, numberField, Segments } from "./controls.js";
 import { colour, digits, h, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import { Pad } from "./pad.js";
 import type { Payload } from "./payload.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
 import { Speaker } from "./words.js";
@@ -65,6 +67,8 @@ export class App {
   private errors: LevelErrors | null = null;
   private lossHere: { x: number[]; y: number[] };
   private trouble: string | null = null;
+  private readonly pad: Pad;
+  private readonly title = h("span");
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
   private readonly paths = new Latest(() => this.loadPath());
@@ -108,8 +112,8 @@ export class App {
 
   constructor(
     private readonly engine: Engine,
-    private readonly payload: Payload,
-    private readonly ready: Ready,
+    private payload: Payload,
+    private ready: Ready,
     options: Options,
   ) {
     this.speaker = new Speaker(options.language);
@@ -166,6 +170,10 @@ export class App {
       rate: numberField(speaker, "trainRate", training.learning_rate, { min: 1e-6, max: 1, step: "any" }),
       batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
     };
+    this.pad = new Pad(
+      speaker, this.stage, () => this.loaded && this.refresh(), (law) => void this.take(law, speaker.say("drawnName")),
+      () => this.pad.show(false),
+    );
     engine.onProgress = (progress) => this.onProgress(progress);
     document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
     this.build();
@@ -297,6 +305,29 @@ export class App {
     this.showQuality(false);
   }
 
+  // ---- other data
+
+  /** Train on another law: what was drawn, or a built-in set. */
+  private async take(law: LawSpec, title: string): Promise<void> {
+    this.play(false);
+    const { recipe, seed } = this.payload;
+    const size = 10_000;
+    const ready = await this.guard(() =>
+      this.engine.ask("setup", { law, data: null, size, scaling: null, recipe, tensors: null, seed }),
+    );
+    if (!ready) return;
+    this.ready = ready;
+    this.stage.display = ready.display;
+    this.stage.setReal(ready.real);
+    this.payload = {
+      ...this.payload, title, quality: null, columns: null, loss: { step: [], value: [] }, scaling: ready.scaling,
+    };
+    this.floor = this.errors = this.here = this.hereExact = null;
+    this.pad.show(false);
+    this.again();
+    await this.train();
+  }
+
   // ---- training in the page
 
   private async train(): Promise<void> {
@@ -366,13 +397,16 @@ export class App {
   // ---- what is shown
 
   private scene(): Scene {
-    const busy = this.training !== null || this.twoClouds;
+    const { drawing, strokes, width } = this.pad;
+    const busy = this.training !== null || this.twoClouds || drawing;
     const field = busy ? null : this.drawnField;
     return {
       position: busy ? 0 : this.position,
       steps: busy ? 0 : this.steps,
       end: this.mode === "forward" || this.twoClouds || this.which === "exact" ? "real" : "made",
-      showReal: this.showReal,
+      showReal: this.showReal && !drawing,
+      showPoints: !drawing,
+      ink: drawing ? { strokes, width } : null,
       arrows: field?.arrows ?? null,
       heat: field?.heat ?? null,
       path: busy ? null : this.path,
@@ -417,12 +451,12 @@ export class App {
   private showPoint(): void {
     const { speaker, path } = this;
     const place = (x: ArrayLike<number>): [string, string] => {
-      const { shift, scale } = this.payload.scaling;
+      const { shift, scale } = this.ready.scaling;
       return [digits(x[0]! * scale[0] + shift[0]), digits(x[1]! * scale[1] + shift[1])];
     };
     let words = speaker.say("pointHint");
     if (path) {
-      const { scale } = this.payload.scaling;
+      const { scale } = this.ready.scaling;
       const apart = Math.hypot(...[0, 1].map((d) => (path.answer[d]! - path.mean[d]!) * scale[d]!));
       const ends = [path.learned, path.exact].flatMap((states) => place(states.subarray(-2)));
       words =
@@ -618,7 +652,15 @@ export class App {
     void this.paths.ask();
   }
 
+  private startDrawing(): void {
+    if (this.training) return;
+    this.play(false);
+    this.probe = this.path = null;
+    this.pad.show(!this.pad.drawing);
+  }
+
   private ask(place: [number, number]): void {
+    if (this.pad.drawing || this.training) return;
     this.twoClouds = false;
     this.probe = place;
     this.play(false);
@@ -642,7 +684,7 @@ export class App {
   // ---- how the page is made
 
   private build(): void {
-    const { speaker, payload } = this;
+    const { speaker } = this;
     const button = (word: Parameters<Speaker["say"]>[0], shape: Parameters<typeof icon>[0], work: () => void): HTMLElement => {
       const made = h("button", { type: "button", class: "square", onclick: work }, icon(shape));
       speaker.whenever(() => {
@@ -653,7 +695,7 @@ export class App {
     };
     const language = h("button", { type: "button", id: "language", onclick: () => this.turnLanguage() }, speaker.text("language"));
     const theme = button("theme", "theme", () => this.turnTheme());
-    const title = h("h1", {}, "Diffuscope ", h("span", {}, `${payload.title} · ${payload.recipe_name}`));
+    const title = h("h1", {}, "Diffuscope ", this.title);
     const top = h("header", { class: "top" }, mark(), title, h("div", { class: "push" }, language, theme));
 
     this.playButton.addEventListener("click", () => this.play(!this.playing));
@@ -714,7 +756,9 @@ export class App {
       this.pointLegend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
     });
     const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
-    const pair = h("div", { class: "pair" }, point, levels);
+    const draw = h("button", { type: "button", id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
+    bar.append(draw);
+    const pair = h("div", { class: "pair" }, this.pad.card, point, levels);
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
     const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card));
 
@@ -760,6 +804,7 @@ export class App {
   private again(): void {
     const { speaker, payload, ready } = this;
     document.title = `${payload.title} · Diffuscope`;
+    this.title.textContent = `${payload.title} · ${payload.recipe_name}`;
     const kernels = speaker.say(ready.fast ? "engineWasm" : "enginePlain");
     const own = this.engine.name === "remote";
     const notes = [own ? speaker.say("engineRemote", whole(ready.weights)) : speaker.say("engine", kernels, whole(ready.weights))];
