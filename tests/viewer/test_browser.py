@@ -226,6 +226,11 @@ def test_what_is_drawn_is_trained_on(opened):
     page.measured()
     assert page.text("h1") == "Diffuscope drawn · fast"
     assert "No network can get below" in page.text("body")
+    page.page.click("#draw")
+    page.page.select_option("#sets", "checkerboard")
+    page.until(lambda: page.text("h1") == "Diffuscope checkerboard · fast")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
 
 
 def test_it_draws_again_after_the_context_was_lost(opened):

@@ -1,6 +1,6 @@
 """Which law is a drawing? Strokes of Gaussian ink: a point of a stroke, evenly along it, plus noise.
 
-Single points have as much ink as a stroke of half a unit. Such a law has an exact denoiser, draws and a floor.
+Single points have as much ink as a stroke of half a unit. Such a law has an exact denoiser and a floor.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def drawn_law(strokes: Strokes, noise: float) -> CurveOracle:
         random = np.random.default_rng([seed, 0xD4A3])
         chosen = ends[random.choice(len(ends), n, p=ends[:, 4] / ends[:, 4].sum())]
         part = random.random((n, 1))
-        return (
-            chosen[:, :2] + part * (chosen[:, 2:4] - chosen[:, :2]) + noise * random.standard_normal((n, 2))
-        )
+        centre = chosen[:, :2] + part * (chosen[:, 2:4] - chosen[:, :2])
+        return np.asarray(centre + noise * random.standard_normal((n, 2)))
 
     return CurveOracle([_piece(row) for row in ends], noise, draw)
 

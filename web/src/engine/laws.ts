@@ -33,6 +33,12 @@ export interface Components {
   variance: Point;
 }
 
+/** The built-in sets, each with its own noise. */
+export const BUILT_IN: Readonly<Record<string, number>> = {
+  s_curve: 0.1, swiss_roll: 0.5, moons: 0.1, circles: 0.08, eight_gaussians: Math.SQRT1_2 / 2, checkerboard: 0,
+  pinwheel: 0.2, two_spirals: 0.1,
+};
+
 export interface Box {
   low: Point;
   high: Point;

@@ -69,6 +69,7 @@ export class App {
   private trouble: string | null = null;
   private readonly pad: Pad;
   private readonly title = h("span");
+  private readonly beside: HTMLElement[] = [];
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
   private readonly paths = new Latest(() => this.loadPath());
@@ -171,7 +172,7 @@ export class App {
       batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
     };
     this.pad = new Pad(
-      speaker, this.stage, () => this.loaded && this.refresh(), (law) => void this.take(law, speaker.say("drawnName")),
+      speaker, this.stage, () => this.loaded && this.refresh(), (law, name) => void this.take(law, name ?? speaker.say("drawnName")),
       () => this.pad.show(false),
     );
     engine.onProgress = (progress) => this.onProgress(progress);
@@ -417,6 +418,7 @@ export class App {
 
   private refresh(): void {
     this.stage.show(this.scene());
+    for (const card of this.beside) card.classList.toggle("hidden", this.pad.drawing || (card.contains(this.levelChart.canvas) && !this.errors));
     this.sides.element.classList.toggle("hidden", this.field === "none");
     const now = performance.now();
     if (now - this.told > 200 || !this.playing) {
@@ -433,7 +435,8 @@ export class App {
     );
     this.stage.element.setAttribute("aria-label", `${name} ${speaker.say("stageHelp")}`);
     let words = "";
-    if (this.trouble) words = speaker.say("failed", this.trouble);
+    if (this.pad.drawing) words = "";
+    else if (this.trouble) words = speaker.say("failed", this.trouble);
     else if (this.twoClouds) words = speaker.say("floorSentence");
     else if (this.training) words = "";
     else if (this.field !== "none" && this.side === "difference") words = speaker.say("sentenceDifference");
@@ -519,7 +522,6 @@ export class App {
 
   private showErrors(): void {
     const { speaker, errors } = this;
-    this.levelChart.canvas.parentElement?.classList.toggle("hidden", !errors);
     if (!errors) return;
     const worst = errors.excess.reduce((at, value, i) => (value > errors.excess[at]! ? i : at), 0);
     const ratio = errors.ratio[worst]!;
@@ -758,6 +760,7 @@ export class App {
     const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
     const draw = h("button", { type: "button", id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
     bar.append(draw);
+    this.beside.push(point, levels);
     const pair = h("div", { class: "pair" }, this.pad.card, point, levels);
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
     const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card));

@@ -1,6 +1,6 @@
 // How is data drawn? Strokes of Gaussian ink, and single Gaussians: a law, not points.
 
-import type { LawSpec, Point } from "../engine/laws.js";
+import { BUILT_IN, type LawSpec, type Point } from "../engine/laws.js";
 import { h } from "./dom.js";
 import { numberField } from "./controls.js";
 import type { Stage } from "./stage.js";
@@ -22,7 +22,7 @@ export class Pad {
     speaker: Speaker,
     private readonly stage: Stage,
     private readonly onChange: () => void,
-    onDone: (law: LawSpec) => void,
+    onDone: (law: LawSpec, name?: string) => void,
     onBack: () => void,
   ) {
     this.ink = h("input", { type: "range", min: 0.03, max: 0.4, step: 0.01, value: 0.1, id: "ink", oninput: onChange });
@@ -38,6 +38,13 @@ export class Pad {
       this.strokes.push([[x.value(), y.value()]]);
       this.changed();
     } }, speaker.text("drawAdd"));
+    const first = h("option", { value: "" }, speaker.text("choose"));
+    const sets = h("select", { id: "sets" }, first, ...Object.keys(BUILT_IN).map((name) => h("option", {}, name)));
+    sets.addEventListener("change", () => {
+      const name = sets.value;
+      sets.value = "";
+      if (name) onDone({ kind: "builtin", name, noise: BUILT_IN[name]! }, name);
+    });
     this.done.append(speaker.text("drawDone"));
     this.card = h(
       "section", { class: "card hidden" },
@@ -46,7 +53,8 @@ export class Pad {
       h("label", { class: "ink" }, speaker.text("drawInk"), this.ink),
       h("div", { class: "row" }, this.done, undo, back),
       h("div", { class: "fields" }, x.label, y.label),
-      add,
+      h("div", { class: "row" }, add),
+      h("label", { class: "ink" }, speaker.text("sets"), sets),
     );
     this.listen();
     this.changed();

@@ -198,7 +198,7 @@ export class Stage {
       c.globalAlpha = alpha;
       for (const stroke of strokes) {
         c.beginPath();
-        c.moveTo(px(stroke[0]![0]), py(stroke[0]![1]));
+        c.moveTo(px(stroke[0]![0]) - 0.01, py(stroke[0]![1])); // a line without length is not drawn
         for (const [x, y] of stroke) c.lineTo(px(x), py(y));
         c.stroke();
       }
