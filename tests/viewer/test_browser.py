@@ -327,3 +327,13 @@ def test_it_is_accessible(opened):
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+def test_samplers_race(opened):
+    page = opened()
+    page.page.click("#race")
+    page.until(lambda: "evaluations:" in page.text("body") and not page.page.locator("#race").is_disabled())
+    said = re.search(r"(\w+), (\d+), at ([\d.]+) × floor", page.text("body"))
+    assert said
+    assert said[1] in ("ddpm", "ddim", "heun", "dpmpp_2m")
+    assert 4 <= int(said[2]) <= 63

@@ -13,6 +13,7 @@ import { colour, digits, h, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
 import { Pad } from "./pad.js";
 import type { Payload } from "./payload.js";
+import { Race } from "./race.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
 import { Speaker } from "./words.js";
 
@@ -68,6 +69,7 @@ export class App {
   private lossHere: { x: number[]; y: number[] };
   private trouble: string | null = null;
   private readonly pad: Pad;
+  private readonly race: Race;
   private readonly title = h("span");
   private readonly beside: HTMLElement[] = [];
   private readonly walks = new Latest(() => this.loadWalk());
@@ -175,6 +177,7 @@ export class App {
       speaker, this.stage, () => this.loaded && this.refresh(), (law, name) => void this.take(law, name ?? speaker.say("drawnName")),
       () => this.pad.show(false),
     );
+    this.race = new Race(speaker, engine, () => this.sampling, () => this.ready.known, this.mostSteps);
     engine.onProgress = (progress) => this.onProgress(progress);
     document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
     this.build();
@@ -209,6 +212,11 @@ export class App {
     }
     this.say();
     return answer;
+  }
+
+  private get mostSteps(): number {
+    const T = this.recipe.schedule["T"];
+    return typeof T === "number" ? T : 500;
   }
 
   private get steps(): number {
@@ -346,6 +354,7 @@ export class App {
   /** Watch a training to its end; then look at what was learned. */
   private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
     this.trained = null;
+    this.race.clear();
     this.snapshot = null;
     this.probe = this.path = null;
     this.twoClouds = false;
@@ -763,7 +772,7 @@ export class App {
     this.beside.push(point, levels);
     const pair = h("div", { class: "pair" }, this.pad.card, point, levels);
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
-    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card));
+    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card), this.race.card);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);
@@ -776,7 +785,7 @@ export class App {
     const { speaker } = this;
     const select = h("select", { id: "sampler" }, ...SAMPLERS.map((name) => h("option", { value: name }, name)));
     select.value = this.sampling.name;
-    const most = this.recipe.schedule.name === "edm" || this.recipe.schedule["T"] === undefined ? 500 : Number(this.recipe.schedule["T"]);
+    const most = this.mostSteps;
     const steps = numberField(speaker, "samplerSteps", this.sampling.steps, { min: 1, max: most, step: 1 });
     const points = numberField(speaker, "points", this.n, { min: 100, max: 20_000, step: 100 });
     const again = (): void => {
@@ -815,6 +824,7 @@ export class App {
     if (payload.sampler_of_run) notes.push(speaker.say("unsupported", payload.sampler_of_run, this.sampling.name));
     if (!this.stage.webgl) notes.push(speaker.say("noGl"));
     this.engineNote.textContent = notes.join(" ");
+    this.race.show();
     this.showQuality(false);
     this.showLoss();
     this.showTraining();
