@@ -66,7 +66,7 @@ def of_a_file(path: Path, seeds: int) -> dict[str, Any]:
         ratios, seconds = [], []
         page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
         for seed in range(seeds):
-            page.locator(".fields input").nth(4).fill(str(seed))
+            page.get_by_label("Seed").fill(str(seed))
             page.click("#train")
             page.wait_for_timeout(300)
             until(page, lambda: "steps in" in text(page, "#train-note"))

@@ -134,6 +134,17 @@ def test_no_network_is_better_than_the_least_loss(client, recipe):
     assert 0 < floor["low"] < floor["value"] < reached
 
 
+def test_few_points_are_learned_by_heart(client, recipe):
+    shares = []
+    for size, steps in ((20, 1500), (5000, 600)):
+        client.ask("setup", {"law": {"kind": "builtin", "name": "s_curve"}, "size": size, "seed": 0})
+        longer = {**recipe, "network": {"width": 64}, "training": {**recipe["training"], "steps": steps}}
+        client.ask("train", {"recipe": longer, "seed": 0})
+        shares.append(client.ask("heart", {"n": 500}))
+    assert shares[0] > 0.9
+    assert 0.35 < shares[1] < 0.65
+
+
 def test_a_drawing_is_a_law(client, recipe):
     strokes = [[[-1.0, 0.0], [1.0, 0.0], [1.0, 1.0]], [[0.0, -1.5]]]
     law = {"kind": "strokes", "strokes": strokes, "noise": 0.1}

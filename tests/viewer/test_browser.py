@@ -329,6 +329,21 @@ def test_it_is_accessible(opened):
     assert serious == []
 
 
+def test_it_says_what_was_learned_by_heart_and_the_call_in_python(opened):
+    page = opened()
+    page.until(lambda: "nearer to a training point" in page.text("body"))
+    page.page.evaluate("() => document.querySelectorAll('details').forEach(d => (d.open = true))")
+    page.settle()
+    code = page.text("#python")
+    assert 'diffuscope.train("s_curve", recipe="fast", settings={' in code
+    compile(code, "page", "exec")
+    assert '"network.width": 8,' in code
+    page.page.get_by_label("Training points").fill("20")
+    page.page.click("#train")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    assert '"data.size": 20,' in page.text("#python")
+
+
 def test_samplers_race(opened):
     page = opened()
     page.page.click("#race")

@@ -319,6 +319,13 @@ class Run:
 
         return loss_figure(self.metrics)
 
+    def _repr_html_(self) -> str | None:
+        """Return the interactive page, for notebooks; None where there is none, which then show the picture."""
+        try:
+            return self.view()._repr_html_()
+        except InputError:
+            return None
+
     def _repr_png_(self) -> bytes:
         """Return a picture of samples, for notebooks."""
         buffer = io.BytesIO()

@@ -39,6 +39,7 @@ from diffuscope.studio.frames import Positions
 from diffuscope.studio.questions import (
     FieldAsk,
     ForwardAsk,
+    HeartAsk,
     IrreducibleAsk,
     LevelsAsk,
     PathAsk,
@@ -184,6 +185,7 @@ class Engine:
             if not _is_builtin(ask.law.name):
                 raise InputError(f"There is no built-in set {ask.law.name!r}.")
             self.drawn = None
+            recipe = recipe.changed({"data.size": ask.size})
             data = load_data(ask.law.name, recipe)
         self.setup = Setup(recipe, data, torch.device("cpu"))
         self.trained = _Training({})
@@ -349,6 +351,14 @@ class Engine:
     def _floor(self, n: int, i: int) -> float:
         a, b = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
         return sliced_wasserstein(a, b)
+
+    def _heart(self, ask: HeartAsk) -> float:
+        """Return which part of samples is nearer to a training point than half of all fresh points."""
+        sampling = Sampling(**self.payload["recipe"]["sampling"])
+        made = self._states(self._denoiser("learned", None), ask.n, sampling, 9)[1][-1]
+        near = (torch.cdist(x, self.data).amin(1) for x in (self._draw(ask.n, "heart"), made))
+        fresh, own = near
+        return float((own < fresh.median()).double().mean())
 
     @torch.no_grad()
     def _irreducible(self, ask: IrreducibleAsk) -> dict[str, float]:

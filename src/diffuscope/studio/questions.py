@@ -12,6 +12,7 @@ __all__ = [
     "QUESTIONS",
     "FieldAsk",
     "ForwardAsk",
+    "HeartAsk",
     "IrreducibleAsk",
     "LevelsAsk",
     "Nothing",
@@ -111,6 +112,12 @@ class QualityAsk(_Ask):
     sampling: Sampling
 
 
+class HeartAsk(_Ask):
+    """How much was learned by heart."""
+
+    n: Annotated[int, Field(ge=10, le=5000)]
+
+
 class IrreducibleAsk(_Ask):
     """The loss of the exact denoiser."""
 
@@ -185,6 +192,7 @@ QUESTIONS: dict[str, type[_Ask]] = {
     "attach": Nothing,
     "field": FieldAsk,
     "forward": ForwardAsk,
+    "heart": HeartAsk,
     "hello": Nothing,
     "irreducible": IrreducibleAsk,
     "levels": LevelsAsk,

@@ -72,6 +72,7 @@ export class LocalEngine {
       path: (a) => this.path(a),
       real: ({ n, seed }) => this.need().exact.draw(n, new Random(seed, "real")),
       quality: (a) => this.quality(a),
+      heart: ({ n }) => this.heart(n),
       irreducible: (a) => this.irreducible(a.batches),
       levels: (a) => this.levels(a.n, a.snapshot),
       train: (a) => this.train(a.recipe, a.seed),
@@ -227,6 +228,14 @@ export class LocalEngine {
     return relate(values, floors);
   }
 
+  /** How many samples lie as near to training points as only half of all fresh points do. */
+  private heart(n: number): number {
+    const { exact, data, setup } = this.need();
+    const made = this.ends(this.denoiser("learned", null), n, setup.recipe.sampling, 9);
+    const half = nearest(exact.draw(n, new Random(9, "heart")), data).sort()[n >> 1]!;
+    return nearest(made, data).filter((d) => d < half).length / n;
+  }
+
   /** A trainer on the session's data whose batches are like those of a training; it takes no steps. */
   private batches(recipe: Recipe, seed: number): Trainer {
     const { network, schedule, reading } = this.held!;
@@ -347,6 +356,17 @@ export class LocalEngine {
     const weights = this.memory.view(trainer.best, trainer.network.size).slice();
     this.snapshots.push({ step: trainer.step, weights });
   }
+}
+
+/** Squared distances (n) of points to the nearest of others. */
+function nearest(x: Float32Array, others: Float32Array): Float32Array {
+  const out = new Float32Array(x.length / 2).fill(Infinity);
+  for (let i = 0; i < out.length; i++) {
+    for (let j = 0; j < others.length; j += 2) {
+      out[i] = Math.min(out[i]!, (x[2 * i]! - others[j]!) ** 2 + (x[2 * i + 1]! - others[j + 1]!) ** 2);
+    }
+  }
+  return out;
 }
 
 /** The map of points (n, 2) to mean 0 and deviation 1 along each axis. */

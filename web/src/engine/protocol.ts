@@ -141,6 +141,8 @@ export interface Questions {
   path: { ask: PathRequest; answer: Path };
   real: { ask: { n: number; seed: number }; answer: Float32Array };
   quality: { ask: { which: Which; n: number; draws: number; sampling: SamplingSettings }; answer: Ratio };
+  /** Which part of n samples lies nearer to a training point than half of all fresh points: 0.5 is right. */
+  heart: { ask: { n: number }; answer: number };
   irreducible: { ask: { batches: number }; answer: Interval };
   levels: { ask: { n: number; snapshot: number | null }; answer: LevelErrors };
   train: { ask: { recipe: Recipe; seed: number }; answer: Trained };

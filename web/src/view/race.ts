@@ -3,7 +3,7 @@
 import type { Engine, SamplingSettings } from "../engine/protocol.js";
 import { evaluations, type SamplerName } from "../engine/samplers.js";
 import { Chart, type Line } from "./charts.js";
-import { colour, digits, h } from "./dom.js";
+import { colour, digits, h, put } from "./dom.js";
 import type { Speaker } from "./words.js";
 
 const RUNNERS: readonly (readonly [SamplerName, string])[] = [
@@ -70,7 +70,7 @@ export class Race {
         }
       }
     } catch (error) {
-      this.note.textContent = this.speaker.say("failed", error instanceof Error ? error.message : String(error));
+      put(this.note, this.speaker.say("failed", error instanceof Error ? error.message : String(error)));
     }
     this.running = this.start.disabled = false;
   }
@@ -94,7 +94,7 @@ export class Race {
     const least = Math.min(...all.map(({ y }) => y));
     const near = all.filter(({ y }) => y <= 1.1 * least).sort((a, b) => a.x - b.x)[0]!;
     const words = speaker.say("raceWon", near.t.name, near.x, digits(near.y));
-    this.note.textContent = words;
+    put(this.note, words);
     this.chart.show(lines, { logX: true }, words);
   }
 }
