@@ -195,7 +195,10 @@ def test_it_trains_again_and_keeps_the_states(opened):
 
 def test_it_learns(browser, tmp_path):
     run = diffuscope.train(
-        "s_curve", out=tmp_path / "run", settings={"training.steps": 250, "data.size": 3000}, pictures=False
+        "s_curve",
+        out=tmp_path / "run",
+        settings={"training.steps": 250, "data.size": 3000, "network.width": 32},
+        pictures=False,
     )
     saved = run.view().save(tmp_path / "run.html")
     page = Page(browser, saved)

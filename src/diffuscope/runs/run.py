@@ -320,10 +320,10 @@ class Run:
         return loss_figure(self.metrics)
 
     def _repr_html_(self) -> str | None:
-        """Return the interactive page, for notebooks; None where there is none, which then show the picture."""
+        """Return the interactive page, for notebooks; None where there is none: they show the picture."""
         try:
             return self.view()._repr_html_()
-        except InputError:
+        except (InputError, FormatError):
             return None
 
     def _repr_png_(self) -> bytes:
