@@ -11,10 +11,14 @@ INSTALL := $(PIP) install -q -c constraints.txt
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-all lint format web web-test bench clean
+.PHONY: demo studio test test-all lint format web web-test bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/diffuscope train s_curve
+
+studio: $(VENV)/.installed
+	$(INSTALL) -e '.[studio]'
+	$(BIN)/diffuscope studio
 
 test: $(VENV)/.installed-for-tests
 	$(PYTEST) -m "not slow"

@@ -195,7 +195,10 @@ def test_it_trains_again_and_keeps_the_states(opened):
 
 def test_it_learns(browser, tmp_path):
     run = diffuscope.train(
-        "s_curve", out=tmp_path / "run", settings={"training.steps": 250, "data.size": 3000}, pictures=False
+        "s_curve",
+        out=tmp_path / "run",
+        settings={"training.steps": 250, "data.size": 3000, "network.width": 32},
+        pictures=False,
     )
     saved = run.view().save(tmp_path / "run.html")
     page = Page(browser, saved)
@@ -208,6 +211,29 @@ def test_it_learns(browser, tmp_path):
     page.context.close()
     assert trained < 3
     assert page.trouble == []
+
+
+def test_what_is_drawn_is_trained_on(opened):
+    page = opened()
+    page.page.click("#draw")
+    box = page.page.locator(".stage").bounding_box()
+    mouse = page.page.mouse
+    mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.down()
+    for i in range(20):
+        mouse.move(box["x"] + (0.2 + 0.03 * i) * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.up()
+    mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+    page.page.click("#draw-done")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    assert page.text("h1") == "Diffuscope drawn · fast"
+    assert "No network can get below" in page.text("body")
+    page.page.click("#draw")
+    page.page.select_option("#sets", "checkerboard")
+    page.until(lambda: page.text("h1") == "Diffuscope checkerboard · fast")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
 
 
 def test_it_draws_again_after_the_context_was_lost(opened):
@@ -304,3 +330,28 @@ def test_it_is_accessible(opened):
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
+
+
+def test_it_says_what_was_learned_by_heart_and_the_call_in_python(opened):
+    page = opened()
+    page.until(lambda: "nearer to a training point" in page.text("body"))
+    page.page.evaluate("() => document.querySelectorAll('details').forEach(d => (d.open = true))")
+    page.settle()
+    code = page.text("#python")
+    assert 'diffuscope.train("s_curve", recipe="fast", settings={' in code
+    compile(code, "page", "exec")
+    assert '"network.width": 8,' in code
+    page.page.get_by_label("Training points").fill("20")
+    page.page.click("#train")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    assert '"data.size": 20,' in page.text("#python")
+
+
+def test_samplers_race(opened):
+    page = opened()
+    page.page.click("#race")
+    page.until(lambda: "evaluations:" in page.text("body") and not page.page.locator("#race").is_disabled())
+    said = re.search(r"(\w+), (\d+), at ([\d.]+) × floor", page.text("body"))
+    assert said
+    assert said[1] in ("ddpm", "ddim", "heun", "dpmpp_2m")
+    assert 4 <= int(said[2]) <= 63

@@ -94,6 +94,13 @@ def test_a_notebook_shows_the_page_in_a_frame_without_rights(small_run):
     assert unescape(re.findall(r'srcdoc="([^"]*)"', shown)[0]) == small_run.view().html
 
 
+def test_a_run_shows_its_page_or_else_its_picture(tiny, small_run):
+    assert small_run._repr_html_() == small_run.view()._repr_html_()
+    in_three = tiny(data=np.random.default_rng(0).normal(size=(150, 3)))
+    assert in_three._repr_html_() is None
+    assert in_three._repr_png_().startswith(b"\x89PNG")
+
+
 def test_what_the_page_cannot_compute_is_refused(tiny, small_run):
     in_three = tiny(data=np.random.default_rng(0).normal(size=(150, 3)), out="three")
     with pytest.raises(InputError, match="two dimensions"):
@@ -105,6 +112,15 @@ def test_what_the_page_cannot_compute_is_refused(tiny, small_run):
         small_run.view(language="fr")
     with pytest.raises(InputError, match=r"\.html"):
         small_run.view().save("run.pdf")
+
+
+def test_the_call_in_the_page_gives_the_same_run(small_run, tmp_path):
+    call = told(small_run.view().html)["call"]
+    settings = call["settings"] | {"data.size": 300, "seed": 0}
+    again = diffuscope.train(
+        call["data"], recipe="fast", settings=settings, out=tmp_path / "run", pictures=False
+    )
+    np.testing.assert_array_equal(again.sample(50), small_run.sample(50))
 
 
 def test_a_sampler_that_the_page_has_not_got_is_said(tiny):

@@ -26,6 +26,7 @@ from diffuscope.diffusion.schedules import Schedule, make_schedule
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.networks import NETWORKS
 from diffuscope.oracle import EmpiricalOracle, GaussianMixture, Oracle, oracle_for
+from diffuscope.studio.drawing import drawn_law
 from diffuscope.training.adam import Adam
 from diffuscope.training.weights import FlatParameters, WeightAverage
 
@@ -136,6 +137,8 @@ def of_laws() -> list[dict[str, Any]]:
         spec = {"kind": "mixture", "means": means, "variances": variances, "weights": weights}
         laws.append((spec, GaussianMixture(means, variances, weights)))
     laws.append(({"kind": "points", "points": numbers(points)}, EmpiricalOracle(points)))
+    strokes = [[(-1.0, 0.0), (1.0, 0.2), (1.1, 1.0)], [(0.0, -1.5)]]
+    laws.append(({"kind": "strokes", "strokes": strokes, "noise": 0.1}, drawn_law(strokes, 0.1)))
     found = []
     for spec, oracle in laws:
         own = oracle.scaled(SCALING)

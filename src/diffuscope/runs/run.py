@@ -460,9 +460,13 @@ class Run:
         return loss_figure(self.metrics, floor)
 
     def _repr_html_(self) -> str:
-        """Return a card with the facts of the run and a picture of samples, for notebooks."""
+        """Return the interactive page, for notebooks; where there is none, a card with facts and samples."""
         from diffuscope.pages import card
 
+        try:
+            return self.view()._repr_html_()
+        except (InputError, FormatError):
+            pass
         recipe = self.recipe
         try:
             quality = str(self.quality)

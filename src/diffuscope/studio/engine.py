@@ -28,21 +28,26 @@ from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel
 from diffuscope.errors import DiffuscopeError, InputError
 from diffuscope.metrics import relate, sliced_wasserstein
+from diffuscope.modalities.lookup import load_data
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_for, oracle_of
 from diffuscope.runs.plan import plan_new
 from diffuscope.runs.run import load
 from diffuscope.runs.setup import Setup
 from diffuscope.seeds import stream, stream_seed
+from diffuscope.studio.drawing import drawn_data, drawn_law
 from diffuscope.studio.frames import Positions
 from diffuscope.studio.questions import (
     FieldAsk,
     ForwardAsk,
+    HeartAsk,
     IrreducibleAsk,
     LevelsAsk,
     PathAsk,
     QualityAsk,
     RealAsk,
     Sampling,
+    SetupAsk,
+    Strokes,
     TrainAsk,
     WalkAsk,
     read_question,
@@ -87,6 +92,7 @@ class Engine:
         self.waiting: list[int] = []  # questions that are answered at the end of the training
         self.running = False
         self.later: dict[str, Any] | None = None
+        self.drawn: Oracle | None = None
 
     def open(self, source: str, recipe: str | None) -> None:
         """Open a run directory, or data that is trained on at once."""
@@ -111,9 +117,11 @@ class Engine:
         codec, data = setup.model.codec.affine, setup.data
         assert codec is not None
         self.codec = codec
-        self.known = data.source.get("kind") == "builtin"
-        law = oracle_of(data) if self.known else EmpiricalOracle(data.x)
-        self.exact: Oracle = law.scaled(codec)
+        law: Oracle | None = self.drawn
+        if law is None and data.source.get("kind") == "builtin":
+            law = oracle_of(data)
+        self.known = law is not None
+        self.exact: Oracle = (law or EmpiricalOracle(data.x)).scaled(codec)
         self.data: Tensor = codec.encode(data.x)
         self.pool: Tensor | None = None
         self.shown = copy.deepcopy(setup.model.denoiser).eval()
@@ -155,17 +163,41 @@ class Engine:
 
     # -- what there is
 
+    def _ready(self) -> dict[str, Any]:
+        return {
+            "display": {"middle": self.middle.tolist(), "spread": self.spread},
+            "scaling": {"shift": self.codec.shift.tolist(), "scale": self.codec.scale.tolist()},
+            "real": self.data[:4000].numpy().ravel(),
+            "known": self.known,
+            "fast": True,
+            "weights": sum(p.numel() for p in self.shown.network.parameters()),
+        }
+
+    def _setup(self, ask: SetupAsk) -> dict[str, Any]:
+        """Take other data, with an untrained network; what was learned before is gone."""
+        if self.running:
+            raise InputError("A training runs.", "Stop it first.")
+        recipe = self.setup.recipe.changed({"seed": ask.seed})
+        if isinstance(ask.law, Strokes):
+            self.drawn = drawn_law(ask.law.strokes, ask.law.noise)
+            data = drawn_data(self.drawn, ask.size, ask.seed, "drawn")
+        else:
+            if not _is_builtin(ask.law.name):
+                raise InputError(f"There is no built-in set {ask.law.name!r}.")
+            self.drawn = None
+            recipe = recipe.changed({"data.size": ask.size})
+            data = load_data(ask.law.name, recipe)
+        self.setup = Setup(recipe, data, torch.device("cpu"))
+        self.trained = _Training({})
+        self._prepare()
+        self.payload = payload(self.setup.model, data)
+        return self._ready()
+
     def _hello(self, _: Any) -> dict[str, Any]:
         losses = self.trained.losses
         return {
             "payload": {**self.payload, "tensors": None, "data": None},
-            "ready": {
-                "display": {"middle": self.middle.tolist(), "spread": self.spread},
-                "real": self.data[:4000].numpy().ravel(),
-                "known": self.known,
-                "fast": True,
-                "weights": sum(p.numel() for p in self.shown.network.parameters()),
-            },
+            "ready": self._ready(),
             "running": self.running or self.later is not None,
             "trained": self._told() if self.trained.steps and not self.running else None,
             "losses": {"x": [step for step, _ in losses], "y": [loss for _, loss in losses]},
@@ -319,6 +351,14 @@ class Engine:
     def _floor(self, n: int, i: int) -> float:
         a, b = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
         return sliced_wasserstein(a, b)
+
+    def _heart(self, ask: HeartAsk) -> float:
+        """Return which part of samples is nearer to a training point than half of all fresh points."""
+        sampling = Sampling(**self.payload["recipe"]["sampling"])
+        made = self._states(self._denoiser("learned", None), ask.n, sampling, 9)[1][-1]
+        near = (torch.cdist(x, self.data).amin(1) for x in (self._draw(ask.n, "heart"), made))
+        fresh, own = near
+        return float((own < fresh.median()).double().mean())
 
     @torch.no_grad()
     def _irreducible(self, ask: IrreducibleAsk) -> dict[str, float]:

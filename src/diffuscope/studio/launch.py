@@ -36,6 +36,7 @@ def run_studio(
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))
+        place.listen(64)  # whoever comes before the server is ready waits
     except OSError as error:
         what = f"Cannot listen on {host}:{port}: {error.strerror}."
         raise RunError(what, "Choose another --port, or none.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from diffuscope.errors import InputError, unknown_name
 
@@ -12,6 +12,7 @@ __all__ = [
     "QUESTIONS",
     "FieldAsk",
     "ForwardAsk",
+    "HeartAsk",
     "IrreducibleAsk",
     "LevelsAsk",
     "Nothing",
@@ -19,6 +20,8 @@ __all__ = [
     "QualityAsk",
     "RealAsk",
     "Sampling",
+    "SetupAsk",
+    "Strokes",
     "TrainAsk",
     "WalkAsk",
     "read_question",
@@ -109,6 +112,12 @@ class QualityAsk(_Ask):
     sampling: Sampling
 
 
+class HeartAsk(_Ask):
+    """How much was learned by heart."""
+
+    n: Annotated[int, Field(ge=10, le=5000)]
+
+
 class IrreducibleAsk(_Ask):
     """The loss of the exact denoiser."""
 
@@ -120,6 +129,41 @@ class LevelsAsk(_Ask):
 
     n: _Count
     snapshot: _Snapshot = None
+
+
+_Place = Annotated[float, Field(allow_inf_nan=False, ge=-100, le=100)]
+
+
+class Strokes(_Ask):
+    """Data that was drawn: strokes, and the deviation of their ink."""
+
+    kind: Literal["strokes"]
+    strokes: Annotated[
+        list[Annotated[list[tuple[_Place, _Place]], Field(min_length=1, max_length=4000)]],
+        Field(min_length=1, max_length=1000),
+    ]
+    noise: Annotated[float, Field(ge=0.005, le=10)]
+
+    @model_validator(mode="after")
+    def _few(self) -> Strokes:
+        if sum(map(len, self.strokes)) > 4000:
+            raise ValueError("the strokes have more than 4,000 points")
+        return self
+
+
+class BuiltIn(_Ask):
+    """A built-in set."""
+
+    kind: Literal["builtin"]
+    name: Annotated[str, Field(max_length=40)]
+
+
+class SetupAsk(_Ask):
+    """Other data."""
+
+    law: Annotated[Strokes | BuiltIn, Field(discriminator="kind")]
+    size: Annotated[int, Field(ge=20, le=20_000)]
+    seed: _Seed
 
 
 class _Network(_Ask):
@@ -148,12 +192,14 @@ QUESTIONS: dict[str, type[_Ask]] = {
     "attach": Nothing,
     "field": FieldAsk,
     "forward": ForwardAsk,
+    "heart": HeartAsk,
     "hello": Nothing,
     "irreducible": IrreducibleAsk,
     "levels": LevelsAsk,
     "path": PathAsk,
     "quality": QualityAsk,
     "real": RealAsk,
+    "setup": SetupAsk,
     "stop": Nothing,
     "train": TrainAsk,
     "walk": WalkAsk,

@@ -22,6 +22,7 @@ from diffuscope.errors import InputError, unknown_name
 from diffuscope.metrics import Measured
 from diffuscope.model import Model
 from diffuscope.networks import ArticleMLP, ResMLP
+from diffuscope.recipes import RECIPES, load_recipe
 
 __all__ = ["LANGUAGES", "Language", "payload"]
 
@@ -84,6 +85,7 @@ def payload(
         "loss": _losses(metrics),
         "sampler_of_run": None if own in _SAMPLERS else own,
         "seed": model.recipe.seed,
+        "call": _call(model, data),
         "size": len(data.x) if points is None else len(points),
         "law": law,
         "scaling": {"shift": scaling.shift.tolist(), "scale": scaling.scale.tolist()},
@@ -195,6 +197,27 @@ def _recipe(model: Model, n: int) -> dict[str, Any]:
             **{name: settings[name] for name in ("eta", "variance") if name in settings},
         },
     }
+
+
+def _call(model: Model, data: Dataset) -> dict[str, Any] | None:
+    """Return data and settings with which ``diffuscope.train`` gives this run, where both have names."""
+    recipe = model.recipe
+    if data.source.get("kind") != "builtin" or recipe.name not in RECIPES:
+        return None
+    own, base = recipe.model_dump(), load_recipe(recipe.name).model_dump()
+    settings = {
+        f"{section}.{key}": list(value) if isinstance(value, tuple) else value
+        for section, values in own.items()
+        if isinstance(values, dict) and section not in ("data", "pictures")
+        for key, value in values.items()
+        if value != base[section].get(key) and value is not None
+    }
+    settings = {key: value for key, value in settings.items() if _is_finite(value)}
+    return {"data": str(data.source["name"]), "settings": settings}
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _tensors(model: Model) -> dict[str, Any]:

@@ -33,6 +33,12 @@ export interface Components {
   variance: Point;
 }
 
+/** The built-in sets, each with its own noise. */
+export const BUILT_IN: Readonly<Record<string, number>> = {
+  s_curve: 0.1, swiss_roll: 0.5, moons: 0.1, circles: 0.08, eight_gaussians: Math.SQRT1_2 / 2, checkerboard: 0,
+  pinwheel: 0.2, two_spirals: 0.1,
+};
+
 export interface Box {
   low: Point;
   high: Point;
@@ -107,10 +113,15 @@ function curvesOf(name: string): Piece[] | null {
   }
 }
 
+/** A single point has as much ink as a stroke of this length. */
+const DOT = 0.5;
+
+const dot = (at: Point): Piece => ({ start: 0, stop: DOT, curve: () => at, density: even, speed: 0, short: true });
+
 /** Straight pieces between the points of strokes, with even ink along them. */
 function strokePieces(strokes: Point[][]): Piece[] {
   return strokes.flatMap((stroke) =>
-    stroke.slice(1).flatMap((to, i) => {
+    stroke.length === 1 ? [dot(stroke[0]!)] : stroke.slice(1).flatMap((to, i) => {
       const from = stroke[i]!;
       const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
       if (!(length > 0)) return [];

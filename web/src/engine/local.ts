@@ -2,7 +2,7 @@
 
 import { relate, slicedWasserstein } from "./distance.js";
 import type { Denoiser } from "./denoiser.js";
-import { Exact } from "./exact.js";
+import { Exact, type Scaling } from "./exact.js";
 import { Law, type Point } from "./laws.js";
 import { Memory } from "./memory.js";
 import { makeNetwork, type Network } from "./network.js";
@@ -31,6 +31,7 @@ interface Snapshot {
 
 interface Session {
   setup: Setup;
+  scaling: Scaling;
   exact: Exact;
   /** The training set (N, 2) in the units of the model. */
   data: Float32Array;
@@ -71,6 +72,7 @@ export class LocalEngine {
       path: (a) => this.path(a),
       real: ({ n, seed }) => this.need().exact.draw(n, new Random(seed, "real")),
       quality: (a) => this.quality(a),
+      heart: ({ n }) => this.heart(n),
       irreducible: (a) => this.irreducible(a.batches),
       levels: (a) => this.levels(a.n, a.snapshot),
       train: (a) => this.train(a.recipe, a.seed),
@@ -90,16 +92,17 @@ export class LocalEngine {
 
   private setup(setup: Setup): Ready {
     this.training++;
-    const { shift, scale } = setup.scaling;
-    const exact = new Exact(this.memory, new Law(setup.law), setup.scaling);
-    const inUnits = (x: Float32Array): Float32Array => x.map((v, i) => (v - shift[i % 2]!) / scale[i % 2]!);
-    const data = setup.data ? inUnits(setup.data) : exact.draw(setup.size, new Random(setup.seed, "data"));
+    const law = new Law(setup.law);
+    const raw = setup.data ?? law.draw(setup.size, new Random(setup.seed, "data"));
+    const scaling = setup.scaling ?? standard(raw);
+    const exact = new Exact(this.memory, law, scaling);
+    const data = raw.map((v, i) => (v - scaling.shift[i % 2]!) / scaling.scale[i % 2]!);
     const display = displayOf(data);
-    this.session = { setup, exact, data, display };
+    this.session = { setup: { ...setup, scaling }, scaling, exact, data, display };
     this.hold(setup.recipe, (network) => (setup.tensors ? network.read(setup.tensors) : null), setup.seed);
     const real = data.subarray(0, 2 * Math.min(4000, data.length / 2)).slice();
     const known = setup.law.kind !== "points";
-    return { display, real, known, fast: this.memory.fast, weights: this.held!.network.size };
+    return { display, scaling, real, known, fast: this.memory.fast, weights: this.held!.network.size };
   }
 
   /** Put a network into fresh memory, with these weights, or untrained. */
@@ -205,7 +208,7 @@ export class LocalEngine {
 
   /** Distances are measured in the units of the data. */
   private inData(x: Float32Array): Float32Array {
-    const { scale } = this.need().setup.scaling;
+    const { scale } = this.need().scaling;
     return x.map((value, i) => value * scale[i % 2]!);
   }
 
@@ -223,6 +226,14 @@ export class LocalEngine {
       await pause();
     }
     return relate(values, floors);
+  }
+
+  /** How many samples lie as near to training points as only half of all fresh points do. */
+  private heart(n: number): number {
+    const { exact, data, setup } = this.need();
+    const made = this.ends(this.denoiser("learned", null), n, setup.recipe.sampling, 9);
+    const half = nearest(exact.draw(n, new Random(9, "heart")), data).sort()[n >> 1]!;
+    return nearest(made, data).filter((d) => d < half).length / n;
   }
 
   /** A trainer on the session's data whose batches are like those of a training; it takes no steps. */
@@ -345,6 +356,30 @@ export class LocalEngine {
     const weights = this.memory.view(trainer.best, trainer.network.size).slice();
     this.snapshots.push({ step: trainer.step, weights });
   }
+}
+
+/** Squared distances (n) of points to the nearest of others. */
+function nearest(x: Float32Array, others: Float32Array): Float32Array {
+  const out = new Float32Array(x.length / 2).fill(Infinity);
+  for (let i = 0; i < out.length; i++) {
+    for (let j = 0; j < others.length; j += 2) {
+      out[i] = Math.min(out[i]!, (x[2 * i]! - others[j]!) ** 2 + (x[2 * i + 1]! - others[j + 1]!) ** 2);
+    }
+  }
+  return out;
+}
+
+/** The map of points (n, 2) to mean 0 and deviation 1 along each axis. */
+function standard(x: Float32Array): Scaling {
+  const n = x.length / 2;
+  const mean = (f: (i: number) => number): number => {
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += f(i);
+    return sum / n;
+  };
+  const shift = [0, 1].map((d) => mean((i) => x[2 * i + d]!)) as Point;
+  const scale = [0, 1].map((d) => Math.sqrt(mean((i) => (x[2 * i + d]! - shift[d]!) ** 2)) || 1) as Point;
+  return { shift, scale };
 }
 
 /** Where points are in the units of the model, for a picture of one size at every level. */

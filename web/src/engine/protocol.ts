@@ -33,7 +33,8 @@ export interface Setup {
   /** Points of the training set, in the units of the data; drawn from the law where there are none. */
   data: Float32Array | null;
   size: number;
-  scaling: Scaling;
+  /** Where there is none the data is brought to mean 0 and deviation 1. */
+  scaling: Scaling | null;
   recipe: Recipe;
   /** Weights by their names in a saved model; without them the network is untrained. */
   tensors: Tensors | null;
@@ -48,6 +49,7 @@ export interface Display {
 
 export interface Ready {
   display: Display;
+  scaling: Scaling;
   /** Real points (n, 2), in the units of the model. */
   real: Float32Array;
   /** Whether the law of the data is known; otherwise the exact denoiser is that of the training points. */
@@ -139,6 +141,8 @@ export interface Questions {
   path: { ask: PathRequest; answer: Path };
   real: { ask: { n: number; seed: number }; answer: Float32Array };
   quality: { ask: { which: Which; n: number; draws: number; sampling: SamplingSettings }; answer: Ratio };
+  /** Which part of n samples lies nearer to a training point than half of all fresh points: 0.5 is right. */
+  heart: { ask: { n: number }; answer: number };
   irreducible: { ask: { batches: number }; answer: Interval };
   levels: { ask: { n: number; snapshot: number | null }; answer: LevelErrors };
   train: { ask: { recipe: Recipe; seed: number }; answer: Trained };

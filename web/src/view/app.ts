@@ -4,13 +4,16 @@ import type { Ratio } from "../engine/distance.js";
 import type {
   Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
 } from "../engine/protocol.js";
+import type { LawSpec } from "../engine/laws.js";
 import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
 import { ratioOf, type Level } from "../engine/schedules.js";
 import { Chart, type Line } from "./charts.js";
 import { icon, Latest, mark, numberField, Segments } from "./controls.js";
-import { colour, digits, h, whole } from "./dom.js";
+import { colour, digits, h, named, on, put, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import { Pad } from "./pad.js";
 import type { Payload } from "./payload.js";
+import { Race } from "./race.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
 import { Speaker } from "./words.js";
 
@@ -34,6 +37,10 @@ export interface Options {
   trained: Trained | null;
   losses: { x: number[]; y: number[] };
 }
+
+/** A value as Python writes it. */
+const literal = (value: unknown): string =>
+  JSON.stringify(value).replace(/\b(null|true|false)\b/g, (word) => ({ null: "None", true: "True" })[word] ?? "False");
 
 /** The page of one run. */
 export class App {
@@ -65,6 +72,10 @@ export class App {
   private errors: LevelErrors | null = null;
   private lossHere: { x: number[]; y: number[] };
   private trouble: string | null = null;
+  private readonly pad: Pad;
+  private readonly race: Race;
+  private readonly title = h("span");
+  private readonly beside: HTMLElement[] = [];
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
   private readonly paths = new Latest(() => this.loadPath());
@@ -104,17 +115,24 @@ export class App {
   private readonly clearButton = h("button", { type: "button", class: "hidden" });
   private readonly drawnNote = h("p");
   private readonly engineNote = h("p");
-  private readonly fieldsOfTraining: Record<"seed" | "steps" | "width" | "rate" | "batch", ReturnType<typeof numberField>>;
+  private readonly heartNote = h("p");
+  private readonly python = h("pre", { id: "python", tabindex: 0 });
+  private law: LawSpec | null;
+  private size: number;
+  private heart: number | null = null;
+  private readonly fieldsOfTraining: Record<"seed" | "size" | "steps" | "width" | "rate" | "batch", ReturnType<typeof numberField>>;
 
   constructor(
     private readonly engine: Engine,
-    private readonly payload: Payload,
-    private readonly ready: Ready,
+    private payload: Payload,
+    private ready: Ready,
     options: Options,
   ) {
     this.speaker = new Speaker(options.language);
     this.recipe = payload.recipe;
     this.sampling = { ...payload.recipe.sampling };
+    this.law = payload.law.kind === "points" ? null : (payload.law as LawSpec);
+    this.size = payload.size;
     this.lossHere = options.losses;
     this.trained = options.trained;
     this.stage = new Stage(ready.display, options.webgl);
@@ -123,8 +141,8 @@ export class App {
     this.modes = new Segments<Mode>(
       speaker, "what",
       [
-        { value: "walk", word: "samples", title: "walkTitle" },
-        { value: "forward", word: "forward", title: "forwardTitle" },
+        { value: "walk", word: "samples" },
+        { value: "forward", word: "forward" },
       ],
       "walk",
       (mode) => this.change({ mode }),
@@ -161,11 +179,17 @@ export class App {
     const { training, network } = this.recipe;
     this.fieldsOfTraining = {
       seed: numberField(speaker, "trainSeed", 0, { min: 0, max: 1e9, step: 1 }),
+      size: numberField(speaker, "trainSize", payload.size, { min: 20, max: 20_000, step: 1 }),
       steps: numberField(speaker, "trainSteps", training.steps, { min: 10, max: 500_000, step: 1 }),
       width: numberField(speaker, "trainWidth", network.width ?? 64, { min: 4, max: 256, step: 4 }),
       rate: numberField(speaker, "trainRate", training.learning_rate, { min: 1e-6, max: 1, step: "any" }),
       batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
     };
+    this.pad = new Pad(
+      speaker, this.stage, () => this.loaded && this.refresh(), (law, name) => void this.take(law, name ?? speaker.say("drawnName")),
+      () => this.pad.show(false),
+    );
+    this.race = new Race(speaker, engine, () => this.sampling, () => this.ready.known, this.mostSteps);
     engine.onProgress = (progress) => this.onProgress(progress);
     document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
     this.build();
@@ -200,6 +224,11 @@ export class App {
     }
     this.say();
     return answer;
+  }
+
+  private get mostSteps(): number {
+    const T = this.recipe.schedule["T"];
+    return typeof T === "number" ? T : 500;
   }
 
   private get steps(): number {
@@ -285,22 +314,55 @@ export class App {
   }
 
   private async measure(): Promise<void> {
-    this.here = this.hereExact = null;
+    this.here = this.hereExact = this.heart = null;
     this.showQuality(true);
     await this.guard(async () => {
       const { sampling } = this;
       const size = { n: 2000, draws: 8, sampling };
       this.here = await this.engine.ask("quality", { which: "learned", ...size });
       this.showQuality(true);
-      if (this.ready.known) this.hereExact = await this.engine.ask("quality", { which: "exact", ...size });
+      if (!this.ready.known) return;
+      this.heart = await this.engine.ask("heart", { n: 500 });
+      this.showQuality(true);
+      this.hereExact = await this.engine.ask("quality", { which: "exact", ...size });
     });
     this.showQuality(false);
+  }
+
+  // ---- other data
+
+  /** Train on another law: what was drawn, or a built-in set. */
+  private async take(law: LawSpec, title: string): Promise<void> {
+    this.play(false);
+    if (!(await this.draw(law))) return;
+    this.payload = { ...this.payload, title, quality: null, columns: null, loss: { step: [], value: [] } };
+    const call = this.payload.call;
+    this.payload.call = call && law.kind === "builtin" ? { ...call, data: law.name } : null;
+    this.pad.show(false);
+    this.again();
+    await this.train();
+  }
+
+  /** Draw a training set of a law, of as many points as are wanted. */
+  private async draw(law: LawSpec): Promise<boolean> {
+    const { recipe, seed } = this.payload;
+    const size = this.fieldsOfTraining.size.value();
+    const ready = await this.guard(() =>
+      this.engine.ask("setup", { law, data: null, size, scaling: null, recipe, tensors: null, seed }),
+    );
+    if (!ready) return false;
+    [this.law, this.size, this.ready] = [law, size, ready];
+    this.stage.display = ready.display;
+    this.stage.setReal(ready.real);
+    this.floor = this.errors = this.here = this.hereExact = this.heart = null;
+    return true;
   }
 
   // ---- training in the page
 
   private async train(): Promise<void> {
-    const { seed, steps, width, rate, batch } = this.fieldsOfTraining;
+    const { seed, size, steps, width, rate, batch } = this.fieldsOfTraining;
+    if (this.law && size.value() !== this.size && !(await this.draw(this.law))) return;
     const recipe: Recipe = structuredClone(this.recipe);
     recipe.network.width = width.value();
     recipe.training = {
@@ -314,6 +376,7 @@ export class App {
   /** Watch a training to its end; then look at what was learned. */
   private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
     this.trained = null;
+    this.race.clear();
     this.snapshot = null;
     this.probe = this.path = null;
     this.twoClouds = false;
@@ -366,13 +429,16 @@ export class App {
   // ---- what is shown
 
   private scene(): Scene {
-    const busy = this.training !== null || this.twoClouds;
+    const { drawing, strokes, width } = this.pad;
+    const busy = this.training !== null || this.twoClouds || drawing;
     const field = busy ? null : this.drawnField;
     return {
       position: busy ? 0 : this.position,
       steps: busy ? 0 : this.steps,
       end: this.mode === "forward" || this.twoClouds || this.which === "exact" ? "real" : "made",
-      showReal: this.showReal,
+      showReal: this.showReal && !drawing,
+      showPoints: !drawing,
+      ink: drawing ? { strokes, width } : null,
       arrows: field?.arrows ?? null,
       heat: field?.heat ?? null,
       path: busy ? null : this.path,
@@ -383,6 +449,7 @@ export class App {
 
   private refresh(): void {
     this.stage.show(this.scene());
+    for (const card of this.beside) card.classList.toggle("hidden", this.pad.drawing || (card.contains(this.levelChart.canvas) && !this.errors));
     this.sides.element.classList.toggle("hidden", this.field === "none");
     const now = performance.now();
     if (now - this.told > 200 || !this.playing) {
@@ -397,16 +464,17 @@ export class App {
     const name = speaker.say(
       "stageName", this.payload.title, n, digits(ratioOf(this.level)), this.index + 1, Math.max(1, this.steps),
     );
-    this.stage.element.setAttribute("aria-label", `${name} ${speaker.say("stageHelp")}`);
+    named(this.stage.element, `${name} ${speaker.say("stageHelp")}`);
     let words = "";
-    if (this.trouble) words = speaker.say("failed", this.trouble);
+    if (this.pad.drawing) words = "";
+    else if (this.trouble) words = speaker.say("failed", this.trouble);
     else if (this.twoClouds) words = speaker.say("floorSentence");
     else if (this.training) words = "";
     else if (this.field !== "none" && this.side === "difference") words = speaker.say("sentenceDifference");
     else if (this.field === "score") words = speaker.say("sentenceScore");
     else if (this.field === "velocity") words = speaker.say("sentenceVelocity");
     else words = speaker.say(this.mode === "forward" ? "sentenceForward" : "sentenceWalk", n);
-    if (this.sentence.textContent !== words) this.sentence.textContent = words;
+    if (this.sentence.textContent !== words) put(this.sentence, words);
     this.showPoint();
     const walk = this.loaded?.walk;
     this.drawnNote.textContent = walk?.evaluations
@@ -417,41 +485,42 @@ export class App {
   private showPoint(): void {
     const { speaker, path } = this;
     const place = (x: ArrayLike<number>): [string, string] => {
-      const { shift, scale } = this.payload.scaling;
+      const { shift, scale } = this.ready.scaling;
       return [digits(x[0]! * scale[0] + shift[0]), digits(x[1]! * scale[1] + shift[1])];
     };
     let words = speaker.say("pointHint");
     if (path) {
-      const { scale } = this.payload.scaling;
+      const { scale } = this.ready.scaling;
       const apart = Math.hypot(...[0, 1].map((d) => (path.answer[d]! - path.mean[d]!) * scale[d]!));
       const ends = [path.learned, path.exact].flatMap((states) => place(states.subarray(-2)));
       words =
         `${speaker.say("pointSentence", digits(ratioOf(path.levels[0]!)), ...place(path.mean), ...place(path.answer), digits(apart))} ` +
         speaker.say("pointEnds", ...ends);
     }
-    if (this.pointNote.textContent !== words) this.pointNote.textContent = words;
+    if (this.pointNote.textContent !== words) put(this.pointNote, words);
     this.pointLegend.classList.toggle("hidden", !path);
     this.clearButton.classList.toggle("hidden", !path);
   }
 
   private showQuality(measuring: boolean): void {
     const { speaker, here, hereExact, training } = this;
-    this.floorButton.textContent = speaker.say(this.twoClouds ? "floorHide" : "floorWhat");
+    put(this.floorButton, speaker.say(this.twoClouds ? "floorHide" : "floorWhat"));
     if (training) {
-      this.big.textContent = Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…";
-      this.bigInterval.textContent = this.bigHere.textContent = this.bigExact.textContent = "";
-      this.bigSource.textContent = speaker.say("fromTraining", (training.samples?.length ?? 0) / 2);
+      put(this.big, Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…");
+      for (const note of [this.bigInterval, this.bigHere, this.bigExact, this.heartNote]) put(note, "");
+      put(this.bigSource, speaker.say("fromTraining", (training.samples?.length ?? 0) / 2));
       return;
     }
+    put(this.heartNote, this.heart === null ? "" : speaker.say("heart", Math.round(100 * this.heart)));
     const own = this.trained ? null : this.payload.quality;
     const best = own ?? here;
-    this.big.textContent = best ? best.ratio.toFixed(2) : measuring ? "…" : "–";
-    this.bigInterval.textContent = best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "";
-    this.bigSource.textContent = own ? speaker.say("fromPython") : "";
+    put(this.big, best ? best.ratio.toFixed(2) : measuring ? "…" : "–");
+    put(this.bigInterval, best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "");
+    put(this.bigSource, own ? speaker.say("fromPython") : "");
     this.bigHere.textContent = here
       ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
       : measuring ? speaker.say("measuring") : "";
-    this.bigExact.textContent = hereExact ? speaker.say("exactQuality", hereExact.ratio.toFixed(2)) : "";
+    put(this.bigExact, hereExact ? speaker.say("exactQuality", hereExact.ratio.toFixed(2)) : "");
   }
 
   private showLoss(): void {
@@ -471,7 +540,7 @@ export class App {
     const words =
       floor && last !== undefined ? speaker.say("lossSentence", digits(last), digits(floor.value))
       : this.ready.known ? "" : speaker.say("lossUnknown");
-    this.lossSentence.textContent = words;
+    put(this.lossSentence, words);
     const legend = [
       ["run", "lossOf", recorded.x.length > 0],
       ["made", "lossHere", lossHere.x.length > 0],
@@ -483,16 +552,29 @@ export class App {
     this.lossChart.show(lines, { logX: false }, `${speaker.say("loss")}. ${words}`);
   }
 
+  /** The call that gives this training in Python: the settings that are not the recipe's. */
+  private showPython(): void {
+    const { call, recipe_name } = this.payload;
+    if (!call) return;
+    const { seed, size, steps, width, rate, batch } = this.fieldsOfTraining;
+    const now = {
+      ...call.settings, seed: seed.value(), "data.size": size.value(), "training.steps": steps.value(),
+      "network.width": width.value(), "training.learning_rate": rate.value(), "training.batch_size": batch.value(),
+    };
+    const settings = Object.entries(now).map(([key, value]) => `    "${key}": ${literal(value)},`).join("\n");
+    this.python.textContent =
+      `import diffuscope\n\nrun = diffuscope.train(${literal(call.data)}, recipe=${literal(recipe_name)}, settings={\n${settings}\n})`;
+  }
+
   private showErrors(): void {
     const { speaker, errors } = this;
-    this.levelChart.canvas.parentElement?.classList.toggle("hidden", !errors);
     if (!errors) return;
     const worst = errors.excess.reduce((at, value, i) => (value > errors.excess[at]! ? i : at), 0);
     const ratio = errors.ratio[worst]!;
     const line = { x: errors.ratio, y: errors.excess, colour: colour("wrong"), dots: true };
     const words = speaker.say("levelsSentence", digits(ratio));
     this.levelChart.show([line], { logX: true, xName: "σ/α", mark: this.loaded ? ratioOf(this.level) : null }, words);
-    this.worstButton.textContent = words;
+    put(this.worstButton, words);
     this.worstButton.onclick = () => this.goTo(ratio);
     this.levelChart.onPick = (x) => this.goTo(x);
     this.worst.classList.remove("hidden");
@@ -502,7 +584,7 @@ export class App {
   private showTraining(): void {
     const { speaker, training, trained } = this;
     const button = speaker.say(training ? "stop" : "train");
-    if (this.trainButton.textContent !== button) this.trainButton.textContent = button;
+    if (this.trainButton.textContent !== button) put(this.trainButton, button);
     this.progress.classList.toggle("hidden", !training);
     if (training) this.progress.value = training.step / training.steps;
     this.trainNote.textContent = training
@@ -516,7 +598,7 @@ export class App {
     this.historyRow.classList.toggle("hidden", !several);
     if (several) {
       const step = trained!.snapshots[this.snapshot ?? trained!.snapshots.length - 1]!;
-      this.historyNow.textContent = speaker.say("historyNow", whole(step));
+      put(this.historyNow, speaker.say("historyNow", whole(step)));
       this.historyRange.setAttribute("aria-valuetext", this.historyNow.textContent);
     }
   }
@@ -590,7 +672,7 @@ export class App {
     this.playing = on;
     const word = this.speaker.say(on ? "pause" : "play");
     this.playButton.replaceChildren(icon(on ? "pause" : "play"));
-    this.playButton.setAttribute("aria-label", word);
+    named(this.playButton, word);
     this.playButton.title = word;
     if (!on && this.probe) void this.paths.ask();
     if (!started) return;
@@ -618,7 +700,15 @@ export class App {
     void this.paths.ask();
   }
 
+  private startDrawing(): void {
+    if (this.training) return;
+    this.play(false);
+    this.probe = this.path = null;
+    this.pad.show(!this.pad.drawing);
+  }
+
   private ask(place: [number, number]): void {
+    if (this.pad.drawing || this.training) return;
     this.twoClouds = false;
     this.probe = place;
     this.play(false);
@@ -642,21 +732,21 @@ export class App {
   // ---- how the page is made
 
   private build(): void {
-    const { speaker, payload } = this;
+    const { speaker } = this;
     const button = (word: Parameters<Speaker["say"]>[0], shape: Parameters<typeof icon>[0], work: () => void): HTMLElement => {
       const made = h("button", { type: "button", class: "square", onclick: work }, icon(shape));
       speaker.whenever(() => {
         made.title = speaker.say(word);
-        made.setAttribute("aria-label", made.title);
+        named(made, made.title);
       });
       return made;
     };
     const language = h("button", { type: "button", id: "language", onclick: () => this.turnLanguage() }, speaker.text("language"));
     const theme = button("theme", "theme", () => this.turnTheme());
-    const title = h("h1", {}, "Diffuscope ", h("span", {}, `${payload.title} · ${payload.recipe_name}`));
+    const title = h("h1", {}, "Diffuscope ", this.title);
     const top = h("header", { class: "top" }, mark(), title, h("div", { class: "push" }, language, theme));
 
-    this.playButton.addEventListener("click", () => this.play(!this.playing));
+    on(this.playButton, "click", () => this.play(!this.playing));
     const slow = h("input", { type: "checkbox", onchange: () => (this.slow = slow.checked) });
     const real = h("input", { type: "checkbox", checked: true, onchange: () => {
       this.showReal = real.checked;
@@ -667,8 +757,8 @@ export class App {
       button("before", "before", () => this.nudge(-1)), this.playButton, button("next", "next", () => this.nudge(1)),
     );
     speaker.whenever(() => {
-      this.range.setAttribute("aria-label", speaker.say("time"));
-      this.historyRange.setAttribute("aria-label", speaker.say("history"));
+      named(this.range, speaker.say("time"));
+      named(this.historyRange, speaker.say("history"));
     });
     const track = h("div", { class: "track" }, this.range, this.ticks);
     const ruler = h("div", { class: "ruler" }, buttons, track);
@@ -683,14 +773,17 @@ export class App {
 
     const card = (word: Parameters<Speaker["say"]>[0], ...children: (Node | string)[]): HTMLElement =>
       h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
-    this.floorButton.addEventListener("click", () => void this.showFloor());
+    on(this.floorButton, "click", () => void this.showFloor());
     const quality = card(
       "quality",
       h("div", { class: "big" }, this.big, h("span", {}, speaker.text("timesFloor")), this.bigInterval),
-      this.bigSource, this.bigHere, this.bigExact, h("p", {}, this.floorButton),
+      this.bigSource, this.bigHere, this.bigExact, this.heartNote, h("p", {}, this.floorButton),
     );
-    const { seed, steps, width, rate, batch } = this.fieldsOfTraining;
-    this.trainButton.addEventListener("click", () => {
+    const { seed, size, steps, width, rate, batch } = this.fieldsOfTraining;
+    if (!this.law) size.label.classList.add("hidden");
+    const python = h("details", { ontoggle: () => this.showPython() }, h("summary", {}, speaker.text("python")), this.python);
+    if (!this.payload.call) python.classList.add("hidden");
+    on(this.trainButton, "click", () => {
       if (this.training) void this.engine.ask("stop", null);
       else void this.train();
     });
@@ -699,24 +792,31 @@ export class App {
       h("div", { class: "row" }, this.trainButton), this.progress, this.trainNote,
       h(
         "details", {}, h("summary", {}, speaker.text("trainSettings")),
-        h("div", { class: "fields" }, steps.label, width.label, rate.label, batch.label, seed.label),
+        h(
+          "div", { class: "fields", onchange: () => this.showPython() },
+          steps.label, width.label, rate.label, batch.label, seed.label, size.label,
+        ),
       ),
+      python,
     );
     this.levelChart.canvas.classList.add("pick");
     const levels = card("levels", this.levelChart.canvas, h("p", {}, this.worstButton));
-    this.clearButton.addEventListener("click", () => {
+    on(this.clearButton, "click", () => {
       this.probe = this.path = null;
       this.refresh();
     });
     speaker.whenever(() => {
-      this.clearButton.textContent = speaker.say("pointClear");
+      put(this.clearButton, speaker.say("pointClear"));
       const items = [["made", "pathLearned"], ["real", "pathExact"], ["cloud", "posterior"]] as const;
       this.pointLegend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
     });
     const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
-    const pair = h("div", { class: "pair" }, point, levels);
+    const draw = h("button", { type: "button", id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
+    bar.append(draw);
+    this.beside.push(point, levels);
+    const pair = h("div", { class: "pair" }, this.pad.card, point, levels);
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
-    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card));
+    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card), this.race.card);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);
@@ -729,7 +829,7 @@ export class App {
     const { speaker } = this;
     const select = h("select", { id: "sampler" }, ...SAMPLERS.map((name) => h("option", { value: name }, name)));
     select.value = this.sampling.name;
-    const most = this.recipe.schedule.name === "edm" || this.recipe.schedule["T"] === undefined ? 500 : Number(this.recipe.schedule["T"]);
+    const most = this.mostSteps;
     const steps = numberField(speaker, "samplerSteps", this.sampling.steps, { min: 1, max: most, step: 1 });
     const points = numberField(speaker, "points", this.n, { min: 100, max: 20_000, step: 100 });
     const again = (): void => {
@@ -760,13 +860,15 @@ export class App {
   private again(): void {
     const { speaker, payload, ready } = this;
     document.title = `${payload.title} · Diffuscope`;
+    put(this.title, `${payload.title} · ${payload.recipe_name}`);
     const kernels = speaker.say(ready.fast ? "engineWasm" : "enginePlain");
     const own = this.engine.name === "remote";
     const notes = [own ? speaker.say("engineRemote", whole(ready.weights)) : speaker.say("engine", kernels, whole(ready.weights))];
     if (!ready.known) notes.push(speaker.say("unknownLaw"));
     if (payload.sampler_of_run) notes.push(speaker.say("unsupported", payload.sampler_of_run, this.sampling.name));
     if (!this.stage.webgl) notes.push(speaker.say("noGl"));
-    this.engineNote.textContent = notes.join(" ");
+    put(this.engineNote, notes.join(" "));
+    this.race.show();
     this.showQuality(false);
     this.showLoss();
     this.showTraining();
@@ -795,13 +897,13 @@ export class App {
   }
 
   private listen(): void {
-    this.range.addEventListener("input", () => {
+    on(this.range, "input", () => {
       this.play(false);
       this.moveTo(Number(this.range.value));
     });
-    this.historyRange.addEventListener("input", () => this.setSnapshot(Number(this.historyRange.value)));
-    this.stage.element.addEventListener("click", (event) => this.ask(this.stage.place(event)));
-    this.stage.element.addEventListener("keydown", (event) => {
+    on(this.historyRange, "input", () => this.setSnapshot(Number(this.historyRange.value)));
+    on(this.stage.element, "click", (event) => this.ask(this.stage.place(event)));
+    on(this.stage.element, "keydown", (event) => {
       const moves: Record<string, [number, number]> = {
         ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
       };
@@ -812,7 +914,7 @@ export class App {
       const [x, y] = this.probe ?? [0, 0];
       this.ask([x + NUDGE * move[0], y + NUDGE * move[1]]);
     });
-    document.addEventListener("keydown", (event) => this.onKey(event));
+    on(document, "keydown", (event) => this.onKey(event));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.again());
   }
 

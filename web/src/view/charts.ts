@@ -129,7 +129,7 @@ const quantile = (values: number[], part: number): number =>
 /** 1, 2, 5 of each power of ten that lie between two powers; few of them where the span is wide. */
 function logTicks(low: number, high: number, powers = false): number[] {
   const found: number[] = [];
-  const factors = powers || high - low > 1.6 ? [1] : high - low > 0.8 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+  const factors = (powers ? high - low > 2 : high - low > 1.6) ? [1] : high - low > 0.8 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
   for (let power = Math.floor(low); power <= high; power++) {
     for (const factor of factors) {
       const value = factor * 10 ** power;

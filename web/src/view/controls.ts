@@ -90,35 +90,26 @@ const SHAPES = {
   theme: "M8 1a7 7 0 1 0 0 14zM8 1a7 7 0 0 1 0 14V13A5 5 0 0 0 8 3z",
 };
 
-/** A small picture on a button. */
-export function icon(name: keyof typeof SHAPES): SVGElement {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  const path = document.createElementNS(space, "path");
-  path.setAttribute("d", SHAPES[name]);
-  svg.append(path);
-  return svg;
+/** Make an element of a drawing. */
+function svg(tag: string, attributes: Record<string, string | number>, ...children: Node[]): SVGElement {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag) as SVGElement;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
+  made.append(...children);
+  return made;
 }
+
+/** A small picture on a button. */
+export const icon = (name: keyof typeof SHAPES): SVGElement =>
+  svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: SHAPES[name] }));
 
 /** The sign of the project: a ring that scatters. */
 export function mark(): SVGElement {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("viewBox", "0 0 26 26");
-  svg.setAttribute("class", "mark");
-  svg.setAttribute("aria-hidden", "true");
-  for (let i = 0; i < 22; i++) {
+  const dots = Array.from({ length: 22 }, (_, i) => {
     const turn = (i / 22) * 2 * Math.PI;
     const scatter = (i / 22) ** 2;
     const radius = 9 + 3.2 * scatter * Math.sin(i * 12.9898);
-    const dot = document.createElementNS(space, "circle");
-    dot.setAttribute("cx", (13 + radius * Math.cos(turn)).toFixed(2));
-    dot.setAttribute("cy", (13 + radius * Math.sin(turn)).toFixed(2));
-    dot.setAttribute("r", (1.5 - 0.5 * scatter).toFixed(2));
-    dot.setAttribute("fill", i > 14 ? "#d8442f" : "#8b3fa8");
-    svg.append(dot);
-  }
-  return svg;
+    const [cx, cy] = [13 + radius * Math.cos(turn), 13 + radius * Math.sin(turn)];
+    return svg("circle", { cx, cy, r: 1.5 - 0.5 * scatter, fill: i > 14 ? "#d8442f" : "#8b3fa8" });
+  });
+  return svg("svg", { viewBox: "0 0 26 26", class: "mark", "aria-hidden": "true" }, ...dots);
 }

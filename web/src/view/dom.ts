@@ -18,6 +18,25 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** Show text in an element. */
+export function put(element: Node, text: string): void {
+  element.textContent = text;
+}
+
+/** Say what an element is to those who do not see it. */
+export function named(element: Element, name: string): void {
+  element.setAttribute("aria-label", name);
+}
+
+/** Listen to an element. */
+export function on<K extends keyof HTMLElementEventMap>(
+  target: EventTarget,
+  event: K,
+  work: (event: HTMLElementEventMap[K]) => void,
+): void {
+  target.addEventListener(event, work as EventListener);
+}
+
 /** A number in three digits, without an exponent where that can be. */
 export function digits(value: number): string {
   if (!Number.isFinite(value)) return "∞";

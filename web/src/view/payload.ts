@@ -21,6 +21,8 @@ export interface Payload {
   /** The sampler of the run, where the page has not got it. */
   sampler_of_run: string | null;
   seed: number;
+  /** The call in Python that gives the same run, where there is one: data, and settings beside the recipe's. */
+  call: { data: string; settings: Record<string, unknown> } | null;
   size: number;
   law: LawSpec | { kind: "points" };
   scaling: { shift: Point; scale: Point };

@@ -45,13 +45,15 @@ export interface Scene {
   /** The colour at the end: of what was generated, or of real data. */
   end: "made" | "real";
   showReal: boolean;
+  showPoints: boolean;
   arrows: Arrows | null;
   heat: Heat | null;
   path: Path | null;
   /** The point that is asked about, in units of the picture. */
   probe: [number, number] | null;
-  /** A second cloud in the place of all others, in units of the picture. */
   corner: string;
+  /** What is being drawn: strokes in units of the picture, and the deviation of their ink. */
+  ink: { strokes: [number, number][][]; width: number } | null;
 }
 
 /** The picture, square, drawn when something changes. */
@@ -66,7 +68,7 @@ export class Stage {
   private heatColour = "";
 
   constructor(
-    private readonly display: Display,
+    public display: Display,
     webgl: boolean,
   ) {
     this.layer = pointLayer(() => this.redraw(), webgl);
@@ -142,7 +144,7 @@ export class Stage {
     this.layer.draw({
       position: scene.position,
       colour: [0, 1, 2].map((i) => from[i]! + (to[i]! - from[i]!) * part) as [number, number, number],
-      alpha: (scene.path ? 0.25 : scene.arrows ? 0.45 : 0.7) * Math.max(0.5, dense),
+      alpha: !scene.showPoints ? 0 : (scene.path ? 0.25 : scene.arrows ? 0.45 : 0.7) * Math.max(0.5, dense),
       size: scale * Math.max(2.2, size / 190) * Math.max(0.7, dense),
       real: scene.showReal
         ? { colour: rgb(colour("real")), alpha: scene.path ? 0.12 : 0.22, size: scale * Math.max(1.8, size / 260) }
@@ -159,6 +161,7 @@ export class Stage {
     c.clearRect(0, 0, size, size);
     const px = (x: number): number => ((x / EXTENT + 1) / 2) * size;
     const py = (y: number): number => ((1 - y / EXTENT) / 2) * size;
+    if (scene.ink) this.drawInk(c, scene.ink.strokes, (scene.ink.width / EXTENT / 2) * size, px, py);
     if (scene.arrows) this.drawArrows(c, scene.arrows, px, py);
     if (scene.path) this.drawPath(c, scene.path, px, py);
     if (scene.probe) {
@@ -177,6 +180,32 @@ export class Stage {
     c.fillStyle = colour("muted");
     c.textAlign = "left";
     c.fillText(scene.corner, 12, size - 12);
+  }
+
+  /** Ink is Gaussian: shown as lines of one, two and three deviations to each side. */
+  private drawInk(
+    c: CanvasRenderingContext2D,
+    strokes: [number, number][][],
+    deviation: number,
+    px: (x: number) => number,
+    py: (y: number) => number,
+  ): void {
+    c.strokeStyle = colour("real");
+    c.lineCap = "round";
+    c.lineJoin = "round";
+    for (const [deviations, alpha] of [[3, 0.1], [2, 0.18], [1, 0.45]] as const) {
+      c.lineWidth = 2 * deviations * deviation;
+      c.globalAlpha = alpha;
+      for (const stroke of strokes) {
+        c.beginPath();
+        c.moveTo(px(stroke[0]![0]) - 0.01, py(stroke[0]![1])); // a line without length is not drawn
+        for (const [x, y] of stroke) c.lineTo(px(x), py(y));
+        c.stroke();
+      }
+    }
+    c.globalAlpha = 1;
+    c.lineCap = "butt";
+    c.lineJoin = "miter";
   }
 
   private drawArrows(c: CanvasRenderingContext2D, arrows: Arrows, px: (x: number) => number, py: (y: number) => number): void {

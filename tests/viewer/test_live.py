@@ -1,0 +1,65 @@
+"""Does the studio train in front of a real browser, and lose nothing when its page is loaded again?"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the studio is not installed: pip install 'diffuscope[studio]'")
+
+PATIENCE = 60  # seconds
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """The address of a studio that trains the S-curve."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diffuscope", "studio", "--no-browser"], stdout=subprocess.PIPE, text=True
+    )
+    yield process.stdout.readline().strip()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
+    process.stdout.close()
+
+
+def until(page: Any, what: Any) -> Any:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if value := what():
+            return value
+        page.wait_for_timeout(50)
+    raise AssertionError("waited in vain")
+
+
+def test_the_studio_trains_answers_and_loses_nothing(browser, address):
+    context = browser.new_context(reduced_motion="reduce")
+    page, trouble = context.new_page(), []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector(".stage", timeout=PATIENCE * 1000)
+    assert "token" not in page.url
+    until(page, lambda: re.search(r"\d+ (of|steps)", page.locator("#train-note").text_content()))
+    page.reload()
+    page.wait_for_selector(".stage", timeout=PATIENCE * 1000)
+    until(page, lambda: "950 steps" in page.locator("#train-note").text_content())
+    until(page, lambda: re.search(r"\d", page.locator("#here").text_content()))
+    assert float(page.locator("#ratio").text_content()) < 3
+    assert "in Python" in page.locator("footer").text_content()
+    page.locator(".stage").click(position={"x": 200, "y": 200})
+    until(page, lambda: "E[x₀|x_t]" in page.locator("#point-note").text_content())
+    other = context.new_page()  # a second tab needs no token
+    other.goto(address.partition("#")[0])
+    other.wait_for_selector(".stage", timeout=PATIENCE * 1000)
+    stranger = browser.new_context().new_page()
+    stranger.goto(address)  # the token was good once
+    until(stranger, lambda: "did not let" in stranger.locator("#state").text_content())
+    assert trouble == []
+    stranger.context.close()
+    context.close()

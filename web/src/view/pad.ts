@@ -1,0 +1,111 @@
+// How is data drawn? Strokes of Gaussian ink, and single Gaussians: a law, not points.
+
+import { BUILT_IN, type LawSpec, type Point } from "../engine/laws.js";
+import { h } from "./dom.js";
+import { numberField } from "./controls.js";
+import type { Stage } from "./stage.js";
+import type { Speaker } from "./words.js";
+
+const APART = 0.07; // between the points of a stroke, in units of the picture
+const MOST = 3000; // points of all strokes
+
+/** What is drawn in the picture, and the controls beside it. */
+export class Pad {
+  readonly strokes: Point[][] = [];
+  readonly card: HTMLElement;
+  private readonly ink: HTMLInputElement;
+  private readonly done: HTMLButtonElement;
+  private on = false;
+  private current: Point[] | null = null;
+
+  constructor(
+    speaker: Speaker,
+    private readonly stage: Stage,
+    private readonly onChange: () => void,
+    onDone: (law: LawSpec, name?: string) => void,
+    onBack: () => void,
+  ) {
+    this.ink = h("input", { type: "range", min: 0.03, max: 0.4, step: 0.01, value: 0.1, id: "ink", oninput: onChange });
+    this.done = h("button", { type: "button", class: "main-button", id: "draw-done", onclick: () => onDone(this.law()) });
+    const undo = h("button", { type: "button", onclick: () => {
+      this.strokes.pop();
+      this.changed();
+    } }, speaker.text("drawUndo"));
+    const back = h("button", { type: "button", onclick: onBack }, speaker.text("drawBack"));
+    const x = numberField(speaker, "atX", 0, { min: -3, max: 3, step: "any" });
+    const y = numberField(speaker, "atY", 0, { min: -3, max: 3, step: "any" });
+    const add = h("button", { type: "button", onclick: () => {
+      this.strokes.push([[x.value(), y.value()]]);
+      this.changed();
+    } }, speaker.text("drawAdd"));
+    const first = h("option", { value: "" }, speaker.text("choose"));
+    const sets = h("select", { id: "sets" }, first, ...Object.keys(BUILT_IN).map((name) => h("option", {}, name)));
+    sets.addEventListener("change", () => {
+      const name = sets.value;
+      sets.value = "";
+      if (name) onDone({ kind: "builtin", name, noise: BUILT_IN[name]! }, name);
+    });
+    this.done.append(speaker.text("drawDone"));
+    this.card = h(
+      "section", { class: "card hidden" },
+      h("h2", {}, speaker.text("draw")),
+      h("p", {}, speaker.text("drawHint")),
+      h("label", { class: "ink" }, speaker.text("drawInk"), this.ink),
+      h("div", { class: "row" }, this.done, undo, back),
+      h("div", { class: "fields" }, x.label, y.label),
+      h("div", { class: "row" }, add),
+      h("label", { class: "ink" }, speaker.text("sets"), sets),
+    );
+    this.listen();
+    this.changed();
+  }
+
+  get width(): number {
+    return Number(this.ink.value);
+  }
+
+  get drawing(): boolean {
+    return this.on;
+  }
+
+  show(on: boolean): void {
+    this.on = on;
+    this.card.classList.toggle("hidden", !on);
+    this.stage.element.style.touchAction = on ? "none" : "";
+    this.onChange();
+  }
+
+  /** The law of what was drawn, in units of the picture. */
+  private law(): LawSpec {
+    return { kind: "strokes", strokes: this.strokes.map((stroke) => stroke.map((p) => [...p] as Point)), noise: this.width };
+  }
+
+  private changed(): void {
+    this.done.disabled = this.strokes.length === 0;
+    this.onChange();
+  }
+
+  private listen(): void {
+    const { element } = this.stage;
+    element.addEventListener("pointerdown", (event) => {
+      if (!this.on || this.strokes.flat().length > MOST) return;
+      element.setPointerCapture(event.pointerId);
+      this.current = [this.stage.place(event)];
+      this.strokes.push(this.current);
+      this.changed();
+    });
+    element.addEventListener("pointermove", (event) => {
+      const last = this.current?.at(-1);
+      if (!last) return;
+      const next = this.stage.place(event);
+      if (Math.hypot(next[0] - last[0], next[1] - last[1]) < APART || this.strokes.flat().length > MOST) return;
+      this.current!.push(next);
+      this.changed();
+    });
+    const end = (): void => {
+      this.current = null;
+    };
+    element.addEventListener("pointerup", end);
+    element.addEventListener("pointercancel", end);
+  }
+}
