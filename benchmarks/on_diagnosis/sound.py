@@ -89,9 +89,7 @@ def sounds() -> Iterator[Case]:
         SMALL,
         ("sampler", "samples"),
     )
-    yield case(
-        "held-out data given", _sound_of({"": {}}, held_out=True), MOST, ("module", "samples")
-    )
+    yield case("held-out data given", _sound_of({"": {}}, held_out=True), MOST, ("module", "samples"))
     for n, words in enumerate(("dpmpp_2m 20", "heun 20", "ddim 100")):
         name, steps = words.split()
         yield case(

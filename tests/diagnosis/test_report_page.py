@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 from html.parser import HTMLParser
 
@@ -14,9 +15,9 @@ import diffuscope
 from diffuscope.data.base import Dataset
 from diffuscope.diagnosis import network_faults, sampling_faults
 from diffuscope.diagnosis.budget import Budget, Row
-from diffuscope.diagnosis.claim import differences
 from diffuscope.diagnosis.data_faults import _outliers
 from diffuscope.diagnosis.dictionary import Entry, Reading
+from diffuscope.diagnosis.differences import differences
 from diffuscope.diagnosis.distances import Share
 from diffuscope.diagnosis.findings import Finding, Suspect
 from diffuscope.diagnosis.levels import Band, LevelErrors
@@ -28,6 +29,7 @@ from diffuscope.diffusion.samplers import DDIM
 from diffuscope.diffusion.schedules import cosine
 from diffuscope.errors import InputError
 from diffuscope.pages import fragment, page
+from diffuscope.words import in_python
 
 from ..conftest import diagnose_quickly
 from .conftest import Perfect
@@ -133,7 +135,8 @@ def test_a_notebook_shows_waterfall_and_findings_in_the_words_of_the_text_and_of
         assert f"{row.title} {value} ({row.share.low:.2f}".replace("(-", "(−") in seen.text
     for number, one in enumerate(made.to_json()["findings"], 1):
         assert f"{number}. {one['title']}" in seen.text
-        for word in (one["evidence"], one["sure"], one["fix"], one["needs"]):
+        for said in (one["evidence"], one["sure"], one["fix"], one["needs"]):
+            word = in_python(said)  # json names options as the command line does
             assert word in seen.text
             assert " ".join(word.split()) in " ".join(str(made).split())
     for label in ("Why", "How sure", "What to do", "How to see it"):
@@ -186,9 +189,10 @@ def test_the_style_of_a_notebook_touches_nothing_around_it(made):
 
 
 def test_what_can_be_copied_stands_by_itself(made):
-    assert re.findall(r"<pre><code>([^<]*)</code></pre>", made._repr_html_()) == [
+    lines = re.findall(r"<pre><code>([^<]*)</code></pre>", made._repr_html_())
+    assert [html.unescape(line) for line in lines] == [
         "Remove it.",
-        "--sampler ddim --steps 40",
+        'sampler="ddim", steps=40',
         "Train longer.",
         "x = (x − β/√(1−ᾱ) · ε̂) / √α",
     ]

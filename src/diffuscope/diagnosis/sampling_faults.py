@@ -39,8 +39,9 @@ _UNLIKE = 10.0  # deviations of columns, from the least to the greatest
 
 def sampling_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
     """Return what may be wrong with start, steps and units."""
-    found = [_data_scale(clouds, budget), _start(clouds)]
-    if matters(budget["prior"]):
+    start = _start(clouds)
+    found = [_data_scale(clouds, budget), start]
+    if start is None and matters(budget["prior"]):
         found.append(_terminal_snr(clouds, budget))
     broken = _broken_step(clouds)
     found.append(broken)
@@ -72,7 +73,8 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
             if np.isfinite(own).all():
                 trial = clouds.gain(own, standard.distances(trials[1].denoiser, _FEW_CLOUDS))
                 learned = min(trial, network, key=lambda one: one.ratio)
-            gain = Share(*(a + b for a, b in zip(_values(gain), _values(learned), strict=True)))
+            if learned.ratio > 0:
+                gain = Share(*(a + b for a, b in zip(_values(gain), _values(learned), strict=True)))
             rest = (
                 f", and those of a network that learns for {trials[0].steps} steps {learned} × floor, of the "
                 f"{network} that yours costs"
