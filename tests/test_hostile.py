@@ -686,3 +686,13 @@ def test_frames_with_large_values_are_not_taken_for_bombs(tmp_path):
     frame = pd.DataFrame({"a": np.arange(1000.0), "b": 1})
     frame.to_parquet(tmp_path / "x.parquet")
     assert len(read_rows(tmp_path / "x.parquet")) == 1000
+
+
+@pytest.mark.parametrize("form", ["%Y%Y%Y", "%q", "%", "", "%d/%m/%Y %d", "%-d %d", "%Y" * 90, "x" * 300])
+def test_a_format_of_dates_that_is_none_is_refused(cli, tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("d,x\n" + "\n".join(f"{i % 28 + 1:02d}.01.2020,{i}" for i in range(40)))
+    for words in (["--date-format", form], ["--date-format", f"d={form}"]):
+        code, out, err = cli("train", "t.csv", "--steps", 1, "--no-pictures", *words)
+        if form:  # none is recognised
+            assert_refused(code, out, err, expected=(2,))

@@ -83,6 +83,19 @@ def test_a_terminal_of_any_encoding_is_written_to(monkeypatch, encoding):
     assert said.rstrip("\n").endswith("\\xff")
 
 
+def test_a_log_in_ascii_gets_every_character(tmp_path, tiny_words):
+    words = ["compare", "moons", "--seeds", "2", "--jobs", "1", "--set", "training.steps=5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "diffuscope", *words, "--set", "data.size=100", "--set", "sampling.steps=2"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=300,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\\xd7 floor" in done.stdout
+
+
 def at_a_terminal(words, cwd, **more):
     """Run the command line with both outputs on a pseudo-terminal; return its code and the bytes."""
     main, side = pty.openpty()

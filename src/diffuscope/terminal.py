@@ -7,12 +7,14 @@ its place. Characters that turn the direction of text do the same to the eye. Bo
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
+from collections.abc import Iterator
 
 from diffuscope.errors import RunError
 
-__all__ = ["echo", "one_line", "plain"]
+__all__ = ["any_encoding", "echo", "one_line", "plain"]
 
 _CONTROLS = "\x00-\x08\x0b-\x1f\x7f-\x9f"  # but for tabs and line breaks
 _TURNING = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # and separators of lines and paragraphs
@@ -59,3 +61,15 @@ def echo(text: object = "", *, err: bool = False) -> None:
         raise RunError(
             f"The output cannot be printed: {error.strerror or error}.", "Send it somewhere else."
         ) from error
+
+
+@contextlib.contextmanager
+def any_encoding() -> Iterator[None]:
+    """Have both outputs show by number what their encoding lacks, whoever prints, while the block runs."""
+    with contextlib.ExitStack() as held:
+        for stream in (sys.stdout, sys.stderr):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
+                held.callback(reconfigure, errors=stream.errors)
+                reconfigure(errors="backslashreplace")
+        yield

@@ -536,7 +536,7 @@ def test_an_unknown_suffix_is_answered_with_the_nearest(tmp_path: Path) -> None:
 def test_a_folder_is_refused_with_the_formats_that_are_taken(tmp_path: Path) -> None:
     (tmp_path / "pictures.csv").mkdir()
     for folder in (tmp_path, tmp_path / "pictures.csv"):
-        with pytest.raises(InputError, match=r"(?s)is a folder.*\.parquet.*images are not supported yet"):
+        with pytest.raises(InputError, match=r"(?s)it is a folder.*Give one file .*\.parquet"):
             load_dataset(str(folder))
 
 

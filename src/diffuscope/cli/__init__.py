@@ -25,7 +25,7 @@ from diffuscope.cli.view import view
 from diffuscope.errors import foreseen
 from diffuscope.progress import lines_without_terminal
 from diffuscope.signals import exit_code, stop_by_signals
-from diffuscope.terminal import one_line
+from diffuscope.terminal import any_encoding, one_line
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     usual, warnings.formatwarning = warnings.formatwarning, _as_a_line
     try:
-        with stop_by_signals(), lines_without_terminal():
+        with any_encoding(), stop_by_signals(), lines_without_terminal():
             code = _run([word for word in arguments if word != "--debug"], "--debug" in arguments)
     except KeyboardInterrupt as stop:  # before or after the command
         code = exit_code(stop)

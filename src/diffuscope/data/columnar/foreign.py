@@ -8,7 +8,7 @@ from pathlib import Path
 
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["check_magic", "check_suffix", "foreign", "start_of", "suffix_of"]
+__all__ = ["check_magic", "check_suffix", "folder_kind", "foreign", "start_of", "suffix_of"]
 
 # How well-known files begin, to say what a misnamed one is.
 _MAGIC = {
@@ -43,13 +43,17 @@ def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
         return suffix
     if path.is_dir():
         raise InputError(
-            f"Cannot {verb} {path}: it is a folder.",
-            f"Give one file ({', '.join(known)}); images are not supported yet.",
+            f"Cannot {verb} {path}: {folder_kind(path)}.", f"Give one file ({', '.join(known)})."
         )
     near = difflib.get_close_matches(suffix, known, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     what = f"there is no table format named {suffix!r}" if suffix else "the name has no suffix"
     raise InputError(f"Cannot {verb} {path}: {what}.", f"{guess}Known: {', '.join(known)}.")
+
+
+def folder_kind(path: Path) -> str:
+    """Return what a folder is that was given in place of a table."""
+    return "it is a run directory" if (path / "recipe.toml").is_file() else "it is a folder"
 
 
 def check_magic(path: Path, expected: str, *magic: bytes) -> None:

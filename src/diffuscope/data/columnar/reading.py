@@ -32,7 +32,7 @@ from diffuscope.data.columnar.arrays import (
     native,
     two_dimensional,
 )
-from diffuscope.data.columnar.foreign import check_magic, check_suffix, foreign, start_of
+from diffuscope.data.columnar.foreign import check_magic, check_suffix, folder_kind, foreign, start_of
 from diffuscope.data.columnar.recognition import ReadColumn, read_columns
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
@@ -166,7 +166,7 @@ def _read(path: Path, options: FileOptions, known: Iterable[ColumnSchema] = ()) 
     suffix = check_suffix(path, READABLE, "read")
     if path.is_dir():
         raise InputError(
-            f"{path} is a folder.", f"Give one file ({', '.join(READABLE)}); images are not supported yet."
+            f"Cannot read {path}: {folder_kind(path)}.", f"Give one file ({', '.join(READABLE)})."
         )
     try:
         check_regular(path)

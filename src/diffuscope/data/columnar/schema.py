@@ -160,10 +160,11 @@ class ColumnSchema(BaseModel):
 
 
 def _check_format(text: str) -> None:
-    if not _TOKENS.fullmatch(text) or "%" not in text:
+    parts = re.findall(r"%-?(3f|\w)", text)
+    if not _TOKENS.fullmatch(text) or not parts or len(set(parts)) < len(parts):
         raise InputError(
             f"{text!r} is not a format of dates.",
-            "Write it with %d, %m, %Y (or %y, %b, %B) and %H, %I, %M, %S, %f, %p, such as %d/%m/%Y.",
+            "Write it with %d, %m, %Y (or %y, %b, %B) and %H, %I, %M, %S, %f, %p, each once: %d/%m/%Y.",
         )
 
 
