@@ -207,7 +207,7 @@ class Figures(ABC):
     def save_samples(self, folder: Path, x: Tensor, quality: Measured) -> None:
         """Write figures/samples.png of what :meth:`save` returned; the caption says its quality."""
         samples = self.model.codec.decode(x)
-        drawn = self.draw_samples(samples, f"{self.measured} {quality}", self.sampled()[1])
+        drawn = self.draw_samples(samples, f"{self.measured} {quality.brief}", self.sampled()[1])
         for name in self.sample_files:
             save_figure(drawn, folder / "figures" / name)
 
