@@ -145,6 +145,34 @@ def test_a_far_row_is_named_by_its_column_and_loses_its_label(train):
     assert len(run.data.labels) == len(run.data.x) == 999
 
 
+def test_held_out_rows_far_out_are_said_and_spoil_nothing(train, little, tmp_path):
+    run, _ = train(normal())
+    unseen = normal(seed=9)
+    good = diffuscope.evaluate(run, held_out=unseen, baselines=False, progress=False)
+    spoilt = unseen.copy()
+    spoilt[3, 1] = 1e12
+    with pytest.warns(UserWarning, match="the first is row 3"):
+        found = diffuscope.evaluate(run, held_out=spoilt, baselines=False, progress=False)
+    own, other = (float(one.metrics["sliced_wasserstein"]) for one in (good, found))
+    assert 0.5 < other / own < 2
+
+
+def test_held_out_files_may_have_classes_or_not(sides, little, tmp_path, train):
+    x, y, _ = sides
+    frame = pd.DataFrame(x, columns=["a", "b"]).assign(side=y)
+    run, _ = train(frame, recipe="fast", target="side", settings={"training.steps": 50})
+    for name, table in (("with", frame), ("without", frame.drop(columns="side"))):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        found = diffuscope.evaluate(
+            run,
+            held_out=tmp_path / f"{name}.csv",
+            baselines=False,
+            progress=False,
+            only=["sliced_wasserstein"],
+        )
+        assert np.isfinite(float(found.metrics["sliced_wasserstein"]))
+
+
 def test_values_far_out_of_a_function_are_brought_in(train):
     def points(n, rng):
         x = rng.normal(size=(n, 1))

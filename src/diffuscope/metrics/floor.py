@@ -63,8 +63,12 @@ class Measured:
 
     def __str__(self) -> str:
         """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``, and its note."""
-        text = f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
-        return f"{text}; {self.note}" if self.note else text
+        return f"{self.brief}; {self.note}" if self.note else self.brief
+
+    @property
+    def brief(self) -> str:
+        """The ratio with its interval, without its note."""
+        return f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
 
     def __float__(self) -> float:
         """Return the ratio."""

@@ -254,7 +254,7 @@ class Figures(ABC):
         """Write figures/samples.png of what :meth:`save` returned; the caption says its quality."""
         samples, request = self.model.codec.decode(x), self.sampled()[1]
         made = self.said(dataclasses.replace(request, seed=self.model.recipe.seed))
-        drawn = self.draw_samples(samples, f"{self.measured} {quality}\n{made}", request)
+        drawn = self.draw_samples(samples, f"{self.measured} {quality.brief}\n{made}", request)
         for name in self.sample_files:
             save_figure(drawn, folder / "figures" / name)
 

@@ -110,7 +110,7 @@ def _class_legend(figure: Figure, names: Sequence[str]) -> None:
     if len(names) > len(shown):
         handles.append(Line2D([], [], linestyle=""))
         shown.append(f"and {len(names) - len(shown):,} more")
-    place: Any = "outside lower center"
+    place: Any = "outside upper center"
     figure.legend(handles, shown, loc=place, ncols=min(5, len(shown)), frameon=False, fontsize=8)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -149,9 +150,8 @@ class Points(Modality[Dataset, PointsSection]):
         x, classes = codec.encode(data.x).to(device), len(recipe.data.class_names)
         if not classes or data.labels is None:
             return Resident(x)
-        return LabelledPoints(
-            x, torch.from_numpy(data.labels).to(device), classes, recipe.training.drop_labels
-        )
+        labels = torch.from_numpy(data.labels).to(device)
+        return LabelledPoints(x, labels, classes, recipe.training.drop_labels)
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
         """Make sure that the network takes the classes of the points."""
@@ -163,8 +163,8 @@ class Points(Modality[Dataset, PointsSection]):
             what = "A network with masks" if masked else "The network"
             raise InputError(
                 f"{what} takes no classes, and the points have {source.classes}.",
-                "Train without them (data.labels = false), or use the network 'resmlp' or 'article_mlp', or "
-                "a network (x, t, label) of your own with an attribute `classes`.",
+                "Train without them (data.labels = false), or use the network 'resmlp' or "
+                "'article_mlp', or a network (x, t, label) of your own with an attribute `classes`.",
             )
 
     def reload(self, source: Any, model: Model) -> Dataset:
@@ -187,10 +187,31 @@ class Points(Modality[Dataset, PointsSection]):
         return data
 
     def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
-        """Return held-out points (m, d), in the units of the data."""
+        """Return held-out points (m, d), in the units of the data; rows far out of the data are left out."""
         if isinstance(source, str | Path):
-            return load_dataset(source).x
-        return np.asarray(source, dtype=np.float64)
+            section = model.recipe.data
+            assert isinstance(section, PointsSection)
+            try:
+                unseen = load_dataset(source, target=section.target).x
+            except InputError:
+                if section.target is None:
+                    raise
+                unseen = load_dataset(source).x  # without classes
+        else:
+            unseen = np.asarray(source, dtype=np.float64)
+        if unseen.ndim != 2 or unseen.shape[1] != data.x.shape[1] or data.source["kind"] == "builtin":
+            return unseen
+        low, high = limits(data.x)
+        kept = ((unseen >= low) & (unseen <= high)).all(axis=1)
+        if not kept.all():
+            row = int(np.argmin(kept))
+            warnings.warn(
+                f"{int((~kept).sum()):,} held-out rows are far out of the data, and left out; the first is "
+                f"row {row} (counted from 0).",
+                UserWarning,
+                stacklevel=3,
+            )
+        return unseen[kept]
 
     def codec(self, data: Dataset, section: PointsSection) -> PointsCodec:
         """Return the affine map of the columns."""
