@@ -287,7 +287,7 @@ class Run:
             quality = None
         metrics = self.metrics if (self.path / "metrics.jsonl").is_file() else []
         told = payload(self.model, self.data, metrics=metrics, quality=quality, language=language)
-        return View(told, png_address(self.plot_samples(), dpi=100))
+        return View(told, png_address(self.plot_samples(), dpi=75))
 
     def plot_data(self) -> Figure:
         """Show the data."""
