@@ -237,6 +237,9 @@ class Engine:
     ) -> tuple[Grid, list[Tensor]]:
         grid, generator = self._grid(sampling), stream(seed, "studio")
         start = prior(grid, (n, 2), generator)
+        if sampling.start:
+            eps = torch.randn(start.shape, generator=generator)
+            start = q_sample(self._draw(n, "start", seed), grid.levels.at(0), eps)
         return grid, self._follow(denoiser, start, grid, sampling, generator)
 
     def _follow(
