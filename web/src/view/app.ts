@@ -354,7 +354,7 @@ export class App {
     [this.law, this.size, this.ready] = [law, size, ready];
     this.stage.display = ready.display;
     this.stage.setReal(ready.real);
-    this.floor = this.errors = this.here = this.hereExact = this.heart = null;
+    this.floor = this.errors = null;
     return true;
   }
 
@@ -375,7 +375,7 @@ export class App {
 
   /** Watch a training to its end; then look at what was learned. */
   private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
-    this.trained = null;
+    this.trained = this.here = this.hereExact = this.heart = null;
     this.race.clear();
     this.snapshot = null;
     this.probe = this.path = null;
