@@ -674,6 +674,7 @@ export class App {
     this.playButton.replaceChildren(icon(on ? "pause" : "play"));
     named(this.playButton, word);
     this.playButton.title = word;
+    if (!on) this.showErrors();
     if (!on && this.probe) void this.paths.ask();
     if (!started) return;
     let last = performance.now();
