@@ -30,7 +30,7 @@ const common = {
   format: "iife",
   target: "es2022",
   charset: "utf8",
-  loader: { ".wasm": "binary", ".css": "text" },
+  loader: { ".wasm": "base64", ".css": "text" },
   logLevel: "warning",
   legalComments: "none",
 };

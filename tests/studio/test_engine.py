@@ -26,12 +26,12 @@ SAMPLING = {"name": "dpmpp_2m", "steps": 6, "spacing": "karras", "rho": 7.0}
 class Client:
     """Asks an engine in this process; its commands are a list that it works through."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, recipe: str | None = None) -> None:
         self.told: list[dict[str, Any]] = []
         self.commands: list[dict[str, Any]] = []
         self.during: list[dict[str, Any]] = []
         self.engine = Engine(lambda told: self.told.append(decode(encode(told))), self._next)
-        self.engine.open(source, None)
+        self.engine.open(source, recipe)
         self.first, self.engine.later = self.engine.later, None
 
     def _next(self, wait: bool) -> dict[str, Any] | None:
@@ -118,6 +118,27 @@ def test_a_state_of_the_training_can_be_looked_at_again(client, recipe):
     assert np.abs(first - last).max() > 0.1
     with pytest.raises(InputError, match="no such state"):
         client.ask("walk", {**asked, "snapshot": 900})
+
+
+def test_sampling_starts_where_it_is_told_to():
+    client = Client("s_curve", "article")  # its schedule ends long before all signal is gone
+    sampling = {**SAMPLING, "steps": 100}
+    asked = {"n": 4000, "seed": 0, "which": "exact", "sampling": sampling}
+    far = client.ask("walk", asked)["states"].reshape(101, -1, 2)[0].std()
+    near = client.ask("walk", {**asked, "sampling": {**sampling, "start": True}})["states"].reshape(
+        101, -1, 2
+    )[0]
+    level = client.engine.shown.schedule(torch.tensor(99))
+    assert far == pytest.approx(1.0, rel=0.05)
+    expected = float(np.hypot(level.alpha.item() * client.engine.spread, level.sigma.item()))
+    assert near.std() == pytest.approx(expected, rel=0.05)
+    ratios = [
+        client.ask(
+            "quality", {"which": "exact", "n": 2000, "draws": 5, "sampling": {**sampling, "start": start}}
+        )["ratio"]
+        for start in (False, True)
+    ]
+    assert ratios[1] < ratios[0]
 
 
 def test_a_training_stops_when_it_is_asked_to(client, recipe):

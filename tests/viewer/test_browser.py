@@ -118,6 +118,8 @@ def test_it_opens_from_a_file_and_asks_nothing_of_a_network(opened):
     others = [url for url in page.asked if not url.startswith(("file:", "blob:", "data:"))]
     assert others == []
     assert page.text("h1") == "Diffuscope s_curve · fast"
+    assert len(page.page.workers) == 1  # the engine is not on the page's own thread
+    assert "WebAssembly" in page.text("footer")
 
 
 def test_scrubbing_moves_the_points(opened):

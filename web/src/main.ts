@@ -1,10 +1,13 @@
 // Where does the page begin? In a worker as the engine, in a document as the page.
 
-import binary from "../build/kernels.wasm";
+import kernels from "../build/kernels.wasm";
+import { bytesOf } from "./engine/memory.js";
 import { serve, startLocal } from "./engine/worker.js";
 import { App } from "./view/app.js";
 import { setupOf, type Payload } from "./view/payload.js";
 import { join } from "./view/studio.js";
+
+const binary = bytesOf(kernels);
 
 async function open(): Promise<void> {
   const text = document.getElementById("run")!.textContent!;

@@ -1,4 +1,4 @@
 declare module "*.wasm" {
-  const bytes: Uint8Array;
-  export default bytes;
+  const base64: string;
+  export default base64;
 }

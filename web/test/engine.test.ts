@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import binary from "../build/kernels.wasm";
+import kernels from "../build/kernels.wasm";
 import { slicedWasserstein } from "../src/engine/distance.js";
 import { Exact } from "../src/engine/exact.js";
 import { Law, type LawSpec } from "../src/engine/laws.js";
-import { Memory } from "../src/engine/memory.js";
+import { bytesOf, Memory } from "../src/engine/memory.js";
 import { makeNetwork, type NetworkSettings, type Tensors } from "../src/engine/network.js";
 import type { Random } from "../src/engine/random.js";
 import { trajectory, type SamplerSettings } from "../src/engine/samplers.js";
@@ -72,7 +72,7 @@ interface Vectors {
 
 const vectors = JSON.parse(readFileSync("test/vectors.json", "utf8")) as Vectors;
 const machines = [
-  { name: "wasm", memory: Memory.make(binary) },
+  { name: "wasm", memory: Memory.make(bytesOf(kernels)) },
   { name: "plain", memory: Memory.make(null) },
 ];
 

@@ -420,7 +420,7 @@ class Run:
             quality = None
         metrics = self.metrics if (self.path / "metrics.jsonl").is_file() else []
         content = payload(self.model, self.data, metrics=metrics, quality=quality, language=language)
-        return View(content, png_address(self.plot_samples(), dpi=100))
+        return View(content, png_address(self.plot_samples(), dpi=75))
 
     def plot_data(self) -> Figure:
         """Show the data."""

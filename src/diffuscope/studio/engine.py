@@ -124,6 +124,7 @@ class Engine:
         self.exact: Oracle = (law or EmpiricalOracle(data.x)).scaled(codec)
         self.data: Tensor = codec.encode(data.x)
         self.pool: Tensor | None = None
+        self.against: tuple[Points, float] | None = None
         self.shown = copy.deepcopy(setup.model.denoiser).eval()
         self.middle = self.data.mean(0)
         self.spread = float((self.data - self.middle).square().mean().sqrt()) or 1.0
@@ -237,6 +238,9 @@ class Engine:
     ) -> tuple[Grid, list[Tensor]]:
         grid, generator = self._grid(sampling), stream(seed, "studio")
         start = prior(grid, (n, 2), generator)
+        if sampling.start:
+            eps = torch.randn(start.shape, generator=generator)
+            start = q_sample(self._draw(n, "start", seed), grid.levels.at(0), eps)
         return grid, self._follow(denoiser, start, grid, sampling, generator)
 
     def _follow(
@@ -405,6 +409,13 @@ class Engine:
             told["excess"].append(float((made - best).square().mean().sqrt()) / self.spread)
         return told
 
+    def compared(self) -> tuple[Points, float]:
+        """Return the real points that samples of a training are compared with, and the floor; made once."""
+        if self.against is None:
+            real = self._in_data(self._draw(_SHOWN, "progress"))
+            self.against = real, float(np.mean([self._floor(_SHOWN, i) for i in range(_PAIRS)]))
+        return self.against
+
     # -- training
 
     def _train(self, ask: TrainAsk) -> None:
@@ -416,13 +427,15 @@ class Engine:
             "training.batch_size": wanted.training.batch_size,
             "seed": ask.seed,
         }
-        data = self.setup.data
+        data, against = self.setup.data, self.against
         self.setup = Setup(self.setup.recipe.changed(changes), data, torch.device("cpu"))
         self._prepare()
+        self.against = against  # the data is the same
         self.trained = _Training({"step": 0, "seconds": 0.0, "stopped": False})
         self.running = True
         stopped = False
         trainer = self.setup.trainer()
+        self.compared()
         report = _Report(self, trainer)
         trainer.on_progress = report
         try:
@@ -456,8 +469,6 @@ class _Report:
         self.began = time.perf_counter()
         self.sum, self.count, self.cost = 0.0, 0, 0.0
         self.last = self.said = -math.inf
-        self.against: Points | None = None
-        self.floor = math.nan
         steps = trainer.total_steps
         schedule = trainer.denoiser.schedule
         few = min(14, schedule.T) if isinstance(schedule, DiscreteSchedule) else 14
@@ -493,12 +504,10 @@ class _Report:
 
     def _tell_picture(self, progress: Progress) -> None:
         engine = self.engine
-        if self.against is None:
-            self.against = engine._in_data(engine._draw(_SHOWN, "progress"))
-            self.floor = float(np.mean([engine._floor(_SHOWN, i) for i in range(_PAIRS)]))
+        real, floor = engine.compared()
         with self.trainer.averaged() as denoiser:
             samples = engine._states(denoiser, _SHOWN, self.quick, 3)[1][-1]
-        ratio = sliced_wasserstein(engine._in_data(samples), self.against) / self.floor
+        ratio = sliced_wasserstein(engine._in_data(samples), real) / floor
         engine.tell(
             {
                 "progress": {

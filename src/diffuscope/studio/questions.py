@@ -47,6 +47,7 @@ class Sampling(_Ask):
     rho: Annotated[float, Field(gt=0, le=100)] = 7.0
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     variance: Literal["posterior", "beta"] = "posterior"
+    start: bool = False  # from noised data, as training has seen it, in the place of pure noise
 
 
 class Level(_Ask):

@@ -134,14 +134,16 @@ export class LocalEngine {
     return grid(this.held!.schedule, sampling.steps, sampling.spacing, sampling.rho);
   }
 
-  private noise(n: number, levels: Level[], random: Random): Float32Array {
-    return random.normals(2 * n, priorStd(levels[0]!));
+  private noise(n: number, levels: Level[], random: Random, sampling: SamplingSettings): Float32Array {
+    const level = levels[0]!;
+    if (!sampling.start) return random.normals(2 * n, priorStd(level));
+    return this.need().exact.draw(n, random).map((v) => level.alpha * v + level.sigma * random.normal());
   }
 
   private ends(denoiser: Denoiser, n: number, sampling: SamplingSettings, seed: number): Float32Array {
     const random = new Random(seed, "sampling");
     const levels = this.grid(sampling);
-    let last = this.noise(n, levels, random);
+    let last = this.noise(n, levels, random, sampling);
     for (const state of trajectory(denoiser, last, levels, sampling, random)) last = state;
     return last;
   }
@@ -150,7 +152,7 @@ export class LocalEngine {
     const began = now();
     const random = new Random(seed, "sampling");
     const levels = this.grid(sampling);
-    const start = this.noise(n, levels, random);
+    const start = this.noise(n, levels, random, sampling);
     const states = new Float32Array(levels.length * 2 * n);
     let i = 0;
     for (const state of trajectory(this.denoiser(which, snapshot), start, levels, sampling, random)) {

@@ -30,6 +30,10 @@ export interface Kernels {
   ): void;
 }
 
+/** The bytes of a text in base64. */
+export const bytesOf = (base64: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+
 const FIRST = 4096;
 const PAGE = 65536;
 

@@ -15,6 +15,8 @@ export interface SamplingSettings extends SamplerSettings {
   steps: number;
   spacing: Spacing;
   rho: number;
+  /** Whether to start from noised data, as training has seen it, in the place of pure noise. */
+  start?: boolean;
 }
 
 /** Everything that a training depends on besides its data: the sections of a recipe. */

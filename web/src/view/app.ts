@@ -86,7 +86,7 @@ export class App {
   private readonly range = h("input", { type: "range", min: 0, step: 0.01, id: "time" });
   private readonly ticks = h("div", { class: "ticks", "aria-hidden": "true" });
   private readonly worst = h("div", { class: "worst hidden", "aria-hidden": "true" });
-  private readonly playButton = h("button", { type: "button", class: "square", id: "play" });
+  private readonly playButton = h("button", { class: "square", id: "play" });
   private readonly historyRow = h("div", { class: "history hidden" });
   private readonly historyRange = h("input", { type: "range", min: 0, step: 1, id: "history" });
   private readonly historyNow = h("output", { for: "history" });
@@ -101,18 +101,18 @@ export class App {
   private readonly bigSource = h("p");
   private readonly bigHere = h("p", { id: "here" });
   private readonly bigExact = h("p");
-  private readonly floorButton = h("button", { type: "button", class: "link" });
+  private readonly floorButton = h("button", { class: "link" });
   private readonly lossChart = new Chart(140);
   private readonly lossSentence = h("p", { class: "told" });
   private readonly lossLegend = h("ul", { class: "legend" });
-  private readonly trainButton = h("button", { type: "button", class: "main-button", id: "train" });
+  private readonly trainButton = h("button", { class: "main-button", id: "train" });
   private readonly progress = h("progress", { max: 1, value: 0, class: "hidden" });
   private readonly trainNote = h("p", { id: "train-note" });
   private readonly levelChart = new Chart(120);
-  private readonly worstButton = h("button", { type: "button", class: "link" });
+  private readonly worstButton = h("button", { class: "link" });
   private readonly pointNote = h("p", { class: "told", id: "point-note" });
   private readonly pointLegend = h("ul", { class: "legend hidden" });
-  private readonly clearButton = h("button", { type: "button", class: "hidden" });
+  private readonly clearButton = h("button", { class: "hidden" });
   private readonly drawnNote = h("p");
   private readonly engineNote = h("p");
   private readonly heartNote = h("p");
@@ -354,7 +354,7 @@ export class App {
     [this.law, this.size, this.ready] = [law, size, ready];
     this.stage.display = ready.display;
     this.stage.setReal(ready.real);
-    this.floor = this.errors = this.here = this.hereExact = this.heart = null;
+    this.floor = this.errors = null;
     return true;
   }
 
@@ -375,7 +375,7 @@ export class App {
 
   /** Watch a training to its end; then look at what was learned. */
   private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
-    this.trained = null;
+    this.trained = this.here = this.hereExact = this.heart = null;
     this.race.clear();
     this.snapshot = null;
     this.probe = this.path = null;
@@ -674,6 +674,7 @@ export class App {
     this.playButton.replaceChildren(icon(on ? "pause" : "play"));
     named(this.playButton, word);
     this.playButton.title = word;
+    if (!on) this.showErrors();
     if (!on && this.probe) void this.paths.ask();
     if (!started) return;
     let last = performance.now();
@@ -734,14 +735,14 @@ export class App {
   private build(): void {
     const { speaker } = this;
     const button = (word: Parameters<Speaker["say"]>[0], shape: Parameters<typeof icon>[0], work: () => void): HTMLElement => {
-      const made = h("button", { type: "button", class: "square", onclick: work }, icon(shape));
+      const made = h("button", { class: "square", onclick: work }, icon(shape));
       speaker.whenever(() => {
         made.title = speaker.say(word);
         named(made, made.title);
       });
       return made;
     };
-    const language = h("button", { type: "button", id: "language", onclick: () => this.turnLanguage() }, speaker.text("language"));
+    const language = h("button", { id: "language", onclick: () => this.turnLanguage() }, speaker.text("language"));
     const theme = button("theme", "theme", () => this.turnTheme());
     const title = h("h1", {}, "Diffuscope ", this.title);
     const top = h("header", { class: "top" }, mark(), title, h("div", { class: "push" }, language, theme));
@@ -811,7 +812,7 @@ export class App {
       this.pointLegend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
     });
     const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
-    const draw = h("button", { type: "button", id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
+    const draw = h("button", { id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
     bar.append(draw);
     this.beside.push(point, levels);
     const pair = h("div", { class: "pair" }, this.pad.card, point, levels);
@@ -832,16 +833,17 @@ export class App {
     const most = this.mostSteps;
     const steps = numberField(speaker, "samplerSteps", this.sampling.steps, { min: 1, max: most, step: 1 });
     const points = numberField(speaker, "points", this.n, { min: 100, max: 20_000, step: 100 });
+    const start = h("input", { type: "checkbox", id: "start" });
     const again = (): void => {
       const settings = select.value === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
-      this.sampling = { ...this.sampling, ...settings, name: select.value as SamplerName, steps: steps.value() };
+      this.sampling = { ...this.sampling, ...settings, name: select.value as SamplerName, steps: steps.value(), start: start.checked };
       this.n = points.value();
       void this.walks.ask();
       if (this.probe) void this.paths.ask();
       void this.measures.ask();
     };
-    for (const control of [select, steps.label, points.label]) control.addEventListener("change", again);
-    const fresh = h("button", { type: "button", onclick: () => {
+    for (const control of [select, start, steps.label, points.label]) control.addEventListener("change", again);
+    const fresh = h("button", { onclick: () => {
       this.seed++;
       void this.walks.ask().then(() => this.play(true));
     } }, speaker.text("newNoise"));
@@ -851,6 +853,7 @@ export class App {
         "div", { class: "fields" },
         h("label", {}, h("span", {}, speaker.text("sampler")), select), steps.label, points.label,
       ),
+      h("label", {}, start, " ", speaker.text("trueStart")),
       h("div", { class: "row" }, this.makers.element, fresh),
       this.drawnNote,
     );

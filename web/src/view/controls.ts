@@ -38,7 +38,7 @@ export class Segments<T extends string> {
     onChoose: (value: T) => void,
   ) {
     this.buttons = choices.map(({ value, word, title }) => {
-      const button = h("button", { type: "button", "data-value": value, onclick: () => {
+      const button = h("button", { "data-value": value, onclick: () => {
         this.value = value;
         onChoose(value);
       } }, speaker.text(word));

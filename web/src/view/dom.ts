@@ -14,6 +14,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== undefined) element.setAttribute(name, String(value));
   }
+  if (tag === "button") element.setAttribute("type", "button");
   element.append(...children);
   return element;
 }

@@ -26,15 +26,15 @@ export class Pad {
     onBack: () => void,
   ) {
     this.ink = h("input", { type: "range", min: 0.03, max: 0.4, step: 0.01, value: 0.1, id: "ink", oninput: onChange });
-    this.done = h("button", { type: "button", class: "main-button", id: "draw-done", onclick: () => onDone(this.law()) });
-    const undo = h("button", { type: "button", onclick: () => {
+    this.done = h("button", { class: "main-button", id: "draw-done", onclick: () => onDone(this.law()) });
+    const undo = h("button", { onclick: () => {
       this.strokes.pop();
       this.changed();
     } }, speaker.text("drawUndo"));
-    const back = h("button", { type: "button", onclick: onBack }, speaker.text("drawBack"));
+    const back = h("button", { onclick: onBack }, speaker.text("drawBack"));
     const x = numberField(speaker, "atX", 0, { min: -3, max: 3, step: "any" });
     const y = numberField(speaker, "atY", 0, { min: -3, max: 3, step: "any" });
-    const add = h("button", { type: "button", onclick: () => {
+    const add = h("button", { onclick: () => {
       this.strokes.push([[x.value(), y.value()]]);
       this.changed();
     } }, speaker.text("drawAdd"));

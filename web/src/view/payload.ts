@@ -1,6 +1,7 @@
 // What is in a page that was saved? Plain data: JSON, with arrays as packed text. Nothing of it is run.
 
 import type { LawSpec, Point } from "../engine/laws.js";
+import { bytesOf } from "../engine/memory.js";
 import type { Tensors } from "../engine/network.js";
 import type { Recipe, Setup } from "../engine/protocol.js";
 
@@ -33,8 +34,7 @@ export interface Payload {
 
 /** Read packed numbers. */
 export async function unpack({ packed }: Packed): Promise<Float32Array> {
-  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([bytesOf(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   const n = planes.length / 4;
   const out = new Uint8Array(planes.length);

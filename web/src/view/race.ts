@@ -37,7 +37,7 @@ export class Race {
     private readonly exactToo: () => boolean,
     private readonly mostSteps: number,
   ) {
-    this.start = h("button", { type: "button", id: "race", onclick: () => void this.run() }, speaker.text("raceStart"));
+    this.start = h("button", { id: "race", onclick: () => void this.run() }, speaker.text("raceStart"));
     this.card = h(
       "section", { class: "card" }, h("h2", {}, speaker.text("race")), h("p", {}, speaker.text("raceHint")),
       this.chart.canvas, this.legend, this.note, h("div", { class: "row" }, this.start),
