@@ -24,7 +24,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("diffusion/losses", "diffusion/samplers", "diffusion/guidance"),
     ("diffusion/inpainting", "diffusion/masked"),
     ("networks",),
-    ("data/affine", "data/section"),
+    ("data/affine", "data/section", "data/torch_sets"),
     ("data/base",),
     ("data/kinds", "data/columnar"),
     ("data/points", "data/tables", "data/images"),

@@ -296,6 +296,8 @@ class Model:
         denoiser = recipe.make_denoiser(
             codec.shape, columns=columns_of(codec), network=network, schedule=schedule, empty=True
         )
+        if weights and all(weight.dtype == torch.float64 for weight in weights.values()):
+            denoiser.double()
         fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "codec")}

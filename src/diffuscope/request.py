@@ -49,7 +49,8 @@ def read_request(
 
     Options are fields of :class:`Request`, of which ``noise`` is called ``initial``, settings of the
     sampler, and words of the kind of data, such as ``y``; None counts as left out. ``sampler`` is the name
-    of the one that samples where none is named. InputError where a word is none of these, or a value is not valid.
+    of the one that samples where none is named. InputError where a word is none of these, or a value is not
+    valid.
     """
     given = {word: value for word, value in options.items() if value is not None}
     settings = dict(given.pop("settings", {}))

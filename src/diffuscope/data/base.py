@@ -16,7 +16,7 @@ from diffuscope.data.affine import Scaling
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Codec", "Dataset", "columns_of", "describe_file"]
+__all__ = ["Codec", "Dataset", "are_bytes_of_images", "columns_of", "describe_file"]
 
 
 class Codec(Protocol):
@@ -92,6 +92,19 @@ class Dataset:
     def digest(self) -> str:
         """Of the content, hexadecimal."""
         return hashlib.sha256(np.ascontiguousarray(self.x).data).hexdigest()
+
+
+def are_bytes_of_images(path: Path) -> bool:
+    """Whether a .npy file has bytes of shape (n, ...) of images, by its header alone."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            form = np.lib.format
+            read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
+            shape, _, dtype = read(file)
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(dtype == np.uint8) and len(shape) in (3, 4)
 
 
 def describe_file(path: Path) -> dict[str, Any]:

@@ -20,7 +20,13 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, input_scale, output_coefficients, training_target
+from diffuscope.diffusion.denoiser import (
+    Denoiser,
+    in_type_of,
+    input_scale,
+    output_coefficients,
+    training_target,
+)
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import unknown_name
@@ -53,7 +59,7 @@ class Examples(NamedTuple):
     def predict(self, network: Callable[..., Tensor]) -> Tensor:
         """Return the output of a network, shape (n, ...)."""
         label = () if self.label is None else (self.label,)
-        return network(self.inputs, self.condition, *label)
+        return network(in_type_of(network, self.inputs), in_type_of(network, self.condition), *label)
 
 
 @dataclass(frozen=True)

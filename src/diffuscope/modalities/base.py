@@ -132,6 +132,13 @@ class Modality(ABC, Generic[D, S]):
     def load(self, source: Any, section: S, seed: int) -> D:
         """Load data as a recipe's section says; InputError or FormatError where it cannot be learned from."""
 
+    def labelled(self, x: Any, y: Any, section: S, seed: int) -> D:
+        """Return points x (n, ...) with labels y (n,) as data; InputError where this kind has no labels."""
+        raise InputError(
+            f"The data set has labels, and {self.unit} have none.",
+            "Give x alone, or a table with a column for the labels.",
+        )
+
     def adopt(self, data: Dataset, section: S, seed: int) -> D:
         """Return data of another kind as data of this one; InputError where that is not possible."""
         raise InputError(
@@ -288,6 +295,10 @@ class Modality(ABC, Generic[D, S]):
     @abstractmethod
     def flatten(self, model: Model, data: D, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return model and data as points (n, d), for a diagnosis."""
+
+    def unmeasurable(self, data: D) -> str | None:
+        """Return why samples cannot be compared with the data, None where they can."""
+        return None
 
     def training_notes(self, data: D) -> tuple[str, ...]:
         """Return messages about how the data was read."""

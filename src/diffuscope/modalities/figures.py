@@ -250,11 +250,12 @@ class Figures(ABC):
             self._animate(forward + reverse, folder / "diffusion.gif", pictures.reverse_ms, NOISE)
         return trajectory[-1].x
 
-    def save_samples(self, folder: Path, x: Tensor, quality: Measured) -> None:
-        """Write figures/samples.png of what :meth:`save` returned; the caption says its quality."""
+    def save_samples(self, folder: Path, x: Tensor, quality: Measured | None) -> None:
+        """Write figures/samples.png of what :meth:`save` returned; the caption says its quality, if known."""
         samples, request = self.model.codec.decode(x), self.sampled()[1]
         made = self.said(dataclasses.replace(request, seed=self.model.recipe.seed))
-        drawn = self.draw_samples(samples, f"{self.measured} {quality}\n{made}", request)
+        caption = made if quality is None else f"{self.measured} {quality}\n{made}"
+        drawn = self.draw_samples(samples, caption, request)
         for name in self.sample_files:
             save_figure(drawn, folder / "figures" / name)
 

@@ -158,7 +158,7 @@ class Run:
         n : int
         **options
             ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler such as ``eta=0.5``;
-            ``initial``, standard normal noise of shape (n, ...) to start from; ``y``, a class or a target, with
+            ``initial``, standard normal noise (n, ...) to start from; ``y``, a class or a target, with
             ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping of
             columns to known values. See :class:`~diffuscope.request.Request`.
 

@@ -134,7 +134,7 @@ class Setup:
 
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:
     """Make sure that a network maps points and times to the shape of the points, before it is trained."""
-    x = torch.zeros(3, *shape, device=device)
+    x = torch.zeros(3, *shape, device=device, dtype=torch.float32)
     hint = "Pass a network (x, t) -> the shape of x, and a schedule whose times it accepts."
     was_training = denoiser.network.training
     denoiser.network.eval()

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from diffuscope._version import __version__
+from diffuscope.data.torch_sets import is_torch_set, unpacked
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
@@ -91,7 +92,7 @@ def train(
     data : str, path, array, DataFrame, Dataset or callable
         A built-in name (``diffuscope list datasets``), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz
         file, a folder of images, points (n, d), a table, or a function ``(n, rng) -> (n, d)`` that draws
-        fresh points.
+        fresh points. A Dataset, a TensorDataset or a DataLoader of torch counts as what it holds.
     recipe : str, path or Recipe
         A name (``diffuscope list recipes``) or a TOML file; by default that of the kind of data.
     out : str or path, optional
@@ -177,6 +178,8 @@ def train(
     if epochs is not None and steps is not None:
         raise InputError("epochs and steps cannot both be set.", "Set one of them.")
     changes = {**_without_none(options), **(settings or {}), **more, **_without_none(last)}
+    if is_torch_set(data):
+        data = unpacked(data)
     if resume + exist_ok + overwrite > 1:
         raise InputError("resume, exist_ok and overwrite say different things.", "Set one of them at most.")
     origin = start if isinstance(start, Run) or start is None else load(start, device="cpu")
@@ -213,7 +216,7 @@ def train(
         own = {name: part for name, part in parts.items() if name != "loss"}
         run = load(folder, device=str(place), data=dataset, **own)
         if not _goes_on(run, setup, before):
-            reporter.finish(f"{folder}: trained already, quality {run.quality}")
+            reporter.finish(f"{folder}: trained already")
             return run
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
@@ -333,7 +336,7 @@ class _Training:
             },
         }
         write_json(self.folder / "summary.json", summary)
-        self.reporter.finish(_last_line(run, measured["sliced_wasserstein"], summary))
+        self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))
         return run
 
     def _measure_and_draw(self, run: Run, perfect_loss: float | None) -> dict[str, Measured]:
@@ -342,10 +345,13 @@ class _Training:
             if self.pictures:
                 drawing = pool.submit(run.figures.save, self.folder, run.metrics, perfect_loss)
             with self.reporter.stage("measuring the samples"):
-                measured = run.measure(self.reporter)
+                few = run.modality.unmeasurable(self.setup.data)
+                measured = run.measure(self.reporter) if few is None else {}
             if self.pictures:
                 with self.reporter.stage("drawing"):
-                    run.figures.save_samples(self.folder, drawing.result(), measured["sliced_wasserstein"])
+                    run.figures.save_samples(
+                        self.folder, drawing.result(), measured.get("sliced_wasserstein")
+                    )
         return measured
 
     def _train(self, trainer: Trainer, run: Run) -> float:
@@ -398,9 +404,11 @@ class _Training:
         return took
 
 
-def _last_line(run: Run, quality: Measured, summary: Mapping[str, Any]) -> str:
+def _last_line(run: Run, quality: Measured | None, summary: Mapping[str, Any]) -> str:
     """Say in a line what came of a training, and where it is."""
     took = f"{summary['steps']:,} steps in {summary['train_seconds']:.1f} s"
+    if quality is None:
+        return f"{run.path}: {took}. {run.modality.unmeasurable(run.data)}"
     return f"{run.path}: {took}, quality {quality} (1 is as good as real data)"
 
 

@@ -149,7 +149,8 @@ class Batches:
             full = sizes.count(self.batch_size)
             t = [self.times.draw(self.schedule, full, self.batch_size, generator).flatten()]
             t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[full:]]
-            eps = torch.randn((len(index), *self.source.shape), generator=generator).to(self.source.device)
+            shape = (len(index), *self.source.shape)
+            eps = torch.randn(shape, generator=generator, dtype=torch.float32).to(self.source.device)
             x_0, label = self.source.take(index, generator)
             bounds = [0, *itertools.accumulate(sizes)]
             yield Chunk(step, x_0, eps, self.schedule(torch.cat(t)), bounds, label)

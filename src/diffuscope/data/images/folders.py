@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 def load_folder(
     path: Path, size: Size | None, channels: int | None, skip_broken: bool, reporter: Reporter
 ) -> ImageData:
-    """Read all images of a folder, two or more; the names of its subfolders are classes."""
+    """Read all images of a folder; the names of its subfolders are classes."""
     files, names, found = _files(path)
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
     settings = {"size": size, "channels": channels, "skip_broken": skip_broken, "version": _VERSION}
@@ -78,10 +78,10 @@ def _files(path: Path) -> tuple[list[Path], list[str], list[str]]:
                 found.append(Path(where) / name)
         if len(found) > _MOST_FILES:
             raise InputError(f"{path} contains more than {_MOST_FILES:,} images.", "Use a subset of them.")
-    if len(found) < 2:
+    if not found:
         raise InputError(
-            f"{path} contains {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
-            "Give a folder with at least two images; the names of its subfolders are used as classes.",
+            f"{path} contains no images ({', '.join(SUFFIXES)}).",
+            "Give a folder with images; the names of its subfolders are used as classes.",
         )
     parts = [file.relative_to(path).parts for file in found]
     loose = sum(len(part) == 1 for part in parts)
@@ -147,8 +147,8 @@ def _decode(
                 "Repair or remove them, or skip them with data.skip_broken = true.",
             )
         good = len(files) - len(broken)
-        if good < 2:
-            raise InputError(f"Only {good} of {len(files)} files could be read.", "Give at least two images.")
+        if not good:
+            raise InputError(f"None of {len(files)} files could be read.", "Give at least one image.")
 
     facts: dict[int, tuple[Size, bool, int]] = {}
     with reporter.bar("checking images", len(files), "files") as bar:
@@ -264,7 +264,7 @@ def _open_store(store: Path, files: int) -> _Kept | None:
             x = np.lib.format.open_memmap(store, "r")
         good = np.array(facts["good"], dtype=np.int64)
         n, *shape = facts["shape"]
-        fits = x.dtype == np.uint8 and list(x.shape[1:]) == shape and len(x) >= n == len(good) >= 2
+        fits = x.dtype == np.uint8 and list(x.shape[1:]) == shape and len(x) >= n == len(good) >= 1
         if not fits or x.ndim != 4 or good.min() < 0 or good.max() >= files:
             return None
         return x[:n], good, [str(note) for note in facts["notes"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.base import describe_file
+from diffuscope.data.base import are_bytes_of_images, describe_file
 from diffuscope.data.images.builtin import IMAGE_SETS
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
@@ -25,15 +26,15 @@ __all__ = ["are_images", "load_images"]
 Pixels = NDArray[np.uint8]
 
 _MOST_BYTES = 2**36
-_FEW_CHANNELS = (1, 3)
+_FEW_CHANNELS = (1, 2, 3, 4)
 _LARGEST_SIDE = 4096
 _BOMB_BYTES, _BOMB_RATIO = 2**28, 200  # so many bytes are not believed to come of so few
 
 
 def are_images(source: Any) -> bool:
     """Return whether ``source`` is what :func:`load_images` reads, at a glance: nothing is decoded."""
-    if isinstance(source, np.ndarray):
-        return source.dtype == np.uint8 and source.ndim in (3, 4)
+    if isinstance(source, np.ndarray) or _is_tensor(source):
+        return str(source.dtype).endswith("uint8") and source.ndim in (3, 4)
     if not isinstance(source, str | os.PathLike):
         return isinstance(source, ImageData)
     if str(source) in IMAGE_SETS:
@@ -41,12 +42,19 @@ def are_images(source: Any) -> bool:
     path = Path(source)
     if path.is_dir():
         return not (path / "recipe.toml").exists()
+    if path.suffix.lower() == ".npy":
+        return are_bytes_of_images(path)
     if path.suffix.lower() == ".npz" and path.is_file():
         try:
             return _find_images(path) is not None
         except (OSError, FormatError):
             return False
     return False
+
+
+def _is_tensor(source: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
 
 
 def load_images(
@@ -71,8 +79,8 @@ def load_images(
         Height and width that the images of a folder are brought to, 1 to 4,096: their middles, where sides
         are in another proportion. By default the size that all have; where they differ, or are larger than
         1,024, the shortest side rounded down to a multiple of 8, at least 8 and at most 64.
-    channels : {1, 3}, optional
-        Grey or in colour; grey if all are by default.
+    channels : {1, 2, 3, 4}, optional
+        Grey or in colour, 2 and 4 with alpha; grey if all are by default, without alpha, over white.
     labels : array_like of shape (n,), optional
         Classes of the images of an array, from 0.
     skip_broken : bool
@@ -101,7 +109,8 @@ def load_images(
     if isinstance(source, str | os.PathLike):
         data = _load_path(source, sides, channels, skip_broken, reporter)
     else:
-        x, note = _as_images(np.asarray(source), "The array")
+        array = source.detach().cpu().numpy() if _is_tensor(source) else np.asarray(source)
+        x, note = _as_images(array, "The array")
         own = None if labels is None else _checked_labels(labels, len(x), "The labels")
         described = {"kind": "array", "shape": list(x.shape)}
         data = ImageData("array", x, None, None, described, own, _names(own), None, (note,))
@@ -127,7 +136,9 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
 def _checked_channels(channels: Any) -> int | None:
     if channels is None or (isinstance(channels, int | np.integer) and channels in _FEW_CHANNELS):
         return None if channels is None else int(channels)
-    raise InputError(f"{channels!r} is not a valid number of channels.", "Give 1 (grey) or 3 (colour).")
+    raise InputError(
+        f"{channels!r} is not a valid number of channels.", "Give 1 (grey), 3 (colour), or 2 or 4 with alpha."
+    )
 
 
 def _load_path(
@@ -147,11 +158,23 @@ def _load_path(
             f"There are no images {str(source)!r}.",
             f"Give a folder, a .npz file, or one of {', '.join(IMAGE_SETS)}.",
         )
+    if path.suffix.lower() == ".npy" and are_bytes_of_images(path):
+        return _load_npy(path)
     if path.suffix.lower() != ".npz":
         raise InputError(
-            f"{path} is not a set of images.", "Give a folder of image files, or a .npz file of uint8."
+            f"{path} is not a set of images.",
+            "Give a folder of image files, or a .npz or .npy file of uint8.",
         )
     return _load_npz(path)
+
+
+def _load_npy(path: Path) -> ImageData:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
+    x, note = _as_images(images, str(path))
+    return ImageData(path.stem, x, None, None, describe_file(path), notes=(note,))
 
 
 def _load_npz(path: Path) -> ImageData:
@@ -208,10 +231,10 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
 
 def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
     """Return images as (n, channels, height, width), and what they were taken for."""
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or len(x) < 2 or 0 in x.shape:
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or not len(x) or 0 in x.shape:
         raise InputError(
             f"{where} of shape {x.shape} and type {x.dtype} is not a set of images.",
-            "Give two or more of uint8, of shape (n, height, width[, channels]).",
+            "Give them as uint8, of shape (n, height, width[, channels]).",
         )
     if x.ndim == 3:
         n, h, w = x.shape
@@ -220,11 +243,9 @@ def _as_images(x: NDArray[Any], where: str) -> tuple[Pixels, str]:
         kind = "channels first"
     elif x.shape[3] in _FEW_CHANNELS:
         x, kind = x.transpose(0, 3, 1, 2), "channels last"
-    elif x.shape[3] in (2, 4):
-        raise InputError(f"{where} has {x.shape[3]} channels.", "Remove transparency: give 1 or 3 channels.")
     else:
         raise InputError(
-            f"{where} of shape {x.shape} has no axis of 1 or 3 channels.", "Give grey or colour images."
+            f"{where} of shape {x.shape} has no axis of 1 to 4 channels.", "Give grey or colour images."
         )
     n, c, h, w = x.shape
     return np.ascontiguousarray(x), f"{where} was read as {n:,} images of {c} × {h} × {w}, {kind}."

@@ -15,7 +15,7 @@ from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.images import USUAL_RECIPES, ImageData, ImageRows, are_images, load_images, save_images
 from diffuscope.data.images.codec import PixelCodec
 from diffuscope.data.images.section import ImagesSection
-from diffuscope.metrics.features import Extractor, cached_classifier
+from diffuscope.metrics.features import FEWEST, Extractor, PixelFeatures, cached_classifier
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.images.flattened import flat_denoiser, flattened
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["IMAGES", "Images", "extractor_for"]
 
 _CLOUD, _CLOUDS = 128, 6  # images of a cloud, and clouds: samples of images cost time
+_LEAST_HALVED = 4
 _POOL = 2048  # real images whose features are taken
 
 
@@ -69,6 +70,12 @@ class Images(Modality[ImageData, ImagesSection]):
     def load(self, source: Any, section: ImagesSection, seed: int) -> ImageData:
         """Load images in the size and channels of the section."""
         return self._load(source, section, section.image_size, section.channels, seed)
+
+    def labelled(self, x: Any, y: Any, section: ImagesSection, seed: int) -> ImageData:
+        """Return images with classes."""
+        return load_images(
+            x, size=section.image_size, channels=section.channels, labels=y, limit=section.size, seed=seed
+        )
 
     def reload(self, source: Any, model: Model) -> ImageData:
         """Load images in the shape of a trained model."""
@@ -217,8 +224,19 @@ class Images(Modality[ImageData, ImagesSection]):
         )
 
     def training_notes(self, data: ImageData) -> tuple[str, ...]:
-        """Return what was done to the images."""
-        return data.notes
+        """Return what was done to the images, and what few of them mean."""
+        n = len(data.x)
+        if n >= FEWEST:
+            return data.notes
+        few = f"{n} image{'s' * (n > 1)}: a model learns so few by heart. They are compared by their pixels."
+        return (*data.notes, few)
+
+    def unmeasurable(self, data: ImageData) -> str | None:
+        """Return why there is no quality of so few images."""
+        unseen = data if data.held_out is None else data.held_out
+        if len(unseen.x) >= _LEAST_HALVED:
+            return None
+        return f"Too few images to measure quality: {len(unseen.x)}, and at least {_LEAST_HALVED} are needed."
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n images."""
@@ -226,7 +244,9 @@ class Images(Modality[ImageData, ImagesSection]):
 
 
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
-    """Return the classifier whose features images like these are measured in, trained once and kept."""
+    """Return what images like these are measured in: a classifier, trained once and kept; of few, pixels."""
+    if len(data.x) < FEWEST:
+        return PixelFeatures()
     return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from torch import Tensor
 
-from diffuscope.data.base import Codec, Dataset
+from diffuscope.data.base import Codec, Dataset, are_bytes_of_images
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
@@ -44,8 +44,10 @@ class Points(Modality[Dataset, PointsSection]):
 
     def accepts(self, source: Any) -> bool:
         """Whether a source is a built-in set, numbers, or a function that draws them."""
-        if isinstance(source, str):
-            return source in POINT_SETS or Path(source).suffix.lower() == ".npy"
+        if isinstance(source, str | Path):
+            name = str(source)
+            is_array = Path(name).suffix.lower() == ".npy" and not are_bytes_of_images(Path(name))
+            return name in POINT_SETS or is_array
         if isinstance(source, np.ndarray | Tensor):
             return not (str(source.dtype).endswith("uint8") and source.ndim in (3, 4))
         return callable(source)
