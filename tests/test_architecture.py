@@ -22,7 +22,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("diffusion/process",),
     ("diffusion/denoiser",),
     ("diffusion/losses", "diffusion/samplers", "diffusion/guidance"),
-    ("diffusion/inpainting", "diffusion/masked"),
+    ("diffusion/inpainting", "diffusion/masked", "diffusion/distillation"),
     ("networks",),
     ("data/affine", "data/section", "data/torch_sets"),
     ("data/base",),

@@ -37,7 +37,10 @@ from diffuscope.seeds import stream
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
-__all__ = ["Begin", "Conditioned", "Model", "around_mean", "fill", "pick_device", "sample_pieces"]
+__all__ = ["ORIGIN", "Begin", "Conditioned", "Model", "around_mean", "fill", "pick_device", "sample_pieces"]
+
+ORIGIN = "origin"
+"""In the extras of a model: the points (m, ...) from which its flow starts, in place of noise."""
 
 _FORMAT = "diffuscope-model-2"
 _EXTRA = "extra."

@@ -35,7 +35,7 @@ __all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "post
 
 Distance = Literal["l2", "l1", "huber"]
 Weighting = Literal["none", "min_snr", "edm"]
-Target = Literal["sample", "posterior"]
+Target = Literal["sample", "posterior", "teacher"]
 Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
@@ -74,10 +74,11 @@ class Loss:
         The upper bound of ``min_snr``.
     delta : float
         Where ``huber`` changes from squared to linear.
-    target : {"sample", "posterior"}
+    target : {"sample", "posterior", "teacher"}
         The training target: the clean point itself, or the mean of all points of its group, weighted by
         their posterior probabilities (Xu et al. 2023, Eq. 6). Both have the same expectation; the second
-        has a much smaller variance in low dimensions.
+        has a much smaller variance in low dimensions. "teacher" is for
+        :class:`~diffuscope.diffusion.distillation.DistillationLoss` alone.
     group : int
         Group size of ``posterior``.
     """

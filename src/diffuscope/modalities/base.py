@@ -207,6 +207,10 @@ class Modality(ABC, Generic[D, S]):
         """Return where batches of training come from."""
         return Resident(codec.encode(data.x).to(device))
 
+    def origin(self, data: D, codec: Codec, section: S, seed: int) -> Tensor | None:
+        """Return the points (m, ...) of the model from which a flow starts in place of noise; None: none."""
+        return None
+
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
         """Set the parameters that are fitted directly from the training data, not by gradient descent."""
         if isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:

@@ -27,7 +27,7 @@ from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured
-from diffuscope.model import Model
+from diffuscope.model import ORIGIN, Model
 from diffuscope.plots import (
     GENERATED,
     NOISE,
@@ -146,9 +146,16 @@ class Figures(ABC):
         states = []
         for i, name in enumerate(names):
             level = levels.at(i)
-            noisy = q_sample(x_0, level, torch.randn(x_0.shape, generator=generator))
+            noisy = q_sample(x_0, level, self.noise(x_0, generator))
             states.append(State(self._shown(noisy, level), name, (i + 1) / len(names)))
         return states
+
+    def noise(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what the forward process adds to points (n, ...): noise, or where a flow starts."""
+        origin = self.model.extras.get(ORIGIN)
+        if origin is not None:
+            return origin.cpu()[torch.randint(len(origin), (len(x_0),), generator=generator)]
+        return torch.randn(x_0.shape, generator=generator)
 
     def _forward_levels(self, frames: int) -> tuple[NoiseLevel, list[str]]:
         """Choose levels, and their names: steps counted from 1, or times."""

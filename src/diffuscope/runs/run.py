@@ -29,7 +29,6 @@ from diffuscope.errors import FormatError, InputError
 from diffuscope.metrics import Measured
 from diffuscope.modalities.asking import Asking, Level
 from diffuscope.modalities.base import Modality
-from diffuscope.modalities.figures import Look
 from diffuscope.modalities.generator import Generator
 from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.modalities.reference import Points, Reference
@@ -341,6 +340,8 @@ class Run:
         **options
             How to sample, such as ``sampler`` and ``steps``; see :meth:`sample`.
         """
+        from diffuscope.modalities.figures import Look
+
         figures = self.figures if forward else self._figures_of_samples
         n, request = figures.sampled()
         if options:

@@ -15,12 +15,13 @@ from diffuscope.data.points.section import PointsSection
 from diffuscope.diffusion.denoiser import convert
 from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.process import q_sample
+from diffuscope.errors import InputError
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.modalities.reference import Measurable, Reference, draw_reference
 from diffuscope.modalities.reference import Points as Cloud
-from diffuscope.model import Model
+from diffuscope.model import ORIGIN, Model
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
 from diffuscope.training import Batches, LossLike
@@ -85,6 +86,20 @@ class Points(Modality[Dataset, PointsSection]):
         """Return the affine map of the columns."""
         return PointsCodec.fit(data.x, section.scaling, section.divisor, data.columns)
 
+    def origin(self, data: Dataset, codec: Codec, section: PointsSection, seed: int) -> Tensor | None:
+        """Return the points of the other data set that a flow starts from."""
+        if section.origin is None:
+            return None
+        points = load_dataset(section.origin, seed=seed).x
+        if points.shape[1:] != data.x.shape[1:]:
+            raise InputError(
+                f"A flow cannot lead from points of shape {points.shape[1:]} to points of shape "
+                f"{data.x.shape[1:]}.",
+                "Give two data sets of the same number of columns.",
+            )
+        encoded: Tensor = codec.encode(points)
+        return encoded
+
     def generator(self, model: Model) -> PointGenerator:
         """Return what draws points."""
         return PointGenerator(model)
@@ -102,7 +117,7 @@ class Points(Modality[Dataset, PointsSection]):
 
     def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
         """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""
-        known = data.source["kind"] == "builtin" and isinstance(loss, Loss)
+        known = data.source["kind"] == "builtin" and type(loss) is Loss and batches.noise is None
         if not known or not isinstance(model.codec, PointsCodec):
             return None
         oracle, denoiser, total, n = oracle_of(data).scaled(model.codec), model.denoiser, 0.0, 0
@@ -143,6 +158,11 @@ class Points(Modality[Dataset, PointsSection]):
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""
+        if ORIGIN in model.extras:
+            raise InputError(
+                "A flow from another data set cannot be diagnosed: the exact parts are those of noise.",
+                "Use diffuscope evaluate.",
+            )
         assert isinstance(model.codec, PointsCodec)
         return self.as_it_is(model.denoiser, model.codec, data, held_out, seed, model.piece)
 
