@@ -55,6 +55,16 @@ def test_points_of_ones_own_are_carried(flow):
     np.testing.assert_allclose(start, [[0.0, 2.8], [2.8, 0.0]], atol=1e-5)
 
 
+def test_pictures_of_a_flow_show_both_data_sets_whole(flow):
+    figure = flow.plot_forward()
+    (left, right), (low, high) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+    x, y = flow.figures.forward(10, 0)[-1].x.T
+    assert np.mean((x > left) & (x < right) & (y > low) & (y < high)) > 0.98
+    eight = diffuscope.load_dataset("eight_gaussians").x
+    away = np.linalg.norm(np.stack([x, y], axis=1)[:, None] - eight[None, :3000], axis=2).min(axis=1)
+    assert np.quantile(away, 0.9) < 0.2  # which the forward walk ends in
+
+
 def test_what_rests_on_gaussian_noise_is_refused_for_such_a_flow(flow):
     for ask in (
         lambda: flow.log_density(flow.data.x[:3]),
