@@ -131,9 +131,12 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
     read: Axes = {}
     for key, given in axes.items():
         values = tuple(given) if isinstance(given, list | tuple | range) else (given,)
-        flag = _flag(key)
         if not values or any(isinstance(value, str) and not value.strip() for value in values):
-            raise InputError(f"The axis {key} has an empty value.", f"Write {flag} V1,V2,...")
+            raise InputError(
+                f"The axis {key} has an empty value.",
+                f"Write {_flag(key)} V1,V2,...",
+                f'Give its values: {{"{key}": [V1, V2]}}.',
+            )
         for i, value in enumerate(values):
             if value in values[:i]:
                 raise InputError(
@@ -262,7 +265,9 @@ def _explained(error: InputError, point: Mapping[str, Any], axes: Axes) -> Input
     choice = f"It is set by {', '.join(options)}"
     skip = "; --skip-invalid skips such combinations." if len(options) > 1 else "."
     hint = f"{choice}{skip}" if options else ""
-    return InputError(f"{where}: {error.what}", " ".join(filter(None, (error.hint, hint))) or None)
+    in_python = "skip_invalid=True skips such combinations." if len(options) > 1 else ""
+    hints = (" ".join(filter(None, (error.hint, own))) or None for own in (hint, in_python))
+    return InputError(f"{where}: {error.what}", *hints)
 
 
 def _flag(key: str) -> str:
