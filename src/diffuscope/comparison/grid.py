@@ -140,7 +140,9 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
         for i, value in enumerate(values):
             if value in values[:i]:
                 raise InputError(
-                    f"The axis {key} has the value {value!r} twice.", f"Give each value of {flag} once."
+                    f"The axis {key} has the value {value!r} twice.",
+                    f"Give each value of {_flag(key)} once.",
+                    "Give each value once.",
                 )
         if key == "seed":
             raise InputError(
@@ -152,7 +154,11 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
                 "The data cannot be an axis: a comparison uses one data set.", "Run one comparison for each."
             )
         if key.split(".")[0] in _SILENT or key == "training.checkpoint_every":
-            raise InputError(f"{key} has no effect on the measured quality.", f"Leave out {flag}.")
+            raise InputError(
+                f"{key} has no effect on the measured quality.",
+                f"Leave out {_flag(key)}.",
+                f"Leave out {key}.",
+            )
         if CUSTOM in values:
             raise InputError(
                 f"{key} = {CUSTOM!r} is a custom Python object; comparisons need registered names.",
