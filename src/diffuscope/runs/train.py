@@ -45,6 +45,7 @@ from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board, summary_writer
 from diffuscope.training import Checkpoints, Interrupted, LossLike, Progress, Trainer, World, join_world
+from diffuscope.words import in_python
 
 __all__ = ["train"]
 
@@ -204,19 +205,22 @@ def train(
             )
         resume = True
     notes = modality(dataset.kind).training_notes(dataset)
-    if announce is not None and notes:
-        announce(notes)
     place = pick_device(device)
     world = join_world(place)
-    setup = Setup(planned, dataset, place, start=model, **parts)  # errors show before a directory is created
     reporter = Reporter(progress if world.is_main else False)
+    alone = announce is None  # nobody else says how it ended
+    announce = announce or _shown_by(reporter)
+    if notes:
+        announce(notes)
+    setup = Setup(planned, dataset, place, start=model, **parts)  # errors show before a directory is created
     where = None if origin is None else str(origin.path)
     before = read_recipe(folder / "recipe.toml").training if resume else planned.training
     if resume and (folder / "summary.json").is_file():
         own = {name: part for name, part in parts.items() if name != "loss"}
         run = load(folder, device=str(place), data=dataset, **own)
         if not _goes_on(run, setup, before):
-            reporter.finish(f"{folder}: trained already")
+            if alone:
+                reporter.finish(f"{folder}: trained already")
             return run
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
@@ -229,7 +233,7 @@ def train(
         world.wait()
         try:
             training = _Training(
-                setup, folder, world, reporter, before, pictures, tensorboard, announce, where
+                setup, folder, world, reporter, before, pictures, tensorboard, announce, where, alone
             )
             return training.run()
         except RunError as error:
@@ -242,6 +246,11 @@ def train(
             if planned.data.source is None or any(part is not None for part in parts.values()):
                 command = f"diffuscope.train(..., out={str(folder)!r}, resume=True)"
             raise Interrupted(f"{str(stop) or 'Interrupted'}; resume with: {command}") from stop
+
+
+def _shown_by(reporter: Reporter) -> Callable[[Sequence[str]], None]:
+    """Return what shows notes, in the words of Python, where progress is shown."""
+    return lambda notes: reporter.say("\n".join(map(in_python, notes)))
 
 
 def _goes_on(run: Run, setup: Setup, before: TrainingSection) -> bool:
@@ -285,6 +294,7 @@ class _Training:
     tensorboard: bool
     announce: Callable[[Sequence[str]], None] | None = None
     origin: str | None = None  # the run that it started from
+    alone: bool = False  # whether it says itself how it ended
 
     def run(self) -> Run:
         """Train, save, measure, draw."""
@@ -336,7 +346,8 @@ class _Training:
             },
         }
         write_json(self.folder / "summary.json", summary)
-        self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))
+        if self.alone:
+            self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))
         return run
 
     def _measure_and_draw(self, run: Run, perfect_loss: float | None) -> dict[str, Measured]:
