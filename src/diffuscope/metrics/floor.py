@@ -62,6 +62,9 @@ class Measured:
         """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``."""
         return f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
 
+    def __repr__(self) -> str:
+        return f"Measured({self})"
+
     def __float__(self) -> float:
         """Return the ratio."""
         return self.ratio

@@ -36,6 +36,7 @@ from diffuscope.runs.plan import (
     START,
     check_start,
     create_run_directory,
+    plan_existing,
     plan_new,
     plan_resumed,
     plan_started,
@@ -133,7 +134,7 @@ def train(
         finished run goes on as well.
     exist_ok : bool
         Where ``out`` is a run of the same data, settings and seed, return it, or resume it if it is not
-        finished. Cells of a notebook can so be run again.
+        finished; it may have gone on to more steps. Cells of a notebook can so be run again.
     overwrite : bool
         Where ``out`` is a run already, remove its files, and train anew.
     pictures : bool
@@ -198,11 +199,7 @@ def train(
     else:
         planned, dataset, folder = plan_new(data, recipe, changes, out)
     if exist_ok and (folder / "recipe.toml").is_file():
-        if read_recipe(folder / "recipe.toml") != planned:
-            raise InputError(
-                f"{folder} is a run with other settings.",
-                "Give other --out, or train it anew with --overwrite.",
-            )
+        planned = plan_existing(folder, planned)
         resume = True
     notes = modality(dataset.kind).training_notes(dataset)
     place = pick_device(device)
