@@ -108,6 +108,7 @@ def test_train_says_where_everything_is_and_how_good(table_run):
         "model.safetensors",
         "metrics.jsonl",
         "summary.json",
+        "checkpoints",
     }
     summary = json.loads((path / "summary.json").read_text())
     assert summary["data"]["kind"] == "file"

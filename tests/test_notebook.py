@@ -6,6 +6,7 @@ import re
 import sys
 import types
 
+import numpy as np
 import pytest
 
 import diffuscope
@@ -58,6 +59,18 @@ def test_training_shows_its_progress_in_one_line_that_ends_with_the_result(noteb
     )
 
 
+def test_how_data_was_read_is_said_in_the_words_of_python(notebook, tiny):
+    import pandas as pd
+
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"zip": random.integers(100, 999, 200), "b": random.choice(["x", "y"], 200)})
+    tiny({"data.refine": False}, data=frame, recipe="table")
+    first = notebook.seen[0]
+    assert "200 rows, 2 columns" in first
+    assert "zip" in first
+    assert "--" not in first
+
+
 def test_what_is_over_leaves_no_line(notebook, run_dir, little):
     diffuscope.evaluate(run_dir, baselines=False)
     assert notebook.seen == []
@@ -66,6 +79,11 @@ def test_what_is_over_leaves_no_line(notebook, run_dir, little):
 def test_nothing_is_shown_without_a_wish_outside_of_a_notebook(capsys, tiny):
     tiny()
     assert capsys.readouterr().err == ""
+
+
+def test_whoever_announces_says_the_end_itself(notebook, tiny):
+    tiny(announce=lambda notes: None)
+    assert notebook.seen == []
 
 
 def test_progress_false_is_silence_in_a_notebook_as_well(notebook, tiny):

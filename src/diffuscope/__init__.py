@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from diffuscope.runs.evaluate import evaluate as evaluate
     from diffuscope.runs.run import Run as Run
     from diffuscope.runs.run import load as load
+    from diffuscope.runs.students import distill as distill
+    from diffuscope.runs.students import reflow as reflow
     from diffuscope.runs.train import train as train
 
 _HOMES = {
@@ -47,11 +49,13 @@ _HOMES = {
     "Run": "diffuscope.runs.run",
     "compare": "diffuscope.comparison",
     "diagnose": "diffuscope.diagnosis",
+    "distill": "diffuscope.runs.students",
     "evaluate": "diffuscope.runs.evaluate",
     "load": "diffuscope.runs.run",
     "load_dataset": "diffuscope.data.points",
     "load_recipe": "diffuscope.recipes",
     "loss_floor": "diffuscope.monitoring.loss_floor",
+    "reflow": "diffuscope.runs.students",
     "train": "diffuscope.runs.train",
 }
 __all__ = ["__version__", *_HOMES]

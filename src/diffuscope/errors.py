@@ -33,14 +33,16 @@ class DiffuscopeError(Exception):
     hint : str, optional
         How to fix it, as a full sentence. Options are named as on the command line, ``--out``; as text the
         error names them as in Python, ``out=``.
+    python : str, optional
+        The hint in Python, where it is another.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, hint: str | None = None) -> None:
+    def __init__(self, what: str, hint: str | None = None, python: str | None = None) -> None:
         self.what, self.hint = what, hint
-        text = what if hint is None else f"{what}\n{in_python(hint)}"
-        super().__init__(text)
+        said = in_python(hint) if python is None and hint is not None else python
+        super().__init__(what if said is None else f"{what}\n{said}")
 
 
 class InputError(DiffuscopeError, ValueError):

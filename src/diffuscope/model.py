@@ -38,6 +38,7 @@ from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import side_by_side
 
 __all__ = [
+    "ORIGIN",
     "Begin",
     "Conditioned",
     "Model",
@@ -48,6 +49,9 @@ __all__ = [
     "rows_per_block",
     "sample_pieces",
 ]
+
+ORIGIN = "origin"
+"""In the extras of a model: the points (m, ...) from which its flow starts, in place of noise."""
 
 _FORMAT = "diffuscope-model-2"
 _EXTRA = "extra."
@@ -310,6 +314,8 @@ class Model:
         denoiser = recipe.make_denoiser(
             codec.shape, columns=columns_of(codec), network=network, schedule=schedule, empty=True
         )
+        if weights and all(weight.dtype == torch.float64 for weight in weights.values()):
+            denoiser.double()
         fill(denoiser.network, weights, path)
         denoiser.to(pick_device(device)).eval()
         notes = {key: text for key, text in metadata.items() if key not in ("recipe", "codec")}

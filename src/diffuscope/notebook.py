@@ -36,10 +36,9 @@ class NotebookLine:
         from IPython.display import display
 
         bar = "" if share is None else _bar(share)
-        content: dict[str, Any] = {
-            "text/plain": text,
-            "text/html": f'<div style="font-variant-numeric: tabular-nums">{bar}{html.escape(text)}</div>',
-        }
+        style = "font-variant-numeric: tabular-nums; white-space: pre-wrap"
+        shown = f'<div style="{style}">{bar}{html.escape(text)}</div>'
+        content: dict[str, Any] = {"text/plain": text, "text/html": shown}
         self._shown = time.monotonic()
         if self._id is None:
             self._id = uuid.uuid4().hex

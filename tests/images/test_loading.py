@@ -263,13 +263,12 @@ def test_labels_stay_with_their_images_when_some_are_left_out(tmp_path):
         assert data.x[:, 0, 0, 0].tolist() == [97, 97, 98, 98, 98]
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_images_are_refused(tmp_path, count):
-    for i in range(count):
-        write(tmp_path / f"{i}.png", noise(4, 4))
+def test_a_folder_without_images_is_refused_and_one_image_is_enough(tmp_path):
     (tmp_path / "text.txt").write_text("")
-    with pytest.raises(InputError, match=r"contains (no images|one image only)"):
+    with pytest.raises(InputError, match="contains no images"):
         load_images(tmp_path)
+    write(tmp_path / "0.png", noise(4, 4))
+    assert load_images(tmp_path).x.shape == (1, 1, 4, 4)
 
 
 def test_bombs_are_refused_with_the_limit_named(tmp_path):
@@ -542,8 +541,7 @@ def test_labels_and_classes_of_an_npz_are_read(tmp_path):
     ("source", "how"),
     [
         (noise(5, 8, 8).astype(complex), {}),
-        (noise(1, 8, 8), {}),
-        (noise(5, 8, 8, 4), {}),
+        (noise(0, 8, 8), {}),
         (noise(5, 8, 8, 7), {}),
         (noise(5, 0, 8), {}),
         (noise(5, 8), {}),
@@ -558,7 +556,7 @@ def test_labels_and_classes_of_an_npz_are_read(tmp_path):
         (noise(5, 8, 8), {"limit": 2, "seed": 1.5}),
         (noise(5, 8, 8), {"size": 4}),
         *(("digits", {"size": size}) for size in (0, -3, True, 8.0, "8", (8,), (8, 8, 8), (8, 1.5), 100_000)),
-        *(("digits", {"channels": channels}) for channels in (0, 2, 4, "3", 1.5)),
+        *(("digits", {"channels": channels}) for channels in (0, 2, 4, 5, "3", 1.5)),
         ("digits", {"labels": [0, 1]}),
         (ImageData("own", noise(5, 1, 8, 8), None, None, {}), {"size": 4}),
         (ImageData("own", noise(5, 1, 8, 8), None, None, {}), {"labels": [0] * 5}),

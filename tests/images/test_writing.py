@@ -141,7 +141,7 @@ def test_a_sheet_that_nobody_can_look_at_is_refused_before_it_is_held(tmp_path):
     assert as_sheet(x).size <= 3 * 2**24
 
 
-@pytest.mark.parametrize("x", [images(0), images(2, 2), images(2).astype(float), images(2)[0]])
+@pytest.mark.parametrize("x", [images(0), images(2, 5), images(2).astype(float), images(2)[0]])
 def test_what_is_no_images_is_refused(tmp_path, x):
     with pytest.raises(InputError):
         save_grid(x, tmp_path / "sheet.png")

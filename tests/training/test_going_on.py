@@ -158,8 +158,17 @@ def test_a_cell_that_trains_can_be_run_again(tiny, monkeypatch):
     np.testing.assert_array_equal(again.sample(20), run.sample(20))
     with pytest.raises(InputError, match="other settings"):
         tiny({"training.learning_rate": 0.5}, exist_ok=True)
+    with pytest.raises(InputError, match="other settings"):
+        tiny(steps=31, exist_ok=True)
     with pytest.raises(InputError, match="exists"):
         tiny()
+
+
+def test_cells_can_be_run_again_also_where_one_of_them_goes_on(tiny):
+    for _ in range(2):
+        run = tiny(steps=30, exist_ok=True)
+        longer = diffuscope.train(out=run.path, resume=True, steps=50, pictures=False)
+        assert longer.summary["steps"] == 50
 
 
 def test_a_run_is_replaced_on_request_and_foreign_files_stay(tiny, tmp_path):

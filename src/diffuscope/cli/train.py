@@ -143,15 +143,18 @@ def _folder(path: Path) -> str:
 
 def _report(run: Run, seconds: float) -> None:
     """Print the paths of the results, the time taken and the quality."""
-    summary, quality = run.summary, run.quality
+    summary = run.summary
     of = f"{run.modality.measured_in} " if run.modality.measured_in else ""
+    said = run.modality.unmeasurable(run.data)
+    if said is None:
+        said = f"sliced Wasserstein distance {of}{run.quality.value:.4g} = {run.quality}"
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),
         ("pictures", _folder(run.path / "figures")),
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
         ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
-        ("quality", f"sliced Wasserstein distance {of}{quality.value:.4g} = {quality}"),
+        ("quality", said),
         ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
     ]
     for name, text in lines:

@@ -131,13 +131,18 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
     read: Axes = {}
     for key, given in axes.items():
         values = tuple(given) if isinstance(given, list | tuple | range) else (given,)
-        flag = _flag(key)
         if not values or any(isinstance(value, str) and not value.strip() for value in values):
-            raise InputError(f"The axis {key} has an empty value.", f"Write {flag} V1,V2,...")
+            raise InputError(
+                f"The axis {key} has an empty value.",
+                f"Write {_flag(key)} V1,V2,...",
+                f'Give its values: {{"{key}": [V1, V2]}}.',
+            )
         for i, value in enumerate(values):
             if value in values[:i]:
                 raise InputError(
-                    f"The axis {key} has the value {value!r} twice.", f"Give each value of {flag} once."
+                    f"The axis {key} has the value {value!r} twice.",
+                    f"Give each value of {_flag(key)} once.",
+                    "Give each value once.",
                 )
         if key == "seed":
             raise InputError(
@@ -149,7 +154,11 @@ def read_axes(axes: Mapping[str, Any]) -> Axes:
                 "The data cannot be an axis: a comparison uses one data set.", "Run one comparison for each."
             )
         if key.split(".")[0] in _SILENT or key == "training.checkpoint_every":
-            raise InputError(f"{key} has no effect on the measured quality.", f"Leave out {flag}.")
+            raise InputError(
+                f"{key} has no effect on the measured quality.",
+                f"Leave out {_flag(key)}.",
+                f"Leave out {key}.",
+            )
         if CUSTOM in values:
             raise InputError(
                 f"{key} = {CUSTOM!r} is a custom Python object; comparisons need registered names.",
@@ -262,7 +271,9 @@ def _explained(error: InputError, point: Mapping[str, Any], axes: Axes) -> Input
     choice = f"It is set by {', '.join(options)}"
     skip = "; --skip-invalid skips such combinations." if len(options) > 1 else "."
     hint = f"{choice}{skip}" if options else ""
-    return InputError(f"{where}: {error.what}", " ".join(filter(None, (error.hint, hint))) or None)
+    in_python = "skip_invalid=True skips such combinations." if len(options) > 1 else ""
+    hints = (" ".join(filter(None, (error.hint, own))) or None for own in (hint, in_python))
+    return InputError(f"{where}: {error.what}", *hints)
 
 
 def _flag(key: str) -> str:

@@ -23,7 +23,7 @@ with s the standard deviation of the data. :math:`c_{in} = 1/\sqrt{\alpha^2 s^2 
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ __all__ = [
     "Prediction",
     "convert",
     "eps_from_data",
+    "in_type_of",
     "input_scale",
     "output_coefficients",
     "score_from_data",
@@ -131,6 +132,14 @@ def score_from_data(x_0: Tensor, x_t: Tensor, level: NoiseLevel) -> Tensor:
     return -eps_from_data(x_0, x_t, level) / coefficient(level.sigma, x_t)
 
 
+def in_type_of(network: Any, x: Tensor) -> Tensor:
+    """Return floats in the type of a network's weights: a network of float64 computes in float64."""
+    weight = next(network.parameters(), None) if isinstance(network, nn.Module) else None
+    if weight is None or not weight.is_floating_point() or not x.is_floating_point():
+        return x
+    return x.to(weight.dtype)
+
+
 class Denoiser(nn.Module):
     r"""A network wrapped as an estimator of the data.
 
@@ -192,7 +201,8 @@ class Denoiser(nn.Module):
         """Return F, the raw output of the network, shape (n, ...)."""
         c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
         condition = self.condition(level, x_t).expand(x_t.shape[0])
-        output: Tensor = self.network(x_t * c_in, condition, *(() if label is None else (label,)))
+        inputs = in_type_of(self.network, x_t * c_in), in_type_of(self.network, condition)
+        output: Tensor = self.network(*inputs, *(() if label is None else (label,)))
         return output.to(x_t.dtype)  # autocast may return fewer bits
 
     def forward(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:

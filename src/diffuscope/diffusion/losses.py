@@ -20,7 +20,13 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, input_scale, output_coefficients, training_target
+from diffuscope.diffusion.denoiser import (
+    Denoiser,
+    in_type_of,
+    input_scale,
+    output_coefficients,
+    training_target,
+)
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import unknown_name
@@ -29,7 +35,7 @@ __all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "post
 
 Distance = Literal["l2", "l1", "huber"]
 Weighting = Literal["none", "min_snr", "edm"]
-Target = Literal["sample", "posterior"]
+Target = Literal["sample", "posterior", "teacher"]
 Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
@@ -53,7 +59,7 @@ class Examples(NamedTuple):
     def predict(self, network: Callable[..., Tensor]) -> Tensor:
         """Return the output of a network, shape (n, ...)."""
         label = () if self.label is None else (self.label,)
-        return network(self.inputs, self.condition, *label)
+        return network(in_type_of(network, self.inputs), in_type_of(network, self.condition), *label)
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,11 @@ class Loss:
         The upper bound of ``min_snr``.
     delta : float
         Where ``huber`` changes from squared to linear.
-    target : {"sample", "posterior"}
+    target : {"sample", "posterior", "teacher"}
         The training target: the clean point itself, or the mean of all points of its group, weighted by
         their posterior probabilities (Xu et al. 2023, Eq. 6). Both have the same expectation; the second
-        has a much smaller variance in low dimensions.
+        has a much smaller variance in low dimensions. "teacher" is for
+        :class:`~diffuscope.diffusion.distillation.DistillationLoss` alone.
     group : int
         Group size of ``posterior``.
     """

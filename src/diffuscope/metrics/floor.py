@@ -70,6 +70,9 @@ class Measured:
         """The ratio with its interval, without its note."""
         return f"{in_floors(self.ratio)} × floor ({in_floors(self.low)} to {in_floors(self.high)})"
 
+    def __repr__(self) -> str:
+        return f"Measured({self})"
+
     def __float__(self) -> float:
         """Return the ratio."""
         return self.ratio

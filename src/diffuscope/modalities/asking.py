@@ -21,6 +21,7 @@ from diffuscope.diffusion.samplers import trajectory
 from diffuscope.diffusion.schedules import Grid, NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.modalities.generator import Generator
+from diffuscope.model import ORIGIN
 from diffuscope.request import Request
 from diffuscope.seeds import stream
 
@@ -69,6 +70,8 @@ class Asking:
     def score(self, x: ArrayLike, at: Level, **options: Any) -> Points:
         """Return the gradient of log q(x_t) by x, (n, ...), per unit of the data."""
         level, z = self.level(at), self._encode(x)
+        if ORIGIN in self.model.extras:
+            raise InputError("A flow from another data set has no score.", "Use denoise.")
         if level.sigma == 0:
             raise InputError("Without noise there is no score.", "Give a level with noise.")
         score = score_from_data(self._denoiser(options, len(z))(z, level), z, level)

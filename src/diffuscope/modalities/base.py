@@ -135,7 +135,7 @@ class Modality(ABC, Generic[D, S]):
     def load(self, source: Any, section: S, seed: int) -> D:
         """Load data as a recipe's section says; InputError or FormatError where it cannot be learned from."""
 
-    def labelled(self, source: Any, labels: Any) -> D:
+    def labelled(self, source: Any, labels: Any, section: S | None = None, seed: int = 0) -> D:
         """Load data with classes (n,) that are given beside it; InputError where the kind has none."""
         raise InputError(
             f"y cannot be given beside {self.unit} of a table.",
@@ -217,6 +217,10 @@ class Modality(ABC, Generic[D, S]):
     def batch_source(self, data: D, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
         """Return where batches of training come from."""
         return Resident(codec.encode(data.x).to(device))
+
+    def origin(self, data: D, codec: Codec, section: S, seed: int) -> Tensor | None:
+        """Return the points (m, ...) of the model from which a flow starts in place of noise; None: none."""
+        return None
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
         """Set the parameters that are fitted directly from the training data, not by gradient descent."""
@@ -320,6 +324,10 @@ class Modality(ABC, Generic[D, S]):
     @abstractmethod
     def flatten(self, model: Model, data: D, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return model and data as points (n, d), for a diagnosis."""
+
+    def unmeasurable(self, data: D) -> str | None:
+        """Return why samples cannot be compared with the data, None where they can."""
+        return None
 
     def training_notes(self, data: D) -> tuple[str, ...]:
         """Return messages about how the data was read."""

@@ -27,7 +27,7 @@ from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured
-from diffuscope.model import Model
+from diffuscope.model import ORIGIN, Model
 from diffuscope.plots import (
     GENERATED,
     NOISE,
@@ -146,9 +146,16 @@ class Figures(ABC):
         states = []
         for i, name in enumerate(names):
             level = levels.at(i)
-            noisy = q_sample(x_0, level, torch.randn(x_0.shape, generator=generator))
+            noisy = q_sample(x_0, level, self.noise(x_0, generator))
             states.append(State(self._shown(noisy, level), name, (i + 1) / len(names)))
         return states
+
+    def noise(self, x_0: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what the forward process adds to points (n, ...): noise, or where a flow starts."""
+        origin = self.model.extras.get(ORIGIN)
+        if origin is not None:
+            return origin.cpu()[torch.randint(len(origin), (len(x_0),), generator=generator)]
+        return torch.randn(x_0.shape, generator=generator)
 
     def _forward_levels(self, frames: int) -> tuple[NoiseLevel, list[str]]:
         """Choose levels, and their names: steps counted from 1, or times."""
@@ -250,11 +257,12 @@ class Figures(ABC):
             self._animate(forward + reverse, folder / "diffusion.gif", pictures.reverse_ms, NOISE)
         return trajectory[-1].x
 
-    def save_samples(self, folder: Path, x: Tensor, quality: Measured) -> None:
-        """Write figures/samples.png of what :meth:`save` returned; the caption says its quality."""
+    def save_samples(self, folder: Path, x: Tensor, quality: Measured | None) -> None:
+        """Write figures/samples.png of what :meth:`save` returned; the caption says its quality, if known."""
         samples, request = self.model.codec.decode(x), self.sampled()[1]
         made = self.said(dataclasses.replace(request, seed=self.model.recipe.seed))
-        drawn = self.draw_samples(samples, f"{self.measured} {quality.brief}\n{made}", request)
+        caption = made if quality is None else f"{self.measured} {quality.brief}\n{made}"
+        drawn = self.draw_samples(samples, caption, request)
         for name in self.sample_files:
             save_figure(drawn, folder / "figures" / name)
 

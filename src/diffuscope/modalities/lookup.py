@@ -6,6 +6,7 @@ from typing import Any
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.kinds import KINDS, kind_of
+from diffuscope.data.torch_sets import Unpacked, is_torch_set, unpacked
 from diffuscope.errors import InputError
 from diffuscope.modalities.base import Modality
 from diffuscope.model import Model
@@ -27,6 +28,10 @@ def modality_for(source: Any) -> Modality[Dataset, Any]:
     """
     if isinstance(source, Dataset):
         return modality(source.kind)
+    if is_torch_set(source):
+        source = unpacked(source)
+    if isinstance(source, Unpacked):
+        source = source.x
     for name in KINDS:
         if modality(name).accepts(source):
             return modality(name)
@@ -53,6 +58,12 @@ def load_data(source: Any, recipe: Recipe) -> Dataset:
     source = section.source if source is None else source
     if source is None:
         raise InputError("No training data was given.", "Give the name of a data set, a file or an array.")
+    if is_torch_set(source):
+        source = unpacked(source)
+    if isinstance(source, Unpacked):
+        source, labels = source
+        if labels is not None:
+            return own.labelled(source, labels, section, seed)
     if not isinstance(source, Dataset) and not own.reads(source):
         other = modality_for(source)
         if other is not own:

@@ -230,6 +230,8 @@ class TrainingSection(_Section):
     precision: Precision = "float32"
     """Precision of the network's matrix products; weights stay in float32. ``auto``: 16 bits where the device
     supports them in hardware."""
+    reflow: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Pairs of start and end, drawn with the run to start from, on which a flow is trained again; 0: none."""
     drop_labels: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the images that are trained without their class, for classifier-free guidance."""
     compile: bool = False

@@ -24,6 +24,7 @@ __all__ = [
     "check_start",
     "claim_default_directory",
     "create_run_directory",
+    "plan_existing",
     "plan_new",
     "plan_resumed",
     "plan_started",
@@ -167,6 +168,19 @@ def plan_resumed(
                 f"Resume without {what}, or start a new run in another folder.",
             )
     return started.changed(length), dataset, folder
+
+
+def plan_existing(folder: Path, planned: Recipe) -> Recipe:
+    """Return the recipe of the run in a folder: as planned, or for longer; InputError for any other."""
+    there = read_recipe(folder / "recipe.toml")
+    same = planned.model_copy(update={"training": _as_long(planned, there)}) == there
+    lengths = [(recipe.training.steps or 0, recipe.training.epochs or 0) for recipe in (there, planned)]
+    if not same or any(now < asked for now, asked in zip(*lengths, strict=True)):
+        raise InputError(
+            f"{folder} is a run with other settings.",
+            "Give another --out, train it anew with --overwrite, or go on with it with --resume.",
+        )
+    return there
 
 
 def _as_long(recipe: Recipe, other: Recipe) -> TrainingSection:

@@ -30,7 +30,6 @@ from diffuscope.files import read_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.asking import Asking, Level
 from diffuscope.modalities.base import Modality
-from diffuscope.modalities.figures import Look
 from diffuscope.modalities.generator import Generator
 from diffuscope.modalities.lookup import modality, modality_of
 from diffuscope.modalities.reference import Points, Reference
@@ -161,9 +160,9 @@ class Run:
         n : int
         **options
             ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler such as ``eta=0.5``;
-            ``initial``, standard normal noise of shape (n, ...) to start from; ``y``, a class or a target,
-            with ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping
-            of columns to known values. See :class:`~diffuscope.request.Request`.
+            ``initial``, standard normal noise (n, ...) to start from; ``y``, a class or a target, with
+            ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping of
+            columns to known values. See :class:`~diffuscope.request.Request`.
 
         Returns
         -------
@@ -364,6 +363,8 @@ class Run:
         **options
             How to sample, such as ``sampler`` and ``steps``; see :meth:`sample`.
         """
+        from diffuscope.modalities.figures import Look
+
         figures = self.figures if forward else self._figures_of_samples
         n, request = figures.sampled()
         if options:

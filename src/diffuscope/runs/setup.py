@@ -11,15 +11,29 @@ from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset, columns_of
 from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import modality
-from diffuscope.model import Model
+from diffuscope.model import ORIGIN, Model
 from diffuscope.recipes import Recipe
 from diffuscope.recipes.schema import TrainingSection
+from diffuscope.request import Request
 from diffuscope.seeds import alone, stream_seed
-from diffuscope.training import Batches, Checkpoints, HeldOut, LossLike, Trainer, World, validation_rows
+from diffuscope.training import (
+    Batches,
+    Checkpoints,
+    HeldOut,
+    LossLike,
+    Noise,
+    Origin,
+    Paired,
+    Resident,
+    Trainer,
+    World,
+    validation_rows,
+)
 
 __all__ = ["Setup"]
 
@@ -80,9 +94,57 @@ class Setup:
             self.source = self.source.only(train)
         if start is None:
             own.initialise(denoiser, self.source, codec)
-        self.loss: LossLike = own.loss(loss or recipe.make_loss(), denoiser, codec)
+        self.noise = self._noise()
+        self.loss: LossLike = own.loss(loss or self._loss(), denoiser, codec)
         times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
-        self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed)
+        self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed, self.noise)
+
+    def _noise(self) -> Noise | None:
+        """Return what flows start from, where it is not noise: another data set, or the pairs of a run."""
+        recipe, codec = self.recipe, self.model.codec
+        own, pairs = modality(recipe.data.kind), recipe.training.reflow
+        origin = own.origin(self.data, codec, recipe.data, recipe.seed)
+        if origin is None and not pairs:
+            return None
+        if recipe.schedule.name != "flow" or recipe.training.hold_out or recipe.loss.target == "posterior":
+            raise InputError(
+                "A flow from other points than noise needs the schedule 'flow', no held-out rows, and a "
+                "loss.target other than 'posterior'.",
+                "Use the recipe 'flow'.",
+            )
+        if origin is not None:
+            self.model.extras = {**self.model.extras, ORIGIN: origin}
+        if not pairs:
+            assert origin is not None
+            return Origin(origin.to(self.device))
+        start = self._teacher("training.reflow")
+        states = own.generator(start).states(pairs, Request(sampler="heun", seed=recipe.seed))
+        ends, begins = states[-1].x.to(self.device), states[0].x.to(self.device)
+        if not ends.isfinite().all():
+            raise InputError("Some samples of the run to start from are not finite.", "Train it for longer.")
+        self.source = Resident(ends)
+        return Paired(begins)
+
+    def _loss(self) -> LossLike:
+        """Return the recipe's loss; that of a student needs a teacher."""
+        section = self.recipe.loss
+        if section.target != "teacher":
+            return self.recipe.make_loss()
+        teacher = self._teacher("loss.target = 'teacher'").denoiser
+        grid, _ = self.model.plan()
+        settings = section.model_dump()
+        return DistillationLoss(**settings, teacher=copy.deepcopy(teacher).to(self.device).eval(), grid=grid)
+
+    def _teacher(self, what: str) -> Model:
+        """Return the model to start from, which must answer without a condition."""
+        if self.start is None:
+            raise InputError(f"{what} needs a trained run.", "Give the run with --start.")
+        if self.start.denoiser.classes or self.recipe.denoiser.partial:
+            raise InputError(
+                f"{what} is for runs without conditions, such as classes or known columns.",
+                "Train a run of points, or of images with data.labels = false.",
+            )
+        return self.start
 
     def trainer(self, checkpoints: Checkpoints | None = None, world: World | None = None) -> Trainer:
         """Make what trains the model."""
@@ -133,7 +195,7 @@ class Setup:
 
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:
     """Make sure that a network maps points and times to the shape of the points, before it is trained."""
-    x = torch.zeros(3, *shape, device=device)
+    x = torch.zeros(3, *shape, device=device, dtype=torch.float32)
     hint = "Pass a network (x, t) -> the shape of x, and a schedule whose times it accepts."
     was_training = denoiser.network.training
     denoiser.network.eval()

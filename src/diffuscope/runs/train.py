@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from diffuscope._version import __version__
+from diffuscope.data.torch_sets import Unpacked, is_torch_set, unpacked
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
@@ -38,6 +39,7 @@ from diffuscope.runs.plan import (
     check_start,
     claim_default_directory,
     create_run_directory,
+    plan_existing,
     plan_new,
     plan_resumed,
     plan_started,
@@ -48,6 +50,7 @@ from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board, summary_writer
 from diffuscope.signals import stopped_by
 from diffuscope.training import Checkpoints, Interrupted, LossLike, Progress, Trainer, World, join_world
+from diffuscope.words import in_python
 
 __all__ = ["train"]
 
@@ -97,7 +100,7 @@ def train(
     data : str, path, array, DataFrame, Dataset or callable
         A built-in name (``diffuscope list datasets``), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz
         file, a folder of images, points (n, d), a table, or a function ``(n, rng) -> (n, d)`` that draws
-        fresh points.
+        fresh points. A Dataset, a TensorDataset or a DataLoader of torch counts as what it holds.
     recipe : str, path or Recipe
         A name (``diffuscope list recipes``) or a TOML file; by default that of the kind of data.
     out : str or path, optional
@@ -140,7 +143,7 @@ def train(
         finished run goes on as well.
     exist_ok : bool
         Where ``out`` is a run of the same data, settings and seed, return it, or resume it if it is not
-        finished. Cells of a notebook can so be run again.
+        finished; it may have gone on to more steps. Cells of a notebook can so be run again.
     overwrite : bool
         Where ``out`` is a run already, remove its files, and train anew.
     pictures : bool
@@ -189,7 +192,13 @@ def train(
     if epochs is not None and steps is not None:
         raise InputError("epochs and steps cannot both be set.", "Set one of them.")
     changes = {**_without_none(options), **(settings or {}), **more, **_without_none(last)}
+    if is_torch_set(data):
+        data = unpacked(data)
     if y is not None:
+        if isinstance(data, Unpacked):
+            if data.y is not None:
+                raise InputError("The data set has labels, and y gives others.", "Omit y.")
+            data = data.x
         data = modality_for(data).labelled(data, y)
     if resume + exist_ok + overwrite > 1:
         raise InputError("resume, exist_ok and overwrite say different things.", "Set one of them at most.")
@@ -208,26 +217,25 @@ def train(
     else:
         planned, dataset, folder = plan_new(data, recipe, changes, out)
     if exist_ok and (folder / "recipe.toml").is_file():
-        if read_recipe(folder / "recipe.toml") != planned:
-            raise InputError(
-                f"{folder} is a run with other settings.",
-                "Give other --out, or train it anew with --overwrite.",
-            )
+        planned = plan_existing(folder, planned)
         resume = True
     notes = modality(dataset.kind).training_notes(dataset)
-    if announce is not None and notes:
-        announce(notes)
     place = pick_device(device)
     world = join_world(place)
-    setup = Setup(planned, dataset, place, start=model, **parts)  # errors show before a directory is created
     reporter = Reporter(progress if world.is_main else False)
+    alone = announce is None  # nobody else says how it ended
+    announce = announce or _shown_by(reporter)
+    if notes:
+        announce(notes)
+    setup = Setup(planned, dataset, place, start=model, **parts)  # errors show before a directory is created
     where = None if origin is None else str(origin.path)
     before = read_recipe(folder / "recipe.toml").training if resume else planned.training
     if resume and (folder / "summary.json").is_file():
         own = {name: part for name, part in parts.items() if name != "loss"}
         run = load(folder, device=str(place), data=dataset, **own)
         if not _goes_on(run, setup, before):
-            reporter.finish(f"{folder}: trained already, quality {run.quality}")
+            if alone:
+                reporter.finish(f"{folder}: trained already")
             return run
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
@@ -243,7 +251,17 @@ def train(
         world.wait()
         try:
             training = _Training(
-                setup, folder, world, reporter, before, pictures, tensorboard, announce, where, report
+                setup,
+                folder,
+                world,
+                reporter,
+                before,
+                pictures,
+                tensorboard,
+                announce,
+                where,
+                alone,
+                report,
             )
             return training.run()
         except RunError as error:
@@ -257,6 +275,11 @@ def train(
                 command = f"diffuscope.train(..., out={str(folder)!r}, resume=True)"
             said = f"{str(stop) or 'Interrupted'}; resume with: {command}"
             raise Interrupted(said, stopped_by(stop)) from stop
+
+
+def _shown_by(reporter: Reporter) -> Callable[[Sequence[str]], None]:
+    """Return what shows notes, in the words of Python, where progress is shown."""
+    return lambda notes: reporter.say("\n".join(map(in_python, notes)))
 
 
 def _goes_on(run: Run, setup: Setup, before: TrainingSection) -> bool:
@@ -300,6 +323,7 @@ class _Training:
     tensorboard: bool
     announce: Callable[[Sequence[str]], None] | None = None
     origin: str | None = None  # the run that it started from
+    alone: bool = False  # whether it says itself how it ended
     report: Callable[[str, str], None] | None = None
 
     def run(self) -> Run:
@@ -352,7 +376,8 @@ class _Training:
             },
         }
         write_json(self.folder / "summary.json", summary)
-        self.reporter.finish(_last_line(run, measured["sliced_wasserstein"], summary))
+        if self.alone:
+            self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))
         return run
 
     def _measure_and_draw(self, run: Run, perfect_loss: float | None) -> dict[str, Measured]:
@@ -361,10 +386,13 @@ class _Training:
             if self.pictures:
                 drawing = pool.submit(run.figures.save, self.folder, run.metrics, perfect_loss)
             with self.reporter.stage("measuring the samples"):
-                measured = run.measure(self.reporter)
+                few = run.modality.unmeasurable(self.setup.data)
+                measured = run.measure(self.reporter) if few is None else {}
             if self.pictures:
                 with self.reporter.stage("drawing"):
-                    run.figures.save_samples(self.folder, drawing.result(), measured["sliced_wasserstein"])
+                    run.figures.save_samples(
+                        self.folder, drawing.result(), measured.get("sliced_wasserstein")
+                    )
         return measured
 
     def _train(self, trainer: Trainer, run: Run) -> float:
@@ -440,9 +468,11 @@ class _Training:
             self.report(name, text)
 
 
-def _last_line(run: Run, quality: Measured, summary: Mapping[str, Any]) -> str:
+def _last_line(run: Run, quality: Measured | None, summary: Mapping[str, Any]) -> str:
     """Say in a line what came of a training, and where it is."""
     took = f"{summary['steps']:,} steps in {summary['train_seconds']:.1f} s"
+    if quality is None:
+        return f"{run.path}: {took}. {run.modality.unmeasurable(run.data)}"
     return f"{run.path}: {took}, quality {quality} (1 is as good as real data)"
 
 

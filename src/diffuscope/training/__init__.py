@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffuscope.training.batches import Batches, BatchSource, Resident
+from diffuscope.training.batches import Batches, BatchSource, Noise, Origin, Paired, Resident
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World, join_world
 from diffuscope.training.held_out import HeldOut, validation_rows
@@ -16,6 +16,9 @@ __all__ = [
     "HeldOut",
     "Interrupted",
     "LossLike",
+    "Noise",
+    "Origin",
+    "Paired",
     "Progress",
     "Resident",
     "Trainer",

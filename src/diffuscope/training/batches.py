@@ -21,7 +21,7 @@ from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import stream
 
-__all__ = ["BatchSource", "Batches", "Chunk", "Resident"]
+__all__ = ["BatchSource", "Batches", "Chunk", "Noise", "Origin", "Paired", "Resident"]
 
 _NUMBERS_PER_CHUNK = 2**14
 _EVEN = 4096  # points that stand for weighted ones
@@ -108,12 +108,41 @@ class Chunk(NamedTuple):
     label: Tensor | None
 
 
+class Noise(Protocol):
+    """What takes the place of Gaussian noise: the points from which a flow starts."""
+
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Return one for each of the points at ``index`` (n,), shape (n, ...)."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Points z (m, ...), of which any is taken for any."""
+
+    z: Tensor
+
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw with replacement."""
+        return self.z[torch.randint(len(self.z), (len(index),), generator=generator).to(self.z.device)]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Points z (n, ...), each of which belongs to one of the data."""
+
+    z: Tensor
+
+    def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Take those at the same places; nothing is drawn."""
+        return self.z[index.to(self.z.device)]
+
+
 @dataclass(frozen=True)
 class Batches:
     """The batches of a training run; both orders visit each point once an epoch.
 
     ``shuffled``: the last batch of an epoch may be smaller; ``stream``: every batch is full and may continue
-    into the next epoch.
+    into the next epoch. ``noise`` takes the place of Gaussian noise, if given.
     """
 
     source: BatchSource
@@ -122,6 +151,7 @@ class Batches:
     batch_size: int
     order: Literal["shuffled", "stream"]
     seed: int
+    noise: Noise | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -149,7 +179,10 @@ class Batches:
             full = sizes.count(self.batch_size)
             t = [self.times.draw(self.schedule, full, self.batch_size, generator).flatten()]
             t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[full:]]
-            eps = torch.randn((len(index), *self.source.shape), generator=generator).to(self.source.device)
+            shape = (len(index), *self.source.shape)
+            eps = torch.randn(shape, generator=generator, dtype=torch.float32).to(self.source.device)
+            if self.noise is not None:
+                eps = self.noise(index, generator)
             x_0, label = self.source.take(index, generator)
             bounds = [0, *itertools.accumulate(sizes)]
             yield Chunk(step, x_0, eps, self.schedule(torch.cat(t)), bounds, label)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.losses import Examples, Loss
 from diffuscope.diffusion.masked import MaskedLoss
 from diffuscope.diffusion.schedules import NoiseLevel
@@ -50,7 +51,7 @@ def noised(
     """
     if isinstance(loss, MaskedLoss):
         return loss.masked_examples(denoiser, x_0, level, eps, generator)
-    if type(loss) is Loss:
+    if isinstance(loss, Loss) and type(loss) in (Loss, DistillationLoss):
         return loss.examples(denoiser, x_0, level, eps, label)
     return loss.examples(denoiser, x_0, level, eps)._replace(label=label)
 

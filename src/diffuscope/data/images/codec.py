@@ -67,6 +67,6 @@ class PixelCodec:
         shape = data["shape"]
         if not isinstance(shape, list) or len(shape) != 3 or not all(type(s) is int for s in shape):
             raise ValueError("it has no shape of images")
-        if shape[0] not in (1, 3) or not all(1 <= side <= 2**12 for side in shape):
+        if shape[0] not in (1, 2, 3, 4) or not all(1 <= side <= 2**12 for side in shape):
             raise ValueError("its images are of a shape that cannot be")
         return cls((shape[0], shape[1], shape[2]))

@@ -56,7 +56,7 @@ def load_folder(
     limits: Range | None = None,
     split: str | None = None,
 ) -> ImageData:
-    """Read the images of a folder, two or more; the names of its subfolders are classes.
+    """Read the images of a folder; the names of its subfolders are classes.
 
     Where the subfolders are parts such as ``train`` and ``val``, one is read (``split``, by default that for
     training) with the folders in it as classes, and another is held out. ``limits`` are the values that are
@@ -136,10 +136,10 @@ def _files(path: Path) -> _Found:
                 others.append(name)
         if len(found) > _MOST_FILES:
             raise InputError(f"{path} contains more than {_MOST_FILES:,} images.", "Use a subset of them.")
-    if len(found) < 2:
+    if not found:
         raise InputError(
-            f"{path} contains {'no images' if not found else 'one image only'} ({', '.join(SUFFIXES)}).",
-            "Give a folder with at least two images; the names of its subfolders are used as classes.",
+            f"{path} contains no images ({', '.join(SUFFIXES)}).",
+            "Give a folder with images; the names of its subfolders are used as classes.",
         )
     notes: tuple[str, ...] = ()
     if others:
@@ -198,8 +198,8 @@ def _decode(
                 "Repair or remove them, or skip them with data.skip_broken = true.",
             )
         good = len(files) - len(broken)
-        if good < 2:
-            raise InputError(f"Only {good} of {len(files)} files could be read.", "Give at least two images.")
+        if not good:
+            raise InputError(f"None of {len(files)} files could be read.", "Give at least one image.")
 
     facts: dict[int, ImageFacts] = {}
     with reporter.bar("checking images", len(files), "files") as bar:
@@ -337,7 +337,7 @@ def _open_store(store: Path, files: int) -> _Kept | None:
             x = np.lib.format.open_memmap(store, "r")
         good = np.array(facts["good"], dtype=np.int64)
         n, *shape = facts["shape"]
-        fits = x.dtype == np.uint8 and list(x.shape[1:]) == shape and len(x) >= n == len(good) >= 2
+        fits = x.dtype == np.uint8 and list(x.shape[1:]) == shape and len(x) >= n == len(good) >= 1
         if not fits or x.ndim != 4 or good.min() < 0 or good.max() >= files:
             return None
         return x[:n], good, [str(note) for note in facts["notes"]], checked_range(facts["range"])

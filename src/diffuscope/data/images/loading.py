@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +31,7 @@ __all__ = ["are_images", "load_images"]
 Pixels = NDArray[np.uint8]
 
 _MOST_BYTES = 2**36
-_FEW_CHANNELS = (1, 3)
+_FEW_CHANNELS = (1, 2, 3, 4)
 _LARGEST_SIDE = 4096
 _PART = 2**22  # values of images that are brought to bytes at a time
 
@@ -54,6 +55,11 @@ def are_images(source: Any) -> bool:
         except (OSError, FormatError):
             return False
     return False
+
+
+def _is_tensor(source: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
 
 
 def load_images(
@@ -80,8 +86,8 @@ def load_images(
         Height and width that the images of a folder are brought to, 1 to 4,096: their middles, where sides
         are in another proportion. By default the size that all have; where they differ, or are larger than
         1,024, the shortest side rounded down to a multiple of 8, at least 8 and at most 64.
-    channels : {1, 3}, optional
-        Grey or in colour; grey if all are by default.
+    channels : {1, 2, 3, 4}, optional
+        Grey or in colour, 2 and 4 with alpha; grey if all are by default, without alpha, over white.
     labels : array_like of shape (n,), optional
         Classes of the images of an array, from 0.
     skip_broken : bool
@@ -141,7 +147,9 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
 def _checked_channels(channels: Any) -> int | None:
     if channels is None or (isinstance(channels, int | np.integer) and channels in _FEW_CHANNELS):
         return None if channels is None else int(channels)
-    raise InputError(f"{channels!r} is not a valid number of channels.", "Give 1 (grey) or 3 (colour).")
+    raise InputError(
+        f"{channels!r} is not a valid number of channels.", "Give 1 (grey), 3 (colour), or 2 or 4 with alpha."
+    )
 
 
 def _load_path(
@@ -249,10 +257,10 @@ def _find_images(path: Path) -> tuple[str, list[str]] | None:
 
 def _as_images(x: NDArray[Any], where: str, limits: Range | None) -> tuple[Pixels, str, Range | None]:
     """Return images (n, channels, height, width), what they were taken for, and a range if not of 8 bits."""
-    if x.dtype.kind not in "biuf" or x.ndim not in (3, 4) or len(x) < 2 or 0 in x.shape:
+    if x.dtype.kind not in "biuf" or x.ndim not in (3, 4) or not len(x) or 0 in x.shape:
         raise InputError(
             f"{where} of shape {x.shape} and type {x.dtype} is not a set of images.",
-            "Give two or more, numbers of shape (n, height, width[, channels]).",
+            "Give numbers of shape (n, height, width[, channels]).",
         )
     if x.dtype == np.uint8:
         pixels, note = _in_order(x, where)
@@ -280,11 +288,9 @@ def _in_order(x: Pixels, where: str) -> tuple[Pixels, str]:
         kind = "channels first"
     elif x.shape[3] in _FEW_CHANNELS:
         x, kind = x.transpose(0, 3, 1, 2), "channels last"
-    elif x.shape[3] in (2, 4):
-        raise InputError(f"{where} has {x.shape[3]} channels.", "Remove transparency: give 1 or 3 channels.")
     else:
         raise InputError(
-            f"{where} of shape {x.shape} has no axis of 1 or 3 channels.", "Give grey or colour images."
+            f"{where} of shape {x.shape} has no axis of 1 to 4 channels.", "Give grey or colour images."
         )
     n, c, h, w = x.shape
     return np.ascontiguousarray(x), f"{where} was read as {n:,} images of {c} × {h} × {w}, {kind}."

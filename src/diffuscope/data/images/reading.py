@@ -38,6 +38,7 @@ __all__ = [
 MOST_PIXELS = 2**26  # of an image in a file; less than 10,000 x 10,000
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")  # none that starts another program
 _MIDDLE = 127
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
@@ -49,13 +50,13 @@ def read_image(
     resize: bool = False,
     limits: Range | None = None,
 ) -> NDArray[np.uint8]:
-    """Read an image of any mode: transparency over white, the first of several frames.
+    """Read an image of any mode, the first of several frames; transparency over white, unless it is kept.
 
     Parameters
     ----------
     path : str or path
     shape : (int, int, int)
-        Target channels (1: grey, 3: red, green, blue), height and width.
+        Target channels (1: grey, 3: red, green, blue, 2 and 4: the same with alpha), height and width.
     resize : bool
         Whether an image of another size is resized, after a centre crop to the target's aspect ratio.
     limits : (float, float), optional
@@ -75,7 +76,7 @@ def read_image(
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    image = _decoded(path, "white", limits)
+    image = _decoded(path, "white" if channels in (1, 3) else None, limits)
     if image.size != (width, height):
         if not resize:
             raise InputError(
@@ -83,7 +84,7 @@ def read_image(
                 "Give an image of that size, or resize it with --resize.",
             )
         image = ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
-    values = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    values = np.asarray(image.convert(_MODES[channels]))
     return np.ascontiguousarray(values[None] if channels == 1 else values.transpose(2, 0, 1))
 
 
@@ -231,8 +232,8 @@ def _too_large(path: Path, what: str) -> FormatError:
     )
 
 
-def _decoded(path: str | os.PathLike[str], ground: str, limits: Range | None = None) -> Image.Image:
-    """Decode the first image of a file, upright, as 8-bit grey or RGB, transparency over ``ground``."""
+def _decoded(path: str | os.PathLike[str], ground: str | None, limits: Range | None = None) -> Image.Image:
+    """Decode the first image of a file, upright, as 8-bit grey or RGB over ``ground``; None: with alpha."""
     from PIL import Image, ImageOps
 
     with _opened(Path(path)) as file:
@@ -248,6 +249,8 @@ def _decoded(path: str | os.PathLike[str], ground: str, limits: Range | None = N
     try:
         if image.mode in _WITH_ALPHA or "transparency" in image.info:
             above = image.convert("RGBA")
+            if ground is None:
+                return above
             image = Image.alpha_composite(Image.new("RGBA", image.size, ground), above)
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except (ValueError, OSError) as error:

@@ -17,8 +17,8 @@ class ImagesSection(DataSection):
     kind: Literal["images"] = "images"
     image_size: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Height and width to which images of a folder are resized; None: a size that suits most of them."""
-    channels: Literal[1, 3] | None = None
-    """1 (grey) or 3 (colour); None: grey if all images are."""
+    channels: Literal[1, 2, 3, 4] | None = None
+    """1 (grey), 3 (colour), 2 or 4 (the same with alpha); None: grey if all images are, over white."""
     skip_broken: bool = False
     """Whether unreadable files are skipped instead of raising an error."""
     range: tuple[float, float] | None = None

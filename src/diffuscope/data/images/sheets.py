@@ -36,7 +36,8 @@ def tiled(images: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.uint8]
     Parameters
     ----------
     images : ndarray of shape (n, channels, height, width)
-        Values 0 to 255; what lies beyond is cut. One channel is grey, three are red, green and blue.
+        Values 0 to 255; what lies beyond is cut. One channel is grey, three are red, green and blue; of two
+        and four the last is alpha, and they are shown over white.
     columns : int
     gap : int
         White pixels between two.
@@ -50,10 +51,12 @@ def tiled(images: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.uint8]
     InputError
         When there are no images, or of another number of channels.
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+    if images.ndim != 4 or images.shape[1] not in (1, 2, 3, 4) or not len(images):
         raise InputError(
-            f"Images of shape {images.shape} cannot be shown.", "Give (n, 1 or 3, height, width), n above 0."
+            f"Images of shape {images.shape} cannot be shown.",
+            "Give (n, channels, height, width), n above 0, of 1 to 4 channels.",
         )
+    images = over_white(images)
     n, _, height, width = images.shape
     rows = math.ceil(n / columns)
     shown = np.round(np.nan_to_num(images.astype(np.float32), nan=0.0, posinf=255.0, neginf=0.0))
@@ -64,6 +67,15 @@ def tiled(images: NDArray[Any], columns: int, gap: int = 1) -> NDArray[np.uint8]
         top, left = i // columns * (height + gap), i % columns * (width + gap)
         sheet[top : top + height, left : left + width] = image
     return sheet
+
+
+def over_white(images: NDArray[Any]) -> NDArray[Any]:
+    """Return images (n, 2 or 4, height, width) over white, without alpha; others as they are."""
+    if images.shape[1] in (1, 3):
+        return images
+    values = np.nan_to_num(images.astype(np.float32), nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255)
+    alpha = values[:, -1:] / 255
+    return np.asarray(values[:, :-1] * alpha + 255 * (1 - alpha))
 
 
 def check_sheet(n: int, height: int, width: int) -> None:
@@ -88,7 +100,7 @@ def as_sheet(
 
     Parameters
     ----------
-    images : ndarray of shape (n, 1 or 3, height, width), uint8
+    images : ndarray of shape (n, channels, height, width), uint8
     columns : int, optional
         By default one for each class, where there are names of classes and images are of all in turn; else
         about as many as rows.

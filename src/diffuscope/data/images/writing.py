@@ -78,7 +78,7 @@ def save_grid(
 
     Parameters
     ----------
-    images : ndarray of shape (n, 1 or 3, height, width), uint8
+    images : ndarray of shape (n, channels, height, width), uint8
     path : str or path
         Ends in .png.
     columns : int, optional
@@ -345,10 +345,10 @@ def _checked_labels(
 
 def _as_bytes(images: Pixels) -> Pixels:
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not images.size:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 2, 3, 4) or not images.size:
         raise InputError(
             f"Images of shape {images.shape} and type {images.dtype} cannot be written.",
-            "Give an array of uint8 of shape (n, 1 or 3, height, width).",
+            "Give an array of uint8 of shape (n, channels, height, width), of 1 to 4 channels.",
         )
     return images
 
@@ -360,12 +360,14 @@ def _sheet(
     labels: Labels | None,
     scale: int | None = None,
 ) -> bytes:
+    if len(images) == 1 and labels is None and scale is None:
+        return _png(images[0].transpose(1, 2, 0))  # as it is, alpha included
     sheet = as_sheet(images, columns, class_names, labels=labels, scale=scale)
-    return _png(sheet[:, :, :1] if images.shape[1] == 1 else sheet)
+    return _png(sheet[:, :, :1] if images.shape[1] <= 2 else sheet)
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
-    """Return an image (height, width, 1 or 3) as a PNG file."""
+    """Return an image (height, width, channels) as a PNG file; of 2 and 4 channels the last is alpha."""
     from PIL import Image
 
     data = io.BytesIO()

@@ -21,6 +21,8 @@ class PointsSection(DataSection):
     """Standard deviation of the noise of a built-in set; None: its default."""
     scaling: ScalingKind = "standard"
     """``standard``: mean 0 and standard deviation 1 per column; ``divide``: by ``divisor``; or unchanged."""
+    origin: str | None = None
+    """Name of a built-in set or path of the points from which a flow starts; None: it starts from noise."""
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What ``divide`` divides by."""
     target: str | None = None

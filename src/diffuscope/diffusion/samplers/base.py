@@ -104,7 +104,8 @@ def prior(grid: Grid, shape: tuple[int, ...], generator: torch.Generator | RowSt
     """Draw the starting points of ``grid``: noise of standard deviation ``prior_std``, float32."""
     if isinstance(generator, RowStreams):
         return grid.prior_std * generator.normal(shape)
-    return grid.prior_std * torch.randn(shape, generator=generator, device=generator.device)
+    noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return grid.prior_std * noise
 
 
 @torch.no_grad()

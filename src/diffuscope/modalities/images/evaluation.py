@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from diffuscope.data.images import ImageData, nearest
 from diffuscope.errors import InputError
 from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
-from diffuscope.metrics.features import Extractor, ImageQuality, cached_classifier, image_quality
+from diffuscope.metrics.features import (
+    FEWEST,
+    Extractor,
+    ImageQuality,
+    PixelFeatures,
+    cached_classifier,
+    image_quality,
+)
 from diffuscope.modalities.base import Evaluation, table_lines
 from diffuscope.modalities.generator import counted
 from diffuscope.modalities.images.generator import ImageGenerator
@@ -137,6 +144,8 @@ def evaluate_images(
     or of another shape.
     """
     train, unseen, note = _parts(data, held_out, model.recipe)
+    if extractor is None and len(data.x) < FEWEST:
+        extractor = PixelFeatures()
     if extractor is None:
         extractor = cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
     n = _SAMPLES if samples is None else samples

@@ -18,7 +18,7 @@ from diffuscope.data.images.codec import PixelCodec
 from diffuscope.data.images.section import ImagesSection
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import InputError
-from diffuscope.metrics.features import Extractor, cached_classifier
+from diffuscope.metrics.features import FEWEST, Extractor, PixelFeatures, cached_classifier
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.images.flattened import FlatNetwork, flat_denoiser, flattened
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["IMAGES", "Images", "extractor_for"]
 
 _CLOUD, _CLOUDS = 128, 6  # images of a cloud, and clouds: samples of images cost time
+_LEAST_HALVED = 4
 _POOL = 2048  # real images whose features are taken
 
 
@@ -73,6 +74,14 @@ class Images(Modality[ImageData, ImagesSection]):
         """Load images in the size and channels of the section."""
         return self._load(source, section, section.image_size, section.channels, seed)
 
+    def labelled(
+        self, source: Any, labels: Any, section: ImagesSection | None = None, seed: int = 0
+    ) -> ImageData:
+        """Load images with classes (n,) that are given beside them."""
+        own = ImagesSection() if section is None else section
+        size, channels = own.image_size, own.channels
+        return load_images(source, size=size, channels=channels, labels=labels, limit=own.size, seed=seed)
+
     def reload(self, source: Any, model: Model) -> ImageData:
         """Load images in the shape of a trained model."""
         recipe, (channels, *size) = model.recipe, model.shape
@@ -90,10 +99,6 @@ class Images(Modality[ImageData, ImagesSection]):
             value_range=section.range,
             split=section.split,
         )
-
-    def labelled(self, source: Any, labels: Any) -> ImageData:
-        """Load the images of an array with their classes."""
-        return load_images(source, labels=labels)
 
     def held_out(self, source: Any, model: Model, data: ImageData) -> Any:
         """Return held-out images, uint8."""
@@ -282,13 +287,30 @@ class Images(Modality[ImageData, ImagesSection]):
             of_points=lambda network: FlatNetwork(network, shape),
         )
 
+    def training_notes(self, data: ImageData) -> tuple[str, ...]:
+        """Return what was done to the images, and what few of them mean."""
+        n = len(data.x)
+        if n >= FEWEST:
+            return data.notes
+        few = f"{n} image{'s' * (n > 1)}: a model learns so few by heart. They are compared by their pixels."
+        return (*data.notes, few)
+
+    def unmeasurable(self, data: ImageData) -> str | None:
+        """Return why there is no quality of so few images."""
+        unseen = data if data.held_out is None else data.held_out
+        if len(unseen.x) >= _LEAST_HALVED:
+            return None
+        return f"Too few images to measure quality: {len(unseen.x)}, and at least {_LEAST_HALVED} are needed."
+
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n images."""
         return f"sample {path} -o samples.png" + " --label each" * bool(self.generator(model).classes)
 
 
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
-    """Return the classifier whose features images like these are measured in, trained once and kept."""
+    """Return what images like these are measured in: a classifier, trained once and kept; of few, pixels."""
+    if len(data.x) < FEWEST:
+        return PixelFeatures()
     return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
 
 

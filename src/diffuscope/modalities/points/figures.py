@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from diffuscope.modalities.figures import SHOWN, Figures
 from diffuscope.modalities.points.generator import PointGenerator
+from diffuscope.model import ORIGIN
 from diffuscope.plots import plot_dataset, plot_samples
 from diffuscope.request import Request
 
@@ -27,8 +29,12 @@ class PointFigures(Figures):
 
     @property
     def limits(self) -> Points | None:
-        """The data sets the axes."""
-        return None if self.data is None else self.display(self.encoded(self.shown)).astype(np.float64)
+        """The data sets the axes, and the points from which a flow starts, if it does."""
+        if self.data is None:
+            return None
+        shown, origin = self.encoded(self.shown), self.model.extras.get(ORIGIN)
+        both = shown if origin is None else torch.cat([shown, origin.cpu()[: len(shown)]])
+        return self.display(both).astype(np.float64)
 
     @property
     def _labels(self) -> NDArray[np.int64] | None:

@@ -36,7 +36,7 @@ from diffuscope.modalities.reference import (
     quality_seed,
 )
 from diffuscope.modalities.reference import Points as Cloud
-from diffuscope.model import Model
+from diffuscope.model import ORIGIN, Model
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -63,10 +63,10 @@ class Points(Modality[Dataset, PointsSection]):
 
     def accepts(self, source: Any) -> bool:
         """Whether a source is a built-in set, numbers, or a function that draws them."""
-        if isinstance(source, str):
-            return source in POINT_SETS or (
-                Path(source).suffix.lower() == ".npy" and not holds_images(source)
-            )
+        if isinstance(source, str | Path):
+            name = str(source)
+            is_array = Path(name).suffix.lower() == ".npy" and not holds_images(name)
+            return name in POINT_SETS or is_array
         if isinstance(source, np.ndarray | Tensor):
             return source.ndim not in (3, 4)
         return callable(source)
@@ -90,9 +90,11 @@ class Points(Modality[Dataset, PointsSection]):
             target=section.target,
         )
 
-    def labelled(self, source: Any, labels: Any) -> Dataset:
+    def labelled(
+        self, source: Any, labels: Any, section: PointsSection | None = None, seed: int = 0
+    ) -> Dataset:
         """Load the points of an array or a table with their classes."""
-        return load_dataset(source, labels=labels)
+        return load_dataset(source, labels=labels, seed=seed)
 
     def settled(self, data: Dataset) -> Dataset:
         """Return points without the rows that are far out, and a note that names them.
@@ -217,6 +219,20 @@ class Points(Modality[Dataset, PointsSection]):
         """Return the affine map of the columns."""
         return PointsCodec.fit(data.x, section.scaling, section.divisor, data.columns)
 
+    def origin(self, data: Dataset, codec: Codec, section: PointsSection, seed: int) -> Tensor | None:
+        """Return the points of the other data set that a flow starts from."""
+        if section.origin is None:
+            return None
+        points = load_dataset(section.origin, seed=seed).x
+        if points.shape[1:] != data.x.shape[1:]:
+            raise InputError(
+                f"A flow cannot lead from points of shape {points.shape[1:]} to points of shape "
+                f"{data.x.shape[1:]}.",
+                "Give two data sets of the same number of columns.",
+            )
+        encoded: Tensor = codec.encode(points)
+        return encoded
+
     def generator(self, model: Model) -> PointGenerator:
         """Return what draws points."""
         return PointGenerator(model)
@@ -259,7 +275,7 @@ class Points(Modality[Dataset, PointsSection]):
 
     def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
         """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""
-        known = data.source["kind"] == "builtin" and isinstance(loss, Loss)
+        known = data.source["kind"] == "builtin" and type(loss) is Loss and batches.noise is None
         if not known or not isinstance(model.codec, PointsCodec):
             return None
         oracle, denoiser, total, n = oracle_of(data).scaled(model.codec), model.denoiser, 0.0, 0
@@ -301,6 +317,11 @@ class Points(Modality[Dataset, PointsSection]):
 
     def flatten(self, model: Model, data: Dataset, held_out: Any, seed: int, reporter: Reporter) -> Flattened:
         """Return the model as it is."""
+        if ORIGIN in model.extras:
+            raise InputError(
+                "A flow from another data set cannot be diagnosed: the exact parts are those of noise.",
+                "Use diffuscope evaluate.",
+            )
         assert isinstance(model.codec, PointsCodec)
         flat = self.as_it_is(model.denoiser, model.codec, data, held_out, seed, model.piece)
         request = self.measured_request(model, flat.reference)
