@@ -100,8 +100,8 @@ def test_a_line_that_stays_is_not_written_over(notebook):
     assert notebook.seen == ["first", "done"]
 
 
-def test_a_run_is_a_card_with_a_picture(tiny):
-    run = tiny()
+def test_a_run_that_has_no_page_is_a_card_with_a_picture(tiny):
+    run = tiny(data=np.random.default_rng(0).normal(size=(200, 3)))
     card = run._repr_html_()
     assert str(run.quality) in text_of(card)
     assert "30 steps" in text_of(card)

@@ -232,13 +232,13 @@ def test_a_trajectory_is_one_array_in_the_units_of_the_data_with_its_levels(trai
     states, levels = run.trajectory(500, seed=4), run.levels()
     assert states.shape == (9, 500, 2)
     assert np.array_equal(states[-1], run.sample(500, seed=4))
-    assert {name: one.shape for name, one in levels.items()} == dict.fromkeys(("t", "alpha", "sigma"), (9,))
-    assert levels["sigma"][-1] == 0
-    assert (np.diff(levels["sigma"] / levels["alpha"]) < 0).all()
+    assert [tuple(one.shape) for one in (levels.t, levels.alpha, levels.sigma)] == [(9,)] * 3
+    assert levels.sigma[-1] == 0
+    assert (np.diff(levels.ratio) < 0).all()
     # Noise of the first level, in deviations of the data.
-    first = levels["sigma"][0] * 1000
+    first = levels.sigma[0].item() * 1000
     assert 0.85 < states[0, :, 0].std() / first < 1.15
-    assert len(run.levels(steps=3)["t"]) == 4
+    assert len(run.levels(steps=3).t) == 4
 
 
 # --- classes ----------------------------------------------------------------------------------------------

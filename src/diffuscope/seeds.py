@@ -66,7 +66,7 @@ class RowStreams:
         first = start // block
         self.generators = [stream(seed, "sample", first + i) for i in range(-(-count // block))]
 
-    def normal(self, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
+    def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
         """Return the next standard normal numbers of all rows, of a shape (count, ...), on the CPU."""
         rest = shape[1:]
         parts = [torch.randn((self.block, *rest), generator=g, dtype=dtype) for g in self.generators]

@@ -253,7 +253,9 @@ def test_kinds_that_are_said_are_taken(tmp_path: Path) -> None:
 def test_a_cell_that_is_not_of_the_said_kind_is_named_with_its_row(tmp_path: Path, kind: str) -> None:
     good = {"number": "1.5", "integer": "1", "date": "2024-01-01", "boolean": "true"}[kind]
     path = table(tmp_path / "t.csv", a=[good, "", good, "red"], b=["1"] * 4)
-    with pytest.raises(InputError, match=r"'red' in row 3 .*'a'.*\n.*--missing red.*--types a=category"):
+    with pytest.raises(
+        InputError, match=r"'red' in row 3 .*'a'.*\n.*missing=\"red\".*types={\"a\": \"category\"}"
+    ):
         read_rows(path, FileOptions(types={"a": kind}))
     known = open_rows(table(tmp_path / "k.csv", a=[good], b=["1"])).schema
     with pytest.raises(InputError, match="'red' in row 3"):

@@ -62,8 +62,12 @@ def test_training_on_a_container_is_training_on_its_points(tiny, wrap):
 
 
 def test_labels_of_points_are_not_dropped_in_silence(tiny):
-    with pytest.raises(InputError, match="labels"):
-        tiny(data=TensorDataset(X, torch.arange(60) % 2))
+    run = tiny(data=TensorDataset(X, torch.arange(60) % 2))
+    assert run.data.classes == ("0", "1")
+    assert run.data.labels.tolist() == [0, 1] * 30
+    assert run.sample(4, y="each").shape == (4, 2)
+    with pytest.raises(InputError, match="labels, and y gives others"):
+        tiny(data=TensorDataset(X, torch.arange(60) % 2), y=np.zeros(60), out="other")
 
 
 @pytest.mark.parametrize("form", ["bytes", "floats", "pillow"])

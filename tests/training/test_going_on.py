@@ -198,7 +198,8 @@ def test_what_a_link_in_a_run_points_to_is_not_removed(tiny, tmp_path):
     outside.mkdir()
     (outside / "a.png").write_text("mine")
     (run.path / "figures").symlink_to(outside)
-    tiny(overwrite=True)
+    with pytest.raises(InputError, match="is a link to"):
+        tiny(overwrite=True)
     assert (outside / "a.png").read_text() == "mine"
 
 
