@@ -381,6 +381,10 @@ def test_a_model_with_classes_is_saved_loaded_and_resumed(sides, tmp_path, train
     whole, _ = train(x, "whole", y=y, settings=steps)
     resumed = diffuscope.train(x, y=y, out=whole.path, resume=True, pictures=False, progress=False)
     assert np.array_equal(resumed.sample(20, y=1), whole.sample(20, y=1))
+    again = diffuscope.train(
+        x, y=y, recipe="fast", settings={**FAST, **steps}, out=whole.path, resume=True, pictures=False
+    )
+    assert again.recipe == whole.recipe
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def plan_resumed(
     if recipe is not None:
         # A recipe usually sets no data and no seed of its own.
         own = started.data
-        read = ("source", "size", "noise", "columns")
+        read = ("source", "size", "noise", "columns", "classes", "range")
         same = {f"data.{k}": getattr(own, k) for k in read if hasattr(own, k)}
         requested = load_recipe(recipe).changed({"seed": started.seed, **same, **changes})
         requested = requested.model_copy(update={"training": _as_long(requested, started)})

@@ -266,7 +266,9 @@ class Points(Modality[Dataset, PointsSection]):
             np.savez(file, x=data.x, **labels)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
-        """Read what :meth:`keep` wrote."""
+        """Read what :meth:`keep` wrote, or points alone in a .npy file."""
+        if path.suffix == ".npy":
+            return super().restore(path, about, recipe)
         with np.load(path, allow_pickle=False) as kept:
             x, labels = kept["x"], kept["y"] if "y" in kept.files else None
             classes = tuple(map(str, kept["classes"])) if labels is not None else ()
