@@ -9,7 +9,7 @@ import { Exact } from "../src/engine/exact.js";
 import { Law, type LawSpec } from "../src/engine/laws.js";
 import { bytesOf, Memory } from "../src/engine/memory.js";
 import { makeNetwork, type NetworkSettings, type Tensors } from "../src/engine/network.js";
-import type { Random } from "../src/engine/random.js";
+import { Random } from "../src/engine/random.js";
 import { trajectory, type SamplerSettings } from "../src/engine/samplers.js";
 import { grid, makeSchedule, priorStd, type ScheduleSettings, type Spacing } from "../src/engine/schedules.js";
 import { Learned, noisy, Trainer, type LossSettings, type TrainingSettings } from "../src/engine/training.js";
@@ -182,6 +182,23 @@ for (const { name, memory } of machines) {
     });
   }
 }
+
+test("streams of other seeds and other purposes have other numbers, normal and independent", () => {
+  const n = 20_000;
+  const streams = Array.from({ length: 12 }, (_, seed) => new Random(seed, "a").normals(n));
+  streams.push(new Random(0, "b").normals(n));
+  assert.deepEqual(new Random(3, "a").normals(5), streams[3]!.slice(0, 5));
+  for (const [i, x] of streams.entries()) {
+    const mean = x.reduce((sum, v) => sum + v, 0) / n;
+    const square = x.reduce((sum, v) => sum + v * v, 0) / n;
+    assert.ok(Math.abs(mean) < 5 / Math.sqrt(n) && Math.abs(square - 1) < 5 * Math.sqrt(2 / n), `stream ${i}`);
+    for (const [j, y] of streams.entries()) {
+      if (j <= i) continue;
+      const together = x.reduce((sum, v, k) => sum + v * y[k]!, 0) / n;
+      assert.ok(Math.abs(together) < 5 / Math.sqrt(n), `streams ${i} and ${j}`);
+    }
+  }
+});
 
 test("the sliced Wasserstein distance is that of the package", () => {
   const { x, y, offset, distance } = vectors.distances;

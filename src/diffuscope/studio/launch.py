@@ -26,18 +26,23 @@ def run_studio(
 ) -> None:
     """Serve the studio until it is interrupted; ``say`` is told its address.
 
-    An address that is taken or not this machine's is a RunError, an unknown language an InputError.
+    An address that is taken or not this machine's is a RunError; an unknown language, or all addresses at
+    once, an InputError.
     """
     import uvicorn
 
     if language not in ("", "en", "zh"):
         raise InputError(f"There is no language {language!r}.", "Choose en or zh.")
+    if host in ("", "0.0.0.0"):
+        what = "The studio listens on one address of this machine, by which pages then call it."
+        raise InputError(what, "Give that address, such as --host 192.168.1.5.")
     place = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         place.bind((host, port))
         place.listen(64)  # whoever comes before the server is ready waits
     except OSError as error:
+        place.close()
         what = f"Cannot listen on {host}:{port}: {error.strerror}."
         raise RunError(what, "Choose another --port, or none.") from error
     found = place.getsockname()[1]

@@ -9,7 +9,7 @@ export class Random {
   private spare: number | null = null;
 
   constructor(seed: number, purpose: string) {
-    let hash = 2166136261 ^ (seed | 0);
+    let hash = 2166136261; // FNV-1a
     for (const letter of `${Math.floor(seed)}/${purpose}`) {
       hash = Math.imul(hash ^ letter.charCodeAt(0), 16777619);
     }
