@@ -27,6 +27,7 @@ from diffuscope.diffusion.samplers import DDIM
 from diffuscope.diffusion.schedules import cosine
 from diffuscope.errors import InputError
 from diffuscope.pages import fragment, page
+from diffuscope.words import in_python
 
 from ..conftest import diagnose_quickly
 from .conftest import Perfect
@@ -132,7 +133,8 @@ def test_a_notebook_shows_waterfall_and_findings_in_the_words_of_the_text_and_of
         assert f"{row.title} {value} ({row.share.low:.2f}".replace("(-", "(−") in seen.text
     for number, one in enumerate(made.to_json()["findings"], 1):
         assert f"{number}. {one['title']}" in seen.text
-        for word in (one["evidence"], one["sure"], one["fix"], one["needs"]):
+        fix, needs = in_python(one["fix"]), in_python(one["needs"])
+        for word in (one["evidence"], one["sure"], fix, needs):
             assert word in seen.text
             assert " ".join(word.split()) in " ".join(str(made).split())
     for label in ("Why", "How sure", "What to do", "How to see it"):
@@ -187,10 +189,11 @@ def test_the_style_of_a_notebook_touches_nothing_around_it(made):
 def test_what_can_be_copied_stands_by_itself(made):
     assert re.findall(r"<pre><code>([^<]*)</code></pre>", made._repr_html_()) == [
         "Remove it.",
-        "--sampler ddim --steps 40",
+        "sampler=&#34;ddim&#34;, steps=40",
         "Train longer.",
         "x = (x − β/√(1−ᾱ) · ε̂) / √α",
     ]
+    assert "<pre><code>--sampler ddim --steps 40</code></pre>" in made._html("A page")  # by a command
     fixes = {
         'Set prediction="data". Give it t / T as its time.': ['prediction="data"'],
         "Call network.eval() before sampling.": ["network.eval()"],
