@@ -196,6 +196,7 @@ def test_what_can_be_copied_stands_by_itself(made):
         "Train longer.",
         "x = (x − β/√(1−ᾱ) · ε̂) / √α",
     ]
+    assert "<pre><code>--sampler ddim --steps 40</code></pre>" in made._html("A page")  # by a command
     fixes = {
         'Set prediction="data". Give it t / T as its time.': ['prediction="data"'],
         "Call network.eval() before sampling.": ["network.eval()"],
