@@ -599,7 +599,7 @@ def test_summary_metrics_and_data(case, run):
 
 
 def test_notebooks_show_samples(case, run):
-    assert run._repr_png_().startswith(b"\x89PNG")
+    assert run._repr_html_().count('src="data:image/png;base64,') == 1
     assert repr(run) == f"Run({str(run.path)!r}, {case.unit}, {run.quality})"
 
 
