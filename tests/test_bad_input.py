@@ -87,11 +87,11 @@ def test_a_table_that_cannot_be_modelled_is_said_and_nothing_is_made(cli, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_an_array_of_three_axes_is_refused(cli, tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((4, 3, 2)))
+def test_an_array_of_five_axes_is_refused(cli, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((4, 3, 2, 2, 2)))
     code, out, err = cli("train", tmp_path / "x.npy", "--out", tmp_path / "run")
     assert_clean(code, out, err)
-    assert "(4, 3, 2)" in err
+    assert "(4, 3, 2, 2, 2)" in err
 
 
 def test_arrays_of_mixed_shapes_are_refused(cli, tmp_path):

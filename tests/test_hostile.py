@@ -525,7 +525,7 @@ def test_a_default_run_on_data_with_a_long_name_has_a_name(cli, tmp_path, monkey
     (tmp_path / name).write_text(GOOD)
     code, out, err = cli("train", name, "--recipe", "fast", "--steps", 2, "--no-pictures")
     assert code == 0, err
-    assert out.startswith("run         runs/xxx")
+    assert "\nrun         runs/xxx" in out
 
 
 def test_names_that_are_not_utf_8_are_written_and_read(cli, run_dir, tmp_path):

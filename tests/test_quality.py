@@ -11,6 +11,7 @@ import torch
 import diffuscope
 from diffuscope.data.images import load_images
 from diffuscope.data.points import load_dataset
+from diffuscope.data.spread import centre_and_scale
 from diffuscope.errors import RunError
 from diffuscope.modalities.lookup import modality
 from diffuscope.recipes import load_recipe
@@ -55,7 +56,8 @@ def test_perfect_samples_are_at_the_floor():
 def test_wrong_samples_are_above_the_floor_by_what_is_wrong_in_the_datas_units():
     data = load_dataset(gauss, size=1000)
     quality = measure_quality(Perfect(independent, shift=3.0), data)["sliced_wasserstein"]
-    assert quality.value == pytest.approx(3.0, rel=0.05)  # a shift of (3, 3), over the root of 2
+    shift = 3.0 / centre_and_scale(data.x)[1]  # in deviations of each column
+    assert quality.value == pytest.approx(np.linalg.norm(shift) / np.sqrt(2), rel=0.05)
     assert quality.low > 10
 
 

@@ -311,9 +311,14 @@ class Model:
             name.removeprefix(_EXTRA): tensors.pop(name) for name in list(tensors) if name.startswith(_EXTRA)
         }
         weights = {name.removeprefix("network."): tensor for name, tensor in tensors.items()}
-        denoiser = recipe.make_denoiser(
-            codec.shape, columns=columns_of(codec), network=network, schedule=schedule, empty=True
-        )
+        try:
+            denoiser = recipe.make_denoiser(
+                codec.shape, columns=columns_of(codec), network=network, schedule=schedule, empty=True
+            )
+        except InputError as error:
+            if CUSTOM in (recipe.network.name, recipe.schedule.name):
+                raise
+            raise FormatError(f"{path} cannot be loaded: {error.what}", error.hint) from error
         if weights and all(weight.dtype == torch.float64 for weight in weights.values()):
             denoiser.double()
         fill(denoiser.network, weights, path)

@@ -20,6 +20,7 @@ from diffuscope.diagnosis.subject import Subject
 __all__ = ["TrainingNoise", "noise_of_training"]
 
 _FAIR, _WORSE = 1.05, 1.25  # of the best linear estimate's error: what was learned, and what was not
+_ROWS_EACH = 4  # for each number that is fitted
 
 _Draw = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -51,10 +52,10 @@ class TrainingNoise(NamedTuple):
 
 
 def noise_of_training(subject: Subject) -> TrainingNoise | None:
-    """Return the noise that a network was trained with, where that was not normal."""
-    if subject.d < 2:
-        return None
+    """Return the noise that a network was trained with, where that was not normal and there is a fit of it."""
     places = places_of(subject)
+    if subject.d < 2 or len(places[0].x_0) < _ROWS_EACH * (subject.d + 1):  # too few for a linear fit
+        return None
     ratios = {name: _ratio(subject, places, draw) for name, draw in _LAWS.items()}
     normal = ratios.pop("normal noise")
     name = min(ratios, key=lambda one: ratios[one])

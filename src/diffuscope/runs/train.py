@@ -30,7 +30,6 @@ from diffuscope.files import append_text, sole_writer, write_json, write_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.lookup import modality, modality_for
 from diffuscope.model import Model, pick_device
-from diffuscope.plots import save_figure
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe, read_recipe
 from diffuscope.recipes.schema import TrainingSection
@@ -460,6 +459,8 @@ class _Training:
         shapes = [str(tuple(np.shape(one))) for one in (setup.data.x, batch)]
         self._tell("shapes", f"data {shapes[0]}, batches {shapes[1]}")
         if self.pictures:
+            from diffuscope.plots import save_figure
+
             shown = run.modality.figures(run.model, replace(setup.data, x=batch)).draw_data()
             save_figure(shown, self.folder / "figures" / "batch.png")
 
