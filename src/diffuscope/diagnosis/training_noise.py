@@ -52,7 +52,7 @@ class TrainingNoise(NamedTuple):
 
 
 def noise_of_training(subject: Subject) -> TrainingNoise | None:
-    """Return the noise that a network was trained with, where that was not normal and there is a fit of it."""
+    """Return the noise that a network was trained with, where that was not normal; None where it was."""
     places = places_of(subject)
     if subject.d < 2 or len(places[0].x_0) < _ROWS_EACH * (subject.d + 1):  # too few for a linear fit
         return None
