@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from diffuscope.data.affine import Scaling
+from diffuscope.data.bounds import npy_header
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,26 +115,10 @@ def holds_images(path: str | Path) -> bool:
     """Whether a .npy file has three or four axes, as images have; its header alone is read."""
     try:
         with Path(path).open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            form = np.lib.format
-            read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
-            shape, _, dtype = read(file)
+            shape, dtype = npy_header(file)
     except (OSError, ValueError, EOFError):
         return False
     return len(shape) in (3, 4) and dtype.kind in "biuf"
-
-
-def are_bytes_of_images(path: Path) -> bool:
-    """Whether a .npy file has bytes of shape (n, ...) of images, by its header alone."""
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            form = np.lib.format
-            read = form.read_array_header_1_0 if version == (1, 0) else form.read_array_header_2_0
-            shape, _, dtype = read(file)
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(dtype == np.uint8) and len(shape) in (3, 4)
 
 
 def describe_file(path: Path) -> dict[str, Any]:

@@ -115,11 +115,17 @@ def lattice_of(subject: Subject) -> Lattice | None:
         values = np.unique(x[:, j])
         if not _FEWEST_VALUES <= len(values) <= len(x) * _COARSE:
             continue
-        step = float(np.diff(values).min())
-        multiples = (values - values[0]) / step
-        if np.allclose(multiples, multiples.round(), atol=0.01) and step > _COARSE * x[:, j].std():
+        step = _step_of(values)
+        if step is not None and step > _COARSE * x[:, j].std():
             found.append((j, float(values[0]), step))
     return Lattice(tuple(found)) if found else None
+
+
+def _step_of(values: Points) -> float | None:
+    """Return the step of which two or more distinct values, in order, are multiples; None where none is."""
+    step = max(float(np.diff(values).min()), 1e-300)
+    multiples = (values - values[0]) / step
+    return step if np.allclose(multiples, multiples.round(), atol=0.01) else None
 
 
 def heavy_tails(subject: Subject) -> Finding | None:
@@ -180,8 +186,7 @@ def _is_each_its_own(x: Points, distinct: int) -> bool:
         return False
     for column in x.T:
         values = np.unique(column)
-        multiples = (values - values[0]) / max(np.diff(values).min(), 1e-300) if len(values) > 1 else values
-        if len(values) < _ITS_OWN * distinct or np.allclose(multiples, multiples.round(), atol=0.01):
+        if len(values) < _ITS_OWN * distinct or _step_of(values) is not None:
             return False
     return True
 

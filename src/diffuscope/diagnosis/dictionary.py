@@ -36,6 +36,7 @@ __all__ = [
     "Entry",
     "Place",
     "Reading",
+    "capped_mean",
     "errors_at",
     "exact_error",
     "linear_error",
@@ -107,12 +108,16 @@ class Reading:
 
     @property
     def capped(self) -> float:
-        """The mean error, where no level counts for more than thrice what any fair guess has.
+        """The mean error, as :func:`capped_mean` has it."""
+        return capped_mean(self.errors.mean(axis=1))
 
-        Near clean data a network of the data itself is far off on this scale, however well it is trained.
-        """
-        levels = np.nan_to_num(self.errors.mean(axis=1), nan=np.inf)
-        return float(np.minimum(levels, CAP).mean())
+
+def capped_mean(errors: np.ndarray) -> float:
+    """Return the mean of errors (levels,), where no level counts for more than thrice any fair guess.
+
+    Near clean data a network of the data itself is far off on this scale, however well it is trained.
+    """
+    return float(np.minimum(np.nan_to_num(errors, nan=np.inf), CAP).mean())
 
 
 class _Time(NamedTuple):
@@ -264,9 +269,7 @@ def _with_time(
         return
     for quantity, sign in entries:
         estimate = _estimate(subject, quantity, sign)
-        errors = np.stack(
-            [errors_at(p, estimate(y, p.x_t, p.level)) for y, p in zip(answers, places, strict=True)]
-        )
+        errors = _errors(places, answers, estimate)
         entry = Entry(quantity, sign, time.name, assumed)
         silence = _silence(places, estimate)
         yield Reading(entry, _denoiser(output, estimate, time), errors, silence)
@@ -274,14 +277,17 @@ def _with_time(
         factor = _factor(places, answers, estimate) if (quantity, sign) == (assumed, 1) else None
         if factor is not None:
             scaled = _multiplied(estimate, factor)
-            errors = np.stack(
-                [errors_at(p, scaled(y, p.x_t, p.level)) for y, p in zip(answers, places, strict=True)]
-            )
+            errors = _errors(places, answers, scaled)
             factors = tuple(factor.abs().tolist() if len(factor) == 1 else factor.tolist())
             entry = Entry(
                 quantity, -1 if len(factor) == 1 and factor < 0 else 1, time.name, assumed, (), factors
             )
             yield Reading(entry, _denoiser(output, scaled, time), errors, silence)
+
+
+def _errors(places: Sequence[Place], answers: Sequence[Tensor], estimate: _Estimate) -> np.ndarray:
+    """Return the errors of an estimate of answers at all levels, (levels, points)."""
+    return np.stack([errors_at(p, estimate(y, p.x_t, p.level)) for y, p in zip(answers, places, strict=True)])
 
 
 def _factor(places: Sequence[Place], answers: Sequence[Tensor], estimate: _Estimate) -> Tensor | None:
@@ -471,8 +477,7 @@ def _with_columns(
         ) -> Tensor:
             return output(x_t[:, there], level, time)[:, back]
 
-        errors = np.stack(
-            [errors_at(p, own(answer(p.x_t, p.level, p.level.t.double()), p.x_t, p.level)) for p in places]
-        )
+        answers = [answer(p.x_t, p.level, p.level.t.double()) for p in places]
+        errors = _errors(places, answers, own)
         time = _Time("t", lambda level: level.t.double())
         yield Reading(Entry(assumed, 1, "t", assumed, tuple(order)), _denoiser(answer, own, time), errors)

@@ -24,6 +24,7 @@ from diffuscope.diagnosis.dictionary import (
     CAP,
     FITTED,
     Reading,
+    capped_mean,
     errors_at,
     exact_error,
     linear_error,
@@ -232,7 +233,7 @@ class _InUnits(NamedTuple):
 
     @property
     def capped(self) -> float:
-        return float(np.minimum(np.nan_to_num(self.errors, nan=np.inf), CAP).mean())
+        return capped_mean(self.errors)
 
     @property
     def linear(self) -> float:
