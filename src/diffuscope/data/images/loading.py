@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import os
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,11 +54,6 @@ def are_images(source: Any) -> bool:
         except (OSError, FormatError):
             return False
     return False
-
-
-def _is_tensor(source: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(source, torch.Tensor)
 
 
 def load_images(
