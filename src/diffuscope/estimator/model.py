@@ -27,7 +27,8 @@ from diffuscope.data.tables.dataset import few_rows_note
 from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.targets import read_target
 from diffuscope.errors import FormatError, InputError
-from diffuscope.modalities.tables.generator import Only, TableGenerator, read_only
+from diffuscope.modalities.tables.filling import Only, read_only
+from diffuscope.modalities.tables.generator import TableGenerator
 from diffuscope.modalities.tables.modality import TABLE
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model, pick_device
@@ -435,7 +436,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
             not seen in training are among these: they tell nothing of what is filled, and a warning says so.
         """
         generator, request = self._fitted(X), self._request(random_state)
-        draws = generator.fill(
+        draws = generator.filling.draws(
             X, y, request, n_draws=n_draws, average=average, only=only, reporter=self._reporter
         )
         _, columns = read_only(only)
