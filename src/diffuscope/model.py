@@ -30,7 +30,8 @@ from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.likelihood import log_density
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
-from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
+from diffuscope.recipes.schema import parse_recipe
+from diffuscope.recipes.sections import MOST_STEPS
 from diffuscope.recipes.settings import check_settings
 from diffuscope.request import Request, check_count, read_request
 from diffuscope.seeds import RowStreams, stream

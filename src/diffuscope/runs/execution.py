@@ -23,7 +23,7 @@ from diffuscope._version import __version__
 from diffuscope.files import append_text, write_json, write_text
 from diffuscope.metrics import Measured
 from diffuscope.progress import Reporter
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.runs.plan import START
 from diffuscope.runs.run import Run
 from diffuscope.runs.setup import Setup

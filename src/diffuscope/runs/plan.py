@@ -16,7 +16,7 @@ from diffuscope.files import remove_abandoned, stay_inside
 from diffuscope.modalities.lookup import load_data, modality, modality_for, modality_of
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe, load_recipe, read_recipe
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.runs.run import near_runs
 
 __all__ = [

@@ -18,7 +18,7 @@ from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import modality
 from diffuscope.model import ORIGIN, Model
 from diffuscope.recipes import Recipe
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.request import Request
 from diffuscope.seeds import alone, stream_seed
 from diffuscope.training import (

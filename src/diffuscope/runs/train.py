@@ -19,7 +19,7 @@ from diffuscope.modalities.lookup import modality, modality_for
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe, read_recipe
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.runs.execution import Execution
 from diffuscope.runs.plan import (
     START,

@@ -22,7 +22,7 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples
 from diffuscope.errors import InputError, RunError
 from diffuscope.precision import autocast, half_type
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.seeds import stream_seed
 from diffuscope.signals import Stopped, noted, words_of
 from diffuscope.threads import side_by_side
