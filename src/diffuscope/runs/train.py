@@ -46,6 +46,7 @@ _PARTS = {
     "network": "network.name",
     "sampler": "sampling.name",
     "loss": "loss.distance",
+    "origin": "data.origin",
 }
 
 
@@ -57,6 +58,7 @@ def train(
     seed: int | None = None,
     target: str | None = None,
     y: Any = None,
+    origin: Any = None,
     size: int | None = None,
     noise: float | None = None,
     epochs: int | None = None,
@@ -99,6 +101,8 @@ def train(
         archive that has them (by default ``y`` or ``labels``, where it has one).
     y : array_like of shape (n,), optional
         Classes of the points of an array, or of images: whole numbers, truth values or text.
+    origin : str, path or array_like of shape (m, d), optional
+        The points from which a flow starts in place of noise: a built-in name, a file, or points.
     size, noise : optional
         Number of points and noise of a built-in set.
     epochs, steps : int, optional
@@ -158,15 +162,16 @@ def train(
     Interrupted
         On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
-    given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss}
-    parts: dict[str, Any] = {name: None if isinstance(part, str) else part for name, part in given.items()}
+    given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss, "origin": origin}
+    words = {name: str(part) for name, part in given.items() if isinstance(part, str | Path)}
+    parts: dict[str, Any] = {name: None if name in words else part for name, part in given.items()}
     options = {
         "data.target": target,
         "data.size": size,
         "data.noise": noise,
         "schedule.zero_terminal_snr": zero_terminal_snr,
         "sampling.steps": sampling_steps,
-        **{_PARTS[name]: part for name, part in given.items() if isinstance(part, str)},
+        **{_PARTS[name]: word for name, word in words.items()},
     }
     last = {
         "seed": seed,
@@ -218,7 +223,7 @@ def train(
     where = None if origin is None else str(origin.path)
     before = read_recipe(folder / "recipe.toml").training if resume else planned.training
     if resume and (folder / "summary.json").is_file():
-        own = {name: part for name, part in parts.items() if name != "loss"}
+        own = {name: part for name, part in parts.items() if name not in ("loss", "origin")}
         run = load(folder, device=str(place), data=dataset, **own)
         if not _goes_on(run, setup, before):
             if alone:
