@@ -44,9 +44,9 @@ _PROBED_STEPS = 20
 class Setup:
     """A recipe and data of its kind, ready to be trained; ``model`` is trained in place.
 
-    ``network``, ``schedule``, ``loss``, ``sampler`` and ``origin`` are what the recipe calls "custom". Training
-    continues from the weights of ``start``, in its units, with a copy of its network. Data and parts that do
-    not fit together are an InputError.
+    ``network``, ``schedule``, ``loss``, ``sampler`` and ``origin`` are what the recipe calls "custom".
+    Training continues from the weights of ``start``, in its units, with a copy of its network. Data and parts
+    that do not fit together are an InputError.
     """
 
     def __init__(

@@ -235,7 +235,7 @@ class Points(Modality[Dataset, PointsSection]):
             if kept is not None:
                 return kept
             raise InputError(
-                "The points from which this flow starts were passed from Python.",
+                "The points that this flow starts from were passed from Python.",
                 "Pass them again: origin=...",
             )
         points = load_dataset(section.origin if given is None else given, seed=seed).x
