@@ -71,6 +71,7 @@ def test_samples_have_the_law_of_the_table_with_repeated_rows(table, repeated, m
     assert pairs[0] == pytest.approx(pairs[1], abs=0.08)
 
 
+@pytest.mark.slow
 def test_densities_are_those_of_the_table_with_repeated_rows(table, repeated, model):
     """The weighted model gives repeated rows more than one of the plain table does."""
     plain = DiffusionModel(steps=600, width=64, random_state=0).fit(table)
