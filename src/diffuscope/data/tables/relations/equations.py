@@ -53,11 +53,11 @@ def sums(x: Floats, columns: Sequence[Seen]) -> list[Derived]:
 def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator[tuple[int, Derived]]:
     """Yield the equations that hold between the columns of a group in (nearly) all rows, one by one.
 
-    Each comes with how exact it is. A column is regressed on those that are not told by others, and
+    Each comes with how exact it is. A column is regressed on those that are not derived from others, and
     then on all that do not rest on it, in a few rows: some may be exceptions, and few hold none of them.
     """
     own = x[:, group]
-    every, seen, told = list(range(len(group))), [columns[j] for j in group], dict[int, tuple[int, ...]]()
+    every, seen, derived = list(range(len(group))), [columns[j] for j in group], dict[int, tuple[int, ...]]()
     left = list(every)
 
     def room_of(one: _Equation) -> float:
@@ -65,10 +65,10 @@ def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator
         return one.tolerance / float(own[:, one.i].std()) if one.level == 1 else 0.0
 
     def rests(k: int, i: int) -> bool:
-        """Whether column k is told by i, be it through others, or is it."""
-        return k == i or any(rests(part, i) for part in told.get(k, ()))
+        """Whether column k follows from i, be it through others, or is it."""
+        return k == i or any(rests(part, i) for part in derived.get(k, ()))
 
-    # The error of a model's sum goes to the column that is told: to a wide one without heaps.
+    # The error of a model's sum goes to the column that is derived: to a wide one without heaps.
     room = own.std(axis=0) * [len(np.unique(column)) for column in own.T]
     random = np.random.default_rng(0)
     for _ in range(_TRIES):
@@ -79,15 +79,15 @@ def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator
             said = [form for form in ways if form is not None]
             if said and len(known) == len(seen[i].of or ()):
                 left.remove(i)
-                told[i] = said[0].parts
+                derived[i] = said[0].parts
                 yield _FIRST, said[0].sum(group, seen)
-        # What is no sum of many columns is none of fewer; what is computed by a constraint is told by it.
-        asked = [i for i in left if seen[i].of is None]
+        # What is no sum of many columns is none of fewer; what is computed by a constraint follows from it.
+        candidates = [i for i in left if seen[i].of is None]
         while True:
             tried = {}
-            for i in asked:
+            for i in candidates:
                 made = _equation(own, rows, i, [k for k in left if k != i], seen)
-                if told and (made is None or made.level == 2):  # it may be a sum of what others tell
+                if derived and (made is None or made.level == 2):  # it may be a sum of what others tell
                     wide = _equation(own, rows, i, [k for k in every if not rests(k, i)], seen)
                     made = wide if wide is not None and (made is None or wide.level < 2) else made
                 tried[i] = made
@@ -105,8 +105,8 @@ def _equations(x: Floats, group: list[int], columns: Sequence[Seen]) -> Iterator
             ]
             best = max(forms, key=lambda one: (one.whole, -room_of(one), one.factor * room[one.i]))
             left.remove(best.i)
-            told[best.i] = best.parts
-            asked = [i for i in exact if i != best.i]
+            derived[best.i] = best.parts
+            candidates = [i for i in exact if i != best.i]
             yield best.level, best.sum(group, seen)
 
 

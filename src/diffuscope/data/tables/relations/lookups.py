@@ -40,16 +40,16 @@ def determined(x: Floats, columns: Sequence[Seen], derived: Mapping[int, Derived
         codes[j][~missing] = own
         logs = -np.log(counts / counts.sum())
         surprise[j] = np.where(missing, 0.0, logs[codes[j]])
-    asked = [j for j in codes if columns[j].kind != "time" and columns[j].of is None]
+    candidates = [j for j in codes if columns[j].kind != "time" and columns[j].of is None]
     keys = sorted((j for j in codes if has_support(codes[j])), key=lambda j: (int(codes[j].max()), j))
-    single = {(k, j) for k in keys for j in determined_by(codes, surprise, (k,), asked)}
-    for j in asked:
+    single = {(k, j) for k in keys for j in determined_by(codes, surprise, (k,), candidates)}
+    for j in candidates:
         both = {k: int(((codes[k] >= 0) & (codes[j] >= 0)).sum()) for k in keys if (k, j) in single}
         for k in sorted(both, key=lambda k: -both[k]):  # the one that is there in most rows; of few values
             yield _lookup(x, (k,), j)
     if len(columns) > WIDE:
         return
-    rest = [j for j in asked if j not in derived and not any((k, j) in single for k in keys)]
+    rest = [j for j in candidates if j not in derived and not any((k, j) in single for k in keys)]
     if rest:
         for pair in combinations(keys[:_KEYS], 2):
             for j in determined_by(codes, surprise, pair, rest):
@@ -66,7 +66,10 @@ def has_support(code: Ints) -> bool:
 
 
 def determined_by(
-    codes: Mapping[int, Ints], surprise: Mapping[int, Floats], keys: tuple[int, ...], asked: Sequence[int]
+    codes: Mapping[int, Ints],
+    surprise: Mapping[int, Floats],
+    keys: tuple[int, ...],
+    candidates: Sequence[int],
 ) -> list[int]:
     """Return which columns the keys determine, with evidence."""
     joint = codes[keys[0]].copy()
@@ -77,13 +80,13 @@ def determined_by(
         joint[inside] = np.unique(joint[inside], return_inverse=True)[1]
         if not inside.any() or not has_support(joint):
             return []
-    asked = [j for j in asked if j not in keys]
+    candidates = [j for j in candidates if j not in keys]
     order = np.argsort(joint, kind="stable")
     order = order[joint[order] >= 0]
     starts = np.flatnonzero(np.diff(joint[order], prepend=-1))
     group = np.cumsum(np.diff(joint[order], prepend=-1) > 0) - 1
     found = []
-    for j in asked:
+    for j in candidates:
         own = codes[j][order]
         low = np.minimum.reduceat(np.where(own < 0, np.iinfo(np.intp).max, own), starts)
         if (low[group] != own)[own >= 0].any():
