@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import diffuscope
+from diffuscope.model import pick_device
 from diffuscope.training import World, join_world
 
 
@@ -70,6 +71,36 @@ def test_two_processes_end_with_the_weights_of_one(together, tmp_path):
     assert [line["loss"] for line in diffuscope.load(folder / "runs" / "s_curve").metrics] == pytest.approx(
         losses, rel=1e-4
     )
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_script_return_with_the_run_when_it_is_whole(tmp_path):
+    settings = {"data.size": 300, "network.width": 8, "training.steps": 20, "sampling.steps": 4}
+    script = f"""
+import diffuscope
+run = diffuscope.train("s_curve", settings={settings}, out="run", device="cpu", pictures=False)
+print(f"quality {{float(run.quality):.9f}}", flush=True)
+"""
+    (tmp_path / "script.py").write_text(script)
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py"]
+    done = subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (line for line in done.stdout.splitlines() if line.startswith("quality"))
+    assert first == second
+
+
+def test_each_process_of_several_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    for name in ("auto", "cuda"):
+        assert pick_device(name) == torch.device("cuda", 2)
 
 
 def test_only_one_process_writes_and_speaks(together):
