@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -71,6 +73,35 @@ def test_two_processes_end_with_the_weights_of_one(together, tmp_path):
     assert [line["loss"] for line in diffuscope.load(folder / "runs" / "s_curve").metrics] == pytest.approx(
         losses, rel=1e-4
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
+def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, processes):
+    r = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"a": r.normal(size=301), "b": r.integers(0, 4, 301), "c": r.choice(["x", "y"], 301)}
+    )
+    table.loc[::7, "a"] = np.nan
+    table.to_csv(tmp_path / "table.csv", index=False)
+    settings = ["network.width=16", "network.dropout=0.2", "training.steps=40", "training.batch_size=299"]
+    words = ["train", "table.csv", "--no-pictures", "--device", "cpu", "--set", "data.refine=false"]
+    words += [word for one in settings for word in ("--set", one)]
+    weights = []
+    for count in (1, processes):
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        done = subprocess.run(
+            [sys.executable, *launch, "-m", "diffuscope.cli", *words, "--out", f"run{count}"],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(load_file(tmp_path / f"run{count}" / "model.safetensors"))
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
