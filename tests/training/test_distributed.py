@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -102,6 +104,50 @@ def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, pr
         weights.append(load_file(tmp_path / f"run{count}" / "model.safetensors"))
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_in_words(tmp_path, tiny_words):
+    words = [
+        *tiny_words,
+        "--set",
+        "training.steps=200000",
+        "--out",
+        "run",
+        "--no-pictures",
+        "--device",
+        "cpu",
+    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-m", "diffuscope.cli", "train", "s_curve", *words],
+            cwd=tmp_path,
+            env={**os.environ, **world, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in range(2)
+    )
+    log = tmp_path / "run" / "metrics.jsonl"
+    try:
+        while not (log.is_file() and log.stat().st_size):
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.1)
+        second.kill()
+        _, err = first.communicate(timeout=60)
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.communicate()
+    assert first.returncode == 1
+    assert "Error: Process 0 of 2 lost another one" in err
+    assert "--resume" in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.slow
