@@ -20,7 +20,7 @@ Make = Callable[[str, str, int, str], Question]
 
 PLANE = ("moons", "blobs")
 SMALL = (*PLANE, "table5")
-SPLIT = "second"  # another word makes other halves, and other cells of a round, once these are known
+SPLIT = "third"  # another word makes other halves, and other cells of a round, once these are known
 MOST = (*SMALL, "table12", "digits")
 
 
