@@ -13,13 +13,16 @@ from torch import nn
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from on_diagnosis import case, cells, networks, pipelines, summary
+from on_diagnosis import case, cells, mending, networks, owners, pipelines, summary
 from on_diagnosis.case import Case
 from on_diagnosis.data import NAMES, blobs_denoiser, bring, changed
 from on_diagnosis.faults import FAULTS, SOUND
+from on_diagnosis.mending import mended
 from on_diagnosis.pipelines import WAYS, Pipeline, Steps, as_output, eps_of, levels, samples_of
 from on_diagnosis.stepping import LOOPS
 
+from diffuscope import diagnosis
+from diffuscope.diagnosis.loops import LOOPS as MISTAKEN_LOOPS
 from diffuscope.metrics import sliced_wasserstein
 
 LINEAR = networks.SCHEDULES["linear 100"]()
@@ -62,7 +65,7 @@ def test_cells_of_all_faults_can_be_listed_and_come_in_rounds():
     for half in ("tuning", "held-back"):
         assert sum(fault.half == half for fault in FAULTS.values()) >= 20
         assert sum(one.half == half for one in SOUND.values()) >= 5
-    assert all(fault.accept and fault.mends for fault in FAULTS.values())
+    assert all(fault.accept for fault in FAULTS.values())
 
 
 def test_the_exact_denoiser_is_the_mean_of_the_posterior():
@@ -121,13 +124,11 @@ def test_changes_of_data_are_what_they_say():
 
 
 def test_a_right_answer_is_known_by_its_words():
-    fault = Case("a", "steps", lambda *_: {}, ("few_steps",), ("more steps",))
+    fault = Case("a", "steps", lambda *_: {}, ("few_steps",))
     finding = {"code": "few_steps", "title": "Too few", "fix": "Take more of these steps."}
     assert fault.is_right(finding)
-    assert fault.is_mended(finding["fix"])
     assert not fault.is_right(None)
     assert not fault.is_right({**finding, "code": "undertrained"})
-    assert not fault.is_mended("Train longer.")
 
 
 @pytest.fixture
@@ -136,7 +137,8 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(tmp_path))
     monkeypatch.setitem(networks.SCHEDULES, "linear 100", lambda: torch.linspace(1e-4, 0.9, 12).double())
     small = {"steps": 20, "width": 8, "blocks": 1, "batch": 32}
-    monkeypatch.setattr(case, "trained", lambda recipe: networks.trained(replace(recipe, **small)))
+    for one in (case, owners, mending):
+        monkeypatch.setattr(one, "trained", lambda recipe: networks.trained(replace(recipe, **small)))
     monkeypatch.setattr(pipelines, "DRAWN", 20)
 
 
@@ -171,6 +173,151 @@ def test_every_pipeline_makes_a_question_in_each_variant(tiny, name):
             assert np.isfinite(asked["samples"]).all()
 
 
+def _owner(name, variant, data="blobs", way="samples"):
+    return (FAULTS | SOUND)[name].make(variant, data, 0, way)["owner"]
+
+
+def _first_words(loop):
+    return {"code": loop.code, "title": loop.words, "fix": loop.fix}
+
+
+MISTAKES = {
+    "β for √β": ("variance for deviation", "squared"),
+    "ᾱ for α": ("ᾱ for α", "alpha_bar"),
+    "β/(1−ᾱ)": ("β / (1 − ᾱ)", "no_root"),
+    "√β": ("√β for β", "beta_root"),
+    "betas of single steps": ("betas of all steps", "strided_5"),
+    "noise in the last step": ("noise in the last step", "last"),
+    "no noise": ("no noise", "none"),
+    "ε̂ as z": ("predicted noise reused", "eps"),
+    "z drawn once": ("noise drawn once", "once"),
+    "2 times the noise": ("noise doubled or halved", "double"),
+    "uniform start": ("start from other noise", "uniform"),
+    "clipped": ("clipped by the loop", "clip"),
+    "ᾱ of t + 1": ("ᾱ of a neighbour", "offset"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_who_does_what_the_text_of_a_loop_says_has_a_sound_loop(tiny, mistake):
+    loop = next(one for one in MISTAKEN_LOOPS if one.name == mistake)
+    owner = _owner(*MISTAKES[mistake])
+    asked = mended(owner, _first_words(loop))
+    every = owner.pipeline.steps.every
+    sound = replace(owner, pipeline=replace(owner.pipeline, steps=Steps(every=every)))
+    np.testing.assert_array_equal(asked["samples"], sound.asks()["samples"])
+
+
+def test_who_is_told_of_another_fault_changes_nothing(tiny):
+    owner = _owner("no noise", "none")
+    assert mended(owner, {"code": "clipping", "fix": "Do not clip."}) is None
+    assert mended(owner, {"code": "training_target", "fix": "Train with the loss against the noise."}) is None
+    assert mended(owner, {"code": "prediction_type", "fix": 'Set prediction="noise".'}) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "finding"),
+    [
+        ("velocity read as noise", "linear 100", ("prediction_type", 'Set prediction="velocity".')),
+        ("score read as noise", "", ("prediction_type", "Use its output as the score −ε/σ.")),
+        (
+            "minus noise read as noise",
+            "",
+            ("prediction_type", "Use its output as the negative of the noise ε."),
+        ),
+        ("edm read as noise", "", ("prediction_type", "Use its output as the output F of EDM.")),
+        (
+            "noise in other units",
+            "0.5",
+            ("prediction_type", "Multiply its output by 2, and use it as the noise ε."),
+        ),
+        (
+            "times reversed",
+            "T - 1 - t",
+            (
+                "schedule_mismatch",
+                "Give the network T − 1 − t, as in its training, or sample with the betas.",
+            ),
+        ),
+        (
+            "columns swapped in training",
+            "swapped",
+            ("column_order", "Give the network the columns in the order 2, 1."),
+        ),
+        ("clipped by the denoiser", "", ("clipping", "Do not clamp x_0.")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_who_reads_the_network_as_the_text_says_reads_it_rightly(tiny, name, variant, finding):
+    owner = _owner(name, variant, way="module")
+    pipeline = owner.pipeline
+    asked = mended(owner, dict(zip(("code", "fix"), finding, strict=True)))
+    x, t = torch.randn(4, 2), torch.tensor([1, 3, 6, 8])
+    alpha, sigma = levels(pipeline.betas, t, x)
+
+    def noise(module, said):
+        with torch.no_grad():
+            return eps_of(module(x, t), x, alpha, sigma, said)
+
+    network = pipeline.base.network
+    if name == "columns swapped in training":  # it learned them the other way round
+        expected = network(x.flip(1), t).flip(1).detach()
+    else:
+        expected = noise(network, pipeline.base.recipe.target)
+    torch.testing.assert_close(noise(asked["subject"], asked["prediction"]), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_who_is_told_to_train_longer_does_so_and_what_else_was_wrong_stays(tiny, monkeypatch):
+    taken = []
+    monkeypatch.setattr(owners, "trained", lambda recipe: taken.append(recipe) or case.trained(recipe))
+    owner = _owner("weights of 8 bits", "int8", way="module")
+    assert mended(owner, {"code": "undertrained", "fix": "Train for several times as many steps."}) is None
+    owner = _owner("training noise drawn once", "once", way="module")
+    mended(owner, {"code": "undertrained", "fix": "Train for 9,000 steps, with noise drawn anew."})
+    mended(owner, {"code": "learning_rate_low", "fix": "Raise it to 0.01."})
+    assert [one.mistake for one in taken] == ["", "noise once"]
+    assert (taken[0].steps, taken[1].rate) == (9_000, 0.01)
+
+
+def test_flags_in_the_text_of_a_run_are_set():
+    run = owners.RunOwner("moons", 0, {"training__steps": 60})
+    taken = {}
+    for code, fix in [
+        ("undertrained", "Train longer, for 1,200 steps (--steps 1200)."),
+        ("learning_rate_low", "Raise it to 0.01 (--set training.learning_rate=0.01)."),
+        (
+            "few_steps",
+            "Sample with dpmpp_2m in 40 steps (--sampler dpmpp_2m --steps 40): 0.1 × floor remains.",
+        ),
+    ]:
+        taken |= mending.of_run(run, {"code": code, "fix": fix}).settings
+    assert taken == {
+        "training__steps": 60,
+        "training__learning_rate": 0.01,
+        "sampling__name": "dpmpp_2m",
+        "sampling__steps": 40,
+    }
+    longer = mending.of_run(run, {"code": "undertrained", "fix": "Train longer (--steps 1200)."})
+    assert longer.settings == {"training__steps": 1_200}
+
+
+def test_a_fault_that_is_mended_by_its_text_counts_as_mended(tiny):
+    def ask(subject, schedule, data, progress, samples, **_):
+        bad = not np.allclose(samples, sound)
+        found = diagnosis.Finding("noise_missing", "No noise", "", 5.0, "Add √β · z.")
+        share = diagnosis.Share(1.0, 9.0 if bad else 1.0, 0.9, 9.5)
+        row = diagnosis.Row("total", "total", share)
+        return diagnosis.Diagnosis(diagnosis.Budget((row,)), (found,) if bad else (), None, (), None, "")
+
+    sound = SOUND["sound: predicts noise"].make("", "blobs", 0, "samples")["samples"]
+    record = cells.measure(cells.Cell("no noise", "none", "blobs", "samples", 0), ask)
+    assert summary.judged(record)["mends"]
+    record = cells.measure(
+        cells.Cell("no noise", "none", "blobs", "module", 0), lambda *a, **k: ask(*a, samples=0, **k)
+    )
+    assert not summary.judged(record)["mends"]
+
+
 def test_a_tiny_cell_runs_and_its_answer_is_judged(tiny):
     cell = cells.Cell("not finite at one time", "middle", "blobs", "module", 0)
     record = cells.measure(cell)
@@ -200,7 +347,7 @@ def test_a_cell_ends_when_its_time_is_over(tiny):
 
 
 def test_a_summary_counts_right_answers_harmless_faults_and_alarms():
-    def record(name, data="moons", code=None, gain=5.0, total=9.0, fix="Sample with noise."):
+    def record(name, data="moons", code=None, gain=5.0, total=9.0, fix="Sample with noise.", mended=None):
         one = (FAULTS | SOUND)[name]
         found = (
             [] if code is None else [{"code": code, "title": "T", "evidence": "", "gain": gain, "fix": fix}]
@@ -209,11 +356,11 @@ def test_a_summary_counts_right_answers_harmless_faults_and_alarms():
             "key": f"{name} | {data}", "case": name, "kind": one.kind, "half": one.half, "variant": "",
             "data": data,
             "way": "samples", "seed": 0, "findings": found, "total": total, "error": None, "seconds": 2.0,
-            "cpu": 1.0,
+            "cpu": 1.0, "mended": mended,
         }  # fmt: skip
 
     records = [
-        record("no noise", code="noise_missing"),
+        record("no noise", code="noise_missing", mended={"findings": [], "total": 1.1, "error": None}),
         record("no noise", "blobs", code="undertrained", fix="Train longer."),
         record("no noise", "table5", total=1.2),
         record("sound: predicts noise"),

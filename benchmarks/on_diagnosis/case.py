@@ -39,8 +39,6 @@ class Case:
     make : callable
     accept : tuple of str
         A first finding is right if one of these stands in its code, title or fix; empty for sound pipelines.
-    mends : tuple of str
-        A fix mends if all words of one of these stand in it.
     variants, data, ways : tuple of str
     """
 
@@ -48,7 +46,6 @@ class Case:
     kind: str
     make: Make
     accept: tuple[str, ...] = ()
-    mends: tuple[str, ...] = ()
     variants: tuple[str, ...] = ("",)
     data: tuple[str, ...] = SMALL
     ways: tuple[str, ...] = ("module",)
@@ -67,10 +64,6 @@ class Case:
             return self.sound
         said = " ".join(str(finding[part]) for part in ("code", "title", "fix")).lower()
         return any(word in said for word in self.accept)
-
-    def is_mended(self, fix: str) -> bool:
-        """Return whether the words of a fix contain what would mend this."""
-        return any(all(word in fix.lower() for word in words.split()) for words in self.mends)
 
 
 def plain(data: str, seed: int, **changes: Any) -> Trained:

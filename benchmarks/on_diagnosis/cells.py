@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .case import SPLIT, Case
+from .case import SPLIT, Case, Question
 from .faults import FAULTS, SOUND
+from .mending import mended
 
 __all__ = ["QUICK", "Cell", "cells_of", "measure", "measure_all"]
 
@@ -84,7 +85,9 @@ def measure(cell: Cell, ask: Callable[..., Any] | None = None, limit: float = LI
     """Ask about one cell, and write down what was said; an error is an answer as well.
 
     ``seconds`` and ``cpu`` are those of the diagnosis alone, ``prepared`` those of what came before it; the
-    limit is one of CPU time, so that other work on the machine does not end a cell.
+    limit is one of CPU time, so that other work on the machine does not end a cell. Of a fault ``mended`` is
+    what is said of the pipeline once its owner did what the first finding says; None where that changes
+    nothing.
     """
     import diffuscope
 
@@ -99,16 +102,31 @@ def measure(cell: Cell, ask: Callable[..., Any] | None = None, limit: float = LI
         "data": cell.data,
         "way": cell.way,
         "seed": cell.seed,
-        "findings": [],
-        "certainty": None,
-        "total": None,
-        "error": None,
-        "seconds": None,
     }
+    owners: list[Any] = []
+
+    def make() -> Question:
+        made = dict(case.make(cell.variant, cell.data, cell.seed, cell.way))
+        owners.append(made.pop("owner", None))
+        return made
+
+    record |= _answer(make, ask, limit)
+    first = next(iter(record["findings"]), None)
+    record["mended"] = None
+    if first is not None and not case.sound and owners[0] is not None:
+        record["mended"] = _answer(lambda: mended(owners[0], first), ask, limit)
+    return record
+
+
+def _answer(make: Callable[[], Question | None], ask: Callable[..., Any], limit: float) -> Record | None:
+    """Make a question and ask it; return what was said, None where there is no question."""
+    record: Record = {"findings": [], "certainty": None, "total": None, "error": None, "seconds": None}
     begun, spent = time.perf_counter(), time.process_time()
     signal.signal(signal.SIGPROF, _alarm)
     try:
-        asked = dict(case.make(cell.variant, cell.data, cell.seed, cell.way))
+        asked = make()
+        if asked is None:
+            return None
         record["prepared"] = time.perf_counter() - begun
         begun, spent = time.perf_counter(), time.process_time()
         signal.setitimer(signal.ITIMER_PROF, limit)

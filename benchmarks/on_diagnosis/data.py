@@ -219,6 +219,7 @@ def changed(name: str, seed: int, change: str) -> Data:
     data = bring(name, seed)
     if not change:
         return data
+    change, _, transform = change.partition(", ")
     kind, _, value = change.partition(" ")
     random = np.random.default_rng([seed, 9])
     x, held_out = data.x.copy(), data.held_out
@@ -239,6 +240,8 @@ def changed(name: str, seed: int, change: str) -> Data:
         x, held_out = float(value) * x, float(value) * held_out
     else:
         raise ValueError(change)
+    if transform == "by quantiles":
+        x, held_out = _by_quantiles(x, x), _by_quantiles(held_out, x)
     given = x.reshape(len(x), *data.shape)
     return replace(data, x=x, held_out=held_out, given=given, labels=None)
 
@@ -249,6 +252,14 @@ def _groups(data: Data, x: Array) -> Any:
         return data.labels
     quarters = np.quantile(x[:, 0], [0.25, 0.5, 0.75])
     return np.digitize(x[:, 0], quarters)
+
+
+def _by_quantiles(rows: Array, x: Array) -> Array:
+    """Give every column a normal law, by the ranks that its values have among those of x."""
+    from scipy.stats import norm
+
+    ranks = [np.searchsorted(np.sort(column), row) for row, column in zip(rows.T, x.T, strict=True)]
+    return np.asarray(norm.ppf((np.stack(ranks, axis=1) + 0.5) / (len(x) + 1)))
 
 
 def _tails(rows: Array, freedom: float, x: Array) -> Array:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from .case import MOST, PLANE, SMALL, Case, Make, Question, around, plain
 from .networks import SCHEDULES
-from .pipelines import Wrapped, as_output, pipeline_of, question
+from .owners import asked
+from .pipelines import Wrapped, as_output, pipeline_of
 
 __all__ = ["readings", "scalings", "time_maps"]
 
@@ -26,23 +27,13 @@ def _reading(trained_as: str, said: str, kind: str = "") -> Make:
         else:
             base = plain(data, seed, target=trained_as, schedule=variant or "linear 100")
             module = base.network
-        return question(pipeline_of(base, module=module, said=said), way, seed)
+        return asked(pipeline_of(base, module=module, said=said), way, seed)
 
     return make
 
 
 def readings() -> Iterator[Case]:
     ways = ("module", "denoiser", "samples")
-    words = {
-        "data": ("data", "x_0"),
-        "velocity": ("velocity",),
-        "flow": ("flow",),
-        "noise": ("noise", "ε"),
-        "score": ("score", "/ σ", "sigma"),
-        "edm": ("edm", "precondition"),
-        "minus noise": ("minus", "sign", "negat"),
-        "minus score": ("score", "sign", "minus"),
-    }
     for truth, said in [
         ("data", "noise"),
         ("velocity", "noise"),
@@ -59,7 +50,6 @@ def readings() -> Iterator[Case]:
             "reading",
             _reading(truth, said),
             ("prediction_type",),
-            words[truth],
             variants,
             PLANE if truth == "flow" else SMALL,
             ways,
@@ -70,7 +60,6 @@ def readings() -> Iterator[Case]:
             "reading",
             _reading("noise", "noise", kind),
             ("prediction_type",),
-            words[kind],
             data=MOST,
             ways=ways,
         )
@@ -79,7 +68,6 @@ def readings() -> Iterator[Case]:
         "reading",
         _scaled_output,
         ("prediction_type", "factor"),
-        ("scale", "factor", "output"),
         ("0.5", "2"),
         ways=ways,
     )
@@ -88,7 +76,7 @@ def readings() -> Iterator[Case]:
 def _scaled_output(variant: str, data: str, seed: int, way: str) -> Question:
     base = plain(data, seed)
     module = around(base, lambda eps, x, a, s: float(variant) * eps)
-    return question(pipeline_of(base, module=module), way, seed)
+    return asked(pipeline_of(base, module=module), way, seed)
 
 
 def _times(variant: str, data: str, seed: int, way: str) -> Question:
@@ -110,7 +98,7 @@ def _times(variant: str, data: str, seed: int, way: str) -> Question:
     }
     change = maps[variant.removesuffix(" of 200")]
     module = Wrapped(base.network, lambda inner, x, t: inner(x, change(t)))
-    return question(pipeline_of(base, module=module), way, seed)
+    return asked(pipeline_of(base, module=module, wraps="times"), way, seed)
 
 
 def time_maps() -> Iterator[Case]:
@@ -123,18 +111,12 @@ def time_maps() -> Iterator[Case]:
         "time is constant": ("constant", "zero"),
         "times halved": ("t / 2",),
     }.items():
-        mends = (
-            ("times that", "times of", "its times", "constant")
-            if name == "time is constant"
-            else ("times that", "times of", "its times", "t /", "t +")
-        )
         data = MOST if name in ("times as a share", "times reversed") else SMALL
         yield Case(
             name,
             "times",
             _times,
             ("schedule_mismatch",),
-            mends,
             variants,
             data,
             ("module", "denoiser", "samples"),
@@ -144,7 +126,6 @@ def time_maps() -> Iterator[Case]:
         "times",
         _other_times,
         ("schedule_mismatch",),
-        ("schedule", "times"),
         ways=("module", "denoiser"),
     )
 
@@ -155,29 +136,29 @@ def _other_times(variant: str, data: str, seed: int, way: str) -> Question:
     own, other = (torch.cumprod(1 - SCHEDULES[name](), 0) for name in ("linear 100", "cosine 100"))
     nearest = (own[:, None] - other[None]).abs().argmin(1)
     module = Wrapped(base.network, lambda inner, x, t: inner(x, nearest[t.long()]))
-    return question(pipeline_of(base, module=module), way, seed)
+    return asked(pipeline_of(base, module=module, wraps="times"), way, seed)
 
 
 def _scales(variant: str, data: str, seed: int, way: str) -> Question:
     kind, _, value = variant.partition(" ")
     if kind in ("none", "one", "unit", "tenth"):
         base = plain(data, seed, scaling=kind, change=f"factor {value}" if value else "")
-        return question(pipeline_of(base), way, seed)
+        return asked(pipeline_of(base), way, seed)
     if kind == "swapped":
-        return question(pipeline_of(plain(data, seed, scaling="swapped")), way, seed)
+        return asked(pipeline_of(plain(data, seed, scaling="swapped")), way, seed)
     base = plain(data, seed)
     shift, scale = base.shift, base.scale
     if kind == "times":
-        return question(pipeline_of(base, scale=scale * float(value)), way, seed)
+        return asked(pipeline_of(base, scale=scale * float(value)), way, seed)
     if kind == "unshifted":
-        return question(pipeline_of(base, shift=np.zeros_like(shift)), way, seed)
+        return asked(pipeline_of(base, shift=np.zeros_like(shift)), way, seed)
     backs: dict[str, Callable[[Any], Any]] = {
         "raw": lambda z: z,
         "squared": lambda z: z * scale**2 + shift,
         "turned": lambda z: (z * scale + shift)[:, ::-1],
         "noshift": lambda z: z * scale,
     }
-    return question(pipeline_of(base, back=backs[kind]), way, seed)
+    return asked(pipeline_of(base, back=backs[kind]), way, seed)
 
 
 def scalings() -> Iterator[Case]:
@@ -189,7 +170,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         columns,
-        ("order", "swap", "permut"),
         ("swapped",),
         ("blobs", "table5"),
         ("module", "denoiser", "samples"),
@@ -199,7 +179,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         columns,
-        ("order", "swap", "permut"),
         ("turned",),
         ("blobs", "table5"),
         ("samples",),
@@ -209,7 +188,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         units,
-        ("scal", "deviation"),
         ("times 2", "times 0.6"),
         ways=both,
     )
@@ -218,7 +196,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         (*units, "shift"),
-        ("shift", "mean"),
         ("unshifted",),
         ("blobs", "table5"),
         both,
@@ -228,7 +205,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         (*units, "sampling_code"),
-        ("scal", "units"),
         ("raw", "squared", "noshift"),
         ("blobs", "table5"),
         ("samples",),
@@ -238,7 +214,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         ("data_scale",),
-        ("each column", "standard", "scaling"),
         ("one",),
         ("table5", "table12"),
         both,
@@ -248,7 +223,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         ("data_scale",),
-        ("standard", "scaling", "deviation"),
         ("none 100", "none 0.02", "none 8"),
         PLANE,
         both,
@@ -258,7 +232,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         ("data_scale",),
-        ("standard", "scaling", "deviation"),
         ("none",),
         ("table5", "table12"),
         ("module", "denoiser"),
@@ -268,7 +241,6 @@ def scalings() -> Iterator[Case]:
         "scales",
         _scales,
         ("data_scale",),
-        ("standard", "scaling"),
         ("tenth",),
         PLANE,
         both,

@@ -198,6 +198,12 @@ class Pipeline:
         Further arguments of ``diagnose``.
     held_out : bool
         Whether held-out data is handed over.
+    base : Trained or None
+        What was trained for it.
+    wraps : str
+        What was done to the trained network: times, output, clip, nan, rounded, buffers, mode.
+    guided : callable, optional
+        ``looped`` with another weight of guidance.
     """
 
     data: Data
@@ -211,12 +217,15 @@ class Pipeline:
     back: Callable[[Any], Any] | None = None
     more: dict[str, Any] = field(default_factory=dict)
     held_out: bool = False
+    base: Trained | None = None
+    wraps: str = ""
+    guided: Callable[[float], Call] | None = None
 
 
 def pipeline_of(base: Trained, **more: Any) -> Pipeline:
     """Return the pipeline of a trained network, in which all is right that its recipe has right."""
     defaults = {"betas": base.betas, "said": base.recipe.target, "shift": base.shift, "scale": base.scale}
-    return Pipeline(base.data, **({"module": base.network} | defaults | more))
+    return Pipeline(base.data, base=base, **({"module": base.network} | defaults | more))
 
 
 def samples_of(pipeline: Pipeline, n: int, seed: int) -> Any:

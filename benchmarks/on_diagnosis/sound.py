@@ -13,6 +13,7 @@ from .case import MOST, PLANE, SMALL, Case, Make, Question, plain
 from .data import blobs_denoiser, bring
 from .folders import BETAS, foreign, running
 from .networks import SCHEDULES, Recipe, scaling_of
+from .owners import asked
 from .pipelines import Pipeline, Steps, pipeline_of, question
 from .stepping import guided
 
@@ -23,7 +24,7 @@ def _sound_of(variants: dict[str, dict[str, Any]], **fields: Any) -> Make:
     """A recipe, with fields of its pipeline."""
 
     def make(variant: str, data: str, seed: int, way: str) -> Question:
-        return question(pipeline_of(plain(data, seed, **variants[variant]), **fields), way, seed)
+        return asked(pipeline_of(plain(data, seed, **variants[variant]), **fields), way, seed)
 
     return make
 
@@ -41,9 +42,9 @@ def _oracle(variant: str, data: str, seed: int, way: str) -> Question:
         return torch.as_tensor(blobs_denoiser(x.double().numpy(), alpha, sigma, shift, scale)).to(x.dtype)
 
     pipeline = Pipeline(brought, nn.Identity(), SCHEDULES[variant](), shift, scale)
-    asked = question(pipeline, "module", seed)
-    del asked["prediction"]
-    return asked | {"subject": denoiser}
+    made = question(pipeline, "module", seed)
+    del made["prediction"]
+    return made | {"subject": denoiser}
 
 
 def sounds() -> Iterator[Case]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .case import MOST, SMALL, Case, Question, around, plain
-from .pipelines import Steps, eps_of, pipeline_of, question
+from .owners import asked
+from .pipelines import Call, Steps, eps_of, pipeline_of
 
 __all__ = ["LOOPS", "guided", "loops"]
 
@@ -53,75 +54,67 @@ LOOPS = {
 
 
 def _loop(variant: str, data: str, seed: int, way: str) -> Question:
-    return question(pipeline_of(plain(data, seed), steps=LOOPS[variant]), way, seed)
+    return asked(pipeline_of(plain(data, seed), steps=LOOPS[variant]), way, seed)
 
 
 def loops() -> Iterator[Case]:
     both, own = ("sampler", "samples"), ("samples",)
-    for name, variants, accept, mends, ways in [
+    for name, variants, accept, ways in [
         (
             "variance for deviation",
             "squared",
             "noise_missing noise_scale step_coefficients",
-            "√ sqrt root deviation",
             both,
         ),
-        ("ᾱ for α", "alpha_bar", "step_coefficients", "α alpha coefficient", both),
-        ("β / (1 − ᾱ)", "no_root", "step_coefficients", "√ sqrt root coefficient", both),
-        ("√β for β", "beta_root", "step_coefficients", "β beta coefficient", both),
+        ("ᾱ for α", "alpha_bar", "step_coefficients", both),
+        ("β / (1 − ᾱ)", "no_root", "step_coefficients", both),
+        ("√β for β", "beta_root", "step_coefficients", both),
         (
             "betas of all steps",
             "strided_2 strided_5",
             "step_coefficients skipped_betas",
-            "ᾱ skip kept coefficient",
             both,
         ),
-        ("wrong η", "extra extra_5", "step_coefficients noise_scale", "η eta σ noise", both),
-        ("noise in the last step", "last last_5", "noise_last_step", "last", both),
-        ("no noise", "none", "noise_missing", "noise", both),
+        ("wrong η", "extra extra_5", "step_coefficients noise_scale", both),
+        ("noise in the last step", "last last_5", "noise_last_step", both),
+        ("no noise", "none", "noise_missing", both),
         (
             "predicted noise reused",
             "eps",
             "noise_missing noise_reused step_coefficients",
-            "fresh independent",
             both,
         ),
         (
             "noise drawn once",
             "once",
             "noise_missing noise_reused step_coefficients",
-            "fresh independent",
             both,
         ),
         (
             "noise doubled or halved",
             "double half",
             "noise_missing noise_scale step_coefficients",
-            "noise",
             both,
         ),
         (
             "start from other noise",
             "uniform zeros std_half std_2 std_3 ddim_half ddim_uniform",
             "start terminal_snr sampling_code",
-            "start randn normal",
             own,
         ),
-        ("clipped by the loop", "clip clip_ddim", "clipping", "clip", both),
+        ("clipped by the loop", "clip clip_ddim", "clipping", both),
         (
             "last steps left out",
             "left_5 left_20",
             "step_coefficients sampling_code steps_left_out",
-            "last every",
             own,
         ),
-        ("ᾱ of a neighbour", "offset offset_3", "step_coefficients schedule_mismatch", "ᾱ index time", both),
-        ("too few steps", "ddim_8 ddim_4 ddpm_10", "few_steps", "steps", both),
+        ("ᾱ of a neighbour", "offset offset_3", "step_coefficients schedule_mismatch", both),
+        ("too few steps", "ddim_8 ddim_4 ddpm_10", "few_steps", both),
         (
             "other times in the loop",
             "plus_one reversed constant share",
             "schedule_mismatch sampling_code",
-            "time",
             own,
         ),
     ]:
@@ -135,7 +128,6 @@ def loops() -> Iterator[Case]:
             "steps",
             _loop,
             tuple(accept.split()),
-            tuple(mends.split()),
             tuple(variants.split()),
             data,
             ways,
@@ -145,7 +137,6 @@ def loops() -> Iterator[Case]:
         "steps",
         _clipped,
         ("clipping",),
-        ("clip",),
         data=MOST,
         ways=("module", "denoiser", "samples"),
     )
@@ -154,7 +145,6 @@ def loops() -> Iterator[Case]:
         "steps",
         _said_start,
         ("start", "terminal_snr"),
-        ("start",),
         ("0.5", "2"),
         ways=("module",),
     )
@@ -163,7 +153,6 @@ def loops() -> Iterator[Case]:
         "steps",
         _by_name,
         ("few_steps",),
-        ("steps",),
         ("ddim 4", "ddim 6", "euler 5", "ddpm 8", "heun 3"),
         (*MOST, "shapes"),
     )
@@ -172,7 +161,6 @@ def loops() -> Iterator[Case]:
         "guidance",
         guided,
         ("guidance", "sampling_code"),
-        ("guidance",),
         ("3", "5", "10", "20"),
         ("digits",),
         own,
@@ -186,29 +174,34 @@ def _clipped(variant: str, data: str, seed: int, way: str) -> Question:
     def change(eps: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return eps_of(((x - sigma * eps) / alpha).clamp(-bound, bound), x, alpha, sigma, "data")
 
-    return question(pipeline_of(base, module=around(base, change)), way, seed)
+    return asked(pipeline_of(base, module=around(base, change), wraps="clip"), way, seed)
 
 
 def _said_start(variant: str, data: str, seed: int, way: str) -> Question:
     more = {"start_std": float(variant), "sampler": "ddim"}
-    return question(pipeline_of(plain(data, seed), more=more), way, seed)
+    return asked(pipeline_of(plain(data, seed), more=more), way, seed)
 
 
 def _by_name(variant: str, data: str, seed: int, way: str) -> Question:
     name, steps = variant.split()
     more = {"sampler": name, "steps": int(steps)}
-    return question(pipeline_of(plain(data, seed), more=more), way, seed)
+    return asked(pipeline_of(plain(data, seed), more=more), way, seed)
 
 
 def guided(variant: str, data: str, seed: int, way: str) -> Question:
     """Samples of all classes alike, with classifier-free guidance, of a network that knows classes."""
     base = plain(data, seed, classes=10)
-    weight = float(variant)
 
-    def looped(x: Tensor, t: Tensor) -> Tensor:
-        y = torch.arange(len(x)) % 10
-        free = base.network(x, t)
-        made: Tensor = free + weight * (base.network(x, t, y) - free)
-        return made
+    def of_weight(weight: float) -> Call:
+        def looped(x: Tensor, t: Tensor) -> Tensor:
+            y = torch.arange(len(x)) % 10
+            free = base.network(x, t)
+            made: Tensor = free + weight * (base.network(x, t, y) - free)
+            return made
 
-    return question(pipeline_of(base, looped=looped, steps=Steps(noise="posterior")), way, seed)
+        return looped
+
+    steps = Steps(noise="posterior")
+    return asked(
+        pipeline_of(base, looped=of_weight(float(variant)), guided=of_weight, steps=steps), way, seed
+    )

@@ -26,14 +26,24 @@ def judged(record: Record) -> Record:
     case = (FAULTS | SOUND)[record["case"]]
     first = record["findings"][0] if record["findings"] else None
     answered = record["error"] is None
-    alarms = [one for one in record["findings"] if one["gain"] is None or one["gain"] > ALARM]
-    total = record["total"]
+    alarms, total = _alarms(record), record["total"]
     return record | {
         "right": answered and (not alarms if case.sound else case.is_right(first)),
         "anywhere": answered and any(case.is_right(one) for one in record["findings"]),
-        "mendable": answered and first is not None and case.is_right(first) and case.is_mended(first["fix"]),
+        "mends": _is_sound(record.get("mended")),
         "harmless": answered and not case.sound and total is not None and total < HARMLESS and not alarms,
     }
+
+
+def _alarms(record: Record) -> list[Record]:
+    return [one for one in record["findings"] if one["gain"] is None or one["gain"] > ALARM]
+
+
+def _is_sound(mended: Record | None) -> bool:
+    """Return whether a pipeline is sound after its owner did what the first finding says."""
+    if mended is None or mended["error"] is not None or mended["total"] is None:
+        return False
+    return bool(mended["total"] <= HARMLESS or not _alarms(mended))
 
 
 def _share(records: Sequence[Record], what: str = "right") -> str:
@@ -54,12 +64,12 @@ def _by(records: Sequence[Record], title: str, of: Callable[[Record], str]) -> s
                 value,
                 _share(faults),
                 _share(faults, "anywhere"),
-                _share(faults, "mendable"),
+                _share(faults, "mends"),
                 str(sum(r["harmless"] for r in own) or ""),
                 _share(sound),
             ]
         )
-    head = [title, "right first", "right anywhere", "its fix mends", "no harm", "sound: no alarm"]
+    head = [title, "right first", "right anywhere", "mended by it", "no harm", "sound: no alarm"]
     return markdown(head, sorted(rows) if title != "half" else rows)
 
 

@@ -12,10 +12,10 @@ from torch import nn
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
-from diffuscope.diagnosis.dictionary import QUANTITIES
+from diffuscope.diagnosis.dictionary import QUANTITIES, errors_at, linear_error, places_of
 from diffuscope.diagnosis.readings import copies_input, ignores_time, read_network, units_of_training
 from diffuscope.diagnosis.subject import Subject, Training
-from diffuscope.diagnosis.training_noise import noise_of_training
+from diffuscope.diagnosis.training_noise import forward_of_training
 from diffuscope.diffusion.denoiser import Denoiser, eps_from_data, training_target
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import DDPM
@@ -117,15 +117,15 @@ def test_a_multiple_of_the_output_is_known(perfect, factor):
 
 
 class Trained(nn.Module):
-    """A linear map of the point that is the best one for points with noise of a law of its own."""
+    """The best linear estimate of the noise of a training, at each time."""
 
-    def __init__(self, x_0, schedule, draw):
+    def __init__(self, x_0, schedule, draw=torch.randn, factors=lambda level: (level.alpha, level.sigma)):
         super().__init__()
         self.maps = []
         for t in range(schedule.T):
-            level = schedule(torch.tensor(t))
+            a, b = factors(schedule(torch.tensor(t)))
             eps = draw(x_0.shape)
-            x_t = level.alpha * x_0 + level.sigma * eps
+            x_t = a * x_0 + b * eps
             inputs = torch.cat([x_t, torch.ones(len(x_t), 1)], 1).double()
             self.maps.append(torch.linalg.lstsq(inputs, eps.double()).solution)
 
@@ -147,10 +147,31 @@ class Trained(nn.Module):
 def test_the_noise_of_training_is_known(perfect, draw, name):
     torch.manual_seed(0)
     subject = subject_of(perfect, Trained(subject_of(perfect, nn.Identity()).x, perfect.schedule, draw))
-    found = noise_of_training(subject)
-    assert (found and found.name) == name
+    found = forward_of_training(subject)
+    assert (found and found.forward.name) == name
     if name:
         assert found.ratio < 1.05 < found.normal
+        assert found.denoiser is None  # with such noise nothing can be sampled
+
+
+@pytest.mark.parametrize(
+    ("factors", "name"),
+    [
+        (lambda level: (level.alpha**2, level.sigma**2), "ᾱ x_0 + (1−ᾱ) ε"),
+        (lambda level: (level.alpha, level.sigma**2), "√ᾱ x_0 + (1−ᾱ) ε"),
+        (lambda level: (1.0, level.sigma), "x_0 + √(1−ᾱ) ε"),
+    ],
+    ids=["no roots", "one root", "no factor of the data"],
+)
+def test_the_forward_step_of_training_is_known_and_its_network_can_be_sampled(perfect, factors, name):
+    torch.manual_seed(0)
+    x_0 = subject_of(perfect, nn.Identity()).x
+    subject = subject_of(perfect, Trained(x_0, perfect.schedule, factors=factors))
+    found = forward_of_training(subject)
+    assert found.forward.name == name
+    for place in places_of(subject):
+        mended = errors_at(place, found.denoiser(place.x_t, place.level)).mean()
+        assert mended < 1.2 * linear_error(subject, place)
 
 
 def test_a_network_that_answers_its_input_is_known(perfect):

@@ -9,6 +9,8 @@ discretisation        + this sampler with so many steps, of an exact denoiser fr
 prior                 + the start that sampling really has
 finite data           + the training set in place of its law
 network               + the network in place of the exact denoiser
+classes               + the class of each sample told to it, where it knows classes
+guidance              + classifier-free guidance, where the run has some
 rest                  + whatever else the user's own samples have
 ====================  ==========================================================================
 
@@ -32,7 +34,8 @@ __all__ = ["Budget", "Row", "measure_budget", "network_share"]
 class Row:
     """One line of the budget.
 
-    ``part`` is floor, discretisation, prior, finite_data, network, rest or total; ``title`` is for people.
+    ``part`` is floor, discretisation, prior, finite_data, network, classes, guidance, rest or total;
+    ``title`` is for people.
     """
 
     part: str
@@ -64,11 +67,11 @@ class Budget:
 
 
 def network_share(clouds: Clouds, budget: Budget, mended: Clouds) -> Share:
-    """Return the share of the network once what surrounds it is ``mended``."""
-    if mended is clouds:
+    """Return the share of the network, told classes but not guided, once what surrounds it is ``mended``."""
+    if mended is clouds and "classes" not in budget:
         return budget["network"]
     remembered = 0.0 if not clouds.subject.is_exact else clouds.memory - clouds.baseline
-    return mended.share(mended.network - remembered, mended.own_start)
+    return mended.share(mended.unguided.network - remembered, mended.own_start)
 
 
 def measure_budget(clouds: Clouds) -> Budget:
@@ -96,7 +99,13 @@ def measure_budget(clouds: Clouds) -> Budget:
         ),
     ]
     if np.isfinite(network).all():
-        rows.append(Row("network", "network", clouds.share(network - remembered, own_start)))
+        of_classes, alone = clouds.unguided.network, clouds.unconditional.network
+        rows.append(Row("network", "network", clouds.share(alone - remembered, own_start)))
+        if subject.conditioned is not None:
+            rows.append(Row("classes", "classes: each sample has its own", clouds.share(of_classes, alone)))
+        if subject.unguided is not None:
+            guidance = clouds.share(network, of_classes)
+            rows.append(Row("guidance", f"guidance: {subject.guidance:g}", guidance))
         if given is not None:
             rows.append(Row("rest", "rest: your own sampling code", clouds.share(given, network)))
         total = network if given is None else given

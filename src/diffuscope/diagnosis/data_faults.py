@@ -81,6 +81,11 @@ class Lattice(NamedTuple):
 
     columns: tuple[tuple[int, float, float], ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its values are whole numbers, as counts, codes and bytes are: that is no fault of data."""
+        return all(least == round(least) and step == round(step) for _, least, step in self.columns)
+
     def rounded(self, x: Points) -> Points:
         """Return points (m, d) in the units of the data, rounded as the data is."""
         rounded = x.copy()

@@ -143,6 +143,19 @@ class Clouds:
         return self._measured(cloud, self.count)
 
     @cached_property
+    def unguided(self) -> Clouds:
+        """The same clouds without guidance; these, where there is none."""
+        plain = self.subject.unguided
+        return self if plain is None else self.changed(conditioned=plain, unguided=None, guidance=1.0)
+
+    @cached_property
+    def unconditional(self) -> Clouds:
+        """The same clouds of the network without classes; these, where it has none."""
+        if self.subject.conditioned is None:
+            return self
+        return self.changed(conditioned=None, unguided=None, guidance=1.0)
+
+    @cached_property
     def network(self) -> Points:
         """Those of the pipeline as it is; NaN where samples were not finite."""
         return self.distances(self.subject.denoiser)

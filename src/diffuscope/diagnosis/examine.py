@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from diffuscope.diagnosis.budget import Budget, measure_budget, network_share
 from diffuscope.diagnosis.claim import told_apart
-from diffuscope.diagnosis.data_faults import data_findings, few_data
+from diffuscope.diagnosis.data_faults import data_findings, few_data, lattice_of
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Distance, Finding, in_order, judge, matters
 from diffuscope.diagnosis.imitations import own_code
@@ -372,7 +372,7 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
     with reporter.stage("trying what may be wrong"):
         suspects = sampling_suspects(clouds, budget)
         if broken is None:
-            suspects += network_suspects(clouds)
+            suspects += network_suspects(clouds, budget)
         found, mended = judge(Distance(clouds, clouds.network), suspects)
         findings += found
         if "total" not in budget and broken is None and not found:
@@ -413,7 +413,7 @@ def _by_level(
 
 
 _MISREAD = {"prediction_type", "schedule_mismatch", "column_order", "units"}  # any loop has these
-_EXPLAINED = {"few_data", "data_scale", "clipping", "outliers", "data_shift"}
+_EXPLAINED = {"few_data", "data_scale", "clipping", "outliers", "data_shift", "training_noise"}
 
 _DIVERGED = Finding(
     "not_finite",
@@ -426,6 +426,11 @@ _DIVERGED = Finding(
 
 def _certainty(subject: Subject) -> str:
     """Say what stands for the distribution of the data, and what that means."""
+    lattice = lattice_of(subject)
+    whole = lattice is not None and lattice.is_whole
+    rounded = (
+        " Columns of whole numbers: samples were rounded so before trees looked at them." if whole else ""
+    )
     if subject.is_exact:
         return "The distribution of this data is known: the denoiser is exact, and all real points are fresh."
     n = len(getattr(subject.oracle(0), "means", ()))
@@ -442,4 +447,4 @@ def _certainty(subject: Subject) -> str:
             "memorisation hardly shows, and the network's share is a lower bound. Held-out data detects it."
         )
     text = f"The distribution of this data is unknown. The exact denoiser of {where} replaces it; {rest}"
-    return f"{text} {subject.notes}".rstrip()
+    return f"{text}{rounded} {subject.notes}".rstrip()

@@ -77,6 +77,7 @@ CODES = {
     "training_target": "the loss of training was not against what the network has to predict",
     "training_noise": "training drew other noise than normal one",
     "data_shift": "the training data is not like the held-out data",
+    "left_out": "a part of the data is absent from the samples, the rest is right",
     "differs": "samples differ from the data, with unknown cause",
 }
 """Every code that a finding can have."""

@@ -97,7 +97,9 @@ def own_code(clouds: Clouds, budget: Budget) -> Suspect | None:
         )
     near = [pair for pair in tried if pair[0] < distance + _NEARLY * floor][:_FINALISTS]
     if len({one.code for _, one in near}) > 1:  # trees see more than a distance
-        near.sort(key=lambda pair: _accuracy(given, pair[1].made, subject.seed))
+        told = {id(one): _accuracy(given, one.made, subject.seed) for _, one in near}
+        least = min(told.values())
+        near.sort(key=lambda pair: (told[id(pair[1])] > least + _CHANCE, pair[0]))
     distance, best = near[0]
     others = [one for _, one in near[1:] if one.code != best.code]
     apart_by = f"{distance / clouds.floor:.1f} × floor apart (ours are {ours / clouds.floor:.1f})"

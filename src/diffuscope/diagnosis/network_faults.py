@@ -13,9 +13,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from diffuscope.diagnosis.budget import Budget
 from diffuscope.diagnosis.dictionary import QUANTITIES, Entry
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, matters
+from diffuscope.diagnosis.left_out import left_out
 from diffuscope.diagnosis.levels import Band, level_errors, mean_error, measured_loss, perfect_loss
 from diffuscope.diagnosis.pictures import ErrorByLevel, Values
 from diffuscope.diagnosis.probes import (
@@ -29,13 +31,14 @@ from diffuscope.diagnosis.probes import (
 )
 from diffuscope.diagnosis.readings import (
     Readings,
+    Units,
     copies_input,
     ignores_time,
     read_network,
     units_of_training,
 )
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.diagnosis.training_noise import noise_of_training
+from diffuscope.diagnosis.training_noise import ForwardFound, forward_of_training
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.metrics.floor import in_floors
 
@@ -61,6 +64,7 @@ _DECAY = "--set training.decay=linear"
 _FEW_CLOUDS = 6
 _LAST_LOSSES = 0.1  # of the training, whose mean is what it reports at its end
 _FEWEST_LOSSES = 5
+_NO_BETTER = 0.9  # of the error of another reading, the most that another forward step leaves
 _LOWER = 0.75  # of the measured loss, the most that a reported one which is too low is
 
 
@@ -101,11 +105,47 @@ def first_not_finite(subject: Subject) -> Finding | None:
     return None
 
 
-def network_suspects(clouds: Clouds) -> list[Suspect]:
+def network_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
     """Return what may stand between the network as it is and the network as it is used."""
     subject = clouds.subject
-    found = [_reading(subject, read_network(subject)), _units(subject), _average(subject)]
+    readings, units = read_network(subject), units_of_training(subject)
+    forward = forward_of_training(subject)
+    fits = [readings.ratio_to_linear, *([] if units is None else [units.error / units.linear])]
+    if forward is not None and forward.ratio < _NO_BETTER * min(fits):
+        return [
+            one for one in (_forward(forward, budget.get("network")), _average(subject)) if one is not None
+        ]
+    found = [_reading(subject, readings), _units(units, subject), _average(subject)]
     return [one for one in found if one is not None]
+
+
+def _forward(found: ForwardFound, network: Share | None) -> Suspect | None:
+    """Return the forward step of a training that noised data otherwise than sampling takes it."""
+    forward = found.forward
+    errors = (
+        f"its errors are {found.ratio:.2g} times those of the best linear estimate, "
+        f"{{}} they are {found.normal:.2g} times those."
+    )
+    if forward.is_normal:
+        return Suspect(
+            "schedule_mismatch",
+            f"Training noised the data by {forward.name}, not by √ᾱ x_0 + √(1−ᾱ) ε",
+            f"On points noised so, {errors.format('on points noised rightly')}",
+            "Noise the data in training by √ᾱ x_0 + √(1−ᾱ) ε, ᾱ the cumulative product of 1 − β, with both "
+            "square roots (sqrt), and train again.",
+            "likely",
+            parts={"denoiser": found.denoiser},
+        )
+    if network is None or not matters(network, WORTH_NETWORK):
+        return None
+    return Suspect(
+        "training_noise",
+        f"The network was trained with {forward.name}, not with normal noise",
+        f"With {forward.name} {errors.format('with normal noise')} It costs {network} × floor.",
+        "Draw the noise of the training with torch.randn (normal), not torch.rand (uniform).",
+        "likely",
+        share=network,
+    )
 
 
 def _reading(subject: Subject, readings: Readings) -> Suspect | None:
@@ -188,9 +228,8 @@ def _factor_in_words(entry: Entry) -> str:
     return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
 
 
-def _units(subject: Subject) -> Suspect | None:
+def _units(units: Units | None, subject: Subject) -> Suspect | None:
     """Return other units in which the network is much better."""
-    units = units_of_training(subject)
     if units is None:
         return None
     return Suspect(
@@ -326,19 +365,9 @@ def training_fault(
             "likely",
             interval=(network.low, network.high),
         )
-    noise = noise_of_training(subject)
-    if network is not None and noise is not None:
-        return Finding(
-            "training_noise",
-            f"The network was trained with {noise.name}, not with normal noise",
-            f"With {noise.name} its errors are {noise.ratio:.2g} times those of the best linear estimate, "
-            f"with normal noise {noise.normal:.2g} times. It costs {network} × floor.",
-            network.ratio,
-            "Draw the noise of the training with torch.randn (normal), as that of sampling: torch.rand is "
-            "uniform.",
-            "likely",
-            interval=(network.low, network.high),
-        )
+    absent = left_out(measure.clouds) if network is not None else None
+    if absent is not None:
+        return absent
     recipe, flag = subject.training.recipe, subject.training.flag
     falls = recipe is not None and recipe.training.decay != "none"  # the learning rate is known to decay
     probes = probe_rates(subject, subject.denoiser) if isinstance(subject.denoiser, Denoiser) else []
@@ -387,8 +416,7 @@ def _cannot_see_time(subject: Subject) -> bool:
     """Whether a network does not use the time, and would not with fresh weights either."""
     if not ignores_time(subject):
         return False
-    assert isinstance(subject.denoiser, Denoiser)
-    fresh = with_fresh_weights(subject.denoiser)
+    fresh = with_fresh_weights(subject.denoiser) if isinstance(subject.denoiser, Denoiser) else None
     return fresh is None or ignores_time(replace(subject, denoiser=fresh))
 
 

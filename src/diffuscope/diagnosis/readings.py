@@ -36,7 +36,7 @@ from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.errors import DiffuscopeError
 
-__all__ = ["Readings", "copies_input", "ignores_time", "read_network", "units_of_training"]
+__all__ = ["Readings", "Units", "copies_input", "ignores_time", "read_network", "units_of_training"]
 
 _FAIR_UNITS = 1.02  # of the best linear estimate's error
 _BETTER = 0.3  # of the error that can be avoided, the most that a better entry leaves
@@ -60,6 +60,12 @@ class Readings:
     least: float  # least mean error of all estimates that were tried
     ratio: tuple[float, ...] = ()  # σ/α of the levels
     linear_errors: tuple[float, ...] = ()  # of the best linear estimate, level by level
+
+    @property
+    def ratio_to_linear(self) -> float:
+        """The errors of the best reading over those of the best linear estimate, mean over levels."""
+        best = self.own if self.best is None or self.best.entry.time == FITTED else self.best
+        return float(np.mean(best.errors.mean(axis=1) / np.array(self.linear_errors)))
 
 
 def read_network(subject: Subject) -> Readings:
@@ -143,35 +149,41 @@ def _is_better(best: Reading, own: Reading, linear: np.ndarray, least: float) ->
 
 
 def ignores_time(subject: Subject) -> bool:
-    """Whether the network's output is the same at all times, though not for all points."""
-    if not isinstance(subject.denoiser, Denoiser):
-        return False
-    output, _ = next(outputs_of(subject))
-    place = places_of(subject)[0]
-    schedule = subject.schedule
-    try:
-        ends = [
-            output(place.x_t, place.level, torch.tensor(float(t), dtype=torch.float64))
-            for t in (schedule.t_min, schedule.t_max)
-        ]
-    except Exception:
-        return False
-    spread = float((ends[0] - ends[1]).abs().max())
-    of_points = float((ends[0] - ends[0].mean(0)).abs().max())  # a dead network answers the same for all
-    return spread < 1e-4 * of_points
+    """Whether the network's output is the same at all times, though not for all points.
+
+    Of a function (x_t, level) -> x_0 that is so where what it made of an output shows the same output at the
+    first and at the last level.
+    """
+    x_t, schedule = places_of(subject)[0].x_t, subject.schedule
+    own = type(subject.denoiser) is Denoiser
+    for output, _ in outputs_of(subject):
+        answers = []
+        for t in (schedule.t_min, schedule.t_max):
+            time = torch.tensor(float(t), dtype=torch.float64)
+            level = places_of(subject)[0].level if own else schedule(time.to(subject.grid.levels.t.dtype))
+            try:
+                answers.append(output(x_t, level, time))
+            except Exception:  # whatever a network does with a time that is not its own
+                return False
+        spread = float((answers[0] - answers[1]).abs().max())
+        of_points = float(
+            (answers[0] - answers[0].mean(0)).abs().max()
+        )  # a dead one answers the same for all
+        if spread < 1e-4 * of_points:
+            return True
+    return False
 
 
 def copies_input(subject: Subject) -> bool:
     """Whether the network answers its own input at all levels."""
-    if type(subject.denoiser) is not Denoiser:
-        return False
-    output, _ = next(outputs_of(subject))
-    for place in places_of(subject):
-        answer = output(place.x_t, place.level, place.level.t.double())
-        rest = (answer - place.x_t).square().mean()
-        if not rest <= _COPY * place.x_t.square().mean():
-            return False
-    return True
+    for output, _ in outputs_of(subject):
+        for place in places_of(subject):
+            rest = (output(place.x_t, place.level, place.level.t.double()) - place.x_t).square().mean()
+            if not rest <= _COPY * place.x_t.square().mean():
+                break
+        else:
+            return True
+    return False
 
 
 class Units(NamedTuple):
@@ -181,6 +193,7 @@ class Units(NamedTuple):
     scaling: Scaling
     error: float
     own_error: float
+    linear: float  # of the best linear estimate in these units
     errors: tuple[float, ...] = ()  # level by level
     own_errors: tuple[float, ...] = ()
     ratio: tuple[float, ...] = ()  # σ/α of the levels
@@ -221,7 +234,9 @@ def units_of_training(subject: Subject) -> Units | None:
     if not now.capped - best.capped > certain:
         return None
     ratio = tuple(place.level.ratio.item() for place in places_of(subject))
-    return Units(name, scaling, best.capped, now.capped, tuple(best.errors), tuple(now.errors), ratio)
+    return Units(
+        name, scaling, best.capped, now.capped, best.linear, tuple(best.errors), tuple(now.errors), ratio
+    )
 
 
 class _InUnits(NamedTuple):

@@ -40,7 +40,7 @@ _UNLIKE = 10.0  # deviations of columns, from the least to the greatest
 def sampling_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
     """Return what may be wrong with start, steps and units."""
     start = _start(clouds)
-    found = [_data_scale(clouds, budget), start]
+    found = [_data_scale(clouds, budget), start, _guidance(clouds, budget)]
     if start is None and matters(budget["prior"]):
         found.append(_terminal_snr(clouds, budget))
     broken = _broken_step(clouds)
@@ -50,13 +50,28 @@ def sampling_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
     return [one for one in found if one is not None]
 
 
+def _guidance(clouds: Clouds, budget: Budget) -> Suspect | None:
+    """Return guidance that brings samples away from the data."""
+    subject, share = clouds.subject, budget.get("guidance")
+    if subject.unguided is None or (share is not None and not matters(share)):
+        return None
+    return Suspect(
+        "guidance",
+        f"Guidance of {subject.guidance:g} is too strong",
+        "Guidance trades variety for typical samples: they come nearer to the middle of their classes.",
+        f"Lower the guidance towards 1{subject.training.flag('--set sampling.guidance=1')}, or guide in the "
+        "middle of the noise levels only.",
+        parts={"conditioned": subject.unguided, "unguided": None, "guidance": 1.0},
+    )
+
+
 def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     """Check whether the same sampling would suffice for standardised data, where the data is not."""
     subject = clouds.subject
     unit = float(getattr(subject.denoiser, "sigma_data", 1.0))  # the deviation that the schedule is made for
     _, deviations = centre_and_scale(subject.x.double().numpy(force=True))
     deviations = deviations[deviations > 0]
-    unlike = bool(len(deviations) > 1 and deviations.max() > _UNLIKE * deviations.min())
+    unlike = bool(subject.probe and len(deviations) > 1 and deviations.max() > _UNLIKE * deviations.min())
     if unit / 3 < subject.spread < 3 * unit and not unlike:
         return None
     x = subject.data.x

@@ -35,6 +35,8 @@ class Flattened:
     measure: Measurable  # maps (n, d) of the model to what distances are taken of
     rows: Callable[[Any], Points]  # brings samples of a user to (n, d), in the units of data
     conditioned: Conditioned | None = None  # the denoisers by which the run samples, where conditioned
+    unguided: Conditioned | None = None  # the same with guidance of 1, where the run has another
+    guidance: float = 1.0
     held_out: Points | None = None  # (m, d) that nothing was trained on
     probe: bool = True  # whether a small perceptron can learn the same task beside it
     piece: int = 2**12  # as of the run's model, for the same random numbers

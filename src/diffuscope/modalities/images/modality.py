@@ -218,12 +218,16 @@ class Images(Modality[ImageData, ImagesSection]):
         """Return the model of rows of pixels."""
         assert isinstance(model.codec, PixelCodec)
         reference = self.reference(data, model.codec, held_out, seed)
-        own = self.generator(model).conditioned(self.measured_request(model, reference), reference.samples)
-        shape = model.shape
+        request, generator = self.measured_request(model, reference), self.generator(model)
+        own = generator.conditioned(request, reference.samples)
+        plain = generator.conditioned(dataclasses.replace(request, guidance=1.0), reference.samples)
+        shape, scale = model.shape, model.recipe.sampling.guidance
         made = self._as_rows(model.denoiser, model.codec.affine, data, held_out, reference, seed, reporter)
         return dataclasses.replace(
             made,
             conditioned=None if own is None else lambda rows: flattened(own(rows), shape),
+            unguided=None if plain is None or scale == 1 else lambda rows: flattened(plain(rows), shape),
+            guidance=1.0 if own is None else scale,
             piece=model.piece,
             half=model.half,
         )

@@ -342,8 +342,15 @@ class Points(Modality[Dataset, PointsSection]):
         assert isinstance(model.codec, PointsCodec)
         flat = self.as_it_is(model.denoiser, model.codec, data, held_out, seed, model.piece)
         request = self.measured_request(model, flat.reference)
-        own = self.generator(model).conditioned(request, flat.reference.samples)
-        return dataclasses.replace(flat, conditioned=own)
+        generator, n = self.generator(model), flat.reference.samples
+        scale = model.recipe.sampling.guidance if request.condition is not None else 1.0
+        plain = generator.conditioned(dataclasses.replace(request, guidance=1.0), n)
+        return dataclasses.replace(
+            flat,
+            conditioned=generator.conditioned(request, n),
+            unguided=None if scale == 1 else plain,
+            guidance=scale,
+        )
 
     def of_network(
         self,
