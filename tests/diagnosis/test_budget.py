@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 
 from diffuscope.diagnosis.budget import measure_budget
 from diffuscope.diagnosis.distances import Clouds, Share
+from diffuscope.diagnosis.findings import Distance, judge
 from diffuscope.diagnosis.levels import level_errors, perfect_loss
+from diffuscope.diagnosis.sampling_faults import sampling_suspects
 from diffuscope.diagnosis.steps import probe_step, probe_steps
 from diffuscope.diagnosis.subject import Subject, Training
 from diffuscope.diffusion.denoiser import Denoiser
@@ -48,6 +51,28 @@ def test_rows_lead_from_the_floor_to_the_total(perfect):
     assert sum(row.share.value for row in rows[:-1]) == pytest.approx(rows[-1].share.value)
     assert sum(row.share.ratio for row in rows[:-1]) == pytest.approx(rows[-1].share.ratio)
     assert rows[0].share.ratio == pytest.approx(1, abs=0.5)  # the luck of a few real clouds
+
+
+def test_classes_and_guidance_have_rows_and_guidance_that_is_too_strong_is_named(perfect, network):
+    exact = Denoiser(network(), perfect.schedule, "noise")
+    subject = replace(
+        subject_of(perfect, exact),
+        conditioned=lambda rows: lambda x_t, level: 1.15 * perfect.oracle(x_t, level),
+        unguided=lambda rows: perfect.denoiser,
+        guidance=4.0,
+    )
+    clouds = Clouds(subject)
+    budget = measure_budget(clouds)
+    parts = [row.part for row in budget.rows]
+    assert parts[4:] == ["network", "classes", "guidance", "total"]
+    assert sum(row.share.value for row in budget.rows[:-1]) == pytest.approx(budget["total"].value)
+    assert budget["classes"].ratio == pytest.approx(0, abs=1e-3)
+    assert budget["guidance"].ratio > 1
+    found, mended = judge(Distance(clouds, clouds.network), sampling_suspects(clouds, budget))
+    assert [one.code for one in found] == ["guidance"]
+    assert found[0].title == "Guidance of 4 is too strong"
+    assert found[0].gain == pytest.approx(budget["guidance"].ratio, rel=0.3)
+    assert mended.clouds.subject.conditioned is subject.unguided
 
 
 def test_the_interval_of_a_share_holds_the_truth_in_95_of_100_cases(perfect):

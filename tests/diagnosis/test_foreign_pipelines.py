@@ -5,6 +5,7 @@ A mixture in five unlike columns is the law; networks that answer by it stand in
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,9 +41,9 @@ STANDARD = Scaling(ROWS.mean(0), ROWS.std(0))
 class Exact(nn.Module):
     """A network (x, t) -> ε or v that knows the law in units of its own."""
 
-    def __init__(self, scaling=STANDARD, predicts="noise", shift=0):
+    def __init__(self, scaling=STANDARD, predicts="noise", shift=0, law=LAW):
         super().__init__()
-        self.oracle, self.predicts, self.shift = LAW.scaled(scaling), predicts, shift
+        self.oracle, self.predicts, self.shift = law.scaled(scaling), predicts, shift
 
     def forward(self, x, t):
         level, x_t = SCHEDULE((t.long() + self.shift).clamp(0, 49)), x.double()
@@ -147,6 +148,16 @@ def test_a_group_that_was_lost_before_training_is_seen_in_the_held_out_rows(quic
     kept = ROWS[near != 1]
     first = diagnosed(Exact(), kept)[0]
     assert first.code == "data_shift"
+
+
+def test_a_group_that_only_the_loop_of_the_training_lost_is_named_by_its_columns(quick):
+    rest = GaussianMixture(MEANS[1:], DEVIATIONS[1:] ** 2)
+    first = diagnosed(Exact(law=rest))[0]
+    assert first.code == "left_out"
+    assert first.gain > 1
+    share, of_samples = (float(n) for n in re.findall(r"([\d.]+)%", first.evidence)[:2])
+    assert share > 15 > 5 > of_samples
+    assert "column" in first.title
 
 
 class Learning(nn.Module):

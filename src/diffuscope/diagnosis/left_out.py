@@ -2,8 +2,8 @@
 
 A loop that never saw one class, or one shard of the rows, makes good samples of all the others. A small tree
 that tells samples from real rows, fitted to one half of both, finds the region; the other half says how many
-rows and samples lie in it. Then the distance is measured once more, from real rows outside of it: where most
-of the distance is gone, the part that is left out is what is wrong.
+rows and samples lie in it. Then the distance is measured once more, with other real rows in the region among
+the samples: where most of the distance is gone, the part that is left out is what is wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from diffuscope.diagnosis.subject import Points, Subject
 
 __all__ = ["left_out"]
 
-_LEAVES, _LEAST_LEAF = 12, 0.02  # of the tree; of all rows
+_LEAVES, _LEAST_LEAF = 16, 0.02  # of the tree; of all rows
 _FEWEST = 30  # real rows in the region, in the half that judges
-_GONE = 0.3  # of the share of real rows: samples in the region, at most
-_OF_IT = 0.5  # of the distance beyond the floor, the most that is left without the region
+_GONE, _GONE_IN_ALL = 0.15, 0.25  # of the share of real rows: samples in a leaf, and in the region
+_OF_IT = 0.4  # of the distance beyond the floor, the most that is left once rows are there
 _CLOUDS = 4
 
 
@@ -46,9 +46,9 @@ def left_out(clouds: Clouds) -> Finding | None:
     if region is None:
         return None
     before, after = [], []
-    for one, other in zip(made, real, strict=True):
+    for k, (one, other) in enumerate(zip(made, real, strict=True)):
         before.append(subject.reference.distance(one, other))
-        after.append(subject.reference.distance(one[~region.holds(one)], other[~region.holds(other)]))
+        after.append(subject.reference.distance(_filled(clouds, region, one, k), other))
     gain = clouds.share(np.array(before), np.array(after))
     beyond = float(np.mean(before)) - clouds.floor
     if not matters(gain) or float(np.mean(after)) - clouds.floor > _OF_IT * beyond:
@@ -56,12 +56,22 @@ def left_out(clouds: Clouds) -> Finding | None:
     return _finding(region, gain)
 
 
+def _filled(clouds: Clouds, region: _Region, made: Points, k: int) -> Points:
+    """Return samples with other real rows in the region, as many as there are, in the place of some of them."""
+    subject = clouds.subject
+    assert subject.reference.points is not None
+    rows = subject.reference.normalised(subject.reference.points.other(k))
+    rows, rest = rows[region.holds(rows)], made[~region.holds(made)]
+    kept = subject.random("left out", k).permutation(len(rest))[: max(0, len(made) - len(rows))]
+    return np.concatenate([rest[kept], rows])
+
+
 def _finding(region: _Region, gain: Share) -> Finding:
     return Finding(
         "left_out",
         f"A part of the data is absent from the samples: rows with {region.words}",
-        f"{region.of_real:.1%} of real rows lie there, but {region.of_made:.1%} of samples. From real rows "
-        f"without that part samples are {gain} × floor nearer: the rest is right.",
+        f"{region.of_real:.1%} of real rows lie there, but {region.of_made:.1%} of samples. With other real "
+        f"rows there, samples are {gain} × floor nearer: the rest is right.",
         gain.ratio,
         "Look which rows the training loop really saw (a class or shard lost, a filter, a sampler of batches "
         "that skips), and train on all groups of the data.",
@@ -88,7 +98,7 @@ def _missing(subject: Subject, real: Points, made: Points) -> _Region | None:
         return np.isin(tree.apply(x), empty)
 
     rows, samples = holds(real[1::2]), holds(made[1::2])
-    if rows.sum() < _FEWEST or samples.mean() > _GONE * rows.mean():
+    if rows.sum() < _FEWEST or samples.mean() > _GONE_IN_ALL * rows.mean():
         return None
     words = _in_words(subject, tree, int(empty[np.argmax(there[empty])]))
     return _Region(words, holds, float(rows.mean()), float(samples.mean()))

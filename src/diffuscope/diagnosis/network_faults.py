@@ -110,13 +110,15 @@ def network_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
     subject = clouds.subject
     readings, units = read_network(subject), units_of_training(subject)
     forward = forward_of_training(subject)
-    fits = [readings.ratio_to_linear, *([] if units is None else [units.error / units.linear])]
-    if forward is not None and forward.ratio < _NO_BETTER * min(fits):
-        return [
-            one for one in (_forward(forward, budget.get("network")), _average(subject)) if one is not None
-        ]
-    found = [_reading(subject, readings), _units(units, subject), _average(subject)]
-    return [one for one in found if one is not None]
+    suspects = [_reading(subject, readings), _units(units, subject)]
+    if forward is not None:
+        fits = [readings.ratio_to_linear, *([] if units is None else [units.error / units.linear])]
+        mistaken = _forward(forward, budget.get("network"))
+        if forward.denoiser is not None:
+            suspects.append(mistaken)
+        elif mistaken is not None and forward.ratio < _NO_BETTER * min(fits):
+            suspects = [mistaken]  # no sampling can show it, and whatever does a little of it would be tried
+    return [one for one in (*suspects, _average(subject)) if one is not None]
 
 
 def _forward(found: ForwardFound, network: Share | None) -> Suspect | None:

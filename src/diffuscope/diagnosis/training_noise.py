@@ -29,6 +29,7 @@ from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, Schedul
 __all__ = ["Forward", "ForwardFound", "forward_of_training"]
 
 _FAIR, _WORSE = 1.05, 1.25  # of the best linear estimate's error: what was learned, and what was not
+_TRIED = 0.95  # of the errors with the right forward step: what is worth a look, as samples will decide
 _ROWS_EACH = 4  # for each number that is fitted
 
 _Draw = Callable[[Tensor, torch.Generator], Tensor]
@@ -107,9 +108,12 @@ def forward_of_training(subject: Subject) -> ForwardFound | None:
             ratio = _ratio(subject, places, output, kind, forward)
             denoiser = _sampled(subject, output, kind, forward) if forward.is_normal else None
             found.append(ForwardFound(forward, ratio, normal, denoiser))
-    best = min(found, key=lambda one: one.ratio)
     least = min(one.normal for one in found)  # of a function it is not known what its network predicts
-    return best if best.ratio <= _FAIR and least > _WORSE * max(best.ratio, 1.0) else None
+    found = [one for one in found if one.ratio <= min(_FAIR, _TRIED * least)]
+    for one in sorted(found, key=lambda one: one.ratio):
+        if one.denoiser is not None or least > _WORSE * max(one.ratio, 1.0):
+            return one
+    return None
 
 
 _Output = Callable[[Tensor, NoiseLevel, Tensor], Tensor]
