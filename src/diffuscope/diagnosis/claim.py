@@ -89,7 +89,8 @@ def told_apart(
         return []
     lattice = lattice_of(subject)
     if lattice is not None:  # values between its points tell samples, whatever else may be wrong
-        clouds = Clouds(replace(subject, as_written=lambda x: lattice.rounded(subject.as_written(x))))
+        as_written, rounded = subject.as_written, lattice.rounded
+        clouds = Clouds(replace(subject, as_written=lambda x: rounded(as_written(x))))
         measure = Accuracy.of(clouds, made)
         if measure is None or not measure.differs:
             return [] if lattice.is_whole else [lattice.finding(subject)]

@@ -41,6 +41,7 @@ __all__ = [
     "exact_error",
     "linear_error",
     "outputs_of",
+    "own_readings",
     "places_of",
     "readings_of",
 ]
@@ -189,6 +190,13 @@ def readings_of(subject: Subject, places: Sequence[Place]) -> Iterator[Reading]:
             yield from _with_time(subject, places, output, assumed, time, entries)
         yield from _with_any_time(subject, places, output, assumed)
         yield from _with_columns(subject, places, output, assumed)
+
+
+def own_readings(subject: Subject, places: Sequence[Place]) -> Iterator[Reading]:
+    """Yield the network read as it is used; of a function, as each quantity that it may be made of."""
+    for output, assumed in outputs_of(subject):
+        time = _Time("t", lambda level: level.t.double())
+        yield from itertools.islice(_with_time(subject, places, output, assumed, time, [(assumed, 1)]), 1)
 
 
 _Output = Callable[[Tensor, NoiseLevel, Tensor], Tensor]

@@ -32,8 +32,6 @@ from diffuscope.diagnosis.network_faults import (
     WORTH_NETWORK,
     first_not_finite,
     network_suspects,
-    reported_loss,
-    training_fault,
     training_mode,
 )
 from diffuscope.diagnosis.pictures import ErrorByLevel
@@ -41,6 +39,7 @@ from diffuscope.diagnosis.probes import is_in_training_mode
 from diffuscope.diagnosis.report import Diagnosis
 from diffuscope.diagnosis.sampling_faults import clipped_answers, sampling_suspects
 from diffuscope.diagnosis.subject import Subject, Training, for_cloud
+from diffuscope.diagnosis.training_faults import reported_loss, training_fault
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.samplers import Sampler, make_sampler, sampler_name

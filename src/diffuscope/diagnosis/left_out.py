@@ -57,7 +57,7 @@ def left_out(clouds: Clouds) -> Finding | None:
 
 
 def _filled(clouds: Clouds, region: _Region, made: Points, k: int) -> Points:
-    """Return samples with other real rows in the region, as many as there are, in the place of some of them."""
+    """Return samples in which other real rows, as many as there are, stand in the region."""
     subject = clouds.subject
     assert subject.reference.points is not None
     rows = subject.reference.normalised(subject.reference.points.other(k))

@@ -29,6 +29,7 @@ from diffuscope.diagnosis.dictionary import (
     exact_error,
     linear_error,
     outputs_of,
+    own_readings,
     places_of,
     readings_of,
 )
@@ -36,7 +37,15 @@ from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.errors import DiffuscopeError
 
-__all__ = ["Readings", "Units", "copies_input", "ignores_time", "read_network", "units_of_training"]
+__all__ = [
+    "Readings",
+    "Units",
+    "copies_input",
+    "ignores_time",
+    "read_network",
+    "strange_levels",
+    "units_of_training",
+]
 
 _FAIR_UNITS = 1.02  # of the best linear estimate's error
 _BETTER = 0.3  # of the error that can be avoided, the most that a better entry leaves
@@ -46,6 +55,9 @@ _FAR = 0.05  # of the error that can be avoided: so near to the least, an entry 
 _CERTAIN = 4.0  # standard errors
 _A_SAY, _FAR_SAY = 0.5, 0.15  # of the error that can be avoided where the network answers 0, a fair guess
 _NOISY, _NOISY_LEVELS = 0.5, 2  # deviations of the data: levels that are noisy; so many at least
+_KNOWN, _STRANGE = 1.06, 4.0  # of the best linear estimate's error: what is learned, and what is strange
+_TELLS = 0.9  # of the error of an answer of 0, that of the linear estimate where there is something to learn
+_AS_IF_SILENT, _STRANGE_LEVELS = 0.5, 2  # of the error of an answer of 0; so many levels at least
 _COPY = 0.02  # of the input's square, the most by which a copy of it differs
 
 
@@ -146,6 +158,30 @@ def _is_better(best: Reading, own: Reading, linear: np.ndarray, least: float) ->
     much = far or capped <= _BETTER
     says = best.error - least <= (_FAR_SAY if far else _A_SAY) * (best.silence - least)
     return bool(fair and much and says and difference.mean() > _CERTAIN * chance)
+
+
+def strange_levels(subject: Subject) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return σ/α where a network that is good at less noise answers as if it knew nothing, and its errors.
+
+    The noisy levels are the easy ones: a training that ended early, or went astray, is never as good as the
+    best linear estimate at some levels and many times worse at noisier ones. A network that is so gets times
+    there that it was not trained with. The errors are over those of the best linear estimate. None where
+    there are no such levels, or none of which it knows anything.
+    """
+    places = places_of(subject)
+    linear = np.array([linear_error(subject, place) for place in places])
+    ratio = np.array([place.level.ratio.item() for place in places])
+    found = []
+    for reading in own_readings(subject, places):
+        errors, silences = reading.errors.mean(axis=1), reading.silences
+        assert silences is not None
+        known = ratio[(errors < _KNOWN * linear) & (linear < _TELLS * silences)]
+        strange = (errors > _STRANGE * linear) & (errors > _AS_IF_SILENT * silences)
+        strange &= ratio > known.max(initial=0.0)
+        if not len(known) or strange.sum() < _STRANGE_LEVELS:
+            return None
+        found.append((tuple(ratio[strange].tolist()), tuple((errors / linear)[strange].tolist())))
+    return found[0] if found else None
 
 
 def ignores_time(subject: Subject) -> bool:
