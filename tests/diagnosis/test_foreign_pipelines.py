@@ -15,7 +15,7 @@ from torch import nn
 
 import diffuscope
 from diffuscope.data.affine import Scaling
-from diffuscope.diagnosis.data_faults import _is_each_its_own, heavy_tails, lattice_of
+from diffuscope.diagnosis.data_faults import _is_each_its_own, atoms_of, heavy_tails, lattice_of
 from diffuscope.diffusion.denoiser import eps_from_data, training_target
 from diffuscope.diffusion.schedules import linear
 from diffuscope.oracle import GaussianMixture
@@ -300,6 +300,26 @@ def test_a_rounded_column_is_named_where_samples_are_not_rounded(quick):
     first = diagnosed(Exact(), rounded, held_out=np.round(HELD_OUT / steps) * steps)[0]
     assert first.code == "rounded"
     assert "multiples of 0.5" in first.title
+
+
+def test_samples_of_a_rounded_table_that_differ_otherwise_too_are_compared_as_rounded(quick):
+    steps = np.array([0.5, 1, 5, 50, 0.05])
+    rounded, held_out = (np.round(rows / steps) * steps for rows in (ROWS, HELD_OUT))
+    narrow = GaussianMixture(MEANS, 0.45 * DEVIATIONS**2)
+    found = diagnosed(Exact(law=narrow), rounded, held_out=held_out)
+    assert [one.code for one in found] == ["differs"]
+
+
+def test_whole_numbers_and_amounts_that_are_often_zero_are_no_fault():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2_000, 4))
+    x[:, 0], x[:, 1], x[:, 2] = np.round(3 * x[:, 0]), x[:, 1] > 0.3, np.maximum(0, x[:, 2])
+    lattice = lattice_of(SimpleNamespace(data=SimpleNamespace(x=x)))
+    assert [j for j, *_ in lattice.columns] == [0, 1]
+    assert lattice.is_whole
+    assert atoms_of(x).tolist() == [False, False, True, False]
+    halves = SimpleNamespace(data=SimpleNamespace(x=np.round(2 * x) / 2))
+    assert not lattice_of(halves).is_whole
 
 
 def test_heavy_tails_are_named_by_their_column():

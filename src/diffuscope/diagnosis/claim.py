@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from diffuscope.diagnosis.data_faults import heavy_tails, lattice_of
+from diffuscope.diagnosis.data_faults import atoms_of, heavy_tails, lattice_of
 from diffuscope.diagnosis.differences import differences
 from diffuscope.diagnosis.distances import Clouds
 from diffuscope.diagnosis.findings import Finding, Gain, Measure, Suspect, judge
@@ -44,7 +44,10 @@ class Accuracy:
         if n < _LEAST or not np.isfinite(made).all():
             return None
         real, made = subject.written(real[:n]), subject.written(made[:n])
-        varies = np.ptp(real, axis=0) > 0  # of one value, any digit tells samples: distances see what matters
+        # Of one value, or of one among many, any digit tells samples: distances see what matters.
+        varies = (np.ptp(real, axis=0) > 0) & ~atoms_of(real)
+        if not varies.any():
+            return None
         return cls(clouds, classifier_two_sample(made[:, varies], real[:, varies], subject.seed))
 
     @classmethod
@@ -87,7 +90,8 @@ def told_apart(
     measure = Accuracy.of(clouds, made)
     if measure is None or not measure.differs:
         return []
-    lattice = lattice_of(subject)
+    own = len(subject.reference.middle) == subject.d  # distances of images are those of features
+    lattice = lattice_of(subject) if own else None
     if lattice is not None:  # values between its points tell samples, whatever else may be wrong
         as_written, rounded = subject.as_written, lattice.rounded
         clouds = Clouds(replace(subject, as_written=lambda x: rounded(as_written(x))))

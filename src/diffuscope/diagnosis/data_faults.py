@@ -14,7 +14,7 @@ from diffuscope.diagnosis.findings import Finding, matters
 from diffuscope.diagnosis.pictures import Differences, Values
 from diffuscope.diagnosis.subject import Points, Subject
 
-__all__ = ["Lattice", "data_findings", "few_data", "heavy_tails", "lattice_of"]
+__all__ = ["Lattice", "atoms_of", "data_findings", "few_data", "heavy_tails", "lattice_of"]
 
 _FEW_DATA = 0.7
 _MOST_TO_REMEMBER = 20_000
@@ -27,6 +27,10 @@ _FEW_FAR = 0.01
 _FEWEST_VALUES = 5  # of a column that is rounded; fewer are categories
 _ITS_OWN = 0.9  # of the distinct rows: values of a column that are hardly shared
 _COARSE = 0.1  # deviations of a step, and values for each row, at most
+_ATOM, _ATOMS_AMONG = (
+    0.05,
+    0.2,
+)  # of the rows: one value, as that of an amount that is often 0; distinct values
 _QUARTILES = 1.349  # deviations between the quartiles of a normal law
 _HEAVY = 2.5  # deviations over that of a normal law with the same quartiles
 _ONE_DRAW = 3.0  # deviations
@@ -84,7 +88,7 @@ class Lattice(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether its values are whole numbers, as counts, codes and bytes are: that is no fault of data."""
-        return all(least == round(least) and step == round(step) for _, least, step in self.columns)
+        return all(_is_whole(least, step) for _, least, step in self.columns)
 
     def rounded(self, x: Points) -> Points:
         """Return points (m, d) in the units of the data, rounded as the data is."""
@@ -113,17 +117,35 @@ class Lattice(NamedTuple):
 
 
 def lattice_of(subject: Subject) -> Lattice | None:
-    """Return the columns whose values are multiples of a step that is coarse beside their deviation."""
+    """Return the columns whose values are multiples of a step that is coarse beside their deviation.
+
+    Columns of two to four whole numbers are truth values and codes: they are part of it as well.
+    """
     x = subject.data.x.astype(np.float64)
     found = []
     for j in range(x.shape[1]):
         values = np.unique(x[:, j])
-        if not _FEWEST_VALUES <= len(values) <= len(x) * _COARSE:
+        if not 2 <= len(values) <= len(x) * _COARSE:
             continue
         step = _step_of(values)
-        if step is not None and step > _COARSE * x[:, j].std():
+        if step is None or step <= _COARSE * x[:, j].std():
+            continue
+        if len(values) >= _FEWEST_VALUES or _is_whole(values[0], step):
             found.append((j, float(values[0]), step))
     return Lattice(tuple(found)) if found else None
+
+
+def atoms_of(x: Points) -> np.ndarray:
+    """Return which columns of rows (n, d) have one value again and again among others that hardly repeat."""
+    found = np.zeros(x.shape[1], bool)
+    for j, column in enumerate(x.T):
+        values, counts = np.unique(column, return_counts=True)
+        found[j] = len(values) > _ATOMS_AMONG * len(x) and counts.max() > _ATOM * len(x)
+    return found
+
+
+def _is_whole(least: float, step: float) -> bool:
+    return least == round(least) and step == round(step)
 
 
 def _step_of(values: Points) -> float | None:

@@ -425,7 +425,7 @@ _DIVERGED = Finding(
 
 def _certainty(subject: Subject) -> str:
     """Say what stands for the distribution of the data, and what that means."""
-    lattice = lattice_of(subject)
+    lattice = lattice_of(subject) if len(subject.reference.middle) == subject.d else None
     whole = lattice is not None and lattice.is_whole
     rounded = (
         " Columns of whole numbers: samples were rounded so before trees looked at them." if whole else ""

@@ -1,9 +1,9 @@
 """Is a part of the data left out by the samples, while the rest of them is right?
 
 A loop that never saw one class, or one shard of the rows, makes good samples of all the others. A small tree
-that tells samples from real rows, fitted to one half of both, finds the region; the other half says how many
-rows and samples lie in it. Then the distance is measured once more, with other real rows in the region among
-the samples: where most of the distance is gone, the part that is left out is what is wrong.
+that tells samples from real rows, fitted to one half of both, has a leaf in which rows lie, but hardly any
+samples; the other half says how many. Then the distance is measured once more, with other real rows in the
+region among the samples: where most of the distance is gone, the part that is left out is what is wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from diffuscope.diagnosis.subject import Points, Subject
 
 __all__ = ["left_out"]
 
-_LEAVES, _LEAST_LEAF = 16, 0.02  # of the tree; of all rows
+_LEAVES, _LEAST_LEAF = 12, 0.02  # of the tree; of all rows
 _FEWEST = 30  # real rows in the region, in the half that judges
-_GONE, _GONE_IN_ALL = 0.15, 0.25  # of the share of real rows: samples in a leaf, and in the region
-_OF_IT = 0.4  # of the distance beyond the floor, the most that is left once rows are there
+_GONE, _NEARLY = 0.25, 0.35  # of the share of rows: that of samples, in both halves
+_OF_IT = 0.5  # of the distance beyond the floor, the most that is left once rows are there
 _CLOUDS = 4
 
 
@@ -90,18 +90,17 @@ def _missing(subject: Subject, real: Points, made: Points) -> _Region | None:
     leaves = tree.fit(fitted, is_real).apply(fitted)
     there = np.bincount(leaves[is_real == 1], minlength=tree.tree_.node_count) / len(real[::2])
     of_made = np.bincount(leaves[is_real == 0], minlength=tree.tree_.node_count) / len(made[::2])
-    empty = np.flatnonzero((there > 0) & (of_made < _GONE * there))
-    if not len(empty):
+    leaf = int(np.argmax(there - of_made))
+    if of_made[leaf] > _GONE * there[leaf]:
         return None
 
     def holds(x: Points) -> np.ndarray:
-        return np.isin(tree.apply(x), empty)
+        return np.asarray(tree.apply(x) == leaf)
 
     rows, samples = holds(real[1::2]), holds(made[1::2])
-    if rows.sum() < _FEWEST or samples.mean() > _GONE_IN_ALL * rows.mean():
+    if rows.sum() < _FEWEST or samples.mean() > _NEARLY * rows.mean():
         return None
-    words = _in_words(subject, tree, int(empty[np.argmax(there[empty])]))
-    return _Region(words, holds, float(rows.mean()), float(samples.mean()))
+    return _Region(_in_words(subject, tree, leaf), holds, float(rows.mean()), float(samples.mean()))
 
 
 def _in_words(subject: Subject, tree: object, leaf: int) -> str:

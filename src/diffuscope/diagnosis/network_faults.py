@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from diffuscope.diagnosis.budget import Budget
-from diffuscope.diagnosis.dictionary import QUANTITIES, Entry
+from diffuscope.diagnosis.dictionary import FITTED, QUANTITIES, Entry
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import Finding, Suspect, matters
 from diffuscope.diagnosis.levels import level_errors, mean_error
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 WORTH_NETWORK = 0.5  # the share of a network that is as good as one may expect scatters up to here
-_MOST_OF_IT = 2 / 3  # of the distance beyond the floor: what another quantity has to bring
+_MOST_OF_IT = 2 / 3  # of the distance beyond the floor: what another quantity, or fitted times, have to bring
 _FEW_CLOUDS = 6
 _NO_BETTER = 0.9  # of the error of another reading, the most that another forward step leaves
 
@@ -187,6 +187,7 @@ def _reading(subject: Subject, readings: Readings) -> Suspect | None:
         f"{evidence} It fits as {what}.",
         f"Give the network {entry.time}, as in its training, or sample with the betas and times of training.",
         parts={"denoiser": best.denoiser},
+        least=_MOST_OF_IT if entry.time == FITTED else 0.0,  # fitted, they explain a little of anything
         picture=picture,
     )
 

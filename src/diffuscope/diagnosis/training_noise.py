@@ -29,7 +29,12 @@ from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, Schedul
 __all__ = ["Forward", "ForwardFound", "forward_of_training"]
 
 _FAIR, _WORSE = 1.05, 1.25  # of the best linear estimate's error: what was learned, and what was not
-_TRIED = 0.95  # of the errors with the right forward step: what is worth a look, as samples will decide
+_TRIED, _NEARLY = (
+    0.96,
+    1.1,
+)  # of the errors with the right forward step, of those of the best linear estimate:
+# what is worth a look where samples will decide
+_LITTLE = 0.01  # of the square of what is predicted: an error that no network gets below where noise is all
 _ROWS_EACH = 4  # for each number that is fitted
 
 _Draw = Callable[[Tensor, torch.Generator], Tensor]
@@ -109,9 +114,10 @@ def forward_of_training(subject: Subject) -> ForwardFound | None:
             denoiser = _sampled(subject, output, kind, forward) if forward.is_normal else None
             found.append(ForwardFound(forward, ratio, normal, denoiser))
     least = min(one.normal for one in found)  # of a function it is not known what its network predicts
-    found = [one for one in found if one.ratio <= min(_FAIR, _TRIED * least)]
     for one in sorted(found, key=lambda one: one.ratio):
-        if one.denoiser is not None or least > _WORSE * max(one.ratio, 1.0):
+        if one.denoiser is not None and one.ratio <= min(_NEARLY, _TRIED * least):
+            return one
+        if one.denoiser is None and one.ratio <= _FAIR and least > _WORSE * max(one.ratio, 1.0):
             return one
     return None
 
@@ -139,8 +145,9 @@ def _ratio(subject: Subject, places: list[Place], output: _Output, kind: str, fo
         if target is None or y.shape != target.shape:
             return math.inf
         target = target.double()
+        little = _LITTLE * target.square().mean()
         left = (target - _linear(target, x_t)).square().mean()
-        ratios.append(float((y.double() - target).square().mean() / left))
+        ratios.append(float(((y.double() - target).square().mean() + little) / (left + little)))
     return float(np.mean(np.nan_to_num(ratios, nan=np.inf)))
 
 
