@@ -13,7 +13,14 @@ from torch import nn
 from diffuscope.data.affine import Scaling
 from diffuscope.data.points import load_dataset
 from diffuscope.diagnosis.dictionary import QUANTITIES, errors_at, linear_error, places_of
-from diffuscope.diagnosis.readings import copies_input, ignores_time, read_network, units_of_training
+from diffuscope.diagnosis.probes import widened
+from diffuscope.diagnosis.readings import (
+    copies_input,
+    ignores_time,
+    read_network,
+    strange_levels,
+    units_of_training,
+)
 from diffuscope.diagnosis.subject import Subject, Training
 from diffuscope.diagnosis.training_noise import forward_of_training
 from diffuscope.diffusion.denoiser import Denoiser, eps_from_data, training_target
@@ -257,6 +264,56 @@ def test_a_network_that_ignores_the_time_is_known(perfect):
     exact = Exact(perfect.oracle, perfect.schedule, told=lambda t: 0 * t + 20)
     assert ignores_time(subject_of(perfect, exact))
     assert not ignores_time(subject_of(perfect, Exact(perfect.oracle, perfect.schedule)))
+
+
+class Learned(nn.Module):
+    """A perceptron (x, t) -> ε after a training of so many steps; ``told`` is what becomes of its time."""
+
+    def __init__(self, x_0, schedule, steps, told=lambda t: t):
+        super().__init__()
+        torch.manual_seed(0)
+        self.told = told
+        self.layers = nn.Sequential(
+            nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2)
+        )
+        optimizer = torch.optim.Adam(self.parameters(), 5e-3)
+        for _ in range(steps):
+            t, eps = torch.randint(schedule.T, (256,)), torch.randn(256, 2)
+            level = schedule(t)
+            rows = x_0[torch.randint(len(x_0), (256,))]
+            x_t = level.alpha[:, None].float() * rows + level.sigma[:, None].float() * eps
+            loss = (self.answer(x_t, t) - eps).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def answer(self, x, t):
+        return self.layers(torch.cat([x, t[:, None] / 20 - 1], 1))
+
+    def forward(self, x, t):
+        return self.answer(x, self.told(t))
+
+
+def test_times_that_do_not_reach_the_network_are_told_from_a_short_training(perfect):
+    x_0, schedule = subject_of(perfect, nn.Identity()).x, perfect.schedule
+    learned = Learned(x_0, schedule, 500)
+    assert strange_levels(subject_of(perfect, learned)) is None
+    learned.told = lambda t: schedule(t.long()).sigma.log().float()
+    ratio, errors = strange_levels(subject_of(perfect, learned))
+    assert min(ratio) > 1
+    assert min(errors) > 4
+    for steps in (20, 80):
+        assert strange_levels(subject_of(perfect, Learned(x_0, schedule, steps))) is None
+
+
+def test_a_larger_network_is_of_the_same_kind(perfect):
+    network = Learned(subject_of(perfect, nn.Identity()).x, perfect.schedule, 0)
+    larger = widened(subject_of(perfect, network))
+    assert [type(part) for part in larger.modules()] == [type(part) for part in network.modules()]
+    own, more = (sum(p.numel() for p in one.parameters()) for one in (network, larger))
+    assert more > 3 * own
+    network.scale = nn.Parameter(torch.ones(1))  # what it does is not known
+    assert widened(subject_of(perfect, network)) is None
 
 
 @pytest.mark.parametrize("factor", [5.0, 0.2])
