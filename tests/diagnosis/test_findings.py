@@ -277,6 +277,8 @@ def test_they_are_ordered_by_gain_behind_what_must_be_mended_first():
         "undertrained",
         "terminal_snr",
     ]
+    assert order(finding("network_error", 3.0), finding("few_steps", 1.0))[0] == "few_steps"
+    assert order(finding("network_error", 9.0), finding("few_steps", 1.0))[0] == "network_error"
     assert order(finding("few_steps", 9.0), finding("not_finite", None))[0] == "not_finite"
     assert order(finding("few_steps", 0.4), finding("differs", None)) == ["few_steps", "differs"]
     assert order(finding("outliers", None, "possible"), finding("few_steps", 0.4))[0] == "few_steps"

@@ -37,6 +37,7 @@ __all__ = [
 
 WORTH = 0.3  # parts that cost at least so many floors are reported
 _FEW_CLOUDS = 6
+_UNKNOWN = 0.25  # of its gain: what the errors of a network with unknown cause count
 _FIRST = ("not_finite", "outliers", "duplicates")
 Sure = Literal["certain", "likely", "possible"]
 
@@ -254,13 +255,17 @@ def matters(share: Share, worth: float = WORTH) -> bool:
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sort findings: what must be mended before anything is measured, then by gain, then what has none."""
+    """Sort findings: what must be mended before anything is measured, then by gain, then what has none.
+
+    The gain of an unknown cause is what an exact denoiser would bring, not what a change did bring: a cause
+    that is known comes first, unless it is much smaller.
+    """
 
     def place(finding: Finding) -> tuple[int, float]:
         if finding.code in _FIRST and finding.sure == "certain":
             return 0, 0.0
         if finding.gain is None:
             return 2, 0.0
-        return 1, -finding.gain
+        return 1, -finding.gain * (_UNKNOWN if finding.code == "network_error" else 1.0)
 
     return tuple(sorted(findings, key=place))

@@ -28,6 +28,7 @@ __all__ = ["reported_loss", "training_fault"]
 
 _WORTH_A_LINE = 1.0  # floors: a network that costs less is named only with what makes it better
 _MUCH = 0.5
+_NOWHERE = 0.85  # of an error that can be avoided: what a rate that leads nowhere leaves of it
 _LOW_RATE = 1e-4  # at which a network only settles where it is
 _NEAR, _FEW = 1.5, 0.25  # an error that is nearly that of a fair network, and what settling leaves of it
 _LARGER = 0.9  # of an error: what makes the samples of a larger network worth a look
@@ -231,10 +232,12 @@ def _verdict(
             return Finding(
                 "learning_rate_high", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
             )
-        settled = steps is None or steps > best.steps or on is None or on - floor > _MUCH * (now - floor)
-        if rate > 2 * own and settled:  # a training that was short as well needs steps first
+        # A trial that is as long as the whole training shows what its steps bring, and not the rate alone.
+        part = _MUCH if steps is None or steps > 3 * best.steps else _NOWHERE
+        if rate > 2 * own and (on is None or on - floor > part * (now - floor)):
             title = f"A learning rate of {own:.3g} is too low"
-            fix = f"Raise it to {to}."
+            least = f", and train for {best.steps:,} steps at least" if steps and steps < best.steps else ""
+            fix = f"Raise it to {to}{least}."
             return Finding(
                 "learning_rate_low", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
             )

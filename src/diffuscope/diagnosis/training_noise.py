@@ -165,10 +165,10 @@ def _sampled(subject: Subject, output: _Output, kind: str, forward: Forward) -> 
     if isinstance(schedule, DiscreteSchedule):
         levels = schedule(torch.arange(schedule.T))
     a, b = forward.factors(schedule, levels)
-    ratios = (b / a).log()
+    order = (b / a).argsort()
+    ratios = (b / a)[order].log()
 
-    def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
-        i = int((ratios - level.ratio.log()).abs().argmin())
+    def at(i: int, x_t: Tensor, level: NoiseLevel) -> Tensor:
         x = (x_t * (a[i] / level.alpha)).to(x_t.dtype)
         there = levels.at(i)
         y = output(x, there, there.t.double())
@@ -177,5 +177,13 @@ def _sampled(subject: Subject, output: _Output, kind: str, forward: Forward) -> 
         if kind == "velocity":
             return ((a[i] * x - b[i] * y) / (a[i] ** 2 + b[i] ** 2)).to(x.dtype)
         return ((x - b[i] * y) / (a[i] + (b[i] if kind == "flow" else 0.0))).to(x.dtype)
+
+    def denoise(x_t: Tensor, level: NoiseLevel) -> Tensor:
+        wanted = level.ratio.log()
+        above = int(torch.searchsorted(ratios, wanted).clamp(1, len(ratios) - 1))
+        low, high = ratios[above - 1], ratios[above]
+        part = float(((wanted - low) / (high - low)).clamp(0, 1))  # levels are closer in the right schedule
+        below, there = (at(int(order[i]), x_t, level) for i in (above - 1, above))
+        return (1 - part) * below + part * there
 
     return denoise
