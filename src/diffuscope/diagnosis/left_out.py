@@ -23,6 +23,8 @@ _LEAVES, _LEAST_LEAF = 12, 0.02  # of the tree; of all rows
 _FEWEST = 30  # real rows in the region, in the half that judges
 _GONE, _NEARLY = 0.25, 0.35  # of the share of rows: that of samples, in both halves
 _OF_IT = 0.5  # of the distance beyond the floor, the most that is left once rows are there
+_RIGHT = 1.0  # floors beyond the first one, within which the rest is right
+_MOST_OF_ROWS = 0.5  # that can be a part
 _CLOUDS = 4
 
 
@@ -51,7 +53,8 @@ def left_out(clouds: Clouds) -> Finding | None:
         after.append(subject.reference.distance(_filled(clouds, region, one, k), other))
     gain = clouds.share(np.array(before), np.array(after))
     beyond = float(np.mean(before)) - clouds.floor
-    if not matters(gain) or float(np.mean(after)) - clouds.floor > _OF_IT * beyond:
+    left = float(np.mean(after)) - clouds.floor
+    if not matters(gain) or left > min(_OF_IT * beyond, _RIGHT * clouds.floor):
         return None
     return _finding(region, gain)
 
@@ -91,7 +94,7 @@ def _missing(subject: Subject, real: Points, made: Points) -> _Region | None:
     there = np.bincount(leaves[is_real == 1], minlength=tree.tree_.node_count) / len(real[::2])
     of_made = np.bincount(leaves[is_real == 0], minlength=tree.tree_.node_count) / len(made[::2])
     leaf = int(np.argmax(there - of_made))
-    if of_made[leaf] > _GONE * there[leaf]:
+    if of_made[leaf] > _GONE * there[leaf] or there[leaf] > _MOST_OF_ROWS:
         return None
 
     def holds(x: Points) -> np.ndarray:
