@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import platform
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from diffuscope._version import __version__
 from diffuscope.data.torch_sets import Unpacked, is_torch_set, unpacked
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
@@ -33,6 +31,7 @@ from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe, read_recipe
 from diffuscope.recipes.schema import TrainingSection
+from diffuscope.runs.keep import summarise
 from diffuscope.runs.plan import (
     START,
     check_start,
@@ -353,27 +352,11 @@ class _Training:
         if self.pictures:
             perfect = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
         measured = self._measure_and_draw(run, perfect)
-        summary = {
-            "recipe": recipe.name,
-            "data": setup.data.source,
-            "seed": recipe.seed,
-            **({} if self.origin is None else {"start": self.origin}),
-            "steps": trainer.step,
-            "parameters": trainer.flat.vector.numel(),
-            "train_seconds": round(train_seconds, 3),
-            "total_seconds": round(time.perf_counter() - started, 3),
-            "device": str(setup.device),
-            "processes": self.world.size,
-            "fingerprint": fingerprint,
-            "quality": {name: one.to_json() for name, one in measured.items()},
-            **({} if perfect is None else {"perfect_loss": perfect}),
-            "versions": {
-                "diffuscope": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-        }
+        more: dict[str, Any] = {} if self.origin is None else {"start": self.origin}
+        if perfect is not None:
+            more["perfect_loss"] = perfect
+        total = time.perf_counter() - started
+        summary = summarise(setup, trainer.step, train_seconds, total, measured, self.world.size, **more)
         write_json(self.folder / "summary.json", summary)
         if self.alone:
             self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))

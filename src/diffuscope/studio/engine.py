@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,22 @@ from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coeffic
 from diffuscope.diffusion.losses import Examples, Loss
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
-from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, make_schedule
 from diffuscope.errors import DiffuscopeError, InputError
-from diffuscope.metrics import relate, sliced_wasserstein
+from diffuscope.metrics import half_interval, relate, sliced_wasserstein
 from diffuscope.modalities.lookup import load_data
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_for, oracle_of
+from diffuscope.pages import png_address
+from diffuscope.runs.keep import keep
 from diffuscope.runs.plan import plan_new
-from diffuscope.runs.run import load
+from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.seeds import stream, stream_seed
 from diffuscope.studio.drawing import drawn_data, drawn_law
 from diffuscope.studio.frames import Positions
 from diffuscope.studio.questions import (
+    AdjustAsk,
+    BudgetAsk,
     FieldAsk,
     ForwardAsk,
     HeartAsk,
@@ -46,14 +50,15 @@ from diffuscope.studio.questions import (
     QualityAsk,
     RealAsk,
     Sampling,
+    SaveAsk,
     SetupAsk,
     Strokes,
     TrainAsk,
     WalkAsk,
     read_question,
 )
-from diffuscope.training import Progress
-from diffuscope.viewer import payload
+from diffuscope.training import Progress, Trainer
+from diffuscope.viewer import View, payload
 
 __all__ = ["Engine"]
 
@@ -68,10 +73,16 @@ _EVERY = 0.05  # seconds between reports, at least
 _SNAPSHOTS = 32
 _POSTERIOR, _POOL = 400, 100_000
 _LEVELS = 16
+_ADJUSTED = ("learning_rate", "batch_size", "ema_decay")
+_FINE = 100  # steps that stand for infinitely many
 
 
 class _Stop(Exception):  # noqa: N818
     """A training is to end."""
+
+
+class _Again(Exception):  # noqa: N818
+    """A training is to go on with other batches."""
 
 
 @dataclass
@@ -82,6 +93,7 @@ class _Training:
     losses: list[tuple[int, float]] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    adjusted: bool = False  # while it ran, so that no recipe gives it again
 
 
 class Engine:
@@ -93,6 +105,9 @@ class Engine:
         self.running = False
         self.later: dict[str, Any] | None = None
         self.drawn: Oracle | None = None
+        self.strokes: Strokes | None = None
+        self.trainer: Trainer | None = None
+        self.again = False  # whether the training that runs has to draw other batches
 
     def open(self, source: str, recipe: str | None) -> None:
         """Open a run directory, or data that is trained on at once."""
@@ -121,7 +136,9 @@ class Engine:
         if law is None and data.source.get("kind") == "builtin":
             law = oracle_of(data)
         self.known = law is not None
-        self.exact: Oracle = (law or EmpiricalOracle(data.x)).scaled(codec)
+        self.empirical: Oracle = EmpiricalOracle(data.x).scaled(codec)
+        self.exact: Oracle = law.scaled(codec) if law else self.empirical
+        self.measured: dict[str, Points] = {}
         self.data: Tensor = codec.encode(data.x)
         self.pool: Tensor | None = None
         self.against: tuple[Points, float] | None = None
@@ -179,6 +196,7 @@ class Engine:
         if self.running:
             raise InputError("A training runs.", "Stop it first.")
         recipe = self.setup.recipe.changed({"seed": ask.seed})
+        self.strokes = ask.law if isinstance(ask.law, Strokes) else None
         if isinstance(ask.law, Strokes):
             self.drawn = drawn_law(ask.law.strokes, ask.law.noise)
             data = drawn_data(self.drawn, ask.size, ask.seed, "drawn")
@@ -191,8 +209,14 @@ class Engine:
         self.setup = Setup(recipe, data, torch.device("cpu"))
         self.trained = _Training({})
         self._prepare()
-        self.payload = payload(self.setup.model, data)
+        self._describe()
         return self._ready()
+
+    def _describe(self) -> None:
+        """Say what data, network and recipe are now."""
+        self.payload = payload(self.setup.model, self.setup.data)
+        if self.strokes is not None:
+            self.payload |= {"law": self.strokes.model_dump(), "data": None}
 
     def _hello(self, _: Any) -> dict[str, Any]:
         losses = self.trained.losses
@@ -216,8 +240,8 @@ class Engine:
     # -- denoisers
 
     def _denoiser(self, which: str, snapshot: int | None) -> DenoiserLike:
-        if which == "exact":
-            return self.exact
+        if which != "learned":
+            return self.exact if which == "exact" else self.empirical
         kept = self.trained.weights
         if kept:
             if snapshot is not None and snapshot >= len(kept):
@@ -228,10 +252,11 @@ class Engine:
     def _fill(self, weights: Tensor) -> None:
         vector_to_parameters(weights, self.shown.network.parameters())
 
-    def _grid(self, sampling: Sampling) -> Grid:
-        schedule = self.shown.schedule
-        steps = min(sampling.steps, schedule.T) if isinstance(schedule, DiscreteSchedule) else sampling.steps
-        return schedule.grid(steps, sampling.spacing, sampling.rho)
+    def _grid(self, sampling: Sampling, schedule: Schedule | None = None) -> Grid:
+        schedule = schedule or self.shown.schedule
+        steps = _FINE if sampling.fine else sampling.steps
+        steps = min(steps, schedule.T) if isinstance(schedule, DiscreteSchedule) else steps
+        return schedule.grid(steps, "karras" if sampling.fine else sampling.spacing, sampling.rho)
 
     def _states(
         self, denoiser: DenoiserLike, n: int, sampling: Sampling, seed: int
@@ -256,7 +281,7 @@ class Engine:
             settings = {"variance": sampling.variance}
         elif sampling.name == "ddim":
             settings = {"eta": sampling.eta}
-        sampler = make_sampler(sampling.name, **settings)
+        sampler = make_sampler("heun") if sampling.fine else make_sampler(sampling.name, **settings)
         return [state.x for state in trajectory(denoiser, start, grid, sampler, generator)]
 
     def _ends(self, denoiser: DenoiserLike, n: int, sampling: Sampling, seed: int) -> Points:
@@ -275,11 +300,16 @@ class Engine:
         began = time.perf_counter()
         denoiser = self._denoiser(ask.which, ask.snapshot)
         grid, states = self._states(denoiser, ask.n, ask.sampling, ask.seed)
-        calls = 2 * grid.n_steps - 1 if ask.sampling.name == "heun" else grid.n_steps
+        twice = ask.sampling.fine or ask.sampling.name == "heun"
+        calls = 2 * grid.n_steps - 1 if twice else grid.n_steps
         return self._walked(torch.stack(states), grid, calls * ask.n, time.perf_counter() - began)
 
     def _forward(self, ask: ForwardAsk) -> dict[str, Any]:
-        grid = self._grid(ask.sampling)
+        other = None
+        if ask.schedule is not None:
+            settings = ask.schedule.model_dump(exclude_none=True)
+            other = make_schedule(**settings)
+        grid = self._grid(ask.sampling, other)
         x_0 = self._draw(ask.n, "forward", ask.seed)
         eps = torch.randn(x_0.shape, generator=stream(ask.seed, "studio forward"))
         states = [q_sample(x_0, grid.levels.at(i), eps) for i in range(grid.n_steps + 1)]
@@ -342,19 +372,63 @@ class Engine:
     def _real(self, ask: RealAsk) -> Points:
         return self._draw(ask.n, "real", ask.seed).numpy()
 
+    def _once(self, key: str, count: int, one: Callable[[int], float]) -> Points:
+        """Return distances (count,), each measured once for a network."""
+        if key not in self.measured:
+            self.measured[key] = np.array([one(i) for i in range(count)])
+        return self.measured[key]
+
+    def _fresh(self, n: int, name: str, i: int) -> Points:
+        return self._in_data(self._draw(n, name, i))
+
+    def _distances(self, which: str, n: int, draws: int, sampling: Sampling) -> Points:
+        """Return distances of samples from fresh data: always of the same noise and the same data."""
+        denoiser = self._denoiser(which, None)
+
+        def one(i: int) -> float:
+            made = self._ends(denoiser, n, sampling, 1000 + i)
+            return sliced_wasserstein(made, self._fresh(n, "quality", i))
+
+        return self._once(f"{which} {n} {draws} {sampling}", draws, one)
+
+    def _floors(self, n: int, draws: int) -> Points:
+        return self._once(f"floors {n} {draws}", 2 * draws, lambda i: self._floor(n, i))
+
     def _quality(self, ask: QualityAsk) -> dict[str, float | str]:
-        denoiser = self._denoiser(ask.which, None)
-        values, floors = [], []
-        for i in range(ask.draws):
-            made = self._ends(denoiser, ask.n, ask.sampling, 1000 + i)
-            values.append(sliced_wasserstein(made, self._in_data(self._draw(ask.n, "quality", i))))
-            for j in (2 * i, 2 * i + 1):
-                floors.append(self._floor(ask.n, j))
-        return relate(values, floors).to_json()
+        values = self._distances(ask.which, ask.n, ask.draws, ask.sampling)
+        return relate(values, self._floors(ask.n, ask.draws)).to_json()
+
+    def _budget(self, ask: BudgetAsk) -> dict[str, Any]:
+        """Exchange one part after the other for an exact one, as a diagnosis does, with all else the same."""
+        n, draws, sampling = ask.n, ask.draws, ask.sampling
+        floors = self._floors(n, draws)
+        random = stream(0, "studio set")
+
+        def base(i: int) -> float:
+            return sliced_wasserstein(self._fresh(n, "other", i), self._fresh(n, "quality", i))
+
+        def remembered(i: int) -> float:
+            chosen = torch.randint(len(self.data), (n,), generator=random)
+            return sliced_wasserstein(self._in_data(self.data[chosen]), self._fresh(n, "quality", i))
+
+        least = self._once(f"base {n} {draws}", draws, base)
+        memory = self._once(f"set {n} {draws}", draws, remembered)
+        given = self._distances("exact", n, draws, sampling.model_copy(update={"start": True}))
+        exact = self._distances("exact", n, draws, sampling)
+        own = self._distances("learned", n, draws, sampling)
+        of_set = memory - least if self.known else np.zeros(draws)
+        shares = {
+            "steps": given - (least if self.known else memory),
+            "start": exact - given,
+            "set": of_set,
+            "network": own - exact - of_set,
+        }
+        parts = [{"part": part, **_share(values, floors)} for part, values in shares.items()]
+        total, best = relate(own, floors).to_json(), relate(exact, floors).to_json()
+        return {"parts": parts, "total": total, "exact": best}
 
     def _floor(self, n: int, i: int) -> float:
-        a, b = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
-        return sliced_wasserstein(a, b)
+        return sliced_wasserstein(self._fresh(n, "floor a", i), self._fresh(n, "floor b", i))
 
     def _heart(self, ask: HeartAsk) -> float:
         """Return which part of samples is nearer to a training point than half of all fresh points."""
@@ -420,36 +494,105 @@ class Engine:
 
     def _train(self, ask: TrainAsk) -> None:
         wanted = ask.recipe
-        changes = {
+        changes: dict[str, Any] = {
             "network.width": wanted.network.width,
             "training.steps": wanted.training.steps,
             "training.learning_rate": wanted.training.learning_rate,
             "training.batch_size": wanted.training.batch_size,
             "seed": ask.seed,
         }
+        if wanted.training.ema_decay is not None:
+            changes["training.ema_decay"] = wanted.training.ema_decay
+        if wanted.loss is not None and self.setup.recipe.loss.distance != "custom":
+            changes["loss.distance"] = wanted.loss.distance
+        if wanted.schedule is not None:
+            changes |= wanted.schedule.changes
         data, against = self.setup.data, self.against
         self.setup = Setup(self.setup.recipe.changed(changes), data, torch.device("cpu"))
         self._prepare()
+        self._describe()
         self.against = against  # the data is the same
         self.trained = _Training({"step": 0, "seconds": 0.0, "stopped": False})
         self.running = True
         stopped = False
-        trainer = self.setup.trainer()
+        trainer = self.trainer = self.setup.trainer()
         self.compared()
         report = _Report(self, trainer)
         trainer.on_progress = report
         try:
-            trainer.run()
+            while self._runs_on(trainer):
+                pass
         except _Stop:
             stopped = True
         finally:
             self.running = False
+        self.trainer = None
         report.keep()
         self.trained.settings = {"step": trainer.step, "seconds": report.seconds, "stopped": stopped}
         for identity in self.waiting if self.later is None else []:
             self.tell({"id": identity, "answer": self._told()})
         if self.later is None:
             self.waiting = []
+
+    @staticmethod
+    def _runs_on(trainer: Trainer) -> bool:
+        """Train to the end; whether it is to go on with other batches."""
+        try:
+            trainer.run()
+        except _Again:
+            return True
+        return False
+
+    def _adjust(self, ask: AdjustAsk) -> bool:
+        """Change settings of the training that runs; the recipe says what was set last."""
+        trainer = self.trainer
+        if trainer is None:
+            return False
+        changes = {f"training.{key}": getattr(ask, key) for key in _ADJUSTED}
+        recipe = self.setup.recipe.changed({**changes, "loss.distance": ask.distance})
+        self.setup.recipe = self.setup.model.recipe = recipe
+        trainer.settings = recipe.training
+        trainer.average.decay = ask.ema_decay
+        trainer.loss = self.setup.loss = recipe.make_loss()
+        self.again = trainer.batches.batch_size != ask.batch_size
+        self.setup.batches = trainer.batches = replace(trainer.batches, batch_size=ask.batch_size)
+        self._describe()
+        self.trained.adjusted = True
+        return True
+
+    # -- to take along
+
+    def _as_run(self) -> Run:
+        """Return what is shown as a run, in no directory."""
+        self._denoiser("learned", None)
+        model = replace(self.setup.model, denoiser=self.shown)
+        return Run(Path("studio"), model, self.setup.data)
+
+    def _save(self, ask: SaveAsk) -> dict[str, Any]:
+        run = self._as_run()
+        metrics = [{"step": step, "loss": loss} for step, loss in self.trained.losses]
+        content = payload(run.model, run.data, metrics=metrics, language=ask.language)
+        if self.strokes is not None:
+            content |= {"law": self.strokes.model_dump(), "data": None}
+        if not self.trained.steps:  # a run that was opened, as it was measured
+            content |= {key: self.payload[key] for key in ("quality", "loss")}
+        view = View(content, png_address(run.plot_samples(), dpi=75))
+        return {"html": view.html, "tensors": None}
+
+    def _keep(self, _: Any) -> str:
+        if self.running or not self.trained.steps:
+            raise InputError("There is no finished training to keep.")
+        run = self._as_run()
+        told = self.trained.settings
+        return str(keep(run, self.setup, self.trained.losses, told["step"], told["seconds"]))
+
+
+def _share(values: Points, floors: Points) -> dict[str, float]:
+    """Return the mean of differences of distances in floors, with its 95% interval."""
+    floor = float(floors.mean())
+    ratio = float(values.mean()) / floor
+    spread = math.hypot(half_interval(values) / floor, ratio * half_interval(floors) / floor)
+    return {"ratio": ratio, "low": ratio - spread, "high": ratio + spread}
 
 
 def _is_builtin(name: str) -> bool:
@@ -492,8 +635,11 @@ class _Report:
         if place > len(self.engine.trained.steps):
             self.keep()
         engine = self.engine
+        engine.again = False
         while (command := engine.next_command(False)) is not None:
             engine._do(command)
+        if engine.again:
+            raise _Again
 
     def _tell_loss(self, progress: Progress) -> None:
         loss = self.sum / self.count

@@ -1,14 +1,14 @@
 // How does the page compute by itself? One session: a law, a training set, a network with its states.
 
-import { relate, slicedWasserstein } from "./distance.js";
+import { relate, slicedWasserstein, type Ratio } from "./distance.js";
 import type { Denoiser } from "./denoiser.js";
 import { Exact, type Scaling } from "./exact.js";
 import { Law, type Point } from "./laws.js";
 import { Memory } from "./memory.js";
 import { makeNetwork, type Network } from "./network.js";
 import type {
-  Display, Field, FieldRequest, Interval, LevelErrors, Path, PathRequest, Progress, Question, Questions, Ready,
-  Recipe, SamplingSettings, Setup, Trained, Walk, WalkRequest, Which,
+  Adjustment, Budget, Display, Field, FieldRequest, Interval, LevelErrors, Part, Path, PathRequest, Progress, Question,
+  Questions, Ready, Recipe, SamplingSettings, Saved, Setup, Trained, Walk, WalkRequest, Which,
 } from "./protocol.js";
 import { Random } from "./random.js";
 import { evaluations, trajectory } from "./samplers.js";
@@ -20,6 +20,7 @@ const REPORT_MS = 120; // between reports
 const SHOWN = 600; // samples of a report
 const SNAPSHOTS = 32;
 const POSTERIOR = 400;
+const FINE = 100; // steps that stand for infinitely many
 
 const now = (): number => performance.now();
 const pause = (): Promise<void> => new Promise((go) => setTimeout(go, 0));
@@ -33,6 +34,8 @@ interface Session {
   setup: Setup;
   scaling: Scaling;
   exact: Exact;
+  /** The perfect denoiser of the training set. */
+  empirical: Exact;
   /** The training set (N, 2) in the units of the model. */
   data: Float32Array;
   display: Display;
@@ -56,6 +59,9 @@ export class LocalEngine {
   private start = 0;
   private shown: number | null = null;
   private training = 0;
+  private trainer: Trainer | null = null;
+  /** Distances that were measured of this network, by what was asked. */
+  private readonly measured = new Map<string, number[]>();
 
   constructor(binary: Uint8Array | null) {
     this.memory = Memory.make(binary);
@@ -72,11 +78,17 @@ export class LocalEngine {
       path: (a) => this.path(a),
       real: ({ n, seed }) => this.need().exact.draw(n, new Random(seed, "real")),
       quality: (a) => this.quality(a),
+      budget: (a) => this.budget(a),
       heart: ({ n }) => this.heart(n),
       irreducible: (a) => this.irreducible(a.batches),
       levels: (a) => this.levels(a.n, a.snapshot),
       train: (a) => this.train(a.recipe, a.seed),
       attach: () => null,
+      adjust: (a) => this.adjust(a),
+      save: () => this.save(),
+      keep: () => {
+        throw new Error("A page keeps no runs.");
+      },
       stop: () => {
         this.training++;
         return null;
@@ -96,9 +108,10 @@ export class LocalEngine {
     const raw = setup.data ?? law.draw(setup.size, new Random(setup.seed, "data"));
     const scaling = setup.scaling ?? standard(raw);
     const exact = new Exact(this.memory, law, scaling);
+    const empirical = new Exact(this.memory, new Law({ kind: "points", points: raw }), scaling);
     const data = raw.map((v, i) => (v - scaling.shift[i % 2]!) / scaling.scale[i % 2]!);
     const display = displayOf(data);
-    this.session = { setup: { ...setup, scaling }, scaling, exact, data, display };
+    this.session = { setup: { ...setup, scaling }, scaling, exact, empirical, data, display };
     this.hold(setup.recipe, (network) => (setup.tensors ? network.read(setup.tensors) : null), setup.seed);
     const real = data.subarray(0, 2 * Math.min(4000, data.length / 2)).slice();
     const known = setup.law.kind !== "points";
@@ -115,11 +128,12 @@ export class LocalEngine {
     this.held = { network, schedule, reading, weights: this.memory.put(vector) };
     this.snapshots = [];
     this.shown = null;
+    this.measured.clear();
   }
 
   /** The denoiser of this name; of a training in the page, at one of its states. */
   private denoiser(which: Which, snapshot: number | null): Denoiser {
-    if (which === "exact") return this.need().exact;
+    if (which !== "learned") return which === "exact" ? this.need().exact : this.need().empirical;
     const { network, reading, weights } = this.held!;
     if (this.snapshots.length && snapshot !== this.shown) {
       const found = this.snapshots[snapshot ?? this.snapshots.length - 1];
@@ -130,8 +144,13 @@ export class LocalEngine {
     return new Learned(this.memory, network, reading, weights);
   }
 
-  private grid(sampling: SamplingSettings): Level[] {
-    return grid(this.held!.schedule, sampling.steps, sampling.spacing, sampling.rho);
+  private grid(sampling: SamplingSettings, schedule = this.held!.schedule): Level[] {
+    const steps = sampling.fine ? Math.min(FINE, stepsAtMost(schedule)) : sampling.steps;
+    return grid(schedule, steps, sampling.fine ? "karras" : sampling.spacing, sampling.rho);
+  }
+
+  private trajectory(denoiser: Denoiser, start: Float32Array, levels: Level[], sampling: SamplingSettings, random: Random): Generator<Float32Array> {
+    return trajectory(denoiser, start, levels, sampling.fine ? { name: "heun" } : sampling, random);
   }
 
   private noise(n: number, levels: Level[], random: Random, sampling: SamplingSettings): Float32Array {
@@ -144,7 +163,7 @@ export class LocalEngine {
     const random = new Random(seed, "sampling");
     const levels = this.grid(sampling);
     let last = this.noise(n, levels, random, sampling);
-    for (const state of trajectory(denoiser, last, levels, sampling, random)) last = state;
+    for (const state of this.trajectory(denoiser, last, levels, sampling, random)) last = state;
     return last;
   }
 
@@ -155,18 +174,18 @@ export class LocalEngine {
     const start = this.noise(n, levels, random, sampling);
     const states = new Float32Array(levels.length * 2 * n);
     let i = 0;
-    for (const state of trajectory(this.denoiser(which, snapshot), start, levels, sampling, random)) {
+    for (const state of this.trajectory(this.denoiser(which, snapshot), start, levels, sampling, random)) {
       states.set(state, 2 * n * i++);
     }
-    const asked = n * evaluations(sampling.name, levels.length - 1);
+    const asked = n * evaluations(sampling.fine ? "heun" : sampling.name, levels.length - 1);
     return { states, n, levels, evaluations: asked, seconds: (now() - began) / 1000 };
   }
 
   /** Real points on their way to noise, each with one noise of its own; the first state is the noisiest. */
-  private forward({ n, seed, sampling }: Questions["forward"]["ask"]): Walk {
+  private forward({ n, seed, sampling, schedule }: Questions["forward"]["ask"]): Walk {
     const began = now();
     const random = new Random(seed, "forward");
-    const levels = this.grid(sampling);
+    const levels = this.grid(sampling, schedule ? makeSchedule(schedule) : this.held!.schedule);
     const x = this.need().exact.draw(n, random);
     const eps = random.normals(2 * n);
     const states = new Float32Array(levels.length * 2 * n);
@@ -187,10 +206,12 @@ export class LocalEngine {
 
   private path({ x, from, sampling, snapshot }: PathRequest): Path {
     const { exact } = this.need();
-    const levels = this.grid(sampling).slice(Math.min(from, sampling.steps - 1));
+    const all = this.grid(sampling);
+    const levels = all.slice(Math.min(from, all.length - 2));
     const level = levels[0]!;
     // The exact solution has no noise of its own: a sampler that draws some takes its deterministic form.
-    const settings = { ...sampling, name: sampling.name === "ddpm" ? "ddim" : sampling.name, eta: 0 } as const;
+    const name = sampling.fine ? "heun" : sampling.name === "ddpm" ? "ddim" : sampling.name;
+    const settings = { ...sampling, name, eta: 0 } as const;
     const follow = (denoiser: Denoiser): Float32Array => {
       const states = [...trajectory(denoiser, Float32Array.from(x), levels, settings, new Random(0, "path"))];
       return Float32Array.from(states.flatMap((state) => [...state]));
@@ -214,20 +235,71 @@ export class LocalEngine {
     return x.map((value, i) => value * scale[i % 2]!);
   }
 
-  /** How far samples are from fresh data, over how far fresh data is from fresh data. */
-  private async quality({ which, n, draws, sampling }: Questions["quality"]["ask"]): Promise<Questions["quality"]["answer"]> {
-    const { exact } = this.need();
-    const denoiser = this.denoiser(which, null);
-    const real = (name: string, i: number): Float32Array => this.inData(exact.draw(n, new Random(i, `quality ${name}`)));
-    const values: number[] = [];
-    const floors: number[] = [];
-    for (let i = 0; i < draws; i++) {
-      values.push(slicedWasserstein(this.inData(this.ends(denoiser, n, sampling, 1000 + i)), real("real", i)));
-      await pause();
-      for (const j of [0, 1]) floors.push(slicedWasserstein(real("a", 2 * i + j), real("b", 2 * i + j)));
-      await pause();
+  /** Fresh real points, in the units of the data; equal names give equal points. */
+  private fresh(n: number, name: string, i: number): Float32Array {
+    return this.inData(this.need().exact.draw(n, new Random(i, `quality ${name}`)));
+  }
+
+  /** Distances, each made once for a network. */
+  private async once(key: string, count: number, one: (i: number) => number): Promise<number[]> {
+    let found = this.measured.get(key);
+    if (!found) {
+      found = [];
+      for (let i = 0; i < count; i++) {
+        found.push(one(i));
+        await pause();
+      }
+      this.measured.set(key, found);
     }
-    return relate(values, floors);
+    return found;
+  }
+
+  /** Distances of samples from fresh data: always of the same noise, and of the same data. */
+  private distances(which: Which, n: number, draws: number, sampling: SamplingSettings): Promise<number[]> {
+    const denoiser = this.denoiser(which, null);
+    return this.once(JSON.stringify([which, n, draws, sampling]), draws, (i) =>
+      slicedWasserstein(this.inData(this.ends(denoiser, n, sampling, 1000 + i)), this.fresh(n, "real", i)),
+    );
+  }
+
+  private floors(n: number, draws: number): Promise<number[]> {
+    return this.once(`floors ${n}`, 2 * draws, (i) => slicedWasserstein(this.fresh(n, "a", i), this.fresh(n, "b", i)));
+  }
+
+  /** How far samples are from fresh data, over how far fresh data is from fresh data. */
+  private async quality({ which, n, draws, sampling }: Questions["quality"]["ask"]): Promise<Ratio> {
+    return relate(await this.distances(which, n, draws, sampling), await this.floors(n, draws));
+  }
+
+  /** What each part of the way costs: it is exchanged for an exact one, with all else the same. */
+  private async budget({ n, draws, sampling }: Questions["budget"]["ask"]): Promise<Budget> {
+    const { data, setup } = this.need();
+    const floors = await this.floors(n, draws);
+    const base = await this.once(`base ${n}`, draws, (i) => slicedWasserstein(this.fresh(n, "other", i), this.fresh(n, "real", i)));
+    const remembered = await this.once(`set ${n}`, draws, (i) => {
+      const random = new Random(i, "set");
+      const drawn = new Float32Array(2 * n);
+      for (let j = 0; j < n; j++) {
+        const k = random.below(data.length / 2);
+        drawn.set(data.subarray(2 * k, 2 * k + 2), 2 * j);
+      }
+      return slicedWasserstein(this.inData(drawn), this.fresh(n, "real", i));
+    });
+    const given = await this.distances("exact", n, draws, { ...sampling, start: true });
+    const exact = await this.distances("exact", n, draws, sampling);
+    const own = await this.distances("learned", n, draws, sampling);
+    const known = setup.law.kind !== "points";
+    const of = (part: Part, value: (i: number) => number): Budget["parts"][0] => ({
+      part, ...relate(base.map((_, i) => value(i)), floors, -Infinity),
+    });
+    const set = (i: number): number => (known ? remembered[i]! - base[i]! : 0);
+    const parts = [
+      of("steps", (i) => given[i]! - (known ? base : remembered)[i]!),
+      of("start", (i) => exact[i]! - given[i]!),
+      of("set", set),
+      of("network", (i) => own[i]! - exact[i]! - set(i)),
+    ];
+    return { parts, total: relate(own, floors), exact: relate(exact, floors) };
   }
 
   /** How many samples lie as near to training points as only half of all fresh points do. */
@@ -271,7 +343,7 @@ export class LocalEngine {
     const x0 = exact.draw(n, random);
     const eps = random.normals(2 * n);
     const out: LevelErrors = { ratio: [], learned: [], exact: [], excess: [] };
-    const all = this.grid({ ...setup.recipe.sampling, steps: Math.min(16, this.stepsAtMost()), spacing: "karras" });
+    const all = this.grid({ ...setup.recipe.sampling, steps: Math.min(16, stepsAtMost(this.held!.schedule)), spacing: "karras" });
     for (const level of all.slice(0, -1)) {
       const xt = x0.map((v, i) => level.alpha * v + level.sigma * eps[i]!);
       const [a, b] = [denoiser.denoise(xt, level), exact.denoise(xt, level)];
@@ -289,11 +361,6 @@ export class LocalEngine {
     return out;
   }
 
-  private stepsAtMost(): number {
-    const { schedule } = this.held!;
-    return schedule.discrete ? schedule.tMax + 1 : Infinity;
-  }
-
   /** Train anew on the session's data, in slices; questions are answered meanwhile. */
   private async train(recipe: Recipe, seed: number): Promise<Trained> {
     const session = this.need();
@@ -306,9 +373,9 @@ export class LocalEngine {
     const trainer = new Trainer(
       this.memory, network, reading, schedule, loss, times, training, session.data, seed, start,
     );
-    this.held = { network, schedule, reading, weights };
+    this.trainer = trainer;
     const quick: SamplingSettings = {
-      name: "dpmpp_2m", spacing: "karras", rho: 7, steps: Math.min(14, this.stepsAtMost()),
+      name: "dpmpp_2m", spacing: "karras", rho: 7, steps: Math.min(14, stepsAtMost(schedule)),
     };
     const began = now();
     const real = (i: number): Float32Array => this.inData(session.exact.draw(SHOWN, new Random(i, "progress")));
@@ -337,6 +404,7 @@ export class LocalEngine {
       if (now() - reported > REPORT_MS || trainer.done) report();
       await pause();
     }
+    this.trainer = null;
     if (own === this.training) this.training++;
     else if (this.held?.network !== network) throw new Error("Another training has begun.");
     this.keep(trainer, true);
@@ -350,6 +418,24 @@ export class LocalEngine {
     };
   }
 
+  /** Change settings of the training that runs. */
+  private adjust({ distance, ...training }: Adjustment): boolean {
+    const { trainer } = this;
+    if (!trainer) return false;
+    const { session } = this;
+    trainer.settings = { ...trainer.settings, ...training };
+    trainer.loss = { ...trainer.loss, distance };
+    session!.setup = { ...session!.setup, recipe: { ...session!.setup.recipe, loss: trainer.loss } };
+    return true;
+  }
+
+  /** The weights in the order of this engine, with the frequencies that are not trained. */
+  private save(): Saved {
+    const { network, weights } = this.held!;
+    const vector = this.memory.view(weights, network.size).slice();
+    return { html: null, tensors: { vector: { shape: [vector.length], values: vector }, ...network.fixed() } };
+  }
+
   /** Keep states of a training, evenly in the root of the step: much happens early. */
   private keep(trainer: Trainer, last = false): void {
     const place = (step: number): number => Math.floor(SNAPSHOTS * Math.sqrt(step / trainer.settings.steps));
@@ -359,6 +445,8 @@ export class LocalEngine {
     this.snapshots.push({ step: trainer.step, weights });
   }
 }
+
+const stepsAtMost = (schedule: Schedule): number => (schedule.discrete ? schedule.tMax + 1 : Infinity);
 
 /** Squared distances (n) of points to the nearest of others. */
 function nearest(x: Float32Array, others: Float32Array): Float32Array {

@@ -25,8 +25,10 @@ export interface Network {
   readonly byStep: boolean;
   /** A vector of new weights. */
   fresh(random: Random): Float32Array;
-  /** The vector of the weights of a saved model. */
+  /** The vector of the weights of a saved model, or of a page that was saved: then it lies there as it is. */
   read(tensors: Tensors): Float32Array;
+  /** What is drawn once and not trained. */
+  fixed(): Tensors;
   /** Return where the outputs (n, 4) are; the condition has one number, or n. Takes room. */
   forward(weights: number, x: number, condition: ArrayLike<number>, n: number): number;
   /** Write the gradient of all weights, from that of the last outputs (n, 4) of `forward`. */
@@ -143,7 +145,18 @@ export class ResMLP implements Network {
     return vector; // the output is zero at the start
   }
 
+  fixed(): Tensors {
+    const { memory, m, f } = this;
+    const kept = (at: number, n: number): Tensors[string] => ({ shape: [n], values: memory.view(at, n).slice() });
+    return { directions: kept(this.directions, 2 * m), angles: kept(this.frequencies, f) };
+  }
+
   read(tensors: Tensors): Float32Array {
+    if (tensors["vector"]) {
+      this.memory.view(this.directions, 2 * this.m).set(tensors["directions"]!.values);
+      this.memory.view(this.frequencies, this.f).set(tensors["angles"]!.values);
+      return tensors["vector"].values;
+    }
     const vector = new Float32Array(this.size);
     place(vector, this.input, tensor(tensors, "input.weight"), this.inputRow);
     vector.set(tensor(tensors, "input.bias").values, this.inputBias.at);
@@ -277,7 +290,12 @@ export class ArticleMLP implements Network {
     return vector;
   }
 
+  fixed(): Tensors {
+    return {};
+  }
+
   read(tensors: Tensors): Float32Array {
+    if (tensors["vector"]) return tensors["vector"].values;
     const vector = new Float32Array(this.size);
     this.matrices.forEach(({ matrix, bias, table }, i) => {
       place(vector, matrix, tensor(tensors, `linears.${2 * i}.weight`));

@@ -86,6 +86,14 @@ export class Stage {
     return this.layer.canvas;
   }
 
+  /** What is seen now, as the address of an image. */
+  picture(): string {
+    const whole = h("canvas", { width: this.over.width, height: this.over.height });
+    const context = whole.getContext("2d")!;
+    for (const canvas of [this.layer.canvas, this.over]) context.drawImage(canvas, 0, 0);
+    return whole.toDataURL();
+  }
+
   setStates(states: Float32Array, n: number): void {
     this.n = n;
     this.layer.setStates(states, n);
