@@ -46,6 +46,7 @@ from diffuscope.studio.questions import (
     HeartAsk,
     IrreducibleAsk,
     LevelsAsk,
+    LoadAsk,
     PathAsk,
     QualityAsk,
     RealAsk,
@@ -57,6 +58,7 @@ from diffuscope.studio.questions import (
     WalkAsk,
     read_question,
 )
+from diffuscope.studio.recorded import recorded_run
 from diffuscope.training import Progress, Trainer
 from diffuscope.viewer import View, payload
 
@@ -193,8 +195,7 @@ class Engine:
 
     def _setup(self, ask: SetupAsk) -> dict[str, Any]:
         """Take other data, with an untrained network; what was learned before is gone."""
-        if self.running:
-            raise InputError("A training runs.", "Stop it first.")
+        self._idle()
         recipe = self.setup.recipe.changed({"seed": ask.seed})
         self.strokes = ask.law if isinstance(ask.law, Strokes) else None
         if isinstance(ask.law, Strokes):
@@ -217,6 +218,32 @@ class Engine:
         self.payload = payload(self.setup.model, self.setup.data)
         if self.strokes is not None:
             self.payload |= {"law": self.strokes.model_dump(), "data": None}
+
+    def _idle(self) -> None:
+        if self.running:
+            raise InputError("A training runs.", "Stop it first.")
+
+    def _standardise(self, _: Any) -> dict[str, Any]:
+        """Bring the data to deviation 1, with an untrained network."""
+        self._idle()
+        recipe = self.setup.recipe.changed({"data.scaling": "standard"})
+        self.setup = Setup(recipe, self.setup.data, torch.device("cpu"))
+        self.trained = _Training({})
+        self._prepare()
+        self._describe()
+        return self._ready()
+
+    def _load(self, ask: LoadAsk) -> dict[str, Any]:
+        """Show a recorded run."""
+        self._idle()
+        run = recorded_run(ask.at)
+        self.setup, self.drawn, self.strokes = run.setup, None, None
+        self.trained = _Training({})
+        self._prepare()
+        metrics = [{"step": float(step), "loss": loss} for step, loss in run.losses]
+        self.payload = payload(run.setup.model, run.setup.data, metrics=metrics)
+        self.payload |= {"quality": run.quality, "recorded": {"at": run.at, "ratios": run.ratios}}
+        return self._hello(None)
 
     def _hello(self, _: Any) -> dict[str, Any]:
         losses = self.trained.losses
@@ -501,8 +528,9 @@ class Engine:
             "training.batch_size": wanted.training.batch_size,
             "seed": ask.seed,
         }
-        if wanted.training.ema_decay is not None:
-            changes["training.ema_decay"] = wanted.training.ema_decay
+        for key in ("ema_decay", "decay"):
+            if (value := getattr(wanted.training, key)) is not None:
+                changes[f"training.{key}"] = value
         if wanted.loss is not None and self.setup.recipe.loss.distance != "custom":
             changes["loss.distance"] = wanted.loss.distance
         if wanted.schedule is not None:

@@ -17,6 +17,7 @@ __all__ = [
     "HeartAsk",
     "IrreducibleAsk",
     "LevelsAsk",
+    "LoadAsk",
     "Nothing",
     "PathAsk",
     "QualityAsk",
@@ -173,6 +174,12 @@ class SaveAsk(_Ask):
     language: Literal["en", "zh"]
 
 
+class LoadAsk(_Ask):
+    """One of the recorded runs, by its number."""
+
+    at: Annotated[int, Field(ge=0, le=100)]
+
+
 class HeartAsk(_Ask):
     """How much was learned by heart."""
 
@@ -240,6 +247,7 @@ class _Training(_Ask):
     learning_rate: _Rate
     batch_size: _Batch
     ema_decay: _Decay | None = None
+    decay: Literal["none", "linear"] | None = None
 
 
 class _Recipe(_Ask):
@@ -267,11 +275,13 @@ QUESTIONS: dict[str, type[_Ask]] = {
     "irreducible": IrreducibleAsk,
     "keep": Nothing,
     "levels": LevelsAsk,
+    "load": LoadAsk,
     "path": PathAsk,
     "quality": QualityAsk,
     "real": RealAsk,
     "save": SaveAsk,
     "setup": SetupAsk,
+    "standardise": Nothing,
     "stop": Nothing,
     "train": TrainAsk,
     "walk": WalkAsk,

@@ -86,9 +86,13 @@ export class LocalEngine {
       attach: () => null,
       adjust: (a) => this.adjust(a),
       save: () => this.save(),
-      keep: () => {
-        throw new Error("A page keeps no runs.");
+      standardise: () => {
+        const { setup, data, scaling } = this.need();
+        const raw = data.map((v, i) => v * scaling.scale[i % 2]! + scaling.shift[i % 2]!);
+        return this.setup({ ...setup, data: raw, scaling: null, tensors: null });
       },
+      keep: () => Promise.reject(new Error("A page keeps no runs.")),
+      load: () => Promise.reject(new Error("A page has no recorded runs.")),
       stop: () => {
         this.training++;
         return null;

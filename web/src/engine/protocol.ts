@@ -167,6 +167,10 @@ export interface Questions {
   stop: { ask: null; answer: null };
   /** Other settings for the steps that come; false where no training runs. */
   adjust: { ask: Adjustment; answer: boolean };
+  /** Bring the data to mean 0 and deviation 1, with an untrained network. */
+  standardise: { ask: null; answer: Ready };
+  /** Show a recorded run of the tutorial's recipe. */
+  load: { ask: { at: number }; answer: unknown };
   /** The network as it is now, in a form that a page can be saved with. */
   save: { ask: { language: string }; answer: Saved };
   /** Make a run directory of what was trained; its path. */

@@ -7,12 +7,14 @@ import type {
 import type { LawSpec } from "../engine/laws.js";
 import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
 import { ratioOf, type Level, type ScheduleSettings } from "../engine/schedules.js";
+import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
 import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
 import { Chart, type Line } from "./charts.js";
 import { icon, Latest, mark, numberField, Segments } from "./controls.js";
 import { colour, digits, h, named, on, put, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
 import type { Payload } from "./payload.js";
 import { Race } from "./race.js";
@@ -78,8 +80,10 @@ export class App {
   private preview: ScheduleSettings | null = null;
   private adjusted = false;
   private anew = false;
-  private readonly own: Chosen;
+  private own: Chosen;
+  private standard = false;
   private readonly switches: BudgetCard;
+  private readonly mending: MendCard;
   private readonly schedule: ScheduleCard;
   private readonly pad: Pad;
   private readonly race: Race;
@@ -190,6 +194,10 @@ export class App {
     };
     this.distance.value = this.recipe.loss.distance;
     this.own = this.chosen();
+    this.mending = new MendCard(
+      speaker, (finding, here) => void this.guard(() => this.mend(finding, here)),
+      engine.name === "remote" ? () => void this.guard(() => this.load(0)) : null,
+    );
     this.switches = new BudgetCard(speaker, () => this.exchange());
     this.schedule = new ScheduleCard(
       speaker, this.recipe.schedule, network.name === "article_mlp", () => this.ready.display.spread,
@@ -353,6 +361,69 @@ export class App {
     void this.measures.ask();
   }
 
+  /** Make the change that a finding proposes, and train again; of recorded runs, show the next one. */
+  private async mend({ change }: Finding, here: boolean): Promise<void> {
+    const { recorded } = this.payload;
+    const { steps, size } = this.fieldsOfTraining;
+    if (change.kind === "schedule") await this.schedule.glide(change.schedule);
+    if (recorded && !here && recorded.at + 1 < recorded.ratios.length) return this.load(recorded.at + 1);
+    if (change.kind === "steps") {
+      this.sampling = { ...this.sampling, steps: Math.min(this.mostSteps, 2 * this.sampling.steps) };
+      this.budget = null;
+      await this.walks.ask();
+      return this.measures.ask();
+    }
+    if (change.kind === "scaling") {
+      this.accept(await this.engine.ask("standardise", null));
+      this.standard = true;
+    } else if (change.kind === "decay") {
+      this.recipe = { ...this.recipe, training: { ...this.recipe.training, decay: "linear" } };
+    } else if (change.kind === "longer") {
+      steps.set(2 * steps.value());
+    } else if (change.kind === "points") {
+      size.set(Math.min(20_000, 4 * size.value()));
+    }
+    delete this.payload.recorded;
+    await this.train(change.kind === "schedule" ? change.schedule : this.recipe.schedule);
+  }
+
+  /** Show a recorded run in the place of what is here. */
+  private async load(at: number): Promise<void> {
+    const { payload, ready, losses } = (await this.engine.ask("load", { at })) as Hello<Payload>;
+    this.payload = payload;
+    this.recipe = payload.recipe;
+    this.sampling = { ...payload.recipe.sampling };
+    [this.law, this.size, this.lossHere, this.standard] = [payload.law as LawSpec, payload.size, losses, false];
+    this.trained = this.here = this.heart = this.budget = this.preview = this.probe = this.path = null;
+    this.snapshot = this.drawnField = null;
+    const { training, network, loss } = payload.recipe;
+    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
+    const values = [
+      [seed, 0], [size, payload.size], [steps, training.steps], [width, network.width!], [rate, training.learning_rate],
+      [batch, training.batch_size], [ema, training.ema_decay],
+    ] as const;
+    for (const [field, value] of values) field.set(value);
+    this.distance.value = loss.distance;
+    this.own = this.chosen();
+    this.accept(ready);
+    this.schedule.used(payload.recipe.schedule, network.name === "article_mlp");
+    this.switches.reset();
+    this.which = "learned";
+    this.mode = this.modes.value = "walk";
+    this.field = this.kinds.value = "none";
+    this.race.clear();
+    this.again();
+    await this.start(false, new URLSearchParams());
+  }
+
+  /** Take what the engine says of new data or new units. */
+  private accept(ready: Ready): void {
+    this.ready = ready;
+    this.stage.display = ready.display;
+    this.stage.setReal(ready.real);
+    this.floor = this.errors = null;
+  }
+
   /** Look at what a schedule does to real points. */
   private look(schedule: ScheduleSettings | null): void {
     this.preview = schedule;
@@ -370,6 +441,7 @@ export class App {
     this.play(false);
     if (!(await this.draw(law))) return;
     this.payload = { ...this.payload, title, quality: null, columns: null, loss: { step: [], value: [] } };
+    delete this.payload.recorded;
     this.pad.show(false);
     this.again();
     await this.train();
@@ -384,10 +456,8 @@ export class App {
       this.engine.ask("setup", { law, data: null, size, scaling: null, recipe, tensors: null, seed }),
     );
     if (!ready) return false;
-    [this.law, this.size, this.ready] = [law, size, ready];
-    this.stage.display = ready.display;
-    this.stage.setReal(ready.real);
-    this.floor = this.errors = null;
+    [this.law, this.size] = [law, size];
+    this.accept(ready);
     return true;
   }
 
@@ -587,7 +657,9 @@ export class App {
     const { speaker, here, budget, training, switches } = this;
     put(this.floorButton, speaker.say(this.twoClouds ? "floorHide" : "floorWhat"));
     switches.show(budget, this.ready.known, here?.ratio ?? null);
-    switches.card.classList.toggle("hidden", training !== null);
+    const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread);
+    this.mending.show(finding, budget !== null, this.payload.recorded ?? null);
+    for (const card of [switches.card, this.mending.card]) card.classList.toggle("hidden", training !== null);
     if (training) {
       put(this.big, Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…");
       for (const note of [this.bigInterval, this.bigHere, this.bigExact, this.heartNote]) put(note, "");
@@ -600,7 +672,7 @@ export class App {
     const best = own ?? here;
     put(this.big, best ? best.ratio.toFixed(2) : measuring ? "…" : "–");
     put(this.bigInterval, best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "");
-    put(this.bigSource, own ? speaker.say("fromPython") : exchanged ? speaker.say("fromSwitched") : "");
+    put(this.bigSource, own ? speaker.say(this.payload.recorded ? "recorded" : "fromPython") : exchanged ? speaker.say("fromSwitched") : "");
     this.bigHere.textContent = here
       ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
       : measuring ? speaker.say("measuring") : "";
@@ -642,7 +714,8 @@ export class App {
     const { name, steps } = this.sampling;
     const { schedule } = this.recipe;
     return {
-      law: this.law, schedule, numbers: numbers as Chosen["numbers"], distance: this.distance.value, sampler: name, samplerSteps: steps,
+      law: this.law, schedule, numbers: numbers as Chosen["numbers"], distance: this.distance.value,
+      decay: this.recipe.training.decay, standard: this.standard, sampler: name, samplerSteps: steps,
     };
   }
 
@@ -651,8 +724,12 @@ export class App {
     for (const [name, value] of Object.entries(wanted.numbers)) this.fieldsOfTraining[name as keyof Chosen["numbers"]].set(value);
     this.distance.value = wanted.distance;
     this.sampling = { ...this.sampling, name: wanted.sampler as SamplerName, steps: wanted.samplerSteps };
-    this.recipe = { ...this.recipe, schedule: wanted.schedule };
-    const { law } = wanted;
+    const { law, schedule, decay } = wanted;
+    this.recipe = { ...this.recipe, schedule, training: { ...this.recipe.training, decay: decay as "none" | "linear" } };
+    if (wanted.standard) {
+      this.accept(await this.engine.ask("standardise", null));
+      this.standard = true;
+    }
     if (law && law !== this.law) await this.take(law, law.kind === "builtin" ? law.name : this.speaker.say("drawnName"));
     else await this.train();
   }
@@ -944,7 +1021,7 @@ export class App {
       "div", { class: "pair" }, this.pad.card, point, levels, this.schedule.card, this.samplerCard(card), this.race.card, saving,
     );
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
-    const aside = h("aside", { class: "rail" }, quality, this.switches.card, loss);
+    const aside = h("aside", { class: "rail" }, quality, this.switches.card, this.mending.card, loss);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);

@@ -11,6 +11,10 @@ export interface Chosen {
   schedule: ScheduleSettings;
   numbers: { seed: number; size: number; steps: number; width: number; rate: number; batch: number; ema: number };
   distance: string;
+  /** Of the learning rate. */
+  decay: string;
+  /** Whether the data was brought to deviation 1 in the page. */
+  standard: boolean;
   sampler: string;
   samplerSteps: number;
 }
@@ -26,6 +30,8 @@ export function linkOf(own: Chosen, now: Chosen, language: string): string {
   put("law", now.law?.kind === "strokes" ? { ...now.law, strokes: now.law.strokes.map(rounded) } : now.law, own.law);
   put("schedule", now.schedule, own.schedule);
   put("distance", now.distance, own.distance);
+  put("decay", now.decay, own.decay);
+  put("standard", now.standard, own.standard);
   put("sampler", now.sampler, own.sampler);
   put("samplerSteps", now.samplerSteps, own.samplerSteps);
   for (const [name, value] of Object.entries(now.numbers)) put(name, value, own.numbers[name as keyof Chosen["numbers"]]);
@@ -48,6 +54,9 @@ export function readLink(link: URLSearchParams, own: Chosen): Chosen | null {
   wanted.schedule = scheduleOf(json("schedule")) ?? own.schedule;
   const distance = link.get("distance");
   if (distance === "l1" || distance === "l2" || distance === "huber") wanted.distance = distance;
+  const decay = link.get("decay");
+  if (decay === "none" || decay === "linear") wanted.decay = decay;
+  wanted.standard ||= link.get("standard") === "true";
   const sampler = link.get("sampler");
   if ((SAMPLERS as readonly string[]).includes(sampler ?? "")) wanted.sampler = sampler!;
   const steps = Number(link.get("samplerSteps"));
@@ -91,8 +100,9 @@ export function callOf(call: NonNullable<Payload["call"]>, recipe: string, own: 
   const { seed, size, steps, width, rate, batch, ema } = now.numbers;
   const settings: Record<string, unknown> = {
     ...call.settings, seed, "training.steps": steps, "network.width": width, "training.learning_rate": rate,
-    "training.batch_size": batch, "training.ema_decay": ema, "loss.distance": now.distance,
+    "training.batch_size": batch, "training.ema_decay": ema, "loss.distance": now.distance, "training.decay": now.decay,
   };
+  if (now.standard) settings["data.scaling"] = "standard";
   if (!same(now.schedule, own.schedule)) {
     for (const [key, value] of Object.entries(now.schedule)) settings[`schedule.${key}`] = value;
   }

@@ -4,6 +4,7 @@ import type { LawSpec, Point } from "../engine/laws.js";
 import { bytesOf } from "../engine/memory.js";
 import type { Tensors } from "../engine/network.js";
 import type { Recipe, Setup } from "../engine/protocol.js";
+import type { Recorded } from "./mend.js";
 import type { Language } from "./words.js";
 
 /** Float32 numbers: their bytes by place, deflated, as base64. */
@@ -26,6 +27,8 @@ export interface Payload {
   /** The call in Python that gives the same run, where there is one: data, and settings beside the recipe's. */
   call: { data: string; settings: Record<string, unknown> } | null;
   size: number;
+  /** Where this is one of several recorded runs. */
+  recorded?: Recorded;
   law: LawSpec | { kind: "points" };
   scaling: { shift: Point; scale: Point };
   recipe: Recipe;

@@ -52,7 +52,7 @@ const shares = ({ alpha, sigma }: Level): [number, number] => {
 /** The card of the schedule. */
 export class ScheduleCard {
   readonly card: HTMLElement;
-  private readonly select: HTMLSelectElement;
+  private readonly select = h("select", { id: "schedule" });
   private readonly signal = svg("path", { class: "signal" });
   private readonly noise = svg("path", { class: "noise" });
   private readonly handles = svg("g", {});
@@ -74,8 +74,7 @@ export class ScheduleCard {
     onUse: (schedule: ScheduleSettings) => void,
   ) {
     this.chosen = own;
-    const names = byStep ? DISCRETE : Object.keys(KNOBS);
-    this.select = h("select", { id: "schedule" }, ...names.map((name) => h("option", {}, name)));
+    this.offer(byStep);
     on(this.select, "change", () => this.set(fresh(this.select.value, Number(this.own["T"] ?? 1000))));
     this.use = h("button", { id: "schedule-use", class: "main-button", onclick: () => onUse(this.chosen) }, speaker.text("scheduleUse"));
     this.back = h("button", { onclick: () => this.set(this.own) }, speaker.text("scheduleBack"));
@@ -93,8 +92,14 @@ export class ScheduleCard {
     this.makeFields();
   }
 
-  /** A training with this schedule has begun. */
-  used(schedule: ScheduleSettings): void {
+  private offer(byStep: boolean): void {
+    const names = byStep ? DISCRETE : Object.keys(KNOBS);
+    this.select.replaceChildren(...names.map((name) => h("option", {}, name)));
+  }
+
+  /** A training with this schedule has begun, or one is shown; whose network may know the steps only. */
+  used(schedule: ScheduleSettings, byStep?: boolean): void {
+    if (byStep !== undefined) this.offer(byStep);
     this.own = this.chosen = schedule;
     this.makeFields();
     this.show();

@@ -118,7 +118,7 @@ class ContinuousCosine(Schedule):
 class Piecewise(Schedule):
     r"""Log-SNR :math:`\log(\alpha^2/\sigma^2)` linear between knots, :math:`\alpha^2 + \sigma^2 = 1`.
 
-    ``log_snr`` are its values at equal times t from 0 to 1, which fall: a schedule of one's own (Kingma et al.
+    ``log_snr`` are its values at equal times t from 0 to 1, which fall: a curve of one's own (Kingma et al.
     2021, section 3.3, learn such a curve).
     """
 
