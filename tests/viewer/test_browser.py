@@ -361,8 +361,8 @@ def budget(page: Page) -> list[float]:
 
 def test_parts_are_exchanged_for_exact_ones(opened):
     page = opened()
-    floor, *parts, total = budget(page)
-    assert floor + sum(parts) == pytest.approx(total, abs=0.03)
+    real, *parts, total = budget(page)
+    assert real + sum(parts) == pytest.approx(total, abs=0.03)
     assert max(parts) == parts[-1] > 1  # a network of 30 steps
     training_set = page.page.locator("#budget [data-value=exact]").nth(2)
     assert training_set.is_disabled()
@@ -381,7 +381,7 @@ def test_parts_are_exchanged_for_exact_ones(opened):
 def test_a_schedule_is_edited_seen_and_trained_with(opened):
     page = opened()
     page.page.select_option("#schedule", "linear")
-    page.until(lambda: "real points" in page.text(".sentence"))
+    page.until(lambda: "real points" in page.text(".main .sentence"))
     page.settle()
     before, said = page.ink(), page.text("#schedule-note")
     page.page.locator(".schedule circle").nth(1).focus()

@@ -22,13 +22,14 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coefficients
+from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.losses import Examples, Loss
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, make_schedule
 from diffuscope.errors import DiffuscopeError, InputError
 from diffuscope.metrics import half_interval, relate, sliced_wasserstein
-from diffuscope.modalities.lookup import load_data
+from diffuscope.modalities.lookup import load_data, modality
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_for, oracle_of
 from diffuscope.pages import png_address
 from diffuscope.runs.keep import keep
@@ -36,7 +37,7 @@ from diffuscope.runs.plan import plan_new
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.seeds import stream, stream_seed
-from diffuscope.studio.drawing import drawn_data, drawn_law
+from diffuscope.studio.drawing import drawn_data, drawn_law, laws_of_classes
 from diffuscope.studio.frames import Positions
 from diffuscope.studio.questions import (
     AdjustAsk,
@@ -140,9 +141,18 @@ class Engine:
         self.known = law is not None
         self.empirical: Oracle = EmpiricalOracle(data.x).scaled(codec)
         self.exact: Oracle = law.scaled(codec) if law else self.empirical
+        self.classes: list[Oracle] = []
+        self.of_classes: list[Oracle] = []  # the training points of each
+        strokes = self.strokes
+        if strokes is not None and strokes.classes is not None and data.labels is not None:
+            laws = laws_of_classes(strokes.strokes, strokes.noise, strokes.classes)
+            self.classes = [own.scaled(codec) for own in laws]
+            self.of_classes = [
+                EmpiricalOracle(data.x[data.labels == k]).scaled(codec) for k in range(len(laws))
+            ]
         self.measured: dict[str, Points] = {}
         self.data: Tensor = codec.encode(data.x)
-        self.pool: Tensor | None = None
+        self.pools: dict[int | None, Tensor] = {}
         self.against: tuple[Points, float] | None = None
         self.shown = copy.deepcopy(setup.model.denoiser).eval()
         self.middle = self.data.mean(0)
@@ -188,6 +198,8 @@ class Engine:
             "display": {"middle": self.middle.tolist(), "spread": self.spread},
             "scaling": {"shift": self.codec.shift.tolist(), "scale": self.codec.scale.tolist()},
             "real": self.data[:4000].numpy().ravel(),
+            "classes": len(self.classes),
+            "labels": [] if self.setup.data.labels is None else self.setup.data.labels[:4000].tolist(),
             "known": self.known,
             "fast": True,
             "weights": sum(p.numel() for p in self.shown.network.parameters()),
@@ -199,14 +211,16 @@ class Engine:
         recipe = self.setup.recipe.changed({"seed": ask.seed})
         self.strokes = ask.law if isinstance(ask.law, Strokes) else None
         if isinstance(ask.law, Strokes):
-            self.drawn = drawn_law(ask.law.strokes, ask.law.noise)
-            data = drawn_data(self.drawn, ask.size, ask.seed, "drawn")
+            law = ask.law
+            self.drawn = drawn_law(law.strokes, law.noise)
+            data = drawn_data(law.strokes, law.noise, ask.size, ask.seed, law.classes)
         else:
             if not _is_builtin(ask.law.name):
                 raise InputError(f"There is no built-in set {ask.law.name!r}.")
             self.drawn = None
             recipe = recipe.changed({"data.size": ask.size})
             data = load_data(ask.law.name, recipe)
+        recipe = recipe.changed(modality("points").describe(data, recipe.data))
         self.setup = Setup(recipe, data, torch.device("cpu"))
         self.trained = _Training({})
         self._prepare()
@@ -266,15 +280,36 @@ class Engine:
 
     # -- denoisers
 
-    def _denoiser(self, which: str, snapshot: int | None) -> DenoiserLike:
-        if which != "learned":
-            return self.exact if which == "exact" else self.empirical
+    def _denoiser(
+        self, which: str, snapshot: int | None, asked: Sampling | FieldAsk | None = None
+    ) -> DenoiserLike:
+        """Return a denoiser, of a class with guidance where one is asked for."""
+        label = None if asked is None else asked.label
+        free = self._of_class(which, snapshot, None)
+        if asked is None or label is None:
+            return free
+        if not self.classes:
+            raise InputError("There are no classes.")
+        own = self._of_class(which, snapshot, label)
+        return own if asked.guidance == 1 else ClassifierFreeGuidance(own, free, asked.guidance)
+
+    def _of_class(self, which: str, snapshot: int | None, label: int | None) -> DenoiserLike:
+        if which == "exact":
+            return self._source(label)
+        if which == "set":
+            return self.empirical if label is None else self.of_classes[label]
         kept = self.trained.weights
         if kept:
             if snapshot is not None and snapshot >= len(kept):
                 raise InputError("There is no such state of the training.")
             self._fill(kept[-1 if snapshot is None else snapshot])
-        return self.shown
+        if label is None:
+            return self.shown
+        return lambda x, level: self.shown(x, level, torch.full((len(x),), label))
+
+    def _source(self, label: int | None) -> Oracle:
+        """Return the law of a class, or of all."""
+        return self.exact if label is None or not self.classes else self.classes[label]
 
     def _fill(self, weights: Tensor) -> None:
         vector_to_parameters(weights, self.shown.network.parameters())
@@ -292,7 +327,7 @@ class Engine:
         start = prior(grid, (n, 2), generator)
         if sampling.start:
             eps = torch.randn(start.shape, generator=generator)
-            start = q_sample(self._draw(n, "start", seed), grid.levels.at(0), eps)
+            start = q_sample(self._draw(n, "start", seed, label=sampling.label), grid.levels.at(0), eps)
         return grid, self._follow(denoiser, start, grid, sampling, generator)
 
     def _follow(
@@ -318,14 +353,14 @@ class Engine:
         """Distances are measured in the units of the data."""
         return np.asarray(x.double().numpy() * self.codec.scale)
 
-    def _draw(self, n: int, *place: str | int) -> Tensor:
-        return self.exact.draw(n, int(stream_seed(0, "studio", *place) % 2**32)).float()
+    def _draw(self, n: int, *place: str | int, label: int | None = None) -> Tensor:
+        return self._source(label).draw(n, int(stream_seed(0, "studio", *place) % 2**32)).float()
 
     # -- answers
 
     def _walk(self, ask: WalkAsk) -> dict[str, Any]:
         began = time.perf_counter()
-        denoiser = self._denoiser(ask.which, ask.snapshot)
+        denoiser = self._denoiser(ask.which, ask.snapshot, ask.sampling)
         grid, states = self._states(denoiser, ask.n, ask.sampling, ask.seed)
         twice = ask.sampling.fine or ask.sampling.name == "heun"
         calls = 2 * grid.n_steps - 1 if twice else grid.n_steps
@@ -337,7 +372,7 @@ class Engine:
             settings = ask.schedule.model_dump(exclude_none=True)
             other = make_schedule(**settings)
         grid = self._grid(ask.sampling, other)
-        x_0 = self._draw(ask.n, "forward", ask.seed)
+        x_0 = self._draw(ask.n, "forward", ask.seed, label=ask.sampling.label)
         eps = torch.randn(x_0.shape, generator=stream(ask.seed, "studio forward"))
         states = [q_sample(x_0, grid.levels.at(i), eps) for i in range(grid.n_steps + 1)]
         return self._walked(torch.stack(states), grid, 0, 0.0)
@@ -359,10 +394,13 @@ class Engine:
         )
         if not level.sigma > 0:
             raise InputError("A field needs a level with noise.")
+        log = self.exact.log_density(x.double(), level)
+        if ask.label is not None:  # the density whose score guidance follows, up to a factor
+            log = log + ask.guidance * (self._source(ask.label).log_density(x.double(), level) - log)
         return {
-            "learned": self._denoiser("learned", ask.snapshot)(x, level).numpy(),
-            "exact": self.exact(x, level).numpy(),
-            "logDensity": self.exact.log_density(x.double(), level).numpy(),
+            "learned": self._denoiser("learned", ask.snapshot, ask)(x, level).numpy(),
+            "exact": self._denoiser("exact", ask.snapshot, ask)(x, level).numpy(),
+            "logDensity": log.numpy(),
         }
 
     @torch.no_grad()
@@ -372,24 +410,25 @@ class Engine:
         level, x = grid.levels.at(0), torch.tensor([ask.x], dtype=torch.float32)
         name: Any = "ddim" if ask.sampling.name == "ddpm" else ask.sampling.name
         sampling = ask.sampling.model_copy(update={"name": name, "eta": 0.0})
-        learned = self._denoiser("learned", ask.snapshot)
+        learned = self._denoiser("learned", ask.snapshot, ask.sampling)
+        exact = self._denoiser("exact", ask.snapshot, ask.sampling)
         paths = {
             key: torch.cat(self._follow(denoiser, x, grid, sampling, stream(0, "studio path"))).numpy()
-            for key, denoiser in (("learned", learned), ("exact", self.exact))
+            for key, denoiser in (("learned", learned), ("exact", exact))
         }
         return {
             **paths,
             "levels": _told_levels(grid.levels),
-            "posterior": self._posterior(x[0].double(), level),
-            "mean": self.exact(x, level)[0].tolist(),
+            "posterior": self._posterior(x[0].double(), level, ask.sampling.label),
+            "mean": exact(x, level)[0].tolist(),
             "answer": learned(x, level)[0].tolist(),
         }
 
-    def _posterior(self, x: Tensor, level: NoiseLevel) -> Points:
+    def _posterior(self, x: Tensor, level: NoiseLevel, label: int | None) -> Points:
         """Draw p(x_0 | x_t): real points, as often as they would have become x_t."""
-        if self.pool is None:
-            self.pool = self.exact.draw(_POOL, 1) if self.known else self.data.double()
-        pool = self.pool
+        if label not in self.pools:
+            self.pools[label] = self._source(label).draw(_POOL, 1) if self.known else self.data.double()
+        pool = self.pools[label]
         logits = -(x - level.alpha * pool).square().sum(1) / (2 * level.sigma.square())
         chosen = torch.multinomial(
             torch.softmax(logits, 0), _POSTERIOR, replacement=True, generator=stream(1, "studio posterior")
@@ -405,41 +444,46 @@ class Engine:
             self.measured[key] = np.array([one(i) for i in range(count)])
         return self.measured[key]
 
-    def _fresh(self, n: int, name: str, i: int) -> Points:
-        return self._in_data(self._draw(n, name, i))
+    def _fresh(self, n: int, name: str, i: int, label: int | None = None) -> Points:
+        return self._in_data(self._draw(n, name, i, label=label))
 
     def _distances(self, which: str, n: int, draws: int, sampling: Sampling) -> Points:
         """Return distances of samples from fresh data: always of the same noise and the same data."""
-        denoiser = self._denoiser(which, None)
+        denoiser = self._denoiser(which, None, sampling)
 
         def one(i: int) -> float:
             made = self._ends(denoiser, n, sampling, 1000 + i)
-            return sliced_wasserstein(made, self._fresh(n, "quality", i))
+            return sliced_wasserstein(made, self._fresh(n, "quality", i, sampling.label))
 
         return self._once(f"{which} {n} {draws} {sampling}", draws, one)
 
-    def _floors(self, n: int, draws: int) -> Points:
-        return self._once(f"floors {n} {draws}", 2 * draws, lambda i: self._floor(n, i))
+    def _floors(self, n: int, draws: int, label: int | None) -> Points:
+        return self._once(f"floors {n} {draws} {label}", 2 * draws, lambda i: self._floor(n, i, label))
 
     def _quality(self, ask: QualityAsk) -> dict[str, float | str]:
         values = self._distances(ask.which, ask.n, ask.draws, ask.sampling)
-        return relate(values, self._floors(ask.n, ask.draws)).to_json()
+        return relate(values, self._floors(ask.n, ask.draws, ask.sampling.label)).to_json()
 
     def _budget(self, ask: BudgetAsk) -> dict[str, Any]:
         """Exchange one part after the other for an exact one, as a diagnosis does, with all else the same."""
         n, draws, sampling = ask.n, ask.draws, ask.sampling
-        floors = self._floors(n, draws)
+        label, labels = sampling.label, self.setup.data.labels
+        floors = self._floors(n, draws, label)
+        data = self.data if label is None or labels is None else self.data[torch.from_numpy(labels) == label]
         random = stream(0, "studio set")
 
+        def real(i: int) -> Points:
+            return self._fresh(n, "quality", i, label)
+
         def base(i: int) -> float:
-            return sliced_wasserstein(self._fresh(n, "other", i), self._fresh(n, "quality", i))
+            return sliced_wasserstein(self._fresh(n, "other", i, label), real(i))
 
         def remembered(i: int) -> float:
-            chosen = torch.randint(len(self.data), (n,), generator=random)
-            return sliced_wasserstein(self._in_data(self.data[chosen]), self._fresh(n, "quality", i))
+            chosen = torch.randint(len(data), (n,), generator=random)
+            return sliced_wasserstein(self._in_data(data[chosen]), real(i))
 
-        least = self._once(f"base {n} {draws}", draws, base)
-        memory = self._once(f"set {n} {draws}", draws, remembered)
+        least = self._once(f"base {n} {draws} {label}", draws, base)
+        memory = self._once(f"set {n} {draws} {label}", draws, remembered)
         given = self._distances("exact", n, draws, sampling.model_copy(update={"start": True}))
         exact = self._distances("exact", n, draws, sampling)
         own = self._distances("learned", n, draws, sampling)
@@ -452,10 +496,10 @@ class Engine:
         }
         parts = [{"part": part, **_share(values, floors)} for part, values in shares.items()]
         total, best = relate(own, floors).to_json(), relate(exact, floors).to_json()
-        return {"parts": parts, "total": total, "exact": best}
+        return {"real": float(least.mean() / floors.mean()), "parts": parts, "total": total, "exact": best}
 
-    def _floor(self, n: int, i: int) -> float:
-        return sliced_wasserstein(self._fresh(n, "floor a", i), self._fresh(n, "floor b", i))
+    def _floor(self, n: int, i: int, label: int | None = None) -> float:
+        return sliced_wasserstein(self._fresh(n, "floor a", i, label), self._fresh(n, "floor b", i, label))
 
     def _heart(self, ask: HeartAsk) -> float:
         """Return which part of samples is nearer to a training point than half of all fresh points."""
@@ -472,11 +516,13 @@ class Engine:
             raise InputError("The least loss is known for the losses of recipes only.")
         losses: list[float] = []
         for chunk in self.setup.batches.chunks(0, ask.batches):
-            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps)
+            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps, chunk.label)
             x_t = q_sample(chunk.x_0, chunk.level, chunk.eps)
-            output = self._as_output(
-                denoiser, self.exact(x_t.double(), chunk.level).float(), x_t, chunk.level
-            )
+            answers = self.exact(x_t.double(), chunk.level)
+            for k, own in enumerate(self.classes if chunk.label is not None else []):
+                rows = chunk.label == k
+                answers[rows] = own(x_t[rows].double(), chunk.level.at(rows))
+            output = self._as_output(denoiser, answers.float(), x_t, chunk.level)
             for start, stop in zip(chunk.bounds, chunk.bounds[1:], strict=False):
                 part: Examples = examples.at(slice(start, stop))
                 losses.append(float(loss.value(output[start:stop], part)))

@@ -40,6 +40,8 @@ _Rate = Annotated[float, Field(gt=0, le=1)]
 _Batch = Annotated[int, Field(ge=1, le=4096)]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 _Part = Annotated[float, Field(ge=0, le=1)]
+_Label = Annotated[int, Field(ge=0, le=1)] | None
+_Guidance = Annotated[float, Field(ge=0, le=100)]
 Which = Literal["learned", "set", "exact"]
 Distance = Literal["l2", "l1", "huber"]
 
@@ -58,6 +60,8 @@ class Sampling(_Ask):
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     variance: Literal["posterior", "beta"] = "posterior"
     start: bool = False  # from noised data, as training has seen it, in the place of pure noise
+    label: _Label = None  # the class that is asked for
+    guidance: _Guidance = 1.0
     fine: bool = False  # in many steps of Heun's method, in the place of its own
 
 
@@ -124,6 +128,8 @@ class FieldAsk(_Ask):
     x: Annotated[list[_Number], Field(min_length=2, max_length=20_000)]
     level: Level
     snapshot: _Snapshot = None
+    label: _Label = None
+    guidance: _Guidance = 1.0
 
 
 class PathAsk(_Ask):
@@ -208,12 +214,17 @@ class Strokes(_Ask):
     kind: Literal["strokes"]
     strokes: Annotated[
         list[Annotated[list[tuple[_Place, _Place]], Field(min_length=1, max_length=4000)]],
-        Field(min_length=1, max_length=1000),
+        Field(min_length=1, max_length=4000),
     ]
     noise: Annotated[float, Field(ge=0.005, le=10)]
+    classes: Annotated[list[Annotated[int, Field(ge=0, le=1)]], Field(max_length=4000)] | None = None
 
     @model_validator(mode="after")
     def _few(self) -> Strokes:
+        if self.classes is not None and (
+            len(self.classes) != len(self.strokes) or len(set(self.classes)) != 2
+        ):
+            raise ValueError("each stroke needs a class, and there are two")
         if sum(map(len, self.strokes)) > 4000:
             raise ValueError("the strokes have more than 4,000 points")
         return self

@@ -1,9 +1,9 @@
 // How does the page compute by itself? One session: a law, a training set, a network with its states.
 
 import { relate, slicedWasserstein, type Ratio } from "./distance.js";
-import type { Denoiser } from "./denoiser.js";
+import { Guided, type Denoiser } from "./denoiser.js";
 import { Exact, type Scaling } from "./exact.js";
-import { Law, type Point } from "./laws.js";
+import { Law, lawsOfClasses, type Point } from "./laws.js";
 import { Memory } from "./memory.js";
 import { makeNetwork, type Network } from "./network.js";
 import type {
@@ -36,6 +36,9 @@ interface Session {
   exact: Exact;
   /** The perfect denoiser of the training set. */
   empirical: Exact;
+  /** The exact denoisers of the classes, if there are any, and the class of each training point. */
+  classes: Exact[];
+  labels: Uint8Array;
   /** The training set (N, 2) in the units of the model. */
   data: Float32Array;
   display: Display;
@@ -87,9 +90,9 @@ export class LocalEngine {
       adjust: (a) => this.adjust(a),
       save: () => this.save(),
       standardise: () => {
-        const { setup, data, scaling } = this.need();
+        const { setup, data, scaling, labels } = this.need();
         const raw = data.map((v, i) => v * scaling.scale[i % 2]! + scaling.shift[i % 2]!);
-        return this.setup({ ...setup, data: raw, scaling: null, tensors: null });
+        return this.setup({ ...setup, data: raw, labels, scaling: null, tensors: null });
       },
       keep: () => Promise.reject(new Error("A page keeps no runs.")),
       load: () => Promise.reject(new Error("A page has no recorded runs.")),
@@ -109,23 +112,26 @@ export class LocalEngine {
   private setup(setup: Setup): Ready {
     this.training++;
     const law = new Law(setup.law);
-    const raw = setup.data ?? law.draw(setup.size, new Random(setup.seed, "data"));
+    const labels = setup.labels ?? new Uint8Array(setup.data ? setup.data.length / 2 : setup.size);
+    const raw = setup.data ?? law.draw(setup.size, new Random(setup.seed, "data"), labels);
     const scaling = setup.scaling ?? standard(raw);
     const exact = new Exact(this.memory, law, scaling);
     const empirical = new Exact(this.memory, new Law({ kind: "points", points: raw }), scaling);
+    const classes = lawsOfClasses(setup.law).map((own) => new Exact(this.memory, own, scaling));
     const data = raw.map((v, i) => (v - scaling.shift[i % 2]!) / scaling.scale[i % 2]!);
     const display = displayOf(data);
-    this.session = { setup: { ...setup, scaling }, scaling, exact, empirical, data, display };
+    this.session = { setup: { ...setup, scaling }, scaling, exact, empirical, classes, labels, data, display };
     this.hold(setup.recipe, (network) => (setup.tensors ? network.read(setup.tensors) : null), setup.seed);
     const real = data.subarray(0, 2 * Math.min(4000, data.length / 2)).slice();
     const known = setup.law.kind !== "points";
-    return { display, scaling, real, known, fast: this.memory.fast, weights: this.held!.network.size };
+    const shown = { real, classes: classes.length, labels: labels.slice(0, real.length / 2) };
+    return { display, scaling, ...shown, known, fast: this.memory.fast, weights: this.held!.network.size };
   }
 
   /** Put a network into fresh memory, with these weights, or untrained. */
   private hold(recipe: Recipe, read: (network: Network) => Float32Array | null, seed: number): void {
     this.memory.release(this.start);
-    const network = makeNetwork(this.memory, recipe.network);
+    const network = makeNetwork(this.memory, { ...recipe.network, classes: this.need().classes.length || (recipe.network.classes ?? 0) });
     const vector = read(network) ?? network.fresh(new Random(seed, "weights"));
     const reading = { prediction: recipe.denoiser.prediction, sigmaData: recipe.denoiser.sigma_data };
     const schedule = makeSchedule(recipe.schedule);
@@ -135,9 +141,20 @@ export class LocalEngine {
     this.measured.clear();
   }
 
-  /** The denoiser of this name; of a training in the page, at one of its states. */
-  private denoiser(which: Which, snapshot: number | null): Denoiser {
-    if (which !== "learned") return which === "exact" ? this.need().exact : this.need().empirical;
+  /** The denoiser of this name, of a class with guidance where one is asked for. */
+  private denoiser(which: Which, snapshot: number | null, asked: { label?: number | null; guidance?: number } = {}): Denoiser {
+    const { label = null, guidance = 1 } = asked;
+    const free = this.ofClass(which, snapshot, null);
+    if (label === null) return free;
+    const own = this.ofClass(which, snapshot, label);
+    return guidance === 1 ? own : new Guided(own, free, guidance);
+  }
+
+  /** The denoiser of a class, or of all; of a training in the page, at one of its states. */
+  private ofClass(which: Which, snapshot: number | null, label: number | null): Denoiser {
+    const { empirical, classes } = this.need();
+    if (which === "exact") return this.source(label);
+    if (which === "set") return label === null ? empirical : (classes[label] ?? empirical);
     const { network, reading, weights } = this.held!;
     if (this.snapshots.length && snapshot !== this.shown) {
       const found = this.snapshots[snapshot ?? this.snapshots.length - 1];
@@ -145,7 +162,13 @@ export class LocalEngine {
       this.memory.view(weights, network.size).set(found.weights);
       this.shown = snapshot;
     }
-    return new Learned(this.memory, network, reading, weights);
+    return new Learned(this.memory, network, reading, weights, label);
+  }
+
+  /** The law of a class, or of all. */
+  private source(label: number | null | undefined): Exact {
+    const { exact, classes } = this.need();
+    return (label === null || label === undefined ? null : classes[label]) ?? exact;
   }
 
   private grid(sampling: SamplingSettings, schedule = this.held!.schedule): Level[] {
@@ -160,7 +183,7 @@ export class LocalEngine {
   private noise(n: number, levels: Level[], random: Random, sampling: SamplingSettings): Float32Array {
     const level = levels[0]!;
     if (!sampling.start) return random.normals(2 * n, priorStd(level));
-    return this.need().exact.draw(n, random).map((v) => level.alpha * v + level.sigma * random.normal());
+    return this.source(sampling.label).draw(n, random).map((v) => level.alpha * v + level.sigma * random.normal());
   }
 
   private ends(denoiser: Denoiser, n: number, sampling: SamplingSettings, seed: number): Float32Array {
@@ -178,7 +201,7 @@ export class LocalEngine {
     const start = this.noise(n, levels, random, sampling);
     const states = new Float32Array(levels.length * 2 * n);
     let i = 0;
-    for (const state of this.trajectory(this.denoiser(which, snapshot), start, levels, sampling, random)) {
+    for (const state of this.trajectory(this.denoiser(which, snapshot, sampling), start, levels, sampling, random)) {
       states.set(state, 2 * n * i++);
     }
     const asked = n * evaluations(sampling.fine ? "heun" : sampling.name, levels.length - 1);
@@ -190,7 +213,7 @@ export class LocalEngine {
     const began = now();
     const random = new Random(seed, "forward");
     const levels = this.grid(sampling, schedule ? makeSchedule(schedule) : this.held!.schedule);
-    const x = this.need().exact.draw(n, random);
+    const x = this.source(sampling.label).draw(n, random);
     const eps = random.normals(2 * n);
     const states = new Float32Array(levels.length * 2 * n);
     levels.forEach(({ alpha, sigma }, i) => {
@@ -199,17 +222,20 @@ export class LocalEngine {
     return { states, n, levels, evaluations: 0, seconds: (now() - began) / 1000 };
   }
 
-  private field({ x, level, snapshot }: FieldRequest): Field {
-    const { exact } = this.need();
+  private field({ x, level, snapshot, ...asked }: FieldRequest): Field {
+    const { label = null, guidance = 1 } = asked;
+    const free = this.need().exact.logDensity(x, level);
+    const own = label === null ? free : this.source(label).logDensity(x, level);
     return {
-      learned: this.denoiser("learned", snapshot).denoise(x, level),
-      exact: exact.denoise(x, level),
-      logDensity: exact.logDensity(x, level),
+      learned: this.denoiser("learned", snapshot, asked).denoise(x, level),
+      exact: this.denoiser("exact", snapshot, asked).denoise(x, level),
+      // The density whose score guidance follows, up to a factor: q(x_t) (q(x_t | c) / q(x_t))^w.
+      logDensity: own.map((v, i) => free[i]! + (label === null ? 1 : guidance) * (v - free[i]!)),
     };
   }
 
   private path({ x, from, sampling, snapshot }: PathRequest): Path {
-    const { exact } = this.need();
+    const exact = this.denoiser("exact", snapshot, sampling);
     const all = this.grid(sampling);
     const levels = all.slice(Math.min(from, all.length - 2));
     const level = levels[0]!;
@@ -220,14 +246,14 @@ export class LocalEngine {
       const states = [...trajectory(denoiser, Float32Array.from(x), levels, settings, new Random(0, "path"))];
       return Float32Array.from(states.flatMap((state) => [...state]));
     };
-    const learned = this.denoiser("learned", snapshot);
+    const learned = this.denoiser("learned", snapshot, sampling);
     const point = Float32Array.from(x);
     const [mean, answer] = [exact.denoise(point, level), learned.denoise(point, level)];
     return {
       learned: follow(learned),
       exact: follow(exact),
       levels,
-      posterior: exact.posterior(x, level, POSTERIOR, new Random(1, "posterior")),
+      posterior: this.source(sampling.label).posterior(x, level, POSTERIOR, new Random(1, "posterior")),
       mean: [mean[0]!, mean[1]!],
       answer: [answer[0]!, answer[1]!],
     };
@@ -240,8 +266,8 @@ export class LocalEngine {
   }
 
   /** Fresh real points, in the units of the data; equal names give equal points. */
-  private fresh(n: number, name: string, i: number): Float32Array {
-    return this.inData(this.need().exact.draw(n, new Random(i, `quality ${name}`)));
+  private fresh(n: number, name: string, i: number, label?: number | null): Float32Array {
+    return this.inData(this.source(label).draw(n, new Random(i, `quality ${name}`)));
   }
 
   /** Distances, each made once for a network. */
@@ -260,34 +286,38 @@ export class LocalEngine {
 
   /** Distances of samples from fresh data: always of the same noise, and of the same data. */
   private distances(which: Which, n: number, draws: number, sampling: SamplingSettings): Promise<number[]> {
-    const denoiser = this.denoiser(which, null);
+    const denoiser = this.denoiser(which, null, sampling);
     return this.once(JSON.stringify([which, n, draws, sampling]), draws, (i) =>
-      slicedWasserstein(this.inData(this.ends(denoiser, n, sampling, 1000 + i)), this.fresh(n, "real", i)),
+      slicedWasserstein(this.inData(this.ends(denoiser, n, sampling, 1000 + i)), this.fresh(n, "real", i, sampling.label)),
     );
   }
 
-  private floors(n: number, draws: number): Promise<number[]> {
-    return this.once(`floors ${n}`, 2 * draws, (i) => slicedWasserstein(this.fresh(n, "a", i), this.fresh(n, "b", i)));
+  private floors(n: number, draws: number, label?: number | null): Promise<number[]> {
+    const one = (i: number): number => slicedWasserstein(this.fresh(n, "a", i, label), this.fresh(n, "b", i, label));
+    return this.once(`floors ${n} ${draws} ${label}`, 2 * draws, one);
   }
 
   /** How far samples are from fresh data, over how far fresh data is from fresh data. */
   private async quality({ which, n, draws, sampling }: Questions["quality"]["ask"]): Promise<Ratio> {
-    return relate(await this.distances(which, n, draws, sampling), await this.floors(n, draws));
+    return relate(await this.distances(which, n, draws, sampling), await this.floors(n, draws, sampling.label));
   }
 
   /** What each part of the way costs: it is exchanged for an exact one, with all else the same. */
   private async budget({ n, draws, sampling }: Questions["budget"]["ask"]): Promise<Budget> {
-    const { data, setup } = this.need();
-    const floors = await this.floors(n, draws);
-    const base = await this.once(`base ${n}`, draws, (i) => slicedWasserstein(this.fresh(n, "other", i), this.fresh(n, "real", i)));
-    const remembered = await this.once(`set ${n}`, draws, (i) => {
+    const { setup, labels } = this.need();
+    const { label } = sampling;
+    const data = this.need().data.filter((_, i) => label === null || label === undefined || labels[i >> 1] === label);
+    const floors = await this.floors(n, draws, label);
+    const real = (i: number): Float32Array => this.fresh(n, "real", i, label);
+    const base = await this.once(`base ${n} ${label}`, draws, (i) => slicedWasserstein(this.fresh(n, "other", i, label), real(i)));
+    const remembered = await this.once(`set ${n} ${label}`, draws, (i) => {
       const random = new Random(i, "set");
       const drawn = new Float32Array(2 * n);
       for (let j = 0; j < n; j++) {
         const k = random.below(data.length / 2);
         drawn.set(data.subarray(2 * k, 2 * k + 2), 2 * j);
       }
-      return slicedWasserstein(this.inData(drawn), this.fresh(n, "real", i));
+      return slicedWasserstein(this.inData(drawn), real(i));
     });
     const given = await this.distances("exact", n, draws, { ...sampling, start: true });
     const exact = await this.distances("exact", n, draws, sampling);
@@ -303,7 +333,7 @@ export class LocalEngine {
       of("set", set),
       of("network", (i) => own[i]! - exact[i]! - set(i)),
     ];
-    return { parts, total: relate(own, floors), exact: relate(exact, floors) };
+    return { real: relate(base, floors).ratio, parts, total: relate(own, floors), exact: relate(exact, floors) };
   }
 
   /** How many samples lie as near to training points as only half of all fresh points do. */
@@ -319,8 +349,9 @@ export class LocalEngine {
     const { network, schedule, reading } = this.held!;
     const zero = new Float32Array(network.size);
     const { loss, times, training } = recipe;
+    const { data, labels, classes } = this.need();
     return new Trainer(
-      this.memory, network, reading, schedule, loss, times, training, this.need().data, seed, zero,
+      this.memory, network, reading, schedule, loss, times, training, data, seed, zero, classes.length ? labels : null, classes.length,
     );
   }
 
@@ -331,7 +362,12 @@ export class LocalEngine {
     const trainer = this.batches(setup.recipe, 77);
     const losses = Array.from({ length: count }, () => {
       const batch = trainer.batch();
-      return lossOf(setup.recipe.loss, this.held!.reading, batch, exact.denoiseEach(batch.xt, batch.levels));
+      const answers = exact.denoiseEach(batch.xt, batch.levels);
+      this.need().classes.forEach((own, k) => {
+        const each = own.denoiseEach(batch.xt, batch.levels);
+        batch.labels!.forEach((label, i) => label === k && answers.set(each.subarray(2 * i, 2 * i + 2), 2 * i));
+      });
+      return lossOf(setup.recipe.loss, this.held!.reading, batch, answers);
     });
     this.memory.release(mark);
     const mean = losses.reduce((a, b) => a + b, 0) / count;
@@ -374,8 +410,9 @@ export class LocalEngine {
     const { network, schedule, reading, weights } = this.held!;
     const { loss, times, training } = recipe;
     const start = this.memory.view(weights, network.size).slice();
+    const { data, labels, classes } = session;
     const trainer = new Trainer(
-      this.memory, network, reading, schedule, loss, times, training, session.data, seed, start,
+      this.memory, network, reading, schedule, loss, times, training, data, seed, start, classes.length ? labels : null, classes.length,
     );
     this.trainer = trainer;
     const quick: SamplingSettings = {

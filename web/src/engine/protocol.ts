@@ -20,6 +20,9 @@ export interface SamplingSettings extends SamplerSettings {
   start?: boolean;
   /** Whether to walk in many fine steps of Heun's method, in the place of the sampler's own. */
   fine?: boolean;
+  /** The class that is asked for, and how strongly; none by default. */
+  label?: number | null;
+  guidance?: number;
 }
 
 /** Everything that a training depends on besides its data: the sections of a recipe. */
@@ -38,6 +41,8 @@ export interface Setup {
   /** Points of the training set, in the units of the data; drawn from the law where there are none. */
   data: Float32Array | null;
   size: number;
+  /** The classes of these points. */
+  labels?: Uint8Array;
   /** Where there is none the data is brought to mean 0 and deviation 1. */
   scaling: Scaling | null;
   recipe: Recipe;
@@ -57,6 +62,9 @@ export interface Ready {
   scaling: Scaling;
   /** Real points (n, 2), in the units of the model. */
   real: Float32Array;
+  /** How many classes there are, and those of the real points. */
+  classes: number;
+  labels: ArrayLike<number>;
   /** Whether the law of the data is known; otherwise the exact denoiser is that of the training points. */
   known: boolean;
   /** Whether the kernels are WebAssembly. */
@@ -87,6 +95,8 @@ export interface FieldRequest {
   x: Float32Array;
   level: Level;
   snapshot: number | null;
+  label?: number | null;
+  guidance?: number;
 }
 
 export interface Field {
@@ -133,8 +143,9 @@ export interface Interval {
 /** Parts of the way from noise to samples, each of which can be exchanged for an exact one. */
 export type Part = "steps" | "start" | "set" | "network";
 
-/** What each part costs, in multiples of the floor; with the floor itself they add up to the total. */
+/** What each part costs, in multiples of the floor; with real points in the place of samples they add up to the total. */
 export interface Budget {
+  real: number;
   parts: { part: Part; ratio: number; low: number; high: number }[];
   total: Ratio;
   /** The exact denoiser with this sampler, from its own start. */

@@ -9,6 +9,7 @@ import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
 import { ratioOf, type Level, type ScheduleSettings } from "../engine/schedules.js";
 import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
+import { CLASS_COLOURS, ClassCard } from "./classes.js";
 import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
 import { Chart, type Line } from "./charts.js";
 import { icon, Latest, mark, numberField, Segments } from "./controls.js";
@@ -84,6 +85,7 @@ export class App {
   private standard = false;
   private readonly switches: BudgetCard;
   private readonly mending: MendCard;
+  private readonly classes: ClassCard;
   private readonly schedule: ScheduleCard;
   private readonly pad: Pad;
   private readonly race: Race;
@@ -151,7 +153,7 @@ export class App {
     this.lossHere = options.losses;
     this.trained = options.trained;
     this.stage = new Stage(ready.display, options.chosen.get("webgl") !== "0");
-    this.stage.setReal(ready.real);
+    this.stage.setReal(ready.real, ready.labels);
     const { speaker } = this;
     this.modes = new Segments<Mode>(
       speaker, "what",
@@ -199,6 +201,7 @@ export class App {
       engine.name === "remote" ? () => void this.guard(() => this.load(0)) : null,
     );
     this.switches = new BudgetCard(speaker, () => this.exchange());
+    this.classes = new ClassCard(speaker, () => this.exchange());
     this.schedule = new ScheduleCard(
       speaker, this.recipe.schedule, network.name === "article_mlp", () => this.ready.display.spread,
       (schedule) => this.look(schedule), (schedule) => void this.train(schedule),
@@ -307,7 +310,8 @@ export class App {
     await this.guard(async () => {
       const { level, field, side } = this;
       const x = gridInModel(this.ready.display, level);
-      const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot });
+      const { label = null, guidance = 1 } = this.sampling;
+      const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot, label, guidance });
       if (this.field === "none") return;
       this.drawnField = drawn(field, side, this.ready.display, level, answer);
     });
@@ -352,9 +356,12 @@ export class App {
   /** Draw and measure with the parts that are chosen now. */
   private exchange(): void {
     const { exact, which } = this.switches;
+    const { label, guidance } = this.classes;
+    if (label !== this.sampling.label || guidance !== this.sampling.guidance) this.budget = null;
     this.which = which;
-    this.sampling = { ...this.sampling, start: exact.has("start"), fine: exact.has("steps") };
+    this.sampling = { ...this.sampling, start: exact.has("start"), fine: exact.has("steps"), label, guidance };
     this.twoClouds = false;
+    void this.fields.ask();
     if (this.training) return;
     void this.walks.ask();
     if (this.probe) void this.paths.ask();
@@ -420,7 +427,7 @@ export class App {
   private accept(ready: Ready): void {
     this.ready = ready;
     this.stage.display = ready.display;
-    this.stage.setReal(ready.real);
+    this.stage.setReal(ready.real, ready.labels);
     this.floor = this.errors = null;
   }
 
@@ -520,7 +527,8 @@ export class App {
     this.race.clear();
     this.schedule.used(this.recipe.schedule);
     this.switches.reset();
-    this.sampling = { ...this.sampling, start: false, fine: false };
+    this.classes.reset();
+    this.sampling = { ...this.sampling, start: false, fine: false, label: null, guidance: 1 };
     this.seedOfTraining = this.fieldsOfTraining.seed.value();
     put(this.adjustNote, "");
     this.anewButton.classList.add("hidden");
@@ -580,16 +588,17 @@ export class App {
   // ---- what is shown
 
   private scene(): Scene {
-    const { drawing, strokes, width } = this.pad;
+    const { drawing, strokes, width, classes } = this.pad;
+    const { label } = this.sampling;
     const busy = this.training !== null || this.twoClouds || drawing;
     const field = busy ? null : this.drawnField;
     return {
       position: busy ? 0 : this.position,
       steps: busy ? 0 : this.steps,
-      end: this.mode === "forward" || this.twoClouds || this.which !== "learned" ? "real" : "made",
+      end: label !== null && label !== undefined ? CLASS_COLOURS[label]! : this.mode === "forward" || this.twoClouds || this.which !== "learned" ? "real" : "made",
       showReal: this.showReal && !drawing,
       showPoints: !drawing,
-      ink: drawing ? { strokes, width } : null,
+      ink: drawing ? { strokes, width, classes } : null,
       arrows: field?.arrows ?? null,
       heat: field?.heat ?? null,
       path: busy ? null : this.path,
@@ -659,6 +668,7 @@ export class App {
     switches.show(budget, this.ready.known, here?.ratio ?? null);
     const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread);
     this.mending.show(finding, budget !== null, this.payload.recorded ?? null);
+    this.classes.card.classList.toggle("hidden", training !== null || this.ready.classes < 2);
     for (const card of [switches.card, this.mending.card]) card.classList.toggle("hidden", training !== null);
     if (training) {
       put(this.big, Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…");
@@ -750,7 +760,7 @@ export class App {
     const { html, tensors } = await this.engine.ask("save", { language });
     if (html) return html;
     const { payload, law, recipe, lossHere } = this;
-    const now: Payload = { ...payload, language, size: this.size, recipe: { ...recipe, sampling: { ...this.sampling, start: false, fine: false } } };
+    const now: Payload = { ...payload, language, size: this.size, recipe: { ...recipe, sampling: { ...this.sampling, start: false, fine: false, label: null } } };
     if (law) [now.law, now.data] = [law, null];
     if (this.trained) [now.quality, now.loss] = [null, { step: lossHere.x, value: lossHere.y }];
     now.scaling = this.ready.scaling;
@@ -1021,7 +1031,7 @@ export class App {
       "div", { class: "pair" }, this.pad.card, point, levels, this.schedule.card, this.samplerCard(card), this.race.card, saving,
     );
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
-    const aside = h("aside", { class: "rail" }, quality, this.switches.card, this.mending.card, loss);
+    const aside = h("aside", { class: "rail" }, quality, this.classes.card, this.switches.card, this.mending.card, loss);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);

@@ -87,15 +87,15 @@ export class BudgetCard {
       return;
     }
     const total = now ?? budget.total.ratio;
-    let at = 1;
+    let at = budget.real;
     const places = budget.parts.map(({ part, ratio }) => {
       const out = part === "set" ? exact.has("set") && exact.has("network") : exact.has(part);
       const place = { part, ratio, out, from: at };
       if (!out) at += ratio;
       return place;
     });
-    const most = 1.05 * Math.max(total, 1, ...places.map(({ from, ratio }) => Math.max(from, from + ratio)));
-    this.floor.show(0, 1, most, "real", "1.00");
+    const most = 1.05 * Math.max(total, ...places.map(({ from, ratio }) => Math.max(from, from + ratio)));
+    this.floor.show(0, budget.real, most, "real", budget.real.toFixed(2));
     for (const { part, ratio, out, from } of places) {
       const sign = ratio < 0 ? "−" : "+";
       this.bars.get(part)!.show(from, from + ratio, most, out ? "out" : "made", sign + Math.abs(ratio).toFixed(2));

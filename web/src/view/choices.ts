@@ -72,12 +72,15 @@ const finite = (values: unknown, least: number, most: number): values is number[
   Array.isArray(values) && values.length >= least && values.length <= most && values.every(Number.isFinite);
 
 function lawOf(law: unknown): LawSpec | null {
-  const { kind, name, noise, strokes } = (law ?? {}) as Record<string, unknown>;
+  const { kind, name, noise, strokes, classes } = (law ?? {}) as Record<string, unknown>;
   if (kind === "builtin" && typeof name === "string" && Object.hasOwn(BUILT_IN, name)) return { kind, name, noise: BUILT_IN[name]! };
   const ink = Number(noise);
   if (kind !== "strokes" || !Array.isArray(strokes) || !(ink >= 0.005 && ink <= 10)) return null;
   const good = strokes.every((stroke) => Array.isArray(stroke) && stroke.length && stroke.every((p) => finite(p, 2, 2)));
-  return good && strokes.flat().length <= 4000 ? { kind, strokes: strokes as Point[][], noise: ink } : null;
+  if (!good || strokes.flat().length > 4000) return null;
+  const drawn: LawSpec = { kind, strokes: strokes as Point[][], noise: ink };
+  const two = finite(classes, strokes.length, strokes.length) && classes.includes(0) && classes.includes(1);
+  return two && classes.every((k) => k === 0 || k === 1) ? { ...drawn, classes } : drawn;
 }
 
 function scheduleOf(settings: unknown): ScheduleSettings | null {
@@ -109,8 +112,9 @@ export function callOf(call: NonNullable<Payload["call"]>, recipe: string, own: 
   const { law } = now;
   let [before, data] = ["import diffuscope\n", literal(call.data)];
   if (law?.kind === "strokes") {
-    before = `import diffuscope\nfrom diffuscope.studio.drawing import drawn_data, drawn_law\n\nstrokes = ${literal(law.strokes)}\n`;
-    data = `drawn_data(drawn_law(strokes, ${law.noise}), ${size}, ${seed}, "drawn")`;
+    before = `import diffuscope\nfrom diffuscope.studio.drawing import drawn_data\n\nstrokes = ${literal(law.strokes)}\n`;
+    const classes = law.classes ? `, classes=${literal(law.classes)}` : "";
+    data = `drawn_data(strokes, ${law.noise}, ${size}, ${seed}${classes})`;
   } else {
     settings["data.size"] = size;
     if (law?.kind === "builtin" && !same(law, own.law)) data = literal(law.name);

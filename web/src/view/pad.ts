@@ -2,7 +2,7 @@
 
 import { BUILT_IN, type LawSpec, type Point } from "../engine/laws.js";
 import { h } from "./dom.js";
-import { numberField } from "./controls.js";
+import { numberField, Segments } from "./controls.js";
 import type { Stage } from "./stage.js";
 import type { Speaker } from "./words.js";
 
@@ -12,6 +12,9 @@ const MOST = 3000; // points of all strokes
 /** What is drawn in the picture, and the controls beside it. */
 export class Pad {
   readonly strokes: Point[][] = [];
+  /** The class of each stroke. */
+  readonly classes: number[] = [];
+  private readonly pen: Segments<"0" | "1">;
   readonly card: HTMLElement;
   private readonly ink: HTMLInputElement;
   private readonly done: HTMLButtonElement;
@@ -27,15 +30,19 @@ export class Pad {
   ) {
     this.ink = h("input", { type: "range", min: 0.03, max: 0.4, step: 0.01, value: 0.1, id: "ink", oninput: onChange });
     this.done = h("button", { class: "main-button", id: "draw-done", onclick: () => onDone(this.law()) });
+    this.pen = new Segments<"0" | "1">(
+      speaker, "drawColour", [{ value: "0", word: "classFirst" }, { value: "1", word: "classSecond" }], "0", () => undefined,
+    );
     const undo = h("button", { onclick: () => {
       this.strokes.pop();
+      this.classes.pop();
       this.changed();
     } }, speaker.text("drawUndo"));
     const back = h("button", { onclick: onBack }, speaker.text("drawBack"));
     const x = numberField(speaker, "atX", 0, { min: -3, max: 3, step: "any" });
     const y = numberField(speaker, "atY", 0, { min: -3, max: 3, step: "any" });
     const add = h("button", { onclick: () => {
-      this.strokes.push([[x.value(), y.value()]]);
+      this.begin([x.value(), y.value()]);
       this.changed();
     } }, speaker.text("drawAdd"));
     const first = h("option", { value: "" }, speaker.text("choose"));
@@ -50,6 +57,7 @@ export class Pad {
       "section", { class: "card hidden" },
       h("h2", {}, speaker.text("draw")),
       h("p", {}, speaker.text("drawHint")),
+      h("p", {}, speaker.text("drawColour")), h("div", { class: "row" }, this.pen.element),
       h("label", { class: "ink" }, speaker.text("drawInk"), this.ink),
       h("div", { class: "row" }, this.done, undo, back),
       h("div", { class: "fields" }, x.label, y.label),
@@ -77,7 +85,17 @@ export class Pad {
 
   /** The law of what was drawn, in units of the picture. */
   private law(): LawSpec {
-    return { kind: "strokes", strokes: this.strokes.map((stroke) => stroke.map((p) => [...p] as Point)), noise: this.width };
+    const strokes = this.strokes.map((stroke) => stroke.map((p) => [...p] as Point));
+    const law: LawSpec = { kind: "strokes", strokes, noise: this.width };
+    return new Set(this.classes).size > 1 ? { ...law, classes: [...this.classes] } : law;
+  }
+
+  /** Begin a stroke, of the colour of the pen. */
+  private begin(at: Point): Point[] {
+    const stroke = [at];
+    this.strokes.push(stroke);
+    this.classes.push(Number(this.pen.value));
+    return stroke;
   }
 
   private changed(): void {
@@ -90,8 +108,7 @@ export class Pad {
     element.addEventListener("pointerdown", (event) => {
       if (!this.on || this.strokes.flat().length > MOST) return;
       element.setPointerCapture(event.pointerId);
-      this.current = [this.stage.place(event)];
-      this.strokes.push(this.current);
+      this.current = this.begin(this.stage.place(event));
       this.changed();
     });
     element.addEventListener("pointermove", (event) => {
