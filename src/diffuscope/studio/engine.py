@@ -77,7 +77,7 @@ _SNAPSHOTS = 32
 _POSTERIOR, _POOL = 400, 100_000
 _LEVELS = 16
 _ADJUSTED = ("learning_rate", "batch_size", "ema_decay")
-_FINE = 100  # steps that stand for infinitely many
+_FINE = 50  # steps that stand for infinitely many
 
 
 class _Stop(Exception):  # noqa: N818

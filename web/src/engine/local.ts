@@ -20,7 +20,7 @@ const REPORT_MS = 120; // between reports
 const SHOWN = 600; // samples of a report
 const SNAPSHOTS = 32;
 const POSTERIOR = 400;
-const FINE = 100; // steps that stand for infinitely many
+const FINE = 50; // steps that stand for infinitely many
 
 const now = (): number => performance.now();
 const pause = (): Promise<void> => new Promise((go) => setTimeout(go, 0));

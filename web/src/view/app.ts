@@ -27,6 +27,7 @@ import { Speaker, type Language, type Word } from "./words.js";
 const PLAY_SECONDS = 5;
 const SLOW = 4;
 const POINTS = 2000;
+const CLOUDS = { n: 1000, draws: 8 }; // that are measured
 const NUDGE = 0.08;
 
 type Mode = "walk" | "forward";
@@ -194,6 +195,7 @@ export class App {
       batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
       ema: numberField(speaker, "trainEma", training.ema_decay, { min: 0, max: 0.9999, step: "any" }),
     };
+    for (const [name, { label }] of Object.entries(this.fieldsOfTraining)) label.querySelector("input")!.id = `set-${name}`;
     this.distance.value = this.recipe.loss.distance;
     this.own = this.chosen();
     this.mending = new MendCard(
@@ -342,8 +344,8 @@ export class App {
     this.showQuality(true);
     await this.guard(async () => {
       const { sampling, which } = this;
-      const size = { n: 2000, draws: 8, sampling };
-      this.here = await this.engine.ask("quality", { which, ...size, ...(which === "set" ? { n: 500, draws: 4 } : {}) });
+      const size = { ...CLOUDS, sampling };
+      this.here = await this.engine.ask("quality", { which, ...size, ...(which === "set" ? { draws: 4 } : {}) });
       this.showQuality(true);
       if (this.budget) return;
       if (this.ready.known && this.heart === null) this.heart = await this.engine.ask("heart", { n: 500 });
@@ -558,6 +560,7 @@ export class App {
       this.historyRange.value = this.historyRange.max;
     }
     this.showTraining();
+    this.showPython();
     await this.walks.ask();
     this.moveTo(this.steps);
     await this.guard(async () => {
