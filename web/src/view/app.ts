@@ -365,6 +365,8 @@ export class App {
     this.twoClouds = false;
     void this.fields.ask();
     if (this.training) return;
+    this.here = null;
+    this.showQuality(true);
     void this.walks.ask();
     if (this.probe) void this.paths.ask();
     void this.measures.ask();
