@@ -175,6 +175,7 @@ def test_an_animation_has_the_frames_the_size_the_speed_and_the_colour_asked_for
     [
         ({"frames": 6}, r"has 5 frames, and 6 were asked for(.|\n)*steps=5"),
         ({"frames": 1}, "does not move"),
+        ({"frames": 1_000_000}, "too long"),
         ({"color": "nocolour"}, "not a colour"),
         ({"size": 20}, "out of range"),
         ({"frame_ms": 3}, "cannot last 3 ms"),

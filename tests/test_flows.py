@@ -11,7 +11,7 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.samplers import SamplingContext, make_sampler, trajectory
 from diffuscope.diffusion.schedules import EDM, Flow, Schedule, cosine
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, RunError
 from diffuscope.oracle import GaussianMixture
 
 FLOW = {
@@ -97,6 +97,27 @@ def test_the_data_sets_of_a_flow_have_as_many_columns(tmp_path):
         diffuscope.train(x, recipe="flow", settings=wanted, out=tmp_path / "run", pictures=False)
 
 
+def test_a_flow_starts_from_points_of_ones_own(tmp_path):
+    rng = np.random.default_rng(0)
+    begin, end = rng.normal([8.0, 0.0], 0.1, (200, 2)), rng.normal(size=(300, 2))
+    wanted = {key: value for key, value in FLOW.items() if not key.startswith("data.")}
+    more = {"recipe": "flow", "settings": wanted, "out": tmp_path / "run", "pictures": False}
+    run = diffuscope.train(end, origin=begin, **more)
+    assert run.recipe.data.origin == "custom"
+    np.testing.assert_allclose(run.trajectory(40)[0].mean(axis=0), [8.0, 0.0], atol=0.1)
+    again = diffuscope.load(tmp_path / "run", data=end)
+    np.testing.assert_array_equal(again.sample(5), run.sample(5))
+    straighter = diffuscope.reflow(run, 50, out=tmp_path / "re", steps=2, pictures=False)
+    np.testing.assert_array_equal(straighter.trajectory(5)[0], run.trajectory(5)[0])
+    steps = run.recipe.training.steps + 2
+    more = {"out": tmp_path / "run", "resume": True, "steps": steps, "pictures": False}
+    with pytest.raises(InputError, match="Pass them again: origin="):
+        diffuscope.train(end, **more)
+    with pytest.raises(RunError, match="belongs to a run with other data"):
+        diffuscope.train(end, origin=begin + 1, **more)
+    assert diffuscope.train(end, origin=begin, **more).summary["steps"] == steps
+
+
 def straightness(run) -> float:
     """Mean squared distance of paths from the straight lines between their ends, over that of the ends."""
     states = run.trajectory(400, sampler="heun", steps=20, seed=7).astype(float)
@@ -165,6 +186,22 @@ def test_a_student_in_two_steps_is_better_than_its_teacher_in_two(tmp_path):
     rough = float(teacher.measure()["sliced_wasserstein"])
     assert float(student.quality) < 0.5 * rough
     assert student.summary["start"] == str(teacher.path)
+
+
+def test_commands_train_what_comes_of_a_run(flow, tmp_path, cli):
+    short = ("--training-steps", "3", "--no-pictures")
+    code, out, _ = cli("distill", str(flow.path), "--steps", "2", "-o", str(tmp_path / "s"), *short)
+    assert code == 0
+    assert "quality" in out
+    student = diffuscope.load(tmp_path / "s").recipe
+    assert (student.sampling.steps, student.training.steps, student.loss.target) == (2, 3, "teacher")
+    again = ("--pairs", "70", "--set", "learning_rate=0.0005", "--seed", "4")
+    code, _, _ = cli("reflow", str(flow.path), *again, "-o", str(tmp_path / "r"), *short)
+    assert code == 0
+    straighter = diffuscope.load(tmp_path / "r").recipe
+    assert (straighter.training.reflow, straighter.training.learning_rate, straighter.seed) == (70, 0.0005, 4)
+    code, _, err = cli("distill", str(flow.path), "--steps", "65", "-o", str(tmp_path / "n"))
+    assert (code, "Give 1 to 64" in err) == (2, True)
 
 
 @pytest.mark.parametrize("steps", [0, 65, True, 2.0])

@@ -19,7 +19,7 @@ from diffuscope.likelihood import log_density
 from diffuscope.model import Model
 from diffuscope.networks import ResMLP
 from diffuscope.recipes import load_recipe
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.training import Batches, Resident, Trainer
 
 RHO = 0.8

@@ -29,7 +29,9 @@ def test_a_log_file_gets_a_line_every_so_often(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 3
     for line in lines:
-        assert re.fullmatch(r"training: [\d,]+ of 1,000 steps(, loss 0\.\d+(, \d+ s left)?)?", line), line
+        assert re.fullmatch(
+            r"training: [\d,]+ of 1,000 steps(, loss 0\.\d+)?(, [\d,]+ steps/s, \d+ s left)?", line
+        ), line
 
 
 @pytest.mark.usefixtures("often")
@@ -76,9 +78,9 @@ def test_a_duration_is_said_in_its_unit(seconds, said):
 def test_what_is_left_follows_from_what_was_done_here(monkeypatch):
     clock = iter([0.0, 60.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    bar = Bar(None, "steps", 500)  # resumed
+    bar = Bar(None, "training", 2500, "steps", 500)  # resumed
     bar.update(1500)
-    assert bar.line("training", 2500) == "training: 1,500 of 2,500 steps, 60 s left"
+    assert bar.line() == "training: 1,500 of 2,500 steps, 17 steps/s, 60 s left"
 
 
 @pytest.mark.parametrize("what", ["[/red]", "[bold]", "\x1b[2J", "a\nb"])

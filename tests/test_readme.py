@@ -37,14 +37,11 @@ SHORTENED = {
         "--steps 10 --set sampling.steps=5"
         " --set network.block_out_channels=[8,16] --set network.norm_num_groups=4"
     ),
-    "diffuscope train moons --recipe flow --set data.origin=eight_gaussians --out runs/flow --no-pictures": (
+    "diffuscope train moons --recipe flow --origin eight_gaussians --out runs/flow --no-pictures": (
         "--steps 20"
     ),
-    "diffuscope train --start runs/flow --set training.reflow=20000 --out runs/reflow --no-pictures": (
-        "--steps 20 --set training.reflow=300"
-    ),
-    "diffuscope train --start runs/moons --set loss.target=teacher --sampler ddim --sampling-steps 4 "
-    "--out runs/student --no-pictures": "--steps 20",
+    "diffuscope reflow runs/flow --out runs/reflow --no-pictures": "--training-steps 20 --pairs 300",
+    "diffuscope distill runs/moons --steps 4 --out runs/student --no-pictures": "--training-steps 20",
     "diffuscope train s_curve --recipe article --epochs 20 --out runs/article --no-pictures": (
         "--set data.size=1000"
     ),

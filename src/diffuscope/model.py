@@ -30,7 +30,8 @@ from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.likelihood import log_density
 from diffuscope.precision import autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
-from diffuscope.recipes.schema import MOST_STEPS, parse_recipe
+from diffuscope.recipes.schema import parse_recipe
+from diffuscope.recipes.sections import MOST_STEPS
 from diffuscope.recipes.settings import check_settings
 from diffuscope.request import Request, check_count, read_request
 from diffuscope.seeds import RowStreams, stream
@@ -75,11 +76,11 @@ def _end(states: Iterator[SamplingState]) -> Tensor:
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto``: CUDA, else Apple's, else the CPU.
 
-    InputError where there is no such device.
+    Of several processes under torchrun each has a GPU of its own. InputError where there is no such device.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

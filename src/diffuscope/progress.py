@@ -77,8 +77,8 @@ class Reporter:
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""
         if not self.show:
-            bar = Bar(None, unit, done)
-            with _saying(lambda: bar.line(what, total)) if self._by_lines else contextlib.nullcontext():
+            bar = Bar(None, what, total, unit, done)
+            with _saying(bar.line) if self._by_lines else contextlib.nullcontext():
                 yield bar
             return
         if self._line is not None:
@@ -92,7 +92,7 @@ class Reporter:
         remaining = TimeRemainingColumn(compact=True)
         with self._progress(description, BarColumn(), MofNCompleteColumn(), note, remaining) as progress:
             progress.add_task(one_line(what), total=total, completed=done, note="")
-            yield Bar(progress, unit, done)
+            yield Bar(progress, what, total, unit, done)
 
     @contextlib.contextmanager
     def stage(self, what: str) -> Iterator[None]:
@@ -118,24 +118,31 @@ class Reporter:
 class Bar:
     """A bar under way, or none."""
 
-    def __init__(self, progress: Progress | None, unit: str, start: int) -> None:
-        self._progress, self._unit, self._start = progress, unit, start
-        self._begun, self._done, self._note = time.monotonic(), start, ""
+    def __init__(self, progress: Progress | None, what: str, total: int, unit: str, start: int) -> None:
+        self._progress, self._what, self._total, self._unit = progress, one_line(what), total, unit
+        self._begun, self._start, self._done, self._note = time.monotonic(), start, start, ""
 
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, with their rate and a ``note``."""
         self._done, self._note = done, one_line(note)
         if self._progress is not None:
             task = self._progress.tasks[0]
-            rate = (done - self._start) / task.elapsed if task.elapsed else 0.0
-            self._progress.update(task.id, completed=done, note=f"{self._note}  {rate:,.0f} {self._unit}/s")
+            self._progress.update(
+                task.id, completed=done, note=f"{self._note}  {self._rate:,.0f} {self._unit}/s"
+            )
 
-    def line(self, what: str, total: int) -> str:
+    @property
+    def _rate(self) -> float:
+        """How many are done in a second."""
+        took = time.monotonic() - self._begun
+        return (self._done - self._start) / took if took else 0.0
+
+    def line(self) -> str:
         """Return how far it is, and how long the rest will take at this rate."""
-        seconds, new = time.monotonic() - self._begun, self._done - self._start
-        parts = [f"{one_line(what)}: {self._done:,} of {total:,} {self._unit}", self._note]
-        if new > 0:
-            parts.append(f"{_duration(seconds / new * (total - self._done))} left")
+        parts = [f"{self._what}: {self._done:,} of {self._total:,} {self._unit}", self._note]
+        if rate := self._rate:
+            parts.append(f"{rate:,.0f} {self._unit}/s" if rate >= 1 else "")
+            parts.append(f"{_duration((self._total - self._done) / rate)} left" * (self._done < self._total))
         return ", ".join(filter(None, parts))
 
 
@@ -143,21 +150,14 @@ class _NotebookBar(Bar):
     """A bar in the line below a cell of a notebook."""
 
     def __init__(self, line: NotebookLine, what: str, total: int, unit: str, start: int) -> None:
-        super().__init__(None, unit, start)
-        self._line, self._what, self._total = line, what, total
-        self._begun = time.monotonic()
+        super().__init__(None, what, total, unit, start)
+        self._line = line
         line.show(f"{what} …", start / max(total, 1))
 
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, their rate, a ``note`` and how long the rest will take."""
-        took = time.monotonic() - self._begun
-        rate = (done - self._start) / took if took else 0.0
-        text = f"{self._what}: {done:,} of {self._total:,} {self._unit}"
-        left = f", {(self._total - done) / rate:,.0f} s left" if rate and done < self._total else ""
-        self._line.follow(
-            f"{text}{f', {note}' if note else ''}  ({rate:,.0f} {self._unit}/s{left})",
-            done / max(self._total, 1),
-        )
+        super().update(done, note)
+        self._line.follow(self.line(), done / max(self._total, 1))
 
 
 @contextlib.contextmanager

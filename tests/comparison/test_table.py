@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -108,10 +110,12 @@ def test_the_picture_shows_quality_over_evaluations_and_the_floor(comparison):
 
 def test_where_everything_failed_there_is_a_table_but_no_picture(comparison, tmp_path):
     made = comparison([[None] * 4] * 3)
+    made.outcomes[0] = dataclasses.replace(made.outcomes[0], error="=HYPERLINK(1)")
     (tmp_path / "comparison.png").write_bytes(b"older")
     made.save()
     assert made.best() is None
     assert not (tmp_path / "comparison.png").exists()
-    assert (tmp_path / "comparison.csv").read_text().count("SIGKILL") == 12
+    assert (tmp_path / "comparison.csv").read_text().count("SIGKILL") == 11
+    assert "'=HYPERLINK(1)" in (tmp_path / "comparison.csv").read_text()  # text, not a formula
     with pytest.raises(RunError, match="every cell failed"):
         made.plot()

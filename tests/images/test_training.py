@@ -24,7 +24,7 @@ from diffuscope.model import Model
 from diffuscope.precision import half_type
 from diffuscope.progress import Reporter
 from diffuscope.recipes import load_recipe
-from diffuscope.runs import train as experiment
+from diffuscope.runs import execution
 from diffuscope.runs.run import load
 from diffuscope.runs.setup import Setup
 from diffuscope.tensors import load_tensors, save_tensors
@@ -205,7 +205,7 @@ def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, dig
         "training.checkpoint_every": 16,
     }
     whole = diffuscope.train("digits", out=tmp_path / "whole", settings=changes, pictures=False)
-    append, lines = experiment.append_text, []
+    append, lines = execution.append_text, []
 
     def press(path, text):
         append(path, text)
@@ -213,10 +213,10 @@ def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, dig
         if len(lines) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(experiment, "append_text", press)
+    monkeypatch.setattr(execution, "append_text", press)
     with pytest.raises(Interrupted):
         diffuscope.train("digits", out=tmp_path / "stopped", settings=changes, pictures=False)
-    monkeypatch.setattr(experiment, "append_text", append)
+    monkeypatch.setattr(execution, "append_text", append)
     diffuscope.train(None, out=tmp_path / "stopped", resume=True, pictures=False)
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "stopped"))
     assert one == other
@@ -279,6 +279,7 @@ def test_a_model_file_whose_codec_is_of_another_shape_is_refused(image_run, tmp_
 # --- what a person does ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little")
 def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path):
     run = tmp_path / "run"

@@ -12,7 +12,7 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.schedules import EDM
 from diffuscope.networks import ResMLP
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.training import Batches, HeldOut, Resident, Trainer, validation_rows
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import diffuscope
 from diffuscope.errors import InputError, RunError
-from diffuscope.runs import train as experiment
+from diffuscope.runs import execution
 from diffuscope.training import Interrupted
 
 SHUFFLED = {"training.batches": "shuffled", "training.steps": 60}  # 10 steps a chunk
@@ -57,7 +57,7 @@ def stop_after(monkeypatch):
 
     def arm(n: int) -> None:
         lines = []
-        append = experiment.append_text
+        append = execution.append_text
 
         def append_and_stop(path, text):
             append(path, text)
@@ -65,7 +65,7 @@ def stop_after(monkeypatch):
             if len(lines) == n:
                 signal.raise_signal(signal.SIGINT)
 
-        monkeypatch.setattr(experiment, "append_text", append_and_stop)
+        monkeypatch.setattr(execution, "append_text", append_and_stop)
 
     return arm
 
@@ -222,6 +222,7 @@ for attempt in range(12):
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path, tiny_words):
     changes = {"training.batches": "shuffled", "training.steps": 1000, "training.checkpoint_every": 20}
     words = list(tiny_words)

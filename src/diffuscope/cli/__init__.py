@@ -19,6 +19,7 @@ from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
 from diffuscope.cli.sample import sample
+from diffuscope.cli.students import distill, reflow
 from diffuscope.cli.studio import studio
 from diffuscope.cli.train import train
 from diffuscope.cli.view import view
@@ -31,6 +32,8 @@ __all__ = ["COMMANDS", "app", "main"]
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # in the order of --help, each with an example
     "train": (train, "diffuscope train s_curve\ndiffuscope train patients.csv --target diagnosis"),
+    "distill": (distill, "diffuscope distill runs/moons --steps 4 -o runs/student"),
+    "reflow": (reflow, "diffuscope reflow runs/flow -o runs/reflow"),
     "sample": (sample, "diffuscope sample runs/s_curve -n 1000 -o samples.csv"),
     "impute": (impute, "diffuscope impute runs/patients patients.csv -o filled.csv"),
     "inpaint": (inpaint, "diffuscope inpaint runs/digits three.png --mask mask.png -n 8 -o completed.png"),

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from diffuscope.cli.common_options import Device, is_main, read_interval, read_settings, reads_files
-from diffuscope.terminal import echo, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from diffuscope.runs.run import Run
-
+from diffuscope.cli.outcome import announce, line, report
 
 _DATA = (
     "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file, "
@@ -34,6 +28,7 @@ _TARGET = (
     "The column to condition on: of a table any (y), of points (--recipe fast) one of classes, of a .npz "
     "file an array of classes. [default: of a .npz file y or labels]"
 )
+_ORIGIN = "The points from which a flow (--recipe flow) starts in place of noise: a built-in set or a file."
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."
 
 
@@ -52,6 +47,7 @@ def train(
     read: Any = None,
     epochs: Annotated[int | None, Option(help="Number of epochs.")] = None,
     steps: Annotated[int | None, Option(help="Number of training steps.")] = None,
+    origin: Annotated[str | None, Option(metavar="DATA", help=_ORIGIN, show_default=False)] = None,
     size: Annotated[int | None, Option(help="Number of points of a built-in set.")] = None,
     noise: Annotated[float | None, Option(help="Standard deviation of the noise of a built-in set.")] = None,
     schedule: Annotated[
@@ -103,6 +99,7 @@ def train(
         out=out,
         seed=seed,
         target=target,
+        origin=origin,
         size=size,
         noise=noise,
         epochs=epochs,
@@ -118,45 +115,8 @@ def train(
         overwrite=overwrite,
         pictures=pictures,
         tensorboard=tensorboard,
-        announce=_announce if is_main else None,
-        report=_line if is_main else None,
+        announce=announce if is_main else None,
+        report=line if is_main else None,
     )
     if is_main:
-        _report(run, time.perf_counter() - begun)
-
-
-def _announce(notes: Sequence[str]) -> None:
-    """Print how the data was read."""
-    for i, note in enumerate(notes):
-        echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
-
-
-def _line(name: str, text: str) -> None:
-    """Print a line with its name."""
-    echo(f"{name:<11} {one_line(text)}")
-
-
-def _folder(path: Path) -> str:
-    """Return a folder as it is printed; "" where there is nothing in it."""
-    return f"{path}/" if path.is_dir() and any(path.iterdir()) else ""
-
-
-def _report(run: Run, seconds: float) -> None:
-    """Print the paths of the results, the time taken and the quality."""
-    summary = run.summary
-    of = f"{run.modality.measured_in} " if run.modality.measured_in else ""
-    said = run.modality.unmeasurable(run.data)
-    if said is None:
-        said = f"sliced Wasserstein distance {of}{run.quality.value:.4g} = {run.quality}"
-    lines = [
-        ("run", f"{run.path}/"),
-        ("model", f"{run.path / 'model.safetensors'}"),
-        ("pictures", _folder(run.path / "figures")),
-        ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
-        ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
-        ("quality", said),
-        ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
-    ]
-    for name, text in lines:
-        if text:
-            _line(name, text)
+        report(run, time.perf_counter() - begun)

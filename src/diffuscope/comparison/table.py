@@ -23,6 +23,7 @@ import numpy as np
 
 from diffuscope._version import __version__
 from diffuscope.comparison.grid import Cell, Grid, settings_of
+from diffuscope.data.columnar.formulas import Formulas
 from diffuscope.errors import RunError
 from diffuscope.files import write_json, write_text
 from diffuscope.metrics import half_interval, relate
@@ -241,7 +242,8 @@ class Comparison:
         """Write ``comparison.csv``, ``comparison.json`` and ``comparison.png``, each whole or not at all."""
         from diffuscope.plots import save_figure
 
-        write_text(self.path / "comparison.csv", self.frame().to_csv(index=False, lineterminator="\n"))
+        frame = Formulas(safe=True).frame(self.frame())  # settings and errors may begin as formulas do
+        write_text(self.path / "comparison.csv", frame.to_csv(index=False, lineterminator="\n"))
         write_json(self.path / "comparison.json", self.to_json())
         picture = self.path / "comparison.png"
         if len(self.failed) < len(self.outcomes):

@@ -21,7 +21,8 @@ from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import DiffuscopeError, RunError
 from diffuscope.networks.resmlp import ResMLP
-from diffuscope.recipes.schema import Recipe, TrainingSection
+from diffuscope.recipes.schema import Recipe
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.seeds import alone
 from diffuscope.training import Batches, LossLike, Resident, Trainer
 

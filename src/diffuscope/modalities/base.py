@@ -218,8 +218,22 @@ class Modality(ABC, Generic[D, S]):
         """Return where batches of training come from."""
         return Resident(codec.encode(data.x).to(device))
 
-    def origin(self, data: D, codec: Codec, section: S, seed: int) -> Tensor | None:
-        """Return the points (m, ...) of the model from which a flow starts in place of noise; None: none."""
+    def origin(
+        self,
+        data: D,
+        codec: Codec,
+        section: S,
+        seed: int,
+        given: Any = None,
+        kept: Tensor | None = None,
+    ) -> Tensor | None:
+        """Return the points (m, ...) of the model from which a flow starts in place of noise; None: none.
+
+        ``given`` are points that were passed from Python; those that the model to start from ``kept`` take
+        their place. Here there are none.
+        """
+        if given is not None:
+            raise InputError(f"A flow between sets of {self.unit} is not supported.", "Omit origin.")
         return None
 
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:

@@ -50,6 +50,7 @@ __all__ = ["SHOWN", "Figures", "Look", "loss_figure"]
 SHOWN = 10_000
 _ROW = 10  # moments of a trajectory in one row
 _BOARD = 2_000
+_MOST_FRAMES = 1_000  # as in a recipe
 _WIDER = 1.01  # noisy points that are so many times as wide as data are drawn smaller
 
 
@@ -282,8 +283,11 @@ class Figures(ABC):
     def animate(self, path: Path, forward: bool, reverse: bool, request: Request, look: Look) -> None:
         """Write an animation of the forward process, of sampling, or of one after the other."""
         pictures = self.model.recipe.pictures
-        if look.frames is not None and look.frames < 2:
-            raise InputError(f"An animation of {look.frames} frames does not move.", "Give at least 2.")
+        if look.frames is not None and not 2 <= look.frames <= _MOST_FRAMES:
+            what = "does not move" if look.frames < 2 else "is too long"
+            raise InputError(
+                f"An animation of {look.frames:,} frames {what}.", f"Give 2 to {_MOST_FRAMES:,}."
+            )
         states = self.forward(look.frames or pictures.forward_frames, request.seed) if forward else []
         if reverse:
             trajectory = self.generator.states(self.sampled()[0], request)

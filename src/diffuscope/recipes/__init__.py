@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from diffuscope.errors import unknown_name
 
 if TYPE_CHECKING:
-    from diffuscope.recipes.schema import CUSTOM, Recipe, read_recipe
+    from diffuscope.recipes.schema import Recipe, read_recipe
+    from diffuscope.recipes.sections import CUSTOM
 
 __all__ = ["CUSTOM", "RECIPES", "Recipe", "load_recipe", "read_recipe"]
 

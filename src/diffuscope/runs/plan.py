@@ -16,7 +16,7 @@ from diffuscope.files import remove_abandoned, stay_inside
 from diffuscope.modalities.lookup import load_data, modality, modality_for, modality_of
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe, load_recipe, read_recipe
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.runs.run import near_runs
 
 __all__ = [
@@ -175,7 +175,7 @@ def plan_existing(folder: Path, planned: Recipe) -> Recipe:
     there = read_recipe(folder / "recipe.toml")
     same = planned.model_copy(update={"training": _as_long(planned, there)}) == there
     lengths = [(recipe.training.steps or 0, recipe.training.epochs or 0) for recipe in (there, planned)]
-    if not same or any(now < asked for now, asked in zip(*lengths, strict=True)):
+    if not same or any(now < before for now, before in zip(*lengths, strict=True)):
         raise InputError(
             f"{folder} is a run with other settings.",
             "Give another --out, train it anew with --overwrite, or go on with it with --resume.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import modality
 from diffuscope.model import ORIGIN, Model
 from diffuscope.recipes import Recipe
-from diffuscope.recipes.schema import TrainingSection
+from diffuscope.recipes.sections import TrainingSection
 from diffuscope.request import Request
 from diffuscope.seeds import alone, stream_seed
 from diffuscope.training import (
@@ -43,9 +44,9 @@ _PROBED_STEPS = 20
 class Setup:
     """A recipe and data of its kind, ready to be trained; ``model`` is trained in place.
 
-    ``network``, ``schedule``, ``loss`` and ``sampler`` are the parts that the recipe calls "custom". Training
-    continues from the weights of ``start``, in its units, with a copy of its network. Data and parts that do
-    not fit together are an InputError.
+    ``network``, ``schedule``, ``loss``, ``sampler`` and ``origin`` are what the recipe calls "custom".
+    Training continues from the weights of ``start``, in its units, with a copy of its network. Data and parts
+    that do not fit together are an InputError.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Setup:
         schedule: Schedule | None = None,
         loss: LossLike | None = None,
         sampler: Sampler | None = None,
+        origin: Any = None,
         start: Model | None = None,
     ) -> None:
         self.recipe, self.data, self.device, self.start = recipe, data, device, start
@@ -94,16 +96,17 @@ class Setup:
             self.source = self.source.only(train)
         if start is None:
             own.initialise(denoiser, self.source, codec)
-        self.noise = self._noise()
+        self.noise = self._noise(origin)
         self.loss: LossLike = own.loss(loss or self._loss(), denoiser, codec)
         times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
         self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed, self.noise)
 
-    def _noise(self) -> Noise | None:
+    def _noise(self, given: Any) -> Noise | None:
         """Return what flows start from, where it is not noise: another data set, or the pairs of a run."""
         recipe, codec = self.recipe, self.model.codec
         own, pairs = modality(recipe.data.kind), recipe.training.reflow
-        origin = own.origin(self.data, codec, recipe.data, recipe.seed)
+        kept = None if self.start is None else self.start.extras.get(ORIGIN)
+        origin = own.origin(self.data, codec, recipe.data, recipe.seed, given, kept)
         if origin is None and not pairs:
             return None
         if recipe.schedule.name != "flow" or recipe.training.hold_out or recipe.loss.target == "posterior":
@@ -187,6 +190,8 @@ class Setup:
         digest.update(recipe.to_toml().encode())
         for name, tensor in self.model.denoiser.network.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if (origin := self.model.extras.get(ORIGIN)) is not None:
+            digest.update(origin.detach().cpu().contiguous().numpy().tobytes())
         if self.start is not None:
             for tensor in self.start.denoiser.network.state_dict().values():
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

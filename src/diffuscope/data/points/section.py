@@ -22,7 +22,8 @@ class PointsSection(DataSection):
     scaling: ScalingKind = "standard"
     """``standard``: mean 0 and standard deviation 1 per column; ``divide``: by ``divisor``; or unchanged."""
     origin: str | None = None
-    """Name of a built-in set or path of the points from which a flow starts; None: it starts from noise."""
+    """Name of a built-in set or path of the points from which a flow starts, "custom" where they were passed
+    from Python; None: it starts from noise."""
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What ``divide`` divides by."""
     target: str | None = None

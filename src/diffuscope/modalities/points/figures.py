@@ -62,9 +62,9 @@ class PointFigures(Figures):
         """Draw samples beside the data."""
         names, columns = self.generator.classes, self.model.columns
         condition: Any = None if request is None else request.condition
-        told = None if condition is None else (condition[: len(samples)], names)
+        classes = None if condition is None else (condition[: len(samples)], names)
         if self.data is None:
-            return plot_dataset(samples, columns, told)
+            return plot_dataset(samples, columns, classes)
         own, real = self._labels, self.shown[: len(samples)]
-        both = None if own is None or told is None else ((own[: len(samples)], names), told)
+        both = None if own is None or classes is None else ((own[: len(samples)], names), classes)
         return plot_samples(real, samples, columns, caption, both)

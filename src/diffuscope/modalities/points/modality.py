@@ -39,7 +39,7 @@ from diffuscope.modalities.reference import Points as Cloud
 from diffuscope.model import ORIGIN, Model
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
-from diffuscope.recipes import Recipe
+from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.request import Request
 from diffuscope.training import Batches, BatchSource, LossLike, Resident
 
@@ -219,11 +219,26 @@ class Points(Modality[Dataset, PointsSection]):
         """Return the affine map of the columns."""
         return PointsCodec.fit(data.x, section.scaling, section.divisor, data.columns)
 
-    def origin(self, data: Dataset, codec: Codec, section: PointsSection, seed: int) -> Tensor | None:
+    def origin(
+        self,
+        data: Dataset,
+        codec: Codec,
+        section: PointsSection,
+        seed: int,
+        given: Any = None,
+        kept: Tensor | None = None,
+    ) -> Tensor | None:
         """Return the points of the other data set that a flow starts from."""
         if section.origin is None:
             return None
-        points = load_dataset(section.origin, seed=seed).x
+        if given is None and section.origin == CUSTOM:
+            if kept is not None:
+                return kept
+            raise InputError(
+                "The points that this flow starts from were passed from Python.",
+                "Pass them again: origin=...",
+            )
+        points = load_dataset(section.origin if given is None else given, seed=seed).x
         if points.shape[1:] != data.x.shape[1:]:
             raise InputError(
                 f"A flow cannot lead from points of shape {points.shape[1:]} to points of shape "

@@ -271,7 +271,7 @@ class Table(Modality[TableData, TableSection]):
             else:
                 encoded = encoded[(rows.decode_presence(encoded) == chosen).all(axis=1)]
             request = Request(seed=stream_seed(seed, "completed") % 2**32)
-            completed = self.generator(model).completed
+            completed = self.generator(model).filling.completed
             return np.nan_to_num(completed(encoded, np.zeros(d, bool), request, reporter=reporter)[0])
 
         if rows.presence and isinstance(denoiser, MaskedDenoiser):

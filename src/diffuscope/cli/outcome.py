@@ -1,0 +1,51 @@
+"""What is printed of a training? How the data was read, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffuscope.terminal import echo, one_line
+
+if TYPE_CHECKING:
+    from diffuscope.runs.run import Run
+
+__all__ = ["announce", "line", "report"]
+
+
+def announce(notes: Sequence[str]) -> None:
+    """Print how the data was read."""
+    for i, note in enumerate(notes):
+        echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
+
+
+def line(name: str, text: str) -> None:
+    """Print a line with its name."""
+    echo(f"{name:<11} {one_line(text)}")
+
+
+def _folder(path: Path) -> str:
+    """Return a folder as it is printed; "" where there is nothing in it."""
+    return f"{path}/" if path.is_dir() and any(path.iterdir()) else ""
+
+
+def report(run: Run, seconds: float) -> None:
+    """Print the paths of the results, the time taken and the quality."""
+    summary = run.summary
+    of = f"{run.modality.measured_in} " if run.modality.measured_in else ""
+    said = run.modality.unmeasurable(run.data)
+    if said is None:
+        said = f"sliced Wasserstein distance {of}{run.quality.value:.4g} = {run.quality}"
+    lines = [
+        ("run", f"{run.path}/"),
+        ("model", f"{run.path / 'model.safetensors'}"),
+        ("pictures", _folder(run.path / "figures")),
+        ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
+        ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
+        ("quality", said),
+        ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
+    ]
+    for name, text in lines:
+        if text:
+            line(name, text)
