@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import diffuscope
 from diffuscope.oracle import EmpiricalOracle
@@ -460,6 +461,60 @@ def test_a_link_that_says_nonsense_changes_nothing(opened, fragment):
     page = opened(f"#{fragment}")
     assert page.text("h1") == "Diffuscope s_curve · fast"
     assert page.text("#train-note") == ""
+
+
+def test_text_a_picture_and_a_table_are_drawn(opened, tmp_path):
+    page = opened()
+    page.page.click("#draw")
+    assert page.page.locator("#draw-done").is_disabled()
+    page.page.fill("#shape-text", "S")
+    page.page.click("#shape-add")
+    assert page.page.locator("#draw-done").is_enabled()
+    picture = tmp_path / "disc.png"
+    x, y = np.meshgrid(np.linspace(-1, 1, 90), np.linspace(-1, 1, 90))
+    Image.fromarray(np.where(np.hypot(x, y) < 0.7, 0, 255).astype(np.uint8)).save(picture)
+    page.page.set_input_files("#shape-file", picture)
+    page.settle()
+    nothing = tmp_path / "nothing.txt"
+    nothing.write_text("no numbers here")
+    page.page.set_input_files("#shape-file", nothing)
+    page.until(lambda: "Nothing in it" in page.text("#shape-note"))
+    page.page.click("#draw-done")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    assert page.text("h1") == "Diffuscope drawn · fast"
+    page.page.click("#draw")
+    table = tmp_path / "points.csv"
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    table.write_text("name,x,y\n" + "".join(f"a{i},{a:.4f},{b:.4f}\n" for i, (a, b) in enumerate(rows)))
+    page.page.set_input_files("#shape-file", table)
+    page.until(lambda: page.text("h1") == "Diffuscope pasted · fast")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    assert "The law of this data is unknown" in page.text("footer")
+    with page.page.expect_download() as download:
+        page.page.click("#save-file")
+    download.value.save_as(tmp_path / "again.html")
+    assert opened(path=tmp_path / "again.html").text("h1") == "Diffuscope pasted · fast"
+
+
+def test_two_colours_are_two_classes(opened):
+    page = opened()
+    page.page.click("#draw")
+    for colour, x in (("0", -1), ("1", 1)):
+        page.page.click(f".pair [data-value='{colour}']:visible >> nth=0")
+        page.page.get_by_label("x", exact=True).fill(str(x))
+        page.page.get_by_role("button", name="Add a Gaussian").click()
+    page.page.click("#draw-done")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#classes").is_visible())
+    page.measured()
+    real = page.text("#here")
+    page.page.click("#classes [data-value='1']")
+    page.until(lambda: re.search(r"\d", page.text("#here")) and page.text("#here") != real)
+    page.page.focus("#guidance")
+    page.page.keyboard.press("ArrowRight")
+    assert page.text("#classes output") == "1.25"
+    page.measured()
 
 
 def test_samplers_race(opened):

@@ -49,6 +49,7 @@ from diffuscope.studio.questions import (
     LevelsAsk,
     LoadAsk,
     PathAsk,
+    PointsAsk,
     QualityAsk,
     RealAsk,
     Sampling,
@@ -214,6 +215,9 @@ class Engine:
             law = ask.law
             self.drawn = drawn_law(law.strokes, law.noise)
             data = drawn_data(law.strokes, law.noise, ask.size, ask.seed, law.classes)
+        elif isinstance(ask.law, PointsAsk):
+            self.drawn = None
+            data = load_data(np.array(ask.law.points).reshape(-1, 2), recipe)
         else:
             if not _is_builtin(ask.law.name):
                 raise InputError(f"There is no built-in set {ask.law.name!r}.")

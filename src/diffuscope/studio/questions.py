@@ -20,6 +20,7 @@ __all__ = [
     "LoadAsk",
     "Nothing",
     "PathAsk",
+    "PointsAsk",
     "QualityAsk",
     "RealAsk",
     "Sampling",
@@ -237,10 +238,23 @@ class BuiltIn(_Ask):
     name: Annotated[str, Field(max_length=40)]
 
 
+class PointsAsk(_Ask):
+    """Points of one's own, (x, y) one after the other."""
+
+    kind: Literal["points"]
+    points: Annotated[list[_Number], Field(min_length=40, max_length=20_000)]
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> PointsAsk:
+        if len(self.points) % 2:
+            raise ValueError("points are pairs")
+        return self
+
+
 class SetupAsk(_Ask):
     """Other data."""
 
-    law: Annotated[Strokes | BuiltIn, Field(discriminator="kind")]
+    law: Annotated[Strokes | BuiltIn | PointsAsk, Field(discriminator="kind")]
     size: Annotated[int, Field(ge=20, le=20_000)]
     seed: _Seed
 

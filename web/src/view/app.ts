@@ -17,7 +17,7 @@ import { colour, digits, h, named, on, put, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
 import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
-import type { Payload } from "./payload.js";
+import { pack, type Payload } from "./payload.js";
 import { Race } from "./race.js";
 import { pageOf, savingCard } from "./saving.js";
 import { ScheduleCard } from "./schedule.js";
@@ -84,6 +84,8 @@ export class App {
   private anew = false;
   private own: Chosen;
   private standard = false;
+  /** Points of one's own that were pasted. */
+  private points: Float32Array | null = null;
   private readonly switches: BudgetCard;
   private readonly mending: MendCard;
   private readonly classes: ClassCard;
@@ -405,6 +407,7 @@ export class App {
     this.recipe = payload.recipe;
     this.sampling = { ...payload.recipe.sampling };
     [this.law, this.size, this.lossHere, this.standard] = [payload.law as LawSpec, payload.size, losses, false];
+    this.points = null;
     this.trained = this.here = this.heart = this.budget = this.preview = this.probe = this.path = null;
     this.snapshot = this.drawnField = null;
     const { training, network, loss } = payload.recipe;
@@ -462,12 +465,14 @@ export class App {
   private async draw(law: LawSpec): Promise<boolean> {
     const { recipe } = this;
     const { seed } = this.payload;
-    const size = this.fieldsOfTraining.size.value();
+    const points = law.kind === "points" ? law.points : null;
+    const size = points ? points.length / 2 : this.fieldsOfTraining.size.value();
     const ready = await this.guard(() =>
-      this.engine.ask("setup", { law, data: null, size, scaling: null, recipe, tensors: null, seed }),
+      this.engine.ask("setup", { law, data: points, size, scaling: null, recipe, tensors: null, seed }),
     );
     if (!ready) return false;
-    [this.law, this.size] = [law, size];
+    [this.law, this.size, this.points] = [points ? null : law, size, points];
+    this.fieldsOfTraining.size.label.classList.toggle("hidden", points !== null);
     this.accept(ready);
     return true;
   }
@@ -752,7 +757,7 @@ export class App {
   /** The call that gives this training in Python, where there is one. */
   private call(): string | null {
     const { call, recipe_name } = this.payload;
-    return call && !this.adjusted ? callOf(call, recipe_name, this.own, this.chosen()) : null;
+    return call && !this.adjusted && !this.points ? callOf(call, recipe_name, this.own, this.chosen()) : null;
   }
 
   private showPython(): void {
@@ -767,6 +772,7 @@ export class App {
     const { payload, law, recipe, lossHere } = this;
     const now: Payload = { ...payload, language, size: this.size, recipe: { ...recipe, sampling: { ...this.sampling, start: false, fine: false, label: null } } };
     if (law) [now.law, now.data] = [law, null];
+    if (this.points) [now.law, now.data] = [{ kind: "points" }, await pack(this.points)];
     if (this.trained) [now.quality, now.loss] = [null, { step: lossHere.x, value: lossHere.y }];
     now.scaling = this.ready.scaling;
     return pageOf(now, tensors!, this.stage.picture());

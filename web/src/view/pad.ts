@@ -1,8 +1,9 @@
 // How is data drawn? Strokes of Gaussian ink, and single Gaussians: a law, not points.
 
 import { BUILT_IN, type LawSpec, type Point } from "../engine/laws.js";
-import { h } from "./dom.js";
+import { h, on, put } from "./dom.js";
 import { numberField, Segments } from "./controls.js";
+import { dotsOfPicture, dotsOfText, pointsOfText } from "./shapes.js";
 import type { Stage } from "./stage.js";
 import type { Speaker } from "./words.js";
 
@@ -45,6 +46,35 @@ export class Pad {
       this.begin([x.value(), y.value()]);
       this.changed();
     } }, speaker.text("drawAdd"));
+    const text = h("input", { type: "text", id: "shape-text", maxlength: 12 });
+    speaker.whenever(() => text.setAttribute("aria-label", speaker.say("drawText")));
+    const addText = h("button", { id: "shape-add", onclick: () => this.addDots(dotsOfText(text.value)) }, speaker.text("drawTextDo"));
+    const said = h("p", { id: "shape-note", "aria-live": "polite" });
+    const table = (points: Float32Array): void => onDone({ kind: "points", points }, speaker.say("pasted"));
+    const read = async (file: Blob): Promise<void> => {
+      const picture = file.type.startsWith("image/");
+      const points = picture || file.size > 20e6 ? null : pointsOfText(await file.text());
+      const found = picture ? await dotsOfPicture(file).catch(() => []) : [];
+      if (points) table(points);
+      else if (found.length) this.addDots(found);
+      else put(said, speaker.say("drawNothing"));
+    };
+    const file = h("input", { type: "file", id: "shape-file", accept: "image/*,.csv,.tsv,.txt" });
+    text.addEventListener("keydown", (event) => event.key === "Enter" && addText.click());
+    on(file, "change", () => file.files?.[0] && void read(file.files[0]));
+    for (const name of ["dragover", "drop"] as const) {
+      on(document, name, (event) => {
+        if (!this.on) return;
+        event.preventDefault();
+        const [dropped] = event.dataTransfer?.files ?? [];
+        if (name === "drop" && dropped) void read(dropped);
+      });
+    }
+    on(document, "paste", (event) => {
+      const { clipboardData: data, target } = event as ClipboardEvent;
+      if (!this.on || target instanceof HTMLInputElement || !data) return;
+      void read(data.files[0] ?? new Blob([data.getData("text")]));
+    });
     const first = h("option", { value: "" }, speaker.text("choose"));
     const sets = h("select", { id: "sets" }, first, ...Object.keys(BUILT_IN).map((name) => h("option", {}, name)));
     sets.addEventListener("change", () => {
@@ -62,6 +92,8 @@ export class Pad {
       h("div", { class: "row" }, this.done, undo, back),
       h("div", { class: "fields" }, x.label, y.label),
       h("div", { class: "row" }, add),
+      h("label", { class: "ink" }, speaker.text("drawText")), h("div", { class: "row" }, text, addText),
+      h("label", { class: "ink" }, speaker.text("drawFile"), file), said,
       h("label", { class: "ink" }, speaker.text("sets"), sets),
     );
     this.listen();
@@ -88,6 +120,12 @@ export class Pad {
     const strokes = this.strokes.map((stroke) => stroke.map((p) => [...p] as Point));
     const law: LawSpec = { kind: "strokes", strokes, noise: this.width };
     return new Set(this.classes).size > 1 ? { ...law, classes: [...this.classes] } : law;
+  }
+
+  /** Add dots of the colour of the pen. */
+  private addDots(dots: Point[]): void {
+    for (const at of dots) if (this.strokes.flat().length < MOST) this.begin(at);
+    this.changed();
   }
 
   /** Begin a stroke, of the colour of the pen. */
