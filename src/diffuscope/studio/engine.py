@@ -183,7 +183,7 @@ class Engine:
             elif question == "attach" and self.running:
                 self.waiting.append(int(command["id"]))
             else:
-                answer = getattr(self, f"_{question}")(ask)
+                answer = self.budget(ask) if question == "budget" else getattr(self, f"_{question}")(ask)
                 self.tell({"id": identity, "answer": answer})
                 if question == "stop" and self.running:
                     raise _Stop
@@ -261,6 +261,7 @@ class Engine:
         metrics = [{"step": float(step), "loss": loss} for step, loss in run.losses]
         self.payload = payload(run.setup.model, run.setup.data, metrics=metrics)
         self.payload |= {"quality": run.quality, "recorded": {"at": run.at, "ratios": run.ratios}}
+        self.payload["budget"] = run.budget
         return self._hello(None)
 
     def _hello(self, _: Any) -> dict[str, Any]:
@@ -468,7 +469,7 @@ class Engine:
         values = self._distances(ask.which, ask.n, ask.draws, ask.sampling)
         return relate(values, self._floors(ask.n, ask.draws, ask.sampling.label)).to_json()
 
-    def _budget(self, ask: BudgetAsk) -> dict[str, Any]:
+    def budget(self, ask: BudgetAsk) -> dict[str, Any]:
         """Exchange one part after the other for an exact one, as a diagnosis does, with all else the same."""
         n, draws, sampling = ask.n, ask.draws, ask.sampling
         label, labels = sampling.label, self.setup.data.labels

@@ -33,6 +33,7 @@ class RecordedRun:
     setup: Setup
     losses: list[tuple[int, float]]
     quality: dict[str, float]
+    budget: dict[str, Any]
     at: int
     ratios: list[float]
 
@@ -49,4 +50,6 @@ def recorded_run(at: int) -> RecordedRun:
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     fill(setup.model.denoiser.network, weights, file)
     losses = list(zip(own["loss"]["step"], own["loss"]["value"], strict=True))
-    return RecordedRun(setup, losses, own["quality"], at, [one["quality"]["ratio"] for one in told])
+    return RecordedRun(
+        setup, losses, own["quality"], own["budget"], at, [one["quality"]["ratio"] for one in told]
+    )

@@ -27,7 +27,7 @@ import { Speaker, type Language, type Word } from "./words.js";
 const PLAY_SECONDS = 5;
 const SLOW = 4;
 const POINTS = 2000;
-const CLOUDS = { n: 1000, draws: 8 }; // that are measured
+const CLOUDS = { n: 2000, draws: 8 }; // that are measured
 const NUDGE = 0.08;
 
 type Mode = "walk" | "forward";
@@ -397,6 +397,7 @@ export class App {
       size.set(Math.min(20_000, 4 * size.value()));
     }
     delete this.payload.recorded;
+    delete this.payload.budget;
     await this.train(change.kind === "schedule" ? change.schedule : this.recipe.schedule);
   }
 
@@ -408,7 +409,8 @@ export class App {
     this.sampling = { ...payload.recipe.sampling };
     [this.law, this.size, this.lossHere, this.standard] = [payload.law as LawSpec, payload.size, losses, false];
     this.points = null;
-    this.trained = this.here = this.heart = this.budget = this.preview = this.probe = this.path = null;
+    this.trained = this.here = this.heart = this.preview = this.probe = this.path = null;
+    this.budget = payload.budget ?? null;
     this.snapshot = this.drawnField = null;
     const { training, network, loss } = payload.recipe;
     const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
@@ -1147,7 +1149,9 @@ export class App {
 
   private onKey(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
-    const typing = ["SELECT", "TEXTAREA"].includes(target.tagName) || (target as HTMLInputElement).type === "number";
+    // Fields and sliders take their own keys; the ruler's are those of the page.
+    const field = target.tagName === "INPUT" && target !== this.range && (target as HTMLInputElement).type !== "checkbox";
+    const typing = field || ["SELECT", "TEXTAREA"].includes(target.tagName);
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const presses = ["BUTTON", "SUMMARY"].includes(target.tagName) || (target as HTMLInputElement).type === "checkbox";
     if (event.key === " " && presses) return;

@@ -3,7 +3,7 @@
 import type { LawSpec, Point } from "../engine/laws.js";
 import { bytesOf } from "../engine/memory.js";
 import type { Tensors } from "../engine/network.js";
-import type { Recipe, Setup } from "../engine/protocol.js";
+import type { Budget, Recipe, Setup } from "../engine/protocol.js";
 import type { Recorded } from "./mend.js";
 import type { Language } from "./words.js";
 
@@ -29,6 +29,8 @@ export interface Payload {
   size: number;
   /** Where this is one of several recorded runs. */
   recorded?: Recorded;
+  /** What each part costs, where that was measured beforehand. */
+  budget?: Budget;
   law: LawSpec | { kind: "points" };
   scaling: { shift: Point; scale: Point };
   recipe: Recipe;
