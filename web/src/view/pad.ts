@@ -124,6 +124,7 @@ export class Pad {
 
   /** Add dots of the colour of the pen. */
   private addDots(dots: Point[]): void {
+    if (!this.strokes.length) this.ink.value = "0.04"; // so that one sees the shape
     for (const at of dots) if (this.strokes.flat().length < MOST) this.begin(at);
     this.changed();
   }
