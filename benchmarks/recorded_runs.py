@@ -22,11 +22,16 @@ from diffuscope.studio.engine import Engine
 from diffuscope.studio.questions import BudgetAsk
 from diffuscope.studio.recorded import DATA, FOLDER, RECIPE
 
-CHAIN = [{}, {"schedule.end": 0.02}, {"data.scaling": "standard"}, {"training.decay": "linear"}]
+CHAIN: list[dict[str, object]] = [
+    {},
+    {"schedule.end": 0.02},
+    {"data.scaling": "standard"},
+    {"training.decay": "linear"},
+]
 POINTS = 200  # of a curve of losses
 
 
-CLOUDS = {"n": 10_000, "draws": 8}  # that the budget is measured with
+CLOUDS = {"n": 5000, "draws": 4}  # that the budget is measured with
 
 
 def budget_of(run: Run) -> dict[str, object]:

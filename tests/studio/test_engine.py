@@ -162,7 +162,7 @@ def test_recorded_runs_get_better_at_last():
     client = Client("moons")
     first = client.ask("load", {"at": 0})
     ratios = first["payload"]["recorded"]["ratios"]
-    assert len(ratios) == 4
+    assert len(ratios) == 4  # each with one more thing mended
     assert ratios[-1] == min(ratios)
     last = client.ask("load", {"at": 3})["payload"]
     assert last["recipe"]["schedule"]["end"] == 0.02

@@ -694,7 +694,7 @@ export class App {
     const best = own ?? here;
     put(this.big, best ? best.ratio.toFixed(2) : measuring ? "…" : "–");
     put(this.bigInterval, best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "");
-    put(this.bigSource, own ? speaker.say(this.payload.recorded ? "recorded" : "fromPython") : exchanged ? speaker.say("fromSwitched") : "");
+    put(this.bigSource, own ? (this.payload.recorded ? speaker.say("recorded", whole(this.recipe.training.steps)) : speaker.say("fromPython")) : exchanged ? speaker.say("fromSwitched") : "");
     this.bigHere.textContent = here
       ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
       : measuring ? speaker.say("measuring") : "";

@@ -260,7 +260,7 @@ export const WORDS = {
   mend: ["Mend it", "修正它"],
   mendHere: ["Train it here, in minutes", "在这里训练（数分钟）"],
   tutorial: ["Load the tutorial's recipe", "载入教程的配方"],
-  recorded: ["recorded: trained in full beforehand, and measured in Python", "录制的训练：事先完整训练，由 Python 测得"],
+  recorded: ["recorded: {0} steps, trained beforehand and measured in Python", "录制的训练：事先训练 {0} 步，由 Python 测得"],
   take: ["Take it along", "带走"],
   saveFile: ["Save as one file", "存为一个文件"],
   copyLink: ["Copy link", "复制链接"],
