@@ -269,10 +269,14 @@ def test_it_works_by_keyboard_alone(opened):
     page.until(lambda: "E[x₀|x_t]" in page.text("#point-note"))
     reached = set()
     page.page.evaluate("() => document.activeElement.blur()")
-    for _ in range(40):
+    for _ in range(60):
         page.page.keyboard.press("Tab")
-        reached.add(page.page.evaluate("() => document.activeElement.id || document.activeElement.className"))
-    assert {"language", "time", "play", "train", "sampler", "stage"} <= reached
+        reached.add(
+            page.page.evaluate(
+                "() => document.activeElement.id || document.activeElement.getAttribute('class')"
+            )
+        )
+    assert {"language", "time", "play", "train", "sampler", "stage", "signal", "save-file"} <= reached
 
 
 def test_it_fits_a_phone(opened):

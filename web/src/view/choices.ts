@@ -62,7 +62,7 @@ export function readLink(link: URLSearchParams, own: Chosen): Chosen | null {
   const steps = Number(link.get("samplerSteps"));
   if (steps >= 1 && steps <= 1000) wanted.samplerSteps = Math.round(steps);
   for (const name of Object.keys(own.numbers) as (keyof Chosen["numbers"])[]) {
-    const value = Number(link.get(name) ?? NaN);
+    const value = Number(link.get(name) || NaN);
     if (Number.isFinite(value)) wanted.numbers[name] = value; // its field keeps it within bounds
   }
   return same(wanted, own) ? null : wanted;
