@@ -165,6 +165,8 @@ def test_recorded_runs_get_better_at_last():
     assert len(ratios) == 4  # each with one more thing mended
     assert ratios[-1] == min(ratios)
     last = client.ask("load", {"at": 3})["payload"]
+    assert first["payload"]["recorded"]["next"] == "schedule"
+    assert last["recorded"]["next"] is None
     assert last["recipe"]["schedule"]["end"] == 0.02
     assert last["recipe"]["training"]["decay"] == "linear"
     sampling = last["recipe"]["sampling"]

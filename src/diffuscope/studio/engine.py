@@ -260,7 +260,8 @@ class Engine:
         self._prepare()
         metrics = [{"step": float(step), "loss": loss} for step, loss in run.losses]
         self.payload = payload(run.setup.model, run.setup.data, metrics=metrics)
-        self.payload |= {"quality": run.quality, "recorded": {"at": run.at, "ratios": run.ratios}}
+        recorded = {"at": run.at, "ratios": run.ratios, "next": run.next_change}
+        self.payload |= {"quality": run.quality, "recorded": recorded}
         self.payload["budget"] = run.budget
         return self._hello(None)
 

@@ -23,12 +23,16 @@ from diffuscope.runs.setup import Setup
 __all__ = ["DATA", "FOLDER", "RECIPE", "RecordedRun", "recorded_run"]
 
 FOLDER = Path(__file__).parent / "recorded"
+_SECTIONS = {"schedule.end": "schedule", "data.scaling": "scaling", "training.decay": "decay"}
 DATA, RECIPE = "s_curve", "article"
 
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A run as it was recorded; ``setup`` has its trained model, ``ratios`` are those of all of them."""
+    """A run as it was recorded; ``setup`` has its trained model, ``ratios`` are those of all of them.
+
+    ``next_change`` is what the next one mends: schedule, scaling or decay; None of the last one.
+    """
 
     setup: Setup
     losses: list[tuple[int, float]]
@@ -36,6 +40,7 @@ class RecordedRun:
     budget: dict[str, Any]
     at: int
     ratios: list[float]
+    next_change: str | None
 
 
 def recorded_run(at: int) -> RecordedRun:
@@ -50,6 +55,7 @@ def recorded_run(at: int) -> RecordedRun:
     weights = {name: tensor.float() for name, tensor in load_file(file).items()}
     fill(setup.model.denoiser.network, weights, file)
     losses = list(zip(own["loss"]["step"], own["loss"]["value"], strict=True))
-    return RecordedRun(
-        setup, losses, own["quality"], own["budget"], at, [one["quality"]["ratio"] for one in told]
-    )
+    ratios = [one["quality"]["ratio"] for one in told]
+    following = told[at + 1]["changes"] if at + 1 < len(told) else {}
+    new = [_SECTIONS[key] for key in following if key not in own["changes"]]
+    return RecordedRun(setup, losses, own["quality"], own["budget"], at, ratios, new[0] if new else None)

@@ -678,7 +678,7 @@ export class App {
     const { speaker, here, budget, training, switches } = this;
     put(this.floorButton, speaker.say(this.twoClouds ? "floorHide" : "floorWhat"));
     switches.show(budget, this.ready.known, here?.ratio ?? null);
-    const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread);
+    const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread, this.payload.recorded?.next);
     this.mending.show(finding, budget !== null, this.payload.recorded ?? null);
     this.classes.card.classList.toggle("hidden", training !== null || this.ready.classes < 2);
     for (const card of [switches.card, this.mending.card]) card.classList.toggle("hidden", training !== null);

@@ -30,6 +30,8 @@ export interface Finding {
 export interface Recorded {
   at: number;
   ratios: number[];
+  /** What the next one changes; null of the last. */
+  next: "schedule" | "scaling" | "decay" | null;
 }
 
 /** The schedule of this name whose end has no signal left of data of the deviation s; null where none is near. */
@@ -47,7 +49,7 @@ function quieted(settings: ScheduleSettings, s: number): [ScheduleSettings, stri
 }
 
 /** The finding on a training, by what its parts cost. */
-export function findingOf(budget: Budget, recipe: Recipe, spread: number): Finding | null {
+export function findingOf(budget: Budget, recipe: Recipe, spread: number, next: Recorded["next"] = null): Finding | null {
   const worth = budget.parts.filter(({ ratio, low }) => ratio >= WORTH && low > 0).sort((a, b) => b.ratio - a.ratio);
   const start = worth.find(({ part }) => part === "start");
   const schedule = makeSchedule(recipe.schedule);
@@ -58,7 +60,8 @@ export function findingOf(budget: Budget, recipe: Recipe, spread: number): Findi
     const values = [start.ratio.toFixed(2), digits(last.sigma), digits(priorStd(last))];
     return { word: "foundStart", values, mend: "mendSchedule", to: quiet[1], change };
   }
-  const found = worth[0];
+  // Of a recorded run the next change is known, also where its gain is too small to be certain.
+  const found = worth[0] ?? (next ? budget.parts.find(({ part }) => part === "network") : undefined);
   if (!found) return null;
   const values = [found.ratio.toFixed(2)];
   const of = (word: Word, mend: Word, to: string, kind: Exclude<Change["kind"], "schedule">): Finding =>
