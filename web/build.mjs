@@ -7,12 +7,14 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 import { build } from "esbuild";
+import { privateNames } from "./names.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const target = join(here, "..", "src", "diffuscope", "viewer");
-const LIMIT = 100 * 1024; // bytes
+const LIMIT = 100 * 1024; // bytes of the script in a page, where it lies deflated, as text
 
 mkdirSync(join(here, "build"), { recursive: true });
 
@@ -35,32 +37,11 @@ const common = {
   legalComments: "none",
 };
 
-// Members that others see, but nothing outside of this script.
-const OURS = [
-  ..."denoise denoiseEach element exactToo learningRate mostSteps onProgress redraw setHeat setReal setStates".split(" "),
-  ..."showPoints showReal sigmaData stepOn strength timeAtRatio webgl whenever".split(" "),
-];
-
-// Private members whose names mean nothing else anywhere get short names: a tenth of the script.
-function privateNames() {
-  const files = readdirSync(join(here, "src"), { recursive: true }).filter((name) => name.endsWith(".ts"));
-  const text = files.sort().map((name) => readFileSync(join(here, "src", name), "utf8")).join("\n");
-  const declared = text.matchAll(/\bprivate (?:readonly |async )*(\w{4,})/g);
-  const names = new Set(Array.from(declared, ([, name]) => name));
-  names.delete("constructor");
-  const alone = (name) =>
-    !new RegExp(`(?<!\\bthis)[?!]?\\.${name}\\b|"${name}"|[{,]\\s*${name}\\s*[:,}](?![^{}]*\\} = this\\b)`).test(text);
-  return [...new Set([...OURS, ...Array.from(names).filter(alone)])].sort();
-}
-
 async function bundle() {
-  const mangleProps = new RegExp(`^(${privateNames().join("|")})$`);
-  const options = { entryPoints: ["src/main.ts"], minify: true, mangleProps, write: false };
-  const made = await build({ ...common, ...options });
-  // Nothing in the script may end the element that holds it.
-  const script = made.outputFiles[0].text.replaceAll("</", "<\\/");
+  const mangleProps = new RegExp(`^(${privateNames(here).join("|")})$`);
+  const made = await build({ ...common, entryPoints: ["src/main.ts"], minify: true, mangleProps, write: false });
   const style = await build({ ...common, entryPoints: ["src/view/page.css"], loader: {}, minify: true, write: false });
-  return { "viewer.js": script, "viewer.css": style.outputFiles[0].text };
+  return { "viewer.js": made.outputFiles[0].text, "viewer.css": style.outputFiles[0].text };
 }
 
 await kernels();
@@ -81,6 +62,7 @@ if (process.argv.includes("--tests")) {
       console.log(`${name}: ${Buffer.byteLength(text).toLocaleString("en")} bytes`);
     }
   }
-  const size = Buffer.byteLength(files["viewer.js"]);
-  if (size > LIMIT) throw new Error(`The script has ${size} bytes, more than ${LIMIT}.`);
+  const size = Math.ceil(deflateSync(files["viewer.js"], { level: 9 }).length / 3) * 4;
+  console.log(`In a page the script takes ${size.toLocaleString("en")} bytes.`);
+  if (size > LIMIT) throw new Error(`That is more than ${LIMIT}.`);
 }

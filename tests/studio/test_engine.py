@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+import diffuscope
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.oracle import oracle_for
+from diffuscope.studio.drawing import drawn_data
 from diffuscope.studio.engine import Engine
 from diffuscope.studio.frames import Positions, decode, encode
 from diffuscope.studio.questions import read_question
@@ -141,6 +143,108 @@ def test_sampling_starts_where_it_is_told_to():
     assert ratios[1] < ratios[0]
 
 
+def test_the_parts_of_the_budget_add_up_and_name_what_is_wrong():
+    client = Client("s_curve", "article")
+    sampling = {**SAMPLING, "steps": 100}
+    answer = client.ask("budget", {"n": 1000, "draws": 4, "sampling": sampling})
+    shares = {one["part"]: one["ratio"] for one in answer["parts"]}
+    assert answer["real"] + sum(shares.values()) == pytest.approx(answer["total"]["ratio"], rel=1e-9)
+    assert shares["network"] > 10  # it is not trained
+    client.ask("load", {"at": 0})  # trained as the tutorial does
+    found = client.ask("budget", {"n": 2000, "draws": 8, "sampling": sampling})
+    of = {one["part"]: one for one in found["parts"]}
+    assert of["start"]["low"] > 0  # it does not start where training ended
+    exact = client.ask("quality", {"which": "exact", "n": 2000, "draws": 8, "sampling": sampling})
+    assert exact["ratio"] == found["exact"]["ratio"]
+
+
+def test_recorded_runs_get_better_at_last():
+    client = Client("moons")
+    first = client.ask("load", {"at": 0})
+    ratios = first["payload"]["recorded"]["ratios"]
+    assert len(ratios) == 4  # each with one more thing mended
+    assert ratios[-1] == min(ratios)
+    last = client.ask("load", {"at": 3})["payload"]
+    assert first["payload"]["recorded"]["next"] == "schedule"
+    assert last["recorded"]["next"] is None
+    assert last["recipe"]["schedule"]["end"] == 0.02
+    assert last["recipe"]["training"]["decay"] == "linear"
+    sampling = last["recipe"]["sampling"]
+    now = client.ask("quality", {"which": "learned", "n": 2000, "draws": 6, "sampling": sampling})
+    assert now["low"] < last["quality"]["high"]
+    with pytest.raises(InputError, match="no recorded run"):
+        client.ask("load", {"at": 4})
+
+
+def test_settings_change_while_it_trains(client, recipe):
+    wanted = {"learning_rate": 1e-4, "batch_size": 32, "ema_decay": 0.5, "distance": "l1"}
+    assert client.ask("adjust", wanted) is False  # nothing trains
+    client.during = [{"id": 4, "question": "adjust", "ask": wanted}]
+    assert client.ask("train", {"recipe": recipe, "seed": 1})["step"] == 200
+    assert next(told["answer"] for told in client.told if told.get("id") == 4) is True
+    own = client.engine.setup.recipe
+    assert (own.training.learning_rate, own.training.batch_size, own.loss.distance) == (1e-4, 32, "l1")
+
+
+def test_another_schedule_is_looked_at_and_trained_with(client, recipe):
+    curve = {"name": "piecewise", "log_snr": [9.0, 0.0, -9.0]}
+    asked = {"n": 4000, "seed": 0, "sampling": SAMPLING, "schedule": curve}
+    answer = client.ask("forward", asked)
+    first = answer["levels"][0]
+    assert first["alpha"] == pytest.approx((1 + np.exp(9)) ** -0.5)
+    assert answer["states"].reshape(7, -1, 2)[0].std() == pytest.approx(1.0, rel=0.05)
+    client.ask("train", {"recipe": {**recipe, "schedule": curve}, "seed": 1})
+    assert client.ask("hello")["payload"]["recipe"]["schedule"]["log_snr"] == [9.0, 0.0, -9.0]
+    client.ask("train", {"recipe": {**recipe, "schedule": {"name": "edm", "sigma_max": 10.0}}, "seed": 1})
+    assert client.ask("hello")["payload"]["recipe"]["schedule"]["sigma_min"] == 0.002
+
+
+def test_what_was_trained_is_kept_as_the_run_that_the_call_gives(client, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    strokes = [[[-1.0, 0.0], [1.0, 0.0]], [[0.0, -1.5]]]
+    law = {"kind": "strokes", "strokes": strokes, "noise": 0.1, "classes": [0, 1]}
+    client.ask("setup", {"law": law, "size": 500, "seed": 3})
+    with pytest.raises(InputError, match="no finished training"):
+        client.ask("keep")
+    client.ask("train", {"recipe": recipe, "seed": 3})
+    run = diffuscope.load(client.ask("keep"))
+    settings = {"seed": 3, "network.width": 16, "training.steps": 200, "training.batch_size": 64}
+    again = diffuscope.train(
+        drawn_data(strokes, 0.1, 500, 3, [0, 1]),
+        recipe="fast",
+        settings=settings,
+        out="again",
+        pictures=False,
+    )
+    np.testing.assert_array_equal(again.sample(20, y="amber"), run.sample(20, y="amber"))
+    assert run.summary["steps"] == 200
+    assert run.metrics[-1]["step"] == 200
+    page = client.ask("save", {"language": "zh"})["html"]
+    assert '"language":"zh"' in page
+    assert '"classes":[0,1]' in page
+
+
+def test_samples_of_a_class_are_of_its_colour(client, recipe):
+    strokes = [[[-2.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0], [2.0, 0.0]]]
+    law = {"kind": "strokes", "strokes": strokes, "noise": 0.1, "classes": [0, 1]}
+    ready = client.ask("setup", {"law": law, "size": 2000, "seed": 0})
+    assert ready["classes"] == 2
+    real = ready["real"].reshape(-1, 2)
+    assert ((real[:, 0] > 0) == np.array(ready["labels"])[: len(real)].astype(bool)).all()
+    client.ask("train", {"recipe": {**recipe, "network": {"width": 32}}, "seed": 0})
+    for which, least in (("exact", 1.0), ("learned", 0.9)):
+        for guidance in (1.0, 3.0):
+            sampling = {**SAMPLING, "steps": 20, "label": 1, "guidance": guidance}
+            asked = {"n": 400, "seed": 0, "which": which, "sampling": sampling}
+            end = client.ask("walk", asked)["states"].reshape(21, -1, 2)[-1]
+            assert (end[:, 0] > 0).mean() >= least, (which, guidance)
+    free = client.ask("walk", {**asked, "sampling": {**sampling, "label": None}})
+    assert 0.3 < (free["states"].reshape(21, -1, 2)[-1][:, 0] > 0).mean() < 0.7
+    client.ask("setup", {"law": {"kind": "builtin", "name": "moons"}, "size": 500, "seed": 0})
+    with pytest.raises(InputError, match="no classes"):
+        client.ask("walk", asked)
+
+
 def test_a_training_stops_when_it_is_asked_to(client, recipe):
     client.during = [{"id": 9, "question": "stop"}]
     answer = client.ask("train", {"recipe": recipe, "seed": 1})
@@ -199,6 +303,10 @@ def test_a_drawing_is_a_law(client, recipe):
         ("field", {"x": [0.0] * 30_000, "level": {"t": 0, "alpha": 1, "sigma": 1}}),
         ("field", {"x": [float("nan"), 0], "level": {"t": 0, "alpha": 1, "sigma": 1}}),
         ("train", {"recipe": {"network": {"width": 10**6}, "training": {}}, "seed": 0}),
+        ("forward", {"n": 10, "seed": 0, "sampling": SAMPLING, "schedule": {"name": "linear", "T": 10**7}}),
+        ("adjust", {"learning_rate": 2.0, "batch_size": 64, "ema_decay": 0.9, "distance": "l2"}),
+        ("load", {"at": -1}),
+        ("save", {"language": "../en"}),
         ("__class__", None),
         ("setup", {"law": {"kind": "strokes", "strokes": [[]], "noise": 0.1}, "size": 100, "seed": 0}),
         ("setup", {"law": {"kind": "strokes", "strokes": [[[0, 0]]], "noise": 0}, "size": 100, "seed": 0}),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import diffuscope
 from diffuscope.oracle import EmpiricalOracle
@@ -268,10 +269,14 @@ def test_it_works_by_keyboard_alone(opened):
     page.until(lambda: "E[x₀|x_t]" in page.text("#point-note"))
     reached = set()
     page.page.evaluate("() => document.activeElement.blur()")
-    for _ in range(40):
+    for _ in range(60):
         page.page.keyboard.press("Tab")
-        reached.add(page.page.evaluate("() => document.activeElement.id || document.activeElement.className"))
-    assert {"language", "time", "play", "train", "sampler", "stage"} <= reached
+        reached.add(
+            page.page.evaluate(
+                "() => document.activeElement.id || document.activeElement.getAttribute('class')"
+            )
+        )
+    assert {"language", "time", "play", "train", "sampler", "stage", "signal", "save-file"} <= reached
 
 
 def test_it_fits_a_phone(opened):
@@ -347,6 +352,173 @@ def test_it_says_what_was_learned_by_heart_and_the_call_in_python(opened):
     page.page.click("#train")
     page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
     assert '"data.size": 20,' in page.text("#python")
+
+
+def budget(page: Page) -> list[float]:
+    """Return the numbers of the waterfall: the floor, four parts, the samples."""
+    page.until(
+        lambda: (
+            re.search(r"[.。]", page.text("#budget-note")) and "…" not in page.text("#budget output >> nth=5")
+        )
+    )
+    return [float(one.replace("−", "-")) for one in page.page.locator("#budget output").all_text_contents()]
+
+
+def test_parts_are_exchanged_for_exact_ones(opened):
+    page = opened()
+    real, *parts, total = budget(page)
+    assert real + sum(parts) == pytest.approx(total, abs=0.03)
+    assert max(parts) == parts[0] > 1  # of a few sampling steps
+    training_set = page.page.locator("#budget [data-value=exact]").nth(2)
+    assert training_set.is_disabled()
+    page.page.locator("#budget [data-value=exact]").nth(0).click()
+    page.until(lambda: "198,000 evaluations" in page.text("body"))  # 50 steps of Heun's method, 2,000 points
+    page.page.locator("#budget [data-value=exact]").nth(3).click()
+    assert training_set.is_enabled()
+    training_set.click()
+    page.until(lambda: budget(page)[-1] < 1.6 < total)
+    assert float(page.text("#ratio")) == budget(page)[-1]
+    page.page.locator("#budget [data-value=yours]").nth(3).click()
+    page.page.locator("#budget [data-value=yours]").nth(0).click()
+    page.until(lambda: budget(page)[-1] == total)
+
+
+def test_a_schedule_is_edited_seen_and_trained_with(opened):
+    page = opened()
+    page.page.select_option("#schedule", "linear")
+    page.until(lambda: "real points" in page.text(".main .sentence"))
+    page.settle()
+    before, said = page.ink(), page.text("#schedule-note")
+    page.page.locator(".schedule circle").nth(1).focus()
+    for _ in range(12):
+        page.page.keyboard.press("ArrowUp")
+    assert page.text("#schedule-note") != said
+    assert float(page.page.get_by_label("end").input_value()) < 0.02
+    page.settle()
+    assert page.ink() != before
+    box = page.page.locator(".schedule").bounding_box()
+    page.page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + 0.5 * box["height"])
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + 0.86 * box["height"], steps=4)
+    page.page.mouse.up()
+    assert float(re.search(r"= ([\d.e-]+)", page.text("#schedule-note"))[1]) < 0.01
+    page.page.click("#schedule-use")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    page.page.evaluate("() => document.querySelectorAll('details').forEach(d => (d.open = true))")
+    page.settle()
+    assert '"schedule.name": "linear",' in page.text("#python")
+
+
+def test_the_page_saves_itself_as_it_is_now(opened, tmp_path):
+    page = opened()
+    page.page.click("#draw")
+    page.page.select_option("#sets", "moons")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    budget(page)
+    page.page.click("#language")
+    with page.page.expect_download() as download:
+        page.page.click("#save-file")
+    path = tmp_path / "again.html"
+    download.value.save_as(path)
+    assert path.stat().st_size < 500_000
+    again = opened(path=path)
+    assert again.text("h1") == "Diffuscope moons · fast"
+    assert again.page.locator("html").get_attribute("lang") == "zh-CN"
+    assert re.findall(r"[\d.]+", again.text("#here")) == re.findall(r"[\d.]+", page.text("#here"))
+    with again.page.expect_download() as download:  # and so can what was saved
+        again.page.click("#save-file")
+    download.value.save_as(tmp_path / "third.html")
+    assert opened(path=tmp_path / "third.html").text("h1") == "Diffuscope moons · fast"
+
+
+def test_a_link_has_all_settings(opened):
+    page = opened()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.page.evaluate("() => document.querySelectorAll('details').forEach(d => (d.open = true))")
+    page.page.fill("#set-batch", "32")
+    page.page.fill("#set-steps", "20")
+    page.page.select_option("#schedule", "flow")
+    page.page.click("#schedule-use")
+    page.until(lambda: "20" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.page.click("#copy-link")
+    page.until(lambda: "Copied" in page.text("#saved"))
+    link = page.page.evaluate("() => navigator.clipboard.readText()")
+    again = opened(link[link.index("#") :])
+    again.until(lambda: "20" in again.text("#train-note") and again.page.locator("#history").is_visible())
+    again.page.evaluate("() => document.querySelectorAll('details').forEach(d => (d.open = true))")
+    again.settle()
+    assert again.text("#python") == page.text("#python")
+    assert '"training.batch_size": 32,' in again.text("#python")
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "law=%7B%22kind%22%3A%22points%22%7D",
+        "law=%7B%22kind%22%3A%22builtin%22%2C%22name%22%3A%22constructor%22%7D",
+        "schedule=%7B%22name%22%3A%22linear%22%2C%22T%22%3A1e12%7D",
+        "steps=x&width=&sampler=evil&distance=__proto__",
+    ],
+)
+def test_a_link_that_says_nonsense_changes_nothing(opened, fragment):
+    page = opened(f"#{fragment}")
+    assert page.text("h1") == "Diffuscope s_curve · fast"
+    assert page.text("#train-note") == ""
+
+
+def test_text_a_picture_and_a_table_are_drawn(opened, tmp_path):
+    page = opened()
+    page.page.click("#draw")
+    assert page.page.locator("#draw-done").is_disabled()
+    page.page.fill("#shape-text", "S")
+    page.page.click("#shape-add")
+    assert page.page.locator("#draw-done").is_enabled()
+    picture = tmp_path / "disc.png"
+    x, y = np.meshgrid(np.linspace(-1, 1, 90), np.linspace(-1, 1, 90))
+    Image.fromarray(np.where(np.hypot(x, y) < 0.7, 0, 255).astype(np.uint8)).save(picture)
+    page.page.set_input_files("#shape-file", picture)
+    page.settle()
+    nothing = tmp_path / "nothing.txt"
+    nothing.write_text("no numbers here")
+    page.page.set_input_files("#shape-file", nothing)
+    page.until(lambda: "Nothing in it" in page.text("#shape-note"))
+    page.page.click("#draw-done")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    assert page.text("h1") == "Diffuscope drawn · fast"
+    page.page.click("#draw")
+    table = tmp_path / "points.csv"
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    table.write_text("name,x,y\n" + "".join(f"a{i},{a:.4f},{b:.4f}\n" for i, (a, b) in enumerate(rows)))
+    page.page.set_input_files("#shape-file", table)
+    page.until(lambda: page.text("h1") == "Diffuscope pasted · fast")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+    page.measured()
+    assert "The law of this data is unknown" in page.text("footer")
+    with page.page.expect_download() as download:
+        page.page.click("#save-file")
+    download.value.save_as(tmp_path / "again.html")
+    assert opened(path=tmp_path / "again.html").text("h1") == "Diffuscope pasted · fast"
+
+
+def test_two_colours_are_two_classes(opened):
+    page = opened()
+    page.page.click("#draw")
+    for colour, x in (("0", -1), ("1", 1)):
+        page.page.click(f".pair [data-value='{colour}']:visible >> nth=0")
+        page.page.get_by_label("x", exact=True).fill(str(x))
+        page.page.get_by_role("button", name="Add a Gaussian").click()
+    page.page.click("#draw-done")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#classes").is_visible())
+    page.measured()
+    real = page.text("#here")
+    page.page.click("#classes [data-value='1']")
+    page.until(lambda: re.search(r"\d", page.text("#here")) and page.text("#here") != real)
+    page.page.focus("#guidance")
+    page.page.keyboard.press("ArrowRight")
+    assert page.text("#classes output") == "1.25"
+    page.measured()
 
 
 def test_samplers_race(opened):

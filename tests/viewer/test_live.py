@@ -12,16 +12,21 @@ from typing import Any
 
 import pytest
 
+import diffuscope
+
 pytest.importorskip("uvicorn", reason="the studio is not installed: pip install 'diffuscope[studio]'")
 
 PATIENCE = 60  # seconds
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(tmp_path) -> Iterator[str]:
     """The address of a studio that trains the S-curve."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "diffuscope", "studio", "--no-browser"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "diffuscope", "studio", "--no-browser"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
     )
     yield process.stdout.readline().strip()
     process.send_signal(signal.SIGINT)
@@ -38,7 +43,7 @@ def until(page: Any, what: Any) -> Any:
     raise AssertionError("waited in vain")
 
 
-def test_the_studio_trains_answers_and_loses_nothing(browser, address):
+def test_the_studio_trains_answers_and_loses_nothing(browser, address, tmp_path):
     context = browser.new_context(reduced_motion="reduce")
     page, trouble = context.new_page(), []
     page.on("pageerror", lambda error: trouble.append(str(error)))
@@ -52,6 +57,12 @@ def test_the_studio_trains_answers_and_loses_nothing(browser, address):
     until(page, lambda: re.search(r"\d", page.locator("#here").text_content()))
     assert float(page.locator("#ratio").text_content()) < 3
     assert "in Python" in page.locator("footer").text_content()
+    until(page, lambda: re.search(r"[.]$", page.locator("#budget-note").text_content()))
+    page.click("#keep-run")
+    said = until(page, lambda: page.locator("#saved").text_content())
+    run = diffuscope.load(tmp_path / re.search(r"runs/[\w-]+", said)[0])
+    assert run.summary["steps"] == 950
+    assert run.view().payload["title"] == "s_curve"
     page.locator(".stage").click(position={"x": 200, "y": 200})
     until(page, lambda: "E[x₀|x_t]" in page.locator("#point-note").text_content())
     other = context.new_page()  # a second tab needs no token
@@ -60,6 +71,18 @@ def test_the_studio_trains_answers_and_loses_nothing(browser, address):
     stranger = browser.new_context().new_page()
     stranger.goto(address)  # the token was good once
     until(stranger, lambda: "did not let" in stranger.locator("#state").text_content())
+    page.click("#tutorial")  # recorded runs of the tutorial's recipe: what is wrong, and what mends it
+    ratios = until(page, lambda: page.locator(".chain li").all_text_contents())
+    until(
+        page,
+        lambda: "Sampling does not start where training ended" in page.locator("#finding").text_content(),
+    )
+    assert page.locator(".chain [aria-current]").text_content() == ratios[0]
+    before = page.locator("#schedule-note").text_content()
+    page.click("#mend")
+    until(page, lambda: page.locator(".chain [aria-current]").text_content() not in ("?", ratios[0]))
+    assert page.locator("#schedule-note").text_content() != before
+    assert page.get_by_label("end", exact=True).input_value() == "0.02"
     assert trouble == []
     stranger.context.close()
     context.close()

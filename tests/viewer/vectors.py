@@ -42,6 +42,7 @@ SCHEDULES: list[dict[str, Any]] = [
     {"name": "edm", "sigma_min": 0.002, "sigma_max": 10.0},
     {"name": "flow"},
     {"name": "continuous_cosine"},
+    {"name": "piecewise", "log_snr": [9.0, 5.0, 0.5, -2.0, -8.0]},
 ]
 LEVELS = [(1.0, 0.05), (0.95, 0.3), (0.5, 0.8), (1.0, 4.0)]
 SCALING = Scaling(np.array([0.3, -0.2]), np.array([1.7, 0.9]))

@@ -33,6 +33,7 @@ _FOR = {
     "edm": "noise is added to unscaled data: the default for points and tables, few sampling steps",
     "flow": "straight paths from data to noise, as in rectified flow: few sampling steps",
     "continuous_cosine": "cosine in continuous time: velocity prediction, and no signal at the end",
+    "piecewise": "a curve of one's own: log_snr, its log signal-to-noise ratio at equal times, falls",
     "ddpm": "ancestral sampling, random at every step: the classic choice with as many steps as T",
     "ddim": "deterministic: tens of steps, interpolation; eta = 1 makes it random",
     "euler": "the simplest step, equal to ddim without churn: for comparison",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffuscope._version import __version__
 from diffuscope.files import append_text, write_json, write_text
 from diffuscope.metrics import Measured
 from diffuscope.progress import Reporter
 from diffuscope.recipes.sections import TrainingSection
+from diffuscope.runs.keep import summarise
 from diffuscope.runs.plan import START
 from diffuscope.runs.run import Run
 from diffuscope.runs.setup import Setup
@@ -78,27 +77,11 @@ class Execution:
         if self.pictures:
             perfect = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
         measured = self._measure_and_draw(run, perfect)
-        summary = {
-            "recipe": recipe.name,
-            "data": setup.data.source,
-            "seed": recipe.seed,
-            **({} if self.origin is None else {"start": self.origin}),
-            "steps": trainer.step,
-            "parameters": trainer.flat.vector.numel(),
-            "train_seconds": round(train_seconds, 3),
-            "total_seconds": round(time.perf_counter() - started, 3),
-            "device": str(setup.device),
-            "processes": self.world.size,
-            "fingerprint": fingerprint,
-            "quality": {name: one.to_json() for name, one in measured.items()},
-            **({} if perfect is None else {"perfect_loss": perfect}),
-            "versions": {
-                "diffuscope": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-        }
+        more: dict[str, Any] = {} if self.origin is None else {"start": self.origin}
+        if perfect is not None:
+            more["perfect_loss"] = perfect
+        total = time.perf_counter() - started
+        summary = summarise(setup, trainer.step, train_seconds, total, measured, self.world.size, **more)
         write_json(self.folder / "summary.json", summary)
         self.world.wait()
         if self.alone:

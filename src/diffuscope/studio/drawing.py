@@ -1,6 +1,7 @@
 """Which law is a drawing? Strokes of Gaussian ink: a point of a stroke, evenly along it, plus noise.
 
 Single points have as much ink as a stroke of half a unit. Such a law has an exact denoiser and a floor.
+Strokes of two colours are of two classes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from diffuscope.data.base import Dataset
 from diffuscope.oracle import CurveOracle
 from diffuscope.oracle.curve import Piece
 
-__all__ = ["drawn_data", "drawn_law"]
+__all__ = ["CLASSES", "drawn_data", "drawn_law", "laws_of_classes"]
+
+CLASSES = ("blue", "amber")
+"""The names of the colours that one draws with."""
 
 Array = NDArray[np.float64]
 Strokes = Sequence[Sequence[tuple[float, float]]]
@@ -40,37 +44,68 @@ class _Segment(Piece):
 
 def drawn_law(strokes: Strokes, noise: float) -> CurveOracle:
     """Return the law of strokes, each of at least one point, with ink of a deviation above 0."""
-    ends = np.array([(*a, *b, _length(a, b)) for a, b in _segments(strokes)])  # (k, 5)
+    ends, _ = _segments(strokes)
 
     def draw(n: int, seed: int) -> Array:
-        random = np.random.default_rng([seed, 0xD4A3])
-        chosen = ends[random.choice(len(ends), n, p=ends[:, 4] / ends[:, 4].sum())]
-        part = random.random((n, 1))
-        centre = chosen[:, :2] + part * (chosen[:, 2:4] - chosen[:, :2])
-        return np.asarray(centre + noise * random.standard_normal((n, 2)))
+        return _drawn(strokes, noise, n, seed)[0]
 
     return CurveOracle([_piece(row) for row in ends], noise, draw)
 
 
-def drawn_data(law: CurveOracle, n: int, seed: int, name: str) -> Dataset:
-    """Return points of a law as data, with fresh ones."""
+def laws_of_classes(strokes: Strokes, noise: float, classes: Sequence[int]) -> list[CurveOracle]:
+    """Return the law of each class, 0, 1, ...; ``classes`` are those of the strokes."""
+    return [
+        drawn_law([stroke for stroke, own in zip(strokes, classes, strict=True) if own == k], noise)
+        for k in range(len(set(classes)))
+    ]
+
+
+def drawn_data(
+    strokes: Strokes, noise: float, n: int, seed: int, classes: Sequence[int] | None = None
+) -> Dataset:
+    """Return points of a drawing as data, with fresh ones.
+
+    Parameters
+    ----------
+    strokes : sequence of sequences of (x, y)
+    noise : float
+        The deviation of the ink, above 0.
+    n, seed : int
+        Number of points, and their seed.
+    classes : sequence of int, optional
+        The class of each stroke, 0 or 1: of its colour.
+    """
 
     def draw(count: int, seed: int) -> Array:
-        return law.draw(count, seed).numpy()
+        return _drawn(strokes, noise, count, seed)[0]
 
-    return Dataset(
-        name, draw(n, seed + 1), None, draw, {"kind": "callable", "name": name, "size": n, "seed": seed}
-    )
-
-
-def _segments(strokes: Strokes) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    pairs = [pair for stroke in strokes for pair in pairwise(stroke)]
-    pairs = [(a, b) for a, b in pairs if a != b]
-    return pairs + [(stroke[0], stroke[0]) for stroke in strokes if len(set(stroke)) == 1]
+    x, stroke = _drawn(strokes, noise, n, seed + 1)
+    source = {"kind": "callable", "name": "drawn", "size": n, "seed": seed}
+    if classes is None:
+        return Dataset("drawn", x, None, draw, source)
+    labels = np.asarray(classes, dtype=np.int64)[stroke]
+    return Dataset("drawn", x, None, draw, source, labels=labels, classes=CLASSES)
 
 
-def _length(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return math.dist(a, b) or _DOT
+def _drawn(strokes: Strokes, noise: float, n: int, seed: int) -> tuple[Array, NDArray[np.int64]]:
+    """Return points (n, 2), and of which stroke each is."""
+    ends, of_stroke = _segments(strokes)
+    random = np.random.default_rng([seed, 0xD4A3])
+    chosen = random.choice(len(ends), n, p=ends[:, 4] / ends[:, 4].sum())
+    part = random.random((n, 1))
+    centre = ends[chosen, :2] + part * (ends[chosen, 2:4] - ends[chosen, :2])
+    return np.asarray(centre + noise * random.standard_normal((n, 2))), of_stroke[chosen]
+
+
+def _segments(strokes: Strokes) -> tuple[Array, NDArray[np.int64]]:
+    """Return the straight pieces (k, 5), both ends and the length of each, and of which stroke they are."""
+    rows, of_stroke = [], []
+    for i, stroke in enumerate(strokes):
+        points = [(float(x), float(y)) for x, y in stroke]
+        pieces = [(a, b) for a, b in pairwise(points) if a != b] or [(points[0], points[0])]
+        rows += [(*a, *b, math.dist(a, b) or _DOT) for a, b in pieces]
+        of_stroke += [i] * len(pieces)
+    return np.array(rows), np.array(of_stroke)
 
 
 def _piece(row: Array) -> Piece:

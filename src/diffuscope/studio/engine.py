@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +22,47 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, output_coefficients
+from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.losses import Examples, Loss
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
-from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel
+from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, NoiseLevel, Schedule, make_schedule
 from diffuscope.errors import DiffuscopeError, InputError
-from diffuscope.metrics import relate, sliced_wasserstein
-from diffuscope.modalities.lookup import load_data
+from diffuscope.metrics import half_interval, relate, sliced_wasserstein
+from diffuscope.modalities.lookup import load_data, modality
 from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_for, oracle_of
+from diffuscope.pages import png_address
+from diffuscope.runs.keep import keep
 from diffuscope.runs.plan import plan_new
-from diffuscope.runs.run import load
+from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.seeds import stream, stream_seed
-from diffuscope.studio.drawing import drawn_data, drawn_law
+from diffuscope.studio.drawing import drawn_data, drawn_law, laws_of_classes
 from diffuscope.studio.frames import Positions
 from diffuscope.studio.questions import (
+    AdjustAsk,
+    BudgetAsk,
     FieldAsk,
     ForwardAsk,
     HeartAsk,
     IrreducibleAsk,
     LevelsAsk,
+    LoadAsk,
     PathAsk,
+    PointsAsk,
     QualityAsk,
     RealAsk,
     Sampling,
+    SaveAsk,
     SetupAsk,
     Strokes,
     TrainAsk,
     WalkAsk,
     read_question,
 )
-from diffuscope.training import Progress
-from diffuscope.viewer import payload
+from diffuscope.studio.recorded import recorded_run
+from diffuscope.training import Progress, Trainer
+from diffuscope.viewer import View, payload
 
 __all__ = ["Engine"]
 
@@ -68,10 +77,16 @@ _EVERY = 0.05  # seconds between reports, at least
 _SNAPSHOTS = 32
 _POSTERIOR, _POOL = 400, 100_000
 _LEVELS = 16
+_ADJUSTED = ("learning_rate", "batch_size", "ema_decay")
+_FINE = 50  # steps that stand for infinitely many
 
 
 class _Stop(Exception):  # noqa: N818
     """A training is to end."""
+
+
+class _Again(Exception):  # noqa: N818
+    """A training is to go on with other batches."""
 
 
 @dataclass
@@ -82,6 +97,7 @@ class _Training:
     losses: list[tuple[int, float]] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     weights: list[Tensor] = field(default_factory=list)
+    adjusted: bool = False  # while it ran, so that no recipe gives it again
 
 
 class Engine:
@@ -93,6 +109,9 @@ class Engine:
         self.running = False
         self.later: dict[str, Any] | None = None
         self.drawn: Oracle | None = None
+        self.strokes: Strokes | None = None
+        self.trainer: Trainer | None = None
+        self.again = False  # whether the training that runs has to draw other batches
 
     def open(self, source: str, recipe: str | None) -> None:
         """Open a run directory, or data that is trained on at once."""
@@ -121,9 +140,20 @@ class Engine:
         if law is None and data.source.get("kind") == "builtin":
             law = oracle_of(data)
         self.known = law is not None
-        self.exact: Oracle = (law or EmpiricalOracle(data.x)).scaled(codec)
+        self.empirical: Oracle = EmpiricalOracle(data.x).scaled(codec)
+        self.exact: Oracle = law.scaled(codec) if law else self.empirical
+        self.classes: list[Oracle] = []
+        self.of_classes: list[Oracle] = []  # the training points of each
+        strokes = self.strokes
+        if strokes is not None and strokes.classes is not None and data.labels is not None:
+            laws = laws_of_classes(strokes.strokes, strokes.noise, strokes.classes)
+            self.classes = [own.scaled(codec) for own in laws]
+            self.of_classes = [
+                EmpiricalOracle(data.x[data.labels == k]).scaled(codec) for k in range(len(laws))
+            ]
+        self.measured: dict[str, Points] = {}
         self.data: Tensor = codec.encode(data.x)
-        self.pool: Tensor | None = None
+        self.pools: dict[int | None, Tensor] = {}
         self.against: tuple[Points, float] | None = None
         self.shown = copy.deepcopy(setup.model.denoiser).eval()
         self.middle = self.data.mean(0)
@@ -153,7 +183,7 @@ class Engine:
             elif question == "attach" and self.running:
                 self.waiting.append(int(command["id"]))
             else:
-                answer = getattr(self, f"_{question}")(ask)
+                answer = self.budget(ask) if question == "budget" else getattr(self, f"_{question}")(ask)
                 self.tell({"id": identity, "answer": answer})
                 if question == "stop" and self.running:
                     raise _Stop
@@ -169,6 +199,8 @@ class Engine:
             "display": {"middle": self.middle.tolist(), "spread": self.spread},
             "scaling": {"shift": self.codec.shift.tolist(), "scale": self.codec.scale.tolist()},
             "real": self.data[:4000].numpy().ravel(),
+            "classes": len(self.classes),
+            "labels": [] if self.setup.data.labels is None else self.setup.data.labels[:4000].tolist(),
             "known": self.known,
             "fast": True,
             "weights": sum(p.numel() for p in self.shown.network.parameters()),
@@ -176,23 +208,62 @@ class Engine:
 
     def _setup(self, ask: SetupAsk) -> dict[str, Any]:
         """Take other data, with an untrained network; what was learned before is gone."""
-        if self.running:
-            raise InputError("A training runs.", "Stop it first.")
+        self._idle()
         recipe = self.setup.recipe.changed({"seed": ask.seed})
+        self.strokes = ask.law if isinstance(ask.law, Strokes) else None
         if isinstance(ask.law, Strokes):
-            self.drawn = drawn_law(ask.law.strokes, ask.law.noise)
-            data = drawn_data(self.drawn, ask.size, ask.seed, "drawn")
+            law = ask.law
+            self.drawn = drawn_law(law.strokes, law.noise)
+            data = drawn_data(law.strokes, law.noise, ask.size, ask.seed, law.classes)
+        elif isinstance(ask.law, PointsAsk):
+            self.drawn = None
+            data = load_data(np.array(ask.law.points).reshape(-1, 2), recipe)
         else:
             if not _is_builtin(ask.law.name):
                 raise InputError(f"There is no built-in set {ask.law.name!r}.")
             self.drawn = None
             recipe = recipe.changed({"data.size": ask.size})
             data = load_data(ask.law.name, recipe)
+        recipe = recipe.changed(modality("points").describe(data, recipe.data))
         self.setup = Setup(recipe, data, torch.device("cpu"))
         self.trained = _Training({})
         self._prepare()
-        self.payload = payload(self.setup.model, data)
+        self._describe()
         return self._ready()
+
+    def _describe(self) -> None:
+        """Say what data, network and recipe are now."""
+        self.payload = payload(self.setup.model, self.setup.data)
+        if self.strokes is not None:
+            self.payload |= {"law": self.strokes.model_dump(), "data": None}
+
+    def _idle(self) -> None:
+        if self.running:
+            raise InputError("A training runs.", "Stop it first.")
+
+    def _standardise(self, _: Any) -> dict[str, Any]:
+        """Bring the data to deviation 1, with an untrained network."""
+        self._idle()
+        recipe = self.setup.recipe.changed({"data.scaling": "standard"})
+        self.setup = Setup(recipe, self.setup.data, torch.device("cpu"))
+        self.trained = _Training({})
+        self._prepare()
+        self._describe()
+        return self._ready()
+
+    def _load(self, ask: LoadAsk) -> dict[str, Any]:
+        """Show a recorded run."""
+        self._idle()
+        run = recorded_run(ask.at)
+        self.setup, self.drawn, self.strokes = run.setup, None, None
+        self.trained = _Training({})
+        self._prepare()
+        metrics = [{"step": float(step), "loss": loss} for step, loss in run.losses]
+        self.payload = payload(run.setup.model, run.setup.data, metrics=metrics)
+        recorded = {"at": run.at, "ratios": run.ratios, "next": run.next_change}
+        self.payload |= {"quality": run.quality, "recorded": recorded}
+        self.payload["budget"] = run.budget
+        return self._hello(None)
 
     def _hello(self, _: Any) -> dict[str, Any]:
         losses = self.trained.losses
@@ -215,23 +286,45 @@ class Engine:
 
     # -- denoisers
 
-    def _denoiser(self, which: str, snapshot: int | None) -> DenoiserLike:
+    def _denoiser(
+        self, which: str, snapshot: int | None, asked: Sampling | FieldAsk | None = None
+    ) -> DenoiserLike:
+        """Return a denoiser, of a class with guidance where one is asked for."""
+        label = None if asked is None else asked.label
+        free = self._of_class(which, snapshot, None)
+        if asked is None or label is None:
+            return free
+        if not self.classes:
+            raise InputError("There are no classes.")
+        own = self._of_class(which, snapshot, label)
+        return own if asked.guidance == 1 else ClassifierFreeGuidance(own, free, asked.guidance)
+
+    def _of_class(self, which: str, snapshot: int | None, label: int | None) -> DenoiserLike:
         if which == "exact":
-            return self.exact
+            return self._source(label)
+        if which == "set":
+            return self.empirical if label is None else self.of_classes[label]
         kept = self.trained.weights
         if kept:
             if snapshot is not None and snapshot >= len(kept):
                 raise InputError("There is no such state of the training.")
             self._fill(kept[-1 if snapshot is None else snapshot])
-        return self.shown
+        if label is None:
+            return self.shown
+        return lambda x, level: self.shown(x, level, torch.full((len(x),), label))
+
+    def _source(self, label: int | None) -> Oracle:
+        """Return the law of a class, or of all."""
+        return self.exact if label is None or not self.classes else self.classes[label]
 
     def _fill(self, weights: Tensor) -> None:
         vector_to_parameters(weights, self.shown.network.parameters())
 
-    def _grid(self, sampling: Sampling) -> Grid:
-        schedule = self.shown.schedule
-        steps = min(sampling.steps, schedule.T) if isinstance(schedule, DiscreteSchedule) else sampling.steps
-        return schedule.grid(steps, sampling.spacing, sampling.rho)
+    def _grid(self, sampling: Sampling, schedule: Schedule | None = None) -> Grid:
+        schedule = schedule or self.shown.schedule
+        steps = _FINE if sampling.fine else sampling.steps
+        steps = min(steps, schedule.T) if isinstance(schedule, DiscreteSchedule) else steps
+        return schedule.grid(steps, "karras" if sampling.fine else sampling.spacing, sampling.rho)
 
     def _states(
         self, denoiser: DenoiserLike, n: int, sampling: Sampling, seed: int
@@ -240,7 +333,7 @@ class Engine:
         start = prior(grid, (n, 2), generator)
         if sampling.start:
             eps = torch.randn(start.shape, generator=generator)
-            start = q_sample(self._draw(n, "start", seed), grid.levels.at(0), eps)
+            start = q_sample(self._draw(n, "start", seed, label=sampling.label), grid.levels.at(0), eps)
         return grid, self._follow(denoiser, start, grid, sampling, generator)
 
     def _follow(
@@ -256,7 +349,7 @@ class Engine:
             settings = {"variance": sampling.variance}
         elif sampling.name == "ddim":
             settings = {"eta": sampling.eta}
-        sampler = make_sampler(sampling.name, **settings)
+        sampler = make_sampler("heun") if sampling.fine else make_sampler(sampling.name, **settings)
         return [state.x for state in trajectory(denoiser, start, grid, sampler, generator)]
 
     def _ends(self, denoiser: DenoiserLike, n: int, sampling: Sampling, seed: int) -> Points:
@@ -266,21 +359,26 @@ class Engine:
         """Distances are measured in the units of the data."""
         return np.asarray(x.double().numpy() * self.codec.scale)
 
-    def _draw(self, n: int, *place: str | int) -> Tensor:
-        return self.exact.draw(n, int(stream_seed(0, "studio", *place) % 2**32)).float()
+    def _draw(self, n: int, *place: str | int, label: int | None = None) -> Tensor:
+        return self._source(label).draw(n, int(stream_seed(0, "studio", *place) % 2**32)).float()
 
     # -- answers
 
     def _walk(self, ask: WalkAsk) -> dict[str, Any]:
         began = time.perf_counter()
-        denoiser = self._denoiser(ask.which, ask.snapshot)
+        denoiser = self._denoiser(ask.which, ask.snapshot, ask.sampling)
         grid, states = self._states(denoiser, ask.n, ask.sampling, ask.seed)
-        calls = 2 * grid.n_steps - 1 if ask.sampling.name == "heun" else grid.n_steps
+        twice = ask.sampling.fine or ask.sampling.name == "heun"
+        calls = 2 * grid.n_steps - 1 if twice else grid.n_steps
         return self._walked(torch.stack(states), grid, calls * ask.n, time.perf_counter() - began)
 
     def _forward(self, ask: ForwardAsk) -> dict[str, Any]:
-        grid = self._grid(ask.sampling)
-        x_0 = self._draw(ask.n, "forward", ask.seed)
+        other = None
+        if ask.schedule is not None:
+            settings = ask.schedule.model_dump(exclude_none=True)
+            other = make_schedule(**settings)
+        grid = self._grid(ask.sampling, other)
+        x_0 = self._draw(ask.n, "forward", ask.seed, label=ask.sampling.label)
         eps = torch.randn(x_0.shape, generator=stream(ask.seed, "studio forward"))
         states = [q_sample(x_0, grid.levels.at(i), eps) for i in range(grid.n_steps + 1)]
         return self._walked(torch.stack(states), grid, 0, 0.0)
@@ -302,10 +400,13 @@ class Engine:
         )
         if not level.sigma > 0:
             raise InputError("A field needs a level with noise.")
+        log = self.exact.log_density(x.double(), level)
+        if ask.label is not None:  # the density whose score guidance follows, up to a factor
+            log = log + ask.guidance * (self._source(ask.label).log_density(x.double(), level) - log)
         return {
-            "learned": self._denoiser("learned", ask.snapshot)(x, level).numpy(),
-            "exact": self.exact(x, level).numpy(),
-            "logDensity": self.exact.log_density(x.double(), level).numpy(),
+            "learned": self._denoiser("learned", ask.snapshot, ask)(x, level).numpy(),
+            "exact": self._denoiser("exact", ask.snapshot, ask)(x, level).numpy(),
+            "logDensity": log.numpy(),
         }
 
     @torch.no_grad()
@@ -315,24 +416,25 @@ class Engine:
         level, x = grid.levels.at(0), torch.tensor([ask.x], dtype=torch.float32)
         name: Any = "ddim" if ask.sampling.name == "ddpm" else ask.sampling.name
         sampling = ask.sampling.model_copy(update={"name": name, "eta": 0.0})
-        learned = self._denoiser("learned", ask.snapshot)
+        learned = self._denoiser("learned", ask.snapshot, ask.sampling)
+        exact = self._denoiser("exact", ask.snapshot, ask.sampling)
         paths = {
             key: torch.cat(self._follow(denoiser, x, grid, sampling, stream(0, "studio path"))).numpy()
-            for key, denoiser in (("learned", learned), ("exact", self.exact))
+            for key, denoiser in (("learned", learned), ("exact", exact))
         }
         return {
             **paths,
             "levels": _told_levels(grid.levels),
-            "posterior": self._posterior(x[0].double(), level),
-            "mean": self.exact(x, level)[0].tolist(),
+            "posterior": self._posterior(x[0].double(), level, ask.sampling.label),
+            "mean": exact(x, level)[0].tolist(),
             "answer": learned(x, level)[0].tolist(),
         }
 
-    def _posterior(self, x: Tensor, level: NoiseLevel) -> Points:
+    def _posterior(self, x: Tensor, level: NoiseLevel, label: int | None) -> Points:
         """Draw p(x_0 | x_t): real points, as often as they would have become x_t."""
-        if self.pool is None:
-            self.pool = self.exact.draw(_POOL, 1) if self.known else self.data.double()
-        pool = self.pool
+        if label not in self.pools:
+            self.pools[label] = self._source(label).draw(_POOL, 1) if self.known else self.data.double()
+        pool = self.pools[label]
         logits = -(x - level.alpha * pool).square().sum(1) / (2 * level.sigma.square())
         chosen = torch.multinomial(
             torch.softmax(logits, 0), _POSTERIOR, replacement=True, generator=stream(1, "studio posterior")
@@ -342,19 +444,68 @@ class Engine:
     def _real(self, ask: RealAsk) -> Points:
         return self._draw(ask.n, "real", ask.seed).numpy()
 
-    def _quality(self, ask: QualityAsk) -> dict[str, float | str]:
-        denoiser = self._denoiser(ask.which, None)
-        values, floors = [], []
-        for i in range(ask.draws):
-            made = self._ends(denoiser, ask.n, ask.sampling, 1000 + i)
-            values.append(sliced_wasserstein(made, self._in_data(self._draw(ask.n, "quality", i))))
-            for j in (2 * i, 2 * i + 1):
-                floors.append(self._floor(ask.n, j))
-        return relate(values, floors).to_json()
+    def _once(self, key: str, count: int, one: Callable[[int], float]) -> Points:
+        """Return distances (count,), each measured once for a network."""
+        if key not in self.measured:
+            self.measured[key] = np.array([one(i) for i in range(count)])
+        return self.measured[key]
 
-    def _floor(self, n: int, i: int) -> float:
-        a, b = (self._in_data(self._draw(n, "floor", side, i)) for side in ("a", "b"))
-        return sliced_wasserstein(a, b)
+    def _fresh(self, n: int, name: str, i: int, label: int | None = None) -> Points:
+        return self._in_data(self._draw(n, name, i, label=label))
+
+    def _distances(self, which: str, n: int, draws: int, sampling: Sampling) -> Points:
+        """Return distances of samples from fresh data: always of the same noise and the same data."""
+        denoiser = self._denoiser(which, None, sampling)
+
+        def one(i: int) -> float:
+            made = self._ends(denoiser, n, sampling, 1000 + i)
+            return sliced_wasserstein(made, self._fresh(n, "quality", i, sampling.label))
+
+        return self._once(f"{which} {n} {draws} {sampling}", draws, one)
+
+    def _floors(self, n: int, draws: int, label: int | None) -> Points:
+        return self._once(f"floors {n} {draws} {label}", 2 * draws, lambda i: self._floor(n, i, label))
+
+    def _quality(self, ask: QualityAsk) -> dict[str, float | str]:
+        values = self._distances(ask.which, ask.n, ask.draws, ask.sampling)
+        return relate(values, self._floors(ask.n, ask.draws, ask.sampling.label)).to_json()
+
+    def budget(self, ask: BudgetAsk) -> dict[str, Any]:
+        """Exchange one part after the other for an exact one, as a diagnosis does, with all else the same."""
+        n, draws, sampling = ask.n, ask.draws, ask.sampling
+        label, labels = sampling.label, self.setup.data.labels
+        floors = self._floors(n, draws, label)
+        data = self.data if label is None or labels is None else self.data[torch.from_numpy(labels) == label]
+        random = stream(0, "studio set")
+
+        def real(i: int) -> Points:
+            return self._fresh(n, "quality", i, label)
+
+        def base(i: int) -> float:
+            return sliced_wasserstein(self._fresh(n, "other", i, label), real(i))
+
+        def remembered(i: int) -> float:
+            chosen = torch.randint(len(data), (n,), generator=random)
+            return sliced_wasserstein(self._in_data(data[chosen]), real(i))
+
+        least = self._once(f"base {n} {draws} {label}", draws, base)
+        memory = self._once(f"set {n} {draws} {label}", draws, remembered)
+        given = self._distances("exact", n, draws, sampling.model_copy(update={"start": True}))
+        exact = self._distances("exact", n, draws, sampling)
+        own = self._distances("learned", n, draws, sampling)
+        of_set = memory - least if self.known else np.zeros(draws)
+        shares = {
+            "steps": given - (least if self.known else memory),
+            "start": exact - given,
+            "set": of_set,
+            "network": own - exact - of_set,
+        }
+        parts = [{"part": part, **_share(values, floors)} for part, values in shares.items()]
+        total, best = relate(own, floors).to_json(), relate(exact, floors).to_json()
+        return {"real": float(least.mean() / floors.mean()), "parts": parts, "total": total, "exact": best}
+
+    def _floor(self, n: int, i: int, label: int | None = None) -> float:
+        return sliced_wasserstein(self._fresh(n, "floor a", i, label), self._fresh(n, "floor b", i, label))
 
     def _heart(self, ask: HeartAsk) -> float:
         """Return which part of samples is nearer to a training point than half of all fresh points."""
@@ -371,11 +522,13 @@ class Engine:
             raise InputError("The least loss is known for the losses of recipes only.")
         losses: list[float] = []
         for chunk in self.setup.batches.chunks(0, ask.batches):
-            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps)
+            examples = loss.examples(denoiser, chunk.x_0, chunk.level, chunk.eps, chunk.label)
             x_t = q_sample(chunk.x_0, chunk.level, chunk.eps)
-            output = self._as_output(
-                denoiser, self.exact(x_t.double(), chunk.level).float(), x_t, chunk.level
-            )
+            answers = self.exact(x_t.double(), chunk.level)
+            for k, own in enumerate(self.classes if chunk.label is not None else []):
+                rows = chunk.label == k
+                answers[rows] = own(x_t[rows].double(), chunk.level.at(rows))
+            output = self._as_output(denoiser, answers.float(), x_t, chunk.level)
             for start, stop in zip(chunk.bounds, chunk.bounds[1:], strict=False):
                 part: Examples = examples.at(slice(start, stop))
                 losses.append(float(loss.value(output[start:stop], part)))
@@ -420,36 +573,106 @@ class Engine:
 
     def _train(self, ask: TrainAsk) -> None:
         wanted = ask.recipe
-        changes = {
+        changes: dict[str, Any] = {
             "network.width": wanted.network.width,
             "training.steps": wanted.training.steps,
             "training.learning_rate": wanted.training.learning_rate,
             "training.batch_size": wanted.training.batch_size,
             "seed": ask.seed,
         }
+        for key in ("ema_decay", "decay"):
+            if (value := getattr(wanted.training, key)) is not None:
+                changes[f"training.{key}"] = value
+        if wanted.loss is not None and self.setup.recipe.loss.distance != "custom":
+            changes["loss.distance"] = wanted.loss.distance
+        if wanted.schedule is not None:
+            changes |= wanted.schedule.changes
         data, against = self.setup.data, self.against
         self.setup = Setup(self.setup.recipe.changed(changes), data, torch.device("cpu"))
         self._prepare()
+        self._describe()
         self.against = against  # the data is the same
         self.trained = _Training({"step": 0, "seconds": 0.0, "stopped": False})
         self.running = True
         stopped = False
-        trainer = self.setup.trainer()
+        trainer = self.trainer = self.setup.trainer()
         self.compared()
         report = _Report(self, trainer)
         trainer.on_progress = report
         try:
-            trainer.run()
+            while self._runs_on(trainer):
+                pass
         except _Stop:
             stopped = True
         finally:
             self.running = False
+        self.trainer = None
         report.keep()
         self.trained.settings = {"step": trainer.step, "seconds": report.seconds, "stopped": stopped}
         for identity in self.waiting if self.later is None else []:
             self.tell({"id": identity, "answer": self._told()})
         if self.later is None:
             self.waiting = []
+
+    @staticmethod
+    def _runs_on(trainer: Trainer) -> bool:
+        """Train to the end; whether it is to go on with other batches."""
+        try:
+            trainer.run()
+        except _Again:
+            return True
+        return False
+
+    def _adjust(self, ask: AdjustAsk) -> bool:
+        """Change settings of the training that runs; the recipe says what was set last."""
+        trainer = self.trainer
+        if trainer is None:
+            return False
+        changes = {f"training.{key}": getattr(ask, key) for key in _ADJUSTED}
+        recipe = self.setup.recipe.changed({**changes, "loss.distance": ask.distance})
+        self.setup.recipe = self.setup.model.recipe = recipe
+        trainer.settings = recipe.training
+        trainer.average.decay = ask.ema_decay
+        trainer.loss = self.setup.loss = recipe.make_loss()
+        self.again = trainer.batches.batch_size != ask.batch_size
+        self.setup.batches = trainer.batches = replace(trainer.batches, batch_size=ask.batch_size)
+        self._describe()
+        self.trained.adjusted = True
+        return True
+
+    # -- to take along
+
+    def _as_run(self) -> Run:
+        """Return what is shown as a run, in no directory."""
+        self._denoiser("learned", None)
+        model = replace(self.setup.model, denoiser=self.shown)
+        return Run(Path("studio"), model, self.setup.data)
+
+    def _save(self, ask: SaveAsk) -> dict[str, Any]:
+        run = self._as_run()
+        metrics = [{"step": step, "loss": loss} for step, loss in self.trained.losses]
+        content = payload(run.model, run.data, metrics=metrics, language=ask.language)
+        if self.strokes is not None:
+            content |= {"law": self.strokes.model_dump(), "data": None}
+        if not self.trained.steps:  # a run that was opened, as it was measured
+            content |= {key: self.payload[key] for key in ("quality", "loss")}
+        view = View(content, png_address(run.plot_samples(), dpi=75))
+        return {"html": view.html, "tensors": None}
+
+    def _keep(self, _: Any) -> str:
+        if self.running or not self.trained.steps:
+            raise InputError("There is no finished training to keep.")
+        run = self._as_run()
+        told = self.trained.settings
+        return str(keep(run, self.setup, self.trained.losses, told["step"], told["seconds"]))
+
+
+def _share(values: Points, floors: Points) -> dict[str, float]:
+    """Return the mean of differences of distances in floors, with its 95% interval."""
+    floor = float(floors.mean())
+    ratio = float(values.mean()) / floor
+    spread = math.hypot(half_interval(values) / floor, ratio * half_interval(floors) / floor)
+    return {"ratio": ratio, "low": ratio - spread, "high": ratio + spread}
 
 
 def _is_builtin(name: str) -> bool:
@@ -492,8 +715,11 @@ class _Report:
         if place > len(self.engine.trained.steps):
             self.keep()
         engine = self.engine
+        engine.again = False
         while (command := engine.next_command(False)) is not None:
             engine._do(command)
+        if engine.again:
+            raise _Again
 
     def _tell_loss(self, progress: Progress) -> None:
         loss = self.sum / self.count

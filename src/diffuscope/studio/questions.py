@@ -10,16 +10,22 @@ from diffuscope.errors import InputError, unknown_name
 
 __all__ = [
     "QUESTIONS",
+    "AdjustAsk",
+    "BudgetAsk",
     "FieldAsk",
     "ForwardAsk",
     "HeartAsk",
     "IrreducibleAsk",
     "LevelsAsk",
+    "LoadAsk",
     "Nothing",
     "PathAsk",
+    "PointsAsk",
     "QualityAsk",
     "RealAsk",
     "Sampling",
+    "SaveAsk",
+    "ScheduleAsk",
     "SetupAsk",
     "Strokes",
     "TrainAsk",
@@ -31,7 +37,14 @@ _Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 _Count = Annotated[int, Field(ge=1, le=20_000)]
 _Seed = Annotated[int, Field(ge=0, le=2**31)]
 _Snapshot = Annotated[int, Field(ge=0, le=1000)] | None
-Which = Literal["learned", "exact"]
+_Rate = Annotated[float, Field(gt=0, le=1)]
+_Batch = Annotated[int, Field(ge=1, le=4096)]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+_Part = Annotated[float, Field(ge=0, le=1)]
+_Label = Annotated[int, Field(ge=0, le=1)] | None
+_Guidance = Annotated[float, Field(ge=0, le=100)]
+Which = Literal["learned", "set", "exact"]
+Distance = Literal["l2", "l1", "huber"]
 
 
 class _Ask(BaseModel):
@@ -48,6 +61,35 @@ class Sampling(_Ask):
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     variance: Literal["posterior", "beta"] = "posterior"
     start: bool = False  # from noised data, as training has seen it, in the place of pure noise
+    label: _Label = None  # the class that is asked for
+    guidance: _Guidance = 1.0
+    fine: bool = False  # in many steps of Heun's method, in the place of its own
+
+
+class ScheduleAsk(_Ask):
+    """A schedule by name, with its own settings."""
+
+    name: Annotated[str, Field(max_length=40)]
+    zero_terminal_snr: bool = False
+    T: Annotated[int, Field(ge=2, le=4000)] | None = None
+    start: _Part | None = None
+    end: _Part | None = None
+    offset: _Part | None = None
+    beta_min: Annotated[float, Field(gt=0, le=1000)] | None = None
+    beta_max: Annotated[float, Field(gt=0, le=1000)] | None = None
+    sigma_min: Annotated[float, Field(gt=0, le=1000)] | None = None
+    sigma_max: Annotated[float, Field(gt=0, le=1000)] | None = None
+    t_min: _Part | None = None
+    t_max: _Part | None = None
+    log_snr: (
+        Annotated[tuple[Annotated[float, Field(ge=-40, le=40)], ...], Field(min_length=2, max_length=20)]
+        | None
+    ) = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """As changes of a recipe."""
+        return {f"schedule.{key}": value for key, value in self.model_dump(exclude_none=True).items()}
 
 
 class Level(_Ask):
@@ -73,11 +115,12 @@ class WalkAsk(_Ask):
 
 
 class ForwardAsk(_Ask):
-    """Real points on their way to noise."""
+    """Real points on their way to noise, by the network's schedule or another one."""
 
     n: _Count
     seed: _Seed
     sampling: Sampling
+    schedule: ScheduleAsk | None = None
 
 
 class FieldAsk(_Ask):
@@ -86,6 +129,8 @@ class FieldAsk(_Ask):
     x: Annotated[list[_Number], Field(min_length=2, max_length=20_000)]
     level: Level
     snapshot: _Snapshot = None
+    label: _Label = None
+    guidance: _Guidance = 1.0
 
 
 class PathAsk(_Ask):
@@ -111,6 +156,35 @@ class QualityAsk(_Ask):
     n: _Count
     draws: Annotated[int, Field(ge=2, le=20)]
     sampling: Sampling
+
+
+class BudgetAsk(_Ask):
+    """What each part of the way from noise to samples costs."""
+
+    n: _Count
+    draws: Annotated[int, Field(ge=2, le=20)]
+    sampling: Sampling
+
+
+class AdjustAsk(_Ask):
+    """Other settings for the steps of a training that come."""
+
+    learning_rate: _Rate
+    batch_size: _Batch
+    ema_decay: _Decay
+    distance: Distance
+
+
+class SaveAsk(_Ask):
+    """The network as it is now, as a page."""
+
+    language: Literal["en", "zh"]
+
+
+class LoadAsk(_Ask):
+    """One of the recorded runs, by its number."""
+
+    at: Annotated[int, Field(ge=0, le=100)]
 
 
 class HeartAsk(_Ask):
@@ -141,12 +215,17 @@ class Strokes(_Ask):
     kind: Literal["strokes"]
     strokes: Annotated[
         list[Annotated[list[tuple[_Place, _Place]], Field(min_length=1, max_length=4000)]],
-        Field(min_length=1, max_length=1000),
+        Field(min_length=1, max_length=4000),
     ]
     noise: Annotated[float, Field(ge=0.005, le=10)]
+    classes: Annotated[list[Annotated[int, Field(ge=0, le=1)]], Field(max_length=4000)] | None = None
 
     @model_validator(mode="after")
     def _few(self) -> Strokes:
+        if self.classes is not None and (
+            len(self.classes) != len(self.strokes) or len(set(self.classes)) != 2
+        ):
+            raise ValueError("each stroke needs a class, and there are two")
         if sum(map(len, self.strokes)) > 4000:
             raise ValueError("the strokes have more than 4,000 points")
         return self
@@ -159,10 +238,23 @@ class BuiltIn(_Ask):
     name: Annotated[str, Field(max_length=40)]
 
 
+class PointsAsk(_Ask):
+    """Points of one's own, (x, y) one after the other."""
+
+    kind: Literal["points"]
+    points: Annotated[list[_Number], Field(min_length=40, max_length=20_000)]
+
+    @model_validator(mode="after")
+    def _in_pairs(self) -> PointsAsk:
+        if len(self.points) % 2:
+            raise ValueError("points are pairs")
+        return self
+
+
 class SetupAsk(_Ask):
     """Other data."""
 
-    law: Annotated[Strokes | BuiltIn, Field(discriminator="kind")]
+    law: Annotated[Strokes | BuiltIn | PointsAsk, Field(discriminator="kind")]
     size: Annotated[int, Field(ge=20, le=20_000)]
     seed: _Seed
 
@@ -171,15 +263,23 @@ class _Network(_Ask):
     width: Annotated[int, Field(ge=4, le=256, multiple_of=4)]
 
 
+class _Loss(_Ask):
+    distance: Distance
+
+
 class _Training(_Ask):
     steps: Annotated[int, Field(ge=1, le=500_000)]
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
-    batch_size: Annotated[int, Field(ge=1, le=4096)]
+    learning_rate: _Rate
+    batch_size: _Batch
+    ema_decay: _Decay | None = None
+    decay: Literal["none", "linear"] | None = None
 
 
 class _Recipe(_Ask):
     network: _Network
     training: _Training
+    loss: _Loss | None = None
+    schedule: ScheduleAsk | None = None
 
 
 class TrainAsk(_Ask):
@@ -190,17 +290,23 @@ class TrainAsk(_Ask):
 
 
 QUESTIONS: dict[str, type[_Ask]] = {
+    "adjust": AdjustAsk,
     "attach": Nothing,
+    "budget": BudgetAsk,
     "field": FieldAsk,
     "forward": ForwardAsk,
     "heart": HeartAsk,
     "hello": Nothing,
     "irreducible": IrreducibleAsk,
+    "keep": Nothing,
     "levels": LevelsAsk,
+    "load": LoadAsk,
     "path": PathAsk,
     "quality": QualityAsk,
     "real": RealAsk,
+    "save": SaveAsk,
     "setup": SetupAsk,
+    "standardise": Nothing,
     "stop": Nothing,
     "train": TrainAsk,
     "walk": WalkAsk,

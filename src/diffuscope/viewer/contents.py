@@ -163,6 +163,8 @@ def _recipe(model: Model, n: int) -> dict[str, Any]:
     network = {"name": recipe.network.name, **recipe.network.settings}
     if isinstance(schedule, DiscreteSchedule):
         network["n_steps"] = schedule.T
+    if model.denoiser.classes:
+        network["classes"] = model.denoiser.classes
     settings = sampling.settings if sampling.name in _SAMPLERS else {}
     return {
         "schedule": {

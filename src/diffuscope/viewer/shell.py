@@ -1,6 +1,7 @@
 """What is every page made of? Our own script and style, a policy that lets nothing else run, and data.
 
-It needs neither torch nor a run: the studio serves it at once.
+The script is in it deflated, as text, and a loader of a few lines unpacks it: so a page is half as large.
+Nothing here needs torch or a run: the studio serves its page at once.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ def render(data: Any, policy: str, **values: Any) -> str:
     page: str = _template().render(
         policy=policy,
         style=_safe(_part("viewer.css")),
-        script=_safe(_part("viewer.js")),
+        packed=_safe(_packed()),
+        loader=_safe(_part("loader.js")),
         data=_safe(_json(data)),
         **values,
     )
@@ -39,15 +42,17 @@ def live_page(language: str = "") -> tuple[str, str]:
 
 @cache
 def policy(more: str = "") -> str:
-    """Return a page's policy: its own script and style by their digests, workers made of the script."""
+    """Return a page's policy: its own scripts and style by their digests, workers made of the script."""
 
     def digest(name: str) -> str:
         value = base64.b64encode(hashlib.sha256(_part(name).encode()).digest()).decode("ascii")
         return f"'sha256-{value}'"
 
+    scripts = f"{digest('loader.js')} {digest('viewer.js')}"
+
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; worker-src blob:; "
-        f"style-src {digest('viewer.css')}; script-src {digest('viewer.js')} 'wasm-unsafe-eval'"
+        f"style-src {digest('viewer.css')}; script-src {scripts} 'wasm-unsafe-eval'"
         + (f"; {more}" if more else "")
     )
 
@@ -61,6 +66,12 @@ def _json(value: Any) -> str:
 @cache
 def _part(name: str) -> str:
     return (_FOLDER / name).read_text("utf-8")
+
+
+@cache
+def _packed() -> str:
+    """Return the script as the loader reads it."""
+    return base64.b64encode(zlib.compress(_part("viewer.js").encode(), 9)).decode("ascii")
 
 
 def _safe(text: str) -> Any:

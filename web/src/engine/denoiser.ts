@@ -10,6 +10,20 @@ export interface Denoiser {
   denoise(x: Float32Array, level: Level): Float32Array;
 }
 
+/** Classifier-free guidance: D_w = D_uncond + w (D_cond - D_uncond) (Ho & Salimans 2022). */
+export class Guided implements Denoiser {
+  constructor(
+    private readonly conditional: Denoiser,
+    private readonly unconditional: Denoiser,
+    private readonly scale: number,
+  ) {}
+
+  denoise(x: Float32Array, level: Level): Float32Array {
+    const free = this.unconditional.denoise(x, level);
+    return this.conditional.denoise(x, level).map((value, i) => free[i]! + this.scale * (value - free[i]!));
+  }
+}
+
 /** c_skip and c_out of a prediction type, with the deviation s of the data (only for edm). */
 export function outputCoefficients(prediction: Prediction, level: Level, s = 1): [number, number] {
   const { alpha, sigma } = level;

@@ -54,11 +54,11 @@ function meanAndHalf(values: number[]): [number, number] {
   return [mean, n > 1 ? studentQuantile(n - 1) * Math.sqrt(variance / n) : Infinity];
 }
 
-/** The mean of distances over that of the floor's, with its 95% interval. */
-export function relate(values: number[], floors: number[]): Ratio {
+/** The mean of distances over that of the floor's, with its 95% interval; differences of distances may be below 0. */
+export function relate(values: number[], floors: number[], least = 0): Ratio {
   const [value, spread] = meanAndHalf(values);
   const [floor, error] = meanAndHalf(floors);
   const ratio = value / floor;
   const half = Math.hypot(spread / floor, (ratio * error) / floor);
-  return { ratio, low: Math.max(0, ratio - half), high: ratio + half, value, floor };
+  return { ratio, low: Math.max(least, ratio - half), high: ratio + half, value, floor };
 }

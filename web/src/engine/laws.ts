@@ -10,7 +10,7 @@ export type Point = [number, number];
 export type LawSpec =
   | { kind: "builtin"; name: string; noise: number }
   | { kind: "mixture"; means: Point[]; variances: Point[]; weights: number[] }
-  | { kind: "strokes"; strokes: Point[][]; noise: number }
+  | { kind: "strokes"; strokes: Point[][]; noise: number; classes?: number[] }
   | { kind: "points"; points: Float32Array };
 
 /** z in [start, stop] maps to a point of a curve; `speed` is the largest |dc/dz|. */
@@ -22,6 +22,8 @@ export interface Piece {
   speed: number;
   /** One of many short ones: a few nodes are enough. */
   short?: boolean;
+  /** The class of its points. */
+  label?: number;
 }
 
 /** Components of a mixture with one variance for each axis; `weight` sums to 1. */
@@ -119,8 +121,8 @@ const DOT = 0.5;
 const dot = (at: Point): Piece => ({ start: 0, stop: DOT, curve: () => at, density: even, speed: 0, short: true });
 
 /** Straight pieces between the points of strokes, with even ink along them. */
-function strokePieces(strokes: Point[][]): Piece[] {
-  return strokes.flatMap((stroke) =>
+function strokePieces(strokes: Point[][], classes: number[]): Piece[] {
+  const pieces = (stroke: Point[]): Piece[] =>
     stroke.length === 1 ? [dot(stroke[0]!)] : stroke.slice(1).flatMap((to, i) => {
       const from = stroke[i]!;
       const length = Math.hypot(to[0] - from[0], to[1] - from[1]);
@@ -130,8 +132,16 @@ function strokePieces(strokes: Point[][]): Piece[] {
         from[1] + (z / length) * (to[1] - from[1]),
       ];
       return [{ start: 0, stop: length, curve, density: even, speed: 1, short: true }];
-    }),
-  );
+    });
+  return strokes.flatMap((stroke, i) => pieces(stroke).map((piece) => ({ ...piece, label: classes[i] ?? 0 })));
+}
+
+/** The laws of the classes of a law; none where it has no two of them. */
+export function lawsOfClasses(spec: LawSpec): Law[] {
+  const classes = spec.kind === "strokes" ? (spec.classes ?? []) : [];
+  const count = new Set(classes).size;
+  if (spec.kind !== "strokes" || count < 2) return [];
+  return Array.from({ length: count }, (_, k) => new Law({ ...spec, strokes: spec.strokes.filter((_, i) => classes[i] === k), classes: [] }));
 }
 
 // Largest distance of nodes in deviations of the Gaussian around them, and nodes in a panel.
@@ -205,7 +215,7 @@ export class Law {
     this.noise = spec.kind === "builtin" || spec.kind === "strokes" ? spec.noise : 0;
     if (spec.kind === "points") this.points = spec.points;
     else if (spec.kind === "mixture") this.mixture = spec;
-    else if (spec.kind === "strokes") this.pieces = strokePieces(spec.strokes);
+    else if (spec.kind === "strokes") this.pieces = strokePieces(spec.strokes, spec.classes ?? []);
     else if (spec.name === "eight_gaussians") {
       const angles = [0, 1, 2, 3, 4, 5, 6, 7].map((k) => (k * PI) / 4);
       const r = 2 * Math.SQRT2;
@@ -253,16 +263,20 @@ export class Law {
     return found;
   }
 
-  /** Fresh draws (n, 2) in the units of the data; of a finite set, its points at random. */
-  draw(n: number, random: Random): Float32Array {
+  /** Fresh draws (n, 2) in the units of the data; of a finite set, its points at random. Their classes go to `labels`. */
+  draw(n: number, random: Random, labels?: Uint8Array): Float32Array {
     const out = new Float32Array(2 * n);
     for (let i = 0; i < n; i++) {
       const [x, y] = this.one(random);
       out[2 * i] = x;
       out[2 * i + 1] = y;
+      if (labels) labels[i] = this.label;
     }
     return out;
   }
+
+  /** Of the last point that was drawn. */
+  private label = 0;
 
   private one(random: Random): Point {
     if (this.points) {
@@ -287,6 +301,7 @@ export class Law {
     let i = 0;
     while (i < this.tables.length - 1 && at >= this.tables[i]!.upTo[CELLS]!) at -= this.tables[i++]!.upTo[CELLS]!;
     const { piece, upTo } = this.tables[i]!;
+    this.label = piece.label ?? 0;
     const j = cell(upTo, at);
     const part = (at - upTo[j]!) / (upTo[j + 1]! - upTo[j]! || 1);
     const [x, y] = piece.curve(piece.start + ((j + Math.min(1, part)) * (piece.stop - piece.start)) / CELLS);

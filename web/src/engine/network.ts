@@ -15,6 +15,7 @@ export interface NetworkSettings {
   direction_std?: number;
   n_frequencies?: number;
   n_steps?: number;
+  classes?: number;
 }
 
 /** A network of points (n, 2): inputs and outputs have rows of 2 and of 4 numbers, of which 2 count. */
@@ -25,10 +26,12 @@ export interface Network {
   readonly byStep: boolean;
   /** A vector of new weights. */
   fresh(random: Random): Float32Array;
-  /** The vector of the weights of a saved model. */
+  /** The vector of the weights of a saved model, or of a page that was saved: then it lies there as it is. */
   read(tensors: Tensors): Float32Array;
-  /** Return where the outputs (n, 4) are; the condition has one number, or n. Takes room. */
-  forward(weights: number, x: number, condition: ArrayLike<number>, n: number): number;
+  /** What is drawn once and not trained. */
+  fixed(): Tensors;
+  /** Return where the outputs (n, 4) are; the condition has one number, or n, and so have the classes. Takes room. */
+  forward(weights: number, x: number, condition: ArrayLike<number>, n: number, labels?: ArrayLike<number> | null): number;
   /** Write the gradient of all weights, from that of the last outputs (n, 4) of `forward`. */
   backward(weights: number, gradient: number, out: number, n: number): void;
 }
@@ -97,13 +100,16 @@ export class ResMLP implements Network {
   private readonly inputBias: Part;
   private readonly condition: Part;
   private readonly conditionBias: Part;
+  /** Rows for each class, and for none of them. */
+  private readonly label: Part;
+  private readonly classes: number;
   private readonly layers: { matrix: Part; bias: Part }[] = [];
   private readonly output: Part;
   private readonly outputBias: Part;
   /** Angular frequencies, which are not trained: of the point (2, m) and of the level (1, f). */
   private directions: number;
   private frequencies: number;
-  private kept = { x: 0, u: 0, features: 0, ab: 0, h: [] as number[], act: [] as number[], gate: [] as number[] };
+  private kept = { x: 0, u: 0, features: 0, ab: 0, h: [] as number[], act: [] as number[], gate: [] as number[], labels: null as ArrayLike<number> | null };
 
   constructor(
     private readonly memory: Memory,
@@ -125,6 +131,8 @@ export class ResMLP implements Network {
     }
     this.output = layout.part(this.w, 4);
     this.outputBias = layout.part(1, 4);
+    this.classes = settings.classes ?? 0;
+    this.label = layout.part(this.classes ? this.classes + 1 : 0, 2 * this.w);
     this.size = layout.size;
     this.directions = memory.take(2 * this.m);
     this.frequencies = memory.take(this.f);
@@ -143,7 +151,18 @@ export class ResMLP implements Network {
     return vector; // the output is zero at the start
   }
 
+  fixed(): Tensors {
+    const { memory, m, f } = this;
+    const kept = (at: number, n: number): Tensors[string] => ({ shape: [n], values: memory.view(at, n).slice() });
+    return { directions: kept(this.directions, 2 * m), angles: kept(this.frequencies, f) };
+  }
+
   read(tensors: Tensors): Float32Array {
+    if (tensors["vector"]) {
+      this.memory.view(this.directions, 2 * this.m).set(tensors["directions"]!.values);
+      this.memory.view(this.frequencies, this.f).set(tensors["angles"]!.values);
+      return tensors["vector"].values;
+    }
     const vector = new Float32Array(this.size);
     place(vector, this.input, tensor(tensors, "input.weight"), this.inputRow);
     vector.set(tensor(tensors, "input.bias").values, this.inputBias.at);
@@ -155,6 +174,7 @@ export class ResMLP implements Network {
     });
     place(vector, this.output, tensor(tensors, "output.weight"));
     vector.set(tensor(tensors, "output.bias").values, this.outputBias.at);
+    if (this.classes) vector.set(tensor(tensors, "label.weight").values, this.label.at);
     const angular = (value: number): number => value * 2 * Math.PI;
     const directions = tensor(tensors, "directions.frequencies").values;
     this.memory.view(this.directions, 2 * this.m).set(directions.map(angular));
@@ -163,7 +183,7 @@ export class ResMLP implements Network {
     return vector;
   }
 
-  forward(weights: number, x: number, condition: ArrayLike<number>, n: number): number {
+  forward(weights: number, x: number, condition: ArrayLike<number>, n: number, labels: ArrayLike<number> | null = null): number {
     const { memory, w, m, f } = this;
     const { kernels } = memory;
     const at = (part: Part): number => weights + 4 * part.at;
@@ -184,6 +204,14 @@ export class ResMLP implements Network {
     for (let i = 0; i < conditions; i++) levels[i] = condition[i]! / -8; // log(σ/α)/4
     kernels.fourier(features, 2 * f, c, 1, this.frequencies, conditions, 1, f);
     kernels.matmul(ab, features, at(this.condition), at(this.conditionBias), conditions, 2 * f, 2 * w, 0);
+    const own = this.classes ? (labels ?? [this.classes]) : null;
+    if (own) {
+      const [rows, table] = [memory.view(ab, conditions * 2 * w), memory.view(at(this.label), this.label.rows * 2 * w)];
+      for (let i = 0; i < conditions; i++) {
+        const from = 2 * w * own[own.length === 1 ? 0 : i]!;
+        for (let j = 0; j < 2 * w; j++) rows[2 * w * i + j]! += table[from + j]!;
+      }
+    }
     const [from, to] = [memory.view(x, 2 * n), memory.view(inputs, n * stride)];
     for (let i = 0; i < n; i++) {
       to[i * stride] = from[2 * i]!;
@@ -201,7 +229,7 @@ export class ResMLP implements Network {
     const last = this.depth;
     kernels.silu(act[last]!, gate[last]!, h[last]!, n * w);
     kernels.matmul(out, act[last]!, at(this.output), at(this.outputBias), n, w, 4, 0);
-    this.kept = { x: inputs, u, features, ab, h, act, gate };
+    this.kept = { x: inputs, u, features, ab, h, act, gate, labels: own };
     return out;
   }
 
@@ -235,6 +263,14 @@ export class ResMLP implements Network {
     kernels.columnSums(to(this.inputBias), du, n, w);
     kernels.matmulT(to(this.condition), kept.features, dab, n, 2 * f, 2 * w);
     kernels.columnSums(to(this.conditionBias), dab, n, 2 * w);
+    const { labels } = kept;
+    if (labels) {
+      const [rows, table] = [memory.view(dab, n * 2 * w), memory.view(to(this.label), this.label.rows * 2 * w).fill(0)];
+      for (let i = 0; i < n; i++) {
+        const at = 2 * w * labels[labels.length === 1 ? 0 : i]!;
+        for (let j = 0; j < 2 * w; j++) table[at + j]! += rows[2 * w * i + j]!;
+      }
+    }
   }
 }
 
@@ -277,7 +313,12 @@ export class ArticleMLP implements Network {
     return vector;
   }
 
+  fixed(): Tensors {
+    return {};
+  }
+
   read(tensors: Tensors): Float32Array {
+    if (tensors["vector"]) return tensors["vector"].values;
     const vector = new Float32Array(this.size);
     this.matrices.forEach(({ matrix, bias, table }, i) => {
       place(vector, matrix, tensor(tensors, `linears.${2 * i}.weight`));

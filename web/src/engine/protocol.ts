@@ -9,7 +9,8 @@ import type { SamplerSettings } from "./samplers.js";
 import type { Level, ScheduleSettings, Spacing } from "./schedules.js";
 import type { LossSettings, TimesSettings, TrainingSettings } from "./training.js";
 
-export type Which = "learned" | "exact";
+/** Who answers: the network, the perfect denoiser of the training set, or that of the law. */
+export type Which = "learned" | "set" | "exact";
 
 export interface SamplingSettings extends SamplerSettings {
   steps: number;
@@ -17,6 +18,11 @@ export interface SamplingSettings extends SamplerSettings {
   rho: number;
   /** Whether to start from noised data, as training has seen it, in the place of pure noise. */
   start?: boolean;
+  /** Whether to walk in many fine steps of Heun's method, in the place of the sampler's own. */
+  fine?: boolean;
+  /** The class that is asked for, and how strongly; none by default. */
+  label?: number | null;
+  guidance?: number;
 }
 
 /** Everything that a training depends on besides its data: the sections of a recipe. */
@@ -35,6 +41,8 @@ export interface Setup {
   /** Points of the training set, in the units of the data; drawn from the law where there are none. */
   data: Float32Array | null;
   size: number;
+  /** The classes of these points. */
+  labels?: Uint8Array;
   /** Where there is none the data is brought to mean 0 and deviation 1. */
   scaling: Scaling | null;
   recipe: Recipe;
@@ -54,6 +62,9 @@ export interface Ready {
   scaling: Scaling;
   /** Real points (n, 2), in the units of the model. */
   real: Float32Array;
+  /** How many classes there are, and those of the real points. */
+  classes: number;
+  labels: ArrayLike<number>;
   /** Whether the law of the data is known; otherwise the exact denoiser is that of the training points. */
   known: boolean;
   /** Whether the kernels are WebAssembly. */
@@ -84,6 +95,8 @@ export interface FieldRequest {
   x: Float32Array;
   level: Level;
   snapshot: number | null;
+  label?: number | null;
+  guidance?: number;
 }
 
 export interface Field {
@@ -127,6 +140,18 @@ export interface Interval {
   high: number;
 }
 
+/** Parts of the way from noise to samples, each of which can be exchanged for an exact one. */
+export type Part = "steps" | "start" | "set" | "network";
+
+/** What each part costs, in multiples of the floor; with real points in the place of samples they add up to the total. */
+export interface Budget {
+  real: number;
+  parts: { part: Part; ratio: number; low: number; high: number }[];
+  total: Ratio;
+  /** The exact denoiser with this sampler, from its own start. */
+  exact: Ratio;
+}
+
 export interface Trained {
   step: number;
   seconds: number;
@@ -138,22 +163,48 @@ export interface Trained {
 export interface Questions {
   setup: { ask: Setup; answer: Ready };
   walk: { ask: WalkRequest; answer: Walk };
-  forward: { ask: { n: number; seed: number; sampling: SamplingSettings }; answer: Walk };
+  /** Real points on their way to noise, by the schedule of the network or another one. */
+  forward: { ask: { n: number; seed: number; sampling: SamplingSettings; schedule: ScheduleSettings | null }; answer: Walk };
   field: { ask: FieldRequest; answer: Field };
   path: { ask: PathRequest; answer: Path };
   real: { ask: { n: number; seed: number }; answer: Float32Array };
   quality: { ask: { which: Which; n: number; draws: number; sampling: SamplingSettings }; answer: Ratio };
+  budget: { ask: { n: number; draws: number; sampling: SamplingSettings }; answer: Budget };
   /** Which part of n samples lies nearer to a training point than half of all fresh points: 0.5 is right. */
   heart: { ask: { n: number }; answer: number };
   irreducible: { ask: { batches: number }; answer: Interval };
   levels: { ask: { n: number; snapshot: number | null }; answer: LevelErrors };
   train: { ask: { recipe: Recipe; seed: number }; answer: Trained };
   stop: { ask: null; answer: null };
+  /** Other settings for the steps that come; false where no training runs. */
+  adjust: { ask: Adjustment; answer: boolean };
+  /** Bring the data to mean 0 and deviation 1, with an untrained network. */
+  standardise: { ask: null; answer: Ready };
+  /** Show a recorded run of the tutorial's recipe. */
+  load: { ask: { at: number }; answer: unknown };
+  /** The network as it is now, in a form that a page can be saved with. */
+  save: { ask: { language: string }; answer: Saved };
+  /** Make a run directory of what was trained; its path. */
+  keep: { ask: null; answer: string };
   /** Answered at the end of the training that runs, at once where none does. */
   attach: { ask: null; answer: Trained | null };
 }
 
 export type Question = keyof Questions;
+
+/** What can be changed while a training runs. */
+export interface Adjustment {
+  learning_rate: number;
+  batch_size: number;
+  ema_decay: number;
+  distance: LossSettings["distance"];
+}
+
+/** A whole page, or weights for the page that asks. */
+export interface Saved {
+  html: string | null;
+  tensors: Tensors | null;
+}
 
 /** What an engine says by itself, while it trains. */
 export interface Progress {

@@ -10,7 +10,9 @@ export interface Level {
 export interface ScheduleSettings {
   name: string;
   zero_terminal_snr?: boolean;
-  [setting: string]: number | string | boolean | undefined;
+  /** Of the schedule "piecewise". */
+  log_snr?: number[];
+  [setting: string]: number | string | boolean | number[] | undefined;
 }
 
 export type Spacing = "uniform" | "trailing" | "karras";
@@ -145,6 +147,30 @@ class ContinuousCosine implements Schedule {
   }
 }
 
+/** log(α²/σ²) linear between knots at equal times, with α² + σ² = 1. */
+class Piecewise implements Schedule {
+  readonly discrete = false;
+  readonly tMin = 1e-3;
+  readonly tMax = 1;
+  constructor(readonly knots: number[]) {}
+
+  at(t: number): Level {
+    const { knots } = this;
+    const place = t * (knots.length - 1);
+    const i = Math.min(knots.length - 2, Math.floor(place));
+    const log = knots[i]! + (place - i) * (knots[i + 1]! - knots[i]!);
+    return { t, alpha: (1 + Math.exp(-log)) ** -0.5, sigma: (1 + Math.exp(log)) ** -0.5 };
+  }
+
+  timeAtRatio(ratio: number): number {
+    const { knots } = this;
+    const log = -2 * Math.log(ratio);
+    let i = 0;
+    while (i < knots.length - 2 && knots[i + 1]! > log) i++;
+    return clamp((i + (knots[i]! - log) / (knots[i]! - knots[i + 1]!)) / (knots.length - 1), this.tMin, 1);
+  }
+}
+
 function steps(T: number, value: (i: number) => number): Float64Array {
   return new Float64Array(T).map((_, i) => value(i));
 }
@@ -182,6 +208,8 @@ export function makeSchedule(settings: ScheduleSettings): Schedule {
       return new Flow(tMin, tMax);
     case "continuous_cosine":
       return new ContinuousCosine(tMin, tMax);
+    case "piecewise":
+      return new Piecewise(settings.log_snr!);
     case "linear":
       betas = steps(T, (t) => ramp(t, number("start", 1e-4), number("end", 0.02)));
       break;

@@ -42,6 +42,7 @@ export interface Reading {
 }
 
 const BLOCK = 512;
+const DROPPED = 0.1; // of the classes
 
 /** What a network is conditioned on at a level. */
 function conditionOf(network: Network, level: Level): number {
@@ -56,6 +57,7 @@ export class Learned implements Denoiser {
     private readonly network: Network,
     private readonly reading: Reading,
     private readonly weights: number,
+    private readonly label: number | null = null,
   ) {}
 
   denoise(x: Float32Array, level: Level): Float32Array {
@@ -70,7 +72,7 @@ export class Learned implements Denoiser {
         const inputs = memory.take(2 * count);
         const scaled = memory.view(inputs, 2 * count);
         for (let i = 0; i < 2 * count; i++) scaled[i] = scale * x[2 * start + i]!;
-        const at = network.forward(this.weights, inputs, [conditionOf(network, level)], count);
+        const at = network.forward(this.weights, inputs, [conditionOf(network, level)], count, this.label === null ? null : [this.label]);
         const answers = memory.view(at, 4 * count);
         for (let i = 0; i < count; i++) {
           for (const d of [0, 1]) {
@@ -90,13 +92,17 @@ export interface Batch {
   x0: Float32Array;
   eps: Float32Array;
   levels: Level[];
+  /** Classes that the network is told; the last one is none of them. Null where there are none. */
+  labels: Uint8Array | null;
 }
 
 /** Add noise to points; with the target "posterior" put posterior means in the place of data and noise. */
-export function noisy(memory: Memory, loss: LossSettings, x0: Float32Array, eps: Float32Array, levels: Level[]): Batch {
+export function noisy(
+  memory: Memory, loss: LossSettings, x0: Float32Array, eps: Float32Array, levels: Level[], labels: Uint8Array | null = null, classes = 0,
+): Batch {
   const n = levels.length;
   const xt = x0.map((value, i) => levels[i >> 1]!.alpha * value + levels[i >> 1]!.sigma * eps[i]!);
-  if (loss.target === "sample") return { xt, x0, eps, levels };
+  if (loss.target === "sample") return { xt, x0, eps, levels, labels };
   const mean = new Float32Array(2 * n);
   for (let start = 0; start < n; start += loss.group) {
     const count = Math.min(loss.group, n - start);
@@ -116,12 +122,19 @@ export function noisy(memory: Memory, loss: LossSettings, x0: Float32Array, eps:
         cy[i] = x0[2 * (start + i) + 1]!;
         w[i] = 0;
       }
-      memory.kernels.posterior(out, mass, points, alpha, v, mx, my, logw, scratch, count, k);
-      mean.set(memory.view(out, 2 * count), 2 * start);
+      // A point whose class is told is one of that class alone.
+      for (let own = labels ? 0 : classes; own <= classes; own++) {
+        if (labels) for (let i = 0; i < count; i++) w[i] = own === classes || labels[start + i] === own ? 0 : -1e30;
+        memory.kernels.posterior(out, mass, points, alpha, v, mx, my, logw, scratch, count, k);
+        const means = memory.view(out, 2 * count);
+        for (let i = 0; i < count; i++) {
+          if (!labels || labels[start + i] === own) mean.set(means.subarray(2 * i, 2 * i + 2), 2 * (start + i));
+        }
+      }
     });
   }
   const noise = mean.map((value, i) => eps[i]! - (levels[i >> 1]!.alpha / levels[i >> 1]!.sigma) * (value - x0[i]!));
-  return { xt, x0: mean, eps: noise, levels };
+  return { xt, x0: mean, eps: noise, levels, labels };
 }
 
 /** What multiplies the distance of F from its target at a level. */
@@ -198,12 +211,14 @@ export class Trainer {
     readonly network: Network,
     private readonly reading: Reading,
     private readonly schedule: Schedule,
-    private readonly loss: LossSettings,
+    public loss: LossSettings,
     private readonly times: TimesSettings,
-    readonly settings: TrainingSettings,
+    public settings: TrainingSettings,
     private readonly data: Float32Array,
     seed: number,
     start?: Float32Array,
+    private readonly labels: Uint8Array | null = null,
+    private readonly classes = 0,
   ) {
     this.random = new Random(seed, "training");
     const fresh = start ?? network.fresh(new Random(seed, "weights"));
@@ -226,12 +241,13 @@ export class Trainer {
     return learning_rate * rise * (decay === "linear" ? 1 - step / steps : 1);
   }
 
-  /** Points of the next batch; each is visited once an epoch. */
-  private next(): Float32Array {
+  /** Points of the next batch, with their classes; each is visited once an epoch. */
+  private next(): [Float32Array, Uint8Array | null] {
     const N = this.order.length;
     let count = this.settings.batch_size;
     if (this.settings.batches === "shuffled") count = Math.min(count, N - this.place || N);
     const x0 = new Float32Array(2 * count);
+    const labels = this.labels && new Uint8Array(count);
     for (let i = 0; i < count; i++) {
       if (this.place === N) {
         this.order = this.random.permutation(N);
@@ -240,16 +256,18 @@ export class Trainer {
       const from = this.order[this.place++]!;
       x0[2 * i] = this.data[2 * from]!;
       x0[2 * i + 1] = this.data[2 * from + 1]!;
+      // Some are not told, so that the network answers without a class as well.
+      if (labels) labels[i] = this.random.uniform() < DROPPED ? this.classes : this.labels![from]!;
     }
-    return x0;
+    return [x0, labels];
   }
 
   /** A batch as training sees it. */
   batch(): Batch {
-    const x0 = this.next();
+    const [x0, labels] = this.next();
     const n = x0.length / 2;
     const levels = drawLevels(this.times, this.schedule, n, this.random);
-    return noisy(this.memory, this.loss, x0, this.random.normals(2 * n), levels);
+    return noisy(this.memory, this.loss, x0, this.random.normals(2 * n), levels, labels, this.classes);
   }
 
   /** Take a step on a batch; return its loss. */
@@ -266,7 +284,7 @@ export class Trainer {
         scaled[2 * i + 1] = scale * batch.xt[2 * i + 1]!;
       });
       const conditions = batch.levels.map((level) => conditionOf(network, level));
-      const out = network.forward(this.weights, inputs, conditions, n);
+      const out = network.forward(this.weights, inputs, conditions, n, batch.labels);
       const slope = memory.take(4 * n);
       const [answers, slopes] = [memory.view(out, 4 * n), memory.view(slope, 4 * n)];
       let sum = 0;

@@ -2,24 +2,32 @@
 
 import type { Ratio } from "../engine/distance.js";
 import type {
-  Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
+  Adjustment, Budget, Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
 } from "../engine/protocol.js";
 import type { LawSpec } from "../engine/laws.js";
 import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
-import { ratioOf, type Level } from "../engine/schedules.js";
+import { ratioOf, type Level, type ScheduleSettings } from "../engine/schedules.js";
+import type { Hello } from "../engine/remote.js";
+import { BudgetCard } from "./budget.js";
+import { CLASS_COLOURS, ClassCard } from "./classes.js";
+import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
 import { Chart, type Line } from "./charts.js";
 import { icon, Latest, mark, numberField, Segments } from "./controls.js";
 import { colour, digits, h, named, on, put, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
-import type { Payload } from "./payload.js";
+import { pack, type Payload } from "./payload.js";
 import { Race } from "./race.js";
+import { pageOf, savingCard } from "./saving.js";
+import { ScheduleCard } from "./schedule.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
-import { Speaker } from "./words.js";
+import { Speaker, type Language, type Word } from "./words.js";
 
 const PLAY_SECONDS = 5;
 const SLOW = 4;
 const POINTS = 2000;
+const CLOUDS = { n: 2000, draws: 8 }; // that are measured
 const NUDGE = 0.08;
 
 type Mode = "walk" | "forward";
@@ -30,23 +38,20 @@ interface Loaded {
 }
 
 export interface Options {
-  language: "en" | "zh";
-  webgl: boolean;
+  language: Language;
+  /** What the address says behind its #. */
+  chosen: URLSearchParams;
   /** Whether a training runs already, and what it has come to. */
   running: boolean;
   trained: Trained | null;
   losses: { x: number[]; y: number[] };
 }
 
-/** A value as Python writes it. */
-const literal = (value: unknown): string =>
-  JSON.stringify(value).replace(/\b(null|true|false)\b/g, (word) => ({ null: "None", true: "True" })[word] ?? "False");
-
 /** The page of one run. */
 export class App {
   private readonly speaker: Speaker;
   private readonly stage: Stage;
-  private readonly recipe: Recipe;
+  private recipe: Recipe;
   private sampling: SamplingSettings;
   private loaded: Loaded | null = null;
   private mode: Mode = "walk";
@@ -67,11 +72,24 @@ export class App {
   private probe: [number, number] | null = null;
   private drawnField: ReturnType<typeof drawn> | null = null;
   private here: Ratio | null = null;
-  private hereExact: Ratio | null = null;
+  private seedOfTraining = 0;
   private floor: Interval | null = null;
   private errors: LevelErrors | null = null;
   private lossHere: { x: number[]; y: number[] };
   private trouble: string | null = null;
+  private budget: Budget | null = null;
+  /** A schedule that is looked at before anything is trained with it. */
+  private preview: ScheduleSettings | null = null;
+  private adjusted = false;
+  private anew = false;
+  private own: Chosen;
+  private standard = false;
+  /** Points of one's own that were pasted. */
+  private points: Float32Array | null = null;
+  private readonly switches: BudgetCard;
+  private readonly mending: MendCard;
+  private readonly classes: ClassCard;
+  private readonly schedule: ScheduleCard;
   private readonly pad: Pad;
   private readonly race: Race;
   private readonly title = h("span");
@@ -95,7 +113,6 @@ export class App {
   private readonly modes: Segments<Mode>;
   private readonly kinds: Segments<FieldKind>;
   private readonly sides: Segments<Side>;
-  private readonly makers: Segments<Which>;
   private readonly big = h("strong", { id: "ratio" });
   private readonly bigInterval = h("span");
   private readonly bigSource = h("p");
@@ -117,10 +134,13 @@ export class App {
   private readonly engineNote = h("p");
   private readonly heartNote = h("p");
   private readonly python = h("pre", { id: "python", tabindex: 0 });
+  private readonly distance = h("select", { id: "distance" }, ...["l2", "l1", "huber"].map((name) => h("option", {}, name)));
+  private readonly adjustNote = h("p", { id: "adjust-note" });
+  private readonly anewButton = h("button", { id: "anew", class: "hidden" });
   private law: LawSpec | null;
   private size: number;
   private heart: number | null = null;
-  private readonly fieldsOfTraining: Record<"seed" | "size" | "steps" | "width" | "rate" | "batch", ReturnType<typeof numberField>>;
+  private readonly fieldsOfTraining: Record<keyof Chosen["numbers"], ReturnType<typeof numberField>>;
 
   constructor(
     private readonly engine: Engine,
@@ -135,8 +155,8 @@ export class App {
     this.size = payload.size;
     this.lossHere = options.losses;
     this.trained = options.trained;
-    this.stage = new Stage(ready.display, options.webgl);
-    this.stage.setReal(ready.real);
+    this.stage = new Stage(ready.display, options.chosen.get("webgl") !== "0");
+    this.stage.setReal(ready.real, ready.labels);
     const { speaker } = this;
     this.modes = new Segments<Mode>(
       speaker, "what",
@@ -167,15 +187,6 @@ export class App {
       "learned",
       (side) => this.change({ side }),
     );
-    this.makers = new Segments<Which>(
-      speaker, "by",
-      [
-        { value: "learned", word: "learned" },
-        { value: "exact", word: "exact" },
-      ],
-      "learned",
-      (which) => this.change({ which }),
-    );
     const { training, network } = this.recipe;
     this.fieldsOfTraining = {
       seed: numberField(speaker, "trainSeed", 0, { min: 0, max: 1e9, step: 1 }),
@@ -184,7 +195,21 @@ export class App {
       width: numberField(speaker, "trainWidth", network.width ?? 64, { min: 4, max: 256, step: 4 }),
       rate: numberField(speaker, "trainRate", training.learning_rate, { min: 1e-6, max: 1, step: "any" }),
       batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
+      ema: numberField(speaker, "trainEma", training.ema_decay, { min: 0, max: 0.9999, step: "any" }),
     };
+    for (const [name, { label }] of Object.entries(this.fieldsOfTraining)) label.querySelector("input")!.id = `set-${name}`;
+    this.distance.value = this.recipe.loss.distance;
+    this.own = this.chosen();
+    this.mending = new MendCard(
+      speaker, (finding, here) => void this.guard(() => this.mend(finding, here)),
+      engine.name === "remote" ? () => void this.guard(() => this.load(0)) : null,
+    );
+    this.switches = new BudgetCard(speaker, () => this.exchange());
+    this.classes = new ClassCard(speaker, () => this.exchange());
+    this.schedule = new ScheduleCard(
+      speaker, this.recipe.schedule, network.name === "article_mlp", () => this.ready.display.spread,
+      (schedule) => this.look(schedule), (schedule) => void this.train(schedule),
+    );
     this.pad = new Pad(
       speaker, this.stage, () => this.loaded && this.refresh(), (law, name) => void this.take(law, name ?? speaker.say("drawnName")),
       () => this.pad.show(false),
@@ -194,10 +219,12 @@ export class App {
     document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
     this.build();
     this.listen();
-    void this.start(options.running);
+    void this.start(options.running, options.chosen);
   }
 
-  private async start(running: boolean): Promise<void> {
+  private async start(running: boolean, link: URLSearchParams): Promise<void> {
+    const wanted = readLink(link, this.own);
+    if (wanted) return this.apply(wanted);
     if (running) {
       await this.follow(this.recipe.training.steps, () => this.engine.ask("attach", null));
       return;
@@ -244,14 +271,12 @@ export class App {
     return this.loaded?.walk.levels[this.index] ?? CLEAN;
   }
 
-  private change(what: { mode?: Mode; which?: Which; field?: FieldKind; side?: Side }): void {
-    const walkChanged = what.mode !== undefined || what.which !== undefined;
+  private change(what: { mode?: Mode; field?: FieldKind; side?: Side }): void {
     if (what.mode) this.mode = what.mode;
-    if (what.which) this.which = what.which;
     if (what.field) this.field = what.field;
     if (what.side) this.side = what.side;
     this.twoClouds = false;
-    if (walkChanged) void this.walks.ask();
+    if (what.mode) void this.walks.ask();
     if (this.field === "none") this.drawnField = null;
     void this.fields.ask();
     this.refresh();
@@ -262,7 +287,7 @@ export class App {
       const { mode, which, n, seed, sampling, snapshot } = this;
       const walk =
         mode === "forward"
-          ? await this.engine.ask("forward", { n, seed, sampling })
+          ? await this.engine.ask("forward", { n, seed, sampling, schedule: this.preview })
           : await this.engine.ask("walk", { n, seed, which, sampling, snapshot });
       const before = this.steps;
       this.loaded = { walk, mode };
@@ -289,7 +314,8 @@ export class App {
     await this.guard(async () => {
       const { level, field, side } = this;
       const x = gridInModel(this.ready.display, level);
-      const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot });
+      const { label = null, guidance = 1 } = this.sampling;
+      const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot, label, guidance });
       if (this.field === "none") return;
       this.drawnField = drawn(field, side, this.ready.display, level, answer);
     });
@@ -311,22 +337,117 @@ export class App {
   private async loadErrors(): Promise<void> {
     this.errors = await this.engine.ask("levels", { n: 1500, snapshot: this.snapshot });
     this.showErrors();
+    this.refresh();
   }
 
+  /** Measure the samples as they are drawn now; once for a network, what each part costs. */
   private async measure(): Promise<void> {
-    this.here = this.hereExact = this.heart = null;
+    this.here = null;
     this.showQuality(true);
     await this.guard(async () => {
-      const { sampling } = this;
-      const size = { n: 2000, draws: 8, sampling };
-      this.here = await this.engine.ask("quality", { which: "learned", ...size });
+      const { sampling, which } = this;
+      const size = { ...CLOUDS, sampling };
+      this.here = await this.engine.ask("quality", { which, ...size, ...(which === "set" ? { draws: 4 } : {}) });
       this.showQuality(true);
-      if (!this.ready.known) return;
-      this.heart = await this.engine.ask("heart", { n: 500 });
+      if (this.budget) return;
+      if (this.ready.known && this.heart === null) this.heart = await this.engine.ask("heart", { n: 500 });
       this.showQuality(true);
-      this.hereExact = await this.engine.ask("quality", { which: "exact", ...size });
+      this.budget = await this.engine.ask("budget", { ...size, sampling: { ...sampling, start: false, fine: false } });
     });
     this.showQuality(false);
+  }
+
+  /** Draw and measure with the parts that are chosen now. */
+  private exchange(): void {
+    const { exact, which } = this.switches;
+    const { label, guidance } = this.classes;
+    if (label !== this.sampling.label || guidance !== this.sampling.guidance) this.budget = null;
+    this.which = which;
+    this.sampling = { ...this.sampling, start: exact.has("start"), fine: exact.has("steps"), label, guidance };
+    this.twoClouds = false;
+    void this.fields.ask();
+    if (this.training) return;
+    this.here = null;
+    this.showQuality(true);
+    void this.walks.ask();
+    if (this.probe) void this.paths.ask();
+    void this.measures.ask();
+  }
+
+  /** Make the change that a finding proposes, and train again; of recorded runs, show the next one. */
+  private async mend({ change }: Finding, here: boolean): Promise<void> {
+    const { recorded } = this.payload;
+    const { steps, size } = this.fieldsOfTraining;
+    if (change.kind === "schedule") await this.schedule.glide(change.schedule);
+    if (recorded && !here && recorded.at + 1 < recorded.ratios.length) return this.load(recorded.at + 1);
+    if (change.kind === "steps") {
+      this.sampling = { ...this.sampling, steps: Math.min(this.mostSteps, 2 * this.sampling.steps) };
+      this.budget = null;
+      await this.walks.ask();
+      return this.measures.ask();
+    }
+    if (change.kind === "scaling") {
+      this.accept(await this.engine.ask("standardise", null));
+      this.standard = true;
+    } else if (change.kind === "decay") {
+      this.recipe = { ...this.recipe, training: { ...this.recipe.training, decay: "linear" } };
+    } else if (change.kind === "longer") {
+      steps.set(2 * steps.value());
+    } else if (change.kind === "points") {
+      size.set(Math.min(20_000, 4 * size.value()));
+    }
+    delete this.payload.recorded;
+    delete this.payload.budget;
+    await this.train(change.kind === "schedule" ? change.schedule : this.recipe.schedule);
+  }
+
+  /** Show a recorded run in the place of what is here. */
+  private async load(at: number): Promise<void> {
+    const { payload, ready, losses } = (await this.engine.ask("load", { at })) as Hello<Payload>;
+    this.payload = payload;
+    this.recipe = payload.recipe;
+    this.sampling = { ...payload.recipe.sampling };
+    [this.law, this.size, this.lossHere, this.standard] = [payload.law as LawSpec, payload.size, losses, false];
+    this.points = null;
+    this.trained = this.here = this.heart = this.preview = this.probe = this.path = null;
+    this.budget = payload.budget ?? null;
+    this.snapshot = this.drawnField = null;
+    const { training, network, loss } = payload.recipe;
+    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
+    const values = [
+      [seed, 0], [size, payload.size], [steps, training.steps], [width, network.width!], [rate, training.learning_rate],
+      [batch, training.batch_size], [ema, training.ema_decay],
+    ] as const;
+    for (const [field, value] of values) field.set(value);
+    this.distance.value = loss.distance;
+    this.own = this.chosen();
+    this.accept(ready);
+    this.schedule.used(payload.recipe.schedule, network.name === "article_mlp");
+    this.switches.reset();
+    this.which = "learned";
+    this.mode = this.modes.value = "walk";
+    this.field = this.kinds.value = "none";
+    this.race.clear();
+    this.again();
+    await this.start(false, new URLSearchParams());
+  }
+
+  /** Take what the engine says of new data or new units. */
+  private accept(ready: Ready): void {
+    this.ready = ready;
+    this.stage.display = ready.display;
+    this.stage.setReal(ready.real, ready.labels);
+    this.floor = this.errors = null;
+  }
+
+  /** Look at what a schedule does to real points. */
+  private look(schedule: ScheduleSettings | null): void {
+    this.preview = schedule;
+    if (this.training) return;
+    this.play(false);
+    this.probe = this.path = null;
+    if (schedule && this.position >= this.steps) this.position = this.steps / 2;
+    this.change({ mode: this.modes.value = schedule ? "forward" : "walk", field: this.kinds.value = "none" });
   }
 
   // ---- other data
@@ -336,8 +457,7 @@ export class App {
     this.play(false);
     if (!(await this.draw(law))) return;
     this.payload = { ...this.payload, title, quality: null, columns: null, loss: { step: [], value: [] } };
-    const call = this.payload.call;
-    this.payload.call = call && law.kind === "builtin" ? { ...call, data: law.name } : null;
+    delete this.payload.recorded;
     this.pad.show(false);
     this.again();
     await this.train();
@@ -345,44 +465,90 @@ export class App {
 
   /** Draw a training set of a law, of as many points as are wanted. */
   private async draw(law: LawSpec): Promise<boolean> {
-    const { recipe, seed } = this.payload;
-    const size = this.fieldsOfTraining.size.value();
+    const { recipe } = this;
+    const { seed } = this.payload;
+    const points = law.kind === "points" ? law.points : null;
+    const size = points ? points.length / 2 : this.fieldsOfTraining.size.value();
     const ready = await this.guard(() =>
-      this.engine.ask("setup", { law, data: null, size, scaling: null, recipe, tensors: null, seed }),
+      this.engine.ask("setup", { law, data: points, size, scaling: null, recipe, tensors: null, seed }),
     );
     if (!ready) return false;
-    [this.law, this.size, this.ready] = [law, size, ready];
-    this.stage.display = ready.display;
-    this.stage.setReal(ready.real);
-    this.floor = this.errors = null;
+    [this.law, this.size, this.points] = [points ? null : law, size, points];
+    this.fieldsOfTraining.size.label.classList.toggle("hidden", points !== null);
+    this.accept(ready);
     return true;
   }
 
   // ---- training in the page
 
-  private async train(): Promise<void> {
-    const { seed, size, steps, width, rate, batch } = this.fieldsOfTraining;
+  private async train(schedule: ScheduleSettings = this.recipe.schedule): Promise<void> {
+    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
+    if (this.training) {
+      this.anew = true;
+      await this.engine.ask("stop", null);
+      return;
+    }
     if (this.law && size.value() !== this.size && !(await this.draw(this.law))) return;
     const recipe: Recipe = structuredClone(this.recipe);
+    recipe.schedule = schedule;
     recipe.network.width = width.value();
+    if (typeof schedule["T"] === "number") recipe.network.n_steps = schedule["T"];
+    recipe.loss.distance = this.distance.value as Recipe["loss"]["distance"];
     recipe.training = {
-      ...recipe.training, steps: steps.value(), learning_rate: rate.value(), batch_size: batch.value(),
+      ...recipe.training, steps: steps.value(), learning_rate: rate.value(), batch_size: batch.value(), ema_decay: ema.value(),
     };
+    this.recipe = recipe;
     this.lossHere = { x: [], y: [] };
+    this.adjusted = false;
     const ask = { recipe, seed: seed.value() };
     await this.follow(recipe.training.steps, () => this.engine.ask("train", ask));
   }
 
+  /** What was set: at once where the training can take it. */
+  private async adjust(): Promise<void> {
+    this.showPython();
+    if (!this.training) return;
+    const { rate, batch, ema, width, steps, seed, size } = this.fieldsOfTraining;
+    const { training, network } = this.recipe;
+    const others = width.value() !== network.width || steps.value() !== training.steps || size.value() !== this.size;
+    this.anewButton.classList.toggle("hidden", !others && seed.value() === this.seedOfTraining);
+    const wanted: Adjustment = {
+      learning_rate: rate.value(), batch_size: batch.value(), ema_decay: ema.value(),
+      distance: this.distance.value as Adjustment["distance"],
+    };
+    const now: Adjustment = {
+      learning_rate: training.learning_rate, batch_size: training.batch_size, ema_decay: training.ema_decay,
+      distance: this.recipe.loss.distance,
+    };
+    let words: Word | null = this.anewButton.classList.contains("hidden") ? null : "needsStart";
+    if (JSON.stringify(wanted) !== JSON.stringify(now)) {
+      const taken = await this.guard(() => this.engine.ask("adjust", wanted));
+      if (!taken) return;
+      const { distance, ...rest } = wanted;
+      this.recipe = { ...this.recipe, loss: { ...this.recipe.loss, distance }, training: { ...training, ...rest } };
+      this.adjusted = true;
+      words ??= "adjusted";
+    }
+    put(this.adjustNote, words ? this.speaker.say(words) : "");
+  }
+
   /** Watch a training to its end; then look at what was learned. */
   private async follow(steps: number, end: () => Promise<Trained | null>): Promise<void> {
-    this.trained = this.here = this.hereExact = this.heart = null;
+    this.trained = this.here = this.heart = this.budget = this.preview = null;
     this.race.clear();
+    this.schedule.used(this.recipe.schedule);
+    this.switches.reset();
+    this.classes.reset();
+    this.sampling = { ...this.sampling, start: false, fine: false, label: null, guidance: 1 };
+    this.seedOfTraining = this.fieldsOfTraining.seed.value();
+    put(this.adjustNote, "");
+    this.anewButton.classList.add("hidden");
     this.snapshot = null;
     this.probe = this.path = null;
     this.twoClouds = false;
     this.field = this.kinds.value = "none";
     this.mode = this.modes.value = "walk";
-    this.which = this.makers.value = "learned";
+    this.which = "learned";
     this.drawnField = null;
     this.training = { step: 0, steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
     this.play(false);
@@ -393,12 +559,17 @@ export class App {
     this.trained = await this.guard(end);
     await least;
     this.training = null;
+    if (this.anew) {
+      this.anew = false;
+      return this.train();
+    }
     if (this.trained) {
       const { snapshots } = this.trained;
       this.historyRange.max = String(snapshots.length - 1);
       this.historyRange.value = this.historyRange.max;
     }
     this.showTraining();
+    this.showPython();
     await this.walks.ask();
     this.moveTo(this.steps);
     await this.guard(async () => {
@@ -429,16 +600,17 @@ export class App {
   // ---- what is shown
 
   private scene(): Scene {
-    const { drawing, strokes, width } = this.pad;
+    const { drawing, strokes, width, classes } = this.pad;
+    const { label } = this.sampling;
     const busy = this.training !== null || this.twoClouds || drawing;
     const field = busy ? null : this.drawnField;
     return {
       position: busy ? 0 : this.position,
       steps: busy ? 0 : this.steps,
-      end: this.mode === "forward" || this.twoClouds || this.which === "exact" ? "real" : "made",
+      end: label !== null && label !== undefined ? CLASS_COLOURS[label]! : this.mode === "forward" || this.twoClouds || this.which !== "learned" ? "real" : "made",
       showReal: this.showReal && !drawing,
       showPoints: !drawing,
-      ink: drawing ? { strokes, width } : null,
+      ink: drawing ? { strokes, width, classes } : null,
       arrows: field?.arrows ?? null,
       heat: field?.heat ?? null,
       path: busy ? null : this.path,
@@ -503,8 +675,13 @@ export class App {
   }
 
   private showQuality(measuring: boolean): void {
-    const { speaker, here, hereExact, training } = this;
+    const { speaker, here, budget, training, switches } = this;
     put(this.floorButton, speaker.say(this.twoClouds ? "floorHide" : "floorWhat"));
+    switches.show(budget, this.ready.known, here?.ratio ?? null);
+    const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread, this.payload.recorded?.next);
+    this.mending.show(finding, budget !== null, this.payload.recorded ?? null);
+    this.classes.card.classList.toggle("hidden", training !== null || this.ready.classes < 2);
+    for (const card of [switches.card, this.mending.card]) card.classList.toggle("hidden", training !== null);
     if (training) {
       put(this.big, Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…");
       for (const note of [this.bigInterval, this.bigHere, this.bigExact, this.heartNote]) put(note, "");
@@ -512,15 +689,16 @@ export class App {
       return;
     }
     put(this.heartNote, this.heart === null ? "" : speaker.say("heart", Math.round(100 * this.heart)));
-    const own = this.trained ? null : this.payload.quality;
+    const exchanged = switches.exact.size > 0;
+    const own = this.trained || exchanged ? null : this.payload.quality;
     const best = own ?? here;
     put(this.big, best ? best.ratio.toFixed(2) : measuring ? "…" : "–");
     put(this.bigInterval, best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "");
-    put(this.bigSource, own ? speaker.say("fromPython") : "");
+    put(this.bigSource, own ? (this.payload.recorded ? speaker.say("recorded", whole(this.recipe.training.steps)) : speaker.say("fromPython")) : exchanged ? speaker.say("fromSwitched") : "");
     this.bigHere.textContent = here
       ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
       : measuring ? speaker.say("measuring") : "";
-    put(this.bigExact, hereExact ? speaker.say("exactQuality", hereExact.ratio.toFixed(2)) : "");
+    put(this.bigExact, budget ? speaker.say("exactQuality", budget.exact.ratio.toFixed(2)) : "");
   }
 
   private showLoss(): void {
@@ -552,18 +730,54 @@ export class App {
     this.lossChart.show(lines, { logX: false }, `${speaker.say("loss")}. ${words}`);
   }
 
-  /** The call that gives this training in Python: the settings that are not the recipe's. */
-  private showPython(): void {
-    const { call, recipe_name } = this.payload;
-    if (!call) return;
-    const { seed, size, steps, width, rate, batch } = this.fieldsOfTraining;
-    const now = {
-      ...call.settings, seed: seed.value(), "data.size": size.value(), "training.steps": steps.value(),
-      "network.width": width.value(), "training.learning_rate": rate.value(), "training.batch_size": batch.value(),
+  /** What is chosen now. */
+  private chosen(): Chosen {
+    const numbers = Object.fromEntries(Object.entries(this.fieldsOfTraining).map(([name, field]) => [name, field.value()]));
+    const { name, steps } = this.sampling;
+    const { schedule } = this.recipe;
+    return {
+      law: this.law, schedule, numbers: numbers as Chosen["numbers"], distance: this.distance.value,
+      decay: this.recipe.training.decay, standard: this.standard, sampler: name, samplerSteps: steps,
     };
-    const settings = Object.entries(now).map(([key, value]) => `    "${key}": ${literal(value)},`).join("\n");
-    this.python.textContent =
-      `import diffuscope\n\nrun = diffuscope.train(${literal(call.data)}, recipe=${literal(recipe_name)}, settings={\n${settings}\n})`;
+  }
+
+  /** Choose what a link says, and train with it where that is something else. */
+  private async apply(wanted: Chosen): Promise<void> {
+    for (const [name, value] of Object.entries(wanted.numbers)) this.fieldsOfTraining[name as keyof Chosen["numbers"]].set(value);
+    this.distance.value = wanted.distance;
+    this.sampling = { ...this.sampling, name: wanted.sampler as SamplerName, steps: wanted.samplerSteps };
+    const { law, schedule, decay } = wanted;
+    this.recipe = { ...this.recipe, schedule, training: { ...this.recipe.training, decay: decay as "none" | "linear" } };
+    if (wanted.standard) {
+      this.accept(await this.engine.ask("standardise", null));
+      this.standard = true;
+    }
+    if (law && law !== this.law) await this.take(law, law.kind === "builtin" ? law.name : this.speaker.say("drawnName"));
+    else await this.train();
+  }
+
+  /** The call that gives this training in Python, where there is one. */
+  private call(): string | null {
+    const { call, recipe_name } = this.payload;
+    return call && !this.adjusted && !this.points ? callOf(call, recipe_name, this.own, this.chosen()) : null;
+  }
+
+  private showPython(): void {
+    put(this.python, this.call() ?? this.speaker.say("noCall"));
+  }
+
+  /** The page as it is now, as text. */
+  private async file(): Promise<string> {
+    const { language } = this.speaker;
+    const { html, tensors } = await this.engine.ask("save", { language });
+    if (html) return html;
+    const { payload, law, recipe, lossHere } = this;
+    const now: Payload = { ...payload, language, size: this.size, recipe: { ...recipe, sampling: { ...this.sampling, start: false, fine: false, label: null } } };
+    if (law) [now.law, now.data] = [law, null];
+    if (this.points) [now.law, now.data] = [{ kind: "points" }, await pack(this.points)];
+    if (this.trained) [now.quality, now.loss] = [null, { step: lossHere.x, value: lossHere.y }];
+    now.scaling = this.ready.scaling;
+    return pageOf(now, tensors!, this.stage.picture());
   }
 
   private showErrors(): void {
@@ -780,10 +994,11 @@ export class App {
       h("div", { class: "big" }, this.big, h("span", {}, speaker.text("timesFloor")), this.bigInterval),
       this.bigSource, this.bigHere, this.bigExact, this.heartNote, h("p", {}, this.floorButton),
     );
-    const { seed, size, steps, width, rate, batch } = this.fieldsOfTraining;
+    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
     if (!this.law) size.label.classList.add("hidden");
     const python = h("details", { ontoggle: () => this.showPython() }, h("summary", {}, speaker.text("python")), this.python);
-    if (!this.payload.call) python.classList.add("hidden");
+    this.anewButton.append(speaker.text("startAnew"));
+    on(this.anewButton, "click", () => void this.train());
     on(this.trainButton, "click", () => {
       if (this.training) void this.engine.ask("stop", null);
       else void this.train();
@@ -794,9 +1009,11 @@ export class App {
       h(
         "details", {}, h("summary", {}, speaker.text("trainSettings")),
         h(
-          "div", { class: "fields", onchange: () => this.showPython() },
-          steps.label, width.label, rate.label, batch.label, seed.label, size.label,
+          "div", { class: "fields", onchange: () => void this.adjust() },
+          steps.label, width.label, rate.label, batch.label, ema.label,
+          h("label", {}, h("span", {}, speaker.text("trainDistance")), this.distance), seed.label, size.label,
         ),
+        this.adjustNote, this.anewButton,
       ),
       python,
     );
@@ -815,9 +1032,19 @@ export class App {
     const draw = h("button", { id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
     bar.append(draw);
     this.beside.push(point, levels);
-    const pair = h("div", { class: "pair" }, this.pad.card, point, levels);
+    const remote = this.engine.name === "remote";
+    const saving = savingCard(speaker, {
+      file: () => this.file(),
+      link: () => linkOf(this.own, this.chosen(), speaker.language),
+      python: () => this.call(),
+      keep: remote ? () => this.engine.ask("keep", null) : null,
+      title: () => this.payload.title,
+    });
+    const pair = h(
+      "div", { class: "pair" }, this.pad.card, point, levels, this.schedule.card, this.samplerCard(card), this.race.card, saving,
+    );
     const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
-    const aside = h("aside", { class: "rail" }, quality, loss, this.samplerCard(card), this.race.card);
+    const aside = h("aside", { class: "rail" }, quality, this.classes.card, this.switches.card, this.mending.card, loss);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);
@@ -833,16 +1060,16 @@ export class App {
     const most = this.mostSteps;
     const steps = numberField(speaker, "samplerSteps", this.sampling.steps, { min: 1, max: most, step: 1 });
     const points = numberField(speaker, "points", this.n, { min: 100, max: 20_000, step: 100 });
-    const start = h("input", { type: "checkbox", id: "start" });
     const again = (): void => {
       const settings = select.value === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
-      this.sampling = { ...this.sampling, ...settings, name: select.value as SamplerName, steps: steps.value(), start: start.checked };
+      this.sampling = { ...this.sampling, ...settings, name: select.value as SamplerName, steps: steps.value() };
+      this.budget = null;
       this.n = points.value();
       void this.walks.ask();
       if (this.probe) void this.paths.ask();
       void this.measures.ask();
     };
-    for (const control of [select, start, steps.label, points.label]) control.addEventListener("change", again);
+    for (const control of [select, steps.label, points.label]) control.addEventListener("change", again);
     const fresh = h("button", { onclick: () => {
       this.seed++;
       void this.walks.ask().then(() => this.play(true));
@@ -853,8 +1080,7 @@ export class App {
         "div", { class: "fields" },
         h("label", {}, h("span", {}, speaker.text("sampler")), select), steps.label, points.label,
       ),
-      h("label", {}, start, " ", speaker.text("trueStart")),
-      h("div", { class: "row" }, this.makers.element, fresh),
+      h("div", { class: "row" }, fresh),
       this.drawnNote,
     );
   }
@@ -923,7 +1149,9 @@ export class App {
 
   private onKey(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
-    const typing = ["SELECT", "TEXTAREA"].includes(target.tagName) || (target as HTMLInputElement).type === "number";
+    // Fields and sliders take their own keys; the ruler's are those of the page.
+    const field = target.tagName === "INPUT" && target !== this.range && (target as HTMLInputElement).type !== "checkbox";
+    const typing = field || ["SELECT", "TEXTAREA"].includes(target.tagName);
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const presses = ["BUTTON", "SUMMARY"].includes(target.tagName) || (target as HTMLInputElement).type === "checkbox";
     if (event.key === " " && presses) return;

@@ -60,15 +60,15 @@ export class Segments<T extends string> {
   }
 }
 
-/** A labelled number. */
+/** A labelled number; its label is a word, or a name that is the same in all languages. */
 export function numberField(
   speaker: Speaker,
-  word: Word,
+  word: Word | Text,
   value: number,
   limits: { min: number; max: number; step: number | "any" },
 ): { label: HTMLLabelElement; value: () => number; set: (value: number) => void } {
   const input = h("input", { type: "number", value, ...limits, inputmode: "decimal" });
-  const label = h("label", {}, h("span", {}, speaker.text(word)), input);
+  const label = h("label", {}, h("span", {}, typeof word === "string" ? speaker.text(word) : word), input);
   return {
     label,
     value: () => {
@@ -91,7 +91,7 @@ const SHAPES = {
 };
 
 /** Make an element of a drawing. */
-function svg(tag: string, attributes: Record<string, string | number>, ...children: Node[]): SVGElement {
+export function svg(tag: string, attributes: Record<string, string | number>, ...children: Node[]): SVGElement {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag) as SVGElement;
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
   made.append(...children);

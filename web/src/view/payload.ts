@@ -3,7 +3,9 @@
 import type { LawSpec, Point } from "../engine/laws.js";
 import { bytesOf } from "../engine/memory.js";
 import type { Tensors } from "../engine/network.js";
-import type { Recipe, Setup } from "../engine/protocol.js";
+import type { Budget, Recipe, Setup } from "../engine/protocol.js";
+import type { Recorded } from "./mend.js";
+import type { Language } from "./words.js";
 
 /** Float32 numbers: their bytes by place, deflated, as base64. */
 export interface Packed {
@@ -25,6 +27,10 @@ export interface Payload {
   /** The call in Python that gives the same run, where there is one: data, and settings beside the recipe's. */
   call: { data: string; settings: Record<string, unknown> } | null;
   size: number;
+  /** Where this is one of several recorded runs. */
+  recorded?: Recorded;
+  /** What each part costs, where that was measured beforehand. */
+  budget?: Budget;
   law: LawSpec | { kind: "points" };
   scaling: { shift: Point; scale: Point };
   recipe: Recipe;
@@ -42,6 +48,16 @@ export async function unpack({ packed }: Packed): Promise<Float32Array> {
   return new Float32Array(out.buffer);
 }
 
+/** Pack numbers as `unpack` reads them. */
+export async function pack(values: Float32Array): Promise<Packed> {
+  const bytes = new Uint8Array(values.buffer);
+  const planes = bytes.map((_, i) => bytes[4 * (i % values.length) + Math.floor(i / values.length)]!);
+  const stream = new Blob([planes]).stream().pipeThrough(new CompressionStream("deflate"));
+  let text = "";
+  for (const byte of new Uint8Array(await new Response(stream).arrayBuffer())) text += String.fromCharCode(byte);
+  return { shape: [values.length], packed: btoa(text) };
+}
+
 /** What the engine is set up with. */
 export async function setupOf(payload: Payload): Promise<Setup> {
   const data = payload.data ? await unpack(payload.data) : null;
@@ -56,4 +72,10 @@ export async function setupOf(payload: Payload): Promise<Setup> {
   const law: LawSpec = payload.law.kind === "points" ? { kind: "points", points: data! } : (payload.law as LawSpec);
   const { size, scaling, recipe, seed } = payload;
   return { law, data, size, scaling, recipe, tensors, seed };
+}
+
+/** The language of the address, else of the page, else of the browser. */
+export function chosenLanguage(chosen: URLSearchParams, own: string): Language {
+  const asked = chosen.get("lang") ?? own;
+  return asked === "zh" || (asked !== "en" && navigator.language.startsWith("zh")) ? "zh" : "en";
 }

@@ -9,7 +9,8 @@ export interface Frame {
   colour: Colour;
   alpha: number;
   size: number;
-  real: { colour: Colour; alpha: number; size: number } | null;
+  /** Of the first real points, and of the others. */
+  real: { colours: Colour[]; alpha: number; size: number } | null;
   /** Whether the heat map is drawn. */
   heat: boolean;
 }
@@ -23,7 +24,8 @@ export interface PointLayer {
   readonly webgl: boolean;
   /** States (k, n, 2) in units of the display. */
   setStates(states: Float32Array, n: number): void;
-  setReal(points: Float32Array): void;
+  /** Real points, those of the first class first: so many are of it. */
+  setReal(points: Float32Array, first: number): void;
   /** An image of m × m pixels, RGBA with premultiplied alpha, the first row at the bottom. */
   setHeat(pixels: Uint8Array, m: number): void;
   draw(frame: Frame): void;
@@ -73,6 +75,7 @@ class GlLayer implements PointLayer {
   private real: Int16Array = new Int16Array(0);
   private pixels: { data: Uint8Array; m: number } | null = null;
   private n = 0;
+  private first = 0;
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -126,8 +129,9 @@ class GlLayer implements PointLayer {
     this.fill(this.buffers.states, this.states);
   }
 
-  setReal(points: Float32Array): void {
+  setReal(points: Float32Array, first: number): void {
     this.real = packed(points);
+    this.first = first;
     this.fill(this.buffers.real, this.real);
   }
 
@@ -144,7 +148,9 @@ class GlLayer implements PointLayer {
     this.gl.vertexAttribPointer(at, 2, this.gl.SHORT, true, 0, offset);
   }
 
-  private cloud(buffer: WebGLBuffer, n: number, from: number, to: number, part: number, colour: Colour, alpha: number, size: number): void {
+  private cloud(
+    buffer: WebGLBuffer, n: number, from: number, to: number, part: number, colour: Colour, alpha: number, size: number, first = 0, count = n,
+  ): void {
     const { gl, points } = this;
     gl.useProgram(points);
     gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
@@ -155,7 +161,7 @@ class GlLayer implements PointLayer {
     gl.uniform1f(place("size"), size);
     gl.uniform1f(place("stretch"), RANGE / EXTENT);
     gl.uniform4f(place("colour"), colour[0] * alpha, colour[1] * alpha, colour[2] * alpha, alpha);
-    gl.drawArrays(gl.POINTS, 0, n);
+    gl.drawArrays(gl.POINTS, first, count);
   }
 
   draw(frame: Frame): void {
@@ -172,8 +178,10 @@ class GlLayer implements PointLayer {
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
     if (frame.real) {
-      const { colour, alpha, size } = frame.real;
-      this.cloud(this.buffers.real, this.real.length / 2, 0, 0, 0, colour, alpha, size);
+      const { colours, alpha, size } = frame.real;
+      const n = this.real.length / 2;
+      this.cloud(this.buffers.real, n, 0, 0, 0, colours[0]!, alpha, size, 0, this.first);
+      if (this.first < n) this.cloud(this.buffers.real, n, 0, 0, 0, colours[1]!, alpha, size, this.first, n - this.first);
     }
     if (!this.n) return;
     const last = this.states.length / (2 * this.n) - 1;
@@ -191,6 +199,7 @@ class PlainLayer implements PointLayer {
   private real: Float32Array = new Float32Array(0);
   private heat: HTMLCanvasElement | null = null;
   private n = 0;
+  private first = 0;
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -202,8 +211,9 @@ class PlainLayer implements PointLayer {
     this.n = n;
   }
 
-  setReal(points: Float32Array): void {
+  setReal(points: Float32Array, first: number): void {
     this.real = points;
+    this.first = first;
   }
 
   setHeat(pixels: Uint8Array, m: number): void {
@@ -234,8 +244,10 @@ class PlainLayer implements PointLayer {
       context.fillRect(px - size / 2, py - size / 2, size, size);
     };
     if (frame.real) {
-      fill(frame.real.colour, frame.real.alpha);
-      for (let i = 0; i < this.real.length; i += 2) dot(this.real[i]!, this.real[i + 1]!, frame.real.size * 0.8);
+      for (let i = 0; i < this.real.length; i += 2) {
+        if (i === 0 || i === 2 * this.first) fill(frame.real.colours[i < 2 * this.first ? 0 : 1]!, frame.real.alpha);
+        dot(this.real[i]!, this.real[i + 1]!, frame.real.size * 0.8);
+      }
     }
     if (!this.n) return;
     const last = this.states.length / (2 * this.n) - 1;

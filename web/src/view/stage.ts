@@ -2,6 +2,7 @@
 
 import type { Display, Path } from "../engine/protocol.js";
 import type { Level } from "../engine/schedules.js";
+import { CLASS_COLOURS } from "./classes.js";
 import { colour, h, rgb } from "./dom.js";
 import { EXTENT, pointLayer, type PointLayer } from "./points.js";
 
@@ -43,7 +44,7 @@ export interface Scene {
   position: number;
   steps: number;
   /** The colour at the end: of what was generated, or of real data. */
-  end: "made" | "real";
+  end: "made" | "real" | "answer";
   showReal: boolean;
   showPoints: boolean;
   arrows: Arrows | null;
@@ -53,7 +54,7 @@ export interface Scene {
   probe: [number, number] | null;
   corner: string;
   /** What is being drawn: strokes in units of the picture, and the deviation of their ink. */
-  ink: { strokes: [number, number][][]; width: number } | null;
+  ink: { strokes: [number, number][][]; width: number; classes: number[] } | null;
 }
 
 /** The picture, square, drawn when something changes. */
@@ -86,13 +87,25 @@ export class Stage {
     return this.layer.canvas;
   }
 
+  /** What is seen now, as the address of an image. */
+  picture(): string {
+    const whole = h("canvas", { width: this.over.width, height: this.over.height });
+    const context = whole.getContext("2d")!;
+    for (const canvas of [this.layer.canvas, this.over]) context.drawImage(canvas, 0, 0);
+    return whole.toDataURL();
+  }
+
   setStates(states: Float32Array, n: number): void {
     this.n = n;
     this.layer.setStates(states, n);
   }
 
-  setReal(x: Float32Array): void {
-    this.layer.setReal(shown(this.display, CLEAN, x));
+  /** Real points (n, 2) in the units of the model, with their classes. */
+  setReal(x: Float32Array, labels: ArrayLike<number>): void {
+    const y = shown(this.display, CLEAN, x);
+    const of = (other: boolean): number[] => Array.from(y).filter((_, i) => (labels[i >> 1] ?? 0) > 0 === other);
+    const first = of(false);
+    this.layer.setReal(Float32Array.from([...first, ...of(true)]), first.length / 2);
   }
 
   show(scene: Scene): void {
@@ -147,7 +160,7 @@ export class Stage {
       alpha: !scene.showPoints ? 0 : (scene.path ? 0.25 : scene.arrows ? 0.45 : 0.7) * Math.max(0.5, dense),
       size: scale * Math.max(2.2, size / 190) * Math.max(0.7, dense),
       real: scene.showReal
-        ? { colour: rgb(colour("real")), alpha: scene.path ? 0.12 : 0.22, size: scale * Math.max(1.8, size / 260) }
+        ? { colours: CLASS_COLOURS.map((name) => rgb(colour(name))), alpha: scene.path ? 0.12 : 0.22, size: scale * Math.max(1.8, size / 260) }
         : null,
       heat: scene.heat !== null,
     });
@@ -161,7 +174,7 @@ export class Stage {
     c.clearRect(0, 0, size, size);
     const px = (x: number): number => ((x / EXTENT + 1) / 2) * size;
     const py = (y: number): number => ((1 - y / EXTENT) / 2) * size;
-    if (scene.ink) this.drawInk(c, scene.ink.strokes, (scene.ink.width / EXTENT / 2) * size, px, py);
+    if (scene.ink) this.drawInk(c, scene.ink, (scene.ink.width / EXTENT / 2) * size, px, py);
     if (scene.arrows) this.drawArrows(c, scene.arrows, px, py);
     if (scene.path) this.drawPath(c, scene.path, px, py);
     if (scene.probe) {
@@ -185,23 +198,23 @@ export class Stage {
   /** Ink is Gaussian: shown as lines of one, two and three deviations to each side. */
   private drawInk(
     c: CanvasRenderingContext2D,
-    strokes: [number, number][][],
+    { strokes, classes }: NonNullable<Scene["ink"]>,
     deviation: number,
     px: (x: number) => number,
     py: (y: number) => number,
   ): void {
-    c.strokeStyle = colour("real");
     c.lineCap = "round";
     c.lineJoin = "round";
     for (const [deviations, alpha] of [[3, 0.1], [2, 0.18], [1, 0.45]] as const) {
       c.lineWidth = 2 * deviations * deviation;
       c.globalAlpha = alpha;
-      for (const stroke of strokes) {
+      strokes.forEach((stroke, i) => {
+        c.strokeStyle = colour(CLASS_COLOURS[classes[i] ?? 0]!);
         c.beginPath();
         c.moveTo(px(stroke[0]![0]) - 0.01, py(stroke[0]![1])); // a line without length is not drawn
         for (const [x, y] of stroke) c.lineTo(px(x), py(y));
         c.stroke();
-      }
+      });
     }
     c.globalAlpha = 1;
     c.lineCap = "butt";

@@ -3,7 +3,7 @@
 import { RemoteEngine } from "../engine/remote.js";
 import { App } from "./app.js";
 import type { Payload } from "./payload.js";
-import { DICTIONARY, type Language } from "./words.js";
+import { inWords, type Language } from "./words.js";
 
 /** Exchange the token of the address for a cookie, and take it out of the address. */
 async function enter(chosen: URLSearchParams): Promise<void> {
@@ -25,22 +25,20 @@ function comeAgain(): void {
 }
 
 export async function join(language: Language, chosen: URLSearchParams): Promise<void> {
-  const words = DICTIONARY[language];
   const state = document.getElementById("state")!;
-  state.textContent = words.starting;
+  state.textContent = inWords("starting", language);
   await enter(chosen);
   const socket = new WebSocket(`ws://${location.host}/watch`);
   let [came, failed] = [false, false];
   const trouble = (what: string): void => {
     failed = true;
-    state.textContent = words.failed.replace("{0}", what);
+    state.textContent = inWords("failed", language, what);
   };
   const engine = new RemoteEngine(socket, trouble, () => {
     if (came) comeAgain();
-    else if (!failed) state.textContent = words.noEntry;
+    else if (!failed) state.textContent = inWords("noEntry", language);
   });
   const { payload, ready, running, trained, losses } = await engine.hello<Payload>();
   came = true;
-  const webgl = chosen.get("webgl") !== "0";
-  new App(engine, payload, ready, { language, webgl, running, trained, losses });
+  new App(engine, payload, ready, { language, chosen, running, trained, losses });
 }

@@ -14,8 +14,9 @@ Continuous ones have real times. All coefficients are float64.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from diffuscope.diffusion.schedules.continuous import EDM, VP, ContinuousCosine, Flow
+from diffuscope.diffusion.schedules.continuous import EDM, VP, ContinuousCosine, Flow, Piecewise
 from diffuscope.diffusion.schedules.discrete import (
     DiscreteSchedule,
     cosine,
@@ -36,6 +37,7 @@ __all__ = [
     "Flow",
     "Grid",
     "NoiseLevel",
+    "Piecewise",
     "Schedule",
     "Spacing",
     "cosine",
@@ -55,10 +57,11 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "edm": EDM,
     "flow": Flow,
     "continuous_cosine": ContinuousCosine,
+    "piecewise": Piecewise,
 }
 
 
-def make_schedule(name: str, *, zero_terminal_snr: bool = False, **settings: float) -> Schedule:
+def make_schedule(name: str, *, zero_terminal_snr: bool = False, **settings: Any) -> Schedule:
     """Make the schedule named ``name``; an unknown name or setting is an InputError."""
     if name not in SCHEDULES:
         raise unknown_name("schedule", name, SCHEDULES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from diffuscope.diffusion.schedules.levels import NoiseLevel, Schedule
 from diffuscope.errors import InputError
 
-__all__ = ["EDM", "VP", "ContinuousCosine", "Flow"]
+__all__ = ["EDM", "VP", "ContinuousCosine", "Flow", "Piecewise"]
 
 
 @dataclass
@@ -111,6 +112,44 @@ class ContinuousCosine(Schedule):
     def time_at_ratio(self, ratio: Tensor) -> Tensor:
         """Return t = 2/pi * arctan(ratio), any shape."""
         return (ratio.to(torch.float64).atan() * (2 / math.pi)).clamp(self.t_min, self.t_max)
+
+
+@dataclass
+class Piecewise(Schedule):
+    r"""Log-SNR :math:`\log(\alpha^2/\sigma^2)` linear between knots, :math:`\alpha^2 + \sigma^2 = 1`.
+
+    ``log_snr`` are its values at equal times t from 0 to 1, which fall: a curve of one's own (Kingma et al.
+    2021, section 3.3, learn such a curve).
+    """
+
+    log_snr: tuple[float, ...] = (10.0, 4.0, 0.0, -4.0, -10.0)
+
+    def __post_init__(self) -> None:
+        values = self.log_snr
+        falls = all(b < a for a, b in pairwise(values))
+        if len(values) < 2 or not falls or not all(map(math.isfinite, values)):
+            what = f"log_snr = {list(values)} is not a falling curve."
+            raise InputError(what, "Give two finite numbers or more, each below the one before.")
+        self.t_min, self.t_max = 1e-3, 1.0
+
+    def _knots(self) -> Tensor:
+        return torch.tensor(self.log_snr, dtype=torch.float64)
+
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """Return the noise level at times ``t`` (any shape)."""
+        t, knots = t.to(torch.float64), self._knots()
+        place = t * (len(knots) - 1)
+        i = place.floor().long().clamp(0, len(knots) - 2)
+        log = knots[i] + (place - i) * (knots[i + 1] - knots[i])
+        return NoiseLevel(t, torch.sigmoid(log).sqrt(), torch.sigmoid(-log).sqrt())
+
+    def time_at_ratio(self, ratio: Tensor) -> Tensor:
+        """Return the time at which the log-SNR is -2 log(ratio), or the nearest one, any shape."""
+        knots = self._knots()
+        log = -2 * ratio.to(torch.float64).log()
+        i = (torch.searchsorted(-knots, -log) - 1).clamp(0, len(knots) - 2)
+        part = (knots[i] - log) / (knots[i] - knots[i + 1])
+        return ((i + part) / (len(knots) - 1)).clamp(self.t_min, self.t_max)
 
 
 def _check_order(name: str, low: float, high: float, example: str) -> None:
