@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffuscope
-from diffuscope.data.classes import classes_of
+from diffuscope.data.conditions import classes_of
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.spread import brought_in, centre_and_scale, far_out, limits
@@ -358,7 +358,7 @@ def test_an_evaluation_measures_each_class(sides, little):
 
 
 def test_figures_are_coloured_by_class(sides):
-    from diffuscope.plots.clouds import CLASSES
+    from diffuscope.plots.colours import CLASSES
 
     run = sides[2]
     figure = run.plot_samples(200, y="each")

@@ -29,7 +29,7 @@ from diffuscope.diffusion.denoiser import (
 )
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
-from diffuscope.errors import unknown_name
+from diffuscope.errors import InputError, unknown_name
 
 __all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "posterior_means"]
 
@@ -43,7 +43,8 @@ class Examples(NamedTuple):
     """A batch of training examples: what the network sees and what it is compared with.
 
     ``inputs``, the scaled noisy data, and ``target`` have shape (n, ...), ``condition`` on the noise level
-    (n,), ``weight`` (n, 1, ...) or None where all are 1. ``label`` (n,), int64, are the classes, if any.
+    (n,), ``weight`` (n, 1, ...) or None where all are 1. ``label`` are classes (n,), int64, or numbers
+    (n, k), if any.
     """
 
     inputs: Tensor
@@ -105,13 +106,19 @@ class Loss:
     ) -> Examples:
         """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets.
 
-        ``label`` (n,) are the classes that the network is told, if any.
+        ``label`` are the classes (n,) or the numbers (n, k) that the network is told, if any. InputError for
+        numbers and means of groups: points of other numbers have no share in the mean that is wanted.
         """
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
         c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
         weight = self._weight(denoiser, level)
         inputs = c_in * q_sample(x_0, level, eps)
         if self.target == "posterior":
+            if label is not None and label.is_floating_point():
+                raise InputError(
+                    "Means over points (loss.target = 'posterior') would mix their numbers.",
+                    "Set loss.target = 'sample'.",
+                )
             told = None if label is None else (label, denoiser.classes)
             x_0, eps = posterior_means(x_0, level, eps, self.group, told)
         return Examples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from diffuscope.data.base import Dataset, columns_of
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
+from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
@@ -83,6 +85,8 @@ class Setup:
                 network=copy.deepcopy(start.denoiser.network),
                 schedule=schedule,
             )
+        if recipe.data.told is not None:
+            _check_told(denoiser, recipe.data.told.arguments)
         denoiser.to(device)
         if network is not None or schedule is not None:
             _try(denoiser, codec.shape, device)
@@ -142,9 +146,10 @@ class Setup:
         """Return the model to start from, which must answer without a condition."""
         if self.start is None:
             raise InputError(f"{what} needs a trained run.", "Give the run with --start.")
-        if self.start.denoiser.classes or self.recipe.denoiser.partial:
+        before = self.start.denoiser
+        if before.classes or before.conditions or self.recipe.denoiser.partial:
             raise InputError(
-                f"{what} is for runs without conditions, such as classes or known columns.",
+                f"{what} is for runs without conditions, such as classes, numbers or known columns.",
                 "Train a run of points, or of images with data.labels = false.",
             )
         return self.start
@@ -196,6 +201,20 @@ class Setup:
             for tensor in self.start.denoiser.network.state_dict().values():
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _check_told(denoiser: Denoiser, arguments: Mapping[str, int]) -> None:
+    """Make sure that a network takes the labels of the data: so many ``classes``, or ``conditions``."""
+    for name, count in arguments.items():
+        masked = isinstance(denoiser, MaskedDenoiser)
+        if masked or getattr(denoiser, name) != count:
+            what = "A network with masks" if masked else "The network"
+            word = "classes" if name == "classes" else "numbers as a condition"
+            raise InputError(
+                f"{what} takes no {word}, and the data has {count}.",
+                "Train without them (data.labels = false), or use 'resmlp' for points, 'unet' for images, or "
+                f"a network (x, t, label=None) of your own with an attribute `{name} = {count}`.",
+            )
 
 
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:

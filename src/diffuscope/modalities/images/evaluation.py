@@ -13,11 +13,8 @@ from diffuscope.data.images import ImageData, nearest
 from diffuscope.errors import InputError
 from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
 from diffuscope.metrics.features import (
-    FEWEST,
     Extractor,
     ImageQuality,
-    PixelFeatures,
-    cached_classifier,
     image_quality,
 )
 from diffuscope.modalities.base import Evaluation, table_lines
@@ -133,29 +130,24 @@ def evaluate_images(
     overall: Measured | None,
     seed: int,
     reporter: Reporter,
+    extractor: Extractor,
     samples: int | None = None,
-    extractor: Extractor | None = None,
 ) -> ImageEvaluation:
     """Measure the quality of the images of a model.
 
     Without held-out images (m, channels, height, width) those count that come with the data, or that training
-    held out. ``overall`` is the distance of features. By default there are 2,000 samples, and features are
-    those of a classifier of the training images, trained once and kept. InputError where images are too few
-    or of another shape.
+    held out. ``overall`` is the distance of features. By default there are 2,000 samples. InputError where
+    images are too few or of another shape.
     """
     train, unseen, note = _parts(data, held_out, model.recipe)
-    if extractor is None and len(data.x) < FEWEST:
-        extractor = PixelFeatures()
-    if extractor is None:
-        extractor = cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
     n = _SAMPLES if samples is None else samples
     labels = None
-    if generator.classes:
+    if generator.told is not None:
         labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
     request = Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
     made = np.concatenate(list(counted(generator.batches(n, request), n, "images", reporter)))
     with reporter.stage("measuring images"):
-        own = labels is not None and getattr(extractor, "labelled", False)
+        own = bool(generator.classes) and getattr(extractor, "labelled", False)
         quality = image_quality(made, train, unseen, extractor, labels=labels if own else None, seed=seed)
         index, _ = nearest(made[:_SHOWN], train, min(_NEIGHBOURS, len(train)))
         shown = np.concatenate([made[:_SHOWN, None], train[index]], axis=1)
