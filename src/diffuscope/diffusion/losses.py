@@ -29,7 +29,7 @@ from diffuscope.diffusion.denoiser import (
 )
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
-from diffuscope.errors import InputError, unknown_name
+from diffuscope.errors import unknown_name
 
 __all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "posterior_means"]
 
@@ -106,19 +106,14 @@ class Loss:
     ) -> Examples:
         """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets.
 
-        ``label`` are the classes (n,) or the numbers (n, k) that the network is told, if any. InputError for
-        numbers and means of groups: points of other numbers have no share in the mean that is wanted.
+        ``label`` are the classes (n,) or the numbers (n, k) that the network is told, if any. Means of groups
+        are of one class each; of points with numbers there are none.
         """
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
         c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
         weight = self._weight(denoiser, level)
         inputs = c_in * q_sample(x_0, level, eps)
         if self.target == "posterior":
-            if label is not None and label.is_floating_point():
-                raise InputError(
-                    "Means over points (loss.target = 'posterior') would mix their numbers.",
-                    "Set loss.target = 'sample'.",
-                )
             told = None if label is None else (label, denoiser.classes)
             x_0, eps = posterior_means(x_0, level, eps, self.group, told)
         return Examples(

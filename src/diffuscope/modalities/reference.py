@@ -265,6 +265,25 @@ def draw_reference(
     return reference
 
 
+def joint_ratio(real: Points, labels: Points, made: Points, asked: Points, seed: int) -> Measured:
+    """Return the distance of samples beside the numbers that they were asked for from points beside theirs.
+
+    Points are (m, d) and (l, d), numbers (m, k) and (l, k). Columns are taken over their deviations, and the
+    k of numbers count as much as the d of points: the distance is large where samples do not follow their
+    numbers, however good they are as such. The ratio is that of :meth:`Reference.ratio`.
+    """
+
+    def unit(values: Points) -> Points:
+        deviation = values.std(axis=0)
+        return np.where(deviation > 0, deviation, 1.0)
+
+    weight = np.sqrt(real.shape[1] / labels.shape[1])
+    x, y = unit(real), unit(labels) / weight
+    n = max(1, min(len(real) // 2, len(made) // DRAWS, MOST_HALVED))
+    reference = draw_reference(np.hstack([real / x, labels / y]), seed=seed, n=n, scaled=False)
+    return reference.ratio(reference.clouds(np.hstack([made / x, asked / y])[: n * DRAWS]))
+
+
 def quality_seed(seed: int, *place: str | int) -> int:
     """Return the seed of one draw of a reference."""
     return int(stream_seed(seed, "quality", *place) % 2**32)

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset, columns_of
+from diffuscope.data.conditions import Numbers
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
+from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
@@ -102,6 +104,12 @@ class Setup:
             own.initialise(denoiser, self.source, codec)
         self.noise = self._noise(origin)
         self.loss: LossLike = own.loss(loss or self._loss(), denoiser, codec)
+        numbered = isinstance(recipe.data.told, Numbers)
+        if numbered and isinstance(self.loss, Loss) and self.loss.target == "posterior":
+            raise InputError(
+                "Means over points (loss.target = 'posterior') would mix their numbers.",
+                "Set loss.target = 'sample'.",
+            )
         times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
         self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed, self.noise)
 

@@ -168,7 +168,7 @@ def numbers_of(
 
 
 def _floats(values: Any) -> NDArray[np.float64] | None:
-    """Return numbers as an array, None where they are none: truth values, text that says none, ragged rows."""
+    """Return numbers as an array, None where they are none: truth values, text, ragged rows."""
     try:
         found = as_array(values)
         return None if found.dtype.kind in "bcmM" else np.asarray(found, dtype=np.float64)

@@ -162,8 +162,8 @@ def _load_file(
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
     archive = path.suffix.lower() == ".npz"
-    told, note = Labels(), ()
-    where = f"The labels in {path}"
+    told, where = Labels(), f"The labels in {path}"
+    note: tuple[str, ...] = ()
     if target is not None and not archive:
         frame, labels, called = _apart(read_rows(path), target)
         x, columns = as_table(frame, str(path))
@@ -171,9 +171,9 @@ def _load_file(
     else:
         x, columns = read_table(path)
     if archive:
-        labels, called, note = _labels_in(path, target)
+        labels, names, note = _labels_in(path, target)
         if labels is not None:
-            told = labels_of(labels, len(x), where, "numbers" if called else condition, called)
+            told = labels_of(labels, len(x), where, "numbers" if names else condition, names)
     own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), told)
     return replace(own, notes=note) if note else own
 

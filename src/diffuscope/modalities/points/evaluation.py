@@ -20,7 +20,14 @@ from diffuscope.modalities.base import Evaluation as AnyEvaluation
 from diffuscope.modalities.base import table_lines
 from diffuscope.modalities.generator import LabelGenerator
 from diffuscope.modalities.points.baselines import fit_baselines
-from diffuscope.modalities.reference import FEWEST_MEASURED, PAIRS, Points, Reference, draw_reference
+from diffuscope.modalities.reference import (
+    FEWEST_MEASURED,
+    PAIRS,
+    Points,
+    Reference,
+    draw_reference,
+    joint_ratio,
+)
 from diffuscope.model import Model
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
@@ -238,7 +245,7 @@ def evaluate_points(
             told_apart = classifier_two_sample(clouds[0], reference.real[0], seed)
     with reporter.stage("measuring conditions"):
         classes = {} if only is not None else _by_class(model, data, generator, seed)
-        jointly = None if only is not None else _jointly(data, generator, seed)
+        jointly = None if only is not None else _jointly(data, reference, clouds, generator, seed)
     likelihood = _Likelihood(data, truth, seed) if only is None or "log_likelihood_gap" in only else None
     if likelihood is not None:
         with reporter.stage("integrating the model's log-density"):
@@ -280,18 +287,15 @@ def _by_class(model: Model, data: Dataset, generator: LabelGenerator, seed: int)
     return found
 
 
-def _jointly(data: Dataset, generator: LabelGenerator, seed: int) -> Measured | None:
+def _jointly(
+    data: Dataset, reference: Reference, clouds: list[Points], generator: LabelGenerator, seed: int
+) -> Measured | None:
     """Measure samples beside the numbers that they were drawn with against points beside theirs."""
-    told, labels = generator.told, data.labels
-    if not isinstance(told, Numbers) or labels is None or len(data.x) < FEWEST_MEASURED:
+    told, asked = generator.told, reference.condition
+    if not isinstance(told, Numbers) or data.labels is None or len(data.x) < FEWEST_MEASURED:
         return None
-    y = told.encode(labels).astype(np.float64)
-    reference = draw_reference(np.hstack([data.x, y]), seed=stream_seed(seed, "jointly") % 2**32)
-    n = reference.samples
-    asked = np.random.default_rng(reference.sampling_seed).integers(len(y), size=n)
-    request = Request(seed=reference.sampling_seed, condition=labels[asked])
-    samples = np.concatenate([np.asarray(part, np.float64) for part in generator.batches(n, request)])
-    return reference.ratio(reference.clouds(np.hstack([samples, y[asked]])))
+    made, own = np.concatenate(clouds), stream_seed(seed, "jointly") % 2**32
+    return joint_ratio(reference.normalised(data.x), data.labels, made, asked, own)
 
 
 def _bound(model: Model, reference: Reference, seed: int) -> BitsPerDimension | None:
