@@ -463,7 +463,8 @@ def test_figures_show_images_along_the_number(brightness):
     shown = figures.shown.mean(axis=(1, 2, 3)).reshape(8, 8)
     assert (np.diff(shown.mean(axis=0)) > 0).all()  # columns are brighter and brighter
     drawn = figures.draw_samples(figures.shown, None, request)
-    assert len({ax.get_title() for ax in drawn.axes[:8]}) > 5 or drawn.texts
+    titles = [float(label.get_text()) for label in drawn.axes[0].get_xticklabels()]
+    assert titles == pytest.approx(request.condition[:8, 0], abs=0.01)
 
 
 def test_images_are_steered_with_a_number(brightness):
@@ -480,10 +481,10 @@ def test_images_are_steered_with_a_number(brightness):
 def test_an_evaluation_of_images_says_whether_they_follow_their_numbers(brightness, features_are_pixels):
     x, level, run = brightness
     data = load_images(x, labels=level)
-    told = diffuscope.evaluate(diffuscope.load(run.path, data=data), samples=400, progress=False)
+    told = diffuscope.evaluate(diffuscope.load(run.path, data=data), samples=480, progress=False)
     mixed = load_images(x, labels=np.random.default_rng(0).permutation(level))
-    untold = diffuscope.evaluate(diffuscope.load(run.path, data=mixed), samples=400, progress=False)
-    assert float(untold.jointly) > 2 * float(told.jointly)
+    untold = diffuscope.evaluate(diffuscope.load(run.path, data=mixed), samples=480, progress=False)
+    assert float(untold.jointly) > 1.5 * float(told.jointly)
     assert "numbers" in str(told)
 
 

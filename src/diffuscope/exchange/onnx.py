@@ -182,7 +182,7 @@ def _about(model: Model) -> dict[str, Any]:
         "scale": None if affine is None else plain(affine.scale),
         "schedule": {"name": model.recipe.schedule.name, **model.recipe.schedule.settings},
         "classes": list(told.names) if isinstance(told, Classes) else [],
-        "any_label": model.denoiser.classes,
+        "any_label": None if numbers else model.denoiser.classes,
         **numbers,
         "columns": None if model.columns is None else list(model.columns),
         "codec": codec_to_json(model.codec),

@@ -45,6 +45,7 @@ __all__ = [
 Points = NDArray[np.float64]
 
 DRAWS, PAIRS = 8, 32
+_JOINT_DRAWS = 4  # of which each may have more points
 FEWEST_MEASURED = 40  # real points of unknown law: with fewer a distance of halves says nothing
 DRAWN_POINTS, MOST_HALVED = 10_000, 3_000  # points of a cloud: of fresh ones, and of a half at most
 
@@ -279,9 +280,10 @@ def joint_ratio(real: Points, labels: Points, made: Points, asked: Points, seed:
 
     weight = np.sqrt(real.shape[1] / labels.shape[1])
     x, y = unit(real), unit(labels) / weight
-    n = max(1, min(len(real) // 2, len(made) // DRAWS, MOST_HALVED))
-    reference = draw_reference(np.hstack([real / x, labels / y]), seed=seed, n=n, scaled=False)
-    return reference.ratio(reference.clouds(np.hstack([made / x, asked / y])[: n * DRAWS]))
+    n = max(1, min(len(real) // 2, len(made) // _JOINT_DRAWS, MOST_HALVED))
+    both = np.hstack([real / x, labels / y])
+    reference = draw_reference(both, seed=seed, draws=_JOINT_DRAWS, n=n, scaled=False)
+    return reference.ratio(reference.clouds(np.hstack([made / x, asked / y])[: n * _JOINT_DRAWS]))
 
 
 def quality_seed(seed: int, *place: str | int) -> int:
