@@ -6,8 +6,10 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read once, by whatever first loads OpenMP; see _one_thread
 
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,15 @@ TINY: dict[str, Any] = {
     "training.batch_size": 32,
     "sampling.steps": 4,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _usual_signals():
+    """Give signals their usual effect in the processes of tests, also under nohup or in the background."""
+    if threading.current_thread() is threading.main_thread():
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session", autouse=True)

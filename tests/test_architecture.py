@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
+@functools.cache
 def file_of(module: str) -> str | None:
     """Return the file of ``diffuscope.NAME...``, relative to the package; None for all else."""
     words = module.split(".")
@@ -94,12 +96,14 @@ def place_of(file: str) -> str:
     return max((p for p in HEIGHT if path == p or path.startswith(f"{p}/")), key=len, default="")
 
 
+@functools.cache
 def imported_files(path: Path) -> set[str]:
     """Return the files of the package that a file imports, inside functions and for types as well."""
     found = {file_of(module) for module in imports(parse(path))}
     return {file for file in found if file is not None} - {"__init__.py", str(path.relative_to(SOURCE))}
 
 
+@functools.cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 

@@ -102,7 +102,7 @@ def test_samples_lie_at_the_angle_that_is_asked_for(angles, angle):
 def test_a_model_that_is_not_told_the_angle_does_not_know_it(angles, tmp_path):
     x, angle, run = angles
     plain = trained(x, tmp_path / "run", y=angle, settings={"data.labels": False, "training.steps": 20})
-    assert plain.recipe.data.told is None
+    assert plain.recipe.data.label_type is None
     with pytest.raises(InputError, match="without classes or a target"):
         plain.sample(5, y=0.3)
     assert error(plain.sample(400), 2.0) > 4 * error(run.sample(400, y=2.0), 2.0)

@@ -167,6 +167,7 @@ def test_folders_of_the_first_versions_are_read(foreign, tmp_path):
     assert 0 < answers(import_diffusers(tmp_path, device="cpu"), network) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little", "features_are_pixels")
 def test_a_foreign_model_is_sampled_and_diagnosed_from_the_command_line(tmp_path, capsys):
     torch.manual_seed(3)

@@ -54,6 +54,7 @@ def test_the_global_generators_have_no_say_and_are_left_alone(tiny):
     assert (np.random.get_state()[1] == numpys).all()
 
 
+@pytest.mark.slow
 def test_drawing_pictures_does_not_change_the_weights(tiny):
     changes = {"training.batches": "shuffled", "pictures.row_every": 2, "pictures.forward_frames": 2}
     one, two = tiny(changes, out="one"), tiny(changes, out="two", pictures=True)
@@ -181,7 +182,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_a_run_to_go_on_with(tiny, tmp_pa
     assert weights(tiny(changes, resume=True)) == weights(whole)
 
 
-@pytest.mark.parametrize("d", [1, 5])
+@pytest.mark.parametrize("d", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_data_of_any_dimension_trains_samples_and_draws_without_a_warning(tiny, d):
     x = np.random.default_rng(0).normal(size=(200, d)) * np.arange(1, d + 1)
     with warnings.catch_warnings():

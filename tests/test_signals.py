@@ -16,15 +16,28 @@ from diffuscope.signals import Stopped, exit_code, noted, stop_by_signals, stopp
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 
 
-def started(words, cwd, **more):
-    return subprocess.Popen(
-        [sys.executable, "-m", "diffuscope", *words],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
+@pytest.fixture
+def started(tmp_path):
+    """Start the command line in a process of its own, which is gone after the test."""
+    processes = []
+
+    def start(words, **more):
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "diffuscope", *words],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                **more,
+            )
+        )
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def wait_until_it_trains(run, process):
@@ -38,9 +51,9 @@ def wait_until_it_trains(run, process):
 
 
 @pytest.mark.parametrize("number", SIGNALS[:2], ids=lambda number: number.name)
-def test_a_run_that_is_stopped_leaves_a_checkpoint_and_the_way_on(tmp_path, tiny_words, cli, number):
+def test_a_run_that_is_stopped_leaves_a_checkpoint_and_the_way_on(started, tmp_path, tiny_words, number):
     words = [*tiny_words, "--set", "training.batches=shuffled", "--steps", "20000"]
-    process = started(["train", "s_curve", "--out", "run", *words], tmp_path)
+    process = started(["train", "s_curve", "--out", "run", *words])
     wait_until_it_trains(tmp_path / "run", process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -52,12 +65,9 @@ def test_a_run_that_is_stopped_leaves_a_checkpoint_and_the_way_on(tmp_path, tiny
     assert not list((tmp_path / "run").rglob(".diffuscope*"))
 
 
-def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path, tiny_words):
-    process = started(
-        ["train", "s_curve", "--out", "run", *tiny_words, "--steps", "1500"],
-        tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    )
+def test_under_nohup_a_closed_terminal_stops_nothing(started, tmp_path, tiny_words):
+    words = ["train", "s_curve", "--out", "run", *tiny_words, "--steps", "1500"]
+    process = started(words, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
     wait_until_it_trains(tmp_path / "run", process)
     process.send_signal(signal.SIGHUP)
     out, err = process.communicate(timeout=60)
@@ -66,9 +76,9 @@ def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path, tiny_words):
 
 
 @pytest.mark.parametrize("number", SIGNALS[:2], ids=lambda number: number.name)
-def test_a_command_that_is_stopped_leaves_no_half_file(tmp_path, run_dir, number):
+def test_a_command_that_is_stopped_leaves_no_half_file(started, tmp_path, run_dir, number):
     words = ["sample", str(run_dir), "-n", "50000000", "-o", "x.csv", "--steps", "50"]
-    process = started(words, tmp_path)
+    process = started(words)
     for _ in range(600):
         if list(tmp_path.iterdir()):
             break

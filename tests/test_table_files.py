@@ -258,6 +258,7 @@ def test_options_of_the_file_are_kept_and_used_again(train, cli, tmp_path):
     assert cli("train", "--out", tmp_path / "again", "--resume")[0] == 0
 
 
+@pytest.mark.slow
 def test_compare_takes_the_same_options(cli, tmp_path):
     r = np.random.default_rng(0)
     lines = "".join(f'"{x:.3f}"\n'.replace(".", ",") for x in r.uniform(1, 9, 80))

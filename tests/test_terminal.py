@@ -83,6 +83,7 @@ def test_a_terminal_of_any_encoding_is_written_to(monkeypatch, encoding):
     assert said.rstrip("\n").endswith("\\xff")
 
 
+@pytest.mark.slow
 def test_a_log_in_ascii_gets_every_character(tmp_path, tiny_words):
     words = ["compare", "moons", "--seeds", "2", "--jobs", "1", "--set", "training.steps=5"]
     done = subprocess.run(

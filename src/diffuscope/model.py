@@ -76,11 +76,11 @@ def _end(states: Iterator[SamplingState]) -> Tensor:
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto``: CUDA, else Apple's, else the CPU.
 
-    InputError where there is no such device.
+    Of several processes under torchrun each has a GPU of its own. InputError where there is no such device.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)

@@ -1,4 +1,4 @@
-"""How does a process end that is told to stop? At the next good moment, whoever says so.
+"""How does a process end when it gets a signal? At the next good moment, whoever says so.
 
 Ctrl-C sends SIGINT, a scheduler SIGTERM, a terminal that is closed SIGHUP. The exit code is 128 plus the
 number of the signal, as shells and schedulers expect. An ignored signal, as under nohup, stays ignored.
@@ -20,7 +20,7 @@ _OTHERS = tuple(
 
 
 class Stopped(KeyboardInterrupt):
-    """The process was told to stop by the signal ``number``, such as ``signal.SIGTERM``."""
+    """The process was stopped by the signal ``number``, such as ``signal.SIGTERM``."""
 
     def __init__(self, text: str = "", number: int = signal.SIGINT) -> None:
         super().__init__(text)

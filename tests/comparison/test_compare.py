@@ -171,6 +171,7 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
     assert trained(tmp_path / "short")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(
     cli, in_this_process, tmp_path, points, small_words, monkeypatch

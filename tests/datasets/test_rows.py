@@ -107,6 +107,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(frame=tables(), suffix=st.sampled_from([*TEXTS, ".parquet"]), chunk=st.integers(1, 8))
 def test_any_rows_in_any_chunks_come_back_as_they_went_in(

@@ -80,6 +80,7 @@ def test_samples_of_a_sound_loop_of_ones_own_have_no_findings(perfect, network, 
 # --- the walk
 
 
+@pytest.mark.slow
 def test_a_schedule_that_ends_in_signal_is_named_with_a_last_beta_that_mends_it(pipeline):
     moons = pipeline(load_dataset("moons", size=1_200), linear(40, 2.5e-5, 1.25e-2))
     found = moons.diagnose()
@@ -109,8 +110,8 @@ def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     ("fault", "code", "size"),  # the smaller a fault is beside the floor, the larger clouds have to be
     [
         ({"noise": "none"}, "noise_missing", 2_500),
-        ({"noise": "last"}, "noise_last_step", 2_500),
-        ({"clip": 0.5}, "clipping", 2_500),
+        pytest.param({"noise": "last"}, "noise_last_step", 2_500, marks=pytest.mark.slow),
+        pytest.param({"clip": 0.5}, "clipping", 2_500, marks=pytest.mark.slow),
     ],
     ids=["no noise", "noise in the last step", "clipped"],
 )
@@ -120,17 +121,20 @@ def test_a_broken_sampler_is_named(perfect, monkeypatch, fault, code, size):
     assert codes(found)[:1] == [code]
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_without_noise_is_known_by_its_samples(perfect, network, own_loop):
     found = perfect.diagnose(network(), samples=own_loop(4_000, keep_noise=False))
     assert codes(found) == ["noise_missing"]
     assert found.budget["rest"].ratio > 1
 
 
+@pytest.mark.slow
 def test_samples_that_look_like_no_known_mistake_are_the_sampling_code(perfect, network, own_loop):
     found = perfect.diagnose(network(), samples=own_loop(4_000) * [2.0, 0.5])
     assert codes(found) == ["sampling_code"]
 
 
+@pytest.mark.slow
 def test_data_in_the_hundreds_is_not_scaled(perfect):
     shift, scale = perfect.scaling.shift, perfect.scaling.scale
     oracle = perfect.oracle.scaled(Scaling(np.zeros(2), np.full(2, 0.005)))
@@ -142,6 +146,7 @@ def test_data_in_the_hundreds_is_not_scaled(perfect):
 # --- the network
 
 
+@pytest.mark.slow
 def test_answers_that_are_clamped_inside_the_data_are_named(perfect):
     found = perfect.diagnose(lambda x_t, level: perfect.oracle(x_t, level).clamp(-0.8, 0.8))
     assert codes(found)[:1] == ["clipping"]
@@ -161,6 +166,7 @@ def test_a_network_of_another_schedule_is_named(perfect, network):
     assert codes(found)[:1] == ["schedule_mismatch"]
 
 
+@pytest.mark.slow
 def test_a_network_that_is_told_fractions_of_the_time_is_named(perfect, network):
     class Fractions(nn.Module):
         def __init__(self):
@@ -216,6 +222,7 @@ def test_few_points_that_were_learned_by_heart_are_named(quick):
     assert "memorised" in found.findings[0].title
 
 
+@pytest.mark.slow
 def test_an_average_that_lags_behind_the_weights_is_named(perfect, network):
     slow, last = network(), network()
     with torch.no_grad():
@@ -241,7 +248,10 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize(
     ("told", "code"),
-    [({"learning_rate": 1e-2}, "undertrained"), ({"learning_rate": 1e-7}, "learning_rate_low")],
+    [
+        ({"learning_rate": 1e-2}, "undertrained"),
+        pytest.param({"learning_rate": 1e-7}, "learning_rate_low", marks=pytest.mark.slow),
+    ],
     ids=["too short", "too slow"],
 )
 def test_a_network_that_has_not_learned_yet_is_told_why(perfect, told, code):

@@ -112,13 +112,13 @@ def test_velocity_that_is_read_as_noise_is_named(quick):
     assert 'prediction="velocity"' in first.fix
 
 
-@pytest.mark.parametrize("shift", [5, -4])
+@pytest.mark.parametrize("shift", [5, pytest.param(-4, marks=pytest.mark.slow)])
 def test_times_that_are_shifted_are_named(quick, shift):
     first = diagnosed(Exact(shift=shift))[0]
     assert first.code == "schedule_mismatch"
 
 
-@pytest.mark.parametrize("z", ["eps", "once"])
+@pytest.mark.parametrize("z", ["eps", pytest.param("once", marks=pytest.mark.slow)])
 def test_noise_that_is_not_fresh_is_known_by_samples_alone(quick, z):
     first = diagnosed(Exact(), samples=loop(Exact(), z=z))[0]
     assert first.code == "noise_reused"
@@ -193,6 +193,7 @@ def trained(network, steps, rate, once=False, rows=ROWS, scaling=STANDARD):
     return losses
 
 
+@pytest.mark.slow
 def test_a_training_of_few_steps_is_not_done(quick):
     network = Learning()
     losses = trained(network, 60, 2e-3)
@@ -239,6 +240,7 @@ def test_noise_that_training_drew_once_shows_in_the_reported_loss(quick):
     assert any("anew" in one.fix for one in found[:1])
 
 
+@pytest.mark.slow
 def test_a_network_of_few_units_is_too_small(quick):
     network = Learning(2)
     losses = trained(network, 2_000, 1e-2)
@@ -266,6 +268,7 @@ class OfGroups(nn.Module):
         return (x - alpha * x_0) / sigma
 
 
+@pytest.mark.slow
 def test_guidance_that_is_too_strong_is_known_by_its_samples(quick):
     network = OfGroups()
 

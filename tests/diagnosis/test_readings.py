@@ -185,7 +185,10 @@ def test_columns_in_another_order_are_known(pipeline):
     assert entry.columns == (1, 0)
 
 
-@pytest.mark.parametrize("quantity", ["noise", "data", "velocity", "flow"])
+@pytest.mark.parametrize(
+    "quantity",
+    ["velocity", *(pytest.param(name, marks=pytest.mark.slow) for name in ("noise", "data", "flow"))],
+)
 def test_a_function_that_made_its_answer_of_another_quantity_is_known(perfect, quantity):
     network = Exact(perfect.oracle, perfect.schedule, quantity)
     wrong = Denoiser(network, perfect.schedule, "noise")

@@ -80,12 +80,14 @@ def test_findings_on_a_run_name_options_that_exist(run_dir, cli, tmp_path, quick
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(perfect):
     first = perfect.diagnose().to_json()
     assert perfect.diagnose().to_json() == first
     assert perfect.diagnose(seed=1).to_json() != first
 
 
+@pytest.mark.slow
 def test_where_the_law_is_not_known_the_text_says_what_stands_for_it(quick):
     x = load_dataset("eight_gaussians", size=1_200, seed=4).x
     told = {"scaling": (x.mean(0), x.std(0)), "sampler": "ddim", "progress": False}

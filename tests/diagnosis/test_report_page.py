@@ -353,6 +353,7 @@ def test_columns_that_differ_are_drawn_with_the_words_of_the_evidence():
     figure.canvas.draw()
 
 
+@pytest.mark.slow
 def test_a_diagnosis_of_real_faults_has_their_pictures():
     perfect = Perfect()
     with pytest.MonkeyPatch.context() as patch:

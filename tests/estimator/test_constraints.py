@@ -92,6 +92,7 @@ def test_given_rows_keep_them_too(model):
     assert rows["kind"].tolist() == ["x", "y", "x"] * 100
 
 
+@pytest.mark.slow
 def test_filled_rows_keep_them_where_they_can(model):
     whole = orders(200, 5)
     holes = whole.mask(np.random.default_rng(0).random(whole.shape) < 0.3)
@@ -131,7 +132,8 @@ def test_rows_that_break_them_by_what_is_known_stay_and_others_are_told_of(model
         model.impute(hopeless[:5], random_state=0)
 
 
-def test_what_cannot_be_is_said(model):
+def test_what_cannot_be_is_said(model, monkeypatch):
+    monkeypatch.setattr("diffuscope.modalities.tables.redrawing._ATTEMPTS", 2)
     with pytest.raises(InputError, match="'total' is computed"):
         model.sample(2, given={"total": 3.0})
     with pytest.raises(RunError, match=r"'low < high' is kept by 0\.00%"):

@@ -135,6 +135,7 @@ def test_numbers_beside_a_new_category_are_drawn_as_if_it_were_missing(model):
     assert common["x"].mean() > filled["x"].mean() + 1
 
 
+@pytest.mark.slow
 def test_a_command_says_it_in_a_line(cli, shell, tmp_path):
     words(200).to_csv(tmp_path / "words.csv", index=False)
     pd.DataFrame({"word": ["never", "w0"], "x": [np.nan, 1.0]}).to_csv(tmp_path / "holes.csv", index=False)

@@ -11,6 +11,7 @@ import pytest
 from diffuscope import DiffusionModel
 
 
+@pytest.mark.slow
 def test_a_rare_category_is_found_by_the_number_that_tells_of_it():
     random = np.random.default_rng(0)
     kind = np.repeat(["common", "usual", "rare"], [400, 340, 10])
@@ -24,6 +25,7 @@ def test_a_rare_category_is_found_by_the_number_that_tells_of_it():
     assert 0.004 < (model.sample(3000)["kind"] == "rare").mean() < 0.02
 
 
+@pytest.mark.slow
 def test_a_column_of_many_categories_does_not_spoil_the_numbers_beside_it():
     """Two numbers whose difference is small, alone and beside a column of 80 categories."""
     random = np.random.default_rng(0)

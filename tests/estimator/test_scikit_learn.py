@@ -65,6 +65,7 @@ def test_an_imputer_stands_before_a_classifier_and_hands_out_frames():
     assert not filled.isna().any(axis=None)
 
 
+@pytest.mark.slow
 def test_many_are_fitted_side_by_side_in_processes_as_in_this_one():
     X, _ = load_iris(return_X_y=True)
     models = [DiffusionModel(**{**SMALL, "random_state": seed}) for seed in (0, 1)]
@@ -118,6 +119,7 @@ def test_warm_start_goes_on_from_the_last_fit():
     assert clone(model).fit(X).score(X[:200]) < learned - 0.3
 
 
+@pytest.mark.slow
 def test_held_out_rows_end_a_training_that_learns_by_heart():
     X = np.random.default_rng(0).normal(size=(60, 8))
     settings = {"width": 64, "refine": False, "random_state": 0}

@@ -215,6 +215,7 @@ def cells():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Without any value in training")
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(

@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_score
 from diffuscope import DiffusionModel
 from diffuscope.data.tables.columns.weights import effective_rows, evenly, read_weights
 from diffuscope.errors import InputError
-from diffuscope.estimator.model import _at_most
+from diffuscope.estimator.subsets import at_most
 from diffuscope.training import Resident
 
 QUICK = {"steps": 5, "width": 8, "random_state": 0}
@@ -71,6 +71,7 @@ def test_samples_have_the_law_of_the_table_with_repeated_rows(table, repeated, m
     assert pairs[0] == pytest.approx(pairs[1], abs=0.08)
 
 
+@pytest.mark.slow
 def test_densities_are_those_of_the_table_with_repeated_rows(table, repeated, model):
     """The weighted model gives repeated rows more than one of the plain table does."""
     plain = DiffusionModel(steps=600, width=64, random_state=0).fit(table)
@@ -159,7 +160,7 @@ def test_a_subset_of_many_rows_keeps_their_law():
     true = np.average(x > 2500, weights=weights)
     found = []
     for seed in range(40):
-        X, y, own = _at_most(1000, x[:, None], x, weights, 5000, seed)
+        X, y, own = at_most(1000, x[:, None], x, weights, 5000, seed)
         assert len(X) == len(y) == len(own) == 1000
         assert np.array_equal(X[:, 0], y)
         assert own.sum() == pytest.approx(weights.sum(), rel=0.02)

@@ -50,6 +50,7 @@ def test_the_mixture_has_as_many_components_as_the_data():
     assert by_name(x)["gaussian_mixture"].title == "Gaussian mixture of 8"
 
 
+@pytest.mark.slow
 def test_the_bandwidth_is_about_the_one_that_fits_unseen_data_best():
     x, unseen = (load_dataset("moons", size=1500, seed=seed).x for seed in (0, 1))
     z, z_unseen = ((part - x.mean(0)) / x.std(0) for part in (x, unseen))

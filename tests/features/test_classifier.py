@@ -53,6 +53,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(digits, brief
     assert torch.equal(torch.random.get_rng_state(), state)  # the user's own randomness is left alone
 
 
+@pytest.mark.slow
 def test_without_labels_kinds_of_images_are_still_told_apart_by_their_features(digits, briefly):
     from sklearn.linear_model import LogisticRegression
 

@@ -61,6 +61,7 @@ def test_units_and_scales_do_not_matter(patients):
     np.testing.assert_allclose(distances(np.log(one), np.log(other)), distances(one, other))
 
 
+@pytest.mark.slow
 def test_p_values_are_as_small_as_they_say(patients):
     """Of equal laws, rarely small; of columns one value of which is a little too common, always."""
     small, missed = np.zeros(7), 0

@@ -32,6 +32,7 @@ def faulty(three):
     return measure_table(train, held_out, wrong, target="pressure")
 
 
+@pytest.mark.slow
 def test_perfect_rows_are_as_good_as_real_ones_by_every_metric(perfect):
     # One column has missing values, and none is a function of another.
     absent = {"target_r2", "missing_together", "relations_kept"}
@@ -167,6 +168,7 @@ def test_names_that_look_like_markup_are_left_as_they_are(three):
     assert "[red]age[/red]" in str(measure_table(*frames))
 
 
+@pytest.mark.slow
 def test_other_kinds_of_tables_will_do(three):
     arrays = [frame[["age", "pressure"]].to_numpy() for frame in three]
     frames = [frame[["age", "pressure"]].astype(float) for frame in three]

@@ -151,6 +151,7 @@ def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path):
     assert "49" not in re.findall(r"a & b (\S+)", page.text)
 
 
+@pytest.mark.slow
 def test_thirty_columns_fit_into_two_megabytes(tmp_path):
     def wide(n, seed):
         random = np.random.default_rng(seed)
@@ -177,6 +178,7 @@ def test_a_page_without_held_out_rows_or_pairs_is_whole(three, tmp_path):
     assert "held-out rows" not in page.text.split("Patients")[1][:100]
 
 
+@pytest.mark.slow
 def test_the_same_report_is_the_same_bytes(three, tmp_path):
     frames = [frame[["age", "sex"]] for frame in three]
     assert write(tmp_path, frames)[0] == write(tmp_path, frames)[0]

@@ -48,6 +48,7 @@ def test_a_single_fault_is_enough(three, what):
     assert tell_apart(splits(train, unseen, wrong))[1].p_value < 0.01
 
 
+@pytest.mark.slow
 def test_the_p_value_is_not_small_more_often_than_it_says(patients):
     small = 0
     for seed in range(6):

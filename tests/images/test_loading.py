@@ -440,6 +440,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written_to_a_mapped_file(fold
     assert len(load_images(folder).x) == 4
 
 
+@pytest.mark.slow
 def test_processes_that_decode_the_same_folder_at_once_do_not_disturb_each_other(folder, cache):
     code = (
         "import sys, hashlib\n"

@@ -279,6 +279,7 @@ def test_a_model_file_whose_codec_is_of_another_shape_is_refused(image_run, tmp_
 # --- what a person does ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little")
 def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_command_line(cli, tmp_path):
     run = tmp_path / "run"
@@ -309,7 +310,7 @@ def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_comman
 class Stand:
     """A generator whose samples are others' images."""
 
-    told, classes = None, ()
+    label_type, classes = None, ()
 
     def __init__(self, pixels):
         self.pixels = pixels

@@ -280,6 +280,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
         ImageWriter(tmp_path / "s", 2, labels, ("a", "b", "c"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["s", "x.npy", "x.npz"])
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path, name):
     x = images(100, 3, 16)

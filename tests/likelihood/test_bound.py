@@ -149,6 +149,7 @@ def test_what_cannot_be_bounded_is_refused():
         variational_bound(LAW, linear(10), x[:0])
 
 
+@pytest.mark.slow
 def test_it_lies_above_the_density_of_the_flow_too():
     schedule, x = linear(), LAW.draw(200, 1)
     flow = log_density(LAW, schedule, x, prior=LAW)

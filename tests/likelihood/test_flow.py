@@ -91,7 +91,9 @@ def test_the_flow_of_a_perfect_model_has_the_density_of_its_law(name, kind):
     assert not found.standard_error.any()
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "s_curve" else pytest.mark.slow) for name in NOISY]
+)
 def test_it_is_the_density_of_clean_data_where_t_min_is_small_against_their_noise(name):
     law, noise = oracle_for(name), POINT_SETS[name].noise
     x = on_and_off(law, noise)
@@ -118,6 +120,7 @@ def test_a_gaussian_has_the_density_of_the_textbook(schedule):
     torch.testing.assert_close(found.value, blurred.log_prob(x), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_smaller_tolerance_gives_a_smaller_error():
     law, schedule = oracle_for("eight_gaussians"), EDM()
     x = on_and_off(law, 0.35)
@@ -151,6 +154,7 @@ def test_walks_begin_in_a_normal_law_unless_the_true_one_is_given():
     assert (found.value - truth(law, schedule, x)).abs().max() > 0.3
 
 
+@pytest.mark.slow
 def test_hutchinsons_estimate_is_unbiased_and_knows_its_error():
     law, _ = gaussian(24)
     schedule = EDM()
@@ -186,7 +190,9 @@ def test_an_oracle_is_asked_between_the_times_of_a_discrete_schedule(schedule):
     assert found.evaluations < 400
 
 
-@pytest.mark.parametrize("schedule", [linear(), rescale_zero_terminal_snr(linear())])
+@pytest.mark.parametrize(
+    "schedule", [linear(), pytest.param(rescale_zero_terminal_snr(linear()), marks=pytest.mark.slow)]
+)
 def test_a_network_that_is_told_integer_times_is_asked_at_each_of_them_once(schedule):
     law = oracle_for("moons")
     denoiser = OnTimes(law, schedule)
@@ -198,6 +204,7 @@ def test_a_network_that_is_told_integer_times_is_asked_at_each_of_them_once(sche
     assert actual.mean() < found.error.mean() < 5 * actual.mean()
 
 
+@pytest.mark.slow
 def test_a_network_that_is_told_the_ratio_is_asked_between_the_times_too():
     torch.manual_seed(0)
     network, schedule = ResMLP(2, width=16), linear()
@@ -210,6 +217,7 @@ def test_a_network_that_is_told_the_ratio_is_asked_between_the_times_too():
     torch.testing.assert_close(found.value, on_times.value, rtol=0, atol=3e-3)
 
 
+@pytest.mark.slow
 def test_single_precision_neither_stalls_nor_costs_much():
     torch.manual_seed(0)
     network = ResMLP(2, width=16)

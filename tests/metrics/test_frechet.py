@@ -89,6 +89,7 @@ def test_extrapolation_finds_the_true_distance_that_few_points_overstate(gauss, 
     assert plain - true > 5 * abs(np.mean(beyond) - true)
 
 
+@pytest.mark.slow
 def test_among_other_metrics_it_is_measured_where_it_is_asked_for(gauss):
     names = ["frechet_distance", "frechet_extrapolated", "kernel_distance"]
 

@@ -61,6 +61,7 @@ def test_of_a_shift_it_is_what_the_moments_say(gauss):
     assert error < 0.1 * true
 
 
+@pytest.mark.slow
 def test_of_equal_laws_it_is_zero_on_average_at_any_size(gauss):
     for n, m in ((10, 10), (30, 90)):
         found = [kernel_distance(gauss(n, 3) + 1, gauss(m, 3) + 1).value for _ in range(200)]
@@ -68,6 +69,7 @@ def test_of_equal_laws_it_is_zero_on_average_at_any_size(gauss):
         assert 0.3 < np.mean(np.array(found) < 0) < 0.8
 
 
+@pytest.mark.slow
 def test_the_error_is_how_much_values_vary_and_for_equal_laws_not_too_small(gauss):
     apart = [kernel_distance(gauss(400, 4), gauss(400, 4) + 0.7) for _ in range(60)]
     spread = np.std([found.value for found in apart])

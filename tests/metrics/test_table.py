@@ -67,7 +67,7 @@ def test_perfect_samples_are_at_their_ideal(perfect, name):
         assert m.ratio == pytest.approx(1, abs=0.35)
 
 
-@pytest.mark.parametrize("d", [1, 13])
+@pytest.mark.parametrize("d", [1, pytest.param(13, marks=pytest.mark.slow)])
 def test_perfect_samples_are_at_their_ideal_in_one_dimension_and_above_trees(d):
     suite = MetricSuite(clouds(1, d=d), pairs(2, d=d), training=clouds(9, 1, d=d)[0], log_density=log_density)
     found = suite.measure(clouds(5, d=d))
@@ -99,7 +99,10 @@ SEEN_BY = {
 }
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.parametrize(
+    "defect",
+    [pytest.param(one, marks=[] if one in ("shifted", "copies") else pytest.mark.slow) for one in DEFECTS],
+)
 def test_a_defect_is_seen_by_the_metrics_made_for_it_on_the_side_that_is_worse(defect):
     found = measured([DEFECTS[defect](x) for x in clouds(5)])
     for name in SEEN_BY[defect]:
@@ -123,6 +126,7 @@ def test_only_what_is_asked_for_is_measured_and_it_is_what_the_whole_table_says(
     assert found == {name: perfect[name] for name in ("energy_distance", "recall")}
 
 
+@pytest.mark.slow
 def test_a_yardstick_measures_the_second_model_as_it_would_alone(perfect, monkeypatch):
     suite = MetricSuite(clouds(1), pairs(2), training=TRAINING, log_density=log_density)
     first = suite.measure([2 * x for x in clouds(5)])
@@ -131,6 +135,7 @@ def test_a_yardstick_measures_the_second_model_as_it_would_alone(perfect, monkey
     assert suite.measure(clouds(5)) == perfect
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_one_others():
     def found(seed):
         names = ["wasserstein", "classifier_accuracy", "mmd"]
@@ -167,6 +172,7 @@ def test_of_a_handful_of_rows_what_needs_more_is_left_out(rows):
     assert set(found) | set(found.left_out) == set(MEASURED_HERE)
 
 
+@pytest.mark.slow
 def test_an_infinite_divergence_and_points_in_one_place_are_left_out_with_a_reason():
     def half(x):
         return np.where(x[:, 0] > 0, log_density(x), -np.inf)
@@ -177,6 +183,7 @@ def test_an_infinite_divergence_and_points_in_one_place_are_left_out_with_a_reas
     assert "are equal" in found.left_out["kl"]
 
 
+@pytest.mark.slow
 def test_held_out_points_that_were_trained_on_leave_memorisation_out():
     training = np.concatenate([*clouds(1), *(x for pair in pairs(2) for x in pair)])
     found = measured(clouds(5), training=training)

@@ -92,6 +92,7 @@ def test_the_median_distance_is_that_of_all_pairs_and_not_zero_for_repeated_poin
     assert median_distance(repeated, np.ones((10, 1))) > 0
 
 
+@pytest.mark.slow
 def test_a_classifier_cannot_tell_equal_laws_apart_and_says_so(gauss):
     tests = [classifier_two_sample(gauss(100), gauss(100), seed) for seed in range(60)]
     mean, error = mean_and_error([test.accuracy for test in tests])

@@ -167,7 +167,9 @@ LAWS: dict[str, Oracle] = {
 }
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name.startswith("a ") else pytest.mark.slow) for name in LAWS]
+)
 def test_the_floor_of_a_law_lies_between_the_bounds_of_its_rows(name):
     law = LAWS[name]
     true = diffuscope.loss_floor(law, SHORT)
@@ -181,6 +183,7 @@ def test_the_floor_of_a_law_lies_between_the_bounds_of_its_rows(name):
         assert (floor.value <= floor.high).all()
 
 
+@pytest.mark.slow
 def test_the_upper_bound_is_seldom_missed_by_chance():
     law = LAWS["moons"]
     true = diffuscope.loss_floor(law, SHORT).as_reported.value
@@ -189,6 +192,7 @@ def test_the_upper_bound_is_seldom_missed_by_chance():
     assert sum(one.low > true for one in reported) <= 3
 
 
+@pytest.mark.slow
 def test_more_rows_bring_the_bounds_together_and_to_the_truth():
     law = LAWS["moons"]
     true = diffuscope.loss_floor(law, SHORT).as_reported.value
@@ -200,6 +204,7 @@ def test_more_rows_bring_the_bounds_together_and_to_the_truth():
     assert high - low < 0.15 * true
 
 
+@pytest.mark.slow
 def test_a_function_that_draws_has_bounds_of_many_rows():
     def draw(n, rng):
         return rng.normal(size=(n, 1)) * 2

@@ -155,6 +155,7 @@ def test_no_network_is_better_than_the_least_loss(client, recipe):
     assert 0 < floor["low"] < floor["value"] < reached
 
 
+@pytest.mark.slow
 def test_few_points_are_learned_by_heart(client, recipe):
     shares = []
     for size, steps in ((20, 1500), (5000, 600)):

@@ -155,6 +155,7 @@ def test_a_polars_table_with_such_columns_comes_back() -> None:
     assert back.equals(table)
 
 
+@pytest.mark.slow
 def test_a_model_samples_such_columns_in_their_type() -> None:
     frame = pd.DataFrame({name: COLUMNS[name] for name in ("decimals", "durations", "months", "dates")})
     model = DiffusionModel(steps=30, random_state=0).fit(frame)

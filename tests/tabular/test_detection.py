@@ -58,6 +58,7 @@ def test_plain_data_says_which(of_loans, as_splits, shuffle):
     assert plain["area"]["value"] > 0.7
 
 
+@pytest.mark.slow
 def test_the_column_of_a_wide_table_is_found(as_splits):
     def wide(n, seed):
         x = np.random.default_rng(seed).normal(size=(n, 50))

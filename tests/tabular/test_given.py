@@ -112,4 +112,4 @@ def test_rows_given_an_outlying_value_still_differ(given: dict[str, float], fitt
     others = rows.drop(columns=list(given))
     assert others.nunique()["rain"] > 20
     assert others.nunique()["day"] > 50
-    assert len(others.drop_duplicates()) > 190
+    assert len(others.drop_duplicates()) > 100  # half have no rain, and some columns few values

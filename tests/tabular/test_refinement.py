@@ -194,6 +194,7 @@ def test_relations_that_share_columns_are_kept_by_imputed_rows() -> None:
     np.testing.assert_allclose(filled[["c", "copy"]], data[["c", "copy"]], atol=0.011)
 
 
+@pytest.mark.slow
 def test_given_values_that_contradict_each_other_are_told(fitted: DiffusionModel) -> None:
     words = r"What is given contradicts total = a \+ b: 20 of 20 rows"
     with pytest.warns(UserWarning, match=words):
@@ -215,6 +216,7 @@ def test_values_beyond_the_range_of_a_column_are_exact(fitted: DiffusionModel) -
     np.testing.assert_allclose(filled["a"] + filled["b"], filled["total"], atol=0.001)
 
 
+@pytest.mark.slow
 def test_values_that_no_column_can_represent_are_told(fitted: DiffusionModel) -> None:
     with pytest.warns(UserWarning, match=r"No value of b .* keeps total = a \+ b: 20 of 20 rows"):
         fitted.sample(20, given={"total": 1900.0, "a": 0.5})
@@ -285,6 +287,7 @@ def test_weights_of_a_model_without_trees_are_those_of_relations(fitted: Diffusi
     assert (bare.log_weights(broken) < 0).all()
 
 
+@pytest.mark.slow
 def test_means_of_draws_weigh_all_candidates(fitted: DiffusionModel) -> None:
     """The mean of a few draws is nearer to the mean of many than a plain mean of as many would be."""
     X = table(60, 5).drop(columns="kind")
@@ -312,6 +315,7 @@ def test_resampled_draws_are_as_frequent_as_their_weights(fitted: DiffusionModel
         assert np.abs(counts - 40 * w[:, i] / w[:, i].sum()).max() < 1 + 1e-9
 
 
+@pytest.mark.slow
 def test_rows_that_are_hardly_kept_have_the_law_of_those_that_are() -> None:
     """A model whose rows keep the orders of prices now and then: what is kept is not distorted."""
     r = np.random.default_rng(0)
@@ -336,6 +340,7 @@ def test_rows_that_are_hardly_kept_have_the_law_of_those_that_are() -> None:
         assert np.mean(made["p2"] <= data["p2"].quantile(q)) == pytest.approx(q, abs=0.035)
 
 
+@pytest.mark.slow
 def test_rows_given_a_value_that_others_tell_keep_the_relation() -> None:
     """Given the month, the date is moved to where it lies there."""
     r = np.random.default_rng(1)

@@ -100,6 +100,7 @@ def test_what_a_table_lacks_has_no_section(of_loans, tmp_path):
     assert not re.search(rf"<h2>({'|'.join(TITLES)})</h2>", html)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_sections_say(faulty, measured, tmp_path):
     html, quality = page_of(tmp_path, faulty, measured)
     places = [html.index(f"<h2>{title}</h2>") for title in TITLES]
@@ -136,7 +137,13 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(shape, marks=[] if shape in ("one number", "categories", "times") else pytest.mark.slow)
+        for shape in SHAPES
+    ],
+)
 @pytest.mark.filterwarnings("error")
 def test_a_table_of_any_shape_has_a_report(faulty, shape, tmp_path):
     frames = [SHAPES[shape](frame[:120]) for frame in faulty]
@@ -147,6 +154,7 @@ def test_a_table_of_any_shape_has_a_report(faulty, shape, tmp_path):
     assert str(quality)
 
 
+@pytest.mark.slow
 def test_a_report_of_fifty_columns_is_short_where_it_matters():
     def wide(seed):
         x = np.random.default_rng(seed).normal(size=(250, 50)).round(2)

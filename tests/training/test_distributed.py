@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import diffuscope
+from diffuscope.model import pick_device
 from diffuscope.training import World, join_world
 
 
@@ -70,6 +75,109 @@ def test_two_processes_end_with_the_weights_of_one(together, tmp_path):
     assert [line["loss"] for line in diffuscope.load(folder / "runs" / "s_curve").metrics] == pytest.approx(
         losses, rel=1e-4
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
+def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, processes):
+    r = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"a": r.normal(size=301), "b": r.integers(0, 4, 301), "c": r.choice(["x", "y"], 301)}
+    )
+    table.loc[::7, "a"] = np.nan
+    table.to_csv(tmp_path / "table.csv", index=False)
+    settings = ["network.width=16", "network.dropout=0.2", "training.steps=40", "training.batch_size=299"]
+    words = ["train", "table.csv", "--no-pictures", "--device", "cpu", "--set", "data.refine=false"]
+    words += [word for one in settings for word in ("--set", one)]
+    weights = []
+    for count in (1, processes):
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        done = subprocess.run(
+            [sys.executable, *launch, "-m", "diffuscope.cli", *words, "--out", f"run{count}"],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(load_file(tmp_path / f"run{count}" / "model.safetensors"))
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others_in_words(tmp_path, tiny_words):
+    words = [
+        *tiny_words,
+        "--set",
+        "training.steps=200000",
+        "--out",
+        "run",
+        "--no-pictures",
+        "--device",
+        "cpu",
+    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-m", "diffuscope.cli", "train", "s_curve", *words],
+            cwd=tmp_path,
+            env={**os.environ, **world, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        for rank in range(2)
+    )
+    log = tmp_path / "run" / "metrics.jsonl"
+    try:
+        while not (log.is_file() and log.stat().st_size):
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.1)
+        second.kill()
+        _, err = first.communicate(timeout=60)
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.communicate()
+    assert first.returncode == 1
+    assert "Error: Process 0 of 2 lost another one" in err
+    assert "--resume" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_all_processes_of_a_script_return_with_the_run_when_it_is_whole(tmp_path):
+    settings = {"data.size": 300, "network.width": 8, "training.steps": 20, "sampling.steps": 4}
+    script = f"""
+import diffuscope
+run = diffuscope.train("s_curve", settings={settings}, out="run", device="cpu", pictures=False)
+print(f"quality {{float(run.quality):.9f}}", flush=True)
+"""
+    (tmp_path / "script.py").write_text(script)
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py"]
+    done = subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (line for line in done.stdout.splitlines() if line.startswith("quality"))
+    assert first == second
+
+
+def test_each_process_of_several_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    for name in ("auto", "cuda"):
+        assert pick_device(name) == torch.device("cuda", 2)
 
 
 def test_only_one_process_writes_and_speaks(together):

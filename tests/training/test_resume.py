@@ -222,6 +222,7 @@ for attempt in range(12):
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(tiny, tmp_path, tiny_words):
     changes = {"training.batches": "shuffled", "training.steps": 1000, "training.checkpoint_every": 20}
     words = list(tiny_words)

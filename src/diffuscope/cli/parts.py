@@ -121,11 +121,11 @@ def _own_settings(section: str, registry: _Registry) -> _Rows:
     owners: dict[str, dict[str, list[str]]] = {}  # setting -> default -> parts
     about: dict[str, str] = {}
     for name, factory in registry.items():
-        told = _told(factory)
+        documented = _documented(factory)
         for key, default in _free(factory).items():
             owners.setdefault(key, {}).setdefault(default, []).append(name)
             fallback = _OF_DIFFUSERS if name == "diffusers_unet" else ""
-            about.setdefault(key, _SETTINGS.get(key) or told.get(key) or fallback)
+            about.setdefault(key, _SETTINGS.get(key) or documented.get(key) or fallback)
     rows = {}
     for key, defaults in owners.items():
         of = "; ".join(
@@ -138,7 +138,7 @@ def _own_settings(section: str, registry: _Registry) -> _Rows:
     return rows
 
 
-def _told(factory: Callable[..., Any]) -> dict[str, str]:
+def _documented(factory: Callable[..., Any]) -> dict[str, str]:
     """Return what the docstring of a part says of its parameters."""
     text = inspect.getdoc(factory) or ""
     found = {}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.bounds import npy_header
-from diffuscope.data.conditions import Condition, Numbers, told_of
+from diffuscope.data.conditions import LabelType, Numbers, label_type_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,9 +99,9 @@ class Dataset:
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
-    def told(self) -> Condition | None:
+    def label_type(self) -> LabelType | None:
         """What the labels are, if there are any."""
-        return told_of(self.classes, self.numbers)
+        return label_type_of(self.classes, self.numbers)
 
     def labels_like(self, n: int, random: np.random.Generator) -> npt.NDArray[Any] | None:
         """Return labels of n points, as mixed as those of the data; None where there are none."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from diffuscope.data.conditions import Condition, Kind, Numbers, told_of
+from diffuscope.data.conditions import Kind, LabelType, Numbers, label_type_of
 
 __all__ = ["MOST_POINTS", "ConditionedSection", "DataSection"]
 
@@ -29,7 +29,7 @@ class DataSection(BaseModel):
     """Number of points of a built-in set or a function that draws them, or of a random subset of images."""
 
     @property
-    def told(self) -> Condition | None:
+    def label_type(self) -> LabelType | None:
         """What a network is conditioned on as a whole, if anything."""
         return None
 
@@ -48,6 +48,6 @@ class ConditionedSection(DataSection):
     """The names of the numbers, with the mean, the deviation and the ends of each in the data."""
 
     @property
-    def told(self) -> Condition | None:
+    def label_type(self) -> LabelType | None:
         """What a network is conditioned on as a whole, if anything."""
-        return told_of(self.classes, self.numbers)
+        return label_type_of(self.classes, self.numbers)

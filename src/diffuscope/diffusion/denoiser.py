@@ -215,7 +215,7 @@ class Denoiser(nn.Module):
         """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,).
 
         ``label`` are classes (n,), int64, of which ``classes`` is none, or numbers (n, ``conditions``) in the
-        units of the network, of which NaN is none. Without it nothing is told of the points.
+        units of the network, of which NaN is none. Without it the estimate is unconditional.
         """
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         output = self.network_output(x_t, level, label)

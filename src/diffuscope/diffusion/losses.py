@@ -106,7 +106,7 @@ class Loss:
     ) -> Examples:
         """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets.
 
-        ``label`` are the classes (n,) or the numbers (n, k) that the network is told, if any. Means of groups
+        ``label`` are the classes (n,) or the numbers (n, k) passed to the network, if any. Means of groups
         are of one class each; of points with numbers there are none.
         """
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
@@ -114,8 +114,8 @@ class Loss:
         weight = self._weight(denoiser, level)
         inputs = c_in * q_sample(x_0, level, eps)
         if self.target == "posterior":
-            told = None if label is None else (label, denoiser.classes)
-            x_0, eps = posterior_means(x_0, level, eps, self.group, told)
+            labels = None if label is None else (label, denoiser.classes)
+            x_0, eps = posterior_means(x_0, level, eps, self.group, labels)
         return Examples(
             inputs=inputs,
             condition=denoiser.condition(level, x_0),
@@ -151,22 +151,24 @@ class Loss:
 
 
 def posterior_means(
-    x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int, told: tuple[Tensor, int] | None = None
+    x_0: Tensor, level: NoiseLevel, eps: Tensor, group: int, labels: tuple[Tensor, int] | None = None
 ) -> tuple[Tensor, Tensor]:
     r"""Return :math:`E[x_0 \mid x_t]` and :math:`E[\epsilon \mid x_t]` under each group's empirical law.
 
     With :math:`r = \alpha/\sigma` the weight of point j for the noisy point i is
     :math:`\mathrm{softmax}_j\; r_i (\epsilon_i + r_i x_i) \cdot x_j - r_i^2 |x_j|^2 / 2`. A point whose class
-    is ``told``, (n,) with a last one for none, is one of that class alone.
+    is in ``labels``, (n,) with a last one for none, is one of that class alone.
     """
     flat = x_0.flatten(1)
     r = coefficient(1 / level.ratio, flat)
-    label, none = (torch.zeros(len(flat), dtype=torch.int64, device=flat.device), 0) if told is None else told
+    label, none = (
+        (torch.zeros(len(flat), dtype=torch.int64, device=flat.device), 0) if labels is None else labels
+    )
     groups = (torch.split(tensor, group) for tensor in (flat, eps.flatten(1), r, label))
     means = []
     for x, e, rate, own in zip(*groups, strict=True):
         logits = rate * (e + rate * x) @ x.T - rate.square() * x.square().sum(1) / 2
-        if told is not None:
+        if labels is not None:
             logits = logits.masked_fill((own[:, None] != own) & (own[:, None] != none), -torch.inf)
         means.append(torch.softmax(logits, dim=1) @ x)
     mean = torch.cat(means)

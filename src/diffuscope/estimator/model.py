@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffuscope.data.tables import RowCodec, TableData, read_frame
@@ -27,6 +27,7 @@ from diffuscope.data.tables.dataset import few_rows_note
 from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.targets import read_target
 from diffuscope.errors import FormatError, InputError
+from diffuscope.estimator.subsets import SHOWN_ROWS, at_most, rows_at, shown_rows
 from diffuscope.modalities.tables.filling import Only, read_only
 from diffuscope.modalities.tables.generator import TableGenerator
 from diffuscope.modalities.tables.modality import TABLE
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DiffusionModel"]
 
-_SHOWN_ROWS = 2000
 _MOST_SEED = 2**31 - 1
 _NOTE = "estimator"
 _PLAIN = (type(None), bool, int, float, str)
@@ -184,7 +184,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if y is not None:
             read_target(y, n)
         if weights is not None and not weights.all():
-            X, y, weights = _rows_at(np.flatnonzero(weights), X, y, weights)
+            X, y, weights = rows_at(np.flatnonzero(weights), X, y, weights)
             n = len(weights)
         if n < 2:
             raise InputError(f"The table has only one sample (n_samples = {n}).", "Give at least two rows.")
@@ -204,7 +204,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         training = recipe.training
         assert training.steps is not None
         most = round(training.steps * training.batch_size / (1 - training.hold_out))
-        X, y, weights = _at_most(most, X, y, weights, n, seed)
+        X, y, weights = at_most(most, X, y, weights, n, seed)
         data = TableData.of(X, y, rows=rows, seed=seed, weights=weights)
         setup = Setup(recipe, data, pick_device(self.device), start=start)
         if self.max_seconds is not None:
@@ -216,7 +216,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         for line in TABLE.complete(self.model_, data, self._reporter, seconds):
             self._reporter.say(line)
         self._generator = TableGenerator(self.model_, checks)
-        self._shown = _shown(X, weights, read_frame(X).n, seed)
+        self._shown = shown_rows(X, weights, read_frame(X).n, seed)
         return self
 
     def _recipe(self, n: int, rows: RowCodec, seed: int) -> Recipe:
@@ -295,7 +295,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         weights = getattr(setup.data, "weights", None)
         if weights is not None:
             x = x[even_places(weights, effective_rows(weights, len(x)))]
-        n = min(len(x), _SHOWN_ROWS)
+        n = min(len(x), SHOWN_ROWS)
         if n < _FEWEST_TOLD_APART:
             return False
         request = dataclasses.replace(self._request(None), seed=seed)
@@ -611,49 +611,3 @@ def allow_any_columns(tags: Any) -> Any:
 
 def _draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(_MOST_SEED))
-
-
-def _at_most(
-    count: int, X: Any, y: Any, weights: Floats | None, n: int, seed: int
-) -> tuple[Any, Any, Floats | None]:
-    """Return a random subset of at most ``count`` rows, in their order, with their weights.
-
-    A row is in it with a probability in proportion to its weight, or for sure; what it counts is divided by
-    that.
-    """
-    if n <= count:
-        return X, y, weights
-    random = np.random.default_rng(seed)
-    if weights is None:
-        return _rows_at(np.sort(random.choice(n, count, replace=False)), X, y, None)
-    p = _inclusion(weights, count)
-    order = random.permutation(n)
-    ends = np.floor(np.cumsum(p[order]) + random.random())
-    chosen = np.sort(order[np.diff(ends, prepend=0.0) > 0])
-    X, y, weights = _rows_at(chosen, X, y, weights)
-    return X, y, weights / p[chosen]
-
-
-def _inclusion(weights: Floats, count: int) -> Floats:
-    """Return probabilities (n,), in proportion to weights, or 1, that sum to ``count``."""
-    sure = np.zeros(len(weights), dtype=bool)
-    while True:
-        left = count - sure.sum()
-        p = np.where(sure, 1.0, weights * left / weights[~sure].sum())
-        if not (p > 1).any():
-            return p
-        sure |= p >= 1
-
-
-def _rows_at(chosen: NDArray[np.intp], X: Any, y: Any, weights: Floats | None) -> tuple[Any, Any, Any]:
-    """Return some rows, their targets and their weights."""
-    y = None if y is None else _safe_indexing(y, chosen)
-    return _safe_indexing(X, chosen), y, None if weights is None else weights[chosen]
-
-
-def _shown(X: Any, weights: Floats | None, n: int, seed: int) -> Any:
-    """Return at most 2,000 rows that look like the training table, weighted ones as often as they count."""
-    if weights is None:
-        return _at_most(_SHOWN_ROWS, X, None, None, n, seed)[0]
-    order = np.random.default_rng(seed).permutation(n)
-    return _safe_indexing(X, order[even_places(weights[order], min(n, _SHOWN_ROWS))])

@@ -163,11 +163,11 @@ def _compare(session: Any, model: Model) -> None:
 
 def _about(model: Model) -> dict[str, Any]:
     grid, _ = model.plan()
-    levels, affine, told = grid.levels, model.codec.affine, model.recipe.data.told
+    levels, affine, label_type = grid.levels, model.codec.affine, model.recipe.data.label_type
     numbers: dict[str, Any] = {}
-    if isinstance(told, Numbers):
-        units = {"label_shift": list(told.mean), "label_scale": list(told.deviation)}
-        numbers = {"numbers": list(told.names), **units}
+    if isinstance(label_type, Numbers):
+        units = {"label_shift": list(label_type.mean), "label_scale": list(label_type.deviation)}
+        numbers = {"numbers": list(label_type.names), **units}
 
     def plain(values: Any) -> Any:
         """Return an array as nested lists, or as one number where all are equal."""
@@ -181,7 +181,7 @@ def _about(model: Model) -> dict[str, Any]:
         "shift": None if affine is None else plain(affine.shift),
         "scale": None if affine is None else plain(affine.scale),
         "schedule": {"name": model.recipe.schedule.name, **model.recipe.schedule.settings},
-        "classes": list(told.names) if isinstance(told, Classes) else [],
+        "classes": list(label_type.names) if isinstance(label_type, Classes) else [],
         "any_label": None if numbers else model.denoiser.classes,
         **numbers,
         "columns": None if model.columns is None else list(model.columns),

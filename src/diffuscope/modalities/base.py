@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.figures import Figures
 
-__all__ = ["Evaluation", "Modality", "in_units_of", "table_lines", "told_settings"]
+__all__ = ["Evaluation", "Modality", "in_units_of", "label_settings", "table_lines"]
 
 
 _TITLES = METRICS | FEATURE_METRICS
@@ -105,8 +105,8 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
 
 
-def told_settings(data: Dataset, section: ConditionedSection) -> dict[str, Any]:
-    """Return what the labels of data are, as changes to its section; nothing where they are not told."""
+def label_settings(data: Dataset, section: ConditionedSection) -> dict[str, Any]:
+    """Return what the labels of data are, as changes to its section; none where the model ignores them."""
     numbers = data.numbers if section.labels else None
     return {
         "data.classes": data.classes if section.labels else (),

@@ -285,7 +285,9 @@ class Figures(ABC):
         pictures = self.model.recipe.pictures
         if look.frames is not None and not 2 <= look.frames <= _MOST_FRAMES:
             what = "does not move" if look.frames < 2 else "is too long"
-            raise InputError(f"An animation of {look.frames:,} frames {what}.", f"Give 2 to {_MOST_FRAMES:,}.")
+            raise InputError(
+                f"An animation of {look.frames:,} frames {what}.", f"Give 2 to {_MOST_FRAMES:,}."
+            )
         states = self.forward(look.frames or pictures.forward_frames, request.seed) if forward else []
         if reverse:
             trajectory = self.generator.states(self.sampled()[0], request)

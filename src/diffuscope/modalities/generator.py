@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.data.conditions import EACH, Classes, Condition
+from diffuscope.data.conditions import EACH, Classes, LabelType
 from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError, RunError, unknown_name
@@ -139,28 +139,28 @@ class Generator:
 class LabelGenerator(Generator):
     """A model of points or images that may be conditioned on classes or numbers.
 
-    ``told`` is what it is conditioned on; None: nothing.
+    ``label_type`` is what it is conditioned on; None: nothing.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "label")
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.told = model.recipe.data.told
+        self.label_type = model.recipe.data.label_type
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty where it is conditioned on none."""
-        return self.told.names if isinstance(self.told, Classes) else ()
+        return self.label_type.names if isinstance(self.label_type, Classes) else ()
 
     def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
         """Return the request with the labels of n samples (``y``, or ``label``)."""
         if len(condition) > 1:
             raise InputError("y and label both set the condition.", "Give one of them.")
         label = next(iter(condition.values()), None)
-        labels = None if label is None else self._condition.read(label, n, self.unit)
+        labels = None if label is None else self._label_type.read(label, n, self.unit)
         if label is None:
-            if request.guidance not in (None, 1) and self.told is None:
+            if request.guidance not in (None, 1) and self.label_type is None:
                 raise InputError(
                     "Guidance needs a class or a number, and this model was trained without a condition.",
                     "Set guidance to 1.",
@@ -171,14 +171,14 @@ class LabelGenerator(Generator):
         return dataclasses.replace(request, condition=labels)
 
     @property
-    def _condition(self) -> Condition:
+    def _label_type(self) -> LabelType:
         """What the model is conditioned on; InputError where there is nothing."""
-        if self.told is None:
+        if self.label_type is None:
             raise InputError(
                 "This model was trained without classes or a target, so none can be chosen.",
                 f"Omit the label, or train on {self.unit} with labels: {self.labels_hint}.",
             )
-        return self.told
+        return self.label_type
 
     def _scale(self, request: Request) -> float:
         """Return the scale of guidance where there is a condition: by default the recipe's."""
@@ -196,7 +196,7 @@ class LabelGenerator(Generator):
 
     def _labelled(self, labels: NDArray[Any]) -> Conditioned:
         """Return what gives the denoisers of points with labels, without guidance."""
-        encoded = torch.from_numpy(self._condition.encode(labels))
+        encoded = torch.from_numpy(self._label_type.encode(labels))
         device, denoiser = self.model.device, self.model.denoiser
         return lambda rows: denoiser.conditioned(encoded[torch.from_numpy(rows)].to(device))
 
@@ -211,8 +211,8 @@ class LabelGenerator(Generator):
     def count(self, options: Mapping[str, Any]) -> int:
         """Return the usual number, or of all classes in turn as many of each."""
         label = options.get("label", options.get("y"))
-        each = isinstance(label, str) and label == EACH and self.told is not None
-        turn = self.told.turn if each and self.told is not None else 1
+        each = isinstance(label, str) and label == EACH and self.label_type is not None
+        turn = self.label_type.turn if each and self.label_type is not None else 1
         return max(self.usual // turn, 1) * turn
 
 

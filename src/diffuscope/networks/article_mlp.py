@@ -49,9 +49,9 @@ class ArticleMLP(nn.Module):
         ``label`` are their classes (n,), int64, or numbers (n, k), by default none.
         """
         t = shared(t)
-        told = (0.0, 0.0, 0.0)
+        of_label = (0.0, 0.0, 0.0)
         if self.label is not None:
-            told = self.label(label).chunk(3, dim=1)
+            of_label = self.label(label).chunk(3, dim=1)
         for i, embedding in enumerate(self.step_embeddings):
-            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t) + told[i])
+            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t) + of_label[i])
         return self.linears[-1](x)  # type: ignore[no-any-return]

@@ -46,16 +46,26 @@ def zeroed(layer: nn.Module) -> nn.Module:
 
 
 class Dropout(nn.Dropout):
-    """Dropout that draws from a generator of its own, where it has one; the numbers are those of torch's."""
+    """Dropout that draws from a generator of its own, where it has one; the numbers are those of torch's.
+
+    Where x is ``own`` rows of a batch of which other processes have the rest, ``own`` of the draws for the
+    whole batch are taken, so that they do not depend on the number of processes.
+    """
 
     generator: torch.Generator | None = None
+    own: range | None = None
+    whole: int = 0  # rows of the batch
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero some entries of x (n, ...), and scale the others up, in training."""
         if self.generator is None or not self.training or not self.p:
             return super().forward(x)
-        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
-        return x * kept.div_(1 - self.p)
+        shared = self.own is not None and len(x) == len(self.own)
+        kept = x.new_empty(self.whole, *x.shape[1:]) if shared else torch.empty_like(x)
+        kept.bernoulli_(1 - self.p, generator=self.generator)
+        if shared and self.own is not None:
+            kept = kept[self.own.start :: self.own.step][: len(x)]
+        return x * kept.div(1 - self.p)
 
 
 class ImageNetwork(nn.Module):

@@ -113,7 +113,7 @@ class _NumberEmbedding(nn.Module):
         if label is None:
             return self.none[None]
         y = label.to(self.none.dtype)
-        told = y.isfinite().all(dim=1, keepdim=True)
-        y = torch.where(told, y, 0.0)
+        given = y.isfinite().all(dim=1, keepdim=True)
+        y = torch.where(given, y, 0.0)
         e = self.layers(torch.cat([y, self.features(y)], dim=1))
-        return torch.where(told, e, self.none)
+        return torch.where(given, e, self.none)

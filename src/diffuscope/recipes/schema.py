@@ -152,8 +152,10 @@ class Recipe(Section):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = flags
-        if self.data.told is not None and not self.denoiser.partial:
-            arguments |= {name: value for name, value in self.data.told.arguments.items() if name in known}
+        if self.data.label_type is not None and not self.denoiser.partial:
+            arguments |= {
+                name: value for name, value in self.data.label_type.arguments.items() if name in known
+            }
 
         def made(place: str) -> nn.Module:
             with torch.device(place):

@@ -68,6 +68,7 @@ class Execution:
         trainer = setup.trainer(Checkpoints(self.folder / "checkpoints", fingerprint, also), self.world)
         train_seconds = self._train(trainer, run)
         if not self.world.is_main:
+            self.world.wait()  # until everything is written
             return run
         notes = run.modality.complete(run.model, setup.data, self.reporter)
         if self.announce is not None and notes:
@@ -99,6 +100,7 @@ class Execution:
             },
         }
         write_json(self.folder / "summary.json", summary)
+        self.world.wait()
         if self.alone:
             self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))
         return run

@@ -101,7 +101,7 @@ def plan_started(
 
 def _with_targets(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """Return the recipe with points as their own targets, where means over several would mix numbers."""
-    numbered = isinstance(recipe.data.told, Numbers)
+    numbered = isinstance(recipe.data.label_type, Numbers)
     if "loss.target" in changes or not numbered or recipe.loss.target != "posterior":
         return recipe
     return recipe.changed({"loss.target": "sample"})
@@ -109,7 +109,7 @@ def _with_targets(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 def target_notes(recipe: Recipe) -> tuple[str, ...]:
     """Say why points are their own targets, where they have numbers."""
-    numbered = isinstance(recipe.data.told, Numbers) and recipe.data.kind == "points"
+    numbered = isinstance(recipe.data.label_type, Numbers) and recipe.data.kind == "points"
     if not numbered or recipe.loss.target != "sample":
         return ()
     return ("loss.target = 'sample': means over several points would mix their numbers.",)
@@ -123,7 +123,7 @@ def check_start(recipe: Recipe, start: Model) -> None:
         ("network", recipe.network, before.network),
         ("denoiser", recipe.denoiser, before.denoiser),
         ("data.kind", recipe.data.kind, before.data.kind),
-        ("condition", recipe.data.told, before.data.told),
+        ("condition", recipe.data.label_type, before.data.label_type),
     ):
         if now != then:
             raise InputError(f"The {what} differs from that of the model to start from.", hint)
@@ -197,7 +197,7 @@ def plan_existing(folder: Path, planned: Recipe) -> Recipe:
     there = read_recipe(folder / "recipe.toml")
     same = planned.model_copy(update={"training": _as_long(planned, there)}) == there
     lengths = [(recipe.training.steps or 0, recipe.training.epochs or 0) for recipe in (there, planned)]
-    if not same or any(now < asked for now, asked in zip(*lengths, strict=True)):
+    if not same or any(now < before for now, before in zip(*lengths, strict=True)):
         raise InputError(
             f"{folder} is a run with other settings.",
             "Give another --out, train it anew with --overwrite, or go on with it with --resume.",

@@ -87,8 +87,8 @@ class Setup:
                 network=copy.deepcopy(start.denoiser.network),
                 schedule=schedule,
             )
-        if recipe.data.told is not None:
-            _check_told(denoiser, recipe.data.told.arguments)
+        if recipe.data.label_type is not None:
+            _check_label_type(denoiser, recipe.data.label_type.arguments)
         denoiser.to(device)
         if network is not None or schedule is not None:
             _try(denoiser, codec.shape, device)
@@ -104,7 +104,7 @@ class Setup:
             own.initialise(denoiser, self.source, codec)
         self.noise = self._noise(origin)
         self.loss: LossLike = own.loss(loss or self._loss(), denoiser, codec)
-        numbered = isinstance(recipe.data.told, Numbers)
+        numbered = isinstance(recipe.data.label_type, Numbers)
         if numbered and isinstance(self.loss, Loss) and self.loss.target == "posterior":
             raise InputError(
                 "Means over points (loss.target = 'posterior') would mix their numbers.",
@@ -211,7 +211,7 @@ class Setup:
         return digest.hexdigest()
 
 
-def _check_told(denoiser: Denoiser, arguments: Mapping[str, int]) -> None:
+def _check_label_type(denoiser: Denoiser, arguments: Mapping[str, int]) -> None:
     """Make sure that a network takes the labels of the data: so many ``classes``, or ``conditions``."""
     for name, count in arguments.items():
         masked = isinstance(denoiser, MaskedDenoiser)

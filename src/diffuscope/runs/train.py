@@ -1,4 +1,4 @@
-"""From data to a finished run directory: what is asked for is planned, checked, and carried out."""
+"""From data to a finished run directory: it is planned, checked, and carried out."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def _goes_on(run: Run, setup: Setup, before: TrainingSection) -> bool:
     done = int(run.summary["steps"])
     if setup.total_steps <= done:
         raise InputError(
-            f"{run.path} has been trained for {done:,} steps, and {setup.total_steps:,} were asked for.",
+            f"{run.path} has been trained for {done:,} steps, which is not less than {setup.total_steps:,}.",
             "Give more --steps, or another --out.",
         )
     if not any((run.path / "checkpoints").glob("step_*.safetensors")):

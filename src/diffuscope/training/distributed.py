@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from diffuscope.errors import RunError
 
 __all__ = ["World", "join_world"]
 
@@ -29,14 +33,16 @@ class World:
         return self.rank == 0
 
     def sum_(self, x: Tensor) -> None:
-        """Sum ``x`` over all processes, in place."""
+        """Sum ``x`` over all processes, in place; as all methods a RunError where another process is lost."""
         if self.size > 1:
-            dist.all_reduce(x)
+            with self._others():
+                dist.all_reduce(x)
 
     def copy_first_(self, x: Tensor) -> None:
         """Overwrite ``x`` with that of the first process, in place."""
         if self.size > 1:
-            dist.broadcast(x.detach(), 0)
+            with self._others():
+                dist.broadcast(x.detach(), 0)
 
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is set in any process."""
@@ -49,7 +55,19 @@ class World:
     def wait(self) -> None:
         """Wait for all processes."""
         if self.size > 1:
-            dist.barrier()
+            with self._others():
+                dist.barrier()
+
+    @contextlib.contextmanager
+    def _others(self) -> Iterator[None]:
+        """Say in words that another process is gone, or does not answer."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise RunError(
+                f"Process {self.rank} of {self.size} lost another one: it ended, or does not answer.",
+                "Look what it said, then start all again with --resume: they go on from the last checkpoint.",
+            ) from error
 
 
 def join_world(device: torch.device) -> World:

@@ -59,8 +59,8 @@ class HeldOut:
         level = denoiser.schedule(times.draw(denoiser.schedule, 1, len(rows), generator)[0])
         eps = torch.randn(rows.shape, generator=generator).to(x.device)
         with random_of(denoiser.network, loss, stream_seed(seed, "held out", 2), rows.device) as masks:
-            told = None if label is None else label[which]
-            self._examples = noised(loss, denoiser, rows, level, eps, masks, told)
+            labels = None if label is None else label[which]
+            self._examples = noised(loss, denoiser, rows, level, eps, masks, labels)
         self.best = (math.inf, 0)
         self.history: list[tuple[int, float]] = []  # steps and losses of this process
         self._first = self._parts = torch.full(

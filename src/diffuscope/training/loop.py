@@ -31,7 +31,7 @@ from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
 from diffuscope.training.held_out import PARTS, HeldOut
-from diffuscope.training.randomness import LossLike, noised, random_of
+from diffuscope.training.randomness import LossLike, is_repeatable, noised, random_of, share
 from diffuscope.training.weights import FlatParameters, WeightAverage
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
@@ -117,8 +117,7 @@ class Trainer:
         with noted() as signalled, self._training_mode():
             for chunk in self.batches.chunks(self.step, self.total_steps):
                 first = chunk.first_step
-                seed = stream_seed(self.batches.seed, "network", first, self.world.rank)
-                losses = self._train_on(chunk, seed)
+                losses = self._train_on(chunk)
                 self._check_finite(losses, first)
                 if self.on_progress:
                     epochs = self.step / self.batches.steps_per_epoch
@@ -144,9 +143,15 @@ class Trainer:
         with self.averaged():
             return self.held_out.look(self.step, self.total_steps, self.flat.vector.detach())
 
-    def _train_on(self, chunk: Chunk, seed: int) -> Tensor:
-        """Take a step for each batch of the chunk; return their losses. Masks and dropout have the seed."""
+    def _train_on(self, chunk: Chunk) -> Tensor:
+        """Take a step for each batch of the chunk; return their losses.
+
+        Masks and dropout are drawn alike by all processes, each of which uses its rows of them; those of a
+        network or a loss of one's own are drawn by each process for itself.
+        """
         network = None if self.settings.compile else self.denoiser.network
+        apart = 0 if is_repeatable(network, self.loss) else self.world.rank
+        seed = stream_seed(self.batches.seed, "network", chunk.first_step, apart)
         with random_of(network, self.loss, seed, chunk.x_0.device) as generator:
             examples = noised(
                 self.loss, self.denoiser, chunk.x_0, chunk.level, chunk.eps, generator, chunk.label
@@ -158,11 +163,13 @@ class Trainer:
         losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
         flat, settings = self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
-            # Process r of n takes every n-th example from r on: together they see the whole batch.
-            batch = examples.at(slice(start + self.world.rank, stop, self.world.size))
-            n = len(batch.inputs)
-            if n:
-                losses[i] = self._differentiate(batch)
+            # Process r of n takes every n-th example from r on: together they see the whole batch. One that
+            # is left without any takes the first, which then counts nothing.
+            own = range(self.world.rank, stop - start, self.world.size)
+            n, own = len(own), own or range(1)
+            if self.world.size > 1:
+                share(self.denoiser.network, own, stop - start)
+            losses[i] = self._differentiate(examples.at(slice(start + own.start, start + own.stop, own.step)))
             if self.world.size > 1:  # average gradient and loss over all processes' examples
                 both = torch.cat([flat.grad, losses[i : i + 1], torch.ones_like(losses[:1])]) * n
                 self.world.sum_(both)

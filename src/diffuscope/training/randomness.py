@@ -23,7 +23,7 @@ from diffuscope.networks import NETWORKS
 from diffuscope.networks.blocks import Dropout
 from diffuscope.seeds import alone
 
-__all__ = ["LossLike", "noised", "random_of"]
+__all__ = ["LossLike", "is_repeatable", "noised", "random_of", "share"]
 
 
 class LossLike(Protocol):
@@ -56,6 +56,11 @@ def noised(
     return loss.examples(denoiser, x_0, level, eps)._replace(label=label)
 
 
+def is_repeatable(network: nn.Module | None, loss: LossLike) -> bool:
+    """Whether network and loss draw from a generator that is handed to them."""
+    return type(network) in NETWORKS.values() and type(loss) in (Loss, MaskedLoss)
+
+
 @contextlib.contextmanager
 def random_of(
     network: nn.Module | None, loss: LossLike, seed: int, device: torch.device
@@ -65,7 +70,7 @@ def random_of(
     Yields the generator; None where they may draw from torch's own, which then has the seed, and which no
     other training uses meanwhile. ``network`` is None for one that cannot be handed a generator.
     """
-    if type(network) not in NETWORKS.values() or type(loss) not in (Loss, MaskedLoss):
+    if not is_repeatable(network, loss):
         with alone(seed):
             yield None
         return
@@ -78,4 +83,11 @@ def random_of(
         yield generator
     finally:
         for dropout in dropouts:
-            dropout.generator = None
+            dropout.generator = dropout.own = None
+
+
+def share(network: nn.Module, own: range, whole: int) -> None:
+    """Have a network take its own rows of what is dropped in a whole batch, which several processes share."""
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.own, module.whole = own, whole

@@ -1,20 +1,20 @@
-"""What is a network told beside a noisy point: of which class it is, or numbers that were measured of it?"""
+"""On what is a model conditioned as a whole: classes of its points, or numbers that were measured of them?"""
 
 from __future__ import annotations
 
 from diffuscope.data.conditions.classes import EACH, Classes, classes_of
-from diffuscope.data.conditions.labels import Condition, Kind, Labels, labels_of, told_of
+from diffuscope.data.conditions.labels import Kind, Labels, LabelType, label_type_of, labels_of
 from diffuscope.data.conditions.numbers import Numbers, numbers_of
 
 __all__ = [
     "EACH",
     "Classes",
-    "Condition",
     "Kind",
+    "LabelType",
     "Labels",
     "Numbers",
     "classes_of",
+    "label_type_of",
     "labels_of",
     "numbers_of",
-    "told_of",
 ]

@@ -36,7 +36,7 @@ class Classes:
 
     @property
     def none(self) -> int:
-        """What stands in the place of the class of a point of which nothing is told."""
+        """What stands in the place of the class of a point without one."""
         return len(self.names)
 
     @property

@@ -1,4 +1,4 @@
-"""How does a network learn to answer without a label? It is not told those of some points."""
+"""How does a network learn to answer without a label? In training those of some points are dropped."""
 
 from __future__ import annotations
 

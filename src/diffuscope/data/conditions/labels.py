@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from diffuscope.data.conditions.classes import Classes, as_array, classes_of
 from diffuscope.data.conditions.numbers import Numbers, numbers_of
 
-__all__ = ["Condition", "Kind", "Labels", "labels_of", "told_of"]
+__all__ = ["Kind", "LabelType", "Labels", "label_type_of", "labels_of"]
 
 Kind = Literal["classes", "numbers"]
 
 
-class Condition(Protocol):
+class LabelType(Protocol):
     """What a model is conditioned on. Labels are (n,), int64, of classes, and (n, k), float64, of numbers."""
 
     @property
@@ -25,7 +25,7 @@ class Condition(Protocol):
 
     @property
     def none(self) -> float:
-        """What stands in the place of the label of a point of which nothing is told."""
+        """What stands in the place of the label of a point without one."""
 
     @property
     def turn(self) -> int:
@@ -55,7 +55,7 @@ class Labels(NamedTuple):
     numbers: Numbers | None = None
 
 
-def told_of(classes: tuple[str, ...], numbers: Numbers | None) -> Condition | None:
+def label_type_of(classes: tuple[str, ...], numbers: Numbers | None) -> LabelType | None:
     """Return the condition that there is, if any."""
     return Classes(classes) if classes else numbers
 

@@ -1,7 +1,7 @@
 """Which numbers is a model conditioned on, in which units, and which are asked for?
 
 An angle, a dose, a size, or a vector of k numbers such as an embedding. A network sees each of them less its
-mean, over its deviation; it is told nothing where they are missing (NaN).
+mean, over its deviation; NaN stands for none.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Numbers(BaseModel):
 
     @property
     def none(self) -> float:
-        """What stands in the place of the numbers of a point of which nothing is told."""
+        """What stands in the place of the numbers of a point without any."""
         return float("nan")
 
     @property

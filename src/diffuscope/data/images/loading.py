@@ -120,9 +120,9 @@ def load_images(
     else:
         source = source.detach().cpu() if hasattr(source, "detach") else source
         x, note, taken = _as_images(np.asarray(source), "The array", limits)
-        told = Labels() if labels is None else _labels_of(labels, len(x), "The labels", condition)
+        labelled = Labels() if labels is None else _labels_of(labels, len(x), "The labels", condition)
         described = {"kind": "array", "shape": list(x.shape), **_range_of_source(taken)}
-        data = ImageData("array", x, None, None, described, notes=(note,), **told._asdict())
+        data = ImageData("array", x, None, None, described, notes=(note,), **labelled._asdict())
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
@@ -216,11 +216,11 @@ def _load_npz(path: Path, limits: Range | None, condition: Kind | None) -> Image
     except Exception as error:  # a damaged archive fails in many ways
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     x, note, taken = _as_images(images, str(path), limits)
-    told, where = Labels(), f"The labels in {path}"
+    labelled, where = Labels(), f"The labels in {path}"
     if labels is not None:
-        told = _labels_of(labels, len(x), where, "numbers" if called else condition, known, called)
+        labelled = _labels_of(labels, len(x), where, "numbers" if called else condition, known, called)
     described = {**describe_file(path), **_range_of_source(taken)}
-    return ImageData(path.stem, x, None, None, described, notes=(note,), **told._asdict())
+    return ImageData(path.stem, x, None, None, described, notes=(note,), **labelled._asdict())
 
 
 def _find_images(path: Path) -> tuple[str, list[str]] | None:

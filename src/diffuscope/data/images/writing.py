@@ -172,7 +172,7 @@ class ImageWriter:
         check_image_target(path)
         if n < 1:
             raise InputError(f"The number of images must be at least 1, not {n}.")
-        self.told = _Told(*_checked_labels(labels, n, class_names), dict(numbers or {}))
+        self.about = _Labelled(*_checked_labels(labels, n, class_names), dict(numbers or {}))
         self._shape: tuple[int, ...] | None = None
         self._written = 0
         self._sink: _Append | None = None
@@ -217,7 +217,7 @@ class ImageWriter:
         )
         place = atomic_write if self.path.suffix.lower() in _SINKS else atomic_folder
         with place(self.path) as temporary:
-            target = sink(temporary, self.n, self.told)
+            target = sink(temporary, self.n, self.about)
             self._sink = target.__enter__()
             try:
                 yield
@@ -236,7 +236,7 @@ class ImageWriter:
             target.__exit__(None, None, None)
 
 
-class _Told(NamedTuple):
+class _Labelled(NamedTuple):
     """What is known of images: classes (n,) and their names, or numbers (n,) by name."""
 
     labels: Labels | None
@@ -250,7 +250,7 @@ _Append = Callable[
 
 
 @contextlib.contextmanager
-def _to_sheet(path: Path, n: int, told: _Told) -> Iterator[_Append]:
+def _to_sheet(path: Path, n: int, about: _Labelled) -> Iterator[_Append]:
     """Collect all images for a sheet, with the names of classes, or with numbers, if there are several."""
     parts: list[Pixels] = []
 
@@ -259,7 +259,7 @@ def _to_sheet(path: Path, n: int, told: _Told) -> Iterator[_Append]:
         parts.append(images)
 
     yield append
-    (labels, class_names, numbers), columns = told, None
+    (labels, class_names, numbers), columns = about, None
     if numbers:
         columns = math.ceil(math.sqrt(n))
         rows = zip(*numbers.values(), strict=True)
@@ -271,19 +271,19 @@ def _to_sheet(path: Path, n: int, told: _Told) -> Iterator[_Append]:
 
 
 @contextlib.contextmanager
-def _to_npy(path: Path, n: int, told: _Told) -> Iterator[_Append]:
+def _to_npy(path: Path, n: int, about: _Labelled) -> Iterator[_Append]:
     with path.open("wb") as file:
         yield partial(_append_array, file, n)
 
 
 @contextlib.contextmanager
-def _to_npz(path: Path, n: int, told: _Told) -> Iterator[_Append]:
+def _to_npz(path: Path, n: int, about: _Labelled) -> Iterator[_Append]:
     """Write what is known of the images, then these as a stream, into an uncompressed zip archive."""
     arrays: dict[str, NDArray[Any]] = {}
-    if told.labels is not None:
-        arrays = {"labels": told.labels.astype(np.int64), "classes": np.array(told.names, dtype=np.str_)}
-    elif told.numbers:
-        arrays = {"y": np.stack([*told.numbers.values()], 1), "numbers": np.array([*told.numbers])}
+    if about.labels is not None:
+        arrays = {"labels": about.labels.astype(np.int64), "classes": np.array(about.names, dtype=np.str_)}
+    elif about.numbers:
+        arrays = {"y": np.stack([*about.numbers.values()], 1), "numbers": np.array([*about.numbers])}
     # An entry opened by name has the archive's epoch as its date, so equal images are equal bytes.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -301,9 +301,9 @@ def _append_array(handle: IO[bytes], n: int, images: Pixels, start: int) -> None
 
 
 @contextlib.contextmanager
-def _to_folder(path: Path, n: int, told: _Told, formulas: Formulas) -> Iterator[_Append]:
+def _to_folder(path: Path, n: int, about: _Labelled, formulas: Formulas) -> Iterator[_Append]:
     """Write a PNG for each image, into a subfolder for each class, and a list of what is known of all."""
-    labels, class_names, numbers = told
+    labels, class_names, numbers = about
     digits = max(5, len(str(n - 1)))
     folders = () if labels is None else folder_names(class_names)
     for number in () if labels is None else np.unique(labels):

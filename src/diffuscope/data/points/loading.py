@@ -118,9 +118,9 @@ def load_dataset(
     if target is not None:
         source, labels, called = _apart(source, target, labels)
     x, columns = as_table(source, "The array", constant=constant)
-    told = Labels() if labels is None else labels_of(labels, len(x), "The labels", condition, called)
+    labelled = Labels() if labels is None else labels_of(labels, len(x), "The labels", condition, called)
     source = {"kind": "array", "shape": list(x.shape)}
-    return _own("array", x, columns, size, seed, "The array", source, told)
+    return _own("array", x, columns, size, seed, "The array", source, labelled)
 
 
 def _apart(frame: Any, target: str | Sequence[str], labels: Any = None) -> tuple[Any, Any, tuple[str, ...]]:
@@ -162,19 +162,19 @@ def _load_file(
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
     archive = path.suffix.lower() == ".npz"
-    told, where = Labels(), f"The labels in {path}"
+    labelled, where = Labels(), f"The labels in {path}"
     note: tuple[str, ...] = ()
     if target is not None and not archive:
         frame, labels, called = _apart(read_rows(path), target)
         x, columns = as_table(frame, str(path))
-        told = labels_of(labels, len(x), where, condition, called)
+        labelled = labels_of(labels, len(x), where, condition, called)
     else:
         x, columns = read_table(path)
     if archive:
         labels, names, note = _labels_in(path, target)
         if labels is not None:
-            told = labels_of(labels, len(x), where, "numbers" if names else condition, names)
-    own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), told)
+            labelled = labels_of(labels, len(x), where, "numbers" if names else condition, names)
+    own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), labelled)
     return replace(own, notes=note) if note else own
 
 
@@ -244,7 +244,7 @@ def _own(
     seed: int,
     where: str,
     source: dict[str, Any],
-    told: Labels,
+    labelled: Labels,
 ) -> Dataset:
     """Return all rows of the user's data with their labels, or a random subset."""
     if size is not None:
@@ -256,8 +256,8 @@ def _own(
         # A column that varies in the whole may be constant in a small part of it.
         x = as_table(x[rows], f"The random subset of {size} rows of {where}", columns)[0]
         source = {**source, "size": size, "seed": seed}
-        told = told if told.labels is None else told._replace(labels=told.labels[rows])
-    return Dataset(name, x, columns, None, source, **told._asdict())
+        labelled = labelled if labelled.labels is None else labelled._replace(labels=labelled.labels[rows])
+    return Dataset(name, x, columns, None, source, **labelled._asdict())
 
 
 def _check_size(size: int) -> int:

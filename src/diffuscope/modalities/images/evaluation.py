@@ -152,7 +152,7 @@ def evaluate_images(
     train, unseen, note = _parts(data, held_out, model.recipe)
     n = _SAMPLES if samples is None else samples
     labels = None
-    if generator.told is not None:
+    if generator.label_type is not None:
         labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
     request = Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
     made = np.concatenate(list(counted(generator.batches(n, request), n, "images", reporter)))
@@ -163,7 +163,7 @@ def evaluate_images(
         shown = np.concatenate([made[:_SHOWN, None], train[index]], axis=1)
         far = [float(np.median(nearest(some[:_COMPARED], train)[1])) for some in (made, unseen)]
         jointly = None
-        if isinstance(generator.told, Numbers) and labels is not None and data.labels is not None:
+        if isinstance(generator.label_type, Numbers) and labels is not None and data.labels is not None:
             some = np.random.default_rng(seed).permutation(len(data.x))[:_SAMPLES]
             parts = (data.pixels[some], made)
             real, drawn = (extractor.features(part).astype(np.float64) for part in parts)

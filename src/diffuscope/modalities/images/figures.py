@@ -61,10 +61,10 @@ class ImageFigures(Figures):
     @cached_property
     def columns(self) -> tuple[NDArray[Any], tuple[str, ...]]:
         """The labels that are shown, a column each, and titles: classes, or numbers over their range."""
-        told = self.generator.told
-        if told is None:
+        label_type = self.generator.label_type
+        if label_type is None:
             return np.zeros(0), ()
-        return told.spread(_COLUMNS if isinstance(told, Numbers) else 2 * _COLUMNS)
+        return label_type.spread(_COLUMNS if isinstance(label_type, Numbers) else 2 * _COLUMNS)
 
     def sampled(self) -> tuple[int, Request]:
         """Return a sheet of samples, with all labels that are shown in turn."""

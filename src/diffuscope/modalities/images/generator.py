@@ -53,7 +53,7 @@ class ImageGenerator(LabelGenerator):
         labels = request.condition
         if labels is None or self.classes:
             return ImageWriter(path, n, labels, self.classes)
-        return ImageWriter(path, n, numbers=self._condition.columns(labels, "y"))
+        return ImageWriter(path, n, numbers=self._label_type.columns(labels, "y"))
 
     def frame(self, n: int, request: Request) -> Any:
         """Refuse: images are not rows of a table."""

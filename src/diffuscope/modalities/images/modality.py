@@ -20,7 +20,7 @@ from diffuscope.data.torch_sets import Unpacked
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import InputError
 from diffuscope.metrics.features import FEWEST, Extractor, PixelFeatures, cached_classifier
-from diffuscope.modalities.base import Modality, in_units_of, told_settings
+from diffuscope.modalities.base import Modality, in_units_of, label_settings
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.images.flattened import FlatNetwork, flat_denoiser, flattened
 from diffuscope.modalities.images.generator import ImageGenerator
@@ -126,7 +126,7 @@ class Images(Modality[ImageData, ImagesSection]):
         return {
             "data.source": source,
             "data.range": section.range if found is None else tuple(found),
-            **told_settings(data, section),
+            **label_settings(data, section),
         }
 
     def write(self, data: ImageData, path: Path) -> None:
@@ -152,12 +152,12 @@ class Images(Modality[ImageData, ImagesSection]):
         self, data: ImageData, codec: Codec, recipe: Recipe, device: torch.device
     ) -> BatchSource:
         """Return images that stay bytes until a batch is drawn, with the labels that are conditioned on."""
-        section, told = recipe.data, recipe.data.told
+        section, label_type = recipe.data, recipe.data.label_type
         assert isinstance(section, ImagesSection)
-        if told is None or data.labels is None:
+        if label_type is None or data.labels is None:
             return ImageRows(data.pixels, None, device, section.flip)
-        labels, drop = told.encode(data.labels), recipe.training.drop_labels
-        return ImageRows(data.pixels, labels, device, section.flip, told.none, drop)
+        labels, drop = label_type.encode(data.labels), recipe.training.drop_labels
+        return ImageRows(data.pixels, labels, device, section.flip, label_type.none, drop)
 
     # --- a trained model -----------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ class Images(Modality[ImageData, ImagesSection]):
 
     def measured_request(self, model: Model, reference: Reference) -> Request:
         """Return the request with labels as they come in the data, where the model has any."""
-        labels = None if model.recipe.data.told is None else reference.condition
+        labels = None if model.recipe.data.label_type is None else reference.condition
         return Request(seed=reference.sampling_seed, condition=labels)
 
     def figures(self, model: Model, data: ImageData | None) -> ImageFigures:
@@ -318,7 +318,9 @@ class Images(Modality[ImageData, ImagesSection]):
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n images."""
-        return f"sample {path} -o samples.png" + " --label each" * (self.generator(model).told is not None)
+        return f"sample {path} -o samples.png" + " --label each" * (
+            self.generator(model).label_type is not None
+        )
 
 
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:

@@ -291,8 +291,8 @@ def _jointly(
     data: Dataset, reference: Reference, clouds: list[Points], generator: LabelGenerator, seed: int
 ) -> Measured | None:
     """Measure samples beside the numbers that they were drawn with against points beside theirs."""
-    told, asked = generator.told, reference.condition
-    if not isinstance(told, Numbers) or data.labels is None or len(data.x) < FEWEST_MEASURED:
+    label_type, asked = generator.label_type, reference.condition
+    if not isinstance(label_type, Numbers) or data.labels is None or len(data.x) < FEWEST_MEASURED:
         return None
     made, own = np.concatenate(clouds), stream_seed(seed, "jointly") % 2**32
     return joint_ratio(reference.normalised(data.x), data.labels, made, asked, own)

@@ -40,11 +40,11 @@ class PointFigures(Figures):
 
     def _colours(self, labels: NDArray[Any] | None) -> Colours | None:
         """Return the colours of points with such labels: of their classes, or of the first number."""
-        told = self.generator.told
-        if labels is None or told is None:
+        label_type = self.generator.label_type
+        if labels is None or label_type is None:
             return None
-        if isinstance(told, Numbers):
-            return ByNumber(labels[:, 0], told.names[0], told.low[0], told.high[0])
+        if isinstance(label_type, Numbers):
+            return ByNumber(labels[:, 0], label_type.names[0], label_type.low[0], label_type.high[0])
         return ByClass(labels, self.generator.classes)
 
     @property
@@ -55,7 +55,7 @@ class PointFigures(Figures):
 
     def sampled(self) -> tuple[int, Request]:
         """Return how many samples are drawn, with labels as they come in the data, where it has some."""
-        if self.data is None or self.generator.told is None:
+        if self.data is None or self.generator.label_type is None:
             return SHOWN, Request()
         return SHOWN, Request(condition=self.data.labels_like(SHOWN, np.random.default_rng(0)))
 
@@ -69,9 +69,9 @@ class PointFigures(Figures):
         """Draw samples beside the data."""
         columns, n = self.model.columns, len(samples)
         condition = None if request is None or request.condition is None else request.condition[:n]
-        told = self._colours(condition)
+        colours = self._colours(condition)
         if self.data is None:
-            return plot_dataset(samples, columns, told)
+            return plot_dataset(samples, columns, colours)
         own = None if self.data.labels is None else self._colours(self.data.labels[: min(n, SHOWN)])
-        both = None if own is None or told is None else (own, told)
+        both = None if own is None or colours is None else (own, colours)
         return plot_samples(self.shown[:n], samples, columns, caption, both)

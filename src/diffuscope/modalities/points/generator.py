@@ -79,7 +79,7 @@ class PointGenerator(LabelGenerator):
     def _columns(self, labels: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return labels as columns, by the names that they have in the data."""
         target = getattr(self.model.recipe.data, "target", None)
-        return self._condition.columns(labels, target if isinstance(target, str) else "y")
+        return self._label_type.columns(labels, target if isinstance(target, str) else "y")
 
 
 class _WithLabels(TableWriter):

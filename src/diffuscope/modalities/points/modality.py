@@ -25,7 +25,7 @@ from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.process import q_sample
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
-from diffuscope.modalities.base import Modality, in_units_of, told_settings
+from diffuscope.modalities.base import Modality, in_units_of, label_settings
 from diffuscope.modalities.flattened import Flattened, checked_points
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.modalities.reference import (
@@ -124,13 +124,13 @@ class Points(Modality[Dataset, PointsSection]):
 
     def describe(self, data: Dataset, section: PointsSection) -> dict[str, Any]:
         """Return the source, and what the labels are."""
-        return super().describe(data, section) | told_settings(data, section)
+        return super().describe(data, section) | label_settings(data, section)
 
     def training_notes(self, data: Dataset) -> tuple[str, ...]:
         """Return what was done to the points, what their labels are, and whether they are too few."""
         said = list(data.notes)
-        if data.told is not None and data.labels is not None:
-            said.append(data.told.note(data.labels))
+        if data.label_type is not None and data.labels is not None:
+            said.append(data.label_type.note(data.labels))
         if data.draw is None and len(data.x) < FEWEST_MEASURED:
             said.append(
                 f"{len(data.x):,} points are too few to measure the quality of samples: "
@@ -142,11 +142,11 @@ class Points(Modality[Dataset, PointsSection]):
 
     def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
         """Return points with the labels that are conditioned on."""
-        x, told = codec.encode(data.x).to(device), recipe.data.told
-        if told is None or data.labels is None:
+        x, label_type = codec.encode(data.x).to(device), recipe.data.label_type
+        if label_type is None or data.labels is None:
             return Resident(x)
-        labels = torch.from_numpy(told.encode(data.labels)).to(device)
-        return LabelledPoints(x, labels, told.none, recipe.training.drop_labels)
+        labels = torch.from_numpy(label_type.encode(data.labels)).to(device)
+        return LabelledPoints(x, labels, label_type.none, recipe.training.drop_labels)
 
     def reload(self, source: Any, model: Model) -> Dataset:
         """Load the points of a trained model, with its labels where it has some."""
@@ -248,7 +248,7 @@ class Points(Modality[Dataset, PointsSection]):
 
     def measured_request(self, model: Model, reference: Reference) -> Request:
         """Return the request with labels as they come in the data, where the model has any."""
-        labels = None if model.recipe.data.told is None else reference.condition
+        labels = None if model.recipe.data.label_type is None else reference.condition
         return Request(seed=reference.sampling_seed, condition=labels)
 
     def write(self, data: Dataset, path: Path) -> None:
@@ -266,14 +266,14 @@ class Points(Modality[Dataset, PointsSection]):
         if path.suffix == ".npy":
             return super().restore(path, about, recipe)
         with np.load(path, allow_pickle=False) as kept:
-            x, told = kept["x"], Labels()
+            x, labels = kept["x"], Labels()
             if "classes" in kept.files:
-                told = Labels(kept["y"], tuple(map(str, kept["classes"])))
+                labels = Labels(kept["y"], tuple(map(str, kept["classes"])))
             elif "numbers" in kept.files:
                 names = tuple(map(str, kept["numbers"]))
-                told = labels_of(kept["y"], len(x), "The labels", "numbers", names)
+                labels = labels_of(kept["y"], len(x), "The labels", "numbers", names)
         columns = None if about["columns"] is None else tuple(about["columns"])
-        return Dataset(about["name"], x, columns, None, dict(about["source"]), **told._asdict())
+        return Dataset(about["name"], x, columns, None, dict(about["source"]), **labels._asdict())
 
     def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
         """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""

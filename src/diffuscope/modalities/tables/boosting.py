@@ -62,9 +62,9 @@ class LogRatio:
             inner = rows
             for _ in range(_DEEPEST):
                 here = at[inner]
-                asked = single[inner, self.feature[tree, here]]
+                values = single[inner, self.feature[tree, here]]
                 goes = np.where(
-                    np.isnan(asked), self.nan_left[tree, here], asked <= self.threshold[tree, here]
+                    np.isnan(values), self.nan_left[tree, here], values <= self.threshold[tree, here]
                 )
                 moved = np.where(goes, self.left[tree, here], self.right[tree, here])
                 at[inner] = moved

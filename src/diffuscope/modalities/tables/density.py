@@ -156,8 +156,8 @@ class Density:
         half = torch.randn((_NOISES // 2, d), generator=stream(0, "categories"), dtype=torch.float64)
         noises = (level.sigma * torch.cat([half, -half])).to(device)
         # Rows of which the same is known are evaluated once.
-        told = torch.cat([rows.where(known, 0.0), known.double()], 1)
-        told, back = torch.unique(told, dim=0, return_inverse=True)
+        inputs = torch.cat([rows.where(known, 0.0), known.double()], 1)
+        inputs, back = torch.unique(inputs, dim=0, return_inverse=True)
 
         def piece(some: Tensor) -> Tensor:
             values, there = some[:, :d].repeat(_NOISES, 1), some[:, d:].bool().repeat(_NOISES, 1)
@@ -166,7 +166,7 @@ class Density:
             p = answers[:, of_column].exp()  # (noises n, k)
             return p.view(_NOISES, len(some), -1).mean(0).cpu()
 
-        return torch.cat(list(side_by_side(piece, torch.split(told, _PIECE), device)))[back]
+        return torch.cat(list(side_by_side(piece, torch.split(inputs, _PIECE), device)))[back]
 
     def _numbers(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return log p(x | c), shape (n,)."""

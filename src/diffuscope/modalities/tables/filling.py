@@ -117,8 +117,8 @@ class Filling:
 
         def again(which: NDArray[np.intp], attempt: int) -> tuple[Tensor, Any]:
             seed = int(stream_seed(request.seed, "filled again", number, attempt) % 2**32)
-            asked = dataclasses.replace(request, seed=seed)
-            made = self.completed(known[which], absent, asked, 1, existing)[0]
+            once_more = dataclasses.replace(request, seed=seed)
+            made = self.completed(known[which], absent, once_more, 1, existing)[0]
             return torch.from_numpy(made), filler.frame(made, which)
 
         every = np.arange(len(draw))

@@ -182,8 +182,8 @@ class TableGenerator(Generator):
             present = rows.patterns.draw(n, int(stream_seed(request.seed, "presence")))
         elif undecided:
             seed = int(stream_seed(request.seed, "presence") % 2**32)
-            asked = dataclasses.replace(request, condition=alone, seed=seed, guidance=None, interval=None)
-            drawn = super().coordinates(n, asked)
+            first = dataclasses.replace(request, condition=alone, seed=seed, guidance=None, interval=None)
+            drawn = super().coordinates(n, first)
             start, parts = 0, []
             for x in drawn:
                 known, _ = alone.coordinates(rows, n, slice(start, start + len(x)))
@@ -227,9 +227,9 @@ class TableGenerator(Generator):
         # Of rows of one law a whole block is drawn, and the rest left: which are kept depends on all of it.
         size = _APART if alike else count
         seed = int(stream_seed(request.seed, "block", start) % 2**32)
-        asked = _for_rows(request, start + np.arange(size), seed)
-        x = torch.cat(list(self.unconstrained(size, asked)))
-        return (self._kept(x, size, asked, 0) if self.redrawn.rules else x)[:count]
+        part = _for_rows(request, start + np.arange(size), seed)
+        x = torch.cat(list(self.unconstrained(size, part)))
+        return (self._kept(x, size, part, 0) if self.redrawn.rules else x)[:count]
 
     def unconstrained(self, n: int, request: Request) -> Iterator[Tensor]:
         """Sample coordinates, whatever the constraints.
@@ -304,9 +304,9 @@ class TableGenerator(Generator):
 
         def draw(which: NDArray[np.intp], attempt: int) -> tuple[Tensor, Any]:
             seed = int(stream_seed(request.seed, "again", start, attempt) % 2**32)
-            asked = _for_rows(request, start + which, seed)
-            drawn = torch.cat(list(self.unconstrained(len(which), asked)))
-            return drawn, self._frame(drawn, len(which), asked)
+            again = _for_rows(request, start + which, seed)
+            drawn = torch.cat(list(self.unconstrained(len(which), again)))
+            return drawn, self._frame(drawn, len(which), again)
 
         first = _for_rows(request, start + np.arange(len(x)), request.seed)
         kept, left = self.redrawn.until_kept(x, self._frame(x, len(x), first), draw)
@@ -457,11 +457,11 @@ class TableGenerator(Generator):
         known = rows.encode(X, y, meant=False, new_as_missing=True)
         found = np.ones((len(known), len(rows.features.columns)))
         if rows.presence:
-            asked = np.isnan(known[:, rows.is_presence][:, ::2])
+            missing = np.isnan(known[:, rows.is_presence][:, ::2])
             p = self._density.presence(known)
             for i, one in enumerate(rows.presence):
                 for j in one.columns:
-                    found[asked[:, i], j] = p[asked[:, i], i]
+                    found[missing[:, i], j] = p[missing[:, i], i]
         return found
 
     def denoise(self, X: Any, noise_std: ArrayLike, seed: int = 0) -> Any:

@@ -91,12 +91,12 @@ class Refinement:
             return points
         x = self.view.exact(points)
         fixed = np.zeros(x.shape, bool) if known is None else self.view.known(known)
-        told, changed = self.relations.mended(x, fixed, self.view.columns)
+        mended, changed = self.relations.mended(x, fixed, self.view.columns)
         if not changed.any():
             return points
         points = points.copy()
         for j in np.flatnonzero(changed.any(axis=0)):
-            numbers = told[changed[:, j], j]
+            numbers = mended[changed[:, j], j]
             self.view.put(points, int(j), changed[:, j], numbers, random.random(len(numbers)))
         return points
 

@@ -1,6 +1,6 @@
 """What are the kinds of exact relations between columns?
 
-All are asked of rows as numbers (n, columns), see :mod:`diffuscope.data.tables.view`, and say of each row
+All are checked on rows as numbers (n, columns), see :mod:`diffuscope.data.tables.view`, and say of each row
 whether it keeps them. Where a value is missing they are kept. Some also tell a column by others: these are
 ``Derived``.
 """
@@ -75,7 +75,7 @@ class Derived(Relation):
     @property
     @abstractmethod
     def sources(self) -> tuple[int, ...]:
-        """The columns by which it is told."""
+        """The columns from which it follows."""
 
     @property
     def concerns(self) -> tuple[int, ...]:
@@ -126,8 +126,8 @@ class Determined(Derived):
     def computed(self, x: Floats) -> Floats:
         """Return the values of the keys' combinations; NaN for one that was never seen."""
         grids, codes, values = self._grids
-        asked = x[:, list(self.keys)]
-        own = _in_one(grids, asked)
+        values = x[:, list(self.keys)]
+        own = _in_one(grids, values)
         at = np.minimum(np.searchsorted(codes, own), len(codes) - 1)
         return np.where((own >= 0) & (codes[at] == own), values[at], np.nan)
 
@@ -219,15 +219,15 @@ class Sum(Derived):
         if len(self.parts) == 2 and abs(self.factors[0]) != 1:
             unit = _UNITS[round(1 / self.factors[0])]
             return f"{names[self.column]} is {one} - {other} in {unit}"
-        told = f"{names[self.column]} = {one}"
+        text = f"{names[self.column]} = {one}"
         if len(self.parts) == 2:
-            told += f" + {other} {_UNITS[round(self.factors[1])]}"
+            text += f" + {other} {_UNITS[round(self.factors[1])]}"
         if self.constant:
             seconds = next((one for one in _UNITS if not self.constant % one), 1)
             count = abs(self.constant) / seconds
             unit = _UNITS[seconds] if count != 1 else _UNITS[seconds][:-1]
-            told += f" {'-' if self.constant < 0 else '+'} {count:.6g} {unit}"
-        return told
+            text += f" {'-' if self.constant < 0 else '+'} {count:.6g} {unit}"
+        return text
 
 
 class OfTime(Derived):

@@ -154,34 +154,37 @@ class _Plan(NamedTuple):
                 (low, high), decimals = columns[j].limits, columns[j].decimals
                 if reaches:
                     low, high = columns[j].reach or (low, high)
-                told = computed(x)
-                told = told if decimals is None else np.round(told, decimals) + 0.0
-                there = ~np.isnan(told)
-                inside = (told >= low) & (told <= high)
+                derived = computed(x)
+                derived = derived if decimals is None else np.round(derived, decimals) + 0.0
+                there = ~np.isnan(derived)
+                inside = (derived >= low) & (derived <= high)
                 if holds:
                     beyond[:, j] = there & ~inside & ~cut
                     cut |= beyond[:, j]
                     margin = min(margin, (high - low) / 2)
-                    told = np.where(inside, told, np.clip(told, low + margin, high - margin))
-                    told, inside = told if decimals is None else np.round(told, decimals) + 0.0, there
-                told = np.where(inside, told, x[:, j])
-                changed |= bool((told != x[:, j]).any())
-                x[:, j] = told
+                    derived = np.where(inside, derived, np.clip(derived, low + margin, high - margin))
+                    derived, inside = (
+                        derived if decimals is None else np.round(derived, decimals) + 0.0,
+                        there,
+                    )
+                derived = np.where(inside, derived, x[:, j])
+                changed |= bool((derived != x[:, j]).any())
+                x[:, j] = derived
             if not changed or not (self.functions or self.moves):
                 break
         return beyond
 
 
-def _moved(x: Floats, now: Floats, told: Sequence[OfTime], column: Seen) -> Floats:
-    """Return times now (n,) of rows x (n, columns) moved so that they have the parts that are told."""
+def _moved(x: Floats, now: Floats, derived: Sequence[OfTime], column: Seen) -> Floats:
+    """Return times now (n,) of rows x (n, columns) moved so that they have the parts that are given."""
     low, high = column.limits
     day, clock = np.floor(now / _DAY), now % _DAY
     for part, seconds, count in (("hour", 3600, 24), ("minute", 60, 60)):
-        those = [one for one in told if one.part == part]
+        those = [one for one in derived if one.part == part]
         own: Floats = clock // seconds % count
         if those:
             clock = clock + seconds * (_nearest(x, own, np.arange(count, dtype=float), seconds, those) - own)
-    those = [one for one in told if one.part not in ("hour", "minute")]
+    those = [one for one in derived if one.part not in ("hour", "minute")]
     first, last = np.floor(low / _DAY), np.floor(high / _DAY)
     if those and last - first < _DAYS:
         day = _nearest(x, day, np.arange(first, last + 1), _DAY, those)
@@ -189,23 +192,23 @@ def _moved(x: Floats, now: Floats, told: Sequence[OfTime], column: Seen) -> Floa
     return moved
 
 
-def _nearest(x: Floats, now: Floats, grid: Floats, seconds: int, told: Sequence[OfTime]) -> Floats:
+def _nearest(x: Floats, now: Floats, grid: Floats, seconds: int, derived: Sequence[OfTime]) -> Floats:
     """Return the nearest steps (n,) of the grid at which relations tell what is in rows x (n, columns).
 
     Where there is none it is the one that is ``now``.
     """
-    there = np.column_stack([one.at(grid * float(seconds)) for one in told])
-    asked = x[:, [one.column for one in told]]
-    _, code = np.unique(np.concatenate([there, asked]), axis=0, return_inverse=True)
-    own, wanted = np.split(code.ravel(), [len(grid)])
+    there = np.column_stack([one.at(grid * float(seconds)) for one in derived])
+    given = x[:, [one.column for one in derived]]
+    _, code = np.unique(np.concatenate([there, given]), axis=0, return_inverse=True)
+    own, target = np.split(code.ravel(), [len(grid)])
     order = np.argsort(own, kind="stable")
     size = float(len(grid) + 2)
     keys = own[order] * size + order
-    at = np.searchsorted(keys, wanted * size + np.clip(now - grid[0], 0, size - 2))
+    at = np.searchsorted(keys, target * size + np.clip(now - grid[0], 0, size - 2))
     found, least = now.copy(), np.full(len(now), np.inf)
     for place in (np.maximum(at - 1, 0), np.minimum(at, len(grid) - 1)):
         step = grid[order[place]]
-        good = (own[order[place]] == wanted) & (np.abs(step - now) < least)
+        good = (own[order[place]] == target) & (np.abs(step - now) < least)
         found, least = np.where(good, step, found), np.where(good, np.abs(step - now), least)
     return found
 
@@ -214,23 +217,23 @@ def _planned(group: Sequence[Derived], state: dict[int, int], columns: Sequence[
     """Return how rows are computed in which columns are fixed, missing or free."""
     there = [one for one in group if all(state[j] != _MISSING for j in one.concerns)]
     functions = [one for one in there if not isinstance(one, Sum) and state[one.column] == _FREE]
-    told = {one.column for one in functions}
+    derived = {one.column for one in functions}
     sums, moves = [one for one in there if isinstance(one, Sum)], dict[int, list[OfTime]]()
     for one in there:
         if isinstance(one, OfTime) and state[one.time] == _FREE:
             # Where a sum has nothing else that is free, it tells the date, and the date moves the time.
-            asked = any(one.column in each.concerns and not _leaves(each, state, told) for each in sums)
-            if state[one.column] == _FIXED or asked:
+            needed = any(one.column in each.concerns and not _leaves(each, state, derived) for each in sums)
+            if state[one.column] == _FIXED or needed:
                 moves.setdefault(one.time, []).append(one)
     functions = [one for one in functions if not any(one in those for those in moves.values())]
-    told = {one.column for one in functions}
-    free = {j for one in there for j in one.concerns if state[j] == _FREE} - told - set(moves)
+    derived = {one.column for one in functions}
+    free = {j for one in there for j in one.concerns if state[j] == _FREE} - derived - set(moves)
     return _Plan(list(moves.items()), functions, _echelon(sums, free, columns))
 
 
-def _leaves(one: Sum, state: dict[int, int], told: set[int]) -> bool:
-    """Whether a sum has a free column besides those that are told otherwise."""
-    return any(state[j] == _FREE and j not in told for j in one.concerns)
+def _leaves(one: Sum, state: dict[int, int], derived: set[int]) -> bool:
+    """Whether a sum has a free column besides those that follow otherwise."""
+    return any(state[j] == _FREE and j not in derived for j in one.concerns)
 
 
 def _echelon(sums: Sequence[Sum], free: set[int], columns: Sequence[Seen]) -> list[_Step]:
@@ -252,7 +255,7 @@ def _echelon(sums: Sequence[Sum], free: set[int], columns: Sequence[Seen]) -> li
     least = _ZERO * np.abs(rows[:, :-1]).max(axis=1, initial=0.0)
     left, done = list(range(len(sums))), list[tuple[int, list[_Expression], float]]()
     while left:
-        # An error matters least in a wide column that is fine enough to take it; the one that is told was
+        # An error matters least in a wide column that is fine enough to take it; the one that is derived was
         # chosen for that. Equations that hold without rounding come first, then those that leave the least
         # room.
         able = usable & (rows[:, :-1] != 0)
@@ -261,8 +264,8 @@ def _echelon(sums: Sequence[Sum], free: set[int], columns: Sequence[Seen]) -> li
         fine = able & (size * unit <= 1.0001 * np.maximum(finest, 2 * tolerance)[:, None])
         chosen = np.where(fine.any(axis=1)[:, None], fine, able)
         best = np.argmax(np.where(chosen, size * width, -1.0), axis=1)
-        told = np.array([place[one.column] for one in sums])
-        pivot = np.where(able[np.arange(len(sums)), told], told, best)
+        derived = np.array([place[one.column] for one in sums])
+        pivot = np.where(able[np.arange(len(sums)), derived], derived, best)
         left = [i for i in left if able[i].any()]
         if not left:
             break

@@ -29,10 +29,10 @@ class Relations(Plain):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        told = [one.column for one in self.derived]
+        derived = [one.column for one in self.derived]
         for i, one in enumerate(self.derived):
-            if one.column in told[:i] or set(one.sources) & set(told[i:]):
-                raise ValueError("a column is told once, before it tells others")
+            if one.column in derived[:i] or set(one.sources) & set(derived[i:]):
+                raise ValueError("a column is derived once, before others are from it")
         return self
 
     @property
@@ -53,8 +53,8 @@ class Relations(Plain):
         :mod:`~diffuscope.data.tables.relations.solving`.
         """
         x, before = x.copy(), x
-        told = {one.column for one in self.derived}
-        computed = [one.of is not None and j not in told for j, one in enumerate(columns)]
+        derived = {one.column for one in self.derived}
+        computed = [one.of is not None and j not in derived for j, one in enumerate(columns)]
         fixed = fixed | np.array(computed, bool)
         for group in connected(self.derived):
             mend(group, x, fixed, columns)
@@ -65,7 +65,7 @@ class Relations(Plain):
         return _count(self.found, x)
 
     def beyond(self, x: Floats) -> NDArray[np.intp]:
-        """Return how many columns of each mended row could not be told within their limits, shape (n,)."""
+        """Return how many columns of each mended row could not be derived within their limits, shape (n,)."""
         return _count(self.derived, x)
 
     def worth_keeping(self, x: Floats, share: float) -> Relations:
