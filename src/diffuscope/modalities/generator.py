@@ -25,7 +25,7 @@ from diffuscope.request import Request, check_count, read_request
 __all__ = ["EACH", "Generator", "LabelGenerator", "Writer", "counted", "refuse_guidance"]
 
 T = TypeVar("T", bound=Sized)
-_DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior", "conditioned")
+_DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
 
 
 class Writer(Protocol):
@@ -123,10 +123,16 @@ class Generator:
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data."""
+        return self._log_density(data, None, options)
+
+    def _log_density(
+        self, data: Any, conditioned: Conditioned | None, options: Mapping[str, Any]
+    ) -> NDArray[np.float64]:
+        """Return log-densities, of denoisers with a condition where there are some."""
         for word in options:
             if word not in _DENSITY_OPTIONS:
                 raise unknown_name("option of a density", word, _DENSITY_OPTIONS)
-        return self.model.log_density(data, **options)
+        return self.model.log_density(data, conditioned, **options)
 
     def frame(self, n: int, request: Request) -> Any:
         """Sample a DataFrame with the columns of the data."""
@@ -204,9 +210,8 @@ class LabelGenerator(Generator):
         """Return log-densities (n,) in nats, given labels (``y``, or ``label``), one for all or for each."""
         condition = {word: options.pop(word) for word in self.conditions if options.get(word) is not None}
         request = self.conditional(Request(), condition, len(data))
-        if request.condition is not None:
-            options["conditioned"] = self._labelled(request.condition)
-        return super().log_density(data, **options)
+        own = None if request.condition is None else self._labelled(request.condition)
+        return self._log_density(data, own, options)
 
     def count(self, options: Mapping[str, Any]) -> int:
         """Return the usual number, or of all classes in turn as many of each."""
