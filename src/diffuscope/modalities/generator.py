@@ -168,7 +168,7 @@ class LabelGenerator(Generator):
         if label is None:
             if request.guidance not in (None, 1) and self.label_type is None:
                 raise InputError(
-                    "Guidance needs a class or a number, and this model was trained without a condition.",
+                    "Guidance needs a condition, and this model was trained without classes or numbers.",
                     "Set guidance to 1.",
                 )
             refuse_guidance(request)
