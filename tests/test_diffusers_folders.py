@@ -196,6 +196,7 @@ def test_a_foreign_model_is_sampled_and_diagnosed_from_the_command_line(tmp_path
     assert "already exists" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("features_are_pixels")
 def test_a_model_trained_here_is_exported_from_the_command_line(tmp_path):
     run = tmp_path / "run"

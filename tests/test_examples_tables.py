@@ -55,6 +55,7 @@ def test_the_s_curve_takes_five_lines(run_example):
     assert len(lines.splitlines()) <= 5
 
 
+@pytest.mark.slow
 def test_synthetic_patients_are_like_real_ones(run_example):
     out, folder = run_example("synthetic_patients")
     mean, real = map(int, re.search(r"ill: (\d+) years old, real ones (\d+)", out).groups())
@@ -76,6 +77,7 @@ def test_holes_are_filled_better_than_by_simpler_methods(run_example):
     assert 75 <= int(re.search(r"hold (\d+)%", out)[1]) <= 95
 
 
+@pytest.mark.slow
 def test_anomalies_have_little_density(run_example, request):
     out, _ = run_example("anomaly_detection", every=3)
     assert float(re.search(r"diffusion model\s+area under the ROC curve ([\d.]+)", out)[1]) > (
@@ -83,6 +85,7 @@ def test_anomalies_have_little_density(run_example, request):
     )
 
 
+@pytest.mark.slow
 def test_digits_are_those_they_were_drawn_for(run_example):
     out, folder = run_example("class_conditional_digits")
     assert float(re.search(r"drawn for: ([\d.]+)%", out)[1]) > 95

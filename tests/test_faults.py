@@ -79,9 +79,8 @@ def leftovers(folder):
     return list(folder.rglob(".diffuscope-*"))
 
 
-@pytest.mark.parametrize(
-    ("steps", "kills"), [(180, 2), pytest.param(1200, 15, marks=pytest.mark.slow)], ids=["few", "many"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("steps", "kills"), [(180, 2), (1200, 15)], ids=["few", "many"])
 def test_what_is_killed_at_random_moments_leaves_whole_files_and_the_same_bytes(steps, kills):
     found = subprocess.run(
         [sys.executable, "-c", KILLS.format(steps), "--kills", str(4 * kills), "--seed", "1"],
@@ -120,6 +119,7 @@ def test_a_locked_folder_is_free_again_after_the_block(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_interrupts_leave_whole_files_and_a_run_to_go_on_with(tmp_path, start, cli):
     words = ["train", "s_curve", *WORDS, "--steps", 600]
     process = start(*words, "--out", "run")
@@ -142,6 +142,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
 
+@pytest.mark.slow
 def test_a_training_that_finds_no_room_goes_on_once_there_is_some(tmp_path, start, cli):
     words = ["train", "s_curve", *WORDS, "--steps", 100]
     process = start(*words, "--out", "run", preexec_fn=limited)

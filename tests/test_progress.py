@@ -96,6 +96,7 @@ def test_what_looks_like_markup_is_shown_as_it_is(what, capsys):
     assert "read" in err
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_a_log_file_how_far_a_training_is(tmp_path, tiny_words):
     program = (
         "import sys\nfrom diffuscope import progress\nprogress._FIRST = progress._EVERY = 0.2\n"

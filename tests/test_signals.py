@@ -65,6 +65,7 @@ def test_a_run_that_is_stopped_leaves_a_checkpoint_and_the_way_on(started, tmp_p
     assert not list((tmp_path / "run").rglob(".diffuscope*"))
 
 
+@pytest.mark.slow
 def test_under_nohup_a_closed_terminal_stops_nothing(started, tmp_path, tiny_words):
     words = ["train", "s_curve", "--out", "run", *tiny_words, "--steps", "1500"]
     process = started(words, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))

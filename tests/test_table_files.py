@@ -198,6 +198,7 @@ def test_samples_given_values_in_the_form_of_the_file(folder, train, cli, tmp_pa
         assert {row[header.index(name)] for row in rows} == {value}
 
 
+@pytest.mark.slow
 def test_a_column_that_is_left_out_stays_in_what_is_filled(folder, train, cli, tmp_path):
     run, told = train(folder / "people.csv", "--types", "id=ignored,note, long=text,age=category")
     assert re.search(r"^  id +left out$", told, re.MULTILINE)
@@ -273,6 +274,7 @@ def test_compare_takes_the_same_options(cli, tmp_path):
     assert "decimals" in data["columns"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("openpyxl") is None, reason="openpyxl is not installed")
 def test_a_spreadsheet_is_trained_on_and_written(folder, train, cli, tmp_path):
     import openpyxl

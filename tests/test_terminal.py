@@ -216,6 +216,7 @@ def test_names_in_a_run_are_shown_and_not_obeyed(hostile_table, cli, monkeypatch
         json.loads(out)
 
 
+@pytest.mark.slow
 def test_names_in_an_evaluation_are_not_obeyed_by_a_terminal(hostile_table):
     folder, _ = hostile_table
     code, written = at_a_terminal(["evaluate", "runs/t"], folder)
@@ -230,6 +231,7 @@ def test_warnings_are_lines_that_are_not_obeyed(capsys):
     assert warnings.formatwarning is not _as_a_line
 
 
+@pytest.mark.slow
 def test_a_traceback_of_debug_is_not_obeyed_either(tmp_path):
     code, written = at_a_terminal(["train", f"{EVIL}.csv", "--debug"], tmp_path)
     assert code == 1

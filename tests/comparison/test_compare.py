@@ -148,6 +148,7 @@ def test_a_training_that_fails_takes_no_other_with_it(tmp_path, points, small):
     assert comparison.frame()["error"].notna().sum() == 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, small):
     endless = lay_out(points, "fast", {**small, "training.steps": 10_000_000}, [0]).trainings[0]
     short = lay_out(points, "fast", small, [0]).trainings[0]

@@ -469,7 +469,7 @@ def test_text_needs_names_in_a_text_file(tmp_path: Path) -> None:
         writer.append(frame)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [pytest.param(".csv", marks=pytest.mark.slow), ".parquet"])
 def test_many_chunks_take_the_memory_of_one(tmp_path: Path, suffix: str) -> None:
     import tracemalloc
 

@@ -67,6 +67,7 @@ def test_an_exact_network_of_plain_torch_has_no_findings_in_three_lines(perfect,
     assert model.training  # as it was
 
 
+@pytest.mark.slow
 def test_a_sound_sampler_of_ones_own_has_no_findings(perfect):
     assert perfect.diagnose(sampler=ancestral).findings == ()
 
@@ -95,10 +96,12 @@ def test_a_schedule_that_ends_in_signal_is_named_with_a_last_beta_that_mends_it(
     assert moons.diagnose().budget["prior"].ratio < first.gain / 4
 
 
+@pytest.mark.slow
 def test_a_start_that_is_too_narrow_is_named(perfect):
     assert codes(perfect.diagnose(start_std=0.4, sampler="ddim")) == ["start"]
 
 
+@pytest.mark.slow
 def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     found = perfect.diagnose(sampler="ddim", steps=4)
     assert codes(found) == ["few_steps"]
@@ -153,7 +156,7 @@ def test_answers_that_are_clamped_inside_the_data_are_named(perfect):
     assert "-0.8 and 0.8" in found.findings[0].evidence
 
 
-@pytest.mark.parametrize("predicts", ["velocity", "data"])
+@pytest.mark.parametrize("predicts", ["velocity", pytest.param("data", marks=pytest.mark.slow)])
 def test_a_prediction_that_is_read_as_noise_is_named_by_what_it_is(perfect, network, predicts):
     found = perfect.diagnose(network(predicts))
     assert codes(found)[:1] == ["prediction_type"]

@@ -220,6 +220,7 @@ def test_copies_of_few_rows_are_named_and_values_of_a_lattice_are_none(quick):
     assert not _is_each_its_own(lattice, len(np.unique(lattice, axis=0)))
 
 
+@pytest.mark.slow
 def test_columns_of_one_value_are_data_as_well(quick):
     border = np.zeros((len(ROWS), 1))
     scaling = Scaling(np.append(STANDARD.shift, 0.0), np.append(STANDARD.scale, 1.0))
@@ -281,6 +282,7 @@ def test_guidance_that_is_too_strong_is_known_by_its_samples(quick):
     assert first.code == "guidance"
 
 
+@pytest.mark.slow
 def test_a_rounded_column_is_named_where_samples_are_not_rounded(quick):
     steps = np.array([0.5, 1, 5, 50, 0.05])
     rounded = np.round(ROWS / steps) * steps

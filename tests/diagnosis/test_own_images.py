@@ -74,6 +74,7 @@ def test_units_that_the_network_was_not_trained_in_are_named(quick, features_are
     assert codes(Exact(), data, scaling=(0.0, 255.0))[0] == "units"
 
 
+@pytest.mark.slow
 def test_a_denoiser_and_a_folder_are_taken_as_well(quick, features_are_pixels, data, tmp_path):
     save_images([data[:300]], tmp_path / "images", 300)
     network = Exact()

@@ -30,6 +30,7 @@ def broken():
         return perfect.diagnose(lambda x_t, level: perfect.oracle(x_t, level).clamp(-0.5, 0.5))
 
 
+@pytest.mark.slow
 def test_json_has_budget_and_findings_as_documented(broken):
     plain = json.loads(json.dumps(broken.to_json(), allow_nan=False))
     assert set(plain) == {"budget", "findings"}

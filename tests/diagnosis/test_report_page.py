@@ -229,6 +229,7 @@ def test_where_nothing_could_be_measured_there_is_a_page_of_the_findings(tmp_pat
         finding.plot()
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_says_where(cli, tiny, little, tmp_path):
     run = tiny()
     code, out, err = cli("diagnose", run.path, "--html")

@@ -120,6 +120,7 @@ def test_what_an_equality_leaves_for_one_column_is_put_there(model):
     assert (filled["days"] == true["days"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:What is given contradicts")
 def test_rows_that_break_them_by_what_is_known_stay_and_others_are_told_of(model):
     new = orders(50, 7)
@@ -374,6 +375,7 @@ def test_any_text_is_read_or_refused_with_a_reason(text):
     assert set(rule.columns) <= {"a", "b b", "e"}
 
 
+@pytest.mark.slow
 def test_a_file_is_trained_on_with_constraints_and_keeps_them(cli, table, tmp_path):
     table.to_csv(tmp_path / "orders.csv", index=False)
     words = [word for text in TEXTS for word in ("--constraint", text)]

@@ -133,6 +133,7 @@ def test_densities_are_per_unit_of_the_columns():
     assert np.abs(metres.score_samples(at) - norm.logpdf(at[:, 0])).max() < 0.25
 
 
+@pytest.mark.slow
 def test_rows_of_a_class_are_like_the_rows_of_that_class(people, people_model):
     X, y = people
     for state in ("ill", "well"):

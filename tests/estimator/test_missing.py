@@ -47,6 +47,7 @@ def rows(model) -> pd.DataFrame:
     return model.sample(3000, random_state=1)
 
 
+@pytest.mark.slow
 def test_columns_that_are_missing_together_share_one_presence(model):
     assert [one.columns for one in model.model_.codec.presence] == [(2, 3), (4,)]
 
@@ -177,6 +178,7 @@ def test_it_is_kept_with_the_model(model, rows, tmp_path):
     pd.testing.assert_frame_equal(again.sample(3000, random_state=1), rows)
 
 
+@pytest.mark.slow
 def test_a_density_does_not_depend_on_what_other_rows_lack(model):
     some = people(12, 9)
     some.loc[3, ["age", "weight"]] = None

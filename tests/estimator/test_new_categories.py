@@ -33,6 +33,7 @@ def model():
         return DiffusionModel(steps=400, width=64, random_state=0).fit(words(600))
 
 
+@pytest.mark.slow
 @new_ones
 def test_a_cross_validation_over_rare_categories_has_a_score():
     random = np.random.default_rng(1)

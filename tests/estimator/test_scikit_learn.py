@@ -42,6 +42,7 @@ def test_it_prints_as_estimators_do_in_text_and_in_a_notebook():
     assert "DiffusionModel" in model._repr_html_()
 
 
+@pytest.mark.slow
 def test_it_works_in_a_pipeline_a_search_and_a_cross_validation():
     X = load_iris(return_X_y=True)[0][::3]
     pipeline = make_pipeline(StandardScaler(), DiffusionModel(**SMALL))
@@ -110,6 +111,7 @@ def test_names_of_columns_are_remembered_and_compared():
         unnamed.score_samples(X.to_numpy()[:, :3])
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_from_the_last_fit():
     X, _ = make_moons(500, noise=0.05, random_state=0)
     model = DiffusionModel(steps=300, width=32, warm_start=True, random_state=0).fit(X)

@@ -130,6 +130,7 @@ def test_classes_keep_their_type():
             assert set(drawn.tolist()) <= set(y.tolist())
 
 
+@pytest.mark.slow
 def test_some_targets_may_be_missing(people):
     X, y = people
     some = y.mask(np.arange(len(y)) % 2 == 0)

@@ -108,6 +108,7 @@ def test_a_weight_makes_no_heap_of_a_value(table):
     assert twice.features.columns[0].line.atoms  # repeated rows are one
 
 
+@pytest.mark.slow
 def test_weights_that_are_all_alike_change_nothing(table):
     plain, ones, threes = (
         DiffusionModel(**QUICK).fit(table, sample_weight=weight)
@@ -193,6 +194,7 @@ def test_weighted_rows_tell_as_much_as_fewer_equal_ones():
     assert read_weights([1, 2, 3], 3) == pytest.approx([0.5, 1.0, 1.5])
 
 
+@pytest.mark.slow
 def test_weights_are_routed_as_scikit_learn_does():
     X = np.random.default_rng(0).normal(size=(90, 2))
     model = DiffusionModel(**QUICK)

@@ -106,6 +106,7 @@ def test_data_of_ones_own_meets_halves_of_itself_and_the_text_says_what_that_cos
     assert "memorised them would look perfect" in str(found)
 
 
+@pytest.mark.slow
 def test_held_out_rows_tell_copies_from_new_points(tiny):
     random = np.random.default_rng(0)
     x, unseen = random.normal(size=(2, 400, 3))
@@ -138,6 +139,7 @@ def test_who_is_best_lies_nearest_to_real_data_and_not_beyond_it():
     assert tied.best("kl") == ["", "kernel_density"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_numbers_and_a_picture(cli, tiny):
     run = tiny()
     code, out, err = cli("evaluate", run.path)

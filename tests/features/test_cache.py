@@ -39,6 +39,7 @@ def only_file(folder):
     return path
 
 
+@pytest.mark.slow
 def test_it_is_trained_once_and_says_the_same_afterwards(digits, classifier, trainings, tmp_path):
     given = digits.images, digits.labels
     assert cached_classifier(*given, folder=tmp_path) is classifier

@@ -42,6 +42,7 @@ def test_features_are_about_one_in_size_and_images_of_a_kind_lie_together(digits
     assert (nearest == digits.held_out_labels).mean() > 0.96
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(digits, briefly):
     def weights(seed):
         return train_classifier(digits.images[:300], digits.labels[:300], seed=seed).network.state_dict()

@@ -80,6 +80,7 @@ def test_classes_that_are_missing_show_in_recall_and_in_the_balance_by_their_sha
     assert found["precision"].low < 1 < found["precision"].high
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(digits, classifier, perfect):
     labels = digits.held_out_labels[:298]
     again = with_defect(digits, classifier, lambda x: x, labels=labels)

@@ -83,6 +83,7 @@ def test_the_interval_of_perfect_rows_holds_one(patients):
 SIZES = {"training": 800, "held-out": 200, "synthetic": 800}
 
 
+@pytest.mark.slow
 def test_without_held_out_rows_it_says_what_that_costs(three):
     train, _, synthetic = three
     quality = measure_table(train, None, synthetic)
@@ -94,6 +95,7 @@ def test_without_held_out_rows_it_says_what_that_costs(three):
     assert set(quality.rows) == {"train", "synthetic"}
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_numbers_and_another_seed_others(three):
     train, held_out, synthetic = (frame[["age", "sex"]] for frame in three)
     first = measure_table(train, held_out, synthetic).to_json()

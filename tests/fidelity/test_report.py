@@ -78,6 +78,7 @@ def written(three, tmp_path_factory):
     return write(tmp_path_factory.mktemp("report"), three, facts=facts, target="ward")
 
 
+@pytest.mark.slow
 def test_the_page_says_everything(written):
     html, quality = written
     page = Page(html)

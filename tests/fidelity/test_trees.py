@@ -77,6 +77,7 @@ def test_learning_from_perfect_rows_is_as_good_as_from_real_ones(three):
     assert found["target_r2"].low < 1 < found["target_r2"].high
 
 
+@pytest.mark.slow
 def test_what_synthetic_rows_do_not_teach_is_missed(three):
     train, unseen, synthetic = three
     lost = synthetic.assign(pressure=synthetic["pressure"].sample(frac=1, random_state=0).to_numpy())
@@ -89,6 +90,7 @@ def test_what_synthetic_rows_do_not_teach_is_missed(three):
     assert found["target_auc"].high < 1
 
 
+@pytest.mark.slow
 def test_classes_are_judged_by_their_own_area_even_if_synthetic_rows_lack_one(three):
     train, unseen, synthetic = three
     without = synthetic[synthetic["ward"] != "surgery"]

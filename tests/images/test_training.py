@@ -196,7 +196,7 @@ def test_16_bits_are_taken_where_a_device_has_them_alone():
     assert half_type("auto", CPU) is (torch.bfloat16 if native else None)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float16", marks=pytest.mark.slow)])
 def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, digits, precision, monkeypatch):
     changes = {
         **SMALL,

@@ -76,6 +76,7 @@ def test_it_lies_above_minus_the_log_density(name, variance):
     assert gap > 2 * found.error.square().sum().sqrt() / len(x)
 
 
+@pytest.mark.slow
 def test_the_gap_of_a_perfect_model_falls_with_the_number_of_steps():
     x = LAW.draw(2000, 1)
     gaps = []

@@ -229,6 +229,7 @@ def test_single_precision_neither_stalls_nor_costs_much():
     torch.testing.assert_close(found.value, exact.value, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_points_come_back_in_their_order_whatever_the_batch():
     law = oracle_for("eight_gaussians")
     x = law.draw(50, 1)

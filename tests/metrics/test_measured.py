@@ -81,6 +81,7 @@ def test_where_the_ideal_is_zero_the_interval_may_go_below_zero():
     assert measured.ratio == pytest.approx(measured.value / measured.floor) != abs(measured.ratio)
 
 
+@pytest.mark.slow
 def test_the_ratio_of_perfect_draws_is_zero_plus_or_minus_one_over_the_root_of_their_number():
     rng = np.random.default_rng(3)
 

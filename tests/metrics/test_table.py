@@ -101,7 +101,7 @@ SEEN_BY = {
 
 @pytest.mark.parametrize(
     "defect",
-    [pytest.param(one, marks=[] if one in ("shifted", "copies") else pytest.mark.slow) for one in DEFECTS],
+    [pytest.param(one, marks=[] if one == "shifted" else pytest.mark.slow) for one in DEFECTS],
 )
 def test_a_defect_is_seen_by_the_metrics_made_for_it_on_the_side_that_is_worse(defect):
     found = measured([DEFECTS[defect](x) for x in clouds(5)])

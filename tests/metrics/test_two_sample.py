@@ -69,6 +69,7 @@ def test_the_discrepancy_of_shifted_gaussians_is_the_closed_form(gauss):
     assert error < 0.03 * expected
 
 
+@pytest.mark.slow
 def test_blocks_of_equal_laws_vary_as_a_full_statistic_of_the_same_cost(gauss):
     blocks = np.std([mmd(gauss(800), gauss(800), 1.0, block=50) for _ in range(120)])
     full = np.std([mmd(gauss(200), gauss(200), 1.0) for _ in range(120)])

@@ -115,6 +115,7 @@ def test_a_perfect_network_of_a_built_in_set_reports_the_floor():
     assert floor.excess(floor.as_reported.value + 0.1).low > 0.09
 
 
+@pytest.mark.slow
 def test_a_scaled_oracle_and_the_scaling_are_the_same():
     shift, scale = np.array([0.5, -1.0]), np.array([2.0, 0.7])
     given = diffuscope.loss_floor("moons", SHORT, scaling=(shift, scale)).as_reported
@@ -272,6 +273,7 @@ def test_text_html_json_and_picture_say_the_same():
         floor.plot([1, 2, 3])
 
 
+@pytest.mark.slow
 def test_a_dataframe_of_numbers_and_a_tensor_are_as_good_as_an_array():
     x = load_dataset("moons", size=100).x
     numbers = [diffuscope.loss_floor(v, SHORT).as_reported for v in (x, torch.tensor(x), pd.DataFrame(x))]

@@ -178,6 +178,7 @@ def test_rows_that_are_learned_by_heart_are_named(by_heart):
     assert record["samples"]["copies"]["low"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_network_that_generalises_is_not_suspected(exact):
     watched = watch(DATA.x, held_out=UNSEEN)
     record = watched.look(exact, 1)
@@ -463,6 +464,7 @@ def test_the_writer_of_tensorboard_itself_is_taken(exact, tmp_path):
     assert list(tmp_path.glob("events.*"))
 
 
+@pytest.mark.slow
 def test_reports_say_the_same_in_text_html_and_json(by_heart, tmp_path):
     text, page = by_heart.report(), by_heart.report("html")
     plain = json.loads(by_heart.report("json"))

@@ -184,6 +184,7 @@ def test_imputed_values_keep_relations(fitted: DiffusionModel) -> None:
     pd.testing.assert_frame_equal(filled.iloc[200:], X.iloc[200:])
 
 
+@pytest.mark.slow
 def test_relations_that_share_columns_are_kept_by_imputed_rows() -> None:
     r = np.random.default_rng(0)
     a, b, c = (np.round(r.gamma(2, 30, 1500), 2) for _ in range(3))
@@ -222,6 +223,7 @@ def test_values_that_no_column_can_represent_are_told(fitted: DiffusionModel) ->
         fitted.sample(20, given={"total": 1900.0, "a": 0.5})
 
 
+@pytest.mark.slow
 def test_a_column_that_a_constraint_computes_takes_part_in_relations() -> None:
     r = np.random.default_rng(0)
     a, b = 2 * r.integers(10, 500, 1500), 2 * r.integers(10, 500, 1500)
@@ -352,6 +354,7 @@ def test_rows_given_a_value_that_others_tell_keep_the_relation() -> None:
     assert (rows["when"].dt.month == 7).all()
 
 
+@pytest.mark.slow
 def test_train_prints_the_relations(tmp_path: Any) -> None:
     import diffuscope
 

@@ -92,6 +92,7 @@ def test_perfect_rows_have_sections_without_anything_to_do(of_loans):
     assert all(quality.off(name) == "as real" for name in quality.metrics)
 
 
+@pytest.mark.slow
 def test_what_a_table_lacks_has_no_section(of_loans, tmp_path):
     html, quality = page_of(tmp_path, [frame[["job", "income"]].dropna() for frame in of_loans])
     assert quality.missing is quality.heaps is quality.relations is None
@@ -140,7 +141,7 @@ SHAPES = {
 @pytest.mark.parametrize(
     "shape",
     [
-        pytest.param(shape, marks=[] if shape in ("one number", "categories", "times") else pytest.mark.slow)
+        pytest.param(shape, marks=[] if shape in ("one number", "categories") else pytest.mark.slow)
         for shape in SHAPES
     ],
 )

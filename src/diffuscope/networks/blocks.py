@@ -60,12 +60,16 @@ class Dropout(nn.Dropout):
         """Zero some entries of x (n, ...), and scale the others up, in training."""
         if self.generator is None or not self.training or not self.p:
             return super().forward(x)
+        return x * self.kept(x)
+
+    def kept(self, x: Tensor) -> Tensor:
+        """Draw the factors, the shape of x, that x (n, ...) is multiplied by in training."""
         shared = self.own is not None and len(x) == len(self.own)
         kept = x.new_empty(self.whole, *x.shape[1:]) if shared else torch.empty_like(x)
         kept.bernoulli_(1 - self.p, generator=self.generator)
         if shared and self.own is not None:
             kept = kept[self.own.start :: self.own.step][: len(x)]
-        return x * kept.div(1 - self.p)
+        return kept.div(1 - self.p)
 
 
 class ImageNetwork(nn.Module):

@@ -31,6 +31,7 @@ from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
 from diffuscope.training.held_out import PARTS, HeldOut
+from diffuscope.training.perceptrons import perceptron_of
 from diffuscope.training.randomness import LossLike, is_repeatable, noised, random_of, share
 from diffuscope.training.weights import FlatParameters, WeightAverage
 
@@ -85,6 +86,8 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(vector.device.type, enabled=self._half is torch.float16)
         network = self.denoiser.network
         self._network = torch.compile(network) if self.settings.compile else network
+        exact = not self.settings.compile and self._half is None
+        self._perceptron = perceptron_of(network, self.flat) if exact else None
         self.step = 0
         self._saved_step = -1
 
@@ -191,6 +194,8 @@ class Trainer:
         """Write the gradient of a batch's mean loss, accumulated over parts if set; return the loss."""
         n, at_once = len(batch.inputs), self._at_once()
         size = max(math.ceil(n / (self.settings.accumulate * at_once)), min(n, _FEWEST) if at_once > 1 else 1)
+        if self._perceptron is not None and size >= n:
+            return self._perceptron.differentiate(self.loss, batch)
         total = torch.zeros((), device=batch.inputs.device)
 
         def of(part: Examples) -> tuple[Tensor, tuple[Tensor, ...]]:

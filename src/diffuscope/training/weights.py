@@ -17,7 +17,8 @@ __all__ = ["FlatParameters", "WeightAverage"]
 class FlatParameters:
     """The trainable parameters of a network as one ``vector`` of shape (n_weights,), with one gradient.
 
-    The parameters become views of it; keep no other references to their data.
+    The parameters become views of it; keep no other references to their data. ``views`` has the values and
+    the gradient of each.
 
     Raises
     ------
@@ -43,6 +44,7 @@ class FlatParameters:
         self._grads = [g.view_as(p) for p, g in zip(self.parameters, torch.split(grad, sizes), strict=True)]
         for p, values in zip(self.parameters, torch.split(vector, sizes), strict=True):
             p.data = values.view_as(p)
+        self.views = [(p.data, g) for p, g in zip(self.parameters, self._grads, strict=True)]
         self.vector = nn.Parameter(vector)
         self.vector.grad = grad
 
