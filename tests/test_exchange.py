@@ -21,6 +21,8 @@ from diffuscope.recipes import load_recipe
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "exported" / "sample_without_torch.py"
 
+NUMBERS = {"names": ["dose", "age"], "mean": [1, 40], "deviation": [2, 9], "low": [0, 1], "high": [5, 90]}
+
 
 def noisy(recipe: str, shape: tuple[int, ...], **changes) -> Model:
     """A model whose weights are noise."""
@@ -38,6 +40,9 @@ def noisy(recipe: str, shape: tuple[int, ...], **changes) -> Model:
 
 MODELS = {
     "points": lambda: noisy("fast", (2,), **{"network.width": 8, "sampling.steps": 5}),
+    "numbers": lambda: noisy(
+        "fast", (2,), **{"network.width": 8, "sampling.steps": 5, "data.numbers": NUMBERS}
+    ),
     "article": lambda: noisy("article", (2,), **{"network.width": 8}),
     "images": lambda: noisy(
         "digits",
@@ -91,7 +96,7 @@ def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, 
     assert about["shape"] == list(model.shape)
     assert about["codec"]["kind"] == ("points" if len(model.shape) == 1 else "images")
     assert about["schedule"]["name"] == model.recipe.schedule.name
-    assert about["classes"] == list(model.recipe.data.class_names)
+    assert about["classes"] == list(model.recipe.data.classes)
     monkeypatch.setattr(sys, "argv", ["x", str(path), "4", str(tmp_path / "samples.npy")])
     monkeypatch.setitem(sys.modules, "torch", None)  # whoever imports it fails
     runpy.run_path(str(EXAMPLE), run_name="__main__")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffuscope
-from diffuscope.data.classes import classes_of
+from diffuscope.data.conditions import classes_of
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.spread import brought_in, centre_and_scale, far_out, limits
@@ -358,7 +358,7 @@ def test_an_evaluation_measures_each_class(sides, little):
 
 
 def test_figures_are_coloured_by_class(sides):
-    from diffuscope.plots.clouds import CLASSES
+    from diffuscope.plots.colours import CLASSES
 
     run = sides[2]
     figure = run.plot_samples(200, y="each")
@@ -391,7 +391,6 @@ def test_a_model_with_classes_is_saved_loaded_and_resumed(sides, tmp_path, train
     ("data", "options", "match"),
     [
         (normal(50), {"y": [0, 1]}, "one label for each"),
-        (normal(50), {"y": np.linspace(0, 1, 50)}, "no classes"),
         (normal(50), {"y": [None] + [1] * 49}, "missing"),
         (normal(50), {"y": [float("nan")] + [1.0] * 49}, "missing"),
         (normal(50), {"y": range(50)}, "no classes"),
@@ -399,7 +398,7 @@ def test_a_model_with_classes_is_saved_loaded_and_resumed(sides, tmp_path, train
         ("moons", {"target": "y"}, "column"),
         (normal(50), {"target": "y"}, "no columns"),
         (pd.DataFrame({"a": [1.0, 2.0] * 30}), {"y": [0, 1] * 30}, "one of the columns"),
-        (normal(50), {"y": [0, 1] * 25, "recipe": "table"}, "classes"),
+        (normal(50), {"y": [0, 1] * 25, "recipe": "table"}, "beside rows"),
         (pd.DataFrame({"a": [1.0, 2.0] * 30}), {"target": "b", "recipe": "fast"}, "b"),
     ],
 )

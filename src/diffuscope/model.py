@@ -255,11 +255,14 @@ class Model:
         request, _ = read_request(options, self.recipe.sampling.name)
         return self.codec.decode(torch.cat(list(self.coordinates(n, request))))
 
-    def log_density(self, x: NDArray[np.floating], **options: Any) -> NDArray[np.float64]:
+    def log_density(
+        self, x: NDArray[np.floating], conditioned: Conditioned | None = None, **options: Any
+    ) -> NDArray[np.float64]:
         """Return the log-density (n,) at points (n, ...) through the probability-flow ODE, in nats.
 
         Both are in the units of the data. Options are ``tolerance``, ``probes``, ``seed``, ``batch`` and
-        ``prior`` of :func:`diffuscope.likelihood.log_density`, which says which density this is.
+        ``prior`` of :func:`diffuscope.likelihood.log_density`, which says which density this is;
+        ``conditioned(rows)`` gives the denoiser of the points with these numbers, by default the model's own.
         InputError where points do not fit the model or are not finite, RunError where the integration fails.
         """
         points = np.asarray(x)
@@ -271,7 +274,8 @@ class Model:
                 f"Give finite numbers of shape (n, {', '.join(map(str, self.shape))}).",
             )
         rows = self.codec.encode(points).to(self.device)
-        value = log_density(self.denoiser, self.denoiser.schedule, rows, **options).value
+        own = self.denoiser
+        value = log_density(own, own.schedule, rows, conditioned=conditioned, **options).value
         return value.numpy() + self.codec.log_abs_det_jacobian(points)
 
     def save(self, path: str | Path) -> None:

@@ -131,14 +131,17 @@ def exact(model: Model, pixels: np.ndarray) -> ImageGenerator:
 
 
 def test_labels_are_numbers_names_or_each_in_turn(asked):
-    assert asked.labels(None, 3) is None
-    assert asked.labels("dog", 2).tolist() == [1, 1]
-    assert asked.labels("2", 2).tolist() == [2, 2]
-    assert asked.labels("each", 5).tolist() == [0, 1, 2, 0, 1]
-    assert asked.labels(["cat", 2, "dog"], 3).tolist() == [0, 2, 1]
+    def classes(label, n):
+        return asked.request({"label": label}, n).condition
+
+    assert classes(None, 3) is None
+    assert classes("dog", 2).tolist() == [1, 1]
+    assert classes("2", 2).tolist() == [2, 2]
+    assert classes("each", 5).tolist() == [0, 1, 2, 0, 1]
+    assert classes(["cat", 2, "dog"], 3).tolist() == [0, 2, 1]
     for wrong in ("bird", 3, -1, 1.5, ["cat"]):
         with pytest.raises(InputError) as refused:
-            asked.labels(wrong, 2)
+            classes(wrong, 2)
         assert refused.value.hint
 
 

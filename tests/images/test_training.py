@@ -79,7 +79,7 @@ def test_rows_are_pixels_in_the_models_units_mirrored_as_often_as_not():
 
 def test_so_many_labels_are_dropped_as_is_asked():
     pixels, labels = np.zeros((4, 1, 2, 2), np.uint8), np.arange(4)
-    rows = ImageRows(pixels, labels, CPU, classes=4, drop_labels=0.2)
+    rows = ImageRows(pixels, labels, CPU, none=4, drop_labels=0.2)
     _, label = rows.take(torch.arange(4).repeat(1000), torch.Generator().manual_seed(0))
     dropped = label == 4
     assert 0.17 < dropped.float().mean() < 0.23
@@ -310,7 +310,7 @@ def test_digits_are_trained_sampled_measured_diagnosed_and_moved_from_the_comman
 class Stand:
     """A generator whose samples are others' images."""
 
-    classes = ()
+    label_type, classes = None, ()
 
     def __init__(self, pixels):
         self.pixels = pixels
@@ -323,11 +323,14 @@ def test_real_images_in_place_of_samples_are_as_good_as_real_and_copies_are_seen
     model = load(image_run, device="cpu").model
     halves = np.random.default_rng(0).permutation(digits.held_out.pixels)
     quiet = Reporter(False)
-    fresh = evaluate_images(model, digits, Stand(halves[:148]), halves[148:], None, 0, quiet, samples=148)
+    extractor = extractor_for(digits)
+    stand = Stand(halves[:148])
+    fresh = evaluate_images(model, digits, stand, halves[148:], None, 0, quiet, extractor, samples=148)
     assert fresh.quality["frechet_distance"].low < 1 < fresh.quality["frechet_distance"].high
     assert fresh.copies == pytest.approx(1, abs=0.1)
     assert "samples are copies" not in " ".join(str(fresh).split())
-    copied = evaluate_images(model, digits, Stand(digits.pixels), None, None, 0, quiet, samples=300)
+    stand = Stand(digits.pixels)
+    copied = evaluate_images(model, digits, stand, None, None, 0, quiet, extractor, samples=300)
     assert copied.copies == 0
     assert "samples are copies" in " ".join(str(copied).split())
 

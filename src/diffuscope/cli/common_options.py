@@ -78,8 +78,11 @@ SeedOfRun = Annotated[int | None, Option(help="Random seed. [default: the run's]
 Force = Annotated[bool, Option("--force", help="Overwrite an existing file.")]
 _HELD_OUT = "Held-out data: real data that was not used for training (a file, or a folder of images)."
 HeldOut = Annotated[Path | None, Option(help=_HELD_OUT, show_default=False)]
-_LABEL = "Class or target value to condition on; for images, 'each' takes all classes in turn."
-Label = Annotated[str | None, Option("--label", "--y", metavar="CLASS", help=_LABEL)]
+_LABEL = (
+    "Class, number (0.3, or 0.1,0.9) or target value to condition on; of points and images 'each' takes all "
+    "classes in turn, or a number from end to end."
+)
+Label = Annotated[str | None, Option("--label", "--y", metavar="VALUE", help=_LABEL)]
 Guidance = Annotated[
     float | None, Option(help="Scale of classifier-free guidance; 1 is no guidance. [default: the recipe's]")
 ]

@@ -80,7 +80,14 @@ _SETTINGS = {
     "conditioning": "How the noise level is given to the network: log_snr or time.",
 }
 _OF_DIFFUSERS = "Setting of UNet2DModel of that name."
-_BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
+_BY_DATA = (
+    "dimension",
+    "n_steps",
+    "flags",
+    "shape",
+    "classes",
+    "conditions",
+)  # arguments that follow from elsewhere
 
 
 def parts_and_settings() -> dict[str, _Rows]:

@@ -25,8 +25,8 @@ _CONSTRAINT = (
 _RANGE = "For images of more than 8 bits: the values that are black and white. [default: found of all images]"
 _SPLIT = "For a folder of images: the subfolder to learn from. [default: train, where there are such parts]"
 _TARGET = (
-    "The column to condition on: of a table any (y), of points (--recipe fast) one of classes, of a .npz "
-    "file an array of classes. [default: of a .npz file y or labels]"
+    "The column to condition on: of a table any (y), of points (--recipe fast) one of classes, or one or "
+    "several (a,b) of numbers, of a .npz file an array of these. [default: of a .npz file y or labels]"
 )
 _ORIGIN = "The points from which a flow (--recipe flow) starts in place of noise: a built-in set or a file."
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.bounds import npy_header
+from diffuscope.data.conditions import LabelType, Numbers, label_type_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,10 +76,12 @@ class Dataset:
         Where the data came from, as plain JSON: its ``kind`` is "builtin" (with name, size, noise,
         seed), "file" (path as given, sha256), "array" (shape) or "callable" (name, size, seed). A random
         subset of a file or an array adds its size and seed.
-    labels : ndarray of shape (n,), int64, or None
-        Classes, 0 to the number of classes - 1.
+    labels : ndarray of shape (n,), int64, or (n, k), float64, or None
+        Classes, 0 to the number of classes - 1, or numbers that were measured of each point.
     classes : tuple of str
-        Their names; empty where there are no labels.
+        Names of the classes; empty where there are none.
+    numbers : Numbers or None
+        Names and units of the numbers, where labels are numbers.
     notes : tuple of str
         What was done to the data that one would want to know, and what was found and not used.
     """
@@ -90,12 +93,18 @@ class Dataset:
     columns: tuple[str, ...] | None
     draw: Callable[[int, int], npt.NDArray[np.float64]] | None
     source: dict[str, Any]
-    labels: npt.NDArray[np.int64] | None = field(default=None, kw_only=True)
+    labels: npt.NDArray[Any] | None = field(default=None, kw_only=True)
     classes: tuple[str, ...] = field(default=(), kw_only=True)
+    numbers: Numbers | None = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
-    def labels_like(self, n: int, random: np.random.Generator) -> npt.NDArray[np.int64] | None:
-        """Return classes of n points, as mixed as those of the data; None where there are no labels."""
+    @property
+    def label_type(self) -> LabelType | None:
+        """What the labels are, if there are any."""
+        return label_type_of(self.classes, self.numbers)
+
+    def labels_like(self, n: int, random: np.random.Generator) -> npt.NDArray[Any] | None:
+        """Return labels of n points, as mixed as those of the data; None where there are none."""
         return None if self.labels is None else self.labels[random.integers(len(self.labels), size=n)]
 
     def __repr__(self) -> str:

@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["MOST_POINTS", "DataSection"]
+from diffuscope.data.conditions import Kind, LabelType, Numbers, label_type_of
+
+__all__ = ["MOST_POINTS", "ConditionedSection", "DataSection"]
 
 MOST_POINTS = 10**8
 """Of a built-in set, or of a random subset."""
@@ -27,6 +29,25 @@ class DataSection(BaseModel):
     """Number of points of a built-in set or a function that draws them, or of a random subset of images."""
 
     @property
-    def class_names(self) -> tuple[str, ...]:
-        """Classes that a network can be conditioned on."""
-        return ()
+    def label_type(self) -> LabelType | None:
+        """What a network is conditioned on as a whole, if anything."""
+        return None
+
+
+class ConditionedSection(DataSection):
+    """Data whose points may have labels: classes, or numbers that were measured."""
+
+    labels: bool = True
+    """Whether the model is conditioned on the labels of points or images that have some."""
+    condition: Kind | None = None
+    """What labels are: ``classes``, or ``numbers``; None: numbers where some are not whole, or there are
+    several for a point."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes."""
+    numbers: Numbers | None = None
+    """The names of the numbers, with the mean, the deviation and the ends of each in the data."""
+
+    @property
+    def label_type(self) -> LabelType | None:
+        """What a network is conditioned on as a whole, if anything."""
+        return label_type_of(self.classes, self.numbers)

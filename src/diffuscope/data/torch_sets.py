@@ -19,10 +19,10 @@ _MOST = 10_000_000  # items
 
 
 class Unpacked(NamedTuple):
-    """All of a container, in its order: x (n, ...) and, where it has them, labels (n,)."""
+    """Data x (n, ...), such as all of a container in its order, and, where it has them, labels (n, ...)."""
 
-    x: NDArray[Any]
-    y: NDArray[Any] | None
+    x: Any
+    y: Any = None
 
 
 def is_torch_set(source: Any) -> bool:

@@ -22,7 +22,7 @@ with s the standard deviation of the data. :math:`c_{in} = 1/\sqrt{\alpha^2 s^2 
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 import torch
@@ -34,6 +34,7 @@ from diffuscope.errors import InputError, unknown_name
 
 __all__ = [
     "PREDICTIONS",
+    "ConditionedDenoiser",
     "Conditioning",
     "Denoiser",
     "DenoiserLike",
@@ -190,12 +191,17 @@ class Denoiser(nn.Module):
 
     @property
     def classes(self) -> int:
-        """Number of classes that the network is conditioned on; 0 if it is unconditional."""
+        """Number of classes that the network is conditioned on; 0: on none."""
         return int(getattr(self.network, "classes", 0))
 
-    def conditioned(self, label: Tensor) -> DenoiserLike:
-        """Return the denoiser conditioned on classes (n,), int64; ``classes`` is the null class."""
-        return partial(self.forward, label=label)
+    @property
+    def conditions(self) -> int:
+        """How many numbers the network is conditioned on; 0: on none."""
+        return int(getattr(self.network, "conditions", 0))
+
+    def conditioned(self, label: Tensor) -> ConditionedDenoiser:
+        """Return the denoiser conditioned on labels, one for each point; see :meth:`forward`."""
+        return ConditionedDenoiser(self, label)
 
     def network_output(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
         """Return F, the raw output of the network, shape (n, ...)."""
@@ -206,7 +212,29 @@ class Denoiser(nn.Module):
         return output.to(x_t.dtype)  # autocast may return fewer bits
 
     def forward(self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None) -> Tensor:
-        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,), for labels (n,)."""
+        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,).
+
+        ``label`` are classes (n,), int64, of which ``classes`` is none, or numbers (n, ``conditions``) in the
+        units of the network, of which NaN is none. Without it the estimate is unconditional.
+        """
         skip, out = output_coefficients(self.prediction, level, self.sigma_data)
         output = self.network_output(x_t, level, label)
         return coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
+
+
+@dataclass(frozen=True)
+class ConditionedDenoiser:
+    """A denoiser of points with these labels, (n,) or (n, k)."""
+
+    denoiser: Denoiser
+    label: Tensor
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """How its network is conditioned on the noise level."""
+        return self.denoiser.conditioning
+
+    def __call__(self, x_t: Tensor, level: NoiseLevel) -> Tensor:
+        """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,)."""
+        estimate: Tensor = self.denoiser(x_t, level, self.label)
+        return estimate

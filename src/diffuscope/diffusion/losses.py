@@ -43,7 +43,8 @@ class Examples(NamedTuple):
     """A batch of training examples: what the network sees and what it is compared with.
 
     ``inputs``, the scaled noisy data, and ``target`` have shape (n, ...), ``condition`` on the noise level
-    (n,), ``weight`` (n, 1, ...) or None where all are 1. ``label`` (n,), int64, are the classes, if any.
+    (n,), ``weight`` (n, 1, ...) or None where all are 1. ``label`` are classes (n,), int64, or numbers
+    (n, k), if any.
     """
 
     inputs: Tensor
@@ -105,7 +106,8 @@ class Loss:
     ) -> Examples:
         """Add the noise ``eps`` to ``x_0`` (n, ...) at ``level`` (n,); return inputs and targets.
 
-        ``label`` (n,) are the classes passed to the network, if any.
+        ``label`` are the classes (n,) or the numbers (n, k) passed to the network, if any. Means of groups
+        are of one class each; of points with numbers there are none.
         """
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
         c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)

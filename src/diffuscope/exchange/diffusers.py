@@ -36,6 +36,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from diffuscope.data.conditions import Classes
 from diffuscope.data.kinds import codec_from_json
 from diffuscope.errors import FormatError, InputError, RunError
 from diffuscope.files import atomic_folder, write_json, write_text
@@ -86,7 +87,7 @@ def export_diffusers(model: Model, path: str | Path) -> Path:
     RunError
         When the written folder does not reproduce the model's output, or cannot be written.
     """
-    network, classes = model.denoiser.network, model.recipe.data.class_names
+    network, label_type = model.denoiser.network, model.recipe.data.label_type
     if not isinstance(network, DiffusersUNet):
         raise InputError(
             f"The network {model.recipe.network.name!r} cannot be exported to diffusers.",
@@ -99,8 +100,8 @@ def export_diffusers(model: Model, path: str | Path) -> Path:
     pipeline = getattr(diffusers, f"{name}Pipeline")(copy.deepcopy(network.model).cpu(), scheduler)
     with atomic_folder(path) as temporary:
         pipeline.save_pretrained(temporary, safe_serialization=True)
-        if classes:
-            write_json(temporary / _NAMES, {"format": 1, "classes": list(classes)})
+        if isinstance(label_type, Classes):
+            write_json(temporary / _NAMES, {"format": 1, "classes": list(label_type.names)})
         _compare(import_diffusers(temporary, device="cpu"), model)
     return Path(path)
 

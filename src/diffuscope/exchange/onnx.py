@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffuscope.data.conditions import Classes, Numbers
 from diffuscope.data.kinds import codec_to_json
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.masked import MaskedDenoiser
@@ -53,13 +55,16 @@ def export_onnx(model: Model, path: str | Path) -> Path:
 
     Inputs of the graph, for any batch size n, are ``x`` of shape (n, d) or (n, channels, height, width), in
     the units of the model, ``alpha`` and ``sigma`` (n,), all float32; for networks conditioned on the time
-    also ``t`` (n,), int64 for discrete schedules, else float32; for class-conditional models also ``label``
-    (n,), int64, where the number of classes is the null class. The output ``x_0`` has the shape of ``x``.
+    also ``t`` (n,), int64 for discrete schedules, else float32; for models with classes also ``label`` (n,),
+    int64, where the number of classes is the null class; for models with k numbers ``label`` (n, k), float32,
+    where NaN is no label. The output ``x_0`` has the shape of ``x``.
 
     The metadata's entry ``diffuscope`` is JSON: ``shape``; ``grid``, the levels [t, alpha, sigma] of the
     recipe's walk, noisiest first; ``prior_std``, the deviation of the noise that it starts from; ``shift``
     and ``scale``, by which points come back to the units of the data (null for a table, whose ``codec`` says
-    what coordinates mean); ``schedule``, ``classes``, ``any_label``, ``columns`` and ``codec``.
+    what coordinates mean); ``schedule``, ``classes``, ``any_label``, ``columns`` and ``codec``; of models
+    with numbers also their names, ``numbers``, and ``label_shift`` and ``label_scale``: a label is that of
+    the data less the one, over the other.
 
     Raises
     ------
@@ -135,6 +140,9 @@ def _inputs(model: Model, n: int, seed: int) -> dict[str, Tensor]:
         inputs["t"] = level.t.long() if model.denoiser.schedule.discrete else level.t.float()
     if model.denoiser.classes:
         inputs["label"] = torch.arange(n) % (model.denoiser.classes + 1)
+    if k := model.denoiser.conditions:
+        label = torch.randn((n, k), generator=generator)
+        inputs["label"] = torch.where(torch.arange(n)[:, None] % 3 == 2, math.nan, label)
     return inputs
 
 
@@ -155,7 +163,11 @@ def _compare(session: Any, model: Model) -> None:
 
 def _about(model: Model) -> dict[str, Any]:
     grid, _ = model.plan()
-    levels, affine = grid.levels, model.codec.affine
+    levels, affine, label_type = grid.levels, model.codec.affine, model.recipe.data.label_type
+    numbers: dict[str, Any] = {}
+    if isinstance(label_type, Numbers):
+        units = {"label_shift": list(label_type.mean), "label_scale": list(label_type.deviation)}
+        numbers = {"numbers": list(label_type.names), **units}
 
     def plain(values: Any) -> Any:
         """Return an array as nested lists, or as one number where all are equal."""
@@ -169,8 +181,9 @@ def _about(model: Model) -> dict[str, Any]:
         "shift": None if affine is None else plain(affine.shift),
         "scale": None if affine is None else plain(affine.scale),
         "schedule": {"name": model.recipe.schedule.name, **model.recipe.schedule.settings},
-        "classes": list(model.recipe.data.class_names),
-        "any_label": model.denoiser.classes,
+        "classes": list(label_type.names) if isinstance(label_type, Classes) else [],
+        "any_label": None if numbers else model.denoiser.classes,
+        **numbers,
         "columns": None if model.columns is None else list(model.columns),
         "codec": codec_to_json(model.codec),
     }

@@ -27,11 +27,13 @@ large at sharp edges, and for data on a curve or in isolated points, which have 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.diffusion.denoiser import DenoiserLike
@@ -86,6 +88,7 @@ def log_density(
     seed: int = 0,
     batch: int | None = None,
     nodes: Sequence[float] | None = None,
+    conditioned: Callable[[NDArray[np.intp]], DenoiserLike] | None = None,
 ) -> LogDensity:
     r"""Return the log-density of a model at points, through its probability-flow ODE.
 
@@ -120,6 +123,9 @@ def log_density(
     nodes : sequence of float, optional
         Use the steps of an earlier call, its ``nodes``, instead of a tolerance: then a point's value does not
         depend on other points. For adaptive steps only.
+    conditioned : callable, optional
+        Gives the denoiser of the points with these numbers (m,), such as one of their classes, in the place
+        of ``denoiser``.
 
     Raises
     ------
@@ -138,7 +144,8 @@ def log_density(
             "Omit them for the defaults 1e-5, 16 and 1,024.",
         )
     d = math.prod(x.shape[1:])
-    splits = enumerate(torch.split(x, batch or max(1, min(_POINTS, _NUMBERS // d))))
+    size = batch or max(1, min(_POINTS, _NUMBERS // d))
+    splits = enumerate(torch.split(x, size))
 
     def piece(numbered: tuple[int, Tensor]) -> LogDensity:
         i, points = numbered
@@ -146,7 +153,8 @@ def log_density(
         if d > probes:
             bits = torch.randint(0, 2, (probes, *points.shape), generator=stream(seed, "probe", i))
             signs = (2 * bits - 1).to(x.dtype).to(x.device)
-        flow = ModelFlow(denoiser, schedule, signs)
+        own = denoiser if conditioned is None else conditioned(np.arange(len(points)) + i * size)
+        flow = ModelFlow(own, schedule, signs)
         start, stop, levels = flow.interval()
         shrink = -math.tanh(start)  # z = x cos φ
         with torch.no_grad():

@@ -7,6 +7,7 @@ samples, trajectories and densities of a trained model. No other module knows wh
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset
-from diffuscope.data.section import DataSection
+from diffuscope.data.section import ConditionedSection, DataSection
+from diffuscope.data.torch_sets import Unpacked
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.figures import Figures
 
-__all__ = ["Evaluation", "Modality", "table_lines"]
+__all__ = ["Evaluation", "Modality", "in_units_of", "label_settings", "table_lines"]
 
 
 _TITLES = METRICS | FEATURE_METRICS
@@ -103,8 +105,31 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]
 
 
+def label_settings(data: Dataset, section: ConditionedSection) -> dict[str, Any]:
+    """Return what the labels of data are, as changes to its section; none where the model ignores them."""
+    numbers = data.numbers if section.labels else None
+    return {
+        "data.classes": data.classes if section.labels else (),
+        "data.numbers": None if numbers is None else numbers.model_dump(),
+    }
+
+
 D = TypeVar("D", bound=Dataset)
 S = TypeVar("S", bound=DataSection)
+
+
+def in_units_of(data: D, section: ConditionedSection) -> D:
+    """Return data whose numbers have the units of a trained model's; InputError where it has others."""
+    if section.numbers is None:
+        return data
+    k = len(section.numbers.names)
+    if data.numbers is None or len(data.numbers.names) != k:
+        has = "has none" if data.numbers is None else f"has {len(data.numbers.names)}"
+        raise InputError(
+            f"The model was trained with {k} number{'s' * (k > 1)} for each point; this data {has}.",
+            "Give them too: data=diffuscope.load_dataset(X, labels=y).",
+        )
+    return dataclasses.replace(data, numbers=section.numbers)
 
 
 class Modality(ABC, Generic[D, S]):
@@ -135,8 +160,16 @@ class Modality(ABC, Generic[D, S]):
     def load(self, source: Any, section: S, seed: int) -> D:
         """Load data as a recipe's section says; InputError or FormatError where it cannot be learned from."""
 
-    def labelled(self, source: Any, labels: Any, section: S | None = None, seed: int = 0) -> D:
-        """Load data with classes (n,) that are given beside it; InputError where the kind has none."""
+    def read(self, source: Any, section: S, seed: int) -> D:
+        """Load data as :meth:`load` does, or with the labels that are given beside it."""
+        if isinstance(source, Unpacked):
+            if source.y is not None:
+                return self.labelled(source.x, source.y, section, seed)
+            source = source.x
+        return self.load(source, section, seed)
+
+    def labelled(self, source: Any, labels: Any, section: S, seed: int) -> D:
+        """Load data with labels, (n,) or (n, k), given beside it; InputError where the kind has none."""
         raise InputError(
             f"y cannot be given beside {self.unit} of a table.",
             "Make it one of the columns, and name that: target=...",

@@ -14,18 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.data.conditions import EACH, Classes, LabelType
 from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError, RunError, unknown_name
-from diffuscope.model import Conditioned, Model, Rows
+from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request, check_count, read_request
 
-__all__ = ["EACH", "ClassGenerator", "Generator", "Writer", "counted", "refuse_guidance"]
-
-EACH = "each"
-"""In place of a class: all classes in turn."""
+__all__ = ["EACH", "Generator", "LabelGenerator", "Writer", "counted", "refuse_guidance"]
 
 T = TypeVar("T", bound=Sized)
 _DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
@@ -126,10 +123,16 @@ class Generator:
 
     def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
         """Return log-densities (n,) in nats, in the units of the data."""
+        return self._log_density(data, None, options)
+
+    def _log_density(
+        self, data: Any, conditioned: Conditioned | None, options: Mapping[str, Any]
+    ) -> NDArray[np.float64]:
+        """Return log-densities, of denoisers with a condition where there are some."""
         for word in options:
             if word not in _DENSITY_OPTIONS:
                 raise unknown_name("option of a density", word, _DENSITY_OPTIONS)
-        return self.model.log_density(data, **options)
+        return self.model.log_density(data, conditioned, **options)
 
     def frame(self, n: int, request: Request) -> Any:
         """Sample a DataFrame with the columns of the data."""
@@ -139,28 +142,33 @@ class Generator:
         return pd.DataFrame(self.sample(n, request), columns=None if columns is None else list(columns))
 
 
-class ClassGenerator(Generator):
-    """A model of points or images that may be conditioned on classes.
+class LabelGenerator(Generator):
+    """A model of points or images that may be conditioned on classes or numbers.
 
-    ``classes`` are the names of those that it is conditioned on; empty: none.
+    ``label_type`` is what it is conditioned on; None: nothing.
     """
 
     conditions: ClassVar[tuple[str, ...]] = ("y", "label")
 
     def __init__(self, model: Model) -> None:
         super().__init__(model)
-        self.classes: tuple[str, ...] = model.recipe.data.class_names
+        self.label_type = model.recipe.data.label_type
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty where it is conditioned on none."""
+        return self.label_type.names if isinstance(self.label_type, Classes) else ()
 
     def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
-        """Return the request with the classes of n samples (``y``, or ``label``)."""
+        """Return the request with the labels of n samples (``y``, or ``label``)."""
         if len(condition) > 1:
-            raise InputError("y and label both set the class.", "Give one of them.")
+            raise InputError("y and label both set the condition.", "Give one of them.")
         label = next(iter(condition.values()), None)
-        labels = self.labels(label, n)
+        labels = None if label is None else self._label_type.read(label, n, self.unit)
         if label is None:
-            if request.guidance not in (None, 1) and not self.classes:
+            if request.guidance not in (None, 1) and self.label_type is None:
                 raise InputError(
-                    "Guidance needs a class, and this model was trained without classes.",
+                    "Guidance needs a condition, and this model was trained without classes or numbers.",
                     "Set guidance to 1.",
                 )
             refuse_guidance(request)
@@ -168,79 +176,49 @@ class ClassGenerator(Generator):
             raise InputError("A guidance interval needs guidance.", "Give guidance too.")
         return dataclasses.replace(request, condition=labels)
 
-    def labels(self, label: Any, n: int) -> NDArray[np.int64] | None:
-        """Return the classes of n samples; None: unconditional.
-
-        A label is a number from 0, a name, ``"each"`` (all classes in turn), or a sequence of n of them;
-        where the names of classes are numbers, a number is a name. InputError where the model was trained
-        without classes, or has none such.
-        """
-        if label is None:
-            return None
-        if not self.classes:
+    @property
+    def _label_type(self) -> LabelType:
+        """What the model is conditioned on; InputError where there is nothing."""
+        if self.label_type is None:
             raise InputError(
                 "This model was trained without classes or a target, so none can be chosen.",
                 f"Omit the label, or train on {self.unit} with labels: {self.labels_hint}.",
             )
-        if isinstance(label, str) and label == EACH:
-            return np.arange(n) % len(self.classes)
-        if isinstance(label, str) or np.ndim(label) == 0:
-            return np.full(n, self._number(label))
-        labels = np.array([self._number(one) for one in label], dtype=np.int64)
-        if len(labels) != n:
-            raise InputError(
-                f"Got {len(labels)} labels for {n} {self.unit}.", "Give one label for all, or one for each."
-            )
-        return labels
-
-    def _number(self, label: Any) -> int:
-        """Return the number of a class by its name or its number."""
-        if hasattr(label, "item"):  # of an array or a tensor
-            label = label.item()
-        numbered = all(name.lstrip("-").isdigit() for name in self.classes)
-        if isinstance(label, str) or (isinstance(label, bool) or numbered):
-            if str(label) in self.classes:
-                return self.classes.index(str(label))
-            if isinstance(label, str) and not (label.isdecimal() and len(label) <= 9):
-                raise unknown_name("class", label, self.classes)
-        if isinstance(label, str) and not numbered:
-            label = int(label)
-        whole = isinstance(label, int) and not isinstance(label, bool)
-        if numbered or not whole or not 0 <= label < len(self.classes):
-            names = ", ".join(self.classes[:12]) + " and others" * (len(self.classes) > 12)
-            hint = (
-                f"Choose {names}."
-                if numbered
-                else f"Choose 0 to {len(self.classes) - 1}, or a name: {names}."
-            )
-            raise InputError(
-                f"There is no class {label!r}: this model has {len(self.classes)} classes.", hint
-            )
-        return int(label)
+        return self.label_type
 
     def _scale(self, request: Request) -> float:
-        """Return the scale of guidance where there is a class: by default the recipe's."""
+        """Return the scale of guidance where there is a condition: by default the recipe's."""
         return self.model.recipe.sampling.guidance if request.guidance is None else request.guidance
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
-        """Return what gives the denoisers of samples of classes."""
-        labels: NDArray[np.int64] | None = request.condition
-        if labels is None:
+        """Return what gives the denoisers of samples with labels."""
+        if request.condition is None:
             return None
-        denoiser, scale = self.model.denoiser, self._scale(request)
+        own, denoiser, scale = self._labelled(request.condition), self.model.denoiser, self._scale(request)
+        if scale == 1:
+            return own
         low, high = request.interval or self.model.recipe.sampling.guidance_interval
+        return lambda rows: ClassifierFreeGuidance(own(rows), denoiser, scale, low, high)
 
-        def of_classes(rows: Rows) -> DenoiserLike:
-            own = denoiser.conditioned(torch.from_numpy(labels[rows]).to(self.model.device))
-            return own if scale == 1 else ClassifierFreeGuidance(own, denoiser, scale, low, high)
+    def _labelled(self, labels: NDArray[Any]) -> Conditioned:
+        """Return what gives the denoisers of points with labels, without guidance."""
+        encoded = torch.from_numpy(self._label_type.encode(labels))
+        device, denoiser = self.model.device, self.model.denoiser
+        return lambda rows: denoiser.conditioned(encoded[torch.from_numpy(rows)].to(device))
 
-        return of_classes
+    def log_density(self, data: Any, **options: Any) -> NDArray[np.float64]:
+        """Return log-densities (n,) in nats, given labels (``y``, or ``label``), one for all or for each."""
+        condition = {word: options.pop(word) for word in self.conditions if options.get(word) is not None}
+        request = self.conditional(Request(), condition, len(data))
+        own = None if request.condition is None else self._labelled(request.condition)
+        return self._log_density(data, own, options)
 
     def count(self, options: Mapping[str, Any]) -> int:
         """Return the usual number, or of all classes in turn as many of each."""
         label = options.get("label", options.get("y"))
-        classes = len(self.classes) if isinstance(label, str) and label == EACH else 0
-        return max(self.usual // classes, 1) * classes if classes else self.usual
+        each = isinstance(label, str) and label == EACH and self.label_type is not None
+        turn = self.label_type.turn if each and self.label_type is not None else 1
+        return max(self.usual // turn, 1) * turn
 
 
 def counted(

@@ -26,12 +26,12 @@ def modality_for(source: Any) -> Modality[Dataset, Any]:
 
     What none accepts is for the first, whose loading says what is wrong with it.
     """
-    if isinstance(source, Dataset):
-        return modality(source.kind)
     if is_torch_set(source):
         source = unpacked(source)
     if isinstance(source, Unpacked):
         source = source.x
+    if isinstance(source, Dataset):
+        return modality(source.kind)
     for name in KINDS:
         if modality(name).accepts(source):
             return modality(name)
@@ -60,11 +60,9 @@ def load_data(source: Any, recipe: Recipe) -> Dataset:
         raise InputError("No training data was given.", "Give the name of a data set, a file or an array.")
     if is_torch_set(source):
         source = unpacked(source)
-    if isinstance(source, Unpacked):
-        source, labels = source
-        if labels is not None:
-            return own.labelled(source, labels, section, seed)
-    if not isinstance(source, Dataset) and not own.reads(source):
+    if isinstance(source, Unpacked) and source.y is None:
+        source = source.x
+    if not isinstance(source, Dataset | Unpacked) and not own.reads(source):
         other = modality_for(source)
         if other is not own:
             kind = kind_of(other.name).load("section")
@@ -72,5 +70,5 @@ def load_data(source: Any, recipe: Recipe) -> Dataset:
             source = other.load(
                 source, kind(**{k: v for k, v in shared.items() if k in kind.model_fields}), seed
             )
-    data: Dataset = source if isinstance(source, Dataset) else own.load(source, section, seed)
+    data: Dataset = source if isinstance(source, Dataset) else own.read(source, section, seed)
     return own.settled(data if data.kind == own.name else own.adopt(data, section, seed))

@@ -45,6 +45,7 @@ __all__ = [
 Points = NDArray[np.float64]
 
 DRAWS, PAIRS = 8, 32
+_JOINT_DRAWS = 4  # of which each may have more points
 FEWEST_MEASURED = 40  # real points of unknown law: with fewer a distance of halves says nothing
 DRAWN_POINTS, MOST_HALVED = 10_000, 3_000  # points of a cloud: of fresh ones, and of a half at most
 
@@ -263,6 +264,26 @@ def draw_reference(
     reference = Reference([], middle, np.where(unit > 0, unit, 1.0), points, seed, condition)
     reference.real.extend(reference.normalised(points.real(k)) for k in range(draws or DRAWS))
     return reference
+
+
+def joint_ratio(real: Points, labels: Points, made: Points, asked: Points, seed: int) -> Measured:
+    """Return the distance of samples beside the numbers that they were asked for from points beside theirs.
+
+    Points are (m, d) and (l, d), numbers (m, k) and (l, k). Columns are taken over their deviations, and the
+    k of numbers count as much as the d of points: the distance is large where samples do not follow their
+    numbers, however good they are as such. The ratio is that of :meth:`Reference.ratio`.
+    """
+
+    def unit(values: Points) -> Points:
+        deviation = values.std(axis=0)
+        return np.where(deviation > 0, deviation, 1.0)
+
+    weight = np.sqrt(real.shape[1] / labels.shape[1])
+    x, y = unit(real), unit(labels) / weight
+    n = max(1, min(len(real) // 2, len(made) // _JOINT_DRAWS, MOST_HALVED))
+    both = np.hstack([real / x, labels / y])
+    reference = draw_reference(both, seed=seed, draws=_JOINT_DRAWS, n=n, scaled=False)
+    return reference.ratio(reference.clouds(np.hstack([made / x, asked / y])[: n * _JOINT_DRAWS]))
 
 
 def quality_seed(seed: int, *place: str | int) -> int:

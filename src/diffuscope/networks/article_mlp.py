@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diffuscope.networks.embeddings import class_embedding, class_of, shared
+from diffuscope.networks.embeddings import label_embedding, shared
 
 __all__ = ["ArticleMLP"]
 
@@ -25,29 +25,33 @@ class ArticleMLP(nn.Module):
         Units of a hidden layer.
     classes : int
         Classes to condition on, whose embeddings are added in each layer; 0: none.
+    conditions : int
+        Numbers to condition on in place of classes, in the same way; 0: none.
     """
 
     conditioning = "time"
 
-    def __init__(self, dimension: int = 2, n_steps: int = 100, width: int = 128, classes: int = 0) -> None:
+    def __init__(
+        self, dimension: int = 2, n_steps: int = 100, width: int = 128, classes: int = 0, conditions: int = 0
+    ) -> None:
         super().__init__()
         self.linears = nn.ModuleList()
         for inputs in (dimension, width, width):
             self.linears.extend([nn.Linear(inputs, width), nn.ReLU()])
         self.linears.append(nn.Linear(width, dimension))
         self.step_embeddings = nn.ModuleList([nn.Embedding(n_steps, width) for _ in range(3)])
-        self.classes = classes
-        self.label = class_embedding(classes, 3 * width)
+        self.classes, self.conditions = classes, conditions
+        self.label = label_embedding(classes, conditions, 3 * width)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """Map points (n, d) and integer steps (n,) to a prediction (n, d).
 
-        ``label`` (n,), int64, are their classes, by default none.
+        ``label`` are their classes (n,), int64, or numbers (n, k), by default none.
         """
         t = shared(t)
-        of_class = (0.0, 0.0, 0.0)
+        of_label = (0.0, 0.0, 0.0)
         if self.label is not None:
-            of_class = self.label(class_of(label, self.classes, x.device)).chunk(3, dim=1)
+            of_label = self.label(label).chunk(3, dim=1)
         for i, embedding in enumerate(self.step_embeddings):
-            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t) + of_class[i])
+            x = self.linears[2 * i + 1](self.linears[2 * i](x) + embedding(t) + of_label[i])
         return self.linears[-1](x)  # type: ignore[no-any-return]

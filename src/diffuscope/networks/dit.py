@@ -35,6 +35,8 @@ class DiT(ImageNetwork):
         (channels, height, width) of the images.
     classes : int
         Number of classes; 0: unconditional.
+    conditions : int
+        How many numbers there are to condition on in place of classes; 0: none.
     width : int
         Width of a token; a multiple of 4 and of ``heads``.
     depth, heads : int
@@ -59,6 +61,7 @@ class DiT(ImageNetwork):
         embedding: Annotated[int, Field(ge=0, le=8192)] = 0,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         conditioning: Conditioning = "log_snr",
+        conditions: int = 0,
     ) -> None:
         super().__init__()
         if width % heads or width % 4:
@@ -66,12 +69,13 @@ class DiT(ImageNetwork):
                 f"width = {width} must be a multiple of 4 and of heads = {heads}.",
                 f"Choose heads = 4 and width = {max(8, width // 4 * 4)}.",
             )
-        self.conditioning, self.classes, self.patch = conditioning, classes, patch
+        self.conditioning, self.patch = conditioning, patch
+        self.classes, self.conditions = classes, conditions
         channels, height, _ = shape
         self.padded = Padded(height, shape[2], patch)
         self.size = (self.padded.height // patch, self.padded.width // patch)
         e = embedding or width
-        self.embedding = ImageEmbedding(e, classes, conditioning)
+        self.embedding = ImageEmbedding(e, classes, conditioning, conditions)
         self.input = nn.Linear(channels * patch**2, width)
         self.places: Tensor
         encode = Sinusoids(width // 2)
@@ -84,7 +88,7 @@ class DiT(ImageNetwork):
         self.output = zeroed(nn.Linear(width, channels * patch**2))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
-        """Map images (n, c, h, w) at levels (n,), with labels (n,) or without, to the same shape."""
+        """Map images (n, c, h, w) at levels (n,), with labels, (n,) or (n, k), or without, to their shape."""
         e = self.embedding(condition, label)
         patches = pixel_unshuffle(self.padded(x), self.patch)
         h = self.input(patches.flatten(2).transpose(1, 2)) + self.places

@@ -1,4 +1,9 @@
-r"""How are numbers embedded for a network? As Fourier features, :math:`[\cos(2\pi F c), \sin(2\pi F c)]`."""
+r"""How are numbers and labels embedded for a network?
+
+Numbers as Fourier features, :math:`[\cos(2\pi F c), \sin(2\pi F c)]`; a class as a learned vector; a label
+of k numbers y as :math:`V\, \mathrm{silu}(U\, [y, \cos(2\pi F y), \sin(2\pi F y)])`, V zero at the start. No
+label has a learned vector as well, so that one network is conditional and unconditional.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FourierFeatures", "Sinusoids", "class_embedding", "class_of", "shared"]
+from diffuscope.errors import InputError
+from diffuscope.networks.blocks import zeroed
+
+__all__ = ["FourierFeatures", "Sinusoids", "label_embedding", "shared"]
+
+_FREQUENCIES = 16  # of a label of numbers
 
 
 def shared(condition: Tensor) -> Tensor:
@@ -18,18 +28,33 @@ def shared(condition: Tensor) -> Tensor:
     return condition[:1] if condition.stride(0) == 0 else condition
 
 
-def class_embedding(classes: int, width: int) -> nn.Embedding | None:
-    """Return an embedding of classes and of none of them, 0 at the start; None where there are no classes."""
-    if not classes:
-        return None
-    embedding = nn.Embedding(classes + 1, width)
-    nn.init.zeros_(embedding.weight)
-    return embedding
+def label_embedding(classes: int, conditions: int, width: int, std: float = 0.0) -> nn.Module | None:
+    """Return what maps labels, or None for none, to vectors (n or 1, width); None where there are no labels.
+
+    Labels are ``classes``, (n,), int64, whose vectors have the deviation ``std`` at the start, or numbers,
+    (n, ``conditions``). InputError where there are both.
+    """
+    if classes and conditions:
+        raise InputError("A network is conditioned on classes or on numbers, not on both.", "Set one to 0.")
+    if conditions:
+        return _NumberEmbedding(conditions, width)
+    return _ClassEmbedding(classes, width, std) if classes else None
 
 
-def class_of(label: Tensor | None, classes: int, device: torch.device) -> Tensor:
-    """Return labels (n,) as they are; without any the null class (1,), of the unconditional model."""
-    return torch.full((1,), classes, device=device) if label is None else label
+class _ClassEmbedding(nn.Embedding):
+    """A vector for each class, and one more, the last, for none."""
+
+    def __init__(self, classes: int, width: int, std: float) -> None:
+        super().__init__(classes + 1, width)
+        if std:
+            nn.init.normal_(self.weight, std=std)
+        else:
+            nn.init.zeros_(self.weight)
+
+    def forward(self, label: Tensor | None) -> Tensor:
+        if label is None:
+            label = torch.full((1,), self.num_embeddings - 1, device=self.weight.device)
+        return super().forward(label)
 
 
 class FourierFeatures(nn.Module):
@@ -71,3 +96,24 @@ class Sinusoids(nn.Module):
         """Map numbers (n,) to features (n, width)."""
         phase = c[:, None].to(self.frequencies.dtype) * self.frequencies
         return torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
+class _NumberEmbedding(nn.Module):
+    """A vector for k numbers of mean 0 and deviation 1; NaN among them says that there are none."""
+
+    def __init__(self, k: int, width: int) -> None:
+        super().__init__()
+        # A direction of k numbers is as long as one number: its waves resolve differences of a tenth.
+        self.features = FourierFeatures(_FREQUENCIES, 0.5 / math.sqrt(k), k)
+        first = nn.Linear(k + 2 * _FREQUENCIES, width)
+        self.layers = nn.Sequential(first, nn.SiLU(), zeroed(nn.Linear(width, width)))
+        self.none = nn.Parameter(torch.zeros(width))
+
+    def forward(self, label: Tensor | None) -> Tensor:
+        if label is None:
+            return self.none[None]
+        y = label.to(self.none.dtype)
+        given = y.isfinite().all(dim=1, keepdim=True)
+        y = torch.where(given, y, 0.0)
+        e = self.layers(torch.cat([y, self.features(y)], dim=1))
+        return torch.where(given, e, self.none)

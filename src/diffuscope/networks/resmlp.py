@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from diffuscope.networks.blocks import Dropout, zeroed
-from diffuscope.networks.embeddings import FourierFeatures, class_embedding, class_of, shared
+from diffuscope.networks.embeddings import FourierFeatures, label_embedding, shared
 
 __all__ = ["ResMLP"]
 
@@ -51,6 +51,8 @@ class ResMLP(nn.Module):
         Dropout probability in each residual layer and before the output; against memorising small data sets.
     classes : int
         Classes to condition on, which scale and shift the first layer as the level does; 0: none.
+    conditions : int
+        Numbers to condition on in place of classes, in the same way; 0: none.
     """
 
     conditioning = "log_snr"
@@ -66,6 +68,7 @@ class ResMLP(nn.Module):
         flags: int = 0,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         classes: int = 0,
+        conditions: int = 0,
     ) -> None:
         super().__init__()
         self.dimension = dimension
@@ -76,18 +79,18 @@ class ResMLP(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(width, width) for _ in range(depth)])
         self.dropout = Dropout(dropout)
         self.output = zeroed(nn.Linear(width, dimension))
-        self.classes = classes
-        self.label = class_embedding(classes, 2 * width)
+        self.classes, self.conditions = classes, conditions
+        self.label = label_embedding(classes, conditions, 2 * width)
 
     def forward(self, x: Tensor, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         """Map points (n, d + flags) at log signal-to-noise ratios (n,) to a prediction (n, d).
 
-        ``label`` (n,), int64, are their classes, by default none.
+        ``label`` are their classes (n,), int64, or numbers (n, k), by default none.
         """
         c = shared(log_snr)[:, None] / -8  # log(σ/α) = -log_snr / 2
         condition = self.condition(self.frequencies(c))
         if self.label is not None:
-            condition = condition + self.label(class_of(label, self.classes, x.device))
+            condition = condition + self.label(label)
         scale, shift = condition.chunk(2, dim=1)
         waves = self.directions(x[:, : self.dimension])
         h = self.input(torch.cat([x, waves], dim=1)) * (1 + scale) + shift

@@ -26,7 +26,7 @@ from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle, silu
 import diffuscope.networks.blocks as parts
 from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.errors import InputError
-from diffuscope.networks.embeddings import Sinusoids, shared
+from diffuscope.networks.embeddings import Sinusoids, label_embedding, shared
 
 __all__ = ["ImageEmbedding", "Padded", "UNet", "check_channels"]
 
@@ -48,29 +48,27 @@ _RESAMPLING = {
 
 
 class ImageEmbedding(nn.Module):
-    """The conditioning of an image network: noise level and class as one vector.
+    """The conditioning of an image network: noise level and label as one vector.
 
-    The number of ``classes`` is itself the null class; 0: unconditional.
+    The number of ``classes`` is itself the null class; in their place there may be labels of so many numbers,
+    ``conditions``; 0 of both: unconditional.
     """
 
-    def __init__(self, width: int, classes: int, conditioning: Conditioning) -> None:
+    def __init__(self, width: int, classes: int, conditioning: Conditioning, conditions: int = 0) -> None:
         super().__init__()
-        self.classes, self.is_log_snr = classes, conditioning == "log_snr"
+        self.is_log_snr = conditioning == "log_snr"
         features = 2 * max(8, width // 8)
         # log_snr / 8 lies in ±2.5; differences of a tenth must be resolved.
         self.level = Sinusoids(features, 64.0, 0.25) if self.is_log_snr else Sinusoids(features)
         self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = nn.Embedding(classes + 1, width) if classes else None
-        if self.label is not None:
-            nn.init.normal_(self.label.weight, std=0.02)
+        self.label = label_embedding(classes, conditions, width, std=0.02)
 
     def forward(self, condition: Tensor, label: Tensor | None) -> Tensor:
-        """Map levels (n,) and labels (n,) to vectors (n or 1, width)."""
+        """Map levels (n,) and labels (n,) or (n, k) to vectors (n or 1, width)."""
         c = shared(condition).float()
         e: Tensor = self.layers(self.level(c / 8 if self.is_log_snr else c))
         if self.label is not None:
-            null = torch.full((1,), self.classes, device=condition.device) if label is None else label
-            e = e + self.label(null)
+            e = e + self.label(label)
         return silu(e)
 
 
@@ -110,6 +108,8 @@ class UNet(parts.ImageNetwork):
         (channels, height, width) of the images.
     classes : int
         Number of classes; 0: unconditional.
+    conditions : int
+        How many numbers there are to condition on in place of classes; 0: none.
     width : int
         Channels at the highest resolution.
     multipliers : sequence of int
@@ -150,9 +150,11 @@ class UNet(parts.ImageNetwork):
         embedding: Annotated[int, Field(ge=0, le=8192)] = 0,
         dropout: _Share = 0.0,
         conditioning: Conditioning = "log_snr",
+        conditions: int = 0,
     ) -> None:
         super().__init__()
-        self.conditioning, self.classes, self.patch = conditioning, classes, patch
+        self.conditioning, self.patch = conditioning, patch
+        self.classes, self.conditions = classes, conditions
         channels, height, _ = shape
         widths = [width * multiplier for multiplier in multipliers]
         check_channels(widths)
@@ -160,7 +162,7 @@ class UNet(parts.ImageNetwork):
         heights = [self.padded.height // patch // 2**i for i in range(len(widths))]
         _check(widths, heights, attention, linear_attention, head_width)
         e = embedding or 4 * width
-        self.embedding = ImageEmbedding(e, classes, conditioning)
+        self.embedding = ImageEmbedding(e, classes, conditioning, conditions)
         make, (down, up) = _BLOCKS[block], _RESAMPLING[resampling]
 
         def attend(kind: type[parts.SelfAttention], own: int) -> nn.Module:
@@ -201,7 +203,7 @@ class UNet(parts.ImageNetwork):
         self.output = parts.zeroed(nn.Conv2d(last, channels * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, condition: Tensor, label: Tensor | None = None) -> Tensor:
-        """Map images (n, c, h, w) at levels (n,), with labels (n,) or without, to the same shape."""
+        """Map images (n, c, h, w) at levels (n,), with labels, (n,) or (n, k), or without, to their shape."""
         e = self.embedding(condition, label)
         h = self.input(pixel_unshuffle(self.padded(x), self.patch))
         kept = [h]

@@ -19,23 +19,17 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
+from diffuscope.plots.colours import Colours
 from diffuscope.plots.ink import Limits, dot_radius, histogram, ink_level, ramp
 from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, square_panels
 from diffuscope.plots.view import BINS, State, View, as_points, view_of
 
 Points = NDArray[np.floating[Any]]
-CLASSES = (
-    *("#2b6cb8", "#e08214", "#1b9e77", "#8b3fa8", "#d8442f"),
-    *("#8c6d31", "#4bb3d3", "#c44e93", "#6b6b6b", "#a6a61e"),
-)
-_NAMED = 14  # classes in a legend
-
 _ENOUGH = 0.9  # share of the samples that axes must show
 
 
@@ -65,66 +59,17 @@ def draw_points(ax: Axes, x: ArrayLike, *, color: str = DATA, view: View | None 
     return artist
 
 
-Classes = tuple[NDArray[np.int64], Sequence[str]]
-"""Classes (n,) of points, numbered from 0, and their names."""
-
-
-def draw_classes(ax: Axes, x: ArrayLike, classes: Classes, *, view: View) -> None:
-    """Draw points (n, d) into ``ax`` in the colours of their classes; on one axis, a line each."""
-    labels, names = classes
-    points = view.projection.transform(x)
-    finite = np.isfinite(points).all(axis=1)
-    points, own = points[finite], np.asarray(labels)[finite]
-    colors = np.array([CLASSES[i % len(CLASSES)] for i in range(len(names))])
-    ax.set_xlim(*view.limits[0])
-    if points.shape[1] == 1:
-        edges = np.linspace(*view.limits[0], BINS + 1)
-        top = view.top
-        for i, color in enumerate(colors):
-            density = histogram(points[own == i], view.limits, BINS) if (own == i).any() else np.zeros(BINS)
-            top = max(top, 1.05 * float(density.max()))
-            ax.stairs(density, edges, color=color, linewidth=1.2)
-        ax.set_ylim(0, top)
-    else:
-        side = float(min(ax.get_window_extent().width, ax.get_window_extent().height))
-        diameter = 2 * dot_radius(len(points), side) * 72 / ax.figure.dpi
-        order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of the others
-        ax.scatter(
-            points[order, 0],
-            points[order, 1],
-            s=diameter**2,
-            c=colors[own[order]],
-            linewidths=0,
-            alpha=0.8,
-            rasterized=True,
-        )
-        ax.set_ylim(*view.limits[1])
-    ax.set_box_aspect(1)
-
-
-def _class_legend(figure: Figure, names: Sequence[str]) -> None:
-    """Name the colours below the panels, as many as find room."""
-    shown = list(names[:_NAMED])
-    colors = [CLASSES[i % len(CLASSES)] for i in range(len(shown))]
-    handles = [Line2D([], [], marker="o", linestyle="", color=color) for color in colors]
-    if len(names) > len(shown):
-        handles.append(Line2D([], [], linestyle=""))
-        shown.append(f"and {len(names) - len(shown):,} more")
-    place: Any = "outside upper center"
-    figure.legend(handles, shown, loc=place, ncols=min(5, len(shown)), frameon=False, fontsize=8)
-
-
 def plot_dataset(
-    x: ArrayLike, columns: Sequence[str] | None = None, classes: Classes | None = None
+    x: ArrayLike, columns: Sequence[str] | None = None, colours: Colours | None = None
 ) -> Figure:
-    """Show a data set (n, d), with the names of its columns where there are some, coloured by class."""
+    """Show a data set (n, d), with the names of its columns where there are some, in colours if given."""
     view = view_of([State(as_points(x), "", 0.0)])
-    figure, panels = square_panels(1, 1, 4.6, around=0.45 if classes is None else 0.75)
-    if classes is None:
+    figure, panels = square_panels(1, 1, 4.6, around=0.45 if colours is None else 0.75)
+    if colours is None:
         draw_points(panels[0, 0], x, view=view)
     else:
-        draw_classes(panels[0, 0], x, classes, view=view)
-        _class_legend(figure, classes[1])
+        colours.draw(panels[0, 0], x, view)
+        colours.explain(figure)
     _ticks(panels[0, 0], view.projection.names(columns))
     return figure
 
@@ -179,27 +124,27 @@ def plot_samples(
     generated: ArrayLike,
     columns: Sequence[str] | None = None,
     caption: str | None = None,
-    classes: tuple[Classes, Classes] | None = None,
+    colours: tuple[Colours, Colours] | None = None,
 ) -> Figure:
     """Show data (n, d) beside generated samples (m, d) on the same axes, which the data set.
 
-    Both are coloured by their classes where these are given.
+    Both have colours where these are given.
     The caption is what a metric says, for example ``"sliced Wasserstein 1.14 × floor"``.
     """
     view = view_of([State(as_points(real), "", 0.0), State(as_points(generated), "", 1.0)], real)
-    around = 0.45 + 0.2 * bool(caption) + 0.3 * (classes is not None)
+    around = 0.45 + 0.2 * bool(caption) + 0.3 * (colours is not None)
     figure, panels = square_panels(1, 2, 3.9, around=around)
     sides = (real, DATA, "data"), (generated, GENERATED, "generated")
     for i, (ax, (x, color, name)) in enumerate(zip(panels[0], sides, strict=True)):
-        if classes is None:
+        if colours is None:
             draw_points(ax, x, color=color, view=view)
         else:
-            draw_classes(ax, x, classes[i], view=view)
+            colours[i].draw(ax, x, view)
         ax.set_title(name, color=color, fontsize=12)
         _ticks(ax, view.projection.names(columns))
     panels[0, 1].set_ylabel("")
-    if classes is not None:
-        _class_legend(figure, classes[0][1])
+    if colours is not None:
+        colours[0].explain(figure)
     _caption(figure, caption)
     return figure
 

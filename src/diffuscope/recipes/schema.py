@@ -143,17 +143,19 @@ class Recipe(Section):
                 f"The network {self.network.name!r} does not support points of shape {shape}.",
                 f"Choose another (network.name): {', '.join(suited)}.",
             )
-        arguments = self.network.settings
+        arguments, known = self.network.settings, inspect.signature(factory).parameters
         if kind == "image":
-            arguments |= {"shape": shape, "classes": len(self.data.class_names)}
+            arguments["shape"] = shape
         else:
             arguments["dimension"] = shape[0]
-            if "n_steps" in inspect.signature(factory).parameters and isinstance(schedule, DiscreteSchedule):
+            if "n_steps" in known and isinstance(schedule, DiscreteSchedule):
                 arguments["n_steps"] = schedule.T
             if self.denoiser.partial:
                 arguments["flags"] = flags
-            elif "classes" in inspect.signature(factory).parameters:
-                arguments["classes"] = len(self.data.class_names)
+        if self.data.label_type is not None and not self.denoiser.partial:
+            arguments |= {
+                name: value for name, value in self.data.label_type.arguments.items() if name in known
+            }
 
         def made(place: str) -> nn.Module:
             with torch.device(place):

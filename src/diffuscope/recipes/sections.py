@@ -41,7 +41,14 @@ MOST_STEPS = 100_000
 
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
-_BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes")  # arguments that follow from elsewhere
+_BY_DATA = (
+    "dimension",
+    "n_steps",
+    "flags",
+    "shape",
+    "classes",
+    "conditions",
+)  # arguments that follow from elsewhere
 
 _Count = Annotated[int, Field(ge=1, le=10**9)]  # of epochs, steps
 _Milliseconds = Annotated[int, Field(ge=1, le=60_000)]

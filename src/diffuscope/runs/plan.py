@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffuscope.data.base import Dataset
+from diffuscope.data.conditions import Numbers
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned, stay_inside
 from diffuscope.modalities.lookup import load_data, modality, modality_for, modality_of
@@ -29,6 +30,7 @@ __all__ = [
     "plan_resumed",
     "plan_started",
     "remove_run",
+    "target_notes",
 ]
 
 Plan = tuple[Recipe, Dataset, Path]
@@ -64,7 +66,8 @@ def plan_new(
     own.check_changes(dataset, changes)
     if isinstance(recipe, str):
         chosen = load_recipe(recipe).changed({**own.tune(recipe, dataset), **changes})
-    return chosen.changed(own.describe(dataset, chosen.data)), dataset, _place(out, dataset)
+    planned = _with_targets(chosen.changed(own.describe(dataset, chosen.data)), changes)
+    return planned, dataset, _place(out, dataset)
 
 
 def plan_started(
@@ -92,7 +95,24 @@ def plan_started(
             "Give data of that shape, or train without --start.",
         )
     kind.check_changes(dataset, changes)
-    return chosen.changed(kind.describe(dataset, chosen.data)), dataset, _place(out, dataset)
+    planned = _with_targets(chosen.changed(kind.describe(dataset, chosen.data)), changes)
+    return planned, dataset, _place(out, dataset)
+
+
+def _with_targets(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with points as their own targets, where means over several would mix numbers."""
+    numbered = isinstance(recipe.data.label_type, Numbers)
+    if "loss.target" in changes or not numbered or recipe.loss.target != "posterior":
+        return recipe
+    return recipe.changed({"loss.target": "sample"})
+
+
+def target_notes(recipe: Recipe) -> tuple[str, ...]:
+    """Say why points are their own targets, where they have numbers."""
+    numbered = isinstance(recipe.data.label_type, Numbers) and recipe.data.kind == "points"
+    if not numbered or recipe.loss.target != "sample":
+        return ()
+    return ("loss.target = 'sample': means over several points would mix their numbers.",)
 
 
 def check_start(recipe: Recipe, start: Model) -> None:
@@ -103,7 +123,7 @@ def check_start(recipe: Recipe, start: Model) -> None:
         ("network", recipe.network, before.network),
         ("denoiser", recipe.denoiser, before.denoiser),
         ("data.kind", recipe.data.kind, before.data.kind),
-        ("classes", recipe.data.class_names, before.data.class_names),
+        ("condition", recipe.data.label_type, before.data.label_type),
     ):
         if now != then:
             raise InputError(f"The {what} differs from that of the model to start from.", hint)
@@ -150,9 +170,11 @@ def plan_resumed(
     if recipe is not None:
         # A recipe usually sets no data and no seed of its own.
         own = started.data
-        read = ("source", "size", "noise", "columns", "classes", "range")
-        same = {f"data.{k}": getattr(own, k) for k in read if hasattr(own, k)}
+        read = ("source", "size", "noise", "columns", "classes", "numbers", "range")
+        plain = own.model_dump()
+        same = {f"data.{k}": plain[k] for k in read if k in plain}
         requested = load_recipe(recipe).changed({"seed": started.seed, **same, **changes})
+        requested = _with_targets(requested, changes)
         requested = requested.model_copy(update={"training": _as_long(requested, started)})
     start = folder / START
     if start.is_file():

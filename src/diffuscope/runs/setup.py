@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset, columns_of
+from diffuscope.data.conditions import Numbers
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
+from diffuscope.diffusion.losses import Loss
+from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
@@ -83,6 +87,8 @@ class Setup:
                 network=copy.deepcopy(start.denoiser.network),
                 schedule=schedule,
             )
+        if recipe.data.label_type is not None:
+            _check_label_type(denoiser, recipe.data.label_type.arguments)
         denoiser.to(device)
         if network is not None or schedule is not None:
             _try(denoiser, codec.shape, device)
@@ -98,6 +104,12 @@ class Setup:
             own.initialise(denoiser, self.source, codec)
         self.noise = self._noise(origin)
         self.loss: LossLike = own.loss(loss or self._loss(), denoiser, codec)
+        numbered = isinstance(recipe.data.label_type, Numbers)
+        if numbered and isinstance(self.loss, Loss) and self.loss.target == "posterior":
+            raise InputError(
+                "Means over points (loss.target = 'posterior') would mix their numbers.",
+                "Set loss.target = 'sample'.",
+            )
         times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
         self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed, self.noise)
 
@@ -142,9 +154,10 @@ class Setup:
         """Return the model to start from, which must answer without a condition."""
         if self.start is None:
             raise InputError(f"{what} needs a trained run.", "Give the run with --start.")
-        if self.start.denoiser.classes or self.recipe.denoiser.partial:
+        before = self.start.denoiser
+        if before.classes or before.conditions or self.recipe.denoiser.partial:
             raise InputError(
-                f"{what} is for runs without conditions, such as classes or known columns.",
+                f"{what} is for runs without conditions, such as classes, numbers or known columns.",
                 "Train a run of points, or of images with data.labels = false.",
             )
         return self.start
@@ -196,6 +209,20 @@ class Setup:
             for tensor in self.start.denoiser.network.state_dict().values():
                 digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _check_label_type(denoiser: Denoiser, arguments: Mapping[str, int]) -> None:
+    """Make sure that a network takes the labels of the data: so many ``classes``, or ``conditions``."""
+    for name, count in arguments.items():
+        masked = isinstance(denoiser, MaskedDenoiser)
+        if masked or getattr(denoiser, name) != count:
+            what = "A network with masks" if masked else "The network"
+            word = "classes" if name == "classes" else "numbers as a condition"
+            raise InputError(
+                f"{what} takes no {word}, and the data has {count}.",
+                "Train without them (data.labels = false), or use 'resmlp' for points, 'unet' for images, or "
+                f"a network (x, t, label=None) of your own with an attribute `{name} = {count}`.",
+            )
 
 
 def _try(denoiser: Denoiser, shape: tuple[int, ...], device: torch.device) -> None:

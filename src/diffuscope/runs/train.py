@@ -15,7 +15,7 @@ from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import sole_writer, write_json
-from diffuscope.modalities.lookup import modality, modality_for
+from diffuscope.modalities.lookup import modality
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe, read_recipe
@@ -31,6 +31,7 @@ from diffuscope.runs.plan import (
     plan_resumed,
     plan_started,
     remove_run,
+    target_notes,
 )
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
@@ -56,7 +57,7 @@ def train(
     recipe: str | Path | Recipe | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     y: Any = None,
     origin: Any = None,
     size: int | None = None,
@@ -96,11 +97,14 @@ def train(
         The run directory; by default the first free one of runs/NAME, runs/NAME-2, ...
     seed : int, optional
         Seed of all random numbers; the recipe's by default.
-    target : str, optional
-        The column to condition on: of a table any column; of points one of classes, or the array of a .npz
-        archive that has them (by default ``y`` or ``labels``, where it has one).
-    y : array_like of shape (n,), optional
-        Classes of the points of an array, or of images: whole numbers, truth values or text.
+    target : str or sequence of str, optional
+        The column to condition on: of a table any column; of points one of classes, or one or several of
+        numbers, or the array of a .npz archive that has them (by default ``y`` or ``labels``, where it has
+        one).
+    y : array_like of shape (n,) or (n, k), optional
+        Labels of the points of an array, or of images: classes (whole numbers, truth values or text), or
+        numbers that were measured, such as an angle, a dose, or a vector of k. They are numbers if some are
+        not whole, or where ``condition="numbers"``.
     origin : str, path or array_like of shape (m, d), optional
         The points from which a flow starts in place of noise: a built-in name, a file, or points.
     size, noise : optional
@@ -166,7 +170,7 @@ def train(
     words = {name: str(part) for name, part in given.items() if isinstance(part, str | Path)}
     parts: dict[str, Any] = {name: None if name in words else part for name, part in given.items()}
     options = {
-        "data.target": target,
+        "data.target": target if target is None or isinstance(target, str) else tuple(target),
         "data.size": size,
         "data.noise": noise,
         "schedule.zero_terminal_snr": zero_terminal_snr,
@@ -191,7 +195,7 @@ def train(
             if data.y is not None:
                 raise InputError("The data set has labels, and y gives others.", "Omit y.")
             data = data.x
-        data = modality_for(data).labelled(data, y)
+        data = Unpacked(data, y)
     if resume + exist_ok + overwrite > 1:
         raise InputError("resume, exist_ok and overwrite say different things.", "Set one of them at most.")
     origin = start if isinstance(start, Run) or start is None else load(start, device="cpu")
@@ -211,7 +215,7 @@ def train(
     if exist_ok and (folder / "recipe.toml").is_file():
         planned = plan_existing(folder, planned)
         resume = True
-    notes = modality(dataset.kind).training_notes(dataset)
+    notes = (*modality(dataset.kind).training_notes(dataset), *target_notes(planned))
     place = pick_device(device)
     world = join_world(place)
     reporter = Reporter(progress if world.is_main else False)

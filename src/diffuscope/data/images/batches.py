@@ -1,8 +1,8 @@
-"""How are batches of stored images made? In the units of the model, mirrored, and with classes dropped.
+"""How are batches of stored images made? In the units of the model, mirrored, and with labels dropped.
 
 Images stay bytes where they are, in memory or in a file that is mapped into it, until a batch is drawn:
 memory does not grow with their number, nor with how many of a file were seen. Which images are mirrored, and
-which lose their class, is drawn with the batch.
+which lose their label, is drawn with the batch.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffuscope.data.conditions.dropping import dropped
 from diffuscope.data.images.codec import to_model
 
 __all__ = ["ImageRows", "let_go"]
@@ -42,12 +43,13 @@ class ImageRows:
     ----------
     pixels : ndarray of shape (n, channels, height, width), uint8
         In memory or mapped.
-    labels : ndarray of shape (n,), int64, or None
+    labels : ndarray of shape (n,), int64, or (n, k), float32, or None
+        Classes, or numbers in the units of the network.
     device : torch.device
     flip : bool
         Whether each is mirrored left to right with probability 1/2.
-    classes : int
-        How many there are; this number is the label of the unconditional model.
+    none : float
+        What takes the place of a label that is dropped: the label of the unconditional model.
     drop_labels : float
         Share of the images whose label is dropped.
     """
@@ -55,15 +57,15 @@ class ImageRows:
     def __init__(
         self,
         pixels: NDArray[np.uint8],
-        labels: NDArray[np.int64] | None,
+        labels: NDArray[np.int64] | NDArray[np.float32] | None,
         device: torch.device,
         flip: bool = False,
-        classes: int = 0,
+        none: float = 0,
         drop_labels: float = 0.0,
     ) -> None:
         self.shape = pixels.shape[1:]
         self.device = device
-        self.flip, self.classes, self.drop_labels = flip, classes, drop_labels
+        self.flip, self.none, self.drop_labels = flip, none, drop_labels
         self._pixels, self._labels = pixels, labels
         self._index: NDArray[np.int64] | None = None
         self._resident: Tensor | None = None
@@ -82,14 +84,13 @@ class ImageRows:
         return chosen
 
     def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Return images (n, channels, height, width), mirrored or not, and their labels (n,)."""
+        """Return images (n, channels, height, width), mirrored or not, and their labels."""
         x, label = self.as_they_are(index)
         if self.flip:
             mirrored = torch.rand(len(index), generator=generator) < 0.5
             x = torch.where(mirrored.to(self.device)[:, None, None, None], x.flip(3), x)
-        if label is not None and self.drop_labels:
-            silent = torch.rand(len(index), generator=generator) < self.drop_labels
-            label = label.masked_fill(silent.to(self.device), self.classes)
+        if label is not None:
+            label = dropped(label, self.none, self.drop_labels, generator)
         return x, label
 
     def as_they_are(self, index: Tensor) -> tuple[Tensor, Tensor | None]:

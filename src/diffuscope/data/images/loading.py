@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.base import describe_file, holds_images
 from diffuscope.data.bounds import check_entries, check_unpacked, check_zip, npy_header
-from diffuscope.data.classes import classes_of
+from diffuscope.data.conditions import Kind, Labels, labels_of
 from diffuscope.data.images.builtin import IMAGE_SETS
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
@@ -62,6 +62,7 @@ def load_images(
     size: int | tuple[int, ...] | None = None,
     channels: int | None = None,
     labels: Any = None,
+    condition: Kind | None = None,
     skip_broken: bool = False,
     limit: int | None = None,
     seed: int = 0,
@@ -82,8 +83,11 @@ def load_images(
         1,024, the shortest side rounded down to a multiple of 8, at least 8 and at most 64.
     channels : {1, 2, 3, 4}, optional
         Grey or in colour, 2 and 4 with alpha; grey if all are by default, without alpha, over white.
-    labels : array_like of shape (n,), optional
-        Classes of the images of an array, from 0.
+    labels : array_like of shape (n,) or (n, k), optional
+        Labels of the images of an array: classes, whole numbers from 0 or text, or numbers that were
+        measured, one or k for each image.
+    condition : {"classes", "numbers"}, optional
+        What labels are; by default numbers if some are not whole, or there are several for an image.
     skip_broken : bool
         Whether files of a folder that are no images are left out.
     limit : int, optional
@@ -112,13 +116,13 @@ def load_images(
         _check_shape(source, sides, channels)
         return source
     if isinstance(source, str | os.PathLike):
-        data = _load_path(source, sides, channels, skip_broken, reporter, limits, split)
+        data = _load_path(source, sides, channels, skip_broken, reporter, limits, split, condition)
     else:
         source = source.detach().cpu() if hasattr(source, "detach") else source
         x, note, taken = _as_images(np.asarray(source), "The array", limits)
-        own, names = _classes_given(labels, len(x))
+        labelled = Labels() if labels is None else _labels_of(labels, len(x), "The labels", condition)
         described = {"kind": "array", "shape": list(x.shape), **_range_of_source(taken)}
-        data = ImageData("array", x, None, None, described, labels=own, classes=names, notes=(note,))
+        data = ImageData("array", x, None, None, described, notes=(note,), **labelled._asdict())
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
 
@@ -154,6 +158,7 @@ def _load_path(
     reporter: Reporter,
     limits: Range | None,
     split: str | None,
+    condition: Kind | None,
 ) -> ImageData:
     if split is not None and not Path(source).is_dir():
         raise InputError("split names a subfolder, and this is no folder of images.", "Omit it.")
@@ -173,7 +178,7 @@ def _load_path(
         raise InputError(
             f"{path} is not a set of images.", "Give a folder of image files, or a .npy or .npz file."
         )
-    return _load_npz(path, limits)
+    return _load_npz(path, limits, condition)
 
 
 def _load_npy(path: Path, limits: Range | None) -> ImageData:
@@ -190,7 +195,7 @@ def _range_of_source(taken: Range | None) -> dict[str, Any]:
     return {} if taken is None else {"range": list(taken)}
 
 
-def _load_npz(path: Path, limits: Range | None) -> ImageData:
+def _load_npz(path: Path, limits: Range | None, condition: Kind | None) -> ImageData:
     found = _find_images(path)
     if found is None:
         raise FormatError(
@@ -205,22 +210,17 @@ def _load_npz(path: Path, limits: Range | None) -> ImageData:
             key = next((one for one in ("labels", "y") if one in names), None)
             labels = None if key is None else arrays[key]
             known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else []
+            called = [str(one) for one in np.atleast_1d(arrays["numbers"])] if "numbers" in names else None
     except (FormatError, MemoryError):
         raise
     except Exception as error:  # a damaged archive fails in many ways
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     x, note, taken = _as_images(images, str(path), limits)
-    own = None if labels is None else _checked_labels(labels, len(x), f"The labels in {path}")
-    return ImageData(
-        path.stem,
-        x,
-        None,
-        None,
-        {**describe_file(path), **_range_of_source(taken)},
-        labels=own,
-        classes=_names(own, known),
-        notes=(note,),
-    )
+    labelled, where = Labels(), f"The labels in {path}"
+    if labels is not None:
+        labelled = _labels_of(labels, len(x), where, "numbers" if called else condition, known, called)
+    described = {**describe_file(path), **_range_of_source(taken)}
+    return ImageData(path.stem, x, None, None, described, notes=(note,), **labelled._asdict())
 
 
 def _find_images(path: Path) -> tuple[str, list[str]] | None:
@@ -290,20 +290,22 @@ def _in_order(x: Pixels, where: str) -> tuple[Pixels, str]:
     return np.ascontiguousarray(x), f"{where} was read as {n:,} images of {c} × {h} × {w}, {kind}."
 
 
-def _classes_given(labels: Any, n: int) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Return classes (n,) of images and their names: numbers from 0, or text."""
-    if labels is None:
-        return None, ()
-    found = np.asarray(labels)
-    if found.dtype.kind in "iuf" or found.shape != (n,):
-        own = _checked_labels(labels, n, "The labels")
-        return own, _names(own)
-    return classes_of(labels, n, "The labels")
+def _labels_of(
+    labels: Any,
+    n: int,
+    where: str,
+    condition: Kind | None,
+    known: Sequence[str] = (),
+    called: Sequence[str] | None = None,
+) -> Labels:
+    """Return labels of images: numbers, by the names ``called``, or classes, whose names may be ``known``.
 
-
-def _checked_labels(labels: Any, n: int, where: str) -> NDArray[np.int64]:
+    Classes that are whole numbers count from 0.
+    """
     found = np.asarray(labels)
-    if found.shape != (n,) or not np.issubdtype(found.dtype, np.integer):
+    if condition == "numbers" or found.dtype.kind not in "iu" or found.ndim == 2:
+        return labels_of(labels, n, where, condition, called)
+    if found.shape != (n,):
         raise InputError(
             f"{where} have shape {found.shape} and type {found.dtype}; there are {n} images.",
             "Give a whole number for each, from 0.",
@@ -311,15 +313,11 @@ def _checked_labels(labels: Any, n: int, where: str) -> NDArray[np.int64]:
     if found.min() < 0 or found.max() >= n:
         raise InputError(
             f"{where} are {found.min()} to {found.max()}, out of range.",
-            "Count classes from 0, without gaps.",
+            "Count classes from 0, without gaps; for measured quantities set data.condition = 'numbers'.",
         )
-    return found.astype(np.int64)
-
-
-def _names(labels: NDArray[np.int64] | None, known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the names of classes: the known ones if they are enough, else numbers."""
-    count = 0 if labels is None else int(labels.max()) + 1
-    return tuple(known) if count and len(known) >= count else tuple(map(str, range(count)))
+    count = int(found.max()) + 1
+    names = tuple(known) if len(known) >= count else tuple(map(str, range(count)))
+    return Labels(found.astype(np.int64), names)
 
 
 def _check_shape(data: ImageData, size: tuple[int, int] | None, channels: int | None) -> None:

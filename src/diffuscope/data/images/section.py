@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from diffuscope.data.section import DataSection
+from diffuscope.data.section import ConditionedSection
 
 __all__ = ["ImagesSection"]
 
 
-class ImagesSection(DataSection):
+class ImagesSection(ConditionedSection):
     """Where images come from, and how they are read."""
 
     kind: Literal["images"] = "images"
@@ -27,12 +27,3 @@ class ImagesSection(DataSection):
     """The subfolder to learn from, such as ``train``; None: that, where the subfolders are such parts."""
     flip: bool = False
     """Whether images are flipped horizontally at random in training."""
-    labels: bool = True
-    """Whether the model is conditioned on the classes of labelled images."""
-    classes: tuple[str, ...] = ()
-    """The names of these classes."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Classes that a network can be conditioned on."""
-        return self.classes

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,12 +117,13 @@ def save_images(
     n: int,
     labels: ArrayLike | None = None,
     class_names: Sequence[str] = (),
+    numbers: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> None:
     """Write ``n`` images that come in batches of shape (m, channels, height, width), uint8.
 
     Parameters, formats and errors are those of :class:`ImageWriter`.
     """
-    with ImageWriter(path, n, labels, class_names) as writer:
+    with ImageWriter(path, n, labels, class_names, numbers) as writer:
         for images in batches:
             writer.append(images)
 
@@ -134,16 +136,19 @@ class ImageWriter:
     Parameters
     ----------
     path : str or path
-        ``.png``: one sheet, with names of classes where there are several. ``.npy``: an array
-        (n, channels, height, width). ``.npz``: the array ``images``, and, where there are any, ``labels`` and
-        the names ``classes``. No suffix: a folder with a PNG for each, 00000.png and so on; labelled ones in
-        a folder for each class, with file, number and name of the class of each in ``labels.csv``.
+        ``.png``: one sheet, with names of classes where there are several, or with numbers. ``.npy``: an
+        array (n, channels, height, width). ``.npz``: the array ``images``, and, where there are any,
+        ``labels`` and the names ``classes``, or the numbers ``y`` and their names ``numbers``. No suffix: a
+        folder with a PNG for each, 00000.png and so on; labelled ones in a folder for each class, with file,
+        number and name of the class of each, or its numbers, in ``labels.csv``.
     n : int
         Images that the batches have together, at least 1.
     labels : array_like of shape (n,), int, optional
         The class of each image, from 0.
     class_names : sequence of str
         Their names; by default their numbers.
+    numbers : mapping of str to ndarray of shape (n,), optional
+        Numbers of the images by their names, in place of classes.
 
     Raises
     ------
@@ -160,13 +165,14 @@ class ImageWriter:
         n: int,
         labels: ArrayLike | None = None,
         class_names: Sequence[str] = (),
+        numbers: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> None:
         self.path, self.n = Path(path), n
         self.formulas = Formulas()
         check_image_target(path)
         if n < 1:
             raise InputError(f"The number of images must be at least 1, not {n}.")
-        self.labels, self.class_names = _checked_labels(labels, n, class_names)
+        self.about = _Labelled(*_checked_labels(labels, n, class_names), dict(numbers or {}))
         self._shape: tuple[int, ...] | None = None
         self._written = 0
         self._sink: _Append | None = None
@@ -211,7 +217,7 @@ class ImageWriter:
         )
         place = atomic_write if self.path.suffix.lower() in _SINKS else atomic_folder
         with place(self.path) as temporary:
-            target = sink(temporary, self.n, self.labels, self.class_names)
+            target = sink(temporary, self.n, self.about)
             self._sink = target.__enter__()
             try:
                 yield
@@ -230,14 +236,22 @@ class ImageWriter:
             target.__exit__(None, None, None)
 
 
+class _Labelled(NamedTuple):
+    """What is known of images: classes (n,) and their names, or numbers (n,) by name."""
+
+    labels: Labels | None
+    names: tuple[str, ...]
+    numbers: dict[str, NDArray[np.float64]]
+
+
 _Append = Callable[
     [Pixels, int], None
 ]  # writes images (m, channels, height, width), the first of which is i-th
 
 
 @contextlib.contextmanager
-def _to_sheet(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
-    """Collect all images for a sheet, with the names of classes if there are several."""
+def _to_sheet(path: Path, n: int, about: _Labelled) -> Iterator[_Append]:
+    """Collect all images for a sheet, with the names of classes, or with numbers, if there are several."""
     parts: list[Pixels] = []
 
     def append(images: Pixels, start: int) -> None:
@@ -245,27 +259,36 @@ def _to_sheet(path: Path, n: int, labels: Labels | None, class_names: Sequence[s
         parts.append(images)
 
     yield append
+    (labels, class_names, numbers), columns = about, None
+    if numbers:
+        columns = math.ceil(math.sqrt(n))
+        rows = zip(*numbers.values(), strict=True)
+        texts, labels = np.unique([", ".join(f"{v:.3g}" for v in row) for row in rows], return_inverse=True)
+        class_names = tuple(texts.tolist())
     if labels is None or len(np.unique(labels)) == 1:
         labels, class_names = None, ()
-    path.write_bytes(_sheet(np.concatenate(parts), None, class_names, labels))
+    path.write_bytes(_sheet(np.concatenate(parts), columns, class_names, labels))
 
 
 @contextlib.contextmanager
-def _to_npy(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
+def _to_npy(path: Path, n: int, about: _Labelled) -> Iterator[_Append]:
     with path.open("wb") as file:
         yield partial(_append_array, file, n)
 
 
 @contextlib.contextmanager
-def _to_npz(path: Path, n: int, labels: Labels | None, class_names: Sequence[str]) -> Iterator[_Append]:
-    """Write labels and names of classes, then the images as a stream, into an uncompressed zip archive."""
+def _to_npz(path: Path, n: int, about: _Labelled) -> Iterator[_Append]:
+    """Write what is known of the images, then these as a stream, into an uncompressed zip archive."""
+    arrays: dict[str, NDArray[Any]] = {}
+    if about.labels is not None:
+        arrays = {"labels": about.labels.astype(np.int64), "classes": np.array(about.names, dtype=np.str_)}
+    elif about.numbers:
+        arrays = {"y": np.stack([*about.numbers.values()], 1), "numbers": np.array([*about.numbers])}
     # An entry opened by name has the archive's epoch as its date, so equal images are equal bytes.
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        if labels is not None:
-            arrays = {"labels": labels.astype(np.int64), "classes": np.array(class_names, dtype=np.str_)}
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w") as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
         with archive.open("images.npy", "w", force_zip64=True) as entry:
             yield partial(_append_array, entry, n)
 
@@ -278,10 +301,9 @@ def _append_array(handle: IO[bytes], n: int, images: Pixels, start: int) -> None
 
 
 @contextlib.contextmanager
-def _to_folder(
-    path: Path, n: int, labels: Labels | None, class_names: Sequence[str], formulas: Formulas
-) -> Iterator[_Append]:
-    """Write a PNG for each image; with labels a subfolder for each class, and a list of all."""
+def _to_folder(path: Path, n: int, about: _Labelled, formulas: Formulas) -> Iterator[_Append]:
+    """Write a PNG for each image, into a subfolder for each class, and a list of what is known of all."""
+    labels, class_names, numbers = about
     digits = max(5, len(str(n - 1)))
     folders = () if labels is None else folder_names(class_names)
     for number in () if labels is None else np.unique(labels):
@@ -295,15 +317,21 @@ def _to_folder(
             (path / name(i)).write_bytes(_png(image.transpose(1, 2, 0)))
 
     yield append
+    titles: list[str] = ["label", "class"]
+    known: Iterable[Sequence[Any]] = ()
     if labels is not None:
-        import csv
+        known = ([int(k), formulas.cell(class_names[k], "class")] for k in labels)
+    elif numbers:
+        titles = [formulas.cell(one, one) for one in numbers]
+        known = zip(*(values.tolist() for values in numbers.values()), strict=True)
+    else:
+        return
+    import csv
 
-        with (path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["file", "label", "class"])
-            rows.writerows(
-                [name(i), int(k), formulas.cell(class_names[k], "class")] for i, k in enumerate(labels)
-            )
+    with (path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["file", *titles])
+        rows.writerows([name(i), *own] for i, own in enumerate(known))
 
 
 _SINKS = {".png": _to_sheet, ".npy": _to_npy, ".npz": _to_npz}

@@ -11,7 +11,7 @@ import math
 import operator
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from diffuscope.data.base import Dataset, describe_file
-from diffuscope.data.classes import classes_of
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
+from diffuscope.data.conditions import Kind, Labels, labels_of
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
 
@@ -32,7 +32,8 @@ __all__ = ["load_dataset"]
 Generate = Callable[[int, np.random.Generator], npt.ArrayLike]
 
 _GENERATED_SIZE = 10_000
-_LABELS = ("y", "labels")  # arrays of an archive with the classes of its points
+_LABELS = ("y", "labels")  # arrays of an archive with the labels of its points
+_ABOUT = ("x", "columns", "classes", "numbers")  # what else it has of them
 
 
 def load_dataset(
@@ -42,7 +43,8 @@ def load_dataset(
     noise: float | None = None,
     seed: int = 0,
     labels: Any = None,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
+    condition: Kind | None = None,
     constant: bool = False,
 ) -> Dataset:
     """Turn ``source`` into a :class:`Dataset`.
@@ -60,11 +62,15 @@ def load_dataset(
         Standard deviation of the Gaussian noise of a built-in set, in the units of its points.
     seed : int
         From 0 to 2³² - 1. The same seed gives the same points.
-    labels : array_like of shape (n,), optional
-        Classes of the points of an array or a DataFrame: whole numbers, truth values or text.
-    target : str, optional
-        The column of a file or a DataFrame, or the array of a .npz archive, with the classes. By default the
-        array ``y`` or ``labels`` of an archive, where it has one beside ``x``.
+    labels : array_like of shape (n,) or (n, k), optional
+        Labels of the points of an array or a DataFrame: classes (whole numbers, truth values or text), or
+        numbers that were measured, one or k for each point.
+    target : str or sequence of str, optional
+        The column of a file or a DataFrame, or the array of a .npz archive, with the labels, or several
+        columns with numbers, also as one text with commas. By default the array ``y`` or ``labels`` of an
+        archive, where it has one beside ``x``.
+    condition : {"classes", "numbers"}, optional
+        What labels are; by default numbers if some are not whole, or there are several for a point.
     constant : bool
         Whether columns of an array may have one value, as the border of images has.
 
@@ -90,7 +96,7 @@ def load_dataset(
         )
     if target is not None and (named or isinstance(source, Dataset) or callable(source)):
         raise InputError(
-            'target names a column of a table (kind = "table"), or the classes of points in a file.',
+            'target names a column of a table (kind = "table"), or the labels of points in a file.',
             "Omit it: this data has no columns.",
         )
     if isinstance(source, str) and source in POINT_SETS:
@@ -105,30 +111,34 @@ def load_dataset(
             raise InputError("size does not apply to a Dataset, which is loaded already.", "Omit it.")
         return source
     if isinstance(source, str | os.PathLike):
-        return _load_file(source, size, seed, target)
+        return _load_file(source, size, seed, target, condition)
     if callable(source):
         return _load_callable(source, size or _GENERATED_SIZE, seed)
+    called = None
     if target is not None:
-        source, labels = _apart(source, target, labels)
+        source, labels, called = _apart(source, target, labels)
     x, columns = as_table(source, "The array", constant=constant)
-    classes = None if labels is None else classes_of(labels, len(x), "The labels")
+    labelled = Labels() if labels is None else labels_of(labels, len(x), "The labels", condition, called)
     source = {"kind": "array", "shape": list(x.shape)}
-    return _own("array", x, columns, size, seed, "The array", source, classes)
+    return _own("array", x, columns, size, seed, "The array", source, labelled)
 
 
-def _apart(frame: Any, target: str, labels: Any = None) -> tuple[Any, Any]:
-    """Return a table without its target, and the target."""
+def _apart(frame: Any, target: str | Sequence[str], labels: Any = None) -> tuple[Any, Any, tuple[str, ...]]:
+    """Return a table without its target, the target, and the names of its columns."""
     names = [str(name) for name in getattr(frame, "columns", ())]
     if labels is not None:
         raise InputError("Labels and a target were both given.", "Give one of them.")
     if not names:
         raise InputError(
-            "An array has no columns with names, so none can be the target.", "Give the classes: y=..."
+            "An array has no columns with names, so none can be the target.", "Give the labels: y=..."
         )
-    if target not in names:
-        raise unknown_name("column", target, names)
-    own = frame.columns[names.index(target)]
-    return frame.drop(columns=own), frame[own]
+    if isinstance(target, str):
+        target = [target] if target in names else [part.strip() for part in target.split(",")]
+    for name in target:
+        if name not in names:
+            raise unknown_name("column", name, names)
+    own = [frame.columns[names.index(name)] for name in target]
+    return frame.drop(columns=own), frame[own[0] if len(own) == 1 else own], tuple(target)
 
 
 def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -> Dataset:
@@ -140,44 +150,61 @@ def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -
     return Dataset(name, x, None, partial(draw_points, name, noise), description)
 
 
-def _load_file(source: str | os.PathLike[str], size: int | None, seed: int, target: str | None) -> Dataset:
+def _load_file(
+    source: str | os.PathLike[str],
+    size: int | None,
+    seed: int,
+    target: str | Sequence[str] | None,
+    condition: Kind | None,
+) -> Dataset:
     path = Path(source)
     # A bare word is a misspelt set; a suffix or a folder in it makes it a path.
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
     archive = path.suffix.lower() == ".npz"
-    labels: Any = None
+    labelled, where = Labels(), f"The labels in {path}"
     note: tuple[str, ...] = ()
     if target is not None and not archive:
-        frame, labels = _apart(read_rows(path), target)
+        frame, labels, called = _apart(read_rows(path), target)
         x, columns = as_table(frame, str(path))
+        labelled = labels_of(labels, len(x), where, condition, called)
     else:
         x, columns = read_table(path)
     if archive:
-        labels, note = _labels_in(path, target)
-    classes = None if labels is None else classes_of(labels, len(x), f"The labels in {path}")
-    own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), classes)
+        labels, names, note = _labels_in(path, target)
+        if labels is not None:
+            labelled = labels_of(labels, len(x), where, "numbers" if names else condition, names)
+    own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), labelled)
     return replace(own, notes=note) if note else own
 
 
-def _labels_in(path: Path, target: str | None) -> tuple[Any, tuple[str, ...]]:
-    """Return the labels in an archive that has points, if there are some, and what was not used."""
+def _labels_in(
+    path: Path, target: str | Sequence[str] | None
+) -> tuple[Any, tuple[str, ...] | None, tuple[str, ...]]:
+    """Return the labels in an archive that has points, if there are some, their names, and what was not used.
+
+    They have names where the archive says that they are numbers.
+    """
+    if target is not None and not isinstance(target, str):
+        raise InputError("The labels of an archive are one array.", "Name one, of shape (n, k).")
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             names = list(archive.files)
             if target is not None and target not in names:
                 raise unknown_name("array", target, names)
             if "x" not in names:
-                return (None if target is None else archive[target]), ()
+                return (None if target is None else archive[target]), None, ()
             name = target or next((one for one in _LABELS if one in names), None)
             labels = None if name is None else archive[name]
+            known = "numbers" in names and target is None
+            called = tuple(map(str, np.atleast_1d(archive["numbers"]))) if known else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
-    rest = [one for one in names if one not in ("x", "columns", "classes", name)]
-    said = [] if name is None else [f"The array {name!r} of {path.name} has the classes of the points."]
+    rest = [one for one in names if one not in (*_ABOUT, name)]
+    said = [] if name is None else [f"The array {name!r} of {path.name} has the labels of the points."]
     if rest:
         said.append(f"Not used of {path.name}: {', '.join(map(repr, rest[:10]))}.")
-    return labels, tuple(said)
+    return labels, called, tuple(said)
 
 
 def _load_callable(generate: Generate, size: int, seed: int) -> Dataset:
@@ -217,10 +244,9 @@ def _own(
     seed: int,
     where: str,
     source: dict[str, Any],
-    classes: tuple[npt.NDArray[np.int64], tuple[str, ...]] | None = None,
+    labelled: Labels,
 ) -> Dataset:
-    """Return all rows of the user's data with their classes, or a random subset."""
-    labels, names = classes or (None, ())
+    """Return all rows of the user's data with their labels, or a random subset."""
     if size is not None:
         if size > len(x):
             raise InputError(
@@ -230,8 +256,8 @@ def _own(
         # A column that varies in the whole may be constant in a small part of it.
         x = as_table(x[rows], f"The random subset of {size} rows of {where}", columns)[0]
         source = {**source, "size": size, "seed": seed}
-        labels = None if labels is None else labels[rows]
-    return Dataset(name, x, columns, None, source, labels=labels, classes=names)
+        labelled = labelled if labelled.labels is None else labelled._replace(labels=labelled.labels[rows])
+    return Dataset(name, x, columns, None, source, **labelled._asdict())
 
 
 def _check_size(size: int) -> int:

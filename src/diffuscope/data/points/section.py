@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from diffuscope.data.section import DataSection
+from diffuscope.data.section import ConditionedSection
 
 __all__ = ["PointsSection", "ScalingKind"]
 
 ScalingKind = Literal["standard", "divide", "none"]
 
 
-class PointsSection(DataSection):
+class PointsSection(ConditionedSection):
     """Where points come from, and how they are scaled."""
 
     kind: Literal["points"] = "points"
@@ -26,15 +26,6 @@ class PointsSection(DataSection):
     from Python; None: it starts from noise."""
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What ``divide`` divides by."""
-    target: str | None = None
-    """Column of a file, or array of a .npz archive, whose values are classes; None: ``y`` or ``labels`` of an
-    archive, where it has one."""
-    labels: bool = True
-    """Whether the model is conditioned on the classes of labelled points."""
-    classes: tuple[str, ...] = ()
-    """The names of these classes."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Classes that a network can be conditioned on."""
-        return self.classes
+    target: str | tuple[str, ...] | None = None
+    """Column of a file, or array of a .npz archive, with the labels, or several columns with numbers, also
+    as text with commas; None: ``y`` or ``labels`` of an archive, where it has one."""

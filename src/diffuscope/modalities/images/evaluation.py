@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.data.conditions import Numbers
 from diffuscope.data.images import ImageData, nearest
 from diffuscope.errors import InputError
 from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
 from diffuscope.metrics.features import (
-    FEWEST,
     Extractor,
     ImageQuality,
-    PixelFeatures,
-    cached_classifier,
     image_quality,
 )
 from diffuscope.modalities.base import Evaluation, table_lines
 from diffuscope.modalities.generator import counted
 from diffuscope.modalities.images.generator import ImageGenerator
+from diffuscope.modalities.reference import joint_ratio
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
@@ -58,6 +57,8 @@ class ImageEvaluation(Evaluation):
     shown: Pixels  # (rows, 1 + neighbours, channels, height, width): samples, each beside training images
     notes: tuple[str, ...]  # what was compared with what, and how certain the results are
     overall: Measured | None = None  # the distance of features, which training has printed
+    # Of a model with numbers the distance of features beside these, which is large where images ignore them.
+    jointly: Measured | None = None
 
     @property
     def metrics(self) -> dict[str, Measured]:
@@ -75,6 +76,7 @@ class ImageEvaluation(Evaluation):
             "metrics": {name: one.to_json() for name, one in self.metrics.items()},
             "classes": plain,
             "distance_to_training_images": self.copies,
+            **({} if self.jointly is None else {"jointly": self.jointly.to_json()}),
         }
 
     def __str__(self) -> str:
@@ -101,6 +103,11 @@ class ImageEvaluation(Evaluation):
                     f"The classifier assigns {right.value:.1%} of {right.n:,} samples to the requested class "
                     f"(95% interval {right.low:.1%} to {right.high:.1%})."
                 )
+        if self.jointly is not None:
+            messages.append(
+                "Images beside the numbers that they were asked for: distance of features and numbers from "
+                f"those of training images {self.jointly.brief}. It is large where numbers are ignored."
+            )
         messages.append(
             f"The distance of samples to the nearest training image is {self.copies:.2f} times that of "
             f"held-out images{_MEMORISED if self.copies < 0.5 else ''}."
@@ -133,34 +140,35 @@ def evaluate_images(
     overall: Measured | None,
     seed: int,
     reporter: Reporter,
+    extractor: Extractor,
     samples: int | None = None,
-    extractor: Extractor | None = None,
 ) -> ImageEvaluation:
     """Measure the quality of the images of a model.
 
     Without held-out images (m, channels, height, width) those count that come with the data, or that training
-    held out. ``overall`` is the distance of features. By default there are 2,000 samples, and features are
-    those of a classifier of the training images, trained once and kept. InputError where images are too few
-    or of another shape.
+    held out. ``overall`` is the distance of features. By default there are 2,000 samples. InputError where
+    images are too few or of another shape.
     """
     train, unseen, note = _parts(data, held_out, model.recipe)
-    if extractor is None and len(data.x) < FEWEST:
-        extractor = PixelFeatures()
-    if extractor is None:
-        extractor = cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
     n = _SAMPLES if samples is None else samples
     labels = None
-    if generator.classes:
+    if generator.label_type is not None:
         labels = data.labels_like(n, np.random.default_rng(stream_seed(seed, "labels")))
     request = Request(condition=labels, seed=stream_seed(seed, "images") % 2**32)
     made = np.concatenate(list(counted(generator.batches(n, request), n, "images", reporter)))
     with reporter.stage("measuring images"):
-        own = labels is not None and getattr(extractor, "labelled", False)
+        own = bool(generator.classes) and getattr(extractor, "labelled", False)
         quality = image_quality(made, train, unseen, extractor, labels=labels if own else None, seed=seed)
         index, _ = nearest(made[:_SHOWN], train, min(_NEIGHBOURS, len(train)))
         shown = np.concatenate([made[:_SHOWN, None], train[index]], axis=1)
         far = [float(np.median(nearest(some[:_COMPARED], train)[1])) for some in (made, unseen)]
-    return ImageEvaluation(quality, far[0] / max(far[1], 1e-9), shown, (note,), overall)
+        jointly = None
+        if isinstance(generator.label_type, Numbers) and labels is not None and data.labels is not None:
+            some = np.random.default_rng(seed).permutation(len(data.x))[:_SAMPLES]
+            parts = (data.pixels[some], made)
+            real, drawn = (extractor.features(part).astype(np.float64) for part in parts)
+            jointly = joint_ratio(real, data.labels[some], drawn, labels, seed)
+    return ImageEvaluation(quality, far[0] / max(far[1], 1e-9), shown, (note,), overall, jointly)
 
 
 def _parts(data: ImageData, held_out: Pixels | None, recipe: Recipe) -> tuple[Pixels, Pixels, str]:

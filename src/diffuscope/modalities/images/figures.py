@@ -1,4 +1,4 @@
-"""How are images drawn? On sheets; of a model with classes a column for each."""
+"""How are images drawn? On sheets; of a model with labels a column for each class, or along a number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.data.conditions import Numbers
 from diffuscope.data.images import ImageData
 from diffuscope.modalities.figures import Figures
 from diffuscope.modalities.images.generator import ImageGenerator
@@ -35,11 +36,16 @@ class ImageFigures(Figures):
 
     @cached_property
     def shown(self) -> Pixels:
-        """Some images, of all classes."""
+        """Some images, of all classes in turn, or in columns of rising numbers."""
         assert isinstance(self.data, ImageData)
         data = self.data
         order = np.random.default_rng(self.model.recipe.seed).permutation(len(data.x))
-        if data.labels is not None:  # as many of each class as of the others, in turn
+        if data.numbers is not None and data.labels is not None:
+            rising = order[np.argsort(data.labels[order, 0], kind="stable")]
+            some = rising[np.linspace(0, len(rising) - 1, min(_SHOWN, len(rising))).round().astype(np.intp)]
+            rows = -(-len(some) // _COLUMNS)
+            order = np.concatenate([some[row::rows] for row in range(rows)])
+        elif data.labels is not None:  # as many of each class as of the others, in turn
             of = data.labels[order]
             turn = np.zeros(len(of), dtype=np.int64)
             for label in np.unique(of):
@@ -52,16 +58,19 @@ class ImageFigures(Figures):
         """A sheet has no axes."""
         return None
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes that are shown, a column each."""
-        return self.generator.classes[: 2 * _COLUMNS]
+    @cached_property
+    def columns(self) -> tuple[NDArray[Any], tuple[str, ...]]:
+        """The labels that are shown, a column each, and titles: classes, or numbers over their range."""
+        label_type = self.generator.label_type
+        if label_type is None:
+            return np.zeros(0), ()
+        return label_type.spread(_COLUMNS if isinstance(label_type, Numbers) else 2 * _COLUMNS)
 
     def sampled(self) -> tuple[int, Request]:
-        """Return a sheet of samples, of all classes in turn."""
-        classes = len(self.classes)
-        n = (classes or _COLUMNS) * _ROWS
-        return n, Request(condition=np.arange(n) % classes if classes else None)
+        """Return a sheet of samples, with all labels that are shown in turn."""
+        labels, _ = self.columns
+        n = (len(labels) or _COLUMNS) * _ROWS
+        return n, Request(condition=labels[np.arange(n) % len(labels)] if len(labels) else None)
 
     def draw_data(self) -> Figure:
         """Draw some of the data."""
@@ -82,14 +91,13 @@ class ImageFigures(Figures):
     def draw_samples(
         self, samples: Any, caption: str | None = None, request: Request | None = None
     ) -> Figure:
-        """Draw samples; those of all classes in turn as a column for each."""
-        labels = None if request is None else request.condition
-        n = len(self.classes)
-        in_turn = n > 0 and labels is not None and bool((labels == np.arange(len(labels)) % n).all())
-        return _sheet(samples, self.classes if in_turn else (), caption)
+        """Draw samples; those with all labels in turn as a column for each."""
+        given, (labels, titles) = None if request is None else request.condition, self.columns
+        n = len(labels)
+        in_turn = n > 0 and given is not None and np.array_equal(given, labels[np.arange(len(given)) % n])
+        return _sheet(samples, titles if in_turn else (), caption)
 
 
-def _sheet(images: NDArray[Any], classes: Sequence[str] = (), title: str | None = None) -> Figure:
-    """Show images; those of all classes in turn as a column for each."""
-    columns = min(len(classes), 2 * _COLUMNS) or min(_COLUMNS, len(images))
-    return plot_sheet(images, columns, title=title, column_titles=classes)
+def _sheet(images: NDArray[Any], titles: Sequence[str] = (), title: str | None = None) -> Figure:
+    """Show images, a column for each title where there are some."""
+    return plot_sheet(images, len(titles) or min(_COLUMNS, len(images)), title=title, column_titles=titles)

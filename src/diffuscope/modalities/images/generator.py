@@ -19,7 +19,7 @@ from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid
 from diffuscope.errors import InputError
-from diffuscope.modalities.generator import EACH, ClassGenerator, Writer
+from diffuscope.modalities.generator import EACH, LabelGenerator, Writer
 from diffuscope.model import Conditioned, Rows, rows_per_block
 from diffuscope.request import Request
 from diffuscope.seeds import RowStreams
@@ -27,15 +27,11 @@ from diffuscope.seeds import RowStreams
 __all__ = ["EACH", "ImageGenerator"]
 
 Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int64]
 _DETERMINISTIC = ("heun", "ddim", "euler", "dpmpp_2m", "unipc")
 
 
-class ImageGenerator(ClassGenerator):
-    """A model of images, uint8 of shape (n, channels, height, width).
-
-    ``classes`` are the names of those that it is conditioned on; empty: none.
-    """
+class ImageGenerator(LabelGenerator):
+    """A model of images, uint8 of shape (n, channels, height, width)."""
 
     unit: ClassVar[str] = "images"
     usual: ClassVar[int] = 64
@@ -54,7 +50,10 @@ class ImageGenerator(ClassGenerator):
 
     def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
         """Return what writes n images: one sheet, an array, or a file for each."""
-        return ImageWriter(path, n, request.condition, self.classes)
+        labels = request.condition
+        if labels is None or self.classes:
+            return ImageWriter(path, n, labels, self.classes)
+        return ImageWriter(path, n, numbers=self._label_type.columns(labels, "y"))
 
     def frame(self, n: int, request: Request) -> Any:
         """Refuse: images are not rows of a table."""
@@ -102,8 +101,8 @@ class ImageGenerator(ClassGenerator):
 
     def _repeated(self, request: Request, n: int) -> Request:
         """Return the request for n images of each."""
-        labels: Labels | None = request.condition
-        return request if labels is None else dataclasses.replace(request, condition=labels.repeat(n))
+        labels = request.condition
+        return request if labels is None else dataclasses.replace(request, condition=labels.repeat(n, axis=0))
 
     def _points(self, pixels: Pixels) -> Tensor:
         return to_model(torch.from_numpy(pixels)).to(self.model.device)

@@ -16,10 +16,11 @@ from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.images import USUAL_RECIPES, ImageData, ImageRows, are_images, load_images, save_images
 from diffuscope.data.images.codec import PixelCodec
 from diffuscope.data.images.section import ImagesSection
+from diffuscope.data.torch_sets import Unpacked
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.errors import InputError
 from diffuscope.metrics.features import FEWEST, Extractor, PixelFeatures, cached_classifier
-from diffuscope.modalities.base import Modality
+from diffuscope.modalities.base import Modality, in_units_of, label_settings
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.images.flattened import FlatNetwork, flat_denoiser, flattened
 from diffuscope.modalities.images.generator import ImageGenerator
@@ -74,25 +75,29 @@ class Images(Modality[ImageData, ImagesSection]):
         """Load images in the size and channels of the section."""
         return self._load(source, section, section.image_size, section.channels, seed)
 
-    def labelled(
-        self, source: Any, labels: Any, section: ImagesSection | None = None, seed: int = 0
-    ) -> ImageData:
-        """Load images with classes (n,) that are given beside them."""
-        own = ImagesSection() if section is None else section
-        size, channels = own.image_size, own.channels
-        return load_images(source, size=size, channels=channels, labels=labels, limit=own.size, seed=seed)
+    def labelled(self, source: Any, labels: Any, section: ImagesSection, seed: int) -> ImageData:
+        """Load images with labels that are given beside them."""
+        return self.load(Unpacked(source, labels), section, seed)
 
     def reload(self, source: Any, model: Model) -> ImageData:
         """Load images in the shape of a trained model."""
         recipe, (channels, *size) = model.recipe, model.shape
         assert isinstance(recipe.data, ImagesSection)
-        return self._load(source, recipe.data, tuple(size), channels, recipe.seed)
+        return in_units_of(self._load(source, recipe.data, tuple(size), channels, recipe.seed), recipe.data)
+
+    def fitting(self, data: ImageData, model: Model) -> ImageData:
+        """Return images of a trained model with numbers in its units."""
+        assert isinstance(model.recipe.data, ImagesSection)
+        return in_units_of(data, model.recipe.data)
 
     def _load(self, source: Any, section: ImagesSection, size: Any, channels: Any, seed: int) -> ImageData:
+        source, labels = source if isinstance(source, Unpacked) else (source, None)
         return load_images(
             source,
             size=size,
             channels=channels,
+            labels=labels,
+            condition=section.condition,
             skip_broken=section.skip_broken,
             limit=section.size,
             seed=seed,
@@ -113,20 +118,24 @@ class Images(Modality[ImageData, ImagesSection]):
         """Accept any size: it is a part of so many images."""
 
     def describe(self, data: ImageData, section: ImagesSection) -> dict[str, Any]:
-        """Return name or path, and the classes."""
+        """Return name or path, and what the labels are."""
         source = data.source.get("name", data.source.get("path"))
         if data.source["kind"] != "builtin" and source is not None:
             source = str(Path(source).resolve())
         found = data.source.get("range")
         return {
             "data.source": source,
-            "data.classes": data.classes if section.labels else (),
             "data.range": section.range if found is None else tuple(found),
+            **label_settings(data, section),
         }
 
     def write(self, data: ImageData, path: Path) -> None:
         """Write images with their labels."""
-        save_images([data.pixels], path, len(data.x), data.labels, data.classes)
+        labels, numbers = data.labels, data.numbers
+        if labels is not None and numbers is not None:
+            save_images([data.pixels], path, len(data.x), numbers=numbers.columns(labels, "y"))
+        else:
+            save_images([data.pixels], path, len(data.x), labels, data.classes)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
         """Read what :meth:`keep` wrote."""
@@ -142,12 +151,13 @@ class Images(Modality[ImageData, ImagesSection]):
     def batch_source(
         self, data: ImageData, codec: Codec, recipe: Recipe, device: torch.device
     ) -> BatchSource:
-        """Return images that stay bytes until a batch is drawn, with the classes that are conditioned on."""
-        section = recipe.data
+        """Return images that stay bytes until a batch is drawn, with the labels that are conditioned on."""
+        section, label_type = recipe.data, recipe.data.label_type
         assert isinstance(section, ImagesSection)
-        classes = len(section.classes)
-        labels = data.labels if classes else None
-        return ImageRows(data.pixels, labels, device, section.flip, classes, recipe.training.drop_labels)
+        if label_type is None or data.labels is None:
+            return ImageRows(data.pixels, None, device, section.flip)
+        labels, drop = label_type.encode(data.labels), recipe.training.drop_labels
+        return ImageRows(data.pixels, labels, device, section.flip, label_type.none, drop)
 
     # --- a trained model -----------------------------------------------------------------------------------
 
@@ -182,9 +192,9 @@ class Images(Modality[ImageData, ImagesSection]):
         return unseen[np.sort(order[:_POOL])]  # files come by class
 
     def measured_request(self, model: Model, reference: Reference) -> Request:
-        """Return the request with classes as they come in the data, where the model has any."""
-        classes = reference.condition if self.generator(model).classes else None
-        return Request(seed=reference.sampling_seed, condition=classes)
+        """Return the request with labels as they come in the data, where the model has any."""
+        labels = None if model.recipe.data.label_type is None else reference.condition
+        return Request(seed=reference.sampling_seed, condition=labels)
 
     def figures(self, model: Model, data: ImageData | None) -> ImageFigures:
         """Return what draws sheets."""
@@ -208,8 +218,10 @@ class Images(Modality[ImageData, ImagesSection]):
 
         overall = reference.ratio(clouds)
         options.pop("facts", None)
+        extractor = options.pop("extractor", None) or extractor_for(data, reporter)
+        generator = self.generator(model)
         return evaluate_images(
-            model, data, self.generator(model), held_out, overall, seed, reporter, **options
+            model, data, generator, held_out, overall, seed, reporter, extractor, **options
         )
 
     def flatten(
@@ -292,12 +304,14 @@ class Images(Modality[ImageData, ImagesSection]):
         )
 
     def training_notes(self, data: ImageData) -> tuple[str, ...]:
-        """Return what was done to the images, and what few of them mean."""
-        n = len(data.x)
-        if n >= FEWEST:
-            return data.notes
-        few = f"{n} image{'s' * (n > 1)}: a model learns so few by heart. They are compared by their pixels."
-        return (*data.notes, few)
+        """Return what was done to the images, which numbers they have, and what few of them mean."""
+        n, said = len(data.x), list(data.notes)
+        if data.numbers is not None and data.labels is not None:
+            said.append(data.numbers.note(data.labels))
+        if n < FEWEST:
+            few = f"{n} image{'s' * (n > 1)}: a model learns so few by heart."
+            said.append(f"{few} They are compared by their pixels.")
+        return tuple(said)
 
     def unmeasurable(self, data: ImageData) -> str | None:
         """Return why there is no quality of so few images."""
@@ -308,14 +322,17 @@ class Images(Modality[ImageData, ImagesSection]):
 
     def next_command(self, path: Path, model: Model, n: int) -> str:
         """Return what to type after a training on n images."""
-        return f"sample {path} -o samples.png" + " --label each" * bool(self.generator(model).classes)
+        return f"sample {path} -o samples.png" + " --label each" * (
+            self.generator(model).label_type is not None
+        )
 
 
 def extractor_for(data: ImageData, reporter: Reporter | None = None) -> Extractor:
     """Return what images like these are measured in: a classifier, trained once and kept; of few, pixels."""
     if len(data.x) < FEWEST:
         return PixelFeatures()
-    return cached_classifier(data.pixels, data.labels, data.classes or None, progress=reporter)
+    labels = data.labels if data.classes else None
+    return cached_classifier(data.pixels, labels, data.classes or None, progress=reporter)
 
 
 IMAGES = Images()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from diffuscope.data.base import Dataset
+from diffuscope.data.conditions import Numbers
 from diffuscope.diffusion.schedules import DiscreteSchedule
 from diffuscope.errors import InputError
 from diffuscope.likelihood import BitsPerDimension, bits_per_dimension
@@ -17,9 +18,16 @@ from diffuscope.metrics import METRICS, Measured, MetricSuite, TwoSampleTest, cl
 from diffuscope.metrics.likelihood import LogDensity
 from diffuscope.modalities.base import Evaluation as AnyEvaluation
 from diffuscope.modalities.base import table_lines
-from diffuscope.modalities.generator import ClassGenerator
+from diffuscope.modalities.generator import LabelGenerator
 from diffuscope.modalities.points.baselines import fit_baselines
-from diffuscope.modalities.reference import FEWEST_MEASURED, PAIRS, Points, Reference, draw_reference
+from diffuscope.modalities.reference import (
+    FEWEST_MEASURED,
+    PAIRS,
+    Points,
+    Reference,
+    draw_reference,
+    joint_ratio,
+)
 from diffuscope.model import Model
 from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
@@ -61,6 +69,9 @@ class Evaluation(AnyEvaluation):
         Bits per dimension that the model needs at most, for a discrete schedule.
     classes : dict
         Of a model with classes the sliced Wasserstein distance of samples of each class from its points.
+    jointly : Measured, optional
+        Of a model with numbers the sliced Wasserstein distance of points beside their numbers, (x, y), from
+        samples beside the numbers that they were drawn with. It is large where samples do not follow these.
     """
 
     picture: ClassVar[str] = "quality.png"
@@ -72,6 +83,7 @@ class Evaluation(AnyEvaluation):
     told_apart: TwoSampleTest | None = None
     bound: BitsPerDimension | None = None
     classes: dict[str, Measured] = field(default_factory=dict)
+    jointly: Measured | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"metrics": {name: {value, floor, ratio, low, high}}, "baselines": {name: ...}, ...}``."""
@@ -82,6 +94,7 @@ class Evaluation(AnyEvaluation):
             "baselines": {name: _plain(measured) for name, measured in self.baselines.items()},
             **({} if self.bound is None else {"variational_bound": self.bound.to_json()}),
             **({"classes": _plain(self.classes)} if self.classes else {}),
+            **({"jointly": self.jointly.to_json()} if self.jointly else {}),
         }
 
     def best(self, metric: str) -> list[str]:
@@ -128,13 +141,15 @@ class Evaluation(AnyEvaluation):
             rows.append(row + [_cell(m.get(name), who in best) for who, m in self.baselines.items()])
         lines = table_lines(["metric", "real data", "this model", "÷ floor", *baselines], rows)
         bound = [] if self.bound is None else ["", *self.bound.lines()]
-        by_class = [
+        by_label = {"points with their numbers": self.jointly} if self.jointly else self.classes
+        labelled = [
             [name, f"{own.floor:.3g}", f"{own.value:.3g}", f"{own.ratio:.2f}", own.note or "–"]
-            for name, own in self.classes.items()
+            for name, own in by_label.items()
         ]
-        titles = ["class (sliced Wasserstein)", "real data", "this model", "÷ floor", "note"]
-        of_classes = ["", *table_lines(titles, by_class)] if by_class else []
-        return "\n".join([*lines, *of_classes, "", self.notes(), *bound])
+        what = "condition" if self.jointly else "class"
+        titles = [f"{what} (sliced Wasserstein)", "real data", "this model", "÷ floor", "note"]
+        of_labels = ["", *table_lines(titles, labelled)] if labelled else []
+        return "\n".join([*lines, *of_labels, "", self.notes(), *bound])
 
     def notes(self) -> str:
         """Return the notes below the table."""
@@ -198,7 +213,7 @@ def evaluate_points(
     clouds: list[Points],
     seed: int,
     reporter: Reporter,
-    generator: ClassGenerator,
+    generator: LabelGenerator,
     *,
     unseen: int = 0,
     baselines: bool = True,
@@ -228,8 +243,9 @@ def evaluate_points(
         told_apart = None
         if "classifier_accuracy" in metrics:
             told_apart = classifier_two_sample(clouds[0], reference.real[0], seed)
-    with reporter.stage("measuring classes"):
+    with reporter.stage("measuring conditions"):
         classes = {} if only is not None else _by_class(model, data, generator, seed)
+        jointly = None if only is not None else _jointly(data, reference, clouds, generator, seed)
     likelihood = _Likelihood(data, truth, seed) if only is None or "log_likelihood_gap" in only else None
     if likelihood is not None:
         with reporter.stage("integrating the model's log-density"):
@@ -251,10 +267,10 @@ def evaluate_points(
     with reporter.stage("bounding the likelihood"):
         bound = None if only is not None else _bound(model, reference, seed)
     certainty = _certainty(known, unseen, reference.n)
-    return Evaluation(metrics, rivals, titles, left_out, certainty, told_apart, bound, classes)
+    return Evaluation(metrics, rivals, titles, left_out, certainty, told_apart, bound, classes, jointly)
 
 
-def _by_class(model: Model, data: Dataset, generator: ClassGenerator, seed: int) -> dict[str, Measured]:
+def _by_class(model: Model, data: Dataset, generator: LabelGenerator, seed: int) -> dict[str, Measured]:
     """Measure samples of each class that the model is conditioned on against its points."""
     found: dict[str, Measured] = {}
     if data.labels is None or not generator.classes:
@@ -269,6 +285,17 @@ def _by_class(model: Model, data: Dataset, generator: ClassGenerator, seed: int)
         samples = np.concatenate(list(generator.batches(n, request)))
         found[name] = reference.ratio(reference.clouds(np.asarray(samples, dtype=np.float64)))
     return found
+
+
+def _jointly(
+    data: Dataset, reference: Reference, clouds: list[Points], generator: LabelGenerator, seed: int
+) -> Measured | None:
+    """Measure samples beside the numbers that they were drawn with against points beside theirs."""
+    label_type, asked = generator.label_type, reference.condition
+    if not isinstance(label_type, Numbers) or data.labels is None or len(data.x) < FEWEST_MEASURED:
+        return None
+    made, own = np.concatenate(clouds), stream_seed(seed, "jointly") % 2**32
+    return joint_ratio(reference.normalised(data.x), data.labels, made, asked, own)
 
 
 def _bound(model: Model, reference: Reference, seed: int) -> BitsPerDimension | None:

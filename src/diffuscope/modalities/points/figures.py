@@ -1,4 +1,4 @@
-"""How are points drawn? As clouds, on axes that the data sets, in the colours of their classes."""
+"""How are points drawn? As clouds, on axes that the data sets, in the colours of their labels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from diffuscope.data.conditions import Numbers
 from diffuscope.modalities.figures import SHOWN, Figures
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.model import ORIGIN
 from diffuscope.plots import plot_dataset, plot_samples
+from diffuscope.plots.colours import ByClass, ByNumber, Colours
 from diffuscope.request import Request
 
 if TYPE_CHECKING:
@@ -36,35 +38,40 @@ class PointFigures(Figures):
         both = shown if origin is None else torch.cat([shown, origin.cpu()[: len(shown)]])
         return self.display(both).astype(np.float64)
 
-    @property
-    def _labels(self) -> NDArray[np.int64] | None:
-        """The classes of the data that is shown, where the model is conditioned on them."""
-        if self.data is None or self.data.labels is None or not self.generator.classes:
+    def _colours(self, labels: NDArray[Any] | None) -> Colours | None:
+        """Return the colours of points with such labels: of their classes, or of the first number."""
+        label_type = self.generator.label_type
+        if labels is None or label_type is None:
             return None
-        return self.data.labels[:SHOWN]
+        if isinstance(label_type, Numbers):
+            return ByNumber(labels[:, 0], label_type.names[0], label_type.low[0], label_type.high[0])
+        return ByClass(labels, self.generator.classes)
+
+    @property
+    def _own(self) -> Colours | None:
+        """The colours of the data that is shown."""
+        labels = None if self.data is None else self.data.labels
+        return None if labels is None else self._colours(labels[:SHOWN])
 
     def sampled(self) -> tuple[int, Request]:
-        """Return how many samples are drawn, with classes as they come in the data, where it has some."""
-        if self.data is None or not self.generator.classes:
+        """Return how many samples are drawn, with labels as they come in the data, where it has some."""
+        if self.data is None or self.generator.label_type is None:
             return SHOWN, Request()
         return SHOWN, Request(condition=self.data.labels_like(SHOWN, np.random.default_rng(0)))
 
     def draw_data(self) -> Figure:
         """Draw the data."""
-        own = self._labels
-        return plot_dataset(
-            self.shown, self.model.columns, None if own is None else (own, self.generator.classes)
-        )
+        return plot_dataset(self.shown, self.model.columns, self._own)
 
     def draw_samples(
         self, samples: Points, caption: str | None = None, request: Request | None = None
     ) -> Figure:
         """Draw samples beside the data."""
-        names, columns = self.generator.classes, self.model.columns
-        condition: Any = None if request is None else request.condition
-        classes = None if condition is None else (condition[: len(samples)], names)
+        columns, n = self.model.columns, len(samples)
+        condition = None if request is None or request.condition is None else request.condition[:n]
+        colours = self._colours(condition)
         if self.data is None:
-            return plot_dataset(samples, columns, classes)
-        own, real = self._labels, self.shown[: len(samples)]
-        both = None if own is None or classes is None else ((own[: len(samples)], names), classes)
-        return plot_samples(real, samples, columns, caption, both)
+            return plot_dataset(samples, columns, colours)
+        own = None if self.data.labels is None else self._colours(self.data.labels[: min(n, SHOWN)])
+        both = None if own is None or colours is None else (own, colours)
+        return plot_samples(self.shown[:n], samples, columns, caption, both)

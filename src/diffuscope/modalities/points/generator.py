@@ -1,9 +1,9 @@
-"""What can a model of points do? Give samples, of a class if it has some, trajectories and densities."""
+"""What can a model of points do? Give samples, with labels if it has some, trajectories and densities."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -14,21 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.columnar import TableWriter, check_writable
-from diffuscope.data.points.section import PointsSection
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
-from diffuscope.modalities.generator import ClassGenerator, Writer
+from diffuscope.modalities.generator import LabelGenerator, Writer
 from diffuscope.model import ORIGIN
 from diffuscope.request import Request
 from diffuscope.seeds import stream
 
 __all__ = ["PointGenerator"]
 
-Labels = NDArray[np.int64]
 
-
-class PointGenerator(ClassGenerator):
+class PointGenerator(LabelGenerator):
     """A model of points (n, d), in the units of the data."""
 
     unit: ClassVar[str] = "points"
@@ -65,55 +62,63 @@ class PointGenerator(ClassGenerator):
     def writer(self, path: Path, n: int, first: Any, request: Request) -> Writer:
         """Return what writes n points to .npy, .npz, .csv, .tsv, .xlsx or .parquet.
 
-        Their classes, where they were chosen, are a further column, or the array ``y`` of a .npz file.
+        Their labels, where they were chosen, are further columns, or the array ``y`` of a .npz file.
         """
-        labels: Labels | None = request.condition
         d, columns = self.model.dimension, self.model.columns
-        if labels is None or path.suffix.lower() == ".npy":
+        if request.condition is None or path.suffix.lower() == ".npy":
             return TableWriter(path, n, d, columns)
-        names = np.array(self.classes)[labels]
         if path.suffix.lower() == ".npz":
-            return _Archive(path, names, columns)
-        section = self.model.recipe.data
-        assert isinstance(section, PointsSection)
-        return _WithClasses(path, names, d, columns, section.target or "y")
+            return _Archive(path, self._columns(request.condition), columns, bool(self.classes))
+        return _WithLabels(path, n, self._columns(request.condition), d, columns)
 
     def frame(self, n: int, request: Request) -> Any:
-        """Sample a DataFrame with the columns of the data, and of the classes where they were chosen."""
+        """Sample a DataFrame with the columns of the data, and of the labels where they were chosen."""
         frame = super().frame(n, request)
-        section = self.model.recipe.data
-        assert isinstance(section, PointsSection)
-        if request.condition is not None:
-            frame[section.target or "y"] = np.array(self.classes)[request.condition]
-        return frame
+        return frame if request.condition is None else frame.assign(**self._columns(request.condition))
+
+    def _columns(self, labels: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return labels as columns, by the names that they have in the data."""
+        target = getattr(self.model.recipe.data, "target", None)
+        return self._label_type.columns(labels, target if isinstance(target, str) else "y")
 
 
-class _WithClasses(TableWriter):
-    """Writes points with the names of their classes (n,) as the last column."""
+class _WithLabels(TableWriter):
+    """Writes points with their labels, columns (n,) by name, as the last columns."""
 
     def __init__(
-        self, path: Path, names: NDArray[np.str_], d: int, columns: tuple[str, ...] | None, name: str
+        self,
+        path: Path,
+        n: int,
+        labels: Mapping[str, NDArray[Any]],
+        d: int,
+        columns: tuple[str, ...] | None,
     ) -> None:
-        self.labels, self.done = names, 0
         own = tuple(f"x{j}" for j in range(d)) if columns is None else columns
-        super().__init__(path, len(names), d + 1, (*own, name if name not in own else f"{name}_class"))
+        names = [name if name not in own else f"{name}_label" for name in labels]
+        self.labels, self.done = dict(zip(names, labels.values(), strict=True)), 0
+        super().__init__(path, n, d + len(names), (*own, *names))
 
     def append(self, chunk: Any) -> None:
         """Write the next points."""
         import pandas as pd
 
         assert self.columns is not None
-        frame = pd.DataFrame(np.asarray(chunk), columns=list(self.columns[:-1]))
-        frame[self.columns[-1]] = self.labels[self.done : self.done + len(frame)].astype(object)
+        points = np.asarray(chunk)
+        frame = pd.DataFrame(points, columns=list(self.columns[: points.shape[1]]))
+        for name, values in self.labels.items():
+            own = values[self.done : self.done + len(frame)]
+            frame[name] = own.astype(object) if own.dtype.kind == "U" else own
         self.done += len(frame)
         super().append(frame)
 
 
 class _Archive:
-    """Writes points ``x`` with the names of their classes ``y``, once all are there."""
+    """Writes points ``x`` with their labels ``y``, names of classes or numbers, once all are there."""
 
-    def __init__(self, path: Path, names: NDArray[np.str_], columns: tuple[str, ...] | None) -> None:
-        self.path, self.names, self.columns = path, names, columns
+    def __init__(
+        self, path: Path, labels: Mapping[str, NDArray[Any]], columns: tuple[str, ...] | None, classes: bool
+    ) -> None:
+        self.path, self.labels, self.columns, self.classes = path, labels, columns, classes
         self.parts: list[NDArray[Any]] = []
 
     def __enter__(self) -> _Archive:
@@ -129,5 +134,9 @@ class _Archive:
         if error is not None:
             return
         arrays: dict[str, Any] = {} if self.columns is None else {"columns": np.array(self.columns)}
+        values = [*self.labels.values()]
+        if not self.classes:
+            arrays["numbers"] = np.array([*self.labels])
+        arrays["y"] = values[0] if self.classes else np.stack(values, 1)
         with atomic_write(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, x=np.concatenate(self.parts), y=self.names, **arrays)
+            np.savez(file, x=np.concatenate(self.parts), **arrays)

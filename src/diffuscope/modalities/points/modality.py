@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset, holds_images
+from diffuscope.data.conditions import Labels, labels_of
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
 from diffuscope.data.spread import far_out, limits
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, convert
+from diffuscope.diffusion.denoiser import DenoiserLike, convert
 from diffuscope.diffusion.losses import Loss
-from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.diffusion.process import q_sample
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
-from diffuscope.modalities.base import Modality
+from diffuscope.modalities.base import Modality, in_units_of, label_settings
 from diffuscope.modalities.flattened import Flattened, checked_points
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.modalities.reference import (
@@ -88,13 +88,12 @@ class Points(Modality[Dataset, PointsSection]):
             noise=section.noise if named else None,
             seed=seed,
             target=section.target,
+            condition=section.condition,
         )
 
-    def labelled(
-        self, source: Any, labels: Any, section: PointsSection | None = None, seed: int = 0
-    ) -> Dataset:
-        """Load the points of an array or a table with their classes."""
-        return load_dataset(source, labels=labels, seed=seed)
+    def labelled(self, source: Any, labels: Any, section: PointsSection, seed: int) -> Dataset:
+        """Load the points of an array or a table with their labels."""
+        return load_dataset(source, labels=labels, seed=seed, condition=section.condition)
 
     def settled(self, data: Dataset) -> Dataset:
         """Return points without the rows that are far out, and a note that names them.
@@ -124,20 +123,14 @@ class Points(Modality[Dataset, PointsSection]):
         return dataclasses.replace(data, x=data.x[kept], labels=labels, notes=said)
 
     def describe(self, data: Dataset, section: PointsSection) -> dict[str, Any]:
-        """Return the source, and the classes."""
-        return {
-            **super().describe(data, section),
-            "data.classes": data.classes if section.labels else (),
-        }
+        """Return the source, and what the labels are."""
+        return super().describe(data, section) | label_settings(data, section)
 
     def training_notes(self, data: Dataset) -> tuple[str, ...]:
-        """Return what was done to the points, what their classes are, and whether they are too few."""
+        """Return what was done to the points, what their labels are, and whether they are too few."""
         said = list(data.notes)
-        if data.labels is not None:
-            counts = np.bincount(data.labels, minlength=len(data.classes))
-            some = [f"{name} ({count:,})" for name, count in zip(data.classes, counts.tolist(), strict=True)]
-            more = f" and {len(some) - 10:,} more" * (len(some) > 10)
-            said.append(f"{len(some):,} classes: {', '.join(some[:10])}{more}.")
+        if data.label_type is not None and data.labels is not None:
+            said.append(data.label_type.note(data.labels))
         if data.draw is None and len(data.x) < FEWEST_MEASURED:
             said.append(
                 f"{len(data.x):,} points are too few to measure the quality of samples: "
@@ -148,35 +141,21 @@ class Points(Modality[Dataset, PointsSection]):
     # --- training ------------------------------------------------------------------------------------------
 
     def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
-        """Return points with the classes that are conditioned on."""
-        x, classes = codec.encode(data.x).to(device), len(recipe.data.class_names)
-        if not classes or data.labels is None:
+        """Return points with the labels that are conditioned on."""
+        x, label_type = codec.encode(data.x).to(device), recipe.data.label_type
+        if label_type is None or data.labels is None:
             return Resident(x)
-        labels = torch.from_numpy(data.labels).to(device)
-        return LabelledPoints(x, labels, classes, recipe.training.drop_labels)
-
-    def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
-        """Make sure that the network takes the classes of the points."""
-        super().initialise(denoiser, source, codec)
-        if not isinstance(source, LabelledPoints):
-            return
-        masked = isinstance(denoiser, MaskedDenoiser)
-        if masked or denoiser.classes != source.classes:
-            what = "A network with masks" if masked else "The network"
-            raise InputError(
-                f"{what} takes no classes, and the points have {source.classes}.",
-                "Train without them (data.labels = false), or use the network 'resmlp' or "
-                "'article_mlp', or a network (x, t, label) of your own with an attribute `classes`.",
-            )
+        labels = torch.from_numpy(label_type.encode(data.labels)).to(device)
+        return LabelledPoints(x, labels, label_type.none, recipe.training.drop_labels)
 
     def reload(self, source: Any, model: Model) -> Dataset:
-        """Load the points of a trained model, with its classes where it has some."""
+        """Load the points of a trained model, with its labels where it has some."""
         section = model.recipe.data
         assert isinstance(section, PointsSection)
-        return self.fitting(self.load(source, section, model.recipe.seed), model)
+        return self.fitting(self.read(source, section, model.recipe.seed), model)
 
     def fitting(self, data: Dataset, model: Model) -> Dataset:
-        """Return points of a trained model; InputError where they lack its classes."""
+        """Return points of a trained model with labels in its units; InputError where they lack these."""
         section = model.recipe.data
         assert isinstance(section, PointsSection)
         if section.classes and data.classes != section.classes:
@@ -186,7 +165,7 @@ class Points(Modality[Dataset, PointsSection]):
                 f"The model was trained on points with the classes {names}; this data {has}.",
                 "Give them too: data=diffuscope.load_dataset(X, labels=y).",
             )
-        return data
+        return in_units_of(data, section)
 
     def held_out(self, source: Any, model: Model, data: Dataset) -> Any:
         """Return held-out points (m, d), in the units of the data; rows far out of the data are left out."""
@@ -194,11 +173,11 @@ class Points(Modality[Dataset, PointsSection]):
             section = model.recipe.data
             assert isinstance(section, PointsSection)
             try:
-                unseen = load_dataset(source, target=section.target).x
+                unseen = load_dataset(source, target=section.target, condition=section.condition).x
             except InputError:
                 if section.target is None:
                     raise
-                unseen = load_dataset(source).x  # without classes
+                unseen = load_dataset(source).x  # without labels
         else:
             unseen = np.asarray(source, dtype=np.float64)
         if unseen.ndim != 2 or unseen.shape[1] != data.x.shape[1] or data.source["kind"] == "builtin":
@@ -268,15 +247,17 @@ class Points(Modality[Dataset, PointsSection]):
         return reference
 
     def measured_request(self, model: Model, reference: Reference) -> Request:
-        """Return the request with classes as they come in the data, where the model has any."""
-        classes = reference.condition if self.generator(model).classes else None
-        return Request(seed=reference.sampling_seed, condition=classes)
+        """Return the request with labels as they come in the data, where the model has any."""
+        labels = None if model.recipe.data.label_type is None else reference.condition
+        return Request(seed=reference.sampling_seed, condition=labels)
 
     def write(self, data: Dataset, path: Path) -> None:
-        """Write points with their classes."""
-        labels: dict[str, Any] = (
-            {} if data.labels is None else {"y": data.labels, "classes": np.array(data.classes)}
-        )
+        """Write points with their labels."""
+        labels: dict[str, Any] = {} if data.labels is None else {"y": data.labels}
+        if data.classes:
+            labels["classes"] = np.array(data.classes)
+        if data.numbers is not None:
+            labels["numbers"] = np.array(data.numbers.names)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, x=data.x, **labels)
 
@@ -285,10 +266,14 @@ class Points(Modality[Dataset, PointsSection]):
         if path.suffix == ".npy":
             return super().restore(path, about, recipe)
         with np.load(path, allow_pickle=False) as kept:
-            x, labels = kept["x"], kept["y"] if "y" in kept.files else None
-            classes = tuple(map(str, kept["classes"])) if labels is not None else ()
+            x, labels = kept["x"], Labels()
+            if "classes" in kept.files:
+                labels = Labels(kept["y"], tuple(map(str, kept["classes"])))
+            elif "numbers" in kept.files:
+                names = tuple(map(str, kept["numbers"]))
+                labels = labels_of(kept["y"], len(x), "The labels", "numbers", names)
         columns = None if about["columns"] is None else tuple(about["columns"])
-        return Dataset(about["name"], x, columns, None, dict(about["source"]), labels=labels, classes=classes)
+        return Dataset(about["name"], x, columns, None, dict(about["source"]), **labels._asdict())
 
     def perfect_loss(self, model: Model, data: Dataset, loss: LossLike, batches: Batches) -> float | None:
         """Return the loss of the exact denoiser of a built-in set on batches as training draws them."""
