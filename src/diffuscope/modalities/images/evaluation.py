@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +27,8 @@ from diffuscope.recipes import Recipe
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
 from diffuscope.training import validation_rows
+from diffuscope.translations import term
+from diffuscope.translations.display import fill
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,9 +86,9 @@ class ImageEvaluation(Evaluation):
         for name, one in self.metrics.items():
             interval = f"{one.low:.2f} to {one.high:.2f}"
             title = (METRICS | FEATURE_METRICS)[name].title
-            rows.append([title, f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval])
+            rows.append([term(title), f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval])
         lines = table_lines(["metric", "real data", "this model", "÷ floor", "95%"], rows)
-        notes = "\n".join(textwrap.fill(note, _WIDTH) for note in self._messages())
+        notes = "\n".join(fill(note, _WIDTH) for note in self._messages())
         return "\n".join([*lines, "", notes])
 
     def _messages(self) -> list[str]:
@@ -112,16 +113,19 @@ class ImageEvaluation(Evaluation):
             f"The distance of samples to the nearest training image is {self.copies:.2f} times that of "
             f"held-out images{_MEMORISED if self.copies < 0.5 else ''}."
         )
-        messages += [f"{name}: {why}" for name, why in self.quality.left_out.items()]
+        messages += [f"{term(name)}: {why}" for name, why in self.quality.left_out.items()]
         return [*messages, *self.notes]
 
     def plot(self) -> Figure:
         """Show samples, and beside each its nearest training images."""
         from diffuscope.plots import plot_sheet
+        from diffuscope.plots.speech import word
 
         columns = self.shown.shape[1]
         images = self.shown.reshape(-1, *self.shown.shape[2:])
-        return plot_sheet(images, columns, column_titles=["sample", "nearest", *[""] * (columns - 2)])
+        return plot_sheet(
+            images, columns, column_titles=[word("sample"), word("nearest"), *[""] * (columns - 2)]
+        )
 
 
 _READ = (
