@@ -365,6 +365,16 @@ def test_at_the_start_numbers_change_nothing_and_then_are_learned(name):
     assert all(weight.grad is None or weight.grad.isfinite().all() for weight in network.parameters())
 
 
+def test_a_network_is_watched_at_one_value_of_its_numbers():
+    seen = []
+    watched = diffuscope.Labelled(lambda x, t, y: seen.append(y) or x, [0.5, -1.0])
+    watched(torch.zeros(3, 2), torch.zeros(3))
+    diffuscope.Labelled(watched.network, 0.5)(torch.zeros(2, 2), torch.zeros(2))
+    diffuscope.Labelled(watched.network, 7)(torch.zeros(2, 2), torch.zeros(2))
+    assert [y.tolist() for y in seen] == [[[0.5, -1.0]] * 3, [[0.5]] * 2, [7, 7]]
+    assert (seen[0].dtype, seen[2].dtype) == (torch.float32, torch.int64)
+
+
 def test_a_network_takes_classes_or_numbers_not_both():
     with pytest.raises(InputError, match="not on both"):
         ResMLP(2, classes=3, conditions=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,26 +22,31 @@ Network = Callable[..., Any]
 
 
 class Labelled(nn.Module):
-    """A network ``(x, t, y)`` as one ``(x, t)`` of a single class.
+    """A network ``(x, t, y)`` as one ``(x, t)`` of a single class, or of one value of numbers.
 
     Parameters
     ----------
     network : nn.Module
-        Takes points (n, ...), times (n,) and classes (n,), int64.
-    label : int
-        The class of all points; the null class of a network for classifier-free guidance has a number as
-        well.
+        Takes points (n, ...), times (n,) and classes (n,), int64, or numbers (n, k).
+    label : int, or float or sequence of k floats
+        The class of all points, or their numbers in the units of the network; the null class of a network for
+        classifier-free guidance has a number as well.
     keyword : str, optional
         The name of the third argument, such as ``class_labels``, where it is no positional one.
     """
 
-    def __init__(self, network: nn.Module, label: int, keyword: str | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, label: int | float | Sequence[float], keyword: str | None = None
+    ) -> None:
         super().__init__()
-        self.network, self.label, self.keyword = network, int(label), keyword
+        given = torch.as_tensor(label)
+        # One class, or a row of numbers.
+        self.label = given.float().reshape(-1) if given.is_floating_point() or given.ndim else given.long()
+        self.network, self.keyword = network, keyword
 
     def forward(self, x: Tensor, t: Tensor) -> Any:
-        """Return what the network answers for the class."""
-        y = torch.full((len(x),), self.label, dtype=torch.int64, device=x.device)
+        """Return what the network answers for the label."""
+        y = self.label.to(x.device).expand(len(x), *self.label.shape)
         return self.network(x, t, y) if self.keyword is None else self.network(x, t, **{self.keyword: y})
 
 
