@@ -1,0 +1,344 @@
+"""How is a catalogue of translations read, and how does a text find its translation in it?
+
+A catalogue is a file of gettext, of texts and their translations. What the program fills in is a hole::
+
+    msgid "{0} has {1:n} row{2=s|}, {3=no|one} of them missing."
+    msgstr "{0} 有 {1} 行，{3=没有|有一行}缺失。"
+
+``{0}`` stands for any text, ``{0:n}`` for a number, ``{0:r}`` for a quoted name, and ``{0=a|b}`` for one of some
+words, which a translation gives in the same order. In a translation ``{0!}`` is a hole in which a single word is
+one of the program's own, and is translated as well.
+
+A text is looked up as it is, then as a template with something in its holes. Where neither is found it is
+divided: into lines, sentences, and parts of sentences. What is in a hole is translated likewise. A single word,
+and what is in quotes, is left alone: it may be a name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+__all__ = ["CATALOGUES", "Catalogue", "Hole", "parse", "read_catalogue", "sentences", "written"]
+
+CATALOGUES = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A place in a template: its number, its kind ("", "n" or "r"), and the words that it may be."""
+
+    number: int
+    kind: str = ""
+    words: tuple[str, ...] = ()
+    is_term: bool = False
+
+    def with_number(self, number: int) -> Hole:
+        """Return the same hole with another number."""
+        return replace(self, number=number)
+
+
+_HOLE = re.compile(r"\{\{|\}\}|\{(\d+)(!)?(?::([nr]))?(?:=([^{}]*))?\}")
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<! al\.) (?=\S)")
+
+
+def parse(template: str) -> list[str | Hole]:
+    """Return the literal texts and the holes of a template."""
+    parts: list[str | Hole] = []
+    at, literal = 0, ""
+    for match in _HOLE.finditer(template):
+        literal += template[at : match.start()]
+        at = match.end()
+        if match[1] is None:
+            literal += match[0][0]
+            continue
+        if literal:
+            parts.append(literal)
+        literal = ""
+        words = () if match[4] is None else tuple(match[4].split("|"))
+        parts.append(Hole(int(match[1]), match[3] or "", words, match[2] is not None))
+    literal += template[at:]
+    return [*parts, literal] if literal else parts
+
+
+def written(parts: list[str | Hole]) -> str:
+    """Return the template of which :func:`parse` gives these parts."""
+    text = ""
+    for part in parts:
+        if isinstance(part, str):
+            text += part.replace("{", "{{").replace("}", "}}")
+        else:
+            kind = f":{part.kind}" if part.kind else ""
+            words = f"={'|'.join(part.words)}" if part.words else ""
+            text += f"{{{part.number}{'!' * part.is_term}{kind}{words}}}"
+    return text
+
+
+def sentences(text: str) -> list[str]:
+    """Divide a text after each full stop, question mark and exclamation mark with a space behind it."""
+    return _SENTENCE.split(text)
+
+
+_ESCAPES = {"n": "\n", "t": "\t"}
+
+
+def read_catalogue(path: Path) -> dict[str, str]:
+    """Return the texts of a file of gettext with their translations."""
+    found: dict[str, str] = {}
+    texts, key = {"msgid": "", "msgstr": ""}, ""
+    for line in [*path.read_text("utf-8").splitlines(), "msgid"]:
+        word, _, rest = line.partition(" ")
+        if word == "msgid":
+            if texts["msgid"]:
+                found[texts["msgid"]] = texts["msgstr"]
+            texts = {"msgid": "", "msgstr": ""}
+        if word in texts:
+            key = word
+        elif line.startswith('"'):
+            rest = line
+        else:
+            continue
+        text = rest.strip()[1:-1]
+        if "\\" in text:
+            text = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text)
+        texts[key] += text
+    return found
+
+
+_NUMBER = r"[-+−]?(?:\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf)%?"
+_IN_SENTENCE = r"(?:(?![.!?] [A-Z]).)"
+_WORDS = re.compile(r"(?<![\w\0])[A-Za-z]{2,}(?![\w\0])")
+_OPEN = re.compile(r"\{\d+[^{}]*\}")
+_LETTERS = re.compile(r"[A-Za-z]{2}")
+_QUOTED = re.compile(r"""(['"`“]).*(['"`”])""")
+_NAME = r"""(?:'[^']*'|"[^"]*"|[^\s,()\[\]{}'"]+)"""
+_LIST = re.compile(rf"{_NAME}(?:, {_NAME})+(?: …)?")
+_SMALL = {"of", "to", "in", "and", "or", "at", "by", "on", "for", "from", "is", "are", "not", "the", "with"}
+_ENDS = "。，；：？！）"
+_STARTS = "，；：（"
+_SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
+_LONGEST = 4000  # characters of a text that is looked at
+_MOST = 8  # parts that are looked up together
+
+
+class _Template:
+    """A text with holes, and its translation."""
+
+    def __init__(self, text: str, translation: str) -> None:
+        self.text, self.translation = text, translation
+        bare = _OPEN.sub("\0", text)
+        self.weight = len(bare)
+        self.words = frozenset(_WORDS.findall(bare))
+        self.is_weak = self.words <= _SMALL
+
+    @cached_property
+    def holes(self) -> list[Hole]:
+        """The holes of the text, in their order."""
+        return [part for part in parse(self.text) if isinstance(part, Hole)]
+
+    @cached_property
+    def said(self) -> list[str | Hole]:
+        """The parts of the translation."""
+        return parse(self.translation)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What matches the text with something in its holes."""
+        pieces, parts = [], parse(self.text)
+        for part in parts:
+            is_open = part is parts[0] or part is parts[-1]  # another sentence may stand there
+            if isinstance(part, str):
+                pieces.append(re.escape(part))
+            elif part.words:
+                pieces.append(f"({'|'.join(map(re.escape, part.words))})")
+            else:
+                some = "." if is_open else _IN_SENTENCE
+                least = "+" if part.kind == "r" else "*"
+                pieces.append(f"({_NUMBER})" if part.kind == "n" else f"({some}{least}?)")
+        return re.compile("".join(pieces), re.DOTALL)
+
+
+class Catalogue:
+    """Translations of texts.
+
+    Parameters
+    ----------
+    texts : dict of str to str
+        Templates, with their translations; what has an empty translation is not translated.
+    """
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self._exact: dict[str, str] = {}
+        self._by_word: dict[str, list[_Template]] = {}
+        for text, translation in texts.items():
+            if not translation:
+                continue
+            for one, said in {text: translation, **_without_sign(text, translation)}.items():
+                if _OPEN.search(one):
+                    template = _Template(one, said)
+                    key = max(template.words, key=len, default="")
+                    self._by_word.setdefault(key, []).append(template)
+                else:
+                    plain = one.replace("{{", "{").replace("}}", "}")
+                    self._exact.setdefault(plain, said.replace("{{", "{").replace("}}", "}"))
+        self.translate = lru_cache(maxsize=4096)(self._translate)
+
+    def term(self, word: str) -> str:
+        """Return the translation of a word of the program's own."""
+        return self._exact.get(word) or self.translate(word)
+
+    def _translate(self, text: str) -> str:
+        if len(text) > _LONGEST or not _LETTERS.search(text):
+            return text
+        return "\n".join(self._line(line) for line in text.split("\n"))
+
+    def _line(self, line: str) -> str:
+        """Return a line, of which the white space around it is kept."""
+        bare = line.strip()
+        if not bare or " " not in bare:
+            return line
+        said = self._text(bare)
+        if said is None:
+            return line
+        start = line.index(bare)
+        behind = line[start + len(bare) :]
+        return line[:start] + said + ("" if said[-1:] in _ENDS else behind)
+
+    def _text(self, text: str) -> str | None:
+        """Return the translation of a text, or of its parts; None where nothing of it is known."""
+        whole = self._whole(text)
+        if whole is not None:
+            return whole
+        for divide in (sentences, _cells, _brackets, *_DIVISIONS):
+            said = self._divided(divide(text), " " if divide in (sentences, _brackets) else _sign(divide))
+            if said is not None:
+                return said
+        return None
+
+    def _whole(self, text: str) -> str | None:
+        """Return the translation of a text that stands in the catalogue as one."""
+        if text in self._exact:
+            return self._exact[text] if " " in text else None
+        words = set(_WORDS.findall(text))
+        found = [
+            template
+            for word in (*words, "")
+            for template in self._by_word.get(word, ())
+            if template.words <= words
+        ]
+        for template in sorted(found, key=lambda one: -one.weight):
+            match = template.pattern.fullmatch(text)
+            if match is not None and (said := self._filled(template, match)) is not None:
+                return said
+        return None
+
+    def _filled(self, template: _Template, match: re.Match[str]) -> str | None:
+        """Return a translation with what is in the holes; None where this is not meant."""
+        given = {hole.number: (hole, value) for hole, value in zip(template.holes, match.groups(), strict=True)}
+        if template.is_weak and not all(
+            hole.kind or hole.words or self._is_known(value) for hole, value in given.values()
+        ):
+            return None
+        out = ""
+        for part in template.said:
+            piece = part
+            if isinstance(part, Hole):
+                hole, value = given[part.number]
+                piece = self._value(hole, part, value)
+            assert isinstance(piece, str)
+            out = _beside(out, piece)
+        return out
+
+    def _value(self, hole: Hole, place: Hole, value: str) -> str:
+        """Return what stands in a hole in the translation."""
+        if place.words:
+            return place.words[hole.words.index(value)]
+        bare = value.strip()
+        if hole.kind or not bare:
+            return value
+        if hole.words or place.is_term:
+            said = self._exact.get(bare)
+            if said is not None:
+                return said
+        said = self._line(value)
+        if said == value and _LIST.fullmatch(bare):
+            return value.replace(", ", "、")
+        return said
+
+    def _is_known(self, value: str) -> bool:
+        """Whether a text is empty, a number, in quotes, or in the catalogue."""
+        bare = value.strip()
+        known = not _LETTERS.search(bare) or _QUOTED.fullmatch(bare) is not None
+        return known or (" " in bare and self._whole(bare) is not None)
+
+    def _divided(self, parts: list[str], sign: str) -> str | None:
+        """Return parts with those translated that are known, as many together as there can be."""
+        if len(parts) < 2:
+            return None
+        out, at, was_known, is_any = "", 0, False, False
+        while at < len(parts):
+            piece, end, said = self._first(parts, at, sign)
+            between = ""
+            if at:
+                known = (was_known, said is not None)
+                meant = any(known) if sign == ": " else all(known)
+                between = _SIGNS.get(sign, sign) if meant else sign
+            out = _beside(out, piece if said is None else said, between)
+            was_known = said is not None
+            is_any, at = is_any or was_known, end
+        return out if is_any else None
+
+    def _first(self, parts: list[str], at: int, sign: str) -> tuple[str, int, str | None]:
+        """Return the most parts from a place on that are known together, where they end, and their translation."""
+        for end in range(min(len(parts), at + _MOST), at + 1, -1):
+            piece = sign.join(parts[at:end])
+            if end - at < len(parts) and (said := self._whole(piece)) is not None:
+                return piece, end, said
+        return parts[at], at + 1, self._text(parts[at].strip()) if " " in parts[at].strip() else None
+
+
+def _without_sign(text: str, translation: str) -> dict[str, str]:
+    """Return a fragment that begins with a comma or the like without it, as it is found between two of them."""
+    if text[:2] in (", ", "; ", ": ") and translation[:1] in _STARTS:
+        return {text[2:]: translation[1:]}
+    return {}
+
+
+def _beside(text: str, piece: str, between: str = "") -> str:
+    """Return two pieces as one text: no space beside a sign that is as wide as a Chinese character."""
+    if text and text[-1] in _ENDS + _STARTS:
+        between, piece = between.strip(), piece.lstrip(" ") if not between.strip() else piece
+    if (between or piece)[:1] and (between or piece)[0] in _ENDS + _STARTS:
+        text = text.rstrip(" ")
+    if between.strip() == "" and piece[:1] and piece[0] in _ENDS + _STARTS:
+        between, text = "", text.rstrip(" ")
+    return text + between + piece
+
+
+def _cells(text: str) -> list[str]:
+    return text.split("  ")
+
+
+def _brackets(text: str) -> list[str]:
+    return re.split(r" (?=[(\[])", text)
+
+
+def _semicolons(text: str) -> list[str]:
+    return text.split("; ")
+
+
+def _colons(text: str) -> list[str]:
+    return text.split(": ")
+
+
+def _commas(text: str) -> list[str]:
+    return text.split(", ")
+
+
+_DIVISIONS = (_semicolons, _colons, _commas)
+
+
+def _sign(divide: object) -> str:
+    return {_cells: "  ", _semicolons: "; ", _colons: ": ", _commas: ", "}[divide]  # type: ignore[index]
