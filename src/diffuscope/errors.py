@@ -6,6 +6,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+from diffuscope.translations import translate
 from diffuscope.words import in_python
 
 __all__ = [
@@ -43,6 +44,9 @@ class DiffuscopeError(Exception):
         self.what, self.hint = what, hint
         said = in_python(hint) if python is None and hint is not None else python
         super().__init__(what if said is None else f"{what}\n{said}")
+
+    def __str__(self) -> str:
+        return translate(super().__str__())
 
 
 class InputError(DiffuscopeError, ValueError):

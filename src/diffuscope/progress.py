@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from diffuscope.notebook import NotebookLine, in_notebook
 from diffuscope.terminal import echo, one_line, plain
+from diffuscope.translations import term, translate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,20 +63,21 @@ class Reporter:
     def say(self, text: str) -> None:
         """Show a line that stays."""
         if self.show and self._line is not None:
-            NotebookLine().show(text)
+            NotebookLine().show(translate(text))
         elif self.show:
-            self._console.print(plain(text), soft_wrap=True)
+            self._console.print(plain(translate(text)), soft_wrap=True)
 
     def finish(self, text: str) -> None:
         """Show a last line that stays, in a notebook in place of the progress."""
         if self.show and self._line is not None:
-            self._line.show(text)
+            self._line.show(translate(text))
         else:
             self.say(text)
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""
+        what, unit = term(what), term(unit)
         if not self.show:
             bar = Bar(None, what, total, unit, done)
             with _saying(bar.line) if self._by_lines else contextlib.nullcontext():
@@ -97,6 +99,7 @@ class Reporter:
     @contextlib.contextmanager
     def stage(self, what: str) -> Iterator[None]:
         """Show a spinner with ``what`` while the block runs."""
+        what = term(what)
         if not self.show:
             begun = time.monotonic()
             state = _saying(lambda: f"{one_line(what)}, {_duration(time.monotonic() - begun)} so far")
@@ -128,7 +131,7 @@ class Bar:
         if self._progress is not None:
             task = self._progress.tasks[0]
             self._progress.update(
-                task.id, completed=done, note=f"{self._note}  {self._rate:,.0f} {self._unit}/s"
+                task.id, completed=done, note=f"{translate(self._note)}  {self._rate:,.0f} {self._unit}/s"
             )
 
     @property
@@ -139,7 +142,7 @@ class Bar:
 
     def line(self) -> str:
         """Return how far it is, and how long the rest will take at this rate."""
-        parts = [f"{self._what}: {self._done:,} of {self._total:,} {self._unit}", self._note]
+        parts = [f"{self._what}: {translate(f'{self._done:,} of {self._total:,}')} {self._unit}", self._note]
         if rate := self._rate:
             parts.append(f"{rate:,.0f} {self._unit}/s" if rate >= 1 else "")
             parts.append(f"{_duration((self._total - self._done) / rate)} left" * (self._done < self._total))
@@ -157,7 +160,7 @@ class _NotebookBar(Bar):
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, their rate, a ``note`` and how long the rest will take."""
         super().update(done, note)
-        self._line.follow(self.line(), done / max(self._total, 1))
+        self._line.follow(translate(self.line()), done / max(self._total, 1))
 
 
 @contextlib.contextmanager

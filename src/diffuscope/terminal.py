@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 
 from diffuscope.errors import RunError
+from diffuscope.translations import translate
 
 __all__ = ["any_encoding", "echo", "one_line", "plain"]
 
@@ -45,10 +46,13 @@ def _number(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def echo(text: object = "", *, err: bool = False) -> None:
-    """Print lines of text to standard output, or to standard error; what its encoding lacks by number."""
+def echo(text: object = "", *, err: bool = False, as_is: bool = False) -> None:
+    """Print lines of text to standard output, or to standard error; what its encoding lacks by number.
+
+    They are translated into the chosen language, but ``as_is`` for data, such as JSON or a path.
+    """
     stream = sys.stderr if err else sys.stdout
-    line = plain(text) + "\n"
+    line = plain(text if as_is else translate(text)) + "\n"
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         stream.write(line.encode(encoding, "backslashreplace").decode(encoding))

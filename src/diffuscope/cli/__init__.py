@@ -15,6 +15,7 @@ from diffuscope.cli.compare import compare
 from diffuscope.cli.diagnose import diagnose
 from diffuscope.cli.evaluate import evaluate
 from diffuscope.cli.exchange import export, import_
+from diffuscope.cli.help import Command
 from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
@@ -24,9 +25,11 @@ from diffuscope.cli.studio import studio
 from diffuscope.cli.train import train
 from diffuscope.cli.view import view
 from diffuscope.errors import foreseen
+from diffuscope.languages import language_of
 from diffuscope.progress import lines_without_terminal
 from diffuscope.signals import exit_code, stop_by_signals
-from diffuscope.terminal import any_encoding, one_line
+from diffuscope.terminal import any_encoding, echo, one_line
+from diffuscope.translations import choose, chosen, translate
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -50,7 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # in the order of --he
     "list": (list_, "diffuscope list settings"),
 }
 for _name, (_command, _example) in COMMANDS.items():
-    app.command(_name, epilog=example(_example))(_command)
+    app.command(_name, cls=Command, epilog=example(_example))(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -64,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if arguments is None else arguments
     usual, warnings.formatwarning = warnings.formatwarning, _as_a_line
+    spoken = chosen()
     try:
         with any_encoding(), stop_by_signals(), lines_without_terminal():
             code = _run([word for word in arguments if word != "--debug"], "--debug" in arguments)
@@ -71,17 +75,19 @@ def main(arguments: list[str] | None = None) -> None:
         code = exit_code(stop)
     finally:
         warnings.formatwarning = usual
+        choose(spoken)
     sys.exit(code)
 
 
 def _run(words: list[str], debug: bool) -> int:
     """Run a command; return its exit code, with all that went wrong said in words."""
     try:
+        choose(chosen() or language_of(os.environ))
         code = app(args=words, prog_name="diffuscope", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Exception as error:
         if debug:
-            say(traceback.format_exc())
+            echo(traceback.format_exc(), err=True, as_is=True)
             return 1
         known = foreseen(error)
         if known is not None:
@@ -125,4 +131,4 @@ def _as_a_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """Return a warning without the place in the code that gives it."""
-    return f"Warning: {one_line(message)}\n"
+    return translate(f"Warning: {one_line(message)}") + "\n"

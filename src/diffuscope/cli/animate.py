@@ -61,4 +61,4 @@ def animate(
             color=color,
             **present(None, sampler=sampler, steps=steps),
         )
-    echo(one_line(path))
+    echo(one_line(path), as_is=True)

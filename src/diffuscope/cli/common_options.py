@@ -13,11 +13,14 @@ from typer import Argument, Option
 from typer.core import TyperGroup
 
 from diffuscope._version import __version__
+from diffuscope.cli.help import help_of
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import check_writable_folder
+from diffuscope.languages import set_language
 from diffuscope.recipes.toml import read_value
 from diffuscope.signals import exit_code
 from diffuscope.terminal import echo, one_line
+from diffuscope.translations import LANGUAGES
 
 
 class _Commands(TyperGroup):
@@ -29,6 +32,9 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as stop:
             say(one_line(stop) or "Interrupted.")
             raise typer.Exit(exit_code(stop)) from stop
+
+    def get_help(self, ctx: Any) -> str:
+        return help_of(self, ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write what each command does, in a whole sentence however narrow the terminal is."""
@@ -100,8 +106,19 @@ def _version(show: bool) -> None:
 _Version = Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Show the version.")]
 
 
+def _choose(name: str | None) -> None:
+    if name is not None:
+        set_language(name)
+
+
+_LANG = "Language of messages, figures and pages: en or zh. [default: that of the locale]"
+_Lang = Annotated[
+    str | None, Option("--lang", metavar="|".join(LANGUAGES), callback=_choose, is_eager=True, help=_LANG)
+]
+
+
 @app.callback()
-def _root(version: _Version = False) -> None:
+def _root(version: _Version = False, lang: _Lang = None) -> None:
     """Train, watch and diagnose diffusion models."""
 
 

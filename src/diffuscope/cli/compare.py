@@ -10,9 +10,11 @@ import typer
 from typer import Argument, Option
 
 from diffuscope.cli.common_options import Device, reads_files, say, split_setting
+from diffuscope.cli import outcome as printed
 from diffuscope.errors import InputError
 from diffuscope.recipes.toml import read_value
 from diffuscope.terminal import echo, one_line
+from diffuscope.translations import term, translate
 
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
@@ -78,7 +80,7 @@ def compare(
         data, axes, seeds=seeds, out=out, jobs=jobs, skip_invalid=skip_invalid, device=device, announce=say
     )
     if json_:
-        echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
+        echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False), as_is=True)
     else:
         _print(comparison)
     if comparison.failed:
@@ -113,10 +115,12 @@ def _print(comparison: Comparison) -> None:
     for key in axes:
         table.add_column(Text(one_line(key)))
     for name in ("evaluations", "× floor", "95% interval", "seeds", "training", "sampling"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(term(name), justify="right", no_wrap=True)
     for i, line in enumerate(lines):
         style = "bold green" if i == best else "green" if i in near else ""
-        table.add_row(*(Text(one_line(line[key])) for key in axes), *_measured(line), style=style)
+        table.add_row(
+            *(Text(one_line(line[key])) for key in axes), *map(translate, _measured(line)), style=style
+        )
     Console(width=None if Console().is_terminal else 200).print(table)
 
     def where(row: dict[str, Any]) -> list[str]:
@@ -142,7 +146,7 @@ def _print(comparison: Comparison) -> None:
     messages.append(("models", f"{path / 'runs'}/"))
     echo("")
     for name, text in messages:
-        echo(f"{name:<11} {one_line(text)}")
+        printed.line(name, text)
 
 
 def _measured(line: dict[str, Any]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Annotated
 from typer import Option
 
 from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, Steps, print_and_save
-from diffuscope.terminal import echo, one_line
+from diffuscope.cli.outcome import line
+from diffuscope.terminal import echo
 
 
 def diagnose(
@@ -32,10 +33,10 @@ def diagnose(
     files = print_and_save(
         run,
         lambda: find_out(run, sampler=sampler, steps=steps, held_out=held_out, seed=seed, device=device),
-        lambda found: echo(json.dumps(found.to_json()) if as_json else found.text()),
+        lambda found: echo(json.dumps(found.to_json()) if as_json else found.text(), as_is=True),
         lambda found: found.save(run, html=html) if found.budget.rows or html else [],
     )
     if files and not as_json:
         echo()
         for file in files:
-            echo(f"{'report' if file.suffix == '.html' else 'picture':<8} {one_line(file)}")
+            line("report" if file.suffix == ".html" else "picture", file, 8)

@@ -9,7 +9,8 @@ from typing import Annotated
 from typer import Option
 
 from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, print_and_save
-from diffuscope.terminal import echo, one_line
+from diffuscope.cli.outcome import line
+from diffuscope.terminal import echo
 
 _INCEPTION = "For images: weights file of InceptionV3, to use its features (FID, KID)."
 
@@ -45,9 +46,9 @@ def evaluate(
         lambda: measure(
             opened, held_out=held_out, baselines=baselines, seed=seed, samples=samples, extractor=extractor
         ),
-        lambda found: echo(json.dumps(found.to_json()) if as_json else f"{found}\n"),
+        lambda found: echo(json.dumps(found.to_json()) if as_json else f"{found}\n", as_is=True),
         lambda found: found.save(opened.path, report=html),
     )
     for kind, file in zip(("picture", "report"), files, strict=False):
         if not as_json:
-            echo(f"{kind:<8} {one_line(file)}")
+            line(kind, file, 8)

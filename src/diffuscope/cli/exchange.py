@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from diffuscope.cli.common_options import Force, RunDir, free
+from diffuscope.cli.outcome import line
 from diffuscope.terminal import echo, one_line
 
 _FOLDER = "A folder written by save_pretrained of diffusers."
@@ -32,7 +33,7 @@ def export(
     model = load(run, device="cpu").model
     with Reporter().stage(f"writing and checking the {'folder' if to_folder else 'graph'}"):
         (export_diffusers if to_folder else export_onnx)(model, out)
-    echo(one_line(out))
+    echo(one_line(out), as_is=True)
 
 
 def import_(
@@ -55,5 +56,5 @@ def import_(
 
     with Reporter().stage("reading the weights"):
         import_run(folder, out, data=data, null_class=null_class)
-    echo(one_line(out))
-    echo(f"next        diffuscope sample {one_line(out)} -o samples.png")
+    echo(one_line(out), as_is=True)
+    line("next", f"diffuscope sample {one_line(out)} -o samples.png")

@@ -10,6 +10,8 @@ from typer import Argument
 
 from diffuscope.errors import unknown_name
 from diffuscope.terminal import echo
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import ljust
 
 _PARTS = Path(__file__).parent / "parts.json"  # kept as text, since the code that says it loads torch
 _KINDS = "datasets, recipes, schedules, samplers, networks or settings."
@@ -27,11 +29,11 @@ def list_(what: Annotated[str, Argument(metavar="WHAT", help=_KINDS, show_defaul
     if what == "settings":
         wide = max(len(default) for default, _ in listed.values() if len(default) <= _WIDEST)
         for name, (default, about) in listed.items():
-            echo(f"{name:<{width}}  {default:<{wide}}  {about}")
+            echo(f"{name:<{width}}  {ljust(_default(default), wide)}  {translate(about)}", as_is=True)
         return
     for name, (about, *settings) in listed.items():
         more = f"  [{settings[0]}]" if settings and settings[0] else ""
-        echo(f"{name:<{width}}  {about}{more}")
+        echo(f"{name:<{width}}  {translate(about)}{more}", as_is=True)
 
 
 def _datasets() -> dict[str, list[str]]:
@@ -49,3 +51,8 @@ def _recipes() -> dict[str, list[str]]:
 
     # Read as text: validating a recipe needs torch.
     return {name: [tomllib.loads(path.read_text("utf-8"))["description"]] for name, path in RECIPES.items()}
+
+
+def _default(text: str) -> str:
+    """Return a default, which is a value; that there is none is a word."""
+    return term(text) if text == "required" else translate(text)

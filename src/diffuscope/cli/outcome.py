@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffuscope.terminal import echo, one_line
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import ljust
 
 if TYPE_CHECKING:
     from diffuscope.runs.run import Run
@@ -17,12 +19,15 @@ __all__ = ["announce", "line", "report"]
 def announce(notes: Sequence[str]) -> None:
     """Print how the data was read."""
     for i, note in enumerate(notes):
-        echo(f"  {one_line(note)}" if i else f"{'reading':<11} {one_line(note)}")
+        if i:
+            echo(f"  {one_line(note)}")
+        else:
+            line("reading", note)
 
 
-def line(name: str, text: str) -> None:
-    """Print a line with its name."""
-    echo(f"{name:<11} {one_line(text)}")
+def line(name: str, text: object, columns: int = 11) -> None:
+    """Print a line that begins with its name, in so many columns."""
+    echo(f"{ljust(term(name), columns)} {translate(one_line(text))}", as_is=True)
 
 
 def _folder(path: Path) -> str:

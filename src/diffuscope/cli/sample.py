@@ -10,6 +10,7 @@ from typer import Option
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
 from diffuscope.terminal import echo, one_line
+from diffuscope.translations import term
 
 _TARGET = (
     "FILE.npy, .npz, .csv, .tsv (also .gz), .xlsx, .parquet or .png; for images .png (one sheet), .npy, .npz "
@@ -71,7 +72,7 @@ def sample(
         save_figure(opened.plot_samples(n, **options), out)
     else:
         opened.sample_to(out, n, reporter=Reporter(), safe_csv=safe_csv, announce=_note, **options)
-    echo(f"{n:,} {opened.modality.unit} in {one_line(out)}")
+    echo(f"{n:,} {term(opened.modality.unit)} in {one_line(out)}")
 
 
 def _note(text: str) -> None:

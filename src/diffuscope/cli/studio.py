@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from typer import Argument, Option, echo
+from typer import Argument, Option
 
 from diffuscope.cli.common_options import say
 from diffuscope.errors import InputError
+from diffuscope.terminal import echo
 
 _LOCAL = ("127.0.0.1", "localhost")
 

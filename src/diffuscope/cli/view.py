@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Option, echo
+from typer import Option
 
 from diffuscope.cli.common_options import Force, RunDir, free
+from diffuscope.terminal import echo, one_line
 
 
 def view(
@@ -25,4 +26,4 @@ def view(
     free(out, force)
     opened = load(run, device="cpu", data=data)
     path = opened.view(language=language).save(out)  # type: ignore[arg-type]
-    echo(f"{path} ({path.stat().st_size / 1000:,.0f} KB)")
+    echo(f"{one_line(path)} ({path.stat().st_size / 1000:,.0f} KB)", as_is=True)

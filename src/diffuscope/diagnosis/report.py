@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from diffuscope.diagnosis.findings import Finding
 from diffuscope.diagnosis.levels import Band, LevelErrors
 from diffuscope.diagnosis.pictures import ErrorByLevel
 from diffuscope.metrics.floor import in_floors
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import ljust, width, wrap
 from diffuscope.words import in_python
 
 if TYPE_CHECKING:
@@ -71,10 +72,11 @@ class Diagnosis:
         network = [line for note in self._of_network() for line in _wrapped(note)]
         if network:
             lines += [*network, ""]
-        lines.append("Findings, worst first" if self.findings else f"{_NOTHING}.")
+        lines.append(translate("Findings, worst first" if self.findings else f"{_NOTHING}."))
         for number, finding in enumerate(self.findings, 1):
             gain = "" if finding.gain is None else f"gain: {in_floors(finding.gain)} × floor, "
-            lines += ["", f"{number}. {finding.title}  ({gain}{finding.sure})"]
+            title = f"{number}. {translate(finding.title)}"
+            lines += ["", f"{title}  ({translate(gain)}{term(finding.sure)})"]
             lines += _wrapped(finding.evidence, 3) + _wrapped(f"Fix: {said(finding.fix)}", 3)
             if finding.needs:
                 lines += _wrapped(f"To be sure: {said(finding.needs)}", 3)
@@ -161,16 +163,18 @@ def _budget(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
     lines = ["Error budget, in multiples of the floor (sliced Wasserstein distance; 95% intervals)", ""]
-    cells = _cells(rows)
-    title, ratio, interval = (max(map(len, column)) for column in zip(*cells, strict=True))
+    lines[0] = translate(lines[0])
+    cells = [(term(words), value, translate(between)) for words, value, between in _cells(rows)]
+    title, ratio, interval = (max(map(width, column)) for column in zip(*cells, strict=True))
     most = max(1e-9, *(abs(row.share.ratio) for row in rows))
     for row, (words, value, between) in zip(rows, cells, strict=True):
         if row.part == "total":
             lines.append("  " + "─" * (title + ratio + interval + 4))
         bar = ("█" if row.share.ratio >= 0 else "░") * round(_BAR * abs(row.share.ratio) / most)
-        lines.append(f"  {words:<{title}}  {value:>{ratio}}  {between:<{interval}}  {bar}".rstrip())
+        line = f"  {ljust(words, title)}  {value:>{ratio}}  {ljust(between, interval)}  {bar}"
+        lines.append(line.rstrip())
     return [*lines, ""]
 
 
 def _wrapped(text: str, indent: int = 0) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
+    return wrap(text, _WIDTH, " " * indent)

@@ -34,6 +34,7 @@ from diffuscope.recipes import Recipe
 from diffuscope.request import Request
 from diffuscope.terminal import one_line
 from diffuscope.training import Batches, BatchSource, LossLike, Resident
+from diffuscope.translations import term, translate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,9 +96,9 @@ def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for i, title in enumerate(titles):
-        table.add_column(Text(one_line(title)), justify="right" if i else "left")
+        table.add_column(Text(one_line(term(title))), justify="right" if i else "left")
     for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
+        table.add_row(*(Text(one_line(translate(cell))) for cell in row))  # a name may look like markup
     stream = io.StringIO()
     Console(file=stream, width=200, color_system=None, force_jupyter=False).print(table)
     return [line.rstrip() for line in stream.getvalue().strip("\n").splitlines()]

@@ -13,7 +13,6 @@ mean (:mod:`~diffuscope.monitoring.floor_curve`). Elsewhere it lies between two 
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -28,6 +27,8 @@ from diffuscope.monitoring.floor_curve import exact_curve
 from diffuscope.monitoring.law import Law, law_of, schedule_of
 from diffuscope.monitoring.visited import Visited, Weights, visited_levels
 from diffuscope.seeds import stream_seed
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import fill, rjust, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,17 +144,15 @@ class LossFloor:
 
     def _names(self) -> list[str]:
         middle = "floor" if self.method == "exact" else "reached"
-        return ["time", "σ/α", middle, "at least", "at most"]
+        return [term(name) for name in ("time", "σ/α", middle, "at least", "at most")]
 
     def __str__(self) -> str:
         rows = [self._names(), *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-        ]
-        head = textwrap.fill(self.headline(), _WIDTH)
-        what = f"By level, for a network that predicts {self.prediction}:"
-        return "\n".join([head, "", what, *lines, "", textwrap.fill(self.certainty, _WIDTH)])
+        widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(rjust(cell, wide) for cell, wide in zip(row, widths, strict=True)) for row in rows]
+        head = fill(self.headline(), _WIDTH)
+        what = translate(f"By level, for a network that predicts {self.prediction}:")
+        return "\n".join([head, "", what, *lines, "", fill(self.certainty, _WIDTH)])
 
     def _repr_html_(self) -> str:
         from diffuscope.pages import fragment

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from diffuscope.monitoring.loss_floor import LossFloor
 from diffuscope.pages import fragment, page
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import fill, ljust, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,16 +131,16 @@ def _warned(watched: Watched) -> list[str]:
 
 def text_report(watched: Watched) -> str:
     """Return the report as text."""
-    lines = [textwrap.fill(_verdict(watched), _WIDTH)]
+    lines = [fill(_verdict(watched), _WIDTH)]
     if watched.history:
-        rows = _table(watched)
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines += ["", "The last look, by noise level:"]
-        lines += ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines += ["", "Looks:", *(line_of(record) for record in watched.history[-_SHOWN:])]
-    lines += ["", "Warnings:" if watched.warnings else "No warnings."]
-    lines += [textwrap.fill(text, _WIDTH) for text in _warned(watched)]
-    return "\n".join([*lines, "", *(textwrap.fill(note, _WIDTH) for note in watched.notes)])
+        rows = [[term(cell) for cell in row] for row in _table(watched)]
+        widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+        lines += ["", translate("The last look, by noise level:")]
+        lines += ["  ".join(ljust(c, w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += ["", term("Looks:"), *(translate(line_of(record)) for record in watched.history[-_SHOWN:])]
+    lines += ["", term("Warnings:") if watched.warnings else translate("No warnings.")]
+    lines += [fill(text, _WIDTH) for text in _warned(watched)]
+    return "\n".join([*lines, "", *(fill(note, _WIDTH) for note in watched.notes)])
 
 
 def html_report(watched: Watched, picture: Figure | None, by_itself: bool = True) -> str:
@@ -147,11 +148,11 @@ def html_report(watched: Watched, picture: Figure | None, by_itself: bool = True
     values = {
         "verdict": _verdict(watched),
         "picture": picture,
-        "rows": _table(watched) if watched.history else [],
+        "rows": [[term(cell) for cell in row] for row in _table(watched)] if watched.history else [],
         "looks": [line_of(record) for record in watched.history[-_SHOWN:]],
         "warnings": _warned(watched),
         "notes": watched.notes,
     }
     if by_itself:
-        return page("diffuscope.monitoring", "report.html", "Training", **values)
+        return page("diffuscope.monitoring", "report.html", term("Training"), **values)
     return fragment("diffuscope.monitoring", "report.html", **values)

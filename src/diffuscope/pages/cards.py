@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from diffuscope.pages.rendering import fragment, png_address
+from diffuscope.translations import term
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,9 +32,9 @@ def card(
     return fragment(
         "diffuscope.pages",
         "card.html",
-        heading=title,
-        facts=[(name, text) for name, text in facts if text],
-        head=head,
+        heading=term(title),
+        facts=[(term(name), text) for name, text in facts if text],
+        head=[term(name) for name in head],
         rows=rows,
         picture=None if picture is None else png_address(picture, _DPI),
         notes=[note for note in notes if note],

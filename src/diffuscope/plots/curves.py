@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from diffuscope.errors import InputError
+from diffuscope.plots.speech import word
 from diffuscope.plots.style import DATA, INK, NOISE, chart
 
 
@@ -43,7 +44,7 @@ def plot_loss(steps: ArrayLike, losses: ArrayLike, floor: float | None = None) -
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("step", color=INK)
-    ax.set_ylabel("loss", color=INK)
+    ax.set_xlabel(word("step"), color=INK)
+    ax.set_ylabel(word("loss"), color=INK)
     ax.margins(x=0.01)
     return figure

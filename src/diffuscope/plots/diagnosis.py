@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.metrics.floor import in_floors
-from diffuscope.plots.fonts import plain
 from diffuscope.plots.levels import draw_levels
+from diffuscope.plots.speech import said_in_lines
 from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, NOISE, chart, note
 
 EXCESS, IRREDUCIBLE = "this network, beyond the least possible error", "the least possible error"
@@ -53,7 +52,7 @@ def plot_diagnosis(
         draw_levels(right, ratio, [(EXCESS, excess)], (IRREDUCIBLE, irreducible), bands)
     _waterfall(left, rows)
     if finding:
-        figure.supxlabel(textwrap.fill(plain(finding, 300), 100), color=INK, fontsize=11)
+        figure.supxlabel(said_in_lines(finding, 100), color=INK, fontsize=11)
     return figure
 
 
@@ -78,7 +77,7 @@ def _waterfall(ax: Axes, rows: Sequence[Any]) -> None:
             ax.plot([end, end], [i + 0.33, i + 0.67], color=MUTED, linewidth=0.8)
         level = end
     ax.axvline(1, color=DATA, linewidth=0.9, linestyle=(0, (5, 3)), zorder=0)
-    ax.set_yticks(range(len(rows)), [textwrap.fill(plain(row.title, 99), _TITLE) for row in rows])
+    ax.set_yticks(range(len(rows)), [said_in_lines(row.title, _TITLE, 99) for row in rows])
     ax.tick_params(axis="y", colors=INK, length=0, labelsize=9)
     ax.grid(axis="y", visible=False)
     ax.set_ylim(len(rows) - 0.5, -0.5)

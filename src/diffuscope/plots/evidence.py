@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.plots.fonts import families, plain
+from diffuscope.plots.speech import said, word
 from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, NOISE, chart, note
+from diffuscope.translations.display import broken
 
 _MOST_NAME = 44  # characters of a line
 _UNSEEN = 0.002  # of the values, that an axis may leave out at either end
@@ -94,9 +95,9 @@ def plot_values(
             right = value > (low + high) / 2
             top = (value, ax.get_ylim()[1])
             style: dict[str, Any] = {"ha": "right" if right else "left", "va": "top", "fontsize": 9}
-            note(ax, plain(words, 40), top, (-5 if right else 5, -3 - 13 * i), color=NOISE, **style)
+            note(ax, plain(said(words), 40), top, (-5 if right else 5, -3 - 13 * i), color=NOISE, **style)
         ax.set_xlabel(plain(name, _MOST_NAME), color=INK)
-        ax.set_ylabel("count", color=INK)
+        ax.set_ylabel(word("count"), color=INK)
     return figure
 
 
@@ -121,7 +122,7 @@ def plot_differences(panels: Sequence[tuple[str, Pair, Pair]], labels: tuple[str
         for ax, (words, real, made) in zip(np.atleast_1d(axes), panels, strict=True):
             draw = _points if len(real[1]) else _distributions
             draw(ax, real, made)
-            title = "\n".join(plain(line, _MOST_NAME) for line in textwrap.wrap(words, 36)[:3])
+            title = "\n".join(plain(line, _MOST_NAME) for line in broken(said(words), 36)[:3])
             ax.set_title(title, color=INK, fontsize=9.5)
         for color, name in zip((DATA, GENERATED), labels, strict=True):
             axis = np.atleast_1d(axes)[0]

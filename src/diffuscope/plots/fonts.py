@@ -7,9 +7,10 @@ drawn as an empty box. Signs of mathtext are escaped: a column named ``$`` is on
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 
-__all__ = ["families", "plain"]
+__all__ = ["can_draw", "families", "look_again", "plain"]
 
 _OWN = "DejaVu Sans"
 _OTHERS = (
@@ -35,6 +36,24 @@ def _glyphs() -> frozenset[int]:
     from matplotlib.font_manager import findfont, get_font
 
     return frozenset().union(*(get_font(findfont(name)).get_charmap() for name in families()))
+
+
+def look_again() -> None:
+    """Find the fonts that were installed since matplotlib made its list of them."""
+    from matplotlib.font_manager import findSystemFonts, fontManager
+
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:
+            with contextlib.suppress(OSError, RuntimeError):  # no font, or one that cannot be read
+                fontManager.addfont(path)
+    families.cache_clear()
+    _glyphs.cache_clear()
+
+
+def can_draw(text: str) -> bool:
+    """Whether there is a glyph for each character of a text."""
+    return all(ord(character) in _glyphs() for character in text)
 
 
 def plain(text: object, most: int = 18) -> str:

@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
+from diffuscope.plots.speech import word
 from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, chart, note
 
 
@@ -46,7 +47,7 @@ def plot_loss_floor(
     note(ax, f"mean over all times: {mean:.4g}", (r[-1], mean), (0, 4), color=MUTED, fontsize=9, ha="left")
     ax.set_title(f"the floor of the loss: {what}", color=INK, fontsize=11)
     ax.set_xlabel("σ/α: from noise to data", color=INK)
-    ax.set_ylabel("loss", color=INK)
+    ax.set_ylabel(word("loss"), color=INK)
     ax.set_ylim(bottom=0)
     ax.margins(x=0.01)
     return figure

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from diffuscope.errors import InputError
+from diffuscope.plots.speech import word
 from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, NOISE, chart
 
 
@@ -46,7 +47,7 @@ def _over_steps(
     floor: tuple[float, float, float],
 ) -> None:
     if len(losses):
-        ax.plot(steps, losses, color=MUTED, alpha=0.5, linewidth=0.6, label="reported")
+        ax.plot(steps, losses, color=MUTED, alpha=0.5, linewidth=0.6, label=word("reported"))
     at = [record["step"] for record in history]
     ax.axhspan(floor[1], floor[2], color=DATA, alpha=0.2, linewidth=0)
     ax.axhline(floor[0], color=DATA, linewidth=1.4, linestyle=(0, (5, 3)), label="the least possible")
@@ -60,8 +61,8 @@ def _over_steps(
             ax.plot(
                 *zip(*known, strict=True), color=color, marker="o", markersize=3.5, linewidth=1.4, label=label
             )
-    ax.set_xlabel("step", color=INK)
-    ax.set_ylabel("loss", color=INK)
+    ax.set_xlabel(word("step"), color=INK)
+    ax.set_ylabel(word("loss"), color=INK)
     shown = [*losses[len(losses) // 10 :].tolist(), *(record["loss"]["value"] for record in history)]
     if shown:
         ax.set_ylim(0, 1.1 * max(float(np.quantile(shown, 0.98)), floor[2]))

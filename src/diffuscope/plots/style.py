@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
+from diffuscope.plots.speech import speak
 
 DATA = "#2b6cb8"  # the three hues keep their meaning in every picture and animation
 NOISE = "#d8442f"
@@ -39,11 +40,13 @@ def save_figure(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 160) 
     with atomic_write(path) as temporary:
         # Without a date the same figure gives the same bytes.
         undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
+        speak(fig)
         fig.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=undated, bbox_inches="tight")
 
 
 def pixels(fig: Figure, dpi: float) -> NDArray[np.uint8]:
     """Draw a figure on white, once where savefig does twice; return its pixels (height, width, 3)."""
+    speak(fig)
     fig.set_dpi(dpi)
     fig.set_facecolor("white")
     canvas: Any = FigureCanvasAgg(fig)  # matplotlib does not type its canvas
@@ -57,6 +60,7 @@ class _Picture(Figure):
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
+        speak(self)
         self.savefig(buffer, format="png")
         return buffer.getvalue()
 

@@ -5,18 +5,20 @@ A catalogue is a file of gettext, of texts and their translations. What the prog
     msgid "{0} has {1:n} row{2=s|}, {3=no|one} of them missing."
     msgstr "{0} 有 {1} 行，{3=没有|有一行}缺失。"
 
-``{0}`` stands for any text, ``{0:n}`` for a number, ``{0:r}`` for a quoted name, and ``{0=a|b}`` for one of some
-words, which a translation gives in the same order. In a translation ``{0!}`` is a hole in which a single word is
-one of the program's own, and is translated as well.
+``{0}`` stands for any text, ``{0:n}`` for a number, ``{0:r}`` for a quoted name, and ``{0=a|b}`` for one of
+some words, which a translation gives in the same order. In a translation ``{0!}`` is a hole in which a single
+word is one of the program's own, and is translated as well.
 
 A text is looked up as it is, then as a template with something in its holes. Where neither is found it is
-divided: into lines, sentences, and parts of sentences. What is in a hole is translated likewise. A single word,
-and what is in quotes, is left alone: it may be a name.
+divided: into lines, sentences, and parts of sentences. What is in a hole is translated likewise. A single
+word, and what is in quotes, is left alone: it may be a name.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -108,14 +110,23 @@ def read_catalogue(path: Path) -> dict[str, str]:
 
 
 _NUMBER = r"[-+−]?(?:\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf)%?"
-_IN_SENTENCE = r"(?:(?![.!?] [A-Z]).)"
+_IN_SENTENCE, _IN_LIST = "((?:(?![.!?] [A-Z]|; ).)*?)", "((?:(?![.!?] [A-Z]).)*?)"
+_REPR = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[\[({<].+?|[^\s'"]\S*?"""
 _WORDS = re.compile(r"(?<![\w\0])[A-Za-z]{2,}(?![\w\0])")
+_BRACES = re.compile(r"\{\{|\}\}")
 _OPEN = re.compile(r"\{\d+[^{}]*\}")
+_CHOICE = re.compile(r"\{\d+=([^{}]*)\}")
+_FREE = re.compile(r"\{\d+\}")
+_LETTERED = re.compile("[A-Za-z]{2,}")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _QUOTED = re.compile(r"""(['"`“]).*(['"`”])""")
 _NAME = r"""(?:'[^']*'|"[^"]*"|[^\s,()\[\]{}'"]+)"""
 _LIST = re.compile(rf"{_NAME}(?:, {_NAME})+(?: …)?")
-_SMALL = {"of", "to", "in", "and", "or", "at", "by", "on", "for", "from", "is", "are", "not", "the", "with"}
+_SMALL = set(
+    re.findall(
+        r"\w+", "of to in and or at by on for from is are not the with but more as different see column"
+    )
+)
 _ENDS = "。，；：？！）"
 _STARTS = "，；：（"
 _SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
@@ -129,9 +140,11 @@ class _Template:
     def __init__(self, text: str, translation: str) -> None:
         self.text, self.translation = text, translation
         bare = _OPEN.sub("\0", text)
-        self.weight = len(bare)
+        words = sum(min(map(len, found.split("|"))) for found in _CHOICE.findall(text))
+        self.weight = len(bare) - bare.count("\0") + words, -len(_FREE.findall(text)), -text.count(":r}")
         self.words = frozenset(_WORDS.findall(bare))
-        self.is_weak = self.words <= _SMALL
+        self.has_cells = "  " in text
+        self.is_weak = _FREE.search(text) is not None and _SMALL.issuperset(_LETTERED.findall(bare))
 
     @cached_property
     def holes(self) -> list[Hole]:
@@ -147,16 +160,19 @@ class _Template:
     def pattern(self) -> re.Pattern[str]:
         """What matches the text with something in its holes."""
         pieces, parts = [], parse(self.text)
-        for part in parts:
-            is_open = part is parts[0] or part is parts[-1]  # another sentence may stand there
+        around = ["", *parts, ""]
+        for i, part in enumerate(parts):
+            before, behind = around[i], around[i + 2]  # where another sentence may stand, it is said before
+            is_open = (str(before).endswith(": ") and not behind) or (
+                not before and str(behind)[:1].isupper()
+            )
             if isinstance(part, str):
                 pieces.append(re.escape(part))
             elif part.words:
                 pieces.append(f"({'|'.join(map(re.escape, part.words))})")
             else:
-                some = "." if is_open else _IN_SENTENCE
-                least = "+" if part.kind == "r" else "*"
-                pieces.append(f"({_NUMBER})" if part.kind == "n" else f"({some}{least}?)")
+                free = "(.*?)" if is_open else _IN_LIST if str(before)[-2:] == ": " else _IN_SENTENCE
+                pieces.append({"n": f"({_NUMBER})", "r": f"({_REPR})"}.get(part.kind, free))
         return re.compile("".join(pieces), re.DOTALL)
 
 
@@ -171,18 +187,20 @@ class Catalogue:
 
     def __init__(self, texts: dict[str, str]) -> None:
         self._exact: dict[str, str] = {}
-        self._by_word: dict[str, list[_Template]] = {}
+        templates = []
         for text, translation in texts.items():
-            if not translation:
-                continue
-            for one, said in {text: translation, **_without_sign(text, translation)}.items():
-                if _OPEN.search(one):
-                    template = _Template(one, said)
-                    key = max(template.words, key=len, default="")
-                    self._by_word.setdefault(key, []).append(template)
-                else:
-                    plain = one.replace("{{", "{").replace("}}", "}")
-                    self._exact.setdefault(plain, said.replace("{{", "{").replace("}}", "}"))
+            for one, said in ((text, translation), *_without_sign(text, translation)):
+                if said and "{" in _BRACES.sub("", one):
+                    templates.append(_Template(one, said))
+                elif said:
+                    self._exact.setdefault(_plain(one), _plain(said))
+        for one, said in list(self._exact.items()):
+            self._exact.setdefault(one[0].lower() + one[1:], said)  # as a heading is put into a sentence
+        often = Counter(word for template in templates for word in template.words)
+        self._by_word: dict[str, list[_Template]] = {}  # under the word of each that is in the fewest
+        for template in templates:
+            key = min(template.words, key=lambda word: (often[word], word), default="")
+            self._by_word.setdefault(key, []).append(template)
         self.translate = lru_cache(maxsize=4096)(self._translate)
 
     def term(self, word: str) -> str:
@@ -211,24 +229,30 @@ class Catalogue:
         whole = self._whole(text)
         if whole is not None:
             return whole
-        for divide in (sentences, _cells, _brackets, *_DIVISIONS):
-            said = self._divided(divide(text), " " if divide in (sentences, _brackets) else _sign(divide))
+        for divide, sign in _DIVISIONS:
+            said = self._divided(divide(text), sign)
             if said is not None:
                 return said
-        return None
+        return self._whole(text, weak=True) or self._divided(text.split(", "), ", ")
 
-    def _whole(self, text: str) -> str | None:
-        """Return the translation of a text that stands in the catalogue as one."""
+    def _whole(self, text: str, weak: bool = False, holding: str = " ") -> str | None:
+        """Return the translation of a text that stands in the catalogue as one.
+
+        A ``weak`` template has few words, such as ``{0} of {1}``. Only those count that hold a certain sign.
+        """
         if text in self._exact:
             return self._exact[text] if " " in text else None
-        words = set(_WORDS.findall(text))
+        words, has_cells = set(_WORDS.findall(text)), "  " in text
         found = [
             template
             for word in (*words, "")
             for template in self._by_word.get(word, ())
-            if template.words <= words
+            if template.is_weak == weak
+            and template.words <= words
+            and template.has_cells == has_cells
+            and holding in template.text
         ]
-        for template in sorted(found, key=lambda one: -one.weight):
+        for template in sorted(found, key=lambda one: one.weight, reverse=True):
             match = template.pattern.fullmatch(text)
             if match is not None and (said := self._filled(template, match)) is not None:
                 return said
@@ -236,7 +260,9 @@ class Catalogue:
 
     def _filled(self, template: _Template, match: re.Match[str]) -> str | None:
         """Return a translation with what is in the holes; None where this is not meant."""
-        given = {hole.number: (hole, value) for hole, value in zip(template.holes, match.groups(), strict=True)}
+        given = {
+            hole.number: (hole, value) for hole, value in zip(template.holes, match.groups(), strict=True)
+        }
         if template.is_weak and not all(
             hole.kind or hole.words or self._is_known(value) for hole, value in given.values()
         ):
@@ -259,9 +285,9 @@ class Catalogue:
         if hole.kind or not bare:
             return value
         if hole.words or place.is_term:
-            said = self._exact.get(bare)
-            if said is not None:
-                return said
+            terms = [self._exact.get(word, "") for word in (bare, *bare.split(", "))]
+            if terms[0] or all(terms[1:]):
+                return terms[0] or "、".join(terms[1:])
         said = self._line(value)
         if said == value and _LIST.fullmatch(bare):
             return value.replace(", ", "、")
@@ -291,19 +317,23 @@ class Catalogue:
         return out if is_any else None
 
     def _first(self, parts: list[str], at: int, sign: str) -> tuple[str, int, str | None]:
-        """Return the most parts from a place on that are known together, where they end, and their translation."""
+        """Return the most parts from a place on that are known together, their end and translation."""
         for end in range(min(len(parts), at + _MOST), at + 1, -1):
             piece = sign.join(parts[at:end])
-            if end - at < len(parts) and (said := self._whole(piece)) is not None:
+            if end - at < len(parts) and (said := self._whole(piece, holding=sign)) is not None:
                 return piece, end, said
         return parts[at], at + 1, self._text(parts[at].strip()) if " " in parts[at].strip() else None
 
 
-def _without_sign(text: str, translation: str) -> dict[str, str]:
-    """Return a fragment that begins with a comma or the like without it, as it is found between two of them."""
-    if text[:2] in (", ", "; ", ": ") and translation[:1] in _STARTS:
-        return {text[2:]: translation[1:]}
-    return {}
+def _plain(text: str) -> str:
+    """Return a template without holes as the text that it stands for."""
+    return text.replace("{{", "{").replace("}}", "}")
+
+
+def _without_sign(text: str, translation: str) -> list[tuple[str, str]]:
+    """Return a fragment that begins with a comma or the like without it, as where a text is divided."""
+    is_fragment = text[:2] in (", ", "; ", ": ") and translation[:1] in _STARTS
+    return [(text[2:], translation[1:])] if is_fragment else []
 
 
 def _beside(text: str, piece: str, between: str = "") -> str:
@@ -317,28 +347,10 @@ def _beside(text: str, piece: str, between: str = "") -> str:
     return text + between + piece
 
 
-def _cells(text: str) -> list[str]:
-    return text.split("  ")
-
-
-def _brackets(text: str) -> list[str]:
-    return re.split(r" (?=[(\[])", text)
-
-
-def _semicolons(text: str) -> list[str]:
-    return text.split("; ")
-
-
-def _colons(text: str) -> list[str]:
-    return text.split(": ")
-
-
-def _commas(text: str) -> list[str]:
-    return text.split(", ")
-
-
-_DIVISIONS = (_semicolons, _colons, _commas)
-
-
-def _sign(divide: object) -> str:
-    return {_cells: "  ", _semicolons: "; ", _colons: ": ", _commas: ", "}[divide]  # type: ignore[index]
+_DIVISIONS: tuple[tuple[Callable[[str], list[str]], str], ...] = (
+    (sentences, " "),
+    (lambda text: text.split("  "), "  "),
+    (lambda text: re.split(r" (?=[(\[])", text), " "),
+    (lambda text: text.split("; "), "; "),
+    (lambda text: text.split(": "), ": "),
+)

@@ -11,7 +11,7 @@ import unicodedata
 
 from diffuscope.translations import translate
 
-__all__ = ["fill", "ljust", "rjust", "width", "wrap"]
+__all__ = ["broken", "fill", "ljust", "rjust", "width", "wrap"]
 
 _NARROW = re.compile(r"[\x00-\u10ff]*")  # what has nothing that is two columns wide
 _PIECES = re.compile(r"[^\s\u2e80-\uffef]+|\s+|[\u2e80-\uffef]")
@@ -44,11 +44,15 @@ def rjust(text: str, columns: int) -> str:
 
 def wrap(text: str, columns: int, indent: str = "") -> list[str]:
     """Return a text in the chosen language as lines of at most so many columns, each with an indent."""
-    said = translate(text)
-    if _NARROW.fullmatch(said) or not _has_wide(said):
-        return textwrap.wrap(said, columns, initial_indent=indent, subsequent_indent=indent)
+    return broken(translate(text), columns, indent)
+
+
+def broken(text: str, columns: int, indent: str = "") -> list[str]:
+    """Return a text as it is as lines of at most so many columns, each with an indent."""
+    if _NARROW.fullmatch(text) or not _has_wide(text):
+        return textwrap.wrap(text, columns, initial_indent=indent, subsequent_indent=indent)
     lines, line, taken = [], "", width(indent)
-    for piece in _pieces(" ".join(said.split())):
+    for piece in _pieces(" ".join(text.split())):
         wide = width(piece)
         if line and taken + wide > columns:
             lines.append(indent + line.rstrip())

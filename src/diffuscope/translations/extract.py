@@ -1,8 +1,8 @@
 """Which texts does the package have for people? Those that ``zh.po`` has to translate.
 
 The texts are found in the source: strings of two words or more, f-strings as templates with numbered holes,
-what ``diffuscope list`` and ``--help`` show, the descriptions of recipes, and the text of the pages' templates.
-What is not for people is left out by rule (:func:`_hidden`), else by name (``_NOT_SAID``).
+what ``diffuscope list`` and ``--help`` show, the descriptions of recipes, and the texts of the pages'
+templates. What is not for people is left out by rule (``_hidden``), else by name (``_NOT_SAID``).
 
 ``python -m diffuscope.translations.extract`` writes the catalogue anew: new texts with an empty translation,
 and without those that the source no longer has; it lists both.
@@ -16,7 +16,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from diffuscope.translations.catalogue import CATALOGUES, Hole, parse, read_catalogue, sentences, written
@@ -38,25 +38,39 @@ def extract() -> dict[str, list[str]]:
 
     def add(text: str, place: str) -> None:
         for one in sentences(text):
-            unit = one.strip()
+            unit = _renumbered(one.strip())
             if _is_said(unit):
-                places = found.setdefault(_renumbered(unit), [])
+                places = found.setdefault(unit, [])
                 if place not in places:
                     places.append(place)
 
     for path in sorted(_SOURCE.rglob("*.py")):
         place = path.relative_to(_SOURCE).as_posix()
         if not place.startswith(_SKIPPED):
-            for text in _Module(ast.parse(path.read_text("utf-8")), place).texts():
+            module = _Module(ast.parse(path.read_text("utf-8")), place)
+            for text in module.texts():
                 for line in text.split("\n"):
                     add(line, place)
-    for text in [one for one, places in found.items() if any(p.startswith(("data/tables/columns/", "data/tables/values")) for p in places)]:
+            for word in module.terms():
+                found.setdefault(_literal(word), []).append(place)
+    for text in [
+        one
+        for one, places in found.items()
+        if any(p.startswith(("data/tables/columns/", "data/tables/values")) for p in places)
+    ]:
         add(_speaking_of_y(text), "data/tables/targets.py")
+    for text in (*_TERMS, *_COMPOSED, *_FOREIGN):
+        found.setdefault(text, ["translations/extract.py"])
     for path in sorted(_SOURCE.rglob("*.html")):
         place = path.relative_to(_SOURCE).as_posix()
         if not place.startswith(_SKIPPED):
-            for text in _of_page(path.read_text("utf-8")):
-                add(text, place)
+            text = path.read_text("utf-8")
+            for one in _of_page(text):
+                add(one, place)
+            for match in re.finditer(
+                r">\s*([A-Za-z]+)\s*<", re.sub(r"<(style|script)\b.*?</\1>", "", text, flags=re.DOTALL)
+            ):
+                found.setdefault(match[1], []).append(place)
     for path in sorted((_SOURCE / "recipes").glob("*.toml")):
         add(_literal(tomllib.loads(path.read_text("utf-8"))["description"]), f"recipes/{path.name}")
     for rows in json.loads((_SOURCE / "cli/parts.json").read_text("utf-8")).values():
@@ -101,7 +115,7 @@ def _is_said(text: str) -> bool:
         return False
     if re.match(r"diffuscope |%|data:|http|--\S+( \S+=\S+| [^ ]+)*$", literal) and not literal.endswith("."):
         return False
-    if re.search(r"[\\^]|</|px;|\w:\w+\(|==|\bnp\.", literal):
+    if re.search(r"[\\^]|</|px;|\w:\w+\(|\bnp\.", literal):
         return False
     words = [word for word in _WORD.findall(literal) if len(word) > 1]
     return len(words) > 1 or (len(words) == 1 and "\0" in literal) or (bool(words) and " " in literal.strip())
@@ -126,7 +140,9 @@ class _Module:
             if isinstance(node, ast.FunctionDef) and self._is_command(node):
                 for part in (ast.get_docstring(node) or "").split("\n\n"):
                     yield _literal(" ".join(part.split()))
-            if isinstance(node, ast.Assign) and any(getattr(t, "id", "") in _NOT_SAID_NAMES for t in node.targets):
+            if isinstance(node, ast.Assign) and any(
+                getattr(t, "id", "") in _NOT_SAID_NAMES for t in node.targets
+            ):
                 for one in ast.walk(node):
                     self.silent.add(one)
             if not isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) or self._hidden(node):
@@ -134,6 +150,18 @@ class _Module:
             text = self._template(node)
             if text is not None:
                 yield text
+
+    def terms(self) -> Iterator[str]:
+        """Yield the words that are said by themselves."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                name = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                )
+                for place in _SAID_BY.get(name, ()):
+                    if place < len(node.args):
+                        known = self._known(node.args[place])
+                        yield from [known] if isinstance(known, str) else known or []
 
     def _is_command(self, node: ast.FunctionDef) -> bool:
         notes = [*node.args.args, *node.args.kwonlyargs]
@@ -158,11 +186,23 @@ class _Module:
         child: ast.AST = node
         while above is not None:
             if isinstance(above, ast.Call):
-                name = above.func.attr if isinstance(above.func, ast.Attribute) else getattr(above.func, "id", "")
+                name = (
+                    above.func.attr
+                    if isinstance(above.func, ast.Attribute)
+                    else getattr(above.func, "id", "")
+                )
                 owner = ast.unparse(above.func)
                 if child in above.args and (owner.startswith("re.") or name in _NOT_SAID_BY):
                     return True
-                if child in above.args and name in ("startswith", "endswith", "removeprefix", "removesuffix", "replace", "get", "encode"):
+                if child in above.args and name in (
+                    "startswith",
+                    "endswith",
+                    "removeprefix",
+                    "removesuffix",
+                    "replace",
+                    "get",
+                    "encode",
+                ):
                     return True
                 if child is above.func and name in ("join",):
                     return True
@@ -171,7 +211,9 @@ class _Module:
                 return "help=" not in ast.unparse(above)[:100000] and "Annotated" not in ast.unparse(above)
             if isinstance(above, ast.FunctionDef) and child is above.returns:
                 return True
-            if isinstance(above, ast.Assign) and any(getattr(t, "id", "") == "__all__" for t in above.targets):
+            if isinstance(above, ast.Assign) and any(
+                getattr(t, "id", "") == "__all__" for t in above.targets
+            ):
                 return True
             if isinstance(above, ast.stmt):
                 return False
@@ -200,7 +242,9 @@ class _Module:
         def put(one: ast.AST) -> None:
             nonlocal count
             if isinstance(one, ast.Constant) and isinstance(one.value, str):
-                for i, piece in enumerate(re.split(_FORMATTED, one.value) if _is_format(one.value) else [one.value]):
+                for i, piece in enumerate(
+                    re.split(_FORMATTED, one.value) if _is_format(one.value) else [one.value]
+                ):
                     if i:
                         parts.append(Hole(count))
                         count += 1
@@ -248,7 +292,7 @@ class _Module:
                 return None
             return [text for one in both for text in ([one] if isinstance(one, str) else one or [])]
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-            for one, other in ((node.left, node.right), (node.right, node.left)):
+            for one in (node.left, node.right):
                 if isinstance(one, ast.Constant) and isinstance(one.value, str):
                     return [one.value, ""]
         if isinstance(node, ast.Name) and depth < _DEEPEST:
@@ -295,18 +339,200 @@ def _is_format(text: str) -> bool:
 def _of_page(text: str) -> Iterator[str]:
     """Yield the texts of a template of a page, node by node."""
     text = re.sub(r"<(style|script)\b.*?</\1>", "", text, flags=re.DOTALL)
-    text = re.sub(r"\{#.*?#\}|\{% (set|from|extends|include|block|endblock).*?%\}", "<>", text, flags=re.DOTALL)
+    text = re.sub(
+        r"\{#.*?#\}|\{% (set|from|extends|include|block|endblock).*?%\}", "<>", text, flags=re.DOTALL
+    )
     texts = [m[1] for m in re.finditer(r'(?:alt|title|aria-label)="([^"]*)"', text)]
     texts += re.split(r"<[^>]*>|\{%.*?%\}", text)
     for one in texts:
         counted = iter(range(100))
-        parts = [html.unescape(p) if i % 2 == 0 else Hole(next(counted)) for i, p in enumerate(re.split(r"(\{\{.*?\}\})", one))]
+        parts = [
+            html.unescape(p) if i % 2 == 0 else Hole(next(counted))
+            for i, p in enumerate(re.split(r"(\{\{.*?\}\})", one))
+        ]
         yield " ".join(written(parts).split())
 
 
+# Of which arguments single words are said: these are the program's own.
+_SAID_BY = {
+    **dict.fromkeys(("term", "word", "stage", "unknown_name", "line", "_tell"), (0,)),
+    "bar": (0, 2),
+    "counted": (2, 4),
+}
+# Words that reach those by a name.
+_TERMS = (
+    *(
+        "points",
+        "rows",
+        "images",
+        "point",
+        "row",
+        "image",
+        "table",
+        "tables",
+        "tasks",
+        "of coordinates",
+        "of features",
+    ),
+    *("run", "model", "pictures", "animations", "training", "quality", "next", "best", "failed", "skipped"),
+    *("picture", "report", "models", "data", "network", "recipe", "sampler", "schedule", "loss", "target"),
+    *(
+        "evaluations",
+        "seeds",
+        "seed",
+        "sampling",
+        "metric",
+        "real data",
+        "this model",
+        "note",
+        "column",
+        "kind",
+    ),
+    *("floor", "time", "reached", "at most", "certain", "likely", "possible", "nearly", "worse", "copied"),
+    *(
+        "number",
+        "integer",
+        "category",
+        "date",
+        "boolean",
+        "constant",
+        "identifier",
+        "duration",
+        "text",
+        "nats",
+    ),
+    *(
+        "different",
+        "train",
+        "synthetic",
+        "real",
+        "held-out",
+        "samples",
+        "noise",
+        "reverse",
+        "forward",
+        "both",
+    ),
+    *(
+        "read",
+        "write",
+        "decoder",
+        "prior",
+        "share",
+        "measured",
+        "Evaluation",
+        "Column",
+        "Heaps",
+        "Relations",
+        "string",
+    ),
+    *("setting", "part", "variance", "spacing", "prediction", "weighting", "sum", "difference", "empty"),
+    *(
+        "none",
+        "infinite",
+        "required",
+        "Usage:",
+        "Options",
+        "Arguments",
+        "Commands",
+        "Example:",
+        "Examples:",
+        "[required]",
+    ),
+    *(
+        "Verdict",
+        "Measured with",
+        "recipe file",
+        "sample",
+        "nearest",
+        "settings",
+        "Marginals",
+        "Associations",
+    ),
+    *("year", "month", "weekday", "day", "hour", "minute", "second", "quarter", "week", "season"),
+    *("days", "hours", "minutes", "seconds", "Precision", "Recall", "Density", "Coverage", "Utility", "Heap"),
+)
+# Texts of several pieces, of which no piece says what the whole is.
+_COMPOSED = (
+    *(
+        "{0:n} cell{1=s|}",
+        "{0:n} training{1=s|}",
+        "{0:n} core{1=s|}",
+        ", gain: {0} × floor",
+        "{0:n} of {1:n}",
+    ),
+    *("{0:n} {1=cell|cells} of {2:n} {3=s|min|h}", "all {0:n} {1=cell|cells} are done already"),
+    "area {0:n} (real rows {1:n})",
+    "{0} synthetic rows beside {1} training rows and {2} held-out rows",
+    "{0:n} {1=points|rows|images|steps|files|bytes|tasks}/s",
+)
+# What the system, and the libraries for arguments and settings, say to people.
+_FOREIGN = (
+    *(
+        "Usage: {0}",
+        "Show this message and exit.",
+        "[default: {0}]",
+        "Missing argument {0:r}.",
+        "Missing command.",
+    ),
+    *(
+        "Missing option {0:r}.",
+        "No such option: {0}",
+        "No such option: {0} Did you mean {1}?",
+        "No such command {0:r}.",
+    ),
+    *("Did you mean {0}?", "(Possible options: {0})", "Invalid value for {0}: {1}", "Invalid value: {0}"),
+    *(
+        "{0:r} is not a valid integer.",
+        "{0:r} is not a valid float.",
+        "{0:r} is not a valid int.",
+        "{0:r} is not a valid boolean.",
+    ),
+    *(
+        "Got unexpected extra argument ({0})",
+        "Got unexpected extra arguments ({0})",
+        "Option {0:r} requires an argument.",
+    ),
+    *("Option {0:r} does not take a value.", "{0} is not in the range {1}."),
+    *("No such file or directory", "Permission denied", "Is a directory", "Not a directory", "File exists"),
+    *(
+        "No space left on device",
+        "File name too long",
+        "Read-only file system",
+        "Too many open files",
+        "Broken pipe",
+    ),
+    *(
+        "Too many levels of symbolic links",
+        "Input/output error",
+        "Address already in use",
+        "Disk quota exceeded",
+    ),
+    *("Input should be a valid integer", "Input should be a valid number", "Input should be a valid string"),
+    *("Input should be a valid boolean", "Input should be a valid list", "Input should be a valid tuple"),
+    *(
+        "Input should be a valid dictionary",
+        "Input should be greater than {0}",
+        "Input should be less than {0}",
+    ),
+    *("Input should be greater than or equal to {0}", "Input should be less than or equal to {0}"),
+    *(
+        "Input should be {0}",
+        "Input should be a finite number",
+        "Extra inputs are not permitted",
+        "Field required",
+    ),
+    "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be a valid number, unable to parse string as a number",
+    "Input should be a valid integer, got a number with a fractional part",
+    "Input should be a valid boolean, unable to interpret input",
+)
 _NOT_SAID_NAMES = {"_OTHERS", "_OWN", "_SAID"}  # families of fonts, and what is put in place of other words
 _NOT_SAID = {
     "bold green",
+    "step {0}",
+    "sampling {0} {1}",
+    "{0} --label each",
     "yyyy-mm-dd hh:mm:ss",
     "{0} pale",
     "can't allocate memory",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -19,6 +18,8 @@ from diffuscope.metrics.tabular.relations import Relations
 from diffuscope.metrics.tabular.splits import as_plain
 from diffuscope.metrics.tabular.tables import ColumnKind
 from diffuscope.terminal import one_line
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import fill
 
 __all__ = ["TABLE_METRICS", "ColumnQuality", "TableMetric", "TableQuality"]
 
@@ -258,7 +259,7 @@ class TableQuality:
         """Return why metrics were left out, by the titles of those with the same reason."""
         found: dict[str, list[str]] = {}
         for name, why in self.left_out.items():
-            found.setdefault(why, []).append(TABLE_METRICS[name].title)
+            found.setdefault(why, []).append(term(TABLE_METRICS[name].title))
         return {", ".join(titles): why for why, titles in found.items()}
 
     def troubles(self) -> list[str]:
@@ -274,10 +275,12 @@ class TableQuality:
     def __str__(self) -> str:
         """Return the whole report as text."""
         metrics = [
-            (TABLE_METRICS[name].title, *_numbers(m), self.off(name)) for name, m in self.metrics.items()
+            (term(TABLE_METRICS[name].title), *_numbers(m), term(self.off(name)))
+            for name, m in self.metrics.items()
         ]
         columns = [
-            (str(name), column.kind, *_numbers(column.distance)) for name, column in self.columns.items()
+            (str(name), term(column.kind), *_numbers(column.distance))
+            for name, column in self.columns.items()
         ]
         notes = [_READ, " ".join(self.verdict()), self.certainty]
         if (test := self.told_apart) is not None:
@@ -293,7 +296,7 @@ class TableQuality:
                 "",
                 _as_text(columns, ("column", "kind", "real rows", "these rows", "÷ floor")),
                 "",
-                *(textwrap.fill(note, _WIDTH) for note in notes if note),
+                *(fill(note, _WIDTH) for note in notes if note),
             ]
         )
 
@@ -331,9 +334,9 @@ def _as_text(rows: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for k, title in enumerate(titles):
         side: Literal["left", "right"] = "left" if k == 0 or title in ("", "kind") else "right"
-        table.add_column(Text(one_line(title)), justify=side)
+        table.add_column(Text(one_line(term(title))), justify=side)
     for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))  # a name may look like markup
+        table.add_row(*(Text(one_line(translate(cell))) for cell in row))  # a name may look like markup
     stream = io.StringIO()
     Console(file=stream, width=2 * _WIDTH, color_system=None, force_jupyter=False).print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().strip("\n").splitlines())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,6 +28,8 @@ from diffuscope.recipes import Recipe
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
 from diffuscope.training import validation_rows
+from diffuscope.translations import term
+from diffuscope.translations.display import fill
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,9 +84,9 @@ class ImageEvaluation(Evaluation):
         for name, one in self.metrics.items():
             interval = f"{one.low:.2f} to {one.high:.2f}"
             title = (METRICS | FEATURE_METRICS)[name].title
-            rows.append([title, f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval])
+            rows.append([term(title), f"{one.floor:.3g}", f"{one.value:.3g}", f"{one.ratio:.2f}", interval])
         lines = table_lines(["metric", "real data", "this model", "÷ floor", "95%"], rows)
-        notes = "\n".join(textwrap.fill(note, _WIDTH) for note in self._messages())
+        notes = "\n".join(fill(note, _WIDTH) for note in self._messages())
         return "\n".join([*lines, "", notes])
 
     def _messages(self) -> list[str]:
@@ -105,7 +106,7 @@ class ImageEvaluation(Evaluation):
             f"The distance of samples to the nearest training image is {self.copies:.2f} times that of "
             f"held-out images{_MEMORISED if self.copies < 0.5 else ''}."
         )
-        messages += [f"{name}: {why}" for name, why in self.quality.left_out.items()]
+        messages += [f"{term(name)}: {why}" for name, why in self.quality.left_out.items()]
         return [*messages, *self.notes]
 
     def plot(self) -> Figure:

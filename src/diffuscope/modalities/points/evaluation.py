@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +24,8 @@ from diffuscope.oracle import oracle_of
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
+from diffuscope.translations import term
+from diffuscope.translations.display import fill
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +125,7 @@ class Evaluation(AnyEvaluation):
         rows = []
         for name, own in self.metrics.items():
             best = self.best(name)
-            row = [METRICS[name].title, f"{own.floor:.3g}", f"{own.value:.3g}", _cell(own, "" in best)]
+            row = [term(METRICS[name].title), f"{own.floor:.3g}", f"{own.value:.3g}", _cell(own, "" in best)]
             rows.append(row + [_cell(m.get(name), who in best) for who, m in self.baselines.items()])
         lines = table_lines(["metric", "real data", "this model", "÷ floor", *baselines], rows)
         bound = [] if self.bound is None else ["", *self.bound.lines()]
@@ -146,8 +147,8 @@ class Evaluation(AnyEvaluation):
             )
         if self.titles:
             notes.append("Baselines: " + "; ".join(self.titles.values()) + ".")
-        notes += [f"{METRICS[name].title}: {why}" for name, why in self.left_out.items()]
-        return "\n".join(textwrap.fill(note, _WIDTH) for note in notes if note)
+        notes += [f"{term(METRICS[name].title)}: {why}" for name, why in self.left_out.items()]
+        return "\n".join(fill(note, _WIDTH) for note in notes if note)
 
     def plot(self) -> Figure:
         """Draw the ratio of every metric, of the run and of the baselines, with intervals."""
