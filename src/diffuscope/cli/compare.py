@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from diffuscope.cli.common_options import Device, reads_files, say, split_setting
 from diffuscope.cli import outcome as printed
+from diffuscope.cli.common_options import Device, reads_files, say, split_setting
 from diffuscope.errors import InputError
 from diffuscope.recipes.toml import read_value
 from diffuscope.terminal import echo, one_line
