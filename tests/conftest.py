@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+os.environ["DIFFUSCOPE_LANG"] = "en"  # whatever the locale of this machine is
 os.environ["OMP_NUM_THREADS"] = "1"  # read once, by whatever first loads OpenMP; see _one_thread
 
 import signal

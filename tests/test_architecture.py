@@ -15,9 +15,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "diffuscope"
 # From the ground up: files by the start of their path below the package, the longest that fits. A file
 # imports from lower layers, or from its own folder; entries of one layer do not know each other.
 LAYERS: list[tuple[str, ...]] = [
-    ("words", "_version", "notebook"),
+    ("words", "_version", "notebook", "translations"),
     ("errors",),
-    ("terminal",),
+    ("terminal", "languages"),
     ("files", "seeds", "progress", "threads", "precision", "signals"),
     ("tensors",),
     ("diffusion/schedules",),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diffuscope.errors import DiffuscopeError as DiffuscopeError
     from diffuscope.estimator import DiffusionImputer as DiffusionImputer
     from diffuscope.estimator import DiffusionModel as DiffusionModel
+    from diffuscope.languages import set_language as set_language
     from diffuscope.modalities.points.evaluation import Evaluation as Evaluation
     from diffuscope.monitoring.asked import Labelled as Labelled
     from diffuscope.monitoring.loss_floor import LossFloor as LossFloor
@@ -56,6 +57,7 @@ _HOMES = {
     "load_recipe": "diffuscope.recipes",
     "loss_floor": "diffuscope.monitoring.loss_floor",
     "reflow": "diffuscope.runs.students",
+    "set_language": "diffuscope.languages",
     "train": "diffuscope.runs.train",
 }
 __all__ = ["__version__", *_HOMES]

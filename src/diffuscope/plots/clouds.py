@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.errors import InputError
 from diffuscope.plots.ink import Limits, dot_radius, histogram, ink_level, ramp
+from diffuscope.plots.speech import word
 from diffuscope.plots.style import DATA, FAINT, GENERATED, INK, MUTED, NOISE, square_panels
 from diffuscope.plots.view import BINS, State, View, as_points, view_of
 
@@ -195,7 +196,7 @@ def plot_samples(
             draw_points(ax, x, color=color, view=view)
         else:
             draw_classes(ax, x, classes[i], view=view)
-        ax.set_title(name, color=color, fontsize=12)
+        ax.set_title(word(name), color=color, fontsize=12)
         _ticks(ax, view.projection.names(columns))
     panels[0, 1].set_ylabel("")
     if classes is not None:

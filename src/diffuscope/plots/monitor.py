@@ -59,7 +59,12 @@ def _over_steps(
         known = [(s, v) for s, v in zip(at, values, strict=True) if v is not None]
         if known:
             ax.plot(
-                *zip(*known, strict=True), color=color, marker="o", markersize=3.5, linewidth=1.4, label=label
+                *zip(*known, strict=True),
+                color=color,
+                marker="o",
+                markersize=3.5,
+                linewidth=1.4,
+                label=word(label),
             )
     ax.set_xlabel(word("step"), color=INK)
     ax.set_ylabel(word("loss"), color=INK)

@@ -403,6 +403,7 @@ _TERMS = (
     ),
     *(
         "different",
+        "generated",
         "train",
         "synthetic",
         "real",
@@ -462,7 +463,8 @@ _COMPOSED = (
         "{0:n} of {1:n}",
     ),
     *("{0:n} {1=cell|cells} of {2:n} {3=s|min|h}", "all {0:n} {1=cell|cells} are done already"),
-    "area {0:n} (real rows {1:n})",
+    *("area {0:n} (real rows {1:n})", "sliced Wasserstein distance {0:n} × floor ({1:n} to {2:n})"),
+    *("{0}, {1:n} steps, seed {2:n}", "{0}, {1:n} steps, seed {2:n}, {3}"),
     "{0} synthetic rows beside {1} training rows and {2} held-out rows",
     "{0:n} {1=points|rows|images|steps|files|bytes|tasks}/s",
 )

@@ -112,10 +112,13 @@ class ImageEvaluation(Evaluation):
     def plot(self) -> Figure:
         """Show samples, and beside each its nearest training images."""
         from diffuscope.plots import plot_sheet
+        from diffuscope.plots.speech import word
 
         columns = self.shown.shape[1]
         images = self.shown.reshape(-1, *self.shown.shape[2:])
-        return plot_sheet(images, columns, column_titles=["sample", "nearest", *[""] * (columns - 2)])
+        return plot_sheet(
+            images, columns, column_titles=[word("sample"), word("nearest"), *[""] * (columns - 2)]
+        )
 
 
 _READ = (
