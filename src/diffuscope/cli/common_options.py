@@ -20,7 +20,7 @@ from diffuscope.languages import set_language
 from diffuscope.recipes.toml import read_value
 from diffuscope.signals import exit_code
 from diffuscope.terminal import echo, one_line
-from diffuscope.translations import LANGUAGES
+from diffuscope.translations import LANGUAGES, term
 
 
 class _Commands(TyperGroup):
@@ -30,7 +30,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            say(one_line(stop) or "Interrupted.")
+            say(one_line(stop) or term("Interrupted."))
             raise typer.Exit(exit_code(stop)) from stop
 
     def get_help(self, ctx: Any) -> str:

@@ -18,7 +18,8 @@ def help_of(command: Any, context: Any) -> str:
     """Return the help of a command in the chosen language."""
     formatter = context.make_formatter()
     if language() != "en":
-        formatter = _spoken(type(formatter))(width=formatter.width)
+        usual: Any = type(formatter)
+        formatter = _spoken(usual)(width=formatter.width)
     command.format_help(context, formatter)
     return str(formatter.getvalue()).rstrip("\n")
 

@@ -42,6 +42,8 @@ from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.oracle.boxes import log_mean_normal
 from diffuscope.seeds import stream
+from diffuscope.translations import term, translate
+from diffuscope.translations.display import ljust, rjust, width
 
 __all__ = ["Bins", "BitsPerDimension", "VariationalBound", "bits_per_dimension", "variational_bound"]
 
@@ -138,11 +140,15 @@ class BitsPerDimension:
         rows = [("decoder, t = 0", self.decoder, "")]
         for name, nats in (*terms, ("prior", self.prior)):
             rows.append((name, nats, f"{nats / divergence:.1%}" if divergence > 0 else ""))
-        width = max(len(name) for name, _, _ in rows)
+        rows = [(term(name), nats, share) for name, nats, share in rows]
+        wide = max(width(name) for name, _, _ in rows)
+        bits = (
+            f"{self.value:.4f} ± {self.error:.4f} bits per dimension ({self.nats:.4f} nats a point) at most"
+        )
         return [
-            f"{self.value:.4f} ± {self.error:.4f} bits per dimension ({self.nats:.4f} nats a point) at most",
-            f"{'':{width}} {'nats':>10} {'share':>6}",
-            *(f"{name:{width}} {nats:10.4f} {share:>6}".rstrip() for name, nats, share in rows),
+            translate(bits),
+            f"{'':{wide}} {rjust(term('nats'), 10)} {rjust(term('share'), 6)}",
+            *(f"{ljust(name, wide)} {nats:10.4f} {share:>6}".rstrip() for name, nats, share in rows),
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diffuscope.errors import InputError
 from diffuscope.metrics.floor import in_floors
 from diffuscope.plots.levels import draw_levels
-from diffuscope.plots.speech import said_in_lines
+from diffuscope.plots.speech import said_in_lines, word
 from diffuscope.plots.style import DATA, GENERATED, INK, MUTED, NOISE, chart, note
 
 EXCESS, IRREDUCIBLE = "this network, beyond the least possible error", "the least possible error"
@@ -77,7 +77,7 @@ def _waterfall(ax: Axes, rows: Sequence[Any]) -> None:
             ax.plot([end, end], [i + 0.33, i + 0.67], color=MUTED, linewidth=0.8)
         level = end
     ax.axvline(1, color=DATA, linewidth=0.9, linestyle=(0, (5, 3)), zorder=0)
-    ax.set_yticks(range(len(rows)), [said_in_lines(row.title, _TITLE, 99) for row in rows])
+    ax.set_yticks(range(len(rows)), [said_in_lines(word(row.title), _TITLE, 99) for row in rows])
     ax.tick_params(axis="y", colors=INK, length=0, labelsize=9)
     ax.grid(axis="y", visible=False)
     ax.set_ylim(len(rows) - 0.5, -0.5)

@@ -260,8 +260,8 @@ def _legend(figure: Figure) -> None:
 
     where = (" (below)", " (above)") if len(figure.axes) > 1 else ("", "")
     handles: list[Any] = [
-        Patch(color=color, alpha=0.6, label=f"{kind} rows{place}")
-        for color, kind, place in zip((DATA, GENERATED), ("real", "synthetic"), where, strict=True)
+        Patch(color=color, alpha=0.6, label=f"{rows}{place}")
+        for color, rows, place in zip((DATA, GENERATED), ("real rows", "synthetic rows"), where, strict=True)
     ]
     if len(figure.axes) > 1:
         handles.append(Line2D([], [], color=MUTED, linewidth=1, label="lines: the other ones"))

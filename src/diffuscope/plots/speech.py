@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from diffuscope.plots.fonts import can_draw, families, look_again, plain
 from diffuscope.translations import language, term, translate
@@ -46,6 +47,8 @@ def speak(figure: Figure) -> None:
             for formatter in (axis.get_major_formatter(), axis.get_minor_formatter()):
                 if isinstance(formatter, FixedFormatter):
                     formatter.seq = [said(one) for one in formatter.seq]
+                elif isinstance(formatter, FuncFormatter):  # as texts for chosen ticks are
+                    formatter.func = _Spoken(formatter.func)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         words = said(text.get_text())
@@ -53,6 +56,21 @@ def speak(figure: Figure) -> None:
             text.set_text(words)
         if not words.isascii():
             text.set_fontfamily(list(families()))
+
+
+class _Spoken:
+    """What a function of a tick returns, as figures say it."""
+
+    def __init__(self, usual: Any) -> None:
+        self._usual = usual.usual if isinstance(usual, _Spoken) else usual
+
+    @property
+    def usual(self) -> Any:
+        """The function."""
+        return self._usual
+
+    def __call__(self, *at: Any) -> str:
+        return said(self._usual(*at))
 
 
 def _speaks() -> bool:

@@ -110,13 +110,13 @@ def read_catalogue(path: Path) -> dict[str, str]:
 
 
 _NUMBER = r"[-+−]?(?:\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf)%?"
-_IN_SENTENCE, _IN_LIST = "((?:(?![.!?] [A-Z]|; ).)*?)", "((?:(?![.!?] [A-Z]).)*?)"
+_IN_SENTENCE, _IN_LIST = r"((?:(?![.!?] \S|; ).)*?)", r"((?:(?![.!?] \S).)*?)"
 _REPR = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[\[({<].+?|[^\s'"]\S*?"""
 _WORDS = re.compile(r"(?<![\w\0])[A-Za-z]{2,}(?![\w\0])")
 _BRACES = re.compile(r"\{\{|\}\}")
 _OPEN = re.compile(r"\{\d+[^{}]*\}")
 _CHOICE = re.compile(r"\{\d+=([^{}]*)\}")
-_FREE = re.compile(r"\{\d+\}")
+_FREE = re.compile(r"\{\d+(?::r)?\}")
 _LETTERED = re.compile("[A-Za-z]{2,}")
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _QUOTED = re.compile(r"""(['"`“]).*(['"`”])""")
@@ -127,6 +127,7 @@ _SMALL = set(
         r"\w+", "of to in and or at by on for from is are not the with but more as different see column"
     )
 )
+_MEET = re.compile("[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]")
 _ENDS = "。，；：？！）"
 _STARTS = "，；：（"
 _SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
@@ -144,7 +145,8 @@ class _Template:
         self.weight = len(bare) - bare.count("\0") + words, -len(_FREE.findall(text)), -text.count(":r}")
         self.words = frozenset(_WORDS.findall(bare))
         self.has_cells = "  " in text
-        self.is_weak = _FREE.search(text) is not None and _SMALL.issuperset(_LETTERED.findall(bare))
+        choices = [word for found in _CHOICE.findall(text) for word in _LETTERED.findall(found)]
+        self.is_weak = _FREE.search(text) is not None and _SMALL.issuperset(_LETTERED.findall(bare) + choices)
 
     @cached_property
     def holes(self) -> list[Hole]:
@@ -163,7 +165,7 @@ class _Template:
         around = ["", *parts, ""]
         for i, part in enumerate(parts):
             before, behind = around[i], around[i + 2]  # where another sentence may stand, it is said before
-            is_open = (str(before).endswith(": ") and not behind) or (
+            is_open = (str(before)[-2:] == ": " and (not behind or str(behind)[1:2].isupper())) or (
                 not before and str(behind)[:1].isupper()
             )
             if isinstance(part, str):
@@ -233,7 +235,10 @@ class Catalogue:
             said = self._divided(divide(text), sign)
             if said is not None:
                 return said
-        return self._whole(text, weak=True) or self._divided(text.split(", "), ", ")
+        said = self._whole(text, weak=True) or self._divided(text.split(", "), ", ")
+        if said is None and text.endswith(".") and (said := self._whole(text[:-1])) is not None:
+            said += "。"
+        return said
 
     def _whole(self, text: str, weak: bool = False, holding: str = " ") -> str | None:
         """Return the translation of a text that stands in the catalogue as one.
@@ -255,7 +260,7 @@ class Catalogue:
         for template in sorted(found, key=lambda one: one.weight, reverse=True):
             match = template.pattern.fullmatch(text)
             if match is not None and (said := self._filled(template, match)) is not None:
-                return said
+                return f"{said[:-1]}。" if said.endswith(".") and not said.endswith("..") else said
         return None
 
     def _filled(self, template: _Template, match: re.Match[str]) -> str | None:
@@ -263,8 +268,10 @@ class Catalogue:
         given = {
             hole.number: (hole, value) for hole, value in zip(template.holes, match.groups(), strict=True)
         }
+        terms = {part.number for part in template.said if isinstance(part, Hole) and part.is_term}
         if template.is_weak and not all(
-            hole.kind or hole.words or self._is_known(value) for hole, value in given.values()
+            hole.kind == "n" or hole.words or self._is_known(value, hole.number in terms)
+            for hole, value in given.values()
         ):
             return None
         out = ""
@@ -293,11 +300,11 @@ class Catalogue:
             return value.replace(", ", "、")
         return said
 
-    def _is_known(self, value: str) -> bool:
+    def _is_known(self, value: str, is_term: bool) -> bool:
         """Whether a text is empty, a number, in quotes, or in the catalogue."""
         bare = value.strip()
         known = not _LETTERS.search(bare) or _QUOTED.fullmatch(bare) is not None
-        return known or (" " in bare and self._whole(bare) is not None)
+        return known or ((" " in bare or is_term) and (bare in self._exact or self._whole(bare) is not None))
 
     def _divided(self, parts: list[str], sign: str) -> str | None:
         """Return parts with those translated that are known, as many together as there can be."""
@@ -337,19 +344,28 @@ def _without_sign(text: str, translation: str) -> list[tuple[str, str]]:
 
 
 def _beside(text: str, piece: str, between: str = "") -> str:
-    """Return two pieces as one text: no space beside a sign that is as wide as a Chinese character."""
-    if text and text[-1] in _ENDS + _STARTS:
-        between, piece = between.strip(), piece.lstrip(" ") if not between.strip() else piece
-    if (between or piece)[:1] and (between or piece)[0] in _ENDS + _STARTS:
+    """Return two pieces as one text.
+
+    There is no space beside a sign that is as wide as a Chinese character, and there is one between a Chinese
+    character and a Latin letter or a number.
+    """
+    if between == "  ":
+        return text + between + piece
+    if text[-1:] and text[-1] in _ENDS + _STARTS:
+        between = between.strip()
+        piece = piece if between else piece.lstrip(" ")
+    if not between.strip() and piece[:1] and piece[0] in _ENDS + _STARTS:
+        return text.rstrip(" ") + piece
+    if between[:1] and between[0] in _ENDS:
         text = text.rstrip(" ")
-    if between.strip() == "" and piece[:1] and piece[0] in _ENDS + _STARTS:
-        between, text = "", text.rstrip(" ")
+    if not between and _MEET.fullmatch(text[-1:] + piece[:1]):
+        between = " "
     return text + between + piece
 
 
 _DIVISIONS: tuple[tuple[Callable[[str], list[str]], str], ...] = (
-    (sentences, " "),
     (lambda text: text.split("  "), "  "),
+    (sentences, " "),
     (lambda text: re.split(r" (?=[(\[])", text), " "),
     (lambda text: text.split("; "), "; "),
     (lambda text: text.split(": "), ": "),

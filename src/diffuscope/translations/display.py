@@ -13,7 +13,7 @@ from diffuscope.translations import translate
 
 __all__ = ["broken", "fill", "ljust", "rjust", "width", "wrap"]
 
-_NARROW = re.compile(r"[\x00-\u10ff]*")  # what has nothing that is two columns wide
+_NARROW = re.compile(r"[\x00-\u02ff\u0370-\u0482]*")  # what has nothing that is two columns wide
 _PIECES = re.compile(r"[^\s\u2e80-\uffef]+|\s+|[\u2e80-\uffef]")
 _NOT_FIRST = set("，。；：！？、）】》”’%")
 _NOT_LAST = set("（【《“‘")

@@ -59,7 +59,8 @@ def extract() -> dict[str, list[str]]:
         if any(p.startswith(("data/tables/columns/", "data/tables/values")) for p in places)
     ]:
         add(_speaking_of_y(text), "data/tables/targets.py")
-    for text in (*_TERMS, *_COMPOSED, *_FOREIGN):
+    rewritten = [text.replace("Input should", "It should") for text in _FOREIGN]  # as recipes/ puts it
+    for text in (*_TERMS, *_COMPOSED, *_FOREIGN, *rewritten):
         found.setdefault(text, ["translations/extract.py"])
     for path in sorted(_SOURCE.rglob("*.html")):
         place = path.relative_to(_SOURCE).as_posix()
@@ -455,17 +456,25 @@ _TERMS = (
 )
 # Texts of several pieces, of which no piece says what the whole is.
 _COMPOSED = (
+    *("real rows (below)", "synthetic rows (above)"),
+    "The network's output is in other units: {0} times it is {1=the negative of |}{2}",
     *(
         "{0:n} cell{1=s|}",
         "{0:n} training{1=s|}",
         "{0:n} core{1=s|}",
         ", gain: {0} × floor",
+        "{0:n} × floor",
+        "{0:n} ({1:n} to {2:n}) × floor",
         "{0:n} of {1:n}",
     ),
     *("{0:n} {1=cell|cells} of {2:n} {3=s|min|h}", "all {0:n} {1=cell|cells} are done already"),
     *("area {0:n} (real rows {1:n})", "sliced Wasserstein distance {0:n} × floor ({1:n} to {2:n})"),
     *("{0}, {1:n} steps, seed {2:n}", "{0}, {1:n} steps, seed {2:n}, {3}"),
     "{0} synthetic rows beside {1} training rows and {2} held-out rows",
+    *(
+        "{0=number|integer|date|time|duration}, {1} to {2}",
+        "{0=number|integer|date|time|duration}, {1} to {2}, {3}",
+    ),
     "{0:n} {1=points|rows|images|steps|files|bytes|tasks}/s",
 )
 # What the system, and the libraries for arguments and settings, say to people.
@@ -532,6 +541,13 @@ _FOREIGN = (
 _NOT_SAID_NAMES = {"_OTHERS", "_OWN", "_SAID"}  # families of fonts, and what is put in place of other words
 _NOT_SAID = {
     "bold green",
+    "Error: {0}: {1}",
+    "{0} steps, {1}",
+    "{0} steps of {1} {2}, {3}",
+    "{0:n} to {1:n}{2}, {3}",
+    "{0} categories, {1}",
+    "{0}, {1:n} true",
+    "computed, {0:r}",
     "step {0}",
     "sampling {0} {1}",
     "{0} --label each",
