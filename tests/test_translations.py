@@ -20,7 +20,7 @@ from diffuscope.languages import language_of, set_language
 from diffuscope.translations import choose, chosen, language, term, translate
 from diffuscope.translations.catalogue import CATALOGUES, Catalogue, Hole, parse, read_catalogue
 from diffuscope.translations.display import fill, ljust, rjust, width, wrap
-from diffuscope.translations.extract import extract
+from diffuscope.translations.extract import extract, needed
 
 KNOWN = read_catalogue(CATALOGUES / "zh.po")
 CHINESE = re.compile("[\u4e00-\u9fff]")
@@ -62,32 +62,54 @@ def said(capfd, *arguments):
 
 
 def test_no_text_lacks_its_translation():
-    missing = [text for text in extract() if not KNOWN.get(text)]
+    missing = [text for text in needed() if not KNOWN.get(text)]
     assert not missing, "python -m diffuscope.translations.extract writes them into zh.po"
 
 
 def test_no_translation_is_of_a_text_that_there_is_not():
-    found = extract()
-    assert not [text for text in KNOWN if text not in found]
+    texts = needed()
+    assert not [text for text in KNOWN if text not in texts]
 
 
-def test_a_new_text_is_found_to_lack_its_translation(tmp_path, monkeypatch):
-    from diffuscope.translations import extract as module
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            'raise InputError(f"{n:,} weeks in {name!r} are {more} too many.")',
+            "{0:n} weeks in {1:r} are {2} too many.",
+        ),
+        ('say("It has " + str(n) + " weeks.")', "It has {0} weeks."),
+        (
+            "say(f\"{n} week{'s' * (n > 1)} or {'no' if x else 'one'} more\")",
+            "{0} week{1=s|} or {2=no|one} more",
+        ),
+        ('_ALL = "all of it"\nsay(f"Take {_ALL}.")', "Take all of it."),
+        ('say("First this. Then that.")', "Then that."),
+        ('x = "There is no {} in it.".format(y)', "There is no {0} in it."),
+        ('with reporter.stage("baking"): pass', "baking"),
+    ],
+)
+def test_a_new_text_is_found_in_the_source(tmp_path, code, text):
+    (tmp_path / "new.py").write_text(code)
+    assert text in extract(tmp_path)
 
-    (tmp_path / "cli").mkdir()
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "data" / "tables").mkdir(parents=True)
-    (tmp_path / "data" / "tables" / "targets.py").write_text("_SAID = {}\n")
-    (tmp_path / "cli" / "parts.json").write_text("{}")
-    code = "f'There are {n:,} weeks in {name!r}, {all if x else none} of them long.'"
-    code = code.replace("all", '"all"').replace("none", '"none"')
-    (tmp_path / "files.py").write_text(f"raise InputError({code})\n")
-    monkeypatch.setattr(module, "_SOURCE", tmp_path)
-    assert "There are {0:n} weeks in {1:r}, {2=all|none} of them long." in module.extract()
 
-
-def holes_of(text):
-    return {part.number: part for part in parse(text) if isinstance(part, Hole)}
+@pytest.mark.parametrize(
+    "code",
+    [
+        'x = re.compile("two words or more")',
+        'x = y["two words or more"]',
+        'x == "two words or more"',
+        'def f():\n    """Two words or more."""',
+        '"a key".startswith("two words or more")',
+        'x: "dict of two words" = 1',
+        'x = "data.key"',
+        'x = f"{a}.{b}"',
+    ],
+)
+def test_what_is_not_for_people_is_not_taken_for_a_text(tmp_path, code):
+    (tmp_path / "new.py").write_text(code)
+    assert not extract(tmp_path)
 
 
 def test_a_translation_has_the_holes_of_its_text():
