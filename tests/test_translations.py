@@ -112,6 +112,10 @@ def test_what_is_not_for_people_is_not_taken_for_a_text(tmp_path, code):
     assert not extract(tmp_path)
 
 
+def holes_of(text):
+    return {part.number: part for part in parse(text) if isinstance(part, Hole)}
+
+
 def test_a_translation_has_the_holes_of_its_text():
     for text, translation in KNOWN.items():
         given, used = holes_of(text), holes_of(translation)
