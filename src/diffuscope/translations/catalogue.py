@@ -247,6 +247,8 @@ class Catalogue:
         """
         if text in self._exact:
             return self._exact[text] if " " in text else None
+        if text.endswith(".") and " " in text and text[:-1] in self._exact:
+            return f"{self._exact[text[:-1]]}。"
         words, has_cells = set(_WORDS.findall(text)), "  " in text
         found = [
             template

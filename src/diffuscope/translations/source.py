@@ -232,11 +232,12 @@ def texts_of_page(text: str) -> Iterator[str]:
     text = re.sub(r"\{#.*?#\}|\{% (set|from|extends|include|(end)?block).*?%\}", "<>", text, flags=re.DOTALL)
     texts = [match[1] for match in re.finditer(r'(?:alt|title|aria-label)="([^"]*)"', text)]
     for one in [*texts, *re.split(r"<[^>]*>|\{%.*?%\}", text)]:
-        pieces = re.split(r"\{\{.*?\}\}", one)
         parts: list[str | Hole] = []
-        for piece in pieces:
-            parts += [html.unescape(piece), Hole(0)]
-        yield " ".join(_numbered(parts[:-1]).split())
+        for i, piece in enumerate(re.split(r"\{\{(.*?)\}\}", one)):
+            choice = re.search(r"'(\w*)' if .* else '(\w*)'", piece) if i % 2 else None
+            words = (choice[1], choice[2]) if choice else ()
+            parts.append(Hole(0, "", words) if i % 2 else html.unescape(piece))
+        yield " ".join(_numbered(parts).split())
 
 
 def words_of_page(text: str) -> Iterator[str]:
