@@ -84,9 +84,9 @@ class Source:
     def terms(self) -> Iterator[str]:
         """Yield the words that are said by themselves."""
         for node in self._nodes:
-            for place in _SAID_BY.get(_called(node), ()) if isinstance(node, ast.Call) else ():
-                if place < len(node.args):
-                    known = self._known(node.args[place])
+            if isinstance(node, ast.Call):
+                for one in (node.args[place : place + 1] for place in _SAID_BY.get(_called(node), ())):
+                    known = self._known(one[0]) if one else None
                     yield from [known] if isinstance(known, str) else known or []
 
     def assigned(self, name: str) -> ast.expr:
@@ -174,8 +174,9 @@ class Source:
                 if isinstance(one, ast.Constant) and isinstance(one.value, str):
                     return [one.value, ""]
         if isinstance(node, ast.Name) and depth < _DEEPEST:
-            scope: ast.AST | None = node
-            while (scope := self._above.get(scope)) is not None:
+            scope: ast.AST = node
+            while scope in self._above:
+                scope = self._above[scope]
                 if isinstance(scope, ast.FunctionDef):
                     if scope not in self._local:
                         inside = [one for one in ast.walk(scope) if isinstance(one, ast.stmt)]
