@@ -381,7 +381,9 @@ def test_json_stays_english(capfd, tmp_path, tiny):
     run = tiny(out="run")
     code, text = said(capfd, "evaluate", run.path, "--no-baselines", "--json")
     assert code == 0
-    assert not CHINESE.search(text[text.index("{") :])
+    found = next(line for line in text.splitlines() if line.startswith("{"))
+    assert "sliced_wasserstein" in json.loads(found)["metrics"]
+    assert not CHINESE.search(found)
 
 
 # --- texts of some width
