@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from diffuscope.cli import outcome as printed
 from diffuscope.cli.common_options import Device, reads_files, say, split_setting
+from diffuscope.cli.outcome import line as say_line
 from diffuscope.errors import InputError
 from diffuscope.recipes.toml import read_value
 from diffuscope.terminal import echo, one_line
@@ -146,7 +146,7 @@ def _print(comparison: Comparison) -> None:
     messages.append(("models", f"{path / 'runs'}/"))
     echo("")
     for name, text in messages:
-        printed.line(name, text)
+        say_line(name, text)
 
 
 def _measured(line: dict[str, Any]) -> list[str]:

@@ -173,7 +173,8 @@ class _Template:
             elif part.words:
                 pieces.append(f"({'|'.join(map(re.escape, part.words))})")
             else:
-                free = "(.*?)" if is_open else _IN_LIST if str(before)[-2:] == ": " else _IN_SENTENCE
+                is_list = str(before)[-2:] == ": " or "; " in self.text
+                free = "(.*?)" if is_open else _IN_LIST if is_list else _IN_SENTENCE
                 pieces.append({"n": f"({_NUMBER})", "r": f"({_REPR})"}.get(part.kind, free))
         return re.compile("".join(pieces), re.DOTALL)
 
@@ -231,6 +232,12 @@ class Catalogue:
         whole = self._whole(text)
         if whole is not None:
             return whole
+        if (
+            text[0] == "("
+            and text.find(")") == len(text) - 1
+            and (said := self._text(text[1:-1])) is not None
+        ):
+            return f"（{said}）"
         for divide, sign in _DIVISIONS:
             said = self._divided(divide(text), sign)
             if said is not None:
@@ -353,9 +360,8 @@ def _beside(text: str, piece: str, between: str = "") -> str:
     """
     if between == "  ":
         return text + between + piece
-    if text[-1:] and text[-1] in _ENDS + _STARTS:
-        between = between.strip()
-        piece = piece if between else piece.lstrip(" ")
+    if text[-1:] and text[-1] in _ENDS + _STARTS and not between.strip():
+        between, piece = "", piece.lstrip(" ")
     if not between.strip() and piece[:1] and piece[0] in _ENDS + _STARTS:
         return text.rstrip(" ") + piece
     if between[:1] and between[0] in _ENDS:

@@ -16,6 +16,7 @@ from diffuscope.metrics.tabular.relations import Relation, Relations
 from diffuscope.metrics.tabular.result import TableQuality
 from diffuscope.metrics.tabular.tables import percent
 from diffuscope.modalities.tables.report_drawings import Drawing, draw_shares
+from diffuscope.translations import translate
 
 __all__ = ["Row", "Section", "sections_of"]
 
@@ -75,9 +76,10 @@ def sections_of(quality: TableQuality) -> list[Section]:
 
 
 def _without_title(line: str) -> str:
-    """Return a line without the word at its beginning that says what it is on."""
-    said = line.partition(": ")[2]
-    return said[:1].upper() + said[1:]
+    """Return a line as it is said, without the word at its beginning that says what it is on."""
+    said = translate(line)
+    rest = said.partition(": " if said == line else "：")[2]
+    return rest[:1].upper() + rest[1:]
 
 
 def _detection(detection: Detection) -> Section:
