@@ -232,12 +232,10 @@ class Catalogue:
         whole = self._whole(text)
         if whole is not None:
             return whole
-        if (
-            text[0] == "("
-            and text.find(")") == len(text) - 1
-            and (said := self._text(text[1:-1])) is not None
-        ):
-            return f"（{said}）"
+        if text.startswith("(") and text.find(")") == len(text) - 1:
+            inside = self._text(text[1:-1])
+            if inside is not None:
+                return f"（{inside}）"
         for divide, sign in _DIVISIONS:
             said = self._divided(divide(text), sign)
             if said is not None:
