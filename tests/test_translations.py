@@ -12,6 +12,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import diffuscope
 from diffuscope.cli import COMMANDS, main
@@ -230,6 +232,29 @@ def test_a_name_in_a_message_stays_as_it_is_even_if_it_is_a_word_of_the_program(
 def test_what_is_translated_is_not_translated_again(chinese):
     for text in ("There is no column 'age'.", "Error: There is no file a.csv.", "Number of samples."):
         assert translate(translate(text)) == translate(text)
+
+
+SCRAPS = st.sampled_from(
+    [*KNOWN, "a of b", "There is no ", "; ", ", ", ": ", ". ", "(", ")", "'", "{0}", "模型", "\n"]
+)
+
+
+@given(st.lists(SCRAPS | st.text(), max_size=30).map(" ".join))
+@settings(max_examples=200, deadline=2000)
+def test_no_text_is_an_error_or_takes_long(text):
+    choose("zh")
+    try:
+        assert isinstance(translate(text), str)
+    finally:
+        choose(None)
+
+
+@pytest.mark.parametrize(
+    "scrap", ["a of b ", "x: ", "There is no ", "x is y. ", "(a b ", "a; b c; ", "column 'a' in row 3 "]
+)
+def test_a_long_text_that_says_the_same_again_and_again_is_given_up(chinese, scrap):
+    for times in (3, 40, 900):
+        assert _seconds(lambda times=times: translate(scrap * times)) < 2
 
 
 def test_english_is_left_as_it_is():

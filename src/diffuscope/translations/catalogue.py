@@ -17,6 +17,7 @@ word, and what is in quotes, is left alone: it may be a name.
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -131,7 +132,8 @@ _MEET = re.compile("[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]")
 _ENDS = "。，；：？！）"
 _STARTS = "，；：（"
 _SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
-_LONGEST = 4000  # characters of a text that is looked at
+_LONGEST, _WHOLE = 4000, 700  # characters of a text that is looked at, and of one that is looked up
+_DEEPEST, _TRIES = 12, 400  # texts in the holes of texts, and what is looked up for one
 _MOST = 8  # parts that are looked up together
 
 
@@ -204,6 +206,7 @@ class Catalogue:
         for template in templates:
             key = min(template.words, key=lambda word: (often[word], word), default="")
             self._by_word.setdefault(key, []).append(template)
+        self._work = threading.local()  # how much may still be done for a text
         self.translate = lru_cache(maxsize=4096)(self._translate)
 
     def term(self, word: str) -> str:
@@ -213,6 +216,7 @@ class Catalogue:
     def _translate(self, text: str) -> str:
         if len(text) > _LONGEST or not _LETTERS.search(text):
             return text
+        self._work.depth, self._work.tries = 0, _TRIES
         return "\n".join(self._line(line) for line in text.split("\n"))
 
     def _line(self, line: str) -> str:
@@ -229,6 +233,15 @@ class Catalogue:
 
     def _text(self, text: str) -> str | None:
         """Return the translation of a text, or of its parts; None where nothing of it is known."""
+        if self._work.depth >= _DEEPEST:
+            return None
+        self._work.depth += 1
+        try:
+            return self._whole_or_divided(text)
+        finally:
+            self._work.depth -= 1
+
+    def _whole_or_divided(self, text: str) -> str | None:
         whole = self._whole(text)
         if whole is not None:
             return whole
@@ -252,6 +265,9 @@ class Catalogue:
         """
         if text in self._exact:
             return self._exact[text] if " " in text else None
+        self._work.tries -= 1
+        if self._work.tries < 0 or len(text) > _WHOLE:
+            return None
         if text.endswith(".") and " " in text and text[:-1] in self._exact:
             return f"{self._exact[text[:-1]]}。"
         words, has_cells = set(_WORDS.findall(text)), "  " in text
