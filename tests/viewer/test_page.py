@@ -13,11 +13,13 @@ from html import unescape
 
 import numpy as np
 import pytest
+import torch
 
 import diffuscope
 from diffuscope.cli import main
 from diffuscope.errors import InputError
-from diffuscope.viewer import View, payload
+from diffuscope.networks import NETWORKS
+from diffuscope.viewer import View, contents, payload
 
 from .conftest import WEB
 
@@ -33,6 +35,23 @@ def told(page: str) -> dict:
 def unpacked(packed: dict) -> np.ndarray:
     planes = np.frombuffer(zlib.decompress(base64.b64decode(packed["packed"])), np.uint8)
     return np.ascontiguousarray(planes.reshape(4, -1).T).view("<f4").ravel()
+
+
+@pytest.mark.parametrize(
+    ("network", "kind"),
+    [("resmlp", {"conditions": 2}), ("article_mlp", {"conditions": 1}), ("article_mlp", {"classes": 3})],
+)
+def test_labels_that_the_page_does_not_have_count_as_none(network, kind):
+    sizes = {"resmlp": {"width": 8, "depth": 1}, "article_mlp": {"width": 8, "n_steps": 20}}[network]
+    torch.manual_seed(0)
+    labelled, plain = NETWORKS[network](2, **sizes, **kind), NETWORKS[network](2, **sizes)
+    with torch.no_grad():
+        for parameter in labelled.parameters():
+            parameter.normal_()
+    plain.load_state_dict(contents._state(labelled))
+    x, t = torch.randn(20, 2), torch.arange(20)
+    t = t if network == "article_mlp" else t / 3
+    torch.testing.assert_close(plain(x, t), labelled(x, t))
 
 
 def test_the_page_has_the_weights_of_the_run_to_the_last_bit(small_run):

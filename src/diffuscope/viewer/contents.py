@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from diffuscope._version import __version__
 from diffuscope.data.affine import Scaling
@@ -163,7 +165,7 @@ def _recipe(model: Model, n: int) -> dict[str, Any]:
     network = {"name": recipe.network.name, **recipe.network.settings}
     if isinstance(schedule, DiscreteSchedule):
         network["n_steps"] = schedule.T
-    if model.denoiser.classes:
+    if _has_classes(model.denoiser.network):
         network["classes"] = model.denoiser.classes
     settings = sampling.settings if sampling.name in _SAMPLERS else {}
     return {
@@ -224,10 +226,31 @@ def _is_finite(value: Any) -> bool:
 
 def _tensors(model: Model) -> dict[str, Any]:
     """Return names and shapes of the weights, and the weights one after the other."""
-    state = {name: tensor.detach().cpu() for name, tensor in model.denoiser.network.state_dict().items()}
+    state = _state(model.denoiser.network)
     values = np.concatenate([tensor.float().numpy().ravel() for tensor in state.values()])
     names = [{"name": name, "shape": list(tensor.shape)} for name, tensor in state.items()]
     return {"names": names, **_packed(values)}
+
+
+def _has_classes(network: nn.Module) -> bool:
+    """Whether the page takes the classes of a network, too."""
+    return isinstance(network, ResMLP) and network.classes > 0
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights; where the page does not have the labels, those of points without one."""
+    state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    if getattr(network, "label", None) is None or _has_classes(network):
+        return state
+    assert isinstance(network, ResMLP | ArticleMLP)
+    assert network.label is not None
+    with torch.no_grad():
+        none = network.label(None)[0].cpu()
+    state = {name: tensor for name, tensor in state.items() if not name.startswith("label.")}
+    biases = ["condition"] if isinstance(network, ResMLP) else [f"linears.{2 * i}" for i in range(3)]
+    for name, part in zip(biases, none.chunk(len(biases)), strict=True):
+        state[f"{name}.bias"] = state[f"{name}.bias"] + part
+    return state
 
 
 def _packed(x: NDArray[Any]) -> dict[str, Any]:
