@@ -222,7 +222,7 @@ def test_numbers_of_files_are_learned(tmp_path, form):
     name = "y" if form == "npz" else "angle"
     assert run.recipe.data.numbers.names == (name,)
     assert run.model.dimension == (2 if form == "npz" else 3)
-    assert f"1 number: {name} (" in " ".join(said)
+    assert f"1 number: {name} between " in " ".join(said)
     if form == "npz":
         return
     for target in (["angle", "size"], "angle, size"):

@@ -132,5 +132,5 @@ def _in_words(subject: Subject, tree: object, leaf: int) -> str:
         elif np.isinf(high):
             parts.append(f"{name} above {low:.4g}")
         else:
-            parts.append(f"{name} from {low:.4g} to {high:.4g}")
-    return " and ".join(parts)
+            parts.append(f"{name} between {low:.4g} and {high:.4g}")
+    return ", ".join(parts)

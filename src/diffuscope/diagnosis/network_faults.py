@@ -96,15 +96,12 @@ def network_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
 def _forward(found: ForwardFound, network: Share | None) -> Suspect | None:
     """Return the forward step of a training that noised data otherwise than sampling takes it."""
     forward = found.forward
-    errors = (
-        f"its errors are {found.ratio:.2g} times those of the best linear estimate, "
-        f"{{}} they are {found.normal:.2g} times those."
-    )
     if forward.is_normal:
         return Suspect(
             "schedule_mismatch",
             f"Training noised the data by {forward.name}, not by √ᾱ x_0 + √(1−ᾱ) ε",
-            f"On points noised so, {errors.format('on points noised rightly')}",
+            f"On points noised so, its errors are {found.ratio:.2g} times those of the best linear estimate, "
+            f"on points noised rightly they are {found.normal:.2g} times those.",
             "Noise the data in training by √ᾱ x_0 + √(1−ᾱ) ε, ᾱ the cumulative product of 1 − β, with both "
             "square roots (sqrt), and train again.",
             "likely",
@@ -115,7 +112,8 @@ def _forward(found: ForwardFound, network: Share | None) -> Suspect | None:
     return Suspect(
         "training_noise",
         f"The network was trained with {forward.name}, not with normal noise",
-        f"With {forward.name} {errors.format('with normal noise')} It costs {network} × floor.",
+        f"With {forward.name} its errors are {found.ratio:.2g} times those of the best linear estimate, with "
+        f"normal noise they are {found.normal:.2g} times those. It costs {network} × floor.",
         "Draw the noise of the training with torch.randn (normal), not torch.rand (uniform).",
         "likely",
         share=network,

@@ -165,7 +165,7 @@ def _of_other_times(
         f"{max(errors):.2g} times those of the best linear estimate, while at less noise, which is harder, "
         f"it is as good as that. No rule for the times mends it. It costs {network} × floor.",
         network.ratio,
-        f"Hand it the times of its training in their own units (0 ... {subject.schedule.t_max:g} here; not "
+        f"Hand it the times of its training in their own units (0 to {subject.schedule.t_max:g} here; not "
         "t / T, log σ or σ), with the betas of its training.",
         "possible",
         "Pass the module that you trained, as it was called in training.",
@@ -236,8 +236,9 @@ def _verdict(
         part = _MUCH if steps is None or steps > 3 * best.steps else _NOWHERE
         if rate > 2 * own and (on is None or on - floor > part * (now - floor)):
             title = f"A learning rate of {own:.3g} is too low"
-            least = f", and train for {best.steps:,} steps at least" if steps and steps < best.steps else ""
-            fix = f"Raise it to {to}{least}."
+            fix = f"Raise it to {to}."
+            if steps and steps < best.steps:
+                fix = f"Raise it to {to}, and train for {best.steps:,} steps at least."
             return Finding(
                 "learning_rate_low", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
             )

@@ -125,7 +125,7 @@ def in_units_of(data: D, section: ConditionedSection) -> D:
         return data
     k = len(section.numbers.names)
     if data.numbers is None or len(data.numbers.names) != k:
-        has = "has none" if data.numbers is None else f"has {len(data.numbers.names)}"
+        has = "has none" if data.numbers is None else f"has {len(data.numbers.names):,}"
         raise InputError(
             f"The model was trained with {k} number{'s' * (k > 1)} for each point; this data {has}.",
             "Give them too: data=diffuscope.load_dataset(X, labels=y).",

@@ -107,9 +107,10 @@ class Numbers(BaseModel):
     def note(self, labels: NDArray[Any]) -> str:
         """Say what the values of the data are."""
         parts = zip(self.names, self.low, self.high, strict=True)
-        some = [f"{name} ({low:.4g} to {high:.4g})" for name, low, high in parts]
-        more = f" and {len(some) - 10:,} more" * (len(some) > 10)
-        return f"Conditioned on {len(some):,} number{'s' * (len(some) > 1)}: {', '.join(some[:10])}{more}."
+        some = [f"{name} between {low:.4g} and {high:.4g}" for name, low, high in parts]
+        more = [f"{len(some) - 10:,} more"] * (len(some) > 10)
+        listed = "; ".join([*some[:10], *more])
+        return f"Conditioned on {len(some):,} number{'s' * (len(some) > 1)}: {listed}."
 
     @property
     def _called(self) -> str:

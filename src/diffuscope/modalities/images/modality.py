@@ -309,8 +309,10 @@ class Images(Modality[ImageData, ImagesSection]):
         if data.numbers is not None and data.labels is not None:
             said.append(data.numbers.note(data.labels))
         if n < FEWEST:
-            few = f"{n} image{'s' * (n > 1)}: a model learns so few by heart."
-            said.append(f"{few} They are compared by their pixels.")
+            said.append(
+                f"{n} image{'s' * (n > 1)}: a model learns so few by heart. "
+                "They are compared by their pixels."
+            )
         return tuple(said)
 
     def unmeasurable(self, data: ImageData) -> str | None:
