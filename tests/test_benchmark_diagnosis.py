@@ -318,6 +318,7 @@ def test_a_fault_that_is_mended_by_its_text_counts_as_mended(tiny):
     assert not summary.judged(record)["mends"]
 
 
+@pytest.mark.slow
 def test_a_tiny_cell_runs_and_its_answer_is_judged(tiny):
     cell = cells.Cell("not finite at one time", "middle", "blobs", "module", 0)
     record = cells.measure(cell)

@@ -50,6 +50,7 @@ def ancestral(context, x, noise="sound", clip=None):
 # --- nothing is wrong
 
 
+@pytest.mark.slow
 def test_an_exact_denoiser_has_no_findings(perfect):
     found = perfect.diagnose()
     assert found.findings == ()
@@ -109,12 +110,13 @@ def test_too_few_steps_are_named_with_a_way_that_needs_no_training(perfect):
     assert 0 < found.findings[0].gain <= found.budget["discretisation"].ratio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "code", "size"),  # the smaller a fault is beside the floor, the larger clouds have to be
     [
         ({"noise": "none"}, "noise_missing", 2_500),
-        pytest.param({"noise": "last"}, "noise_last_step", 2_500, marks=pytest.mark.slow),
-        pytest.param({"clip": 0.5}, "clipping", 2_500, marks=pytest.mark.slow),
+        ({"noise": "last"}, "noise_last_step", 2_500),
+        ({"clip": 0.5}, "clipping", 2_500),
     ],
     ids=["no noise", "noise in the last step", "clipped"],
 )
@@ -156,7 +158,8 @@ def test_answers_that_are_clamped_inside_the_data_are_named(perfect):
     assert "-0.8 and 0.8" in found.findings[0].evidence
 
 
-@pytest.mark.parametrize("predicts", ["velocity", pytest.param("data", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("predicts", ["velocity", "data"])
 def test_a_prediction_that_is_read_as_noise_is_named_by_what_it_is(perfect, network, predicts):
     found = perfect.diagnose(network(predicts))
     assert codes(found)[:1] == ["prediction_type"]
@@ -210,6 +213,7 @@ def test_weights_that_are_not_finite_are_named(perfect, network):
     assert "'off'" in perfect.diagnose(model).findings[0].evidence
 
 
+@pytest.mark.slow
 def test_few_points_that_were_learned_by_heart_are_named(quick):
     data = load_dataset("eight_gaussians", size=60)
     scaling = PointsCodec.fit(data.x)
@@ -249,11 +253,12 @@ class Small(nn.Module):
         return self.layers(torch.cat([x, t[:, None] / 20 - 1], 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("told", "code"),
     [
         ({"learning_rate": 1e-2}, "undertrained"),
-        pytest.param({"learning_rate": 1e-7}, "learning_rate_low", marks=pytest.mark.slow),
+        ({"learning_rate": 1e-7}, "learning_rate_low"),
     ],
     ids=["too short", "too slow"],
 )

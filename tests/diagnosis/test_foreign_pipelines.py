@@ -119,7 +119,8 @@ def test_times_that_are_shifted_are_named(quick, shift):
     assert first.code == "schedule_mismatch"
 
 
-@pytest.mark.parametrize("z", ["eps", pytest.param("once", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("z", ["eps", "once"])
 def test_noise_that_is_not_fresh_is_known_by_samples_alone(quick, z):
     first = diagnosed(Exact(), samples=loop(Exact(), z=z))[0]
     assert first.code == "noise_reused"
@@ -150,6 +151,7 @@ def test_a_group_that_was_lost_before_training_is_seen_in_the_held_out_rows(quic
     assert first.code == "data_shift"
 
 
+@pytest.mark.slow
 def test_a_group_that_only_the_loop_of_the_training_lost_is_named_by_its_columns(quick):
     rest = GaussianMixture(MEANS[1:], DEVIATIONS[1:] ** 2)
     first = diagnosed(Exact(law=rest))[0]
@@ -244,6 +246,7 @@ def test_columns_of_one_value_are_data_as_well(quick):
     assert [finding.title for finding in found] == []
 
 
+@pytest.mark.slow
 def test_noise_that_training_drew_once_shows_in_the_reported_loss(quick):
     network = Learning()
     losses = trained(network, 600, 2e-3, once=True)
@@ -302,6 +305,7 @@ def test_a_rounded_column_is_named_where_samples_are_not_rounded(quick):
     assert "multiples of 0.5" in first.title
 
 
+@pytest.mark.slow
 def test_samples_of_a_rounded_table_that_differ_otherwise_too_are_compared_as_rounded(quick):
     steps = np.array([0.5, 1, 5, 50, 0.05])
     rounded, held_out = (np.round(rows / steps) * steps for rows in (ROWS, HELD_OUT))
