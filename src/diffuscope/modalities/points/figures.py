@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from diffuscope.data.conditions import Numbers
-from diffuscope.modalities.figures import SHOWN, Figures
+from diffuscope.modalities.figures import Figures
 from diffuscope.modalities.points.generator import PointGenerator
 from diffuscope.model import ORIGIN
 from diffuscope.plots import plot_dataset, plot_samples
@@ -51,13 +51,14 @@ class PointFigures(Figures):
     def _own(self) -> Colours | None:
         """The colours of the data that is shown."""
         labels = None if self.data is None else self.data.labels
-        return None if labels is None else self._colours(labels[:SHOWN])
+        return None if labels is None else self._colours(labels[: len(self.shown)])
 
     def sampled(self) -> tuple[int, Request]:
         """Return how many samples are drawn, with labels as they come in the data, where it has some."""
+        n, request = super().sampled()
         if self.data is None or self.generator.label_type is None:
-            return SHOWN, Request()
-        return SHOWN, Request(condition=self.data.labels_like(SHOWN, np.random.default_rng(0)))
+            return n, request
+        return n, Request(condition=self.data.labels_like(n, np.random.default_rng(0)))
 
     def draw_data(self) -> Figure:
         """Draw the data."""
@@ -72,6 +73,6 @@ class PointFigures(Figures):
         colours = self._colours(condition)
         if self.data is None:
             return plot_dataset(samples, columns, colours)
-        own = None if self.data.labels is None else self._colours(self.data.labels[: min(n, SHOWN)])
+        own = None if self.data.labels is None else self._colours(self.data.labels[: min(n, len(self.shown))])
         both = None if own is None or colours is None else (own, colours)
         return plot_samples(self.shown[:n], samples, columns, caption, both)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffuscope.data.tables import TableData, read_frame
 from diffuscope.errors import InputError
-from diffuscope.modalities.figures import SHOWN, Figures
+from diffuscope.modalities.figures import Figures
 from diffuscope.plots import plot_dataset, plot_pairs
 from diffuscope.request import Request
 
@@ -34,7 +34,7 @@ class TableFigures(Figures):
     def shown(self) -> Points:
         """Coordinates of some rows, 0 where a value is missing."""
         assert isinstance(self.data, TableData)
-        return self.data.filled[:SHOWN]
+        return self.data.filled[: self.sampled()[0]]
 
     def encoded(self, shown: Points) -> Tensor:
         """Return the coordinates as they are."""
