@@ -375,11 +375,13 @@ def test_a_network_is_watched_at_one_value_of_its_numbers():
     assert (seen[0].dtype, seen[2].dtype) == (torch.float32, torch.int64)
 
 
-def test_a_network_takes_classes_or_numbers_not_both():
+def test_a_network_takes_classes_or_numbers_not_both(tmp_path):
     with pytest.raises(InputError, match="not on both"):
         ResMLP(2, classes=3, conditions=1)
+    (x, y), more = gray(), {"recipe": "annotated_fashion", "out": tmp_path / "run", "pictures": False}
     with pytest.raises(InputError, match="takes no numbers"):
-        diffuscope.train(gray()[0], y=gray()[1], recipe="annotated_fashion", pictures=False, progress=False)
+        diffuscope.train(x, y=y, settings={"data.labels": True}, **more)
+    assert not (tmp_path / "run").exists()
 
 
 # --- what labels are --------------------------------------------------------------------------------------

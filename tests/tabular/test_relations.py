@@ -191,7 +191,7 @@ def test_relations_survive_a_file_and_damage_is_refused() -> None:
 def test_a_circle_of_columns_that_tell_each_other_is_refused() -> None:
     one = {"kind": "sum", "column": 0, "parts": [1], "factors": [1.0], "constant": 0.0, "tolerance": 0.0}
     Relations.from_json({"found": [one]})
-    with pytest.raises(FormatError, match="told once"):
+    with pytest.raises(FormatError, match="derived once"):
         Relations.from_json({"found": [one, {**one, "column": 1, "parts": [0]}]})
 
 

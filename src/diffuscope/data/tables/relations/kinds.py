@@ -126,8 +126,7 @@ class Determined(Derived):
     def computed(self, x: Floats) -> Floats:
         """Return the values of the keys' combinations; NaN for one that was never seen."""
         grids, codes, values = self._grids
-        values = x[:, list(self.keys)]
-        own = _in_one(grids, values)
+        own = _in_one(grids, x[:, list(self.keys)])
         at = np.minimum(np.searchsorted(codes, own), len(codes) - 1)
         return np.where((own >= 0) & (codes[at] == own), values[at], np.nan)
 
