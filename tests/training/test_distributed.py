@@ -41,24 +41,28 @@ def test_a_process_that_is_not_the_first_writes_and_says_nothing(tiny, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+def torchrun(count, words, folder, timeout=180):
+    """Run ``python WORDS`` in as many processes; return what they said."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    done = subprocess.run(
+        [sys.executable, *launch, *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory, tiny_words):
     """Train with two processes; return what they said, and where they worked."""
     folder = tmp_path_factory.mktemp("together")
     words = [*tiny_words, "--set", "training.batches=shuffled", "--set", "training.batch_size=299"]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *("-m", "diffuscope.cli", "train", "s_curve", "--device", "cpu", *words),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return done, folder
+    words = ["-m", "diffuscope.cli", "train", "s_curve", "--device", "cpu", *words]
+    return torchrun(2, words, folder, timeout=60), folder
 
 
 def test_two_processes_end_with_the_weights_of_one(together, tmp_path):
@@ -91,16 +95,7 @@ def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, pr
     words += [word for one in settings for word in ("--set", one)]
     weights = []
     for count in (1, processes):
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        done = subprocess.run(
-            [sys.executable, *launch, "-m", "diffuscope.cli", *words, "--out", f"run{count}"],
-            capture_output=True,
-            text=True,
-            timeout=180,
-            cwd=tmp_path,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr
+        torchrun(count, ["-m", "diffuscope.cli", *words, "--out", f"run{count}"], tmp_path)
         weights.append(load_file(tmp_path / f"run{count}" / "model.safetensors"))
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
@@ -159,16 +154,7 @@ run = diffuscope.train("s_curve", settings={settings}, out="run", device="cpu", 
 print(f"quality {{float(run.quality):.9f}}", flush=True)
 """
     (tmp_path / "script.py").write_text(script)
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py"]
-    done = subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    done = torchrun(2, ["script.py"], tmp_path, timeout=120)
     first, second = (line for line in done.stdout.splitlines() if line.startswith("quality"))
     assert first == second
 

@@ -81,6 +81,8 @@ SamplerName = Annotated[
 Steps = Annotated[int | None, Option(help="Number of sampling steps. [default: the run's]")]
 Seed = Annotated[int, Option(help="Random seed.")]
 SeedOfRun = Annotated[int | None, Option(help="Random seed. [default: the run's]")]
+RunOut = Annotated[Path | None, Option("--out", "-o", help="Run directory. [default: runs/NAME]")]
+Pictures = Annotated[bool, Option(help="Draw figures and animations.")]
 Force = Annotated[bool, Option("--force", help="Overwrite an existing file.")]
 _HELD_OUT = "Held-out data: real data that was not used for training (a file, or a folder of images)."
 HeldOut = Annotated[Path | None, Option(help=_HELD_OUT, show_default=False)]

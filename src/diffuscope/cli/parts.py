@@ -18,6 +18,7 @@ from diffuscope.diffusion.samplers import SAMPLERS
 from diffuscope.diffusion.schedules import SCHEDULES
 from diffuscope.networks import NETWORKS
 from diffuscope.recipes import Recipe
+from diffuscope.recipes.sections import BY_DATA
 
 __all__ = ["parts_and_settings"]
 
@@ -80,14 +81,6 @@ _SETTINGS = {
     "conditioning": "How the noise level is given to the network: log_snr or time.",
 }
 _OF_DIFFUSERS = "Setting of UNet2DModel of that name."
-_BY_DATA = (
-    "dimension",
-    "n_steps",
-    "flags",
-    "shape",
-    "classes",
-    "conditions",
-)  # arguments that follow from elsewhere
 
 
 def parts_and_settings() -> dict[str, _Rows]:
@@ -152,7 +145,7 @@ def _documented(factory: Callable[..., Any]) -> dict[str, str]:
 def _free(factory: Callable[..., Any]) -> dict[str, str]:
     """Return the settings of a part with their defaults, as text."""
     parameters = inspect.signature(factory).parameters.values()
-    free = [one for one in parameters if one.default is not one.empty and one.name not in _BY_DATA]
+    free = [one for one in parameters if one.default is not one.empty and one.name not in BY_DATA]
     return {one.name: f"{one.default}" for one in free}
 
 

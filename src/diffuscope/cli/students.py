@@ -15,7 +15,6 @@ from diffuscope.cli.outcome import announce, report
 if TYPE_CHECKING:
     from diffuscope.runs.run import Run
 
-_Out = Annotated[Path | None, Option("--out", "-o", help="Run directory. [default: runs/NAME]")]
 _TrainingSteps = Annotated[
     int | None, Option("--training-steps", help="Number of training steps. [default: the run's]")
 ]
@@ -23,18 +22,17 @@ _Set = Annotated[
     list[str] | None,
     Option("--set", metavar="KEY=VALUE", help="Change any other setting, such as learning_rate=0.0005."),
 ]
-_Pictures = Annotated[bool, Option(help="Draw figures and animations.")]
 
 
 def distill(
     run: common.RunDir,
-    out: _Out = None,
+    out: common.RunOut = None,
     steps: Annotated[int, Option(help="Number of sampling steps of the student, 1 to 64.")] = 4,
     training_steps: _TrainingSteps = None,
     seed: common.SeedOfRun = None,
     set_: _Set = None,
     device: common.Device = "auto",
-    pictures: _Pictures = True,
+    pictures: common.Pictures = True,
 ) -> None:
     """Train a student of a run that samples in a few steps.
 
@@ -47,13 +45,13 @@ def distill(
 
 def reflow(
     run: common.RunDir,
-    out: _Out = None,
+    out: common.RunOut = None,
     pairs: Annotated[int, Option(help="Number of pairs of start and end to train on.")] = 20_000,
     training_steps: _TrainingSteps = None,
     seed: common.SeedOfRun = None,
     set_: _Set = None,
     device: common.Device = "auto",
-    pictures: _Pictures = True,
+    pictures: common.Pictures = True,
 ) -> None:
     """Train a flow again on its own pairs of start and end, which makes its paths straighter.
 

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from diffuscope.cli.common_options import Device, is_main, read_interval, read_settings, reads_files
+from diffuscope.cli.common_options import (
+    Device,
+    Pictures,
+    RunOut,
+    is_main,
+    read_interval,
+    read_settings,
+    reads_files,
+)
 from diffuscope.cli.outcome import announce, line, report
 
 _DATA = (
@@ -36,7 +44,7 @@ _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128.
 def train(
     data: Annotated[str | None, Argument(metavar="DATA", help=_DATA, show_default=False)] = None,
     recipe: Annotated[str | None, Option(metavar="NAME|FILE", help=_RECIPE)] = None,
-    out: Annotated[Path | None, Option("--out", "-o", help="Run directory. [default: runs/NAME]")] = None,
+    out: RunOut = None,
     seed: Annotated[int | None, Option(help="Seed of all random numbers. [default: the recipe's, 0]")] = None,
     target: Annotated[str | None, Option(metavar="COLUMN", help=_TARGET)] = None,
     constraint: Annotated[
@@ -72,7 +80,7 @@ def train(
     overwrite: Annotated[
         bool, Option("--overwrite", help="Replace the run in --out, if there is one.")
     ] = False,
-    pictures: Annotated[bool, Option(help="Draw figures and animations.")] = True,
+    pictures: Pictures = True,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write losses and samples for TensorBoard.")
     ] = False,

@@ -27,10 +27,7 @@ _FEW_FAR = 0.01
 _FEWEST_VALUES = 5  # of a column that is rounded; fewer are categories
 _ITS_OWN = 0.9  # of the distinct rows: values of a column that are hardly shared
 _COARSE = 0.1  # deviations of a step, and values for each row, at most
-_ATOM, _ATOMS_AMONG = (
-    0.05,
-    0.2,
-)  # of the rows: one value, as that of an amount that is often 0; distinct values
+_ATOM, _ATOMS_AMONG = 0.05, 0.2  # of the rows: one value, as of an amount that is often 0; distinct ones
 _QUARTILES = 1.349  # deviations between the quartiles of a normal law
 _HEAVY = 2.5  # deviations over that of a normal law with the same quartiles
 _ONE_DRAW = 3.0  # deviations

@@ -109,8 +109,9 @@ def _missing(subject: Subject, real: Points, made: Points) -> _Region | None:
 def _in_words(subject: Subject, tree: object, leaf: int) -> str:
     """Say between which values of which columns the rows of a leaf lie, in the units of the data."""
     nodes = tree.tree_  # type: ignore[attr-defined]
-    parents = {int(child): (at, side) for side in (0, 1) for at, child in enumerate(
-        (nodes.children_left, nodes.children_right)[side]) if child >= 0}  # fmt: skip
+    parents: dict[int, tuple[int, int]] = {}
+    for side, children in enumerate((nodes.children_left, nodes.children_right)):
+        parents |= {int(child): (at, side) for at, child in enumerate(children) if child >= 0}
     bounds: dict[int, list[float]] = {}
     at = leaf
     while at in parents:

@@ -28,11 +28,16 @@ from diffuscope.diagnosis.training_noise import ForwardFound, forward_of_trainin
 from diffuscope.diffusion.denoiser import Denoiser
 
 __all__ = [
+    "PASS_THE_TIME",
+    "TIME_IS_UNUSED",
     "WORTH_NETWORK",
     "first_not_finite",
     "network_suspects",
     "training_mode",
 ]
+
+TIME_IS_UNUSED = "The network does not use the time: its output is the same at every time"
+PASS_THE_TIME = "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T)."
 
 WORTH_NETWORK = 0.5  # the share of a network that is as good as one may expect scatters up to here
 _MOST_OF_IT = 2 / 3  # of the distance beyond the floor: what another quantity, or fitted times, have to bring
@@ -173,9 +178,9 @@ def _reading(subject: Subject, readings: Readings) -> Suspect | None:
     if ignores_time(subject):
         return Suspect(
             "schedule_mismatch",
-            "The network does not use the time: its output is the same at every time",
+            TIME_IS_UNUSED,
             evidence,
-            "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T).",
+            PASS_THE_TIME,
             parts={"denoiser": best.denoiser},
             picture=picture,
         )

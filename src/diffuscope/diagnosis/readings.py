@@ -190,21 +190,20 @@ def ignores_time(subject: Subject) -> bool:
     Of a function (x_t, level) -> x_0 that is so where what it made of an output shows the same output at the
     first and at the last level.
     """
-    x_t, schedule = places_of(subject)[0].x_t, subject.schedule
+    place, schedule = places_of(subject)[0], subject.schedule
     own = type(subject.denoiser) is Denoiser
     for output, _ in outputs_of(subject):
         answers = []
         for t in (schedule.t_min, schedule.t_max):
             time = torch.tensor(float(t), dtype=torch.float64)
-            level = places_of(subject)[0].level if own else schedule(time.to(subject.grid.levels.t.dtype))
+            level = place.level if own else schedule(time.to(subject.grid.levels.t.dtype))
             try:
-                answers.append(output(x_t, level, time))
+                answers.append(output(place.x_t, level, time))
             except Exception:  # whatever a network does with a time that is not its own
                 return False
         spread = float((answers[0] - answers[1]).abs().max())
-        of_points = float(
-            (answers[0] - answers[0].mean(0)).abs().max()
-        )  # a dead one answers the same for all
+        # A dead network answers the same for all points.
+        of_points = float((answers[0] - answers[0].mean(0)).abs().max())
         if spread < 1e-4 * of_points:
             return True
     return False

@@ -16,7 +16,7 @@ from diffuscope.diagnosis.distances import Share
 from diffuscope.diagnosis.findings import Finding, Gain, Measure
 from diffuscope.diagnosis.left_out import left_out
 from diffuscope.diagnosis.levels import Band, mean_error, measured_loss, perfect_loss
-from diffuscope.diagnosis.network_faults import WORTH_NETWORK
+from diffuscope.diagnosis.network_faults import PASS_THE_TIME, TIME_IS_UNUSED, WORTH_NETWORK
 from diffuscope.diagnosis.pictures import Values
 from diffuscope.diagnosis.probes import Probe, probe_larger, probe_rates, with_fresh_weights
 from diffuscope.diagnosis.readings import copies_input, ignores_time, strange_levels
@@ -85,11 +85,11 @@ def training_fault(
     if network is not None and _cannot_see_time(subject):
         return Finding(
             "schedule_mismatch",
-            "The network does not use the time: its output is the same at every time",
+            TIME_IS_UNUSED,
             "For the same points it answers the same at the first and at the last time of the schedule, "
             f"and it costs {network} × floor, with a {what} of {now:.3g}.{where}",
             network.ratio,
-            "Pass the time to the network, in the units that it was trained with (0 ... T − 1, or t / T).",
+            PASS_THE_TIME,
             "likely",
             interval=(network.low, network.high),
         )

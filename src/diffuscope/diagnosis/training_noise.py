@@ -29,11 +29,9 @@ from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, Schedul
 __all__ = ["Forward", "ForwardFound", "forward_of_training"]
 
 _FAIR, _WORSE = 1.05, 1.25  # of the best linear estimate's error: what was learned, and what was not
-_TRIED, _NEARLY = (
-    0.96,
-    1.1,
-)  # of the errors with the right forward step, of those of the best linear estimate:
-# what is worth a look where samples will decide
+# What is worth a look where samples will decide: of the errors with the right forward step, and of those of
+# the best linear estimate.
+_TRIED, _NEARLY = 0.96, 1.1
 _LITTLE = 0.01  # of the square of what is predicted: an error that no network gets below where noise is all
 _ROWS_EACH = 4  # for each number that is fitted
 

@@ -19,6 +19,7 @@ from diffuscope.precision import Precision
 from diffuscope.recipes.settings import check_settings
 
 __all__ = [
+    "BY_DATA",
     "CUSTOM",
     "MOST_STEPS",
     "DenoiserSection",
@@ -41,14 +42,8 @@ MOST_STEPS = 100_000
 
 _MAY_BE_0 = ("depth", "n_directions", "embedding", "freq_shift", "downsample_padding")
 
-_BY_DATA = (
-    "dimension",
-    "n_steps",
-    "flags",
-    "shape",
-    "classes",
-    "conditions",
-)  # arguments that follow from elsewhere
+BY_DATA = ("dimension", "n_steps", "flags", "shape", "classes", "conditions")
+"""Arguments of a network that follow from the data and the other sections."""
 
 _Count = Annotated[int, Field(ge=1, le=10**9)]  # of epochs, steps
 _Milliseconds = Annotated[int, Field(ge=1, le=60_000)]
@@ -122,7 +117,7 @@ class NetworkSection(NamedSection):
 
     @model_validator(mode="after")
     def _check(self) -> NetworkSection:
-        self._complete("network", NETWORKS, fixed=_BY_DATA)
+        self._complete("network", NETWORKS, fixed=BY_DATA)
         for key, value in self.settings.items():
             least = 0 if key in _MAY_BE_0 else 1
             most = 1000 if key == "depth" else 2**16

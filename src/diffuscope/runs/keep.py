@@ -38,7 +38,7 @@ def summarise(
         "seed": recipe.seed,
         **more,
         "steps": steps,
-        "parameters": sum(p.numel() for p in setup.model.denoiser.network.parameters()),
+        "parameters": sum(p.numel() for p in setup.model.denoiser.network.parameters() if p.requires_grad),
         "train_seconds": round(train_seconds, 3),
         "total_seconds": round(total_seconds, 3),
         "device": str(setup.device),

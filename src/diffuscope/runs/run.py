@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from diffuscope.modalities.figures import Figures
+    from diffuscope.translations import Language
     from diffuscope.viewer import View
-    from diffuscope.viewer.contents import Language
 
 __all__ = ["Run", "load", "near_runs"]
 

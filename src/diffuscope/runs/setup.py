@@ -6,6 +6,7 @@ import copy
 import hashlib
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -189,6 +190,11 @@ class Setup:
         settings = self.recipe.training
         return settings.steps or (settings.epochs or 0) * self.batches.steps_per_epoch
 
+    @cached_property
+    def _digest_of_data(self) -> str:
+        """Of all points, which takes a while where they are many."""
+        return self.data.digest()
+
     def fingerprint(self, length: TrainingSection | None = None) -> str:
         """Return a digest of everything that the weights depend on: data, recipe, shapes of the network.
 
@@ -199,7 +205,7 @@ class Setup:
             as_long = {"steps": length.steps, "epochs": length.epochs}
             training = self.recipe.training.model_copy(update=as_long)
             recipe = self.recipe.model_copy(update={"training": training})
-        digest = hashlib.sha256(self.data.digest().encode())
+        digest = hashlib.sha256(self._digest_of_data.encode())
         digest.update(recipe.to_toml().encode())
         for name, tensor in self.model.denoiser.network.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from diffuscope.errors import InputError, RunError
 from diffuscope.studio.server import MOST_BYTES, Studio, make_app
+from diffuscope.translations import LANGUAGES
 from diffuscope.viewer.shell import live_page
 
 __all__ = ["run_studio"]
@@ -31,7 +32,7 @@ def run_studio(
     """
     import uvicorn
 
-    if language not in ("", "en", "zh"):
+    if language not in ("", *LANGUAGES):
         raise InputError(f"There is no language {language!r}.", "Choose en or zh.")
     if host in ("", "0.0.0.0"):
         what = "The studio listens on one address of this machine, by which pages then call it."

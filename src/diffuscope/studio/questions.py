@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from diffuscope.errors import InputError, unknown_name
+from diffuscope.translations import Language
 
 __all__ = [
     "QUESTIONS",
@@ -178,7 +179,7 @@ class AdjustAsk(_Ask):
 class SaveAsk(_Ask):
     """The network as it is now, as a page."""
 
-    language: Literal["en", "zh"]
+    language: Language
 
 
 class LoadAsk(_Ask):

@@ -10,6 +10,7 @@ vector of all gradients. With :math:`z` the inputs of a layer and :math:`\delta`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +23,23 @@ from diffuscope.training.weights import FlatParameters
 
 __all__ = ["Perceptron", "perceptron_of"]
 
+N = TypeVar("N", bound=nn.Module)
 
-class Perceptron(ABC):
+
+class Perceptron(ABC, Generic[N]):
     """A network of which a batch's gradient is written without autograd.
 
     ``flat`` holds its weights and gradients.
     """
 
-    def __init__(self, network: nn.Module, flat: FlatParameters) -> None:
-        self._network = network
+    def __init__(self, network: N, flat: FlatParameters) -> None:
+        self.network = network
         names = [name for name, _ in network.named_parameters()]
         self._weights = dict(zip(names, flat.views, strict=True))
 
     def differentiate(self, loss: LossLike, examples: Examples) -> Tensor:
         """Write the gradient of a batch's mean loss into that of all weights; return the loss, shape ()."""
-        x, condition = (in_type_of(self._network, one) for one in (examples.inputs, examples.condition))
+        x, condition = (in_type_of(self.network, one) for one in (examples.inputs, examples.condition))
         with torch.no_grad():
             output = self.forward(x, condition).to(examples.inputs.dtype)
         value, slope = _with_slope(loss, output, examples)
@@ -66,7 +69,7 @@ class Perceptron(ABC):
         return slope @ self._weights[f"{name}.weight"][0]
 
 
-class _Article(Perceptron):
+class _Article(Perceptron[ArticleMLP]):
     """The tutorial's network, see :mod:`diffuscope.networks.article_mlp`."""
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -89,12 +92,12 @@ class _Article(Perceptron):
                 slope = self._through(f"linears.{2 * i}", slope)
 
 
-class _Residual(Perceptron):
+class _Residual(Perceptron[ResMLP]):
     """The residual perceptron, see :mod:`diffuscope.networks.resmlp`."""
 
     def __init__(self, network: ResMLP, flat: FlatParameters) -> None:
         super().__init__(network, flat)
-        self.network, self._layers = network, [f"layers.{i}" for i in range(len(network.layers))]
+        self._layers = [f"layers.{i}" for i in range(len(network.layers))]
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the output (n, d)."""
@@ -137,7 +140,7 @@ class _Residual(Perceptron):
         self._linear_gradient("input", self._x, slope * (1 + self._scale))
 
 
-def perceptron_of(network: nn.Module, flat: FlatParameters) -> Perceptron | None:
+def perceptron_of(network: nn.Module, flat: FlatParameters) -> Perceptron[Any] | None:
     """Return what differentiates a network without autograd; None where it is another, or has conditions."""
     if getattr(network, "label", None) is not None:
         return None

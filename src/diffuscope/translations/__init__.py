@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import Literal, get_args
 
 from diffuscope.translations.catalogue import CATALOGUES, Catalogue, read_catalogue
 
-__all__ = ["LANGUAGES", "VARIABLE", "choose", "chosen", "language", "term", "translate"]
+__all__ = ["LANGUAGES", "VARIABLE", "Language", "choose", "chosen", "language", "term", "translate"]
 
-LANGUAGES = ("en", "zh")
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 VARIABLE = "DIFFUSCOPE_LANG"
 _chosen: str | None = None
 

@@ -9,7 +9,7 @@ import base64
 import math
 import zlib
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +25,9 @@ from diffuscope.metrics import Measured
 from diffuscope.model import Model
 from diffuscope.networks import ArticleMLP, ResMLP
 from diffuscope.recipes import RECIPES, load_recipe
+from diffuscope.translations import LANGUAGES, Language
 
-__all__ = ["LANGUAGES", "Language", "payload"]
-
-Language = Literal["en", "zh"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
+__all__ = ["payload"]
 
 _SAMPLERS = ("ddpm", "ddim", "euler", "heun", "dpmpp_2m")
 _INSTEAD = "dpmpp_2m"

@@ -13,7 +13,7 @@ from typing import Any
 
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
-from diffuscope.viewer.contents import Language
+from diffuscope.translations import Language
 from diffuscope.viewer.shell import policy, render
 
 __all__ = ["View"]
