@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 
 import diffuscope
 from diffuscope.runs.run import Run
-from diffuscope.studio.engine import Engine
-from diffuscope.studio.questions import BudgetAsk
+from diffuscope.studio.plane_session import PlaneSession
 from diffuscope.studio.recorded import DATA, FOLDER, RECIPE
+from diffuscope.studio.requests import BudgetRequest
 
 CHAIN: list[dict[str, object]] = [
     {},
@@ -38,13 +38,13 @@ def budget_of(run: Run) -> dict[str, object]:
     """Return what each part costs, measured once for a run."""
     file = run.path / "parts.json"
     if not file.is_file():
-        engine = Engine(lambda told: None, lambda wait: None)
-        engine.open(str(run.path), None)
-        sampling = engine.payload["recipe"]["sampling"]
-        found = engine.budget(BudgetAsk.model_validate({**CLOUDS, "sampling": sampling}))
+        session = PlaneSession(lambda message: None, lambda wait: None)
+        session.open_run(run)
+        sampling = session.payload["recipe"]["sampling"]
+        found = session.on_budget(BudgetRequest.model_validate({**CLOUDS, "sampling": sampling}))
         file.write_text(json.dumps(found), "utf-8")
-    told: dict[str, object] = json.loads(file.read_text("utf-8"))
-    return told
+    budget: dict[str, object] = json.loads(file.read_text("utf-8"))
+    return budget
 
 
 def recorded(run: Run, changes: dict[str, object], place: Path) -> dict[str, object]:

@@ -23,7 +23,7 @@ from typing import Any
 from report import parser, publish, table, timed
 
 import diffuscope
-from diffuscope.studio.engine import Engine
+from diffuscope.studio.plane_session import PlaneSession
 
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run")
 
@@ -102,14 +102,14 @@ def cpu(work: Callable[[], object]) -> float:
 
 def cost_of_watching(rounds: int) -> list[float]:
     """Return what a watched training takes over one that is not, in time of the CPU, round by round."""
-    engine = Engine(lambda told: None, lambda wait: None)
-    engine.open("s_curve", None)
-    command, engine.later = engine.later, None
+    session = PlaneSession(lambda message: None, lambda wait: None)
+    session.open("s_curve", None)
+    command, session.later = session.later, None
     found = []
     for _ in range(rounds):
-        alone = cpu(engine.setup.trainer().run)
-        engine.later = command
-        watched = cpu(engine.serve)
+        alone = cpu(session.plane.setup.trainer().run)
+        session.later = command
+        watched = cpu(session.serve)
         found.append(watched / alone)
     return found
 

@@ -27,6 +27,7 @@ from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured
+from diffuscope.modalities.watched import Watched, WatchedColumns
 from diffuscope.model import ORIGIN, Model
 from diffuscope.plots import (
     GENERATED,
@@ -75,6 +76,7 @@ class Figures(ABC):
 
     measured = "sliced Wasserstein distance"
     sample_files: tuple[str, ...] = ("samples.png",)
+    estimates = True  # whether what the network takes a noisy point for can be drawn
 
     def __init__(self, model: Model, generator: Generator, data: Dataset | None) -> None:
         self.model, self.generator, self.data = model, generator, data
@@ -220,6 +222,25 @@ class Figures(ABC):
         """Return points as they are drawn, at most as wide as data of variance 1 (matters where α = 1)."""
         width = math.hypot(level.alpha.item(), level.sigma.item())
         return self.display(x / max(1.0, width))
+
+    @property
+    def bytes_shown(self) -> float:
+        """About how many bytes a sample takes in a page, at one moment."""
+        return 2.0 * math.prod(self.model.shape)
+
+    def watched(self, states: Sequence[SamplingState], request: Request) -> Watched:
+        """Return what a page shows of some states (n, ...) of sampling as the request says."""
+        import pandas as pd
+
+        moments = [self._shown(state.x, state.level) for state in states]
+        width = moments[0][0].size
+        names = self.model.columns or [f"x{k + 1}" for k in range(width)]
+
+        def frame(x: NDArray[Any]) -> pd.DataFrame:
+            return pd.DataFrame(x.reshape(len(x), width), columns=list(names))
+
+        real = frame(moments[0][:0]) if self.data is None else frame(self.display(self.encoded(self.shown)))
+        return WatchedColumns.of(real, [frame(x) for x in moments])
 
     # --- files ----------------------------------------------------------------------------------------------
 

@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.data.conditions import EACH, Classes, LabelType
+from diffuscope.data.conditions import EACH, Classes, LabelType, Numbers
 from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError, RunError, unknown_name
+from diffuscope.modalities.watched import Choice
 from diffuscope.model import Conditioned, Model
 from diffuscope.progress import Reporter
 from diffuscope.request import Request, check_count, read_request
@@ -25,6 +26,7 @@ from diffuscope.request import Request, check_count, read_request
 __all__ = ["EACH", "Generator", "LabelGenerator", "Writer", "counted", "refuse_guidance"]
 
 T = TypeVar("T", bound=Sized)
+_CLASS = "class"
 _DENSITY_OPTIONS = ("tolerance", "probes", "seed", "batch", "prior")
 
 
@@ -57,6 +59,17 @@ class Generator:
     def read_words(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return options of the command line, with the text of a condition in the types of the data."""
         return options
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What samples can be conditioned on."""
+        return ()
+
+    def chosen(self, condition: Mapping[str, str]) -> dict[str, Any]:
+        """Return options of :meth:`request` for some of the :attr:`choices`, which are given as text."""
+        for name in condition:
+            raise unknown_name("condition", name, ())
+        return {}
 
     def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
         """Read keyword arguments as a request for n samples; InputError where one is not valid."""
@@ -159,6 +172,31 @@ class LabelGenerator(Generator):
         """Names of the classes; empty where it is conditioned on none."""
         return self.label_type.names if isinstance(self.label_type, Classes) else ()
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The class, or each of the numbers."""
+        if isinstance(self.label_type, Classes):
+            return (Choice(_CLASS, self.classes, guided=True),)
+        if isinstance(self.label_type, Numbers):
+            return tuple(Choice(name, guided=True) for name in self.label_type.names)
+        return ()
+
+    def chosen(self, condition: Mapping[str, str]) -> dict[str, Any]:
+        """Return the option ``y``: a class, or numbers, those that are not given in the middle of theirs."""
+        if not condition:
+            return {}
+        known = [choice.name for choice in self.choices]
+        for name in condition:
+            if name not in known:
+                raise unknown_name("condition", name, known)
+        if not isinstance(self.label_type, Numbers):
+            return {"y": condition[_CLASS]}
+        own = self.label_type
+        middle = {
+            name: (low + high) / 2 for name, low, high in zip(own.names, own.low, own.high, strict=True)
+        }
+        return {"y": np.array([_as_number(name, condition.get(name, middle[name])) for name in own.names])}
+
     def conditional(self, request: Request, condition: Mapping[str, Any], n: int) -> Request:
         """Return the request with the labels of n samples (``y``, or ``label``)."""
         if len(condition) > 1:
@@ -219,6 +257,13 @@ class LabelGenerator(Generator):
         each = isinstance(label, str) and label == EACH and self.label_type is not None
         turn = self.label_type.turn if each and self.label_type is not None else 1
         return max(self.usual // turn, 1) * turn
+
+
+def _as_number(name: str, text: str | float) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a number for {name}.", "Give one, such as 0.5.") from error
 
 
 def counted(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-_MOST_ROWS = 20_000
+MOST_ROWS = 20_000
 _MOST_NAMES = 8
 _FEW = 40  # integers of so few values are spread
 _DECADES = 1.7  # between the 1% and the 99% quantile, for a logarithm
@@ -166,7 +166,7 @@ def facets_of(
     ]
 
 
-def _some_rows(table: Any, seed: int, most: int = _MOST_ROWS) -> pd.DataFrame:
+def _some_rows(table: Any, seed: int, most: int = MOST_ROWS) -> pd.DataFrame:
     frame = read_frame(table).data
     if len(frame) <= most:
         return frame

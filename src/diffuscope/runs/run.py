@@ -397,10 +397,11 @@ class Run:
         return plot_field(panels)
 
     def view(self, *, language: Language = "en") -> View:
-        """Return a page in which the model is watched, asked and trained again; a notebook shows it.
+        """Return a page in which the model is watched; a notebook shows it.
 
-        ``run.view().save("run.html")`` writes it as one file that works offline. It is for points in two
-        dimensions.
+        ``run.view().save("run.html")`` writes it as one file that works offline. A model of points in two
+        dimensions is also asked and trained again there; of another one the page has samples on their way
+        from noise: rows, by two of their columns, or images.
 
         Parameters
         ----------
@@ -410,18 +411,34 @@ class Run:
         Raises
         ------
         InputError
-            When the page cannot compute such a model, or the data is not available.
+            When the data is not available.
         """
-        from diffuscope.pages import png_address
-        from diffuscope.viewer import View, payload
+        from diffuscope.viewer.recording import Recorder
 
         try:
-            quality = self.quality
-        except FormatError:
-            quality = None
-        metrics = self.metrics if (self.path / "metrics.jsonl").is_file() else []
-        content = payload(self.model, self.data, metrics=metrics, quality=quality, language=language)
+            return self._live_view(language)
+        except InputError:
+            recorder = Recorder(self.figures, self.data.name)
+        return self._as_view(recorder.file(**self._facts_of_a_view(language)))
+
+    def _live_view(self, language: Language = "en") -> View:
+        """Return a page that computes; an InputError where a page cannot compute such a model."""
+        from diffuscope.viewer import payload
+
+        return self._as_view(payload(self.model, self.data, **self._facts_of_a_view(language)))
+
+    def _as_view(self, content: dict[str, Any]) -> View:
+        from diffuscope.pages import png_address
+        from diffuscope.viewer import View
+
         return View(content, png_address(self.plot_samples(), dpi=75))
+
+    def _facts_of_a_view(self, language: Language) -> dict[str, Any]:
+        facts: dict[str, Any] = {"language": language, "quality": None, "metrics": ()}
+        for name in ("quality", "metrics"):
+            with contextlib.suppress(FormatError):
+                facts[name] = getattr(self, name)
+        return facts
 
     def plot_data(self) -> Figure:
         """Show the data."""
@@ -465,7 +482,7 @@ class Run:
         from diffuscope.pages import card
 
         try:
-            return self.view()._repr_html_()
+            return self._live_view()._repr_html_()
         except (InputError, FormatError):
             pass
         recipe = self.recipe

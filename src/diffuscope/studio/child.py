@@ -35,11 +35,11 @@ def main() -> None:
     threading.Thread(target=read, daemon=True).start()
 
     from diffuscope.errors import DiffuscopeError
-    from diffuscope.studio.engine import Engine
     from diffuscope.studio.frames import encode
+    from diffuscope.studio.opening import open_session
 
-    def tell(told: dict[str, Any]) -> None:
-        message = encode(told)
+    def send(content: dict[str, Any]) -> None:
+        message = encode(content)
         out.write(struct.pack("<I", len(message)) + message)
         out.flush()
 
@@ -60,14 +60,13 @@ def main() -> None:
     first = next_command(True)
     if first is None:
         return
-    engine = Engine(tell, next_command)
     try:
-        engine.open(str(first["source"]), first.get("recipe"))
+        session = open_session(str(first["source"]), first.get("recipe"), send, next_command)
     except DiffuscopeError as error:
-        tell({"failed": error.what, "hint": error.hint})
+        send({"failed": error.what, "hint": error.hint})
         return
-    tell({"opened": True})
-    engine.serve()
+    send({"opened": True})
+    session.serve()
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class Studio:
         if "progress" in head:
             for page in self.pages:
                 page.show(message)
-        elif "loss" in head:
+        elif "loss" in head or "work" in head:
             for page in self.pages:
                 page.tell(head)
         elif "id" in head:

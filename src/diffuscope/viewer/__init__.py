@@ -1,4 +1,4 @@
-"""How is a model of points watched? In a page that computes by itself: one file, or shown in a notebook.
+"""How is a model watched? In a page that computes by itself, or shows samples on their way from noise.
 
 The page is written in TypeScript, in ``web/`` of the repository; ``make web`` builds ``viewer.js`` and
 ``viewer.css`` from there.

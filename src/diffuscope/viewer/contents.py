@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from diffuscope.networks import ArticleMLP, ResMLP
 from diffuscope.recipes import RECIPES, load_recipe
 from diffuscope.translations import LANGUAGES, Language
 
-__all__ = ["payload"]
+__all__ = ["losses_of", "numbers_of", "packed_arrays", "payload"]
 
 _SAMPLERS = ("ddpm", "ddim", "euler", "heun", "dpmpp_2m")
 _INSTEAD = "dpmpp_2m"
@@ -81,8 +81,8 @@ def payload(
         "recipe_name": model.recipe.name,
         "columns": columns,
         "language": language,
-        "quality": None if quality is None else _numbers(quality),
-        "loss": _losses(metrics),
+        "quality": None if quality is None else numbers_of(quality),
+        "loss": losses_of(metrics),
         "sampler_of_run": None if own in _SAMPLERS else own,
         "seed": model.recipe.seed,
         "call": _call(model, data),
@@ -138,13 +138,13 @@ def _some(x: NDArray[Any], seed: int) -> NDArray[Any]:
     return x[np.random.default_rng(seed).permutation(len(x))[:_MOST_POINTS]]
 
 
-def _numbers(quality: Measured) -> dict[str, float] | None:
+def numbers_of(quality: Measured) -> dict[str, float] | None:
     """Return ratio and interval, where they are finite: JSON has no infinity."""
     found = {"ratio": quality.ratio, "low": quality.low, "high": quality.high}
     return found if all(map(math.isfinite, found.values())) else None
 
 
-def _losses(metrics: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+def losses_of(metrics: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     """Return steps and losses, with neighbours averaged where there are many."""
     rows = [(float(line["step"]), float(line["loss"])) for line in metrics if "loss" in line]
     rows = [row for row in rows if all(map(math.isfinite, row))]
@@ -251,9 +251,22 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
+def packed_arrays(value: Any) -> Any:
+    """Return plain data with its arrays of uint16 as text."""
+    if isinstance(value, np.ndarray):
+        return _text_of(np.ascontiguousarray(value, dtype="<u2"))
+    if isinstance(value, dict):
+        return {key: packed_arrays(part) for key, part in value.items()}
+    return [packed_arrays(part) for part in value] if isinstance(value, list) else value
+
+
 def _packed(x: NDArray[Any]) -> dict[str, Any]:
     """Return an array as text."""
-    values = np.ascontiguousarray(x, dtype="<f4")
-    planes = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4).T)
+    return _text_of(np.ascontiguousarray(x, dtype="<f4"))
+
+
+def _text_of(values: NDArray[Any]) -> dict[str, Any]:
+    """Return an array as text: all first bytes, then all second ones, deflated."""
+    planes = np.ascontiguousarray(values.view(np.uint8).reshape(-1, values.itemsize).T)
     text = base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode("ascii")
     return {"shape": list(values.shape), "packed": text}

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from diffuscope.data.conditions import Numbers
 from diffuscope.data.images import ImageData
+from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.modalities.figures import Figures
 from diffuscope.modalities.images.generator import ImageGenerator
+from diffuscope.modalities.images.sheets import Sheets, bytes_of
 from diffuscope.plots import State, plot_sheet
 from diffuscope.request import Request
 
@@ -92,10 +94,29 @@ class ImageFigures(Figures):
         self, samples: Any, caption: str | None = None, request: Request | None = None
     ) -> Figure:
         """Draw samples; those with all labels in turn as a column for each."""
-        given, (labels, titles) = None if request is None else request.condition, self.columns
+        in_turn = request is not None and self._in_turn(request.condition)
+        return _sheet(samples, self.columns[1] if in_turn else (), caption)
+
+    def _in_turn(self, given: NDArray[Any] | None) -> bool:
+        """Whether labels of samples are all that are shown in turn."""
+        labels, _ = self.columns
         n = len(labels)
-        in_turn = n > 0 and given is not None and np.array_equal(given, labels[np.arange(len(given)) % n])
-        return _sheet(samples, titles if in_turn else (), caption)
+        return n > 0 and given is not None and np.array_equal(given, labels[np.arange(len(given)) % n])
+
+    @property
+    def bytes_shown(self) -> float:
+        """As many as noise takes."""
+        return bytes_of(self.model.shape)
+
+    def watched(self, states: Sequence[SamplingState], request: Request) -> Sheets:
+        """Return sheets of images, a column for each label where these come in turn."""
+        moments = np.stack([self._shown(state.x, state.level) for state in states])
+        n, given = moments.shape[1], request.condition
+        labels, titles = self.columns
+        in_turn = self._in_turn(given)
+        columns = len(labels) if in_turn else min(_COLUMNS, n)
+        real = self.shown[:n] if self.data is not None else moments[0][:0]
+        return Sheets(moments, real, columns, titles if in_turn else ())
 
 
 def _sheet(images: NDArray[Any], titles: Sequence[str] = (), title: str | None = None) -> Figure:

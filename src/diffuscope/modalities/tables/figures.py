@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.data.tables import TableData, read_frame
+from diffuscope.data.tables import RowCodec, TableData, read_frame
+from diffuscope.diffusion.samplers import SamplingState
 from diffuscope.errors import InputError
+from diffuscope.metrics.tabular.associations import Associator
+from diffuscope.metrics.tabular.tables import read_tables
 from diffuscope.modalities.figures import Figures
+from diffuscope.modalities.watched import WatchedColumns
 from diffuscope.plots import plot_dataset, plot_pairs
 from diffuscope.request import Request
 
@@ -29,6 +34,7 @@ class TableFigures(Figures):
 
     measured = "sliced Wasserstein distance of coordinates"
     sample_files = ("samples.png", "pairs.png")
+    estimates = False
 
     @cached_property
     def shown(self) -> Points:
@@ -65,3 +71,25 @@ class TableFigures(Figures):
         hidden = list(self.data.rows.identifiers)
         synthetic = read_frame(samples).data.drop(columns=hidden)
         return plot_pairs(self.data.frame.drop(columns=hidden), synthetic)
+
+    @property
+    def bytes_shown(self) -> float:
+        """Two bytes for each column."""
+        assert isinstance(self.model.codec, RowCodec)
+        return 2.0 * len(self.model.codec.all_columns)
+
+    def watched(self, states: Sequence[SamplingState], request: Request) -> WatchedColumns:
+        """Return the columns but identifiers of rows, the last of which are samples as they are given out."""
+        rows, n = self.model.codec, len(states[0].x)
+        assert isinstance(rows, RowCodec)
+        tables = [rows.decode(self.display(state.x)) for state in states[:-1]]
+        tables.append(self.generator.sample(n, request))
+        frames = [read_frame(table).data.drop(columns=list(rows.identifiers)) for table in tables]
+        if self.data is None:
+            return WatchedColumns.of(frames[-1].iloc[:0], frames)
+        assert isinstance(self.data, TableData)
+        real = self.data.frame.drop(columns=list(rows.identifiers))
+        both = read_tables({"real": real, "synthetic": frames[-1]})
+        associate, d = Associator(both[0]), real.shape[1]
+        matrices = [associate(table)[:d, :d] for table in both]
+        return WatchedColumns.of(real, frames, (matrices[0], matrices[1]))

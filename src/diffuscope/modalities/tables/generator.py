@@ -23,7 +23,11 @@ from diffuscope.data.columnar import TableWriter, check_writable
 from diffuscope.data.columnar.arrays import names_of
 from diffuscope.data.columnar.recognition import plain_text
 from diffuscope.data.columnar.schema import schema_of
-from diffuscope.data.tables import RowCodec, read_frame
+from diffuscope.data.tables import AnyColumn, RowCodec, read_frame
+from diffuscope.data.tables.columns.categories import Boolean, Category
+from diffuscope.data.tables.columns.computed import Computed
+from diffuscope.data.tables.columns.constant import Constant
+from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.constraints import Check
 from diffuscope.data.tables.section import TableSection
 from diffuscope.data.tables.targets import is_one
@@ -39,6 +43,7 @@ from diffuscope.modalities.tables.filling import Filling, Only
 from diffuscope.modalities.tables.notices import warn_of_new, warn_of_unkept
 from diffuscope.modalities.tables.redrawing import Redrawn
 from diffuscope.modalities.tables.refinement import NOTE, Refinement, fit_refinement
+from diffuscope.modalities.watched import Choice
 from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
@@ -97,6 +102,30 @@ class TableGenerator(Generator):
         if "y" in options and self.rows.target is not None:
             read["y"] = value(str(self.rows.target.names[0]), options["y"])
         return read
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The columns, with the values of categories; the target is guided. None without masks."""
+        if not isinstance(self.model.denoiser, MaskedDenoiser):
+            return ()
+        rows = self.rows
+        target = None if rows.target is None else rows.target.names[0]
+        own = [one for one in rows.all_columns if not isinstance(one, Identifier | Constant)]
+        own.sort(key=lambda one: one.name != target)
+        return tuple(Choice(str(one.name), _values(one), guided=one.name == target) for one in own)
+
+    def chosen(self, condition: Mapping[str, str]) -> dict[str, Any]:
+        """Return the options ``y`` and ``given`` for values of columns, as they are written in a file."""
+        known = [choice.name for choice in self.choices]
+        for name in condition:
+            if name not in known:
+                raise unknown_name("column", name, known)
+        target = "" if self.rows.target is None else str(self.rows.target.names[0])
+        given = {name: text for name, text in condition.items() if name != target}
+        options: dict[str, Any] = {"given": given} if given else {}
+        if self.rows.target is not None and target in condition:
+            options["y"] = condition[target]
+        return self.read_words(options)
 
     # --- rows -----------------------------------------------------------------------------------------------
 
@@ -475,6 +504,14 @@ def _for_rows(request: Request, which: NDArray[np.intp], seed: int) -> Request:
     return dataclasses.replace(
         request, condition=None if condition is None else condition.of(which), seed=seed
     )
+
+
+def _values(column: AnyColumn) -> tuple[str, ...]:
+    """Return the values of a category or a truth value, as text; none of other columns."""
+    inner = column.inner if isinstance(column, Computed) else column
+    if isinstance(inner, Category):
+        return tuple(map(str, inner.labels.index))
+    return ("true", "false") if isinstance(inner, Boolean) else ()
 
 
 class _FrameWriter(TableWriter):

@@ -1,7 +1,8 @@
-"""What may a page ask? Questions with bounds on every number; nothing that names a path, a module or code."""
+"""What may a page ask for? Requests with bounds on every number; none names a path, a module or code."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -10,28 +11,31 @@ from diffuscope.errors import InputError, unknown_name
 from diffuscope.translations import Language
 
 __all__ = [
-    "QUESTIONS",
-    "AdjustAsk",
-    "BudgetAsk",
-    "FieldAsk",
-    "ForwardAsk",
-    "HeartAsk",
-    "IrreducibleAsk",
-    "LevelsAsk",
-    "LoadAsk",
+    "OF_A_RUN",
+    "OF_THE_PLANE",
+    "AdjustRequest",
+    "BudgetRequest",
+    "FieldRequest",
+    "ForwardRequest",
+    "HeartRequest",
+    "IrreducibleRequest",
+    "LevelsRequest",
+    "LoadRequest",
     "Nothing",
-    "PathAsk",
-    "PointsAsk",
-    "QualityAsk",
-    "RealAsk",
+    "OwnPoints",
+    "PageRequest",
+    "PathRequest",
+    "QualityRequest",
+    "RealRequest",
+    "RunWalkRequest",
     "Sampling",
-    "SaveAsk",
-    "ScheduleAsk",
-    "SetupAsk",
+    "SaveRequest",
+    "ScheduleChoice",
+    "SetupRequest",
     "Strokes",
-    "TrainAsk",
-    "WalkAsk",
-    "read_question",
+    "TrainRequest",
+    "WalkRequest",
+    "read_request",
 ]
 
 _Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
@@ -48,11 +52,13 @@ Which = Literal["learned", "set", "exact"]
 Distance = Literal["l2", "l1", "huber"]
 
 
-class _Ask(BaseModel):
+class PageRequest(BaseModel):
+    """A request of a page."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Sampling(_Ask):
+class Sampling(PageRequest):
     """How to sample."""
 
     name: Literal["ddpm", "ddim", "euler", "heun", "dpmpp_2m"]
@@ -62,12 +68,12 @@ class Sampling(_Ask):
     eta: Annotated[float, Field(ge=0, le=1)] = 0.0
     variance: Literal["posterior", "beta"] = "posterior"
     start: bool = False  # from noised data, as training has seen it, in the place of pure noise
-    label: _Label = None  # the class that is asked for
+    label: _Label = None  # a class
     guidance: _Guidance = 1.0
     fine: bool = False  # in many steps of Heun's method, in the place of its own
 
 
-class ScheduleAsk(_Ask):
+class ScheduleChoice(PageRequest):
     """A schedule by name, with its own settings."""
 
     name: Annotated[str, Field(max_length=40)]
@@ -93,7 +99,7 @@ class ScheduleAsk(_Ask):
         return {f"schedule.{key}": value for key, value in self.model_dump(exclude_none=True).items()}
 
 
-class Level(_Ask):
+class Level(PageRequest):
     """A noise level."""
 
     t: _Number
@@ -101,11 +107,11 @@ class Level(_Ask):
     sigma: _Number
 
 
-class Nothing(_Ask):
+class Nothing(PageRequest):
     """A question that needs no more than its name."""
 
 
-class WalkAsk(_Ask):
+class WalkRequest(PageRequest):
     """Samples from noise to data."""
 
     n: _Count
@@ -115,16 +121,16 @@ class WalkAsk(_Ask):
     snapshot: _Snapshot = None
 
 
-class ForwardAsk(_Ask):
+class ForwardRequest(PageRequest):
     """Real points on their way to noise, by the network's schedule or another one."""
 
     n: _Count
     seed: _Seed
     sampling: Sampling
-    schedule: ScheduleAsk | None = None
+    schedule: ScheduleChoice | None = None
 
 
-class FieldAsk(_Ask):
+class FieldRequest(PageRequest):
     """What denoisers answer at points (n, 2) in the units of the model."""
 
     x: Annotated[list[_Number], Field(min_length=2, max_length=20_000)]
@@ -134,7 +140,7 @@ class FieldAsk(_Ask):
     guidance: _Guidance = 1.0
 
 
-class PathAsk(_Ask):
+class PathRequest(PageRequest):
     """Where a point goes, and what it may have been."""
 
     x: Annotated[list[_Number], Field(min_length=2, max_length=2)]
@@ -143,14 +149,14 @@ class PathAsk(_Ask):
     snapshot: _Snapshot = None
 
 
-class RealAsk(_Ask):
+class RealRequest(PageRequest):
     """Fresh real points."""
 
     n: _Count
     seed: _Seed
 
 
-class QualityAsk(_Ask):
+class QualityRequest(PageRequest):
     """The distance of samples from data over that of data from data."""
 
     which: Which
@@ -159,7 +165,7 @@ class QualityAsk(_Ask):
     sampling: Sampling
 
 
-class BudgetAsk(_Ask):
+class BudgetRequest(PageRequest):
     """What each part of the way from noise to samples costs."""
 
     n: _Count
@@ -167,7 +173,7 @@ class BudgetAsk(_Ask):
     sampling: Sampling
 
 
-class AdjustAsk(_Ask):
+class AdjustRequest(PageRequest):
     """Other settings for the steps of a training that come."""
 
     learning_rate: _Rate
@@ -176,31 +182,31 @@ class AdjustAsk(_Ask):
     distance: Distance
 
 
-class SaveAsk(_Ask):
+class SaveRequest(PageRequest):
     """The network as it is now, as a page."""
 
     language: Language
 
 
-class LoadAsk(_Ask):
+class LoadRequest(PageRequest):
     """One of the recorded runs, by its number."""
 
     at: Annotated[int, Field(ge=0, le=100)]
 
 
-class HeartAsk(_Ask):
+class HeartRequest(PageRequest):
     """How much was learned by heart."""
 
     n: Annotated[int, Field(ge=10, le=5000)]
 
 
-class IrreducibleAsk(_Ask):
+class IrreducibleRequest(PageRequest):
     """The loss of the exact denoiser."""
 
     batches: Annotated[int, Field(ge=2, le=200)]
 
 
-class LevelsAsk(_Ask):
+class LevelsRequest(PageRequest):
     """How wrong the network is at each level."""
 
     n: _Count
@@ -210,7 +216,7 @@ class LevelsAsk(_Ask):
 _Place = Annotated[float, Field(allow_inf_nan=False, ge=-100, le=100)]
 
 
-class Strokes(_Ask):
+class Strokes(PageRequest):
     """Data that was drawn: strokes, and the deviation of their ink."""
 
     kind: Literal["strokes"]
@@ -232,43 +238,43 @@ class Strokes(_Ask):
         return self
 
 
-class BuiltIn(_Ask):
+class BuiltIn(PageRequest):
     """A built-in set."""
 
     kind: Literal["builtin"]
     name: Annotated[str, Field(max_length=40)]
 
 
-class PointsAsk(_Ask):
+class OwnPoints(PageRequest):
     """Points of one's own, (x, y) one after the other."""
 
     kind: Literal["points"]
     points: Annotated[list[_Number], Field(min_length=40, max_length=20_000)]
 
     @model_validator(mode="after")
-    def _in_pairs(self) -> PointsAsk:
+    def _in_pairs(self) -> OwnPoints:
         if len(self.points) % 2:
             raise ValueError("points are pairs")
         return self
 
 
-class SetupAsk(_Ask):
+class SetupRequest(PageRequest):
     """Other data."""
 
-    law: Annotated[Strokes | BuiltIn | PointsAsk, Field(discriminator="kind")]
+    law: Annotated[Strokes | BuiltIn | OwnPoints, Field(discriminator="kind")]
     size: Annotated[int, Field(ge=20, le=20_000)]
     seed: _Seed
 
 
-class _Network(_Ask):
+class _Network(PageRequest):
     width: Annotated[int, Field(ge=4, le=256, multiple_of=4)]
 
 
-class _Loss(_Ask):
+class _Loss(PageRequest):
     distance: Distance
 
 
-class _Training(_Ask):
+class _Training(PageRequest):
     steps: Annotated[int, Field(ge=1, le=500_000)]
     learning_rate: _Rate
     batch_size: _Batch
@@ -276,50 +282,73 @@ class _Training(_Ask):
     decay: Literal["none", "linear"] | None = None
 
 
-class _Recipe(_Ask):
+class _Recipe(PageRequest):
     network: _Network
     training: _Training
     loss: _Loss | None = None
-    schedule: ScheduleAsk | None = None
+    schedule: ScheduleChoice | None = None
 
 
-class TrainAsk(_Ask):
+class TrainRequest(PageRequest):
     """A training from new weights, with these settings in the place of the recipe's."""
 
     recipe: _Recipe
     seed: _Seed
 
 
-QUESTIONS: dict[str, type[_Ask]] = {
-    "adjust": AdjustAsk,
+class RunWalkRequest(PageRequest):
+    """Samples of a run from noise to data, perhaps under a condition: text by the names of choices."""
+
+    n: Annotated[int, Field(ge=1, le=500)]
+    seed: _Seed
+    sampler: Annotated[str, Field(max_length=40)] | None = None
+    steps: Annotated[int, Field(ge=1, le=4000)] | None = None
+    condition: Annotated[
+        dict[Annotated[str, Field(max_length=300)], Annotated[str, Field(max_length=300)]],
+        Field(max_length=100),
+    ] = {}
+    guidance: _Guidance | None = None
+    estimates: bool = False  # what the network takes each state for, in the place of the states
+
+
+OF_A_RUN: Mapping[str, type[PageRequest]] = {
     "attach": Nothing,
-    "budget": BudgetAsk,
-    "field": FieldAsk,
-    "forward": ForwardAsk,
-    "heart": HeartAsk,
     "hello": Nothing,
-    "irreducible": IrreducibleAsk,
+    "save": SaveRequest,
+    "stop": Nothing,
+    "walk": RunWalkRequest,
+}
+
+OF_THE_PLANE: Mapping[str, type[PageRequest]] = {
+    "adjust": AdjustRequest,
+    "attach": Nothing,
+    "budget": BudgetRequest,
+    "field": FieldRequest,
+    "forward": ForwardRequest,
+    "heart": HeartRequest,
+    "hello": Nothing,
+    "irreducible": IrreducibleRequest,
     "keep": Nothing,
-    "levels": LevelsAsk,
-    "load": LoadAsk,
-    "path": PathAsk,
-    "quality": QualityAsk,
-    "real": RealAsk,
-    "save": SaveAsk,
-    "setup": SetupAsk,
+    "levels": LevelsRequest,
+    "load": LoadRequest,
+    "path": PathRequest,
+    "quality": QualityRequest,
+    "real": RealRequest,
+    "save": SaveRequest,
+    "setup": SetupRequest,
     "standardise": Nothing,
     "stop": Nothing,
-    "train": TrainAsk,
-    "walk": WalkAsk,
+    "train": TrainRequest,
+    "walk": WalkRequest,
 }
 
 
-def read_question(name: Any, ask: Any) -> Any:
-    """Return a question as one of :data:`QUESTIONS`; an InputError where it is not one."""
-    if not isinstance(name, str) or name not in QUESTIONS:
-        raise unknown_name("question", str(name)[:40], QUESTIONS)
+def read_request(name: Any, values: Any, known: Mapping[str, type[PageRequest]]) -> Any:
+    """Return a request as one of the known ones; an InputError where it is not one."""
+    if not isinstance(name, str) or name not in known:
+        raise unknown_name("question", str(name)[:40], known)
     try:
-        return QUESTIONS[name].model_validate({} if ask is None else ask)
+        return known[name].model_validate({} if values is None else values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

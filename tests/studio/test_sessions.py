@@ -17,10 +17,10 @@ import diffuscope
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.oracle import oracle_for
-from diffuscope.studio.drawing import drawn_data
-from diffuscope.studio.engine import Engine
+from diffuscope.studio.drawing import drawn_data, drawn_law
 from diffuscope.studio.frames import Positions, decode, encode
-from diffuscope.studio.questions import read_question
+from diffuscope.studio.plane_session import PlaneSession
+from diffuscope.studio.requests import OF_THE_PLANE, read_request
 
 SAMPLING = {"name": "dpmpp_2m", "steps": 6, "spacing": "karras", "rho": 7.0}
 
@@ -29,22 +29,22 @@ class Client:
     """Asks an engine in this process; its commands are a list that it works through."""
 
     def __init__(self, source: str, recipe: str | None = None) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
         self.commands: list[dict[str, Any]] = []
         self.during: list[dict[str, Any]] = []
-        self.engine = Engine(lambda told: self.told.append(decode(encode(told))), self._next)
-        self.engine.open(source, recipe)
-        self.first, self.engine.later = self.engine.later, None
+        self.session = PlaneSession(lambda sent: self.sent.append(decode(encode(sent))), self._next)
+        self.session.open(source, recipe)
+        self.first, self.session.later = self.session.later, None
 
     def _next(self, wait: bool) -> dict[str, Any] | None:
         waiting = self.commands if wait else self.during
         return waiting.pop(0) if waiting else None
 
     def ask(self, question: str, ask: Any = None) -> Any:
-        self.told.clear()
+        self.sent.clear()
         self.commands.append({"id": 1, "question": question, "ask": ask})
-        self.engine.serve()
-        (answer,) = [told for told in self.told if "id" in told and told["id"] == 1]
+        self.session.serve()
+        (answer,) = [sent for sent in self.sent if "id" in sent and sent["id"] == 1]
         if "error" in answer:
             raise InputError(answer["error"])
         return answer["answer"]
@@ -65,21 +65,21 @@ def recipe(client) -> dict[str, Any]:
 
 def test_arrays_come_back_as_they_went():
     x = np.array([0.5, -3.0, 1e-3], dtype=np.float32)
-    told = decode(encode({"a": {"x": x, "y": [Positions(x), 1, None, "text"]}}))
-    np.testing.assert_array_equal(told["a"]["x"], x)
-    np.testing.assert_allclose(told["a"]["y"][0], x, atol=3.0 / 32767)
-    assert told["a"]["y"][1:] == [1, None, "text"]
+    sent = decode(encode({"a": {"x": x, "y": [Positions(x), 1, None, "text"]}}))
+    np.testing.assert_array_equal(sent["a"]["x"], x)
+    np.testing.assert_allclose(sent["a"]["y"][0], x, atol=3.0 / 32767)
+    assert sent["a"]["y"][1:] == [1, None, "text"]
 
 
 def test_the_exact_field_is_that_of_the_oracle(client):
     x = [0.3, -0.4, 1.0, 0.2]
     level = {"t": 0.5, "alpha": 1.0, "sigma": 0.5}
     answer = client.ask("field", {"x": x, "level": level, "snapshot": None})
-    oracle = oracle_for("s_curve").scaled(client.engine.codec)
+    oracle = oracle_for("s_curve").scaled(client.session.plane.codec)
     there = NoiseLevel(*(torch.tensor(v, dtype=torch.float64) for v in (0.5, 1.0, 0.5)))
     points = torch.tensor(x).reshape(2, 2)
     np.testing.assert_allclose(answer["exact"].reshape(2, 2), oracle(points, there), rtol=1e-5)
-    learned = client.engine.shown(points, there).detach()
+    learned = client.session.plane.shown(points, there).detach()
     np.testing.assert_allclose(answer["learned"].reshape(2, 2), learned, rtol=1e-5)
 
 
@@ -101,15 +101,15 @@ def test_it_trains_tells_and_answers_meanwhile(client, recipe):
     assert answer["step"] == 200
     assert not answer["stopped"]
     assert answer["snapshots"][-1] == 200
-    kinds = [next(iter(set(told) & {"id", "progress", "loss"})) for told in client.told]
+    kinds = [next(iter(set(sent) & {"id", "progress", "loss"})) for sent in client.sent]
     assert kinds.index("id") < len(kinds) - 1 - kinds[::-1].index("loss")  # answered before the end
-    by_id = {told["id"]: told for told in client.told if "id" in told}
+    by_id = {sent["id"]: sent for sent in client.sent if "id" in sent}
     assert by_id[8]["answer"]["running"]
     assert "nonsense" in by_id[7]["error"]
     assert by_id[6]["answer"] == answer
-    losses = [told["loss"]["loss"] for told in client.told if "loss" in told]
+    losses = [sent["loss"]["loss"] for sent in client.sent if "loss" in sent]
     assert losses[-1] < losses[0]
-    picture = next(told["progress"] for told in client.told if "progress" in told)
+    picture = next(sent["progress"] for sent in client.sent if "progress" in sent)
     assert picture["samples"].size == 1200
 
 
@@ -130,9 +130,9 @@ def test_sampling_starts_where_it_is_told_to():
     near = client.ask("walk", {**asked, "sampling": {**sampling, "start": True}})["states"].reshape(
         101, -1, 2
     )[0]
-    level = client.engine.shown.schedule(torch.tensor(99))
+    level = client.session.plane.shown.schedule(torch.tensor(99))
     assert far == pytest.approx(1.0, rel=0.05)
-    expected = float(np.hypot(level.alpha.item() * client.engine.spread, level.sigma.item()))
+    expected = float(np.hypot(level.alpha.item() * client.session.plane.spread, level.sigma.item()))
     assert near.std() == pytest.approx(expected, rel=0.05)
     ratios = [
         client.ask(
@@ -181,8 +181,8 @@ def test_settings_change_while_it_trains(client, recipe):
     assert client.ask("adjust", wanted) is False  # nothing trains
     client.during = [{"id": 4, "question": "adjust", "ask": wanted}]
     assert client.ask("train", {"recipe": recipe, "seed": 1})["step"] == 200
-    assert next(told["answer"] for told in client.told if told.get("id") == 4) is True
-    own = client.engine.setup.recipe
+    assert next(sent["answer"] for sent in client.sent if sent.get("id") == 4) is True
+    own = client.session.plane.setup.recipe
     assert (own.training.learning_rate, own.training.batch_size, own.loss.distance) == (1e-4, 32, "l1")
 
 
@@ -255,7 +255,7 @@ def test_a_training_stops_when_it_is_asked_to(client, recipe):
 def test_no_network_is_better_than_the_least_loss(client, recipe):
     floor = client.ask("irreducible", {"batches": 20})
     client.ask("train", {"recipe": recipe, "seed": 1})
-    reached = np.mean([loss for _, loss in client.engine.trained.losses][-2:])
+    reached = np.mean([loss for _, loss in client.session.plane.trained.losses][-2:])
     assert 0 < floor["low"] < floor["value"] < reached
 
 
@@ -276,7 +276,11 @@ def test_a_drawing_is_a_law(client, recipe):
     law = {"kind": "strokes", "strokes": strokes, "noise": 0.1}
     ready = client.ask("setup", {"law": law, "size": 2000, "seed": 0})
     assert ready["known"]
-    oracle = client.engine.drawn
+    oracle = drawn_law(strokes, 0.1)
+    there = client.session.plane
+    fresh = there.exact.draw(20_000, 0).double()
+    scaled = oracle.draw(20_000, 0).sub(torch.tensor(there.codec.shift)).div(torch.tensor(there.codec.scale))
+    np.testing.assert_allclose(fresh, scaled, rtol=1e-5, atol=1e-5)
     # The dot has as much ink as a stroke of 0.5; the other stroke is 3 long.
     x = oracle.draw(20_000, 0)
     low = x[:, 1] < -0.75
@@ -317,7 +321,7 @@ def test_a_drawing_is_a_law(client, recipe):
 )
 def test_what_is_out_of_bounds_is_refused(question, ask):
     with pytest.raises(InputError):
-        read_question(question, ask)
+        read_request(question, ask, OF_THE_PLANE)
 
 
 @pytest.fixture
@@ -344,9 +348,9 @@ def test_the_process_speaks_in_frames_and_ends_with_its_input(child):
     write({"source": "moons", "recipe": None})
     write({"id": 4, "question": "hello"})
     assert read() == {"opened": True}
-    while "id" not in (told := read()):
-        assert set(told) <= {"loss", "progress"}  # it trains already
-    assert told["answer"]["payload"]["title"] == "moons"
+    while "id" not in (sent := read()):
+        assert set(sent) <= {"loss", "progress"}  # it trains already
+    assert sent["answer"]["payload"]["title"] == "moons"
     child.stdin.close()
     child.stdout.read()
     assert child.wait(20) == 0

@@ -1,0 +1,142 @@
+"""What of a trajectory does a page show? Rows, as points in the plane of two of their columns.
+
+They travel as whole numbers of two bytes within the limits of an axis. A kind of data may be shown otherwise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffuscope.plots.facets import MOST_ROWS, Facet, facets_of, telling_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MOST_ROWS", "Choice", "Watched", "WatchedColumns"]
+
+_STEPS, _MISSING = 65_534, 65_535
+_MOST_REAL = 2_000
+_SPREAD = 0.3  # of integers of few values, in units of their own
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something that samples can be conditioned on; without ``values`` any text that can be read as one."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    guided: bool = False  # whether guidance acts on it
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data; of very many values the first ones, as examples."""
+        return {"name": self.name, "values": list(self.values[:200]), "guided": self.guided}
+
+
+class Watched(ABC):
+    """Moments of a trajectory, as a page shows them."""
+
+    look: ClassVar[str]
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, and arrays of uint16."""
+
+
+@dataclass(frozen=True)
+class WatchedColumns(Watched):
+    """Rows at k moments in each of d columns, beside real ones.
+
+    Attributes
+    ----------
+    facets : list of Facet
+        An axis for each column; their values are m real rows, and k times n rows one after the other.
+    n : int
+    first : tuple of int
+        The two columns that are shown first.
+    associations : pair of ndarrays of shape (d, d), optional
+        How strongly columns depend on each other, in real rows and in the last ones.
+    """
+
+    look: ClassVar[str] = "columns"
+    facets: list[Facet]
+    n: int
+    first: tuple[int, int]
+    associations: tuple[Floats, Floats] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        real: pd.DataFrame,
+        moments: Sequence[pd.DataFrame],
+        associations: tuple[Floats, Floats] | None = None,
+    ) -> WatchedColumns:
+        """Return the columns of real rows, of which at most 2,000 are shown, and of moments of n rows each.
+
+        All moments together are at most :data:`MOST_ROWS` rows.
+        """
+        import pandas as pd
+
+        if len(real) > _MOST_REAL:
+            real = real.iloc[np.linspace(0, len(real) - 1, _MOST_REAL).astype(np.intp)]
+        names = list(moments[-1].columns)
+        moments = [_as_positive(frame, real, moments[-1]) for frame in moments]
+        both = pd.concat(list(moments), ignore_index=True)
+        assert len(both) <= MOST_ROWS
+        telling = telling_columns(real if len(real) else moments[-1], moments[-1], min(2, len(names)))
+        first = [names.index(name) for name in (*telling, *telling)[:2]]
+        facets = facets_of(real, both, names)
+        return cls(facets, len(moments[-1]), (first[0], first[1]), associations)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the axes, and the places of rows on them."""
+        return {
+            "look": self.look,
+            "n": self.n,
+            "first": list(self.first),
+            "columns": [
+                {
+                    "name": str(one.name),
+                    "limits": list(one.limits),
+                    "labels": one.drawn_labels if one.named else [],
+                    "log": one.log,
+                    "time": one.kind == "datetime",
+                    "real": _placed(one, 0),
+                    "states": _placed(one, 1),
+                }
+                for one in self.facets
+            ],
+            "associations": None
+            if self.associations is None
+            else [np.round(matrix, 3).tolist() for matrix in self.associations],
+        }
+
+
+def _as_positive(frame: pd.DataFrame, real: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
+    """Return rows on their way from noise without values below 0 in columns that are above 0 in the end.
+
+    A logarithmic axis has no place for them.
+    """
+    frame = frame.copy()
+    for name in frame.columns:
+        ends = [part[name] for part in (real, last) if len(part)]
+        if all(part.dtype.kind in "iuf" for part in (frame[name], *ends)):
+            least = min(float(part.min()) for part in ends)
+            if least > 0:
+                frame[name] = frame[name].clip(lower=least)
+    return frame
+
+
+def _placed(facet: Facet, which: int) -> NDArray[np.uint16]:
+    """Return the places of rows between the limits of their axis, 0 to 65,534, and 65,535 where missing."""
+    low, high = facet.limits
+    x = facet.values[which] + _SPREAD * facet.spread[which]
+    part = np.clip((x - low) / (high - low), 0, 1)
+    return np.where(np.isfinite(part), np.round(_STEPS * np.nan_to_num(part)), _MISSING).astype(np.uint16)
