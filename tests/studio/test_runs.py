@@ -123,7 +123,7 @@ def test_rows_are_drawn_under_a_condition(table):
     codes = places(columns["city"], columns["city"]["states"][-50:])
     assert {columns["city"]["labels"][code] for code in np.round(codes).astype(int)} == {"Rome"}
     np.testing.assert_allclose(places(columns["age"], columns["age"]["states"][-50:]), 30, atol=0.31)
-    assert "guidance 2" in walk["said"]
+    assert walk["how"] == {"sampler": "dpmpp_2m", "steps": 15, "seed": 0, "guidance": 2.0}
     with pytest.raises(InputError, match="not a value of the column 'city'"):
         table.ask("walk", {"n": 5, "seed": 0, "condition": {"city": "Atlantis"}})
     with pytest.raises(InputError, match="height"):
@@ -183,7 +183,7 @@ def test_points_of_three_columns_are_shown_too(tiny, tmp_path):
     assert isinstance(session, RunSession)
     walk = session.on_walk(session.requests["walk"](n=20, seed=0))
     assert [column["name"] for column in walk["columns"]] == ["x1", "x2", "x3"]
-    plane = open_session(str(tiny().path), None, lambda message: None, lambda wait: None)
+    plane = open_session(str(tiny(out=tmp_path / "plane").path), None, lambda message: None, lambda wait: None)
     assert isinstance(plane, PlaneSession)
 
 

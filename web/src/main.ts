@@ -3,17 +3,23 @@
 import kernels from "../build/kernels.wasm";
 import { bytesOf } from "./engine/memory.js";
 import { serve, startLocal } from "./engine/worker.js";
+import type { RunPayload } from "./engine/watched.js";
 import { App } from "./view/app.js";
+import { Gallery, unpackWalk } from "./view/gallery.js";
 import { chosenLanguage, setupOf, type Payload } from "./view/payload.js";
 import { join } from "./view/studio.js";
 
 const binary = bytesOf(kernels);
 
 async function open(script: string): Promise<void> {
-  const payload = JSON.parse(document.getElementById("run")!.textContent!) as Payload | { live: true; language: string };
+  const payload = JSON.parse(document.getElementById("run")!.textContent!) as Payload | RunPayload | { live: true; language: string };
   const chosen = new URLSearchParams(location.hash.slice(1));
   const language = chosenLanguage(chosen, payload.language);
   if ("live" in payload) return join(language, chosen);
+  if ("look" in payload) {
+    new Gallery(payload, payload.walk ? await unpackWalk(payload.walk) : null, null, language);
+    return;
+  }
   const engine = await startLocal(script, binary);
   const ready = await engine.ask("setup", await setupOf(payload));
   new App(engine, payload, ready, { language, chosen, running: false, trained: null, losses: { x: [], y: [] } });

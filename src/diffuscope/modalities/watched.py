@@ -61,6 +61,8 @@ class WatchedColumns(Watched):
     n : int
     first : tuple of int
         The two columns that are shown first.
+    with_real : bool
+        Whether there are real rows.
     associations : pair of ndarrays of shape (d, d), optional
         How strongly columns depend on each other, in real rows and in the last ones.
     """
@@ -69,6 +71,7 @@ class WatchedColumns(Watched):
     facets: list[Facet]
     n: int
     first: tuple[int, int]
+    with_real: bool
     associations: tuple[Floats, Floats] | None = None
 
     @classmethod
@@ -90,10 +93,11 @@ class WatchedColumns(Watched):
         moments = [_as_positive(frame, real, moments[-1]) for frame in moments]
         both = pd.concat(list(moments), ignore_index=True)
         assert len(both) <= MOST_ROWS
-        telling = telling_columns(real if len(real) else moments[-1], moments[-1], min(2, len(names)))
+        axes = real if len(real) else moments[-1]
+        telling = telling_columns(axes, moments[-1], min(2, len(names)))
         first = [names.index(name) for name in (*telling, *telling)[:2]]
-        facets = facets_of(real, both, names)
-        return cls(facets, len(moments[-1]), (first[0], first[1]), associations)
+        facets = facets_of(axes, both, names)
+        return cls(facets, len(moments[-1]), (first[0], first[1]), len(real) > 0, associations)
 
     def to_json(self) -> dict[str, Any]:
         """Return the axes, and the places of rows on them."""
@@ -108,7 +112,7 @@ class WatchedColumns(Watched):
                     "labels": one.drawn_labels if one.named else [],
                     "log": one.log,
                     "time": one.kind == "datetime",
-                    "real": _placed(one, 0),
+                    "real": _placed(one, 0) if self.with_real else [],
                     "states": _placed(one, 1),
                 }
                 for one in self.facets

@@ -118,7 +118,17 @@ class Recorder:
             **self.figures.watched(chosen, request).to_json(),
             "steps": steps,
             "levels": levels,
-            "said": self.figures.said(request),
+            "how": self._how(request, last),
+        }
+
+    def _how(self, request: Request, steps: int) -> dict[str, Any]:
+        section = self.model.recipe.sampling
+        guidance = section.guidance if request.guidance is None else request.guidance
+        return {
+            "sampler": request.sampler or section.name,
+            "steps": steps,
+            "seed": request.seed,
+            "guidance": 1.0 if request.condition is None else guidance,
         }
 
     def _counting(self, n: int, request: Request, advance: Callable[[float], None]) -> Callable[..., None]:

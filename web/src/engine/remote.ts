@@ -1,5 +1,6 @@
 // How does Python answer? By messages over one socket: a head of JSON, and after it the bytes of its arrays.
 
+import type { WalkAsk, Walks, WatchedWalk } from "./watched.js";
 import type { Engine, Progress, Question, Questions, Ready, Trained } from "./protocol.js";
 
 /** What the studio says of itself when a page comes. */
@@ -13,7 +14,7 @@ export interface Hello<P> {
 
 interface ArrayPlace {
   $: number;
-  type: "f4" | "i2";
+  type: "f4" | "i2" | "u2";
   count: number;
   scale: number;
 }
@@ -28,6 +29,7 @@ export function decode(buffer: ArrayBuffer): Record<string, unknown> {
     if (!value || typeof value !== "object") return value;
     if ("$" in value) {
       const { $: at, type, count, scale } = value as ArrayPlace;
+      if (type === "u2") return new Uint16Array(buffer, start + at, count);
       if (type === "f4") return new Float32Array(buffer, start + at, count);
       return Float32Array.from(new Int16Array(buffer, start + at, count), (v) => (v * scale) / 32767);
     }
@@ -40,9 +42,11 @@ const plain = (_: string, value: unknown): unknown =>
   ArrayBuffer.isView(value) ? Array.from(value as Float32Array, (v) => Number(v.toPrecision(6))) : value;
 
 /** The engine in Python, behind a socket of the studio. */
-export class RemoteEngine implements Engine {
+export class RemoteEngine implements Engine, Walks {
   readonly name = "remote";
   onProgress: (progress: Progress) => void = () => undefined;
+  /** How far a piece of work is, from 0 to 1. */
+  onWork: (part: number) => void = () => undefined;
   private readonly open = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   private count = 0;
   private readonly opened: Promise<void>;
@@ -60,6 +64,7 @@ export class RemoteEngine implements Engine {
       if ("opened" in told) open();
       else if ("failed" in told) onTrouble(String(told["failed"]));
       else if ("loss" in told) this.onProgress({ ...(told["loss"] as Progress), samples: null, ratio: NaN });
+      else if ("work" in told) this.onWork((told["work"] as { part: number }).part);
       else if ("progress" in told) this.progress({ ...(told["progress"] as Progress), loss: NaN });
       else if ("id" in told) this.answered(told);
     };
@@ -99,5 +104,20 @@ export class RemoteEngine implements Engine {
   /** What there is to see: sent again whenever a page comes. */
   hello<P>(): Promise<Hello<P>> {
     return this.send("hello", null);
+  }
+
+  // of a run that is only watched
+
+  walk(ask: WalkAsk): Promise<WatchedWalk> {
+    return this.send("walk", ask);
+  }
+
+  stop(): void {
+    void this.send("stop", null);
+  }
+
+  async save(language: string): Promise<string> {
+    const saved: { html: string } = await this.send("save", { language });
+    return saved.html;
   }
 }

@@ -6,26 +6,26 @@ import type {
 } from "../engine/protocol.js";
 import type { LawSpec } from "../engine/laws.js";
 import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
-import { ratioOf, type Level, type ScheduleSettings } from "../engine/schedules.js";
+import { ratioOf, type ScheduleSettings } from "../engine/schedules.js";
 import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
 import { CLASS_COLOURS, ClassCard } from "./classes.js";
 import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
 import { Chart, type Line } from "./charts.js";
-import { icon, Latest, mark, numberField, Segments } from "./controls.js";
+import { Latest, numberField, Segments } from "./controls.js";
 import { colour, digits, h, named, on, put, whole } from "./dom.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
 import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
 import { pack, type Payload } from "./payload.js";
 import { Race } from "./race.js";
+import { Ruler } from "./ruler.js";
 import { pageOf, savingCard } from "./saving.js";
 import { ScheduleCard } from "./schedule.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
+import { onKeys, Top } from "./top.js";
 import { Speaker, type Language, type Word } from "./words.js";
 
-const PLAY_SECONDS = 5;
-const SLOW = 4;
 const POINTS = 2000;
 const CLOUDS = { n: 2000, draws: 8 }; // that are measured
 const NUDGE = 0.08;
@@ -60,9 +60,6 @@ export class App {
   private side: Side = "learned";
   private n = POINTS;
   private seed = 0;
-  private position = 0;
-  private playing = false;
-  private slow = false;
   private showReal = true;
   private twoClouds = false;
   private snapshot: number | null = null;
@@ -86,13 +83,14 @@ export class App {
   private standard = false;
   /** Points of one's own that were pasted. */
   private points: Float32Array | null = null;
+  private readonly top: Top;
+  private readonly ruler: Ruler;
   private readonly switches: BudgetCard;
   private readonly mending: MendCard;
   private readonly classes: ClassCard;
   private readonly schedule: ScheduleCard;
   private readonly pad: Pad;
   private readonly race: Race;
-  private readonly title = h("span");
   private readonly beside: HTMLElement[] = [];
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
@@ -101,10 +99,6 @@ export class App {
   private told = 0;
 
   // what is on the page
-  private readonly range = h("input", { type: "range", min: 0, step: 0.01, id: "time" });
-  private readonly ticks = h("div", { class: "ticks", "aria-hidden": "true" });
-  private readonly worst = h("div", { class: "worst hidden", "aria-hidden": "true" });
-  private readonly playButton = h("button", { class: "square", id: "play" });
   private readonly historyRow = h("div", { class: "history hidden" });
   private readonly historyRange = h("input", { type: "range", min: 0, step: 1, id: "history" });
   private readonly historyNow = h("output", { for: "history" });
@@ -158,6 +152,11 @@ export class App {
     this.stage = new Stage(ready.display, options.chosen.get("webgl") !== "0");
     this.stage.setReal(ready.real, ready.labels);
     const { speaker } = this;
+    this.top = new Top(speaker, () => this.again());
+    this.ruler = new Ruler(speaker, (other) => this.moved(other), () => {
+      this.showErrors();
+      if (this.probe) void this.paths.ask();
+    });
     this.modes = new Segments<Mode>(
       speaker, "what",
       [
@@ -230,8 +229,8 @@ export class App {
       return;
     }
     await this.walks.ask();
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play(true);
-    else this.moveTo(this.steps);
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.ruler.play(true);
+    else this.ruler.moveTo(this.ruler.steps);
     await this.guard(async () => {
       if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: 40 });
       this.showLoss();
@@ -258,19 +257,6 @@ export class App {
     return typeof T === "number" ? T : 500;
   }
 
-  private get steps(): number {
-    return this.loaded ? this.loaded.walk.levels.length - 1 : 0;
-  }
-
-  /** The level nearest to the ruler; of clean data the last one that has noise. */
-  private get index(): number {
-    return Math.min(Math.round(this.position), Math.max(0, this.steps - 1));
-  }
-
-  private get level(): Level {
-    return this.loaded?.walk.levels[this.index] ?? CLEAN;
-  }
-
   private change(what: { mode?: Mode; field?: FieldKind; side?: Side }): void {
     if (what.mode) this.mode = what.mode;
     if (what.field) this.field = what.field;
@@ -289,13 +275,10 @@ export class App {
         mode === "forward"
           ? await this.engine.ask("forward", { n, seed, sampling, schedule: this.preview })
           : await this.engine.ask("walk", { n, seed, which, sampling, snapshot });
-      const before = this.steps;
       this.loaded = { walk, mode };
       this.putStates();
-      this.range.max = String(this.steps);
-      if (before && before !== this.steps) this.position *= this.steps / before;
-      this.showTicks();
-      this.moveTo(this.position);
+      this.ruler.take(walk.levels);
+      this.showErrors();
     });
   }
 
@@ -312,7 +295,8 @@ export class App {
   private async loadField(): Promise<void> {
     if (this.field === "none" || !this.loaded) return;
     await this.guard(async () => {
-      const { level, field, side } = this;
+      const { field, side } = this;
+      const { level } = this.ruler;
       const x = gridInModel(this.ready.display, level);
       const { label = null, guidance = 1 } = this.sampling;
       const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot, label, guidance });
@@ -325,9 +309,9 @@ export class App {
   private async loadPath(): Promise<void> {
     if (!this.probe || !this.loaded) return;
     await this.guard(async () => {
-      const x = unshown(this.ready.display, this.level, Float32Array.from(this.probe!));
+      const x = unshown(this.ready.display, this.ruler.level, Float32Array.from(this.probe!));
       const { sampling, snapshot } = this;
-      const asked = { x: [x[0]!, x[1]!] as [number, number], from: this.index, sampling, snapshot };
+      const asked = { x: [x[0]!, x[1]!] as [number, number], from: this.ruler.index, sampling, snapshot };
       const path = await this.engine.ask("path", asked);
       this.path = this.probe ? path : null;
     });
@@ -444,9 +428,9 @@ export class App {
   private look(schedule: ScheduleSettings | null): void {
     this.preview = schedule;
     if (this.training) return;
-    this.play(false);
+    this.ruler.play(false);
     this.probe = this.path = null;
-    if (schedule && this.position >= this.steps) this.position = this.steps / 2;
+    if (schedule && this.ruler.position >= this.ruler.steps) this.ruler.position = this.ruler.steps / 2;
     this.change({ mode: this.modes.value = schedule ? "forward" : "walk", field: this.kinds.value = "none" });
   }
 
@@ -454,7 +438,7 @@ export class App {
 
   /** Train on another law: what was drawn, or a built-in set. */
   private async take(law: LawSpec, title: string): Promise<void> {
-    this.play(false);
+    this.ruler.play(false);
     if (!(await this.draw(law))) return;
     this.payload = { ...this.payload, title, quality: null, columns: null, loss: { step: [], value: [] } };
     delete this.payload.recorded;
@@ -551,7 +535,7 @@ export class App {
     this.which = "learned";
     this.drawnField = null;
     this.training = { step: 0, steps, loss: NaN, seconds: 0, samples: null, ratio: NaN };
-    this.play(false);
+    this.ruler.play(false);
     this.showTraining();
     const least = this.guard(async () => {
       if (this.ready.known && !this.floor) this.floor = await this.engine.ask("irreducible", { batches: 20 });
@@ -571,7 +555,7 @@ export class App {
     this.showTraining();
     this.showPython();
     await this.walks.ask();
-    this.moveTo(this.steps);
+    this.ruler.moveTo(this.ruler.steps);
     await this.guard(async () => {
       if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: 40 });
       await this.loadErrors();
@@ -605,8 +589,8 @@ export class App {
     const busy = this.training !== null || this.twoClouds || drawing;
     const field = busy ? null : this.drawnField;
     return {
-      position: busy ? 0 : this.position,
-      steps: busy ? 0 : this.steps,
+      position: busy ? 0 : this.ruler.position,
+      steps: busy ? 0 : this.ruler.steps,
       end: label !== null && label !== undefined ? CLASS_COLOURS[label]! : this.mode === "forward" || this.twoClouds || this.which !== "learned" ? "real" : "made",
       showReal: this.showReal && !drawing,
       showPoints: !drawing,
@@ -615,7 +599,7 @@ export class App {
       heat: field?.heat ?? null,
       path: busy ? null : this.path,
       probe: busy ? null : this.probe,
-      corner: busy || !this.loaded ? "" : this.position >= this.steps ? this.speaker.say("data") : this.speaker.say("levelIs", digits(ratioOf(this.level))),
+      corner: busy || !this.loaded ? "" : this.ruler.position >= this.ruler.steps ? this.speaker.say("data") : this.speaker.say("levelIs", digits(ratioOf(this.ruler.level))),
     };
   }
 
@@ -624,7 +608,7 @@ export class App {
     for (const card of this.beside) card.classList.toggle("hidden", this.pad.drawing || (card.contains(this.levelChart.canvas) && !this.errors));
     this.sides.element.classList.toggle("hidden", this.field === "none");
     const now = performance.now();
-    if (now - this.told > 200 || !this.playing) {
+    if (now - this.told > 200 || !this.ruler.playing) {
       this.told = now;
       this.say();
     }
@@ -634,7 +618,7 @@ export class App {
     const { speaker } = this;
     const n = whole(this.loaded?.walk.n ?? this.n);
     const name = speaker.say(
-      "stageName", this.payload.title, n, digits(ratioOf(this.level)), this.index + 1, Math.max(1, this.steps),
+      "stageName", this.payload.title, n, digits(ratioOf(this.ruler.level)), this.ruler.index + 1, Math.max(1, this.ruler.steps),
     );
     named(this.stage.element, `${name} ${speaker.say("stageHelp")}`);
     let words = "";
@@ -787,12 +771,11 @@ export class App {
     const ratio = errors.ratio[worst]!;
     const line = { x: errors.ratio, y: errors.excess, colour: colour("wrong"), dots: true };
     const words = speaker.say("levelsSentence", digits(ratio));
-    this.levelChart.show([line], { logX: true, xName: "σ/α", mark: this.loaded ? ratioOf(this.level) : null }, words);
+    this.levelChart.show([line], { logX: true, xName: "σ/α", mark: this.loaded ? ratioOf(this.ruler.level) : null }, words);
     put(this.worstButton, words);
     this.worstButton.onclick = () => this.goTo(ratio);
     this.levelChart.onPick = (x) => this.goTo(x);
-    this.worst.classList.remove("hidden");
-    this.worst.style.left = this.percent(this.positionAt(ratio));
+    this.ruler.mark(ratio);
   }
 
   private showTraining(): void {
@@ -819,88 +802,21 @@ export class App {
 
   // ---- the ruler
 
-  private positionAt(ratio: number): number {
-    const levels = this.loaded?.walk.levels ?? [];
-    let best = 0;
-    levels.slice(0, -1).forEach((level, i) => {
-      const far = (l: Level): number => Math.abs(Math.log(Math.min(1e6, ratioOf(l)) / ratio));
-      if (far(level) < far(levels[best]!)) best = i;
-    });
-    return best;
-  }
-
-  private percent(position: number): string {
-    return `${((100 * position) / Math.max(1, this.steps)).toFixed(2)}%`;
-  }
-
-  private showTicks(): void {
-    const { speaker } = this;
-    this.ticks.classList.toggle("hidden", !this.loaded);
-    const levels = this.loaded?.walk.levels ?? [];
-    const marks = [1, 0.1].filter((ratio) => {
-      const first = levels[0];
-      return first && ratio < 0.7 * ratioOf(first) && ratio > 1.5 * ratioOf(levels.at(-2)!);
-    });
-    const tick = (text: string, at: number, name = ""): HTMLElement => {
-      const element = h("span", { class: name }, text);
-      element.style.left = this.percent(at);
-      return element;
-    };
-    this.ticks.replaceChildren(
-      tick(speaker.say("noise"), 0),
-      ...marks.map((ratio) => tick(`σ/α ${ratio}`, this.positionAt(ratio))),
-      tick(speaker.say("data"), this.steps, "last"),
-      this.worst,
-    );
-    this.showErrors();
-  }
-
   private goTo(ratio: number): void {
-    this.play(false);
+    this.ruler.play(false);
     if (this.field === "none") {
       this.field = this.kinds.value = "score";
       this.side = this.sides.value = "difference";
     }
-    this.moveTo(this.positionAt(ratio));
+    this.ruler.moveTo(this.ruler.positionAt(ratio));
   }
 
-  private moveTo(position: number): void {
-    const before = this.index;
-    this.position = Math.max(0, Math.min(this.steps, position));
-    this.range.value = String(this.position);
-    this.range.setAttribute(
-      "aria-valuetext",
-      `${this.speaker.say("levelIs", digits(ratioOf(this.level)))}, ${this.speaker.say("stepOf", this.index + 1, this.steps)}`,
-    );
-    if (before !== this.index || !this.drawnField) void this.fields.ask();
-    if (before !== this.index) {
-      if (this.probe && !this.playing) void this.paths.ask();
-      if (!this.playing) this.showErrors();
-    }
+  private moved(other: boolean): void {
+    const { playing } = this.ruler;
+    if (other || !this.drawnField) void this.fields.ask();
+    if (other && this.probe && !playing) void this.paths.ask();
+    if (other && !playing) this.showErrors();
     this.refresh();
-  }
-
-  private play(on: boolean): void {
-    if (on && this.position >= this.steps) this.moveTo(0);
-    const started = on && !this.playing;
-    this.playing = on;
-    const word = this.speaker.say(on ? "pause" : "play");
-    this.playButton.replaceChildren(icon(on ? "pause" : "play"));
-    named(this.playButton, word);
-    this.playButton.title = word;
-    if (!on) this.showErrors();
-    if (!on && this.probe) void this.paths.ask();
-    if (!started) return;
-    let last = performance.now();
-    const frame = (time: number): void => {
-      if (!this.playing) return;
-      const seconds = Math.min(0.1, Math.max(0, (time - last) / 1000));
-      last = time;
-      this.moveTo(this.position + (seconds * this.steps) / (PLAY_SECONDS * (this.slow ? SLOW : 1)));
-      if (this.position >= this.steps) this.play(false);
-      else requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
   }
 
   private setSnapshot(index: number): void {
@@ -917,7 +833,7 @@ export class App {
 
   private startDrawing(): void {
     if (this.training) return;
-    this.play(false);
+    this.ruler.play(false);
     this.probe = this.path = null;
     this.pad.show(!this.pad.drawing);
   }
@@ -926,7 +842,7 @@ export class App {
     if (this.pad.drawing || this.training) return;
     this.twoClouds = false;
     this.probe = place;
-    this.play(false);
+    this.ruler.play(false);
     void this.paths.ask();
     this.refresh();
   }
@@ -935,7 +851,7 @@ export class App {
     this.twoClouds = !this.twoClouds;
     this.showQuality(false);
     if (this.twoClouds) {
-      this.play(false);
+      this.ruler.play(false);
       const real = await this.engine.ask("real", { n: POINTS, seed: this.seed + 1 });
       this.stage.setStates(shown(this.ready.display, CLEAN, real), POINTS);
     } else if (this.loaded) {
@@ -948,42 +864,18 @@ export class App {
 
   private build(): void {
     const { speaker } = this;
-    const button = (word: Parameters<Speaker["say"]>[0], shape: Parameters<typeof icon>[0], work: () => void): HTMLElement => {
-      const made = h("button", { class: "square", onclick: work }, icon(shape));
-      speaker.whenever(() => {
-        made.title = speaker.say(word);
-        named(made, made.title);
-      });
-      return made;
-    };
-    const language = h("button", { id: "language", onclick: () => this.turnLanguage() }, speaker.text("language"));
-    const theme = button("theme", "theme", () => this.turnTheme());
-    const title = h("h1", {}, "Diffuscope ", this.title);
-    const top = h("header", { class: "top" }, mark(), title, h("div", { class: "push" }, language, theme));
-
-    on(this.playButton, "click", () => this.play(!this.playing));
-    const slow = h("input", { type: "checkbox", onchange: () => (this.slow = slow.checked) });
     const real = h("input", { type: "checkbox", checked: true, onchange: () => {
       this.showReal = real.checked;
       this.refresh();
     } });
-    const buttons = h(
-      "div", { class: "buttons" },
-      button("before", "before", () => this.nudge(-1)), this.playButton, button("next", "next", () => this.nudge(1)),
-    );
-    speaker.whenever(() => {
-      named(this.range, speaker.say("time"));
-      named(this.historyRange, speaker.say("history"));
-    });
-    const track = h("div", { class: "track" }, this.range, this.ticks);
-    const ruler = h("div", { class: "ruler" }, buttons, track);
+    speaker.whenever(() => named(this.historyRange, speaker.say("history")));
     this.historyRow.append(h("label", { for: "history" }, speaker.text("history")), this.historyRange, this.historyNow);
     const bar = h("div", { class: "bar" }, this.modes.element, this.kinds.element);
     const frame = h("div", { class: "frame" }, this.stage.element, this.sides.element);
     const below = h(
       "div", { class: "row" },
       h("label", {}, real, " ", speaker.text("real")),
-      h("label", {}, slow, " ", speaker.text("slow")),
+      this.ruler.slowly,
     );
 
     const card = (word: Parameters<Speaker["say"]>[0], ...children: (Node | string)[]): HTMLElement =>
@@ -1043,12 +935,12 @@ export class App {
     const pair = h(
       "div", { class: "pair" }, this.pad.card, point, levels, this.schedule.card, this.samplerCard(card), this.race.card, saving,
     );
-    const main = h("main", { class: "main" }, bar, frame, ruler, this.historyRow, below, this.sentence, pair);
+    const main = h("main", { class: "main" }, bar, frame, this.ruler.element, this.historyRow, below, this.sentence, pair);
     const aside = h("aside", { class: "rail" }, quality, this.classes.card, this.switches.card, this.mending.card, loss);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);
-    document.body.replaceChildren(top, h("div", { class: "layout" }, main, aside), notes, this.live);
+    document.body.replaceChildren(this.top.element, h("div", { class: "layout" }, main, aside), notes, this.live);
     this.live.classList.add("hidden");
     speaker.whenever(() => this.again());
   }
@@ -1072,7 +964,7 @@ export class App {
     for (const control of [select, steps.label, points.label]) control.addEventListener("change", again);
     const fresh = h("button", { onclick: () => {
       this.seed++;
-      void this.walks.ask().then(() => this.play(true));
+      void this.walks.ask().then(() => this.ruler.play(true));
     } }, speaker.text("newNoise"));
     return card(
       "sampler",
@@ -1088,8 +980,7 @@ export class App {
   /** Say everything again, in another language or other colours. */
   private again(): void {
     const { speaker, payload, ready } = this;
-    document.title = `${payload.title} · Diffuscope`;
-    put(this.title, `${payload.title} · ${payload.recipe_name}`);
+    this.top.say(payload.title, payload.recipe_name);
     const kernels = speaker.say(ready.fast ? "engineWasm" : "enginePlain");
     const own = this.engine.name === "remote";
     const notes = [own ? speaker.say("engineRemote", whole(ready.weights)) : speaker.say("engine", kernels, whole(ready.weights))];
@@ -1101,35 +992,12 @@ export class App {
     this.showQuality(false);
     this.showLoss();
     this.showTraining();
-    this.showTicks();
-    this.play(this.playing);
+    this.showErrors();
     if (this.drawnField) this.drawnField = { ...this.drawnField };
     this.refresh();
   }
 
-  private turnLanguage(): void {
-    this.speaker.language = this.speaker.language === "en" ? "zh" : "en";
-  }
-
-  private turnTheme(): void {
-    const root = document.documentElement;
-    const dark = root.dataset["theme"]
-      ? root.dataset["theme"] === "dark"
-      : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset["theme"] = dark ? "light" : "dark";
-    this.again();
-  }
-
-  private nudge(by: number): void {
-    this.play(false);
-    this.moveTo(Math.round(this.position) + by);
-  }
-
   private listen(): void {
-    on(this.range, "input", () => {
-      this.play(false);
-      this.moveTo(Number(this.range.value));
-    });
     on(this.historyRange, "input", () => this.setSnapshot(Number(this.historyRange.value)));
     on(this.stage.element, "click", (event) => this.ask(this.stage.place(event)));
     on(this.stage.element, "keydown", (event) => {
@@ -1143,35 +1011,23 @@ export class App {
       const [x, y] = this.probe ?? [0, 0];
       this.ask([x + NUDGE * move[0], y + NUDGE * move[1]]);
     });
-    on(document, "keydown", (event) => this.onKey(event));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.again());
+    onKeys(this.ruler.range, (event) => this.key(event));
   }
 
-  private onKey(event: KeyboardEvent): void {
-    const target = event.target as HTMLElement;
-    // Fields and sliders take their own keys; the ruler's are those of the page.
-    const field = target.tagName === "INPUT" && target !== this.range && (target as HTMLInputElement).type !== "checkbox";
-    const typing = field || ["SELECT", "TEXTAREA"].includes(target.tagName);
-    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const presses = ["BUTTON", "SUMMARY"].includes(target.tagName) || (target as HTMLInputElement).type === "checkbox";
-    if (event.key === " " && presses) return;
+  private key(event: KeyboardEvent): boolean {
     const kinds: Record<string, FieldKind> = { "1": "none", "2": "score", "3": "velocity" };
-    const actions: Record<string, () => void> = {
-      " ": () => this.play(!this.playing),
-      ArrowLeft: () => (event.shiftKey ? this.setSnapshot(Number(this.historyRange.value) - 1) : this.nudge(-1)),
-      ArrowRight: () => (event.shiftKey ? this.setSnapshot(Number(this.historyRange.value) + 1) : this.nudge(1)),
-      Home: () => this.nudge(-this.steps),
-      End: () => this.nudge(this.steps),
-      l: () => this.turnLanguage(),
-      L: () => this.turnLanguage(),
-    };
     const kind = kinds[event.key];
     if (kind) {
       this.kinds.value = kind;
       this.change({ field: kind });
-    } else if (actions[event.key]) {
-      event.preventDefault();
-      actions[event.key]!();
+    } else if (event.key.startsWith("Arrow") && event.shiftKey) {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by) this.setSnapshot(Number(this.historyRange.value) + by);
+    } else if (event.key.toLowerCase() === "l") {
+      this.top.turnLanguage();
+    } else {
+      return this.ruler.key(event.key);
     }
+    return true;
   }
 }

@@ -77,7 +77,8 @@ export class Chart {
     c.strokeStyle = colour("faint");
     c.lineWidth = 1;
     c.textAlign = "right";
-    for (const tick of logTicks(y0, y1)) {
+    const up = logTicks(y0, y1);
+    for (const tick of up.length > 1 ? up : evenTicks(10 ** y0, 10 ** y1, 3)) {
       c.beginPath();
       c.moveTo(LEFT, py(tick));
       c.lineTo(width - RIGHT, py(tick));
@@ -139,8 +140,9 @@ function logTicks(low: number, high: number, powers = false): number[] {
   return found;
 }
 
-function evenTicks(low: number, high: number): number[] {
-  const rough = (high - low) / 5;
+/** 1, 2, 5 times a power of ten apart: about as many as are wanted. */
+export function evenTicks(low: number, high: number, most = 5): number[] {
+  const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough || 1));
   const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough) ?? power;
   const found: number[] = [];

@@ -38,15 +38,21 @@ export interface Payload {
   tensors: Packed & { names: { name: string; shape: number[] }[] };
 }
 
-/** Read packed numbers. */
-export async function unpack({ packed }: Packed): Promise<Float32Array> {
+/** Read packed numbers of so many bytes each. */
+async function unpackBytes({ packed }: Packed, size: number): Promise<ArrayBuffer> {
   const stream = new Blob([bytesOf(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
-  const n = planes.length / 4;
+  const n = planes.length / size;
   const out = new Uint8Array(planes.length);
-  for (let i = 0; i < n; i++) for (let b = 0; b < 4; b++) out[4 * i + b] = planes[b * n + i]!;
-  return new Float32Array(out.buffer);
+  for (let i = 0; i < n; i++) for (let b = 0; b < size; b++) out[size * i + b] = planes[b * n + i]!;
+  return out.buffer;
 }
+
+/** Read packed numbers. */
+export const unpack = async (packed: Packed): Promise<Float32Array> => new Float32Array(await unpackBytes(packed, 4));
+
+/** Read packed places on an axis. */
+export const unpackPlaces = async (packed: Packed): Promise<Uint16Array> => new Uint16Array(await unpackBytes(packed, 2));
 
 /** Pack numbers as `unpack` reads them. */
 export async function pack(values: Float32Array): Promise<Packed> {

@@ -46,8 +46,8 @@ async function copy(text: string): Promise<void> {
 export interface Takes {
   /** The page, as text. */
   file: () => Promise<string>;
-  /** The address with all settings. */
-  link: () => string;
+  /** The address with all settings, where there is one. */
+  link: (() => string) | null;
   /** The call, where there is one. */
   python: () => string | null;
   /** Make a run directory; its path. */
@@ -80,10 +80,10 @@ export function savingCard(speaker: Speaker, takes: Takes): HTMLElement {
       download(await takes.file(), name);
       return speaker.say("savedAs", name);
     }),
-    button("copyLink", "copy-link", () => copied(takes.link())),
     button("copyPython", "copy-python", () => copied(takes.python())),
   ];
-  const { keep } = takes;
+  const { link, keep } = takes;
+  if (link) buttons.splice(1, 0, button("copyLink", "copy-link", () => copied(link())));
   if (keep) buttons.push(button("keepRun", "keep-run", async () => speaker.say("keptAt", await keep())));
   return h("section", { class: "card" }, h("h2", {}, speaker.text("take")), h("div", { class: "row" }, ...buttons), note);
 }

@@ -1,7 +1,9 @@
 // How does a page join a studio? By a token that is good once, then by a cookie; and again when it was lost.
 
 import { RemoteEngine } from "../engine/remote.js";
+import type { RunPayload } from "../engine/watched.js";
 import { App } from "./app.js";
+import { Gallery } from "./gallery.js";
 import type { Payload } from "./payload.js";
 import { inWords, type Language } from "./words.js";
 
@@ -38,7 +40,11 @@ export async function join(language: Language, chosen: URLSearchParams): Promise
     if (came) comeAgain();
     else if (!failed) state.textContent = inWords("noEntry", language);
   });
-  const { payload, ready, running, trained, losses } = await engine.hello<Payload>();
+  const { payload, ready, running, trained, losses } = await engine.hello<Payload | RunPayload>();
   came = true;
+  if ("look" in payload) {
+    new Gallery(payload, null, engine, language);
+    return;
+  }
   new App(engine, payload, ready, { language, chosen, running, trained, losses });
 }
