@@ -39,7 +39,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("recipes",),
     ("request", "training"),
     ("model",),
-    ("modalities/reference",),
+    ("modalities/reference", "modalities/watched"),
     ("modalities/flattened", "modalities/generator"),
     ("modalities/figures", "modalities/asking"),
     ("modalities/base",),

@@ -1,6 +1,6 @@
 // Builds the page's one script, and the tests.
 //
-//   node build.mjs           src/diffuscope/viewer/viewer.js and viewer.css
+//   node build.mjs           src/diffuscope/viewer/: viewer.js and viewer.css, live.js and live.css
 //   node build.mjs --check   fails where these are not what a fresh build gives
 //   node build.mjs --tests   build/test/*.mjs, for node --test
 
@@ -40,8 +40,19 @@ const common = {
 async function bundle() {
   const mangleProps = new RegExp(`^(${privateNames(here).join("|")})$`);
   const made = await build({ ...common, entryPoints: ["src/main.ts"], minify: true, mangleProps, write: false });
-  const style = await build({ ...common, entryPoints: ["src/view/page.css"], loader: {}, minify: true, write: false });
-  return { "viewer.js": made.outputFiles[0].text, "viewer.css": style.outputFiles[0].text };
+  const style = async (name) => {
+    const entryPoints = [`src/view/${name}.css`];
+    const styled = await build({ ...common, entryPoints, loader: {}, minify: true, write: false });
+    return styled.outputFiles[0].text;
+  };
+  const live = await build({ ...common, format: "esm", entryPoints: ["src/live.ts"], minify: true, mangleProps, write: false });
+  return {
+    "viewer.js": made.outputFiles[0].text,
+    "viewer.css": await style("page"),
+    "live.js": live.outputFiles[0].text,
+    // In a notebook colours are those of the view, not of the whole page.
+    "live.css": (await style("colours")).replaceAll(":root", ".diffuscope-live") + (await style("live")),
+  };
 }
 
 await kernels();

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Files of which every word may travel between page and Python, and interfaces elsewhere whose members do. */
-const TRAVELS = /^(engine\/protocol|engine\/remote|engine\/watched|view\/payload|view\/choices|view\/mend)\.ts$/;
+const TRAVELS = /^(live|engine\/protocol|engine\/remote|engine\/watched|view\/payload|view\/choices|view\/mend)\.ts$/;
 const TRAVELLING = /Settings$|^(Level|Scaling|Ratio)$/;
 
 const LIBRARY = "node_modules/@typescript";

@@ -33,8 +33,9 @@ class NotebookLine:
 
     def show(self, text: str, share: float | None = None) -> None:
         """Show a text now, behind a bar of which a ``share`` is filled."""
-        from IPython.display import display
+        from IPython import display as ipython
 
+        display: Any = ipython.display
         bar = "" if share is None else _bar(share)
         style = "font-variant-numeric: tabular-nums; white-space: pre-wrap"
         shown = f'<div style="{style}">{bar}{html.escape(text)}</div>'

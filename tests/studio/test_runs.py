@@ -183,7 +183,9 @@ def test_points_of_three_columns_are_shown_too(tiny, tmp_path):
     assert isinstance(session, RunSession)
     walk = session.on_walk(session.requests["walk"](n=20, seed=0))
     assert [column["name"] for column in walk["columns"]] == ["x1", "x2", "x3"]
-    plane = open_session(str(tiny(out=tmp_path / "plane").path), None, lambda message: None, lambda wait: None)
+    plane = open_session(
+        str(tiny(out=tmp_path / "plane").path), None, lambda message: None, lambda wait: None
+    )
     assert isinstance(plane, PlaneSession)
 
 

@@ -129,10 +129,12 @@ def test_a_run_shows_its_page_or_else_its_picture(tiny, small_run):
 def test_what_the_page_cannot_compute_is_refused(tiny, small_run):
     in_three = tiny(data=np.random.default_rng(0).normal(size=(150, 3)), out="three")
     with pytest.raises(InputError, match="two dimensions"):
-        in_three.view()
+        payload(in_three.model, in_three.data)
+    assert in_three.view().payload["look"] == "walk"  # it is shown by its samples
     odd = tiny({"network.width": 6}, out="odd")
     with pytest.raises(InputError, match="multiples of 4"):
-        odd.view()
+        payload(odd.model, odd.data)
+    assert odd.view().payload["walk"]["look"] == "columns"
     with pytest.raises(InputError, match="language"):
         small_run.view(language="fr")
     with pytest.raises(InputError, match=r"\.html"):

@@ -165,7 +165,11 @@ class Modality(ABC, Generic[D, S]):
         """Load data as :meth:`load` does, or with the labels that are given beside it."""
         if isinstance(source, Unpacked):
             if source.y is not None:
-                return self.labelled(source.x, source.y, section, seed)
+                data = self.labelled(source.x, source.y, section, seed)
+                if getattr(section, "labels", True):
+                    return data
+                unused = "y is not used: the recipe has data.labels = false."
+                return dataclasses.replace(data, notes=(*data.notes, unused))
             source = source.x
         return self.load(source, section, seed)
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from diffuscope.files import append_text, write_json, write_text
 from diffuscope.metrics import Measured
+from diffuscope.notebook import in_notebook
 from diffuscope.progress import Reporter
 from diffuscope.recipes.sections import TrainingSection
 from diffuscope.runs.keep import summarise
@@ -28,6 +29,10 @@ from diffuscope.runs.run import Run
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board
 from diffuscope.training import Checkpoints, Progress, Trainer, World
+from diffuscope.translations import language
+
+if TYPE_CHECKING:
+    from diffuscope.viewer.live import LiveView
 
 __all__ = ["Execution"]
 
@@ -134,6 +139,10 @@ class Execution:
                 paused = time.perf_counter()
                 board.follow(now)
                 begun += time.perf_counter() - paused
+            if live is not None:
+                paused = time.perf_counter()
+                live.follow(now)
+                begun += time.perf_counter() - paused
 
         def draw_row(epoch: int, trainer: Trainer) -> None:
             """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
@@ -152,6 +161,9 @@ class Execution:
             board = Board(self.folder / "tensorboard", run.figures, trainer) if self.tensorboard else None
             if board is not None:
                 held.callback(board.close)
+            live = self._live_view(trainer, run)
+            if live is not None:
+                held.callback(live.close)
             trainer.on_progress = follow
             trainer.on_epoch = draw_row
             trainer.run()
@@ -159,6 +171,16 @@ class Execution:
         trainer.save_checkpoint()  # so that the run can go on
         trainer.finish()
         return took
+
+    def _live_view(self, trainer: Trainer, run: Run) -> LiveView | None:
+        """Return what shows the training in a notebook, where that can be."""
+        if not (self.reporter.show and in_notebook()):
+            return None
+        from diffuscope.viewer.live import live_view
+
+        setup = self.setup
+        least = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
+        return live_view(run.model, setup.data, trainer, least, language())
 
     def _first_batch(self, run: Run) -> None:
         """Say the shapes of data and batches, and draw the first batch, as the tutorial does."""

@@ -25,7 +25,7 @@ from torch import nn
 from diffuscope.data.base import Dataset
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
-from diffuscope.errors import FormatError, InputError, nearest
+from diffuscope.errors import FormatError, InputError, nearest, unknown_name
 from diffuscope.files import read_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.asking import Asking, Level
@@ -37,6 +37,7 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
+from diffuscope.translations import LANGUAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -415,6 +416,8 @@ class Run:
         """
         from diffuscope.viewer.recording import Recorder
 
+        if language not in LANGUAGES:
+            raise unknown_name("language", language, LANGUAGES)
         try:
             return self._live_view(language)
         except InputError:

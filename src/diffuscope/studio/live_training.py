@@ -1,19 +1,17 @@
-"""How does a training run that is watched? Between its chunks of steps it reports, and answers questions.
-
-Showing samples of a network in training takes at most a twentieth of the time, however many pages watch.
-"""
+"""How does a training run that is watched? Between its chunks of steps it reports, and answers questions."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from diffuscope.diffusion.schedules import DiscreteSchedule
+from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.studio.frames import Positions
 from diffuscope.studio.measures import Measures
@@ -21,13 +19,11 @@ from diffuscope.studio.plane import Plane, Points
 from diffuscope.studio.requests import AdjustRequest, Sampling
 from diffuscope.studio.session import Send
 from diffuscope.training import Progress, Trainer
+from diffuscope.viewer.reports import SHOWN, Reports, few_steps
 
 __all__ = ["LiveTraining", "Stopped", "against_real"]
 
-_SHOWN = 600  # samples of a report
 _PAIRS = 8  # of the floor of a report
-_SHARE = 0.05  # of the time that reports may take
-_EVERY = 0.05  # seconds between reports, at least
 _SNAPSHOTS = 32
 _ADJUSTED = ("learning_rate", "batch_size", "ema_decay")
 
@@ -42,8 +38,8 @@ class _Again(Exception):  # noqa: N818
 
 def against_real(plane: Plane, measures: Measures) -> tuple[Points, float]:
     """Return the real points that samples of a training are compared with, and the floor."""
-    real = plane.in_data(plane.draw(_SHOWN, "progress"))
-    return real, float(np.mean([measures.floor(_SHOWN, i) for i in range(_PAIRS)]))
+    real = plane.in_data(plane.draw(SHOWN, "progress"))
+    return real, float(np.mean([measures.floor(SHOWN, i) for i in range(_PAIRS)]))
 
 
 class LiveTraining:
@@ -55,19 +51,15 @@ class LiveTraining:
         self.plane, self.against, self.send, self.answer = plane, against, send, answer
         self.trainer: Trainer = plane.setup.trainer()
         self.trainer.on_progress = self._report
-        self.began = time.perf_counter()
-        self.sum, self.count, self.cost = 0.0, 0, 0.0
-        self.last_picture = self.last_loss = -math.inf
         self.other_batches = False
-        self.total = self.trainer.total_steps
-        schedule = self.trainer.denoiser.schedule
-        few = min(14, schedule.T) if isinstance(schedule, DiscreteSchedule) else 14
-        self.sampling = Sampling(name="dpmpp_2m", steps=few, spacing="karras")
+        steps = few_steps(self.trainer.denoiser.schedule)
+        self.sampling = Sampling(name="dpmpp_2m", steps=steps, spacing="karras")
+        self.reports = Reports(self.trainer, self._sample, self._ratio, self._send_loss, self._send_samples)
 
     @property
     def seconds(self) -> float:
         """Seconds since it began."""
-        return time.perf_counter() - self.began
+        return self.reports.seconds
 
     def run(self) -> bool:
         """Train to the end, or until :class:`Stopped`; return whether it was stopped."""
@@ -103,15 +95,8 @@ class LiveTraining:
     # --- reports --------------------------------------------------------------------------------------------
 
     def _report(self, progress: Progress) -> None:
-        self.sum, self.count = self.sum + progress.loss, self.count + 1
-        now, ends = self.seconds, progress.step == self.total
-        if now - self.last_loss >= _EVERY or ends:
-            self._send_loss(progress)
-            self.last_loss = now
-        if now - self.last_picture >= max(_EVERY, self.cost / _SHARE) or ends:
-            self._send_picture(progress)
-            self.cost, self.last_picture = self.seconds - now, self.seconds
-        place = math.floor(_SNAPSHOTS * math.sqrt(progress.step / self.total))
+        self.reports.follow(progress)
+        place = math.floor(_SNAPSHOTS * math.sqrt(progress.step / self.reports.total))
         if place > len(self.plane.trained.steps):
             self._keep()
         self.other_batches = False
@@ -119,25 +104,19 @@ class LiveTraining:
         if self.other_batches:
             raise _Again
 
-    def _send_loss(self, progress: Progress) -> None:
-        loss = self.sum / self.count
-        self.sum, self.count = 0.0, 0
-        self.plane.trained.losses.append((progress.step, loss))
-        about = {"step": progress.step, "steps": self.total, "loss": loss, "seconds": self.seconds}
+    def _sample(self, denoiser: DenoiserLike) -> Tensor:
+        return self.plane.states(denoiser, SHOWN, self.sampling, 3)[1][-1]
+
+    def _ratio(self, samples: Tensor) -> float:
+        real, floor = self.against
+        return sliced_wasserstein(self.plane.in_data(samples), real) / floor
+
+    def _send_loss(self, about: dict[str, Any]) -> None:
+        self.plane.trained.losses.append((about["step"], about["loss"]))
         self.send({"loss": about})
 
-    def _send_picture(self, progress: Progress) -> None:
-        plane, (real, floor) = self.plane, self.against
-        with self.trainer.averaged() as denoiser:
-            samples = plane.states(denoiser, _SHOWN, self.sampling, 3)[1][-1]
-        about = {
-            "step": progress.step,
-            "steps": self.total,
-            "seconds": self.seconds,
-            "samples": Positions(samples.numpy()),
-            "ratio": sliced_wasserstein(plane.in_data(samples), real) / floor,
-        }
-        self.send({"progress": about})
+    def _send_samples(self, about: dict[str, Any]) -> None:
+        self.send({"progress": {**about, "samples": Positions(about["samples"].numpy())}})
 
     def _keep(self) -> None:
         """Keep the state of the network."""

@@ -31,10 +31,9 @@ def chosen() -> str | None:
     return _chosen
 
 
-def language() -> str:
+def language() -> Language:
     """Return the language of messages, figures and pages: "en" or "zh"."""
-    name = _chosen or os.environ.get(VARIABLE, "")
-    return name if name in LANGUAGES else "en"
+    return "zh" if (_chosen or os.environ.get(VARIABLE, "")) == "zh" else "en"
 
 
 def translate(text: object) -> str:

@@ -50,9 +50,14 @@ export function digits(value: number): string {
 /** A whole number with its thousands apart. */
 export const whole = (value: number): string => Math.round(value).toLocaleString("en");
 
-/** The value of a custom property of the page's style. */
+let coloured: Element | null = null;
+
+/** Read colours where an element is, in the place of the whole page. */
+export const readColoursOf = (element: Element): Element => (coloured = element);
+
+/** The value of a custom property of the style. */
 export const colour = (name: string): string =>
-  getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  getComputedStyle(coloured ?? document.documentElement).getPropertyValue(`--${name}`).trim();
 
 /** "#rrggbb" as three numbers from 0 to 1. */
 export function rgb(hex: string): [number, number, number] {
