@@ -131,10 +131,16 @@ def test_a_right_answer_is_known_by_its_words():
     assert not fault.is_right({**finding, "code": "undertrained"})
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder for networks, each of which is trained once."""
+    return tmp_path_factory.mktemp("networks")
+
+
 @pytest.fixture
-def tiny(monkeypatch, tmp_path):
+def tiny(monkeypatch, kept):
     """Networks of a moment."""
-    monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(tmp_path))
+    monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(kept))
     monkeypatch.setitem(networks.SCHEDULES, "linear 100", lambda: torch.linspace(1e-4, 0.9, 12).double())
     small = {"steps": 20, "width": 8, "blocks": 1, "batch": 32}
     for one in (case, owners, mending):

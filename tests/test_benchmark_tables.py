@@ -41,7 +41,7 @@ def _law(n: int, seed: int, related: bool = True, shift: float = 0.0) -> pd.Data
 
 @pytest.fixture(scope="module")
 def real():
-    return _law(1_000, 0), _law(1_000, 3)
+    return _law(700, 0), _law(700, 3)
 
 
 def _judge(real, synthetic, target="b", kind="number", own=()):

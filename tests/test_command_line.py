@@ -225,8 +225,15 @@ def sealed(monkeypatch):
 
 
 @pytest.mark.usefixtures("little")
-@pytest.mark.parametrize("command", ["evaluate", "diagnose"])
-@pytest.mark.parametrize("how", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("evaluate", ["--json"]),
+        ("diagnose", []),
+        pytest.param("evaluate", [], marks=pytest.mark.slow),
+        pytest.param("diagnose", ["--json"], marks=pytest.mark.slow),
+    ],
+)
 def test_numbers_are_printed_even_where_they_cannot_be_kept(
     cli, run_dir, tmp_path, sealed, monkeypatch, command, how
 ):

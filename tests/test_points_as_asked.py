@@ -24,7 +24,7 @@ from diffuscope.modalities.reference import draw_reference
 FAST = {
     "network.width": 32,
     "network.depth": 2,
-    "training.steps": 400,
+    "training.steps": 300,
     "training.batch_size": 128,
     "sampling.steps": 8,
 }
@@ -508,7 +508,13 @@ def test_recipes_and_denoisers_refuse_a_negative_guidance(tmp_path):
 # --- links ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "figures", "metrics.jsonl", "tensorboard"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("checkpoints", "metrics.jsonl"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("figures", "tensorboard")),
+    ],
+)
 def test_nothing_outside_of_a_run_is_touched_through_a_link(tiny, tmp_path, name, cli):
     run = tiny()
     (run.path / "summary.json").unlink()  # as if it had not finished

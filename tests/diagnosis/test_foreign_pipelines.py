@@ -99,6 +99,7 @@ def loop(network, n=1_000, seed=3, z="fresh", scaling=STANDARD):
     return x.numpy() * scaling.scale + scaling.shift
 
 
+@pytest.mark.slow  # nor has one with a loop, below
 def test_a_sound_pipeline_has_no_findings(quick):
     assert diagnosed(Exact()) == ()
 
@@ -113,7 +114,8 @@ def test_velocity_that_is_read_as_noise_is_named(quick):
     assert 'prediction="velocity"' in first.fix
 
 
-@pytest.mark.parametrize("shift", [5, pytest.param(-4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a schedule of another shape is named in test_findings
+@pytest.mark.parametrize("shift", [5, -4])
 def test_times_that_are_shifted_are_named(quick, shift):
     first = diagnosed(Exact(shift=shift))[0]
     assert first.code == "schedule_mismatch"
@@ -127,7 +129,7 @@ def test_noise_that_is_not_fresh_is_known_by_samples_alone(quick, z):
     assert first.gain > 1
 
 
-def test_one_deviation_for_unlike_columns_is_named_before_all_else():
+def test_one_deviation_for_unlike_columns_is_named_before_all_else(quick):
     one = Scaling(np.full(5, ROWS.mean()), np.full(5, ROWS.std()))
     first = diagnosed(Exact(one), scaling=one)[0]
     assert first.code == "data_scale"
@@ -215,7 +217,7 @@ def test_a_training_of_few_steps_is_not_done(quick):
     assert first.gain > 1
 
 
-@pytest.mark.parametrize("trains", [False, True])
+@pytest.mark.parametrize("trains", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_only_a_network_that_was_passed_in_training_mode_is_said_to_be(quick, trains):
     network = Shaken().train(trains)
     codes = [finding.code for finding in diagnosed(network)]

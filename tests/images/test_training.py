@@ -201,8 +201,8 @@ def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, dig
     changes = {
         **SMALL,
         "training.precision": precision,
-        "training.steps": 64,
-        "training.checkpoint_every": 16,
+        "training.steps": 32,
+        "training.checkpoint_every": 8,
     }
     whole = diffuscope.train("digits", out=tmp_path / "whole", settings=changes, pictures=False)
     append, lines = execution.append_text, []
