@@ -88,16 +88,27 @@ def test_the_right_loop_draws_samples_as_good_as_data(exact, steps):
     assert right < 2 * floor + 0.05
 
 
+@pytest.fixture(scope="module")
+def right(exact):
+    """Samples of the loop without a mistake."""
+    return samples_of(exact, 30, 0)
+
+
 @pytest.mark.parametrize("name", sorted(set(LOOPS) - {"share"}))
-def test_every_wrong_loop_draws_other_samples(exact, name):
-    n = 50
-    right = samples_of(exact, n, 0)
+def test_every_wrong_loop_draws_other_samples(exact, right, name):
+    n = len(right)
     with np.errstate(invalid="ignore", over="ignore"):  # some of them diverge
         wrong = samples_of(replace(exact, steps=LOOPS[name]), n, 0)
     assert not np.allclose(right, wrong, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["squared", "none", "once", "double", "half", "clip", "left_20"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("squared", "once", "left_20"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "double", "half", "clip")),
+    ],
+)
 def test_a_loop_that_is_badly_wrong_draws_bad_samples(exact, name):
     assert _distance(replace(exact, steps=LOOPS[name])) > 1.5 * _distance(exact)
 
@@ -161,7 +172,9 @@ def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path):
 ASKED = [name for name, one in (FAULTS | SOUND).items() if one.ways[0] not in ("run", "folder")]
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if i % 3 else []) for i, name in enumerate(ASKED)]
+)
 def test_every_pipeline_makes_a_question_in_each_variant(tiny, name):
     one = (FAULTS | SOUND)[name]
     for i, variant in enumerate(one.variants):

@@ -307,6 +307,7 @@ def test_a_frame_is_described_too(folder, target, tmp_path):
         out=tmp_path / "run",
         steps=20,
         width=16,
+        settings={"data.refine": False},
         pictures=False,
         announce=notes.extend,
         types={"id": "ignored"},

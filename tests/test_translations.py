@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -63,13 +64,19 @@ def said(capfd, *arguments):
 # --- the catalogue
 
 
+@cache
+def all_needed():
+    """Return the texts of the package, which are looked for once."""
+    return needed()
+
+
 def test_no_text_lacks_its_translation():
-    missing = [text for text in needed() if not KNOWN.get(text)]
+    missing = [text for text in all_needed() if not KNOWN.get(text)]
     assert not missing, "python -m diffuscope.translations.extract writes them into zh.po"
 
 
 def test_no_translation_is_of_a_text_that_there_is_not():
-    texts = needed()
+    texts = all_needed()
     assert not [text for text in KNOWN if text not in texts]
 
 
