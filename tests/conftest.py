@@ -100,6 +100,34 @@ def _coarse_refinement():
         yield refine_with(patch, {"_TREES": 15, "_MOST_ROWS": 300, "_DRAWN": 1.0})
 
 
+def draw_with(patch: pytest.MonkeyPatch, engine: Any, dpi: int) -> None:
+    """Have pictures laid out by an engine, and written with so many dots per inch."""
+    from diffuscope.pages import rendering
+    from diffuscope.plots import style
+
+    patch.setattr(style, "ConstrainedLayoutEngine", engine)
+    patch.setattr(style.save_figure, "__kwdefaults__", {"dpi": dpi})
+    patch.setattr(rendering.png_address, "__defaults__", (dpi,))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_pictures():
+    """Write pictures small, and as they are without a layout; :func:`whole_pictures` sets this back."""
+    with pytest.MonkeyPatch.context() as patch:
+        draw_with(patch, lambda **_: None, 50)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_pictures(_plain_pictures):
+    """Draw pictures as outside of tests, in a module that is about what they look like."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        draw_with(patch, ConstrainedLayoutEngine, 160)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _coarse_densities():
     """Integrate densities of rows in coarse steps; :func:`whole_densities` sets this back."""

@@ -159,7 +159,8 @@ def tiny(monkeypatch, kept):
     monkeypatch.setattr(pipelines, "DRAWN", 20)
 
 
-def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path):
+def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(tmp_path))
     first, again = case.plain("blobs", 0), case.plain("blobs", 0)
     assert len(list(tmp_path.iterdir())) == 1
     for one, other in zip(first.network.parameters(), again.network.parameters(), strict=True):

@@ -41,7 +41,7 @@ def _law(n: int, seed: int, related: bool = True, shift: float = 0.0) -> pd.Data
 
 @pytest.fixture(scope="module")
 def real():
-    return _law(700, 0), _law(700, 3)
+    return _law(1_000, 0), _law(1_000, 3)
 
 
 def _judge(real, synthetic, target="b", kind="number", own=()):
@@ -50,7 +50,7 @@ def _judge(real, synthetic, target="b", kind="number", own=()):
 
 @pytest.fixture(scope="module")
 def fresh(real):
-    return _judge(real, _law(700, 2))
+    return _judge(real, _law(1_000, 2))
 
 
 def test_fresh_draws_of_the_law_are_at_the_floor_and_at_chance(fresh):
@@ -78,7 +78,7 @@ def test_columns_that_are_independent_show_in_pairs_and_not_in_columns(real, fre
 
 @pytest.mark.slow
 def test_holes_that_do_not_come_together_show_in_pairs_of_holes_only(real, fresh):
-    synthetic = _law(700, 2)
+    synthetic = _law(1_000, 2)
     synthetic["late"] = synthetic["late"].sample(frac=1, random_state=0).to_numpy()
     marks = _judge(real, synthetic)
     assert marks["missing_rates"] == fresh["missing_rates"]
@@ -93,7 +93,7 @@ def test_a_shift_shows_in_its_column(real, fresh):
 
 @pytest.mark.slow
 def test_no_holes_at_all_show_in_the_rates(real):
-    synthetic = _law(700, 2)
+    synthetic = _law(1_000, 2)
     synthetic[["late", "later"]] = 0.5
     assert _judge(real, synthetic)["missing_rates"] > 8
 
@@ -117,7 +117,7 @@ def test_equal_rows_that_chance_makes_are_no_excess():
 
 @pytest.mark.slow
 def test_heaps_and_rare_values_that_are_lost_show(real):
-    synthetic = _law(700, 2)
+    synthetic = _law(1_000, 2)
     synthetic["price"] += 0.001
     synthetic["group"] = synthetic["group"].replace({"rare": "low"})
     marks = _judge(real, synthetic)

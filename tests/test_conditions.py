@@ -492,6 +492,7 @@ def test_images_are_steered_with_a_number(brightness):
     assert run.images.interpolate(3, y=0.5).shape == (3, 1, SIDE, SIDE)
 
 
+@pytest.mark.slow  # that of points says it, above
 def test_an_evaluation_of_images_says_whether_they_follow_their_numbers(brightness, features_are_pixels):
     x, level, run = brightness
     data = load_images(x, labels=level)

@@ -25,6 +25,8 @@ from diffuscope.plots import (
 from diffuscope.plots.clouds import draw_points
 from diffuscope.plots.view import Projection, axis_limits, view_of
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 
 @pytest.fixture(autouse=True)
 def _no_warnings():

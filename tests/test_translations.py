@@ -392,7 +392,7 @@ def test_errors_are_chinese(capfd, tmp_path, monkeypatch, arguments):
     assert not english_in(text)
 
 
-def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path):
+def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path, little):
     run = tmp_path / "run"
     small = ["--set", "training.steps=20", "--set", "width=8", "--set", "data.size=300", "--no-pictures"]
     code, text = said(capfd, "train", "moons", "--out", run, *small)
@@ -409,7 +409,7 @@ def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path):
             assert not CHINESE.search(file.read_text("utf-8"))
 
 
-def test_json_stays_english(capfd, tmp_path, tiny):
+def test_json_stays_english(capfd, tmp_path, tiny, little):
     run = tiny(out="run")
     code, text = said(capfd, "evaluate", run.path, "--no-baselines", "--json")
     assert code == 0

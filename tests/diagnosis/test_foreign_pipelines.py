@@ -129,7 +129,7 @@ def test_noise_that_is_not_fresh_is_known_by_samples_alone(quick, z):
     assert first.gain > 1
 
 
-def test_one_deviation_for_unlike_columns_is_named_before_all_else(quick):
+def test_one_deviation_for_unlike_columns_is_named_before_all_else():
     one = Scaling(np.full(5, ROWS.mean()), np.full(5, ROWS.std()))
     first = diagnosed(Exact(one), scaling=one)[0]
     assert first.code == "data_scale"

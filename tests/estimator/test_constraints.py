@@ -137,6 +137,7 @@ def test_rows_that_break_them_by_what_is_known_stay_and_others_are_told_of(model
 def test_what_cannot_be_is_said(model, monkeypatch):
     monkeypatch.setattr("diffuscope.modalities.tables.redrawing._ATTEMPTS", 2)
     monkeypatch.setattr("diffuscope.modalities.tables.redrawing._MOST_EACH", 8)
+    monkeypatch.setattr("diffuscope.modalities.tables.refinement._AGAIN", 2)
     with pytest.raises(InputError, match="'total' is computed"):
         model.sample(2, given={"total": 3.0})
     with pytest.raises(RunError, match=r"'low < high' is kept by 0\.00%"):

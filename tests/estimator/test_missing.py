@@ -39,7 +39,7 @@ def frame() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def model(frame) -> DiffusionModel:
-    return DiffusionModel(steps=700, width=48, random_state=0).fit(frame)
+    return DiffusionModel(steps=1000, width=48, random_state=0).fit(frame)
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_its_pictures_can_be_opened(written):
     assert min(min(size) for size in sizes) > 100
 
 
-def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path):
+def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path, little):
     frames = []
     for frame in three:
         odd = frame[["age", "ward", "sex"]][:200].set_axis(
