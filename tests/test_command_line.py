@@ -228,10 +228,10 @@ def sealed(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "how"),
     [
-        ("evaluate", ["--json"]),
         ("diagnose", []),
+        ("diagnose", ["--json"]),
         pytest.param("evaluate", [], marks=pytest.mark.slow),
-        pytest.param("diagnose", ["--json"], marks=pytest.mark.slow),
+        pytest.param("evaluate", ["--json"], marks=pytest.mark.slow),
     ],
 )
 def test_numbers_are_printed_even_where_they_cannot_be_kept(

@@ -371,7 +371,9 @@ def test_options_of_another_kind_are_refused_by_evaluate(case, run_dir, cli):
     is_refused(*cli("evaluate", run_dir, "-n", 90), "samples is not an option")
 
 
-@pytest.mark.parametrize("kind", ["points", "table", "circle"])  # images have a test of their own, below
+@pytest.mark.parametrize(
+    "kind", ["points", "table", pytest.param("circle", marks=pytest.mark.slow)]
+)  # images have a test of their own, below
 def test_diagnose_with_held_out_data(world, kind, cli):
     case, run_dir = world.cases[kind], world.run_dir(kind)
     code, out, err = cli("diagnose", run_dir, "--held-out", case.held_out, "--json")
@@ -735,6 +737,7 @@ def test_the_density_of_a_tables_run_is_of_its_rows_not_of_their_coordinates(tmp
     np.testing.assert_allclose(run.log_density(asked), true, atol=0.5)
 
 
+@pytest.mark.slow  # those of points and images are shown in test_board
 def test_tensorboard_shows_pictures_of_a_table(world, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -749,6 +752,7 @@ def test_tensorboard_shows_pictures_of_a_table(world, tmp_path):
     assert found.Images("samples")[-1].width > 200
 
 
+@pytest.mark.slow  # points are exported in test_exchange
 def test_a_table_whose_network_takes_no_masks_is_exported_with_its_codec(tmp_path, cli):
     table = patients(100, 0).dropna().drop(columns="sick")
     settings = {**SMALL, "denoiser.partial": 0.0, "denoiser.factors": 0}

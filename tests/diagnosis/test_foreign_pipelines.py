@@ -217,7 +217,8 @@ def test_a_training_of_few_steps_is_not_done(quick):
     assert first.gain > 1
 
 
-@pytest.mark.parametrize("trains", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("trains", [False, True])
 def test_only_a_network_that_was_passed_in_training_mode_is_said_to_be(quick, trains):
     network = Shaken().train(trains)
     codes = [finding.code for finding in diagnosed(network)]
