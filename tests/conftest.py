@@ -100,6 +100,57 @@ def _coarse_refinement():
         yield refine_with(patch, {"_TREES": 15, "_MOST_ROWS": 300, "_DRAWN": 1.0})
 
 
+def draw_with(patch: pytest.MonkeyPatch, engine: Any, dpi: int) -> None:
+    """Have pictures laid out by an engine, and written with so many dots per inch."""
+    from diffuscope.pages import rendering
+    from diffuscope.plots import style
+
+    patch.setattr(style, "ConstrainedLayoutEngine", engine)
+    patch.setattr(style.save_figure, "__kwdefaults__", {"dpi": dpi})
+    patch.setattr(rendering.png_address, "__defaults__", (dpi,))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_pictures():
+    """Write pictures small, and as they are without a layout; :func:`whole_pictures` sets this back."""
+    with pytest.MonkeyPatch.context() as patch:
+        draw_with(patch, lambda **_: None, 50)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_pictures(_plain_pictures):
+    """Draw pictures as outside of tests, in a module that is about what they look like."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with pytest.MonkeyPatch.context() as patch:
+        draw_with(patch, ConstrainedLayoutEngine, 160)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _coarse_densities():
+    """Integrate densities of rows in coarse steps; :func:`whole_densities` sets this back."""
+    from diffuscope.modalities.tables import density
+
+    before = density._TOLERANCE, density._ROUNDS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(density, "_TOLERANCE", 1e-2)
+        patch.setattr(density, "_ROUNDS", 1)
+        yield before
+
+
+@pytest.fixture(scope="module")
+def whole_densities(_coarse_densities):
+    """Integrate densities of rows as outside of tests, in a module that is about their values."""
+    from diffuscope.modalities.tables import density
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(density, "_TOLERANCE", _coarse_densities[0])
+        patch.setattr(density, "_ROUNDS", _coarse_densities[1])
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole_refinement(_coarse_refinement):
     """Refine rows as outside of tests, in a module that is about what refinement gains."""
@@ -149,6 +200,7 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
         sampling_faults,
         steps,
     )
+    from diffuscope.metrics.tabular import detection, trees
     from diffuscope.modalities import figures, reference
     from diffuscope.modalities.points import evaluation
 
@@ -158,6 +210,9 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
         (reference, "DRAWS", 4),
         (reference, "PAIRS", 8),
         (dictionary, "_POINTS", 64),
+        (detection, "_FLOORS", 1),
+        (detection, "_FOLDS", 2),
+        (trees, "_FITS", 2),
         (claim, "_MOST", 300),
         (findings, "_FEW_CLOUDS", 3),
         (levels, "_BAND_CLOUDS", 2),

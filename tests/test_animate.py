@@ -21,6 +21,8 @@ from diffuscope.plots import animation_frames as _frames
 from diffuscope.plots.animation import find_ffmpeg, save_animation
 from diffuscope.plots.animation_frames import Stage
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 
 @pytest.fixture(autouse=True)
 def _no_warnings():

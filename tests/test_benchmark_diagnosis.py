@@ -88,16 +88,27 @@ def test_the_right_loop_draws_samples_as_good_as_data(exact, steps):
     assert right < 2 * floor + 0.05
 
 
+@pytest.fixture(scope="module")
+def right(exact):
+    """Samples of the loop without a mistake."""
+    return samples_of(exact, 30, 0)
+
+
 @pytest.mark.parametrize("name", sorted(set(LOOPS) - {"share"}))
-def test_every_wrong_loop_draws_other_samples(exact, name):
-    n = 50
-    right = samples_of(exact, n, 0)
+def test_every_wrong_loop_draws_other_samples(exact, right, name):
+    n = len(right)
     with np.errstate(invalid="ignore", over="ignore"):  # some of them diverge
         wrong = samples_of(replace(exact, steps=LOOPS[name]), n, 0)
     assert not np.allclose(right, wrong, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["squared", "none", "once", "double", "half", "clip", "left_20"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("squared", "once", "left_20"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "double", "half", "clip")),
+    ],
+)
 def test_a_loop_that_is_badly_wrong_draws_bad_samples(exact, name):
     assert _distance(replace(exact, steps=LOOPS[name])) > 1.5 * _distance(exact)
 
@@ -131,10 +142,16 @@ def test_a_right_answer_is_known_by_its_words():
     assert not fault.is_right({**finding, "code": "undertrained"})
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder for networks, each of which is trained once."""
+    return tmp_path_factory.mktemp("networks")
+
+
 @pytest.fixture
-def tiny(monkeypatch, tmp_path):
+def tiny(monkeypatch, kept):
     """Networks of a moment."""
-    monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(tmp_path))
+    monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(kept))
     monkeypatch.setitem(networks.SCHEDULES, "linear 100", lambda: torch.linspace(1e-4, 0.9, 12).double())
     small = {"steps": 20, "width": 8, "blocks": 1, "batch": 32}
     for one in (case, owners, mending):
@@ -142,7 +159,8 @@ def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr(pipelines, "DRAWN", 20)
 
 
-def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path):
+def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAGNOSIS_GRID_CACHE", str(tmp_path))
     first, again = case.plain("blobs", 0), case.plain("blobs", 0)
     assert len(list(tmp_path.iterdir())) == 1
     for one, other in zip(first.network.parameters(), again.network.parameters(), strict=True):
@@ -155,7 +173,9 @@ def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path):
 ASKED = [name for name, one in (FAULTS | SOUND).items() if one.ways[0] not in ("run", "folder")]
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if i % 3 else []) for i, name in enumerate(ASKED)]
+)
 def test_every_pipeline_makes_a_question_in_each_variant(tiny, name):
     one = (FAULTS | SOUND)[name]
     for i, variant in enumerate(one.variants):

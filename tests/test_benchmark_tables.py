@@ -64,6 +64,7 @@ def test_fresh_draws_of_the_law_are_at_the_floor_and_at_chance(fresh):
     assert fresh["rare_5"] == pytest.approx(1.0, abs=0.4)
 
 
+@pytest.mark.slow
 def test_columns_that_are_independent_show_in_pairs_and_not_in_columns(real, fresh):
     marks = _judge(real, _law(1_000, 2, related=False))
     assert marks["columns"] < 2.0
@@ -75,6 +76,7 @@ def test_columns_that_are_independent_show_in_pairs_and_not_in_columns(real, fre
     assert marks["missing_related"] > 2 * fresh["missing_related"]
 
 
+@pytest.mark.slow
 def test_holes_that_do_not_come_together_show_in_pairs_of_holes_only(real, fresh):
     synthetic = _law(1_000, 2)
     synthetic["late"] = synthetic["late"].sample(frac=1, random_state=0).to_numpy()
@@ -89,6 +91,7 @@ def test_a_shift_shows_in_its_column(real, fresh):
     assert marks["told_apart"] > 0.75
 
 
+@pytest.mark.slow
 def test_no_holes_at_all_show_in_the_rates(real):
     synthetic = _law(1_000, 2)
     synthetic[["late", "later"]] = 0.5
@@ -112,6 +115,7 @@ def test_equal_rows_that_chance_makes_are_no_excess():
     assert judges.copies(rows) == {"copies": 1.0, "copies_chance": 1.0, "copies_excess": 0.0}
 
 
+@pytest.mark.slow
 def test_heaps_and_rare_values_that_are_lost_show(real):
     synthetic = _law(1_000, 2)
     synthetic["price"] += 0.001

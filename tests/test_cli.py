@@ -33,6 +33,7 @@ def table_run(tmp_path_factory, tiny_words, shell):
     pd.DataFrame(x, columns=["weight (kg)", "höhe", "a,b"]).to_csv(folder / "people.csv", index=False)
     words = [word for word in tiny_words if "data.size" not in word]
     words = [w for i, w in enumerate(words) if not (w == "--set" and words[i + 1 : i + 2] in ([], ["--set"]))]
+    words += ["--set", "data.refine=false"]
     done = shell("train", "people.csv", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "people", done

@@ -225,8 +225,15 @@ def sealed(monkeypatch):
 
 
 @pytest.mark.usefixtures("little")
-@pytest.mark.parametrize("command", ["evaluate", "diagnose"])
-@pytest.mark.parametrize("how", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        ("diagnose", []),
+        ("diagnose", ["--json"]),
+        pytest.param("evaluate", [], marks=pytest.mark.slow),
+        pytest.param("evaluate", ["--json"], marks=pytest.mark.slow),
+    ],
+)
 def test_numbers_are_printed_even_where_they_cannot_be_kept(
     cli, run_dir, tmp_path, sealed, monkeypatch, command, how
 ):
@@ -314,7 +321,7 @@ def test_eight_trainings_at_once_take_eight_names(tmp_path, tiny_words):
 # --- the tutorial ------------------------------------------------------------------------------------------
 
 
-def test_the_tutorials_shapes_losses_and_first_batch(cli, tmp_path):
+def test_the_tutorials_shapes_losses_and_first_batch(cli, tmp_path, little):
     words = ["--epochs", 5, "--set", "pictures.row_every=2", "--set", "data.size=300"]
     words += ["--set", "pictures.reverse_every=50", "--set", "pictures.forward_frames=2"]
     code, out, err = cli("train", "s_curve", "--recipe", "article", "--out", tmp_path / "run", *words)

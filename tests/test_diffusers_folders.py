@@ -24,6 +24,7 @@ from diffuscope.request import Request
 # What numpy says of diffusers' own code, which is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
+slow = pytest.mark.slow
 SMALL = {"network.block_out_channels": [8, 16], "network.norm_num_groups": 4, "sampling.steps": 10}
 
 
@@ -61,14 +62,16 @@ def agreement(ours, theirs) -> float:
     ("pipeline", "changes"),
     [
         ("DDIMPipeline", {}),
-        ("DDIMPipeline", {"schedule.name": "cosine", "schedule.T": 40}),
+        pytest.param("DDIMPipeline", {"schedule.name": "cosine", "schedule.T": 40}, marks=slow),
         ("DDIMPipeline", {"denoiser.prediction": "velocity", "schedule.zero_terminal_snr": True}),
-        ("DDIMPipeline", {"denoiser.prediction": "data", "schedule.name": "quadratic"}),
+        pytest.param(
+            "DDIMPipeline", {"denoiser.prediction": "data", "schedule.name": "quadratic"}, marks=slow
+        ),
         ("DDIMPipeline", {"sampling.name": "dpmpp_2m", "network.resnet_time_scale_shift": "scale_shift"}),
         ("DDPMPipeline", {"sampling.name": "ddpm", "schedule.T": 30, "sampling.steps": 30}),
-        ("DDPMPipeline", {"sampling.name": "ddpm", "sampling.spacing": "uniform"}),
+        pytest.param("DDPMPipeline", {"sampling.name": "ddpm", "sampling.spacing": "uniform"}, marks=slow),
         ("DDPMPipeline", {"sampling.name": "ddpm", "sampling.variance": "beta"}),
-        ("DDPMPipeline", {"sampling.name": "ddpm", "schedule.name": "sigmoid"}),
+        pytest.param("DDPMPipeline", {"sampling.name": "ddpm", "schedule.name": "sigmoid"}, marks=slow),
     ],
 )
 def test_an_exported_model_gives_the_same_images_there(pipeline, changes, tmp_path):

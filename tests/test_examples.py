@@ -39,7 +39,7 @@ def test_example_runs_and_its_part_learns_the_data(path, tmp_path, monkeypatch, 
     monkeypatch.setattr(plt, "show", lambda: pytest.fail("an example waits for a window"))
     monkeypatch.setattr(sys, "argv", [str(path), str(tmp_path / "run")])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(diffuscope, "train", partial(diffuscope.train, steps=300, settings=SMALL))
+    monkeypatch.setattr(diffuscope, "train", partial(diffuscope.train, steps=200, settings=SMALL))
     names = runpy.run_path(str(path), run_name="__main__")
     run = names["run"]
     assert isinstance(run, diffuscope.Run)

@@ -86,7 +86,7 @@ MODELS["annotated, resampled"] = lambda: MODELS["annotated"]((1, 2))
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in ("points", "article") else pytest.mark.slow) for name in MODELS],
+    [pytest.param(name, marks=[] if name == "points" else pytest.mark.slow) for name in MODELS],
 )
 def test_an_exported_model_is_sampled_without_torch_to_what_ours_would_be(name, tmp_path, monkeypatch):
     model = MODELS[name]()

@@ -49,8 +49,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def by_training(folder) -> set[str]:
-    return loaded(folder, (*TRAIN, "--no-pictures", "--out", "run"))[0]
+def by_training(folder) -> list[set[str]]:
+    """What a training without pictures loads, and then one with some."""
+    few = ("--set", "pictures.forward_frames=3", "--set", "sampling.steps=3")
+    return loaded(folder, (*TRAIN, "--no-pictures", "--out", "run"), (*TRAIN, *few, "--out", "drawn"))
 
 
 def test_what_is_only_said_needs_no_torch(folder):
@@ -62,21 +64,19 @@ def test_what_is_only_said_needs_no_torch(folder):
 
 
 def test_training_on_points_loads_no_tables_no_pictures_and_no_compiler(by_training):
-    assert "torch" in by_training
-    assert not ({"pyarrow"} | OPTIONAL | COMPILER | PICTURES) & by_training
+    assert "torch" in by_training[0]
+    assert not ({"pyarrow"} | OPTIONAL | COMPILER | PICTURES) & by_training[0]
 
 
-def test_pictures_of_points_need_matplotlib_alone(folder):
-    few = ("--set", "pictures.forward_frames=3", "--set", "sampling.steps=3")
-    (shown,) = loaded(folder, (*TRAIN, *few, "--out", "drawn"))
+def test_pictures_of_points_need_matplotlib_alone(by_training):
+    shown = by_training[1]
     assert shown >= PICTURES
     assert not ({"pyarrow", "matplotlib.pyplot"} | OPTIONAL | COMPILER) & shown
 
 
-@pytest.mark.usefixtures("by_training")
-def test_samples_as_a_file_need_no_pictures_no_pandas_and_no_compiler(folder):
+def test_samples_as_a_file_need_no_pictures_no_pandas_and_no_compiler(folder, run_dir):
     suffixes = ("npy", "csv", "parquet")
-    commands = [("sample", "run", "-n", "10", "-o", f"x.{suffix}") for suffix in suffixes]
+    commands = [("sample", str(run_dir), "-n", "10", "-o", f"x.{suffix}") for suffix in suffixes]
     for suffix, wrote in zip(suffixes, loaded(folder, *commands), strict=True):
         assert ("pyarrow" in wrote) == (suffix != "npy")
         assert not ({"scipy"} | OPTIONAL | COMPILER | PICTURES) & wrote, suffix

@@ -200,7 +200,11 @@ def works(code: int, err: str) -> None:
 # --- the command line: train and sample -------------------------------------------------------------------
 
 
-def test_train_leaves_model_pictures_and_animations(world, case, cli, tmp_path):
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "images" else []) for kind in ALL]
+)
+def test_train_leaves_model_pictures_and_animations(world, kind, cli, tmp_path):
+    case = world.cases[kind]
     out = tmp_path / "run"
     code, said, err = cli("train", case.source, "--recipe", case.recipe, "--out", out, *case.words())
     works(code, err)
@@ -223,6 +227,7 @@ def test_the_recipe_of_a_source_is_found_without_naming_it(world, case):
 
 
 TABULAR = (".csv", ".tsv", ".parquet")
+VECTORS = [pytest.param(suffix, marks=pytest.mark.slow) for suffix in (".svg", ".pdf")]  # see test_plots
 WRITES = {
     "points": (*TABULAR, ".npy", ".npz", ".png", ".svg", ".pdf"),
     "table": (*TABULAR, ".png", ".svg", ".pdf"),
@@ -231,7 +236,7 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("suffix", [*TABULAR, ".npy", ".npz", ".png", ".svg", ".pdf", "", ".xyz"])
+@pytest.mark.parametrize("suffix", [*TABULAR, ".npy", ".npz", ".png", *VECTORS, "", ".xyz"])
 def test_sample_to_every_format(case, run_dir, cli, tmp_path, suffix):
     path = tmp_path / f"made{suffix}"
     code, out, err = cli("sample", run_dir, "-n", N, "-o", path)
@@ -338,7 +343,7 @@ def test_animate(run_dir, cli, tmp_path, way, suffix):
 
 
 def _few(case: Case) -> tuple[object, ...]:
-    return ("-n", 90) if case.kind == "images" else ()
+    return {"images": ("-n", 90), "points": ("--no-baselines",)}.get(case.kind, ())
 
 
 def test_evaluate_of_held_out_data(case, run_dir, cli):
@@ -366,7 +371,9 @@ def test_options_of_another_kind_are_refused_by_evaluate(case, run_dir, cli):
     is_refused(*cli("evaluate", run_dir, "-n", 90), "samples is not an option")
 
 
-@pytest.mark.parametrize("kind", ["points", "table", "circle"])  # images have a test of their own, below
+@pytest.mark.parametrize(
+    "kind", ["points", "table", pytest.param("circle", marks=pytest.mark.slow)]
+)  # images have a test of their own, below
 def test_diagnose_with_held_out_data(world, kind, cli):
     case, run_dir = world.cases[kind], world.run_dir(kind)
     code, out, err = cli("diagnose", run_dir, "--held-out", case.held_out, "--json")
@@ -378,8 +385,8 @@ def test_diagnose_with_held_out_data(world, kind, cli):
 @pytest.mark.parametrize(
     "kind",
     [
-        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("points", "images")),  # see test_exchange
-        *("table", "circle"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("points", "images", "circle")),
+        "table",  # others: see test_exchange
     ],
 )
 def test_export_to_a_graph(world, kind, cli, tmp_path):
@@ -421,9 +428,12 @@ def own_number(world: World, kind: str) -> Any:
     return pytest.approx(summary["quality"]["sliced_wasserstein"]["ratio"], rel=1e-6)
 
 
-def test_evaluate_and_diagnose_have_the_number_of_train(world, case, run_dir, cli):
-    words = ("--no-baselines",) if case.kind == "points" else _few(case)
-    code, out, err = cli("evaluate", run_dir, *words)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "images" else []) for kind in ALL]
+)
+def test_evaluate_and_diagnose_have_the_number_of_train(world, kind, cli):
+    case, run_dir = world.cases[kind], world.run_dir(kind)
+    code, out, err = cli("evaluate", run_dir, *_few(case))
     works(code, err)
     assert re.search(r"picture +\S+\.png", out)
     found = json.loads((run_dir / "evaluation.json").read_text("utf-8"))
@@ -689,6 +699,7 @@ def test_of_a_table_with_many_rows_those_with_the_most_frequent_set_of_values_ar
     assert re.search(r"most frequent set of values, (7[5-9]|8\d)\.\d% of all", " ".join(out.split()))
 
 
+@pytest.mark.slow
 def test_images_are_diagnosed_with_a_folder_of_held_out_ones(world, cli):
     code, out, err = cli("diagnose", world.run_dir("images"), "--held-out", world.folder / "unseen")
     works(code, err)
@@ -726,6 +737,7 @@ def test_the_density_of_a_tables_run_is_of_its_rows_not_of_their_coordinates(tmp
     np.testing.assert_allclose(run.log_density(asked), true, atol=0.5)
 
 
+@pytest.mark.slow  # those of points and images are shown in test_board
 def test_tensorboard_shows_pictures_of_a_table(world, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -740,6 +752,7 @@ def test_tensorboard_shows_pictures_of_a_table(world, tmp_path):
     assert found.Images("samples")[-1].width > 200
 
 
+@pytest.mark.slow  # points are exported in test_exchange
 def test_a_table_whose_network_takes_no_masks_is_exported_with_its_codec(tmp_path, cli):
     table = patients(100, 0).dropna().drop(columns="sick")
     settings = {**SMALL, "denoiser.partial": 0.0, "denoiser.factors": 0}

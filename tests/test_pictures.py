@@ -117,7 +117,7 @@ def test_a_row_whose_samples_are_far_from_the_data_shows_them_whole(width):
     assert len(frames) == (width > 2)  # around the data, where the axes are wider
 
 
-def test_pictures_of_data_and_forward_walk_are_there_before_training(tiny, monkeypatch):
+def test_pictures_of_data_and_forward_walk_are_there_before_training(tiny, monkeypatch, little):
     seen, train = [], Trainer.run
 
     def look(trainer):
@@ -125,5 +125,5 @@ def test_pictures_of_data_and_forward_walk_are_there_before_training(tiny, monke
         train(trainer)
 
     monkeypatch.setattr(Trainer, "run", look)
-    tiny(pictures=True)
+    tiny({"pictures.forward_frames": 2}, pictures=True)
     assert seen == [{"dataset.png", "forward.png"}]

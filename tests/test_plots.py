@@ -25,6 +25,8 @@ from diffuscope.plots import (
 from diffuscope.plots.clouds import draw_points
 from diffuscope.plots.view import Projection, axis_limits, view_of
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 
 @pytest.fixture(autouse=True)
 def _no_warnings():
@@ -270,6 +272,7 @@ def test_a_notebook_shows_a_figure_without_pyplot():
     assert plot_dataset(cloud())._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow  # nor is it by a training with pictures, in test_imports
 def test_pyplot_is_never_imported(tmp_path):
     code = (
         "import sys, numpy as np, matplotlib; before = dict(matplotlib.rcParams.copy())\n"

@@ -14,6 +14,8 @@ from diffuscope.plots import plot_pairs
 from diffuscope.plots.facets import facets_of, telling_columns
 from diffuscope.plots.fonts import plain
 
+pytestmark = pytest.mark.usefixtures("whole_pictures")
+
 
 def people(n, seed=0):
     random = np.random.default_rng(seed)

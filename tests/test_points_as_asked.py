@@ -24,7 +24,7 @@ from diffuscope.modalities.reference import draw_reference
 FAST = {
     "network.width": 32,
     "network.depth": 2,
-    "training.steps": 400,
+    "training.steps": 300,
     "training.batch_size": 128,
     "sampling.steps": 8,
 }
@@ -148,11 +148,12 @@ def test_a_far_row_is_named_by_its_column_and_loses_its_label(train):
 def test_held_out_rows_far_out_are_said_and_spoil_nothing(train, little, tmp_path):
     run, _ = train(normal())
     unseen = normal(seed=9)
-    good = diffuscope.evaluate(run, held_out=unseen, baselines=False, progress=False)
+    told = {"only": ["sliced_wasserstein"], "baselines": False, "progress": False}
+    good = diffuscope.evaluate(run, held_out=unseen, **told)
     spoilt = unseen.copy()
     spoilt[3, 1] = 1e12
     with pytest.warns(UserWarning, match="the first is row 3"):
-        found = diffuscope.evaluate(run, held_out=spoilt, baselines=False, progress=False)
+        found = diffuscope.evaluate(run, held_out=spoilt, **told)
     own, other = (float(one.metrics["sliced_wasserstein"]) for one in (good, found))
     assert 0.5 < other / own < 2
 
@@ -184,7 +185,7 @@ def test_values_far_out_of_a_function_are_brought_in(train):
     assert np.abs(run.data.draw(100, 1)).max() < 40
 
 
-@pytest.mark.parametrize("n", [3, 10, 39])
+@pytest.mark.parametrize("n", [3, pytest.param(10, marks=pytest.mark.slow), 39])
 def test_too_few_points_to_measure_is_said(train, n):
     run, said = train(normal(n))
     assert f"{n} points are too few to measure" in said
@@ -204,7 +205,9 @@ def test_a_headline_below_the_floor_is_a_warning():
     assert "below" not in str(reference.ratio(others))
 
 
-@pytest.mark.parametrize("size", [1e-100, 1e-39, 1e39, 1e120])
+@pytest.mark.parametrize(
+    "size", [1e-100, *(pytest.param(size, marks=pytest.mark.slow) for size in (1e-39, 1e39)), 1e120]
+)
 def test_very_small_and_very_large_data_are_sampled_in_their_size(train, tmp_path, size):
     run, _ = train(normal() * size)
     samples = run.sample(2000)
@@ -508,8 +511,14 @@ def test_recipes_and_denoisers_refuse_a_negative_guidance(tmp_path):
 # --- links ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "figures", "metrics.jsonl", "tensorboard"])
-def test_nothing_outside_of_a_run_is_touched_through_a_link(tiny, tmp_path, name, cli):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("checkpoints", "metrics.jsonl"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("figures", "tensorboard")),
+    ],
+)
+def test_nothing_outside_of_a_run_is_touched_through_a_link(tiny, tmp_path, name, cli, little):
     run = tiny()
     (run.path / "summary.json").unlink()  # as if it had not finished
     foreign = tmp_path / "foreign"

@@ -108,6 +108,7 @@ def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("s_curve", "moons"):
         monkeypatch.setitem(POINT_SETS, name, dataclasses.replace(POINT_SETS[name], size=SMALL))
+    monkeypatch.setattr(diffuscope, "train", partial(diffuscope.train, steps=150))
     run_all(part(None))
     told = capsys.readouterr().out
     output, listing = (text for language, text in blocks(ENGLISH) if language == "text")

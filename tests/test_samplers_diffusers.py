@@ -174,7 +174,7 @@ def ddpm(name: str, T: int, n_steps: int, **own: Any) -> tuple[Any, DiscreteSche
 
 @on_both_schedules
 @at_both_lengths
-@pytest.mark.parametrize("n_steps", [10, 50, 100])
+@pytest.mark.parametrize("n_steps", [10, pytest.param(50, marks=pytest.mark.slow), 100])
 @pytest.mark.parametrize("spacing", ["linspace", "trailing"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ddpm_with_posterior_variance_is_fixed_small(
@@ -222,8 +222,8 @@ def test_ddpm_with_beta_variance_is_fixed_large_but_for_the_noise_of_the_last_st
 
 @on_both_schedules
 @at_both_lengths
-@pytest.mark.parametrize("n_steps", [10, 50, 100])
-@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("n_steps", [10, pytest.param(50, marks=pytest.mark.slow), 100])
+@pytest.mark.parametrize("eta", [0.0, pytest.param(0.4, marks=pytest.mark.slow), 1.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ddim_is_that_of_diffusers(name: str, T: int, n_steps: int, eta: float, kind: str) -> None:
     make, settings = SCHEDULES[name]
@@ -272,7 +272,7 @@ def multistep(kind: str, T: int, settings: dict[str, str], **own: Any) -> Any:
 
 @on_both_schedules
 @at_both_lengths
-@pytest.mark.parametrize("n_steps", [5, 10, 20, 50])
+@pytest.mark.parametrize("n_steps", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 20)), 50])
 @pytest.mark.parametrize("spacing", ["linspace", "trailing"])
 @pytest.mark.parametrize("algorithm", ["dpmsolver++", "sde-dpmsolver++"])
 def test_dpm_solver_is_the_second_order_multistep_of_diffusers(
@@ -289,7 +289,7 @@ def test_dpm_solver_is_the_second_order_multistep_of_diffusers(
 
 @on_both_schedules
 @at_both_lengths
-@pytest.mark.parametrize("n_steps", [5, 10, 20, 50])
+@pytest.mark.parametrize("n_steps", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (10, 20)), 50])
 @pytest.mark.parametrize("spacing", ["linspace", "trailing"])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_unipc_is_that_of_diffusers_at_every_order(

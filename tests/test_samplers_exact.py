@@ -292,7 +292,10 @@ WALKS: dict[str, tuple[Schedule, str]] = {
 }
 
 
-@pytest.mark.parametrize("schedule", WALKS)
+@pytest.mark.parametrize(
+    "schedule",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("vp", "cosine", "edm")), "flow", "linear"],
+)
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_stochastic_sampler_reaches_the_mean_and_covariance_at_its_weak_order(
     name: str, schedule: str

@@ -14,6 +14,10 @@ import pytest
 from diffuscope.signals import Stopped, exit_code, noted, stop_by_signals, stopped_by, words_of
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+EITHER = [  # in a process of its own; both are noted and handled alike in this one, below
+    pytest.param(signal.SIGTERM, id="SIGTERM"),
+    pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture
@@ -50,7 +54,7 @@ def wait_until_it_trains(run, process):
     raise AssertionError("no training")
 
 
-@pytest.mark.parametrize("number", SIGNALS[:2], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", EITHER)
 def test_a_run_that_is_stopped_leaves_a_checkpoint_and_the_way_on(started, tmp_path, tiny_words, number):
     words = [*tiny_words, "--set", "training.batches=shuffled", "--steps", "20000"]
     process = started(["train", "s_curve", "--out", "run", *words])
@@ -76,7 +80,7 @@ def test_under_nohup_a_closed_terminal_stops_nothing(started, tmp_path, tiny_wor
     assert "quality" in out
 
 
-@pytest.mark.parametrize("number", SIGNALS[:2], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", EITHER)
 def test_a_command_that_is_stopped_leaves_no_half_file(started, tmp_path, run_dir, number):
     words = ["sample", str(run_dir), "-n", "50000000", "-o", "x.csv", "--steps", "50"]
     process = started(words)

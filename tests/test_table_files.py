@@ -91,7 +91,7 @@ FORM = {
 }
 
 
-def test_a_table_goes_all_the_way_in_its_own_form(folder, train, cli, tmp_path):
+def test_a_table_goes_all_the_way_in_its_own_form(folder, train, cli, tmp_path, little):
     run, told = train(folder / "people.csv", "--missing", "NA,N/A,?")
     lines = dict(re.findall(r"^  (\S.*?)  +(.*)$", told, re.MULTILINE))
     assert "people.csv: 240 rows, 13 columns" in told
@@ -108,7 +108,7 @@ def test_a_table_goes_all_the_way_in_its_own_form(folder, train, cli, tmp_path):
     assert {one["name"]: one["about"] for one in recipe["data"]["columns"]} == lines
 
     new = tmp_path / "new.csv"
-    assert cli("sample", run, "-n", 300, "-o", new)[0] == 0
+    assert cli("sample", run, "-n", 150, "-o", new)[0] == 0
     header, *rows = cells(new)
     assert header == list(FORM)
     for name, column in zip(header, zip(*rows, strict=True), strict=True):
@@ -116,7 +116,7 @@ def test_a_table_goes_all_the_way_in_its_own_form(folder, train, cli, tmp_path):
         gaps = {"", "NA", "N/A", "?"} & set(real)
         assert all(re.fullmatch(FORM[name], cell) or (gaps and cell in ("", *gaps)) for cell in column), name
     made = [row[0] for row in rows]
-    assert len(set(made)) == 300
+    assert len(set(made)) == 150
     assert not set(made) & set(people()["id"])
 
     filled = tmp_path / "filled.csv"
@@ -297,7 +297,7 @@ def test_a_spreadsheet_is_trained_on_and_written(folder, train, cli, tmp_path):
         ]
 
 
-@pytest.mark.parametrize("target", ["smoker", "code"])
+@pytest.mark.parametrize("target", [pytest.param("smoker", marks=pytest.mark.slow), "code"])
 def test_a_frame_is_described_too(folder, target, tmp_path):
     frame = read_rows(folder / "people.csv")
     notes: list[str] = []
@@ -307,6 +307,7 @@ def test_a_frame_is_described_too(folder, target, tmp_path):
         out=tmp_path / "run",
         steps=20,
         width=16,
+        settings={"data.refine": False},
         pictures=False,
         announce=notes.extend,
         types={"id": "ignored"},

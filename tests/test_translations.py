@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -63,13 +64,19 @@ def said(capfd, *arguments):
 # --- the catalogue
 
 
+@cache
+def all_needed():
+    """Return the texts of the package, which are looked for once."""
+    return needed()
+
+
 def test_no_text_lacks_its_translation():
-    missing = [text for text in needed() if not KNOWN.get(text)]
+    missing = [text for text in all_needed() if not KNOWN.get(text)]
     assert not missing, "python -m diffuscope.translations.extract writes them into zh.po"
 
 
 def test_no_translation_is_of_a_text_that_there_is_not():
-    texts = needed()
+    texts = all_needed()
     assert not [text for text in KNOWN if text not in texts]
 
 
@@ -385,7 +392,7 @@ def test_errors_are_chinese(capfd, tmp_path, monkeypatch, arguments):
     assert not english_in(text)
 
 
-def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path):
+def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path, little):
     run = tmp_path / "run"
     small = ["--set", "training.steps=20", "--set", "width=8", "--set", "data.size=300", "--no-pictures"]
     code, text = said(capfd, "train", "moons", "--out", run, *small)
@@ -402,7 +409,7 @@ def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path):
             assert not CHINESE.search(file.read_text("utf-8"))
 
 
-def test_json_stays_english(capfd, tmp_path, tiny):
+def test_json_stays_english(capfd, tmp_path, tiny, little):
     run = tiny(out="run")
     code, text = said(capfd, "evaluate", run.path, "--no-baselines", "--json")
     assert code == 0
@@ -532,7 +539,7 @@ def test_a_page_in_english_is_as_it_was():
     assert "<p>No warnings.</p>" in report
 
 
-def test_the_report_of_a_table_is_chinese(chinese, tmp_path):
+def test_the_report_of_a_table_is_chinese(chinese, tmp_path, little):
     from diffuscope.metrics.tabular import measure_table
     from diffuscope.modalities.tables.report import write_report
 

@@ -59,6 +59,7 @@ def test_cells_differ_by_the_sampling_alone(done):
     assert by_seed["floor"].nunique().eq(1).all()
 
 
+@pytest.mark.slow  # images are compared in test_matrix
 @pytest.mark.usefixtures("in_this_process")
 def test_images_are_compared_in_features_asked_for_classes_as_the_data_has_them(tmp_path):
     found = load_digits()

@@ -445,7 +445,7 @@ def test_numbers_of_any_form_are_read_as_they_were_written(
     assert [parse_number(text, said.form) for text in texts] == x.tolist()
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(
     times=st.lists(st.datetimes(dt.datetime(1950, 1, 1), dt.datetime(2049, 12, 31)), min_size=3, max_size=12),
     form=st.sampled_from(

@@ -476,7 +476,7 @@ def test_many_chunks_take_the_memory_of_one(tmp_path: Path, suffix: str) -> None
     chunk = mixed(1000)
     write_rows(tmp_path / f"warm{suffix}", chunk)
     peaks = []
-    for many in (60, 300):  # Parquet gathers chunks to groups of 2¹⁸ rows
+    for many in (40, 160):  # Parquet gathers chunks to groups of 2¹⁸ rows
         tracemalloc.start()
         with TableWriter(tmp_path / f"t{suffix}", many * 10, 10, list(chunk.columns)) as writer:
             for _ in range(many):

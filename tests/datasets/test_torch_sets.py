@@ -112,7 +112,7 @@ def test_images_as_a_tensor_and_as_a_file_of_an_array_are_images(tmp_path):
     assert modality_for(str(tmp_path / "broken.npy")).name == "points"
 
 
-@pytest.mark.parametrize("n", [1, 3, 15])
+@pytest.mark.parametrize("n", [1, pytest.param(3, marks=pytest.mark.slow), 15])
 def test_few_images_are_learned_on_purpose(tmp_path, n):
     announced = []
     run = diffuscope.train(
@@ -135,7 +135,7 @@ def test_a_folder_of_one_image_says_why_nothing_was_measured(tmp_path, cli):
     assert "quality     Too few images to measure quality: 1, and at least 4 are needed." in said
 
 
-@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("channels", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_alpha_is_kept_from_a_file_to_a_sample(tmp_path, channels, features_are_pixels):
     random = np.random.default_rng(channels)
     pixels = random.integers(0, 256, (20, channels, 8, 8), dtype=np.uint8)

@@ -99,6 +99,7 @@ def loop(network, n=1_000, seed=3, z="fresh", scaling=STANDARD):
     return x.numpy() * scaling.scale + scaling.shift
 
 
+@pytest.mark.slow  # nor has one with a loop, below
 def test_a_sound_pipeline_has_no_findings(quick):
     assert diagnosed(Exact()) == ()
 
@@ -113,7 +114,8 @@ def test_velocity_that_is_read_as_noise_is_named(quick):
     assert 'prediction="velocity"' in first.fix
 
 
-@pytest.mark.parametrize("shift", [5, pytest.param(-4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a schedule of another shape is named in test_findings
+@pytest.mark.parametrize("shift", [5, -4])
 def test_times_that_are_shifted_are_named(quick, shift):
     first = diagnosed(Exact(shift=shift))[0]
     assert first.code == "schedule_mismatch"
@@ -215,6 +217,7 @@ def test_a_training_of_few_steps_is_not_done(quick):
     assert first.gain > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trains", [False, True])
 def test_only_a_network_that_was_passed_in_training_mode_is_said_to_be(quick, trains):
     network = Shaken().train(trains)

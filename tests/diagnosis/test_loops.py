@@ -34,7 +34,13 @@ def test_sound_steps_have_no_mistake(name):
         assert not reuses_noise(sampler, grid)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("linear", "the tutorial's") else [])
+        for name in SCHEDULES
+    ],
+)
 def test_each_mistake_is_known_by_the_coefficients_of_the_steps(name):
     schedule, n = SCHEDULES[name]
     grid = schedule.grid(n)

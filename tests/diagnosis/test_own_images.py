@@ -56,15 +56,8 @@ def test_a_sound_network_has_no_findings(quick, features_are_pixels, data):
     assert codes(Exact(), data, **known) == []
 
 
-@pytest.mark.parametrize(
-    "scaling",
-    [
-        None,
-        pytest.param((127.5, 127.5), marks=pytest.mark.slow),
-        pytest.param(([127.5] * 3, np.full(3, 127.5)), marks=pytest.mark.slow),
-    ],
-    ids=str,
-)
+@pytest.mark.slow  # it is named of points in test_foreign_pipelines
+@pytest.mark.parametrize("scaling", [None, (127.5, 127.5), ([127.5] * 3, np.full(3, 127.5))], ids=str)
 def test_velocity_that_is_read_as_noise_is_named(quick, features_are_pixels, data, scaling):
     assert codes(Exact("velocity"), data, scaling=scaling)[0] == "prediction_type"
     assert codes(Exact("velocity"), data, scaling=scaling, prediction="velocity") == []

@@ -78,8 +78,18 @@ def found(subject):
     return None if best is None else best.entry
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("quantity", [name for name in QUANTITIES if name != "edm"])
+@pytest.mark.parametrize(
+    ("quantity", "sign"),
+    [
+        *((name, 1) for name in QUANTITIES if name != "edm"),
+        *(("noise", -1), ("velocity", -1)),
+        *(
+            pytest.param(name, -1, marks=pytest.mark.slow)
+            for name in QUANTITIES
+            if name not in ("edm", "noise", "velocity")
+        ),
+    ],
+)
 def test_every_quantity_is_known(perfect, quantity, sign):
     entry = found(subject_of(perfect, Exact(perfect.oracle, perfect.schedule, quantity, sign)))
     if (quantity, sign) == ("noise", 1):
@@ -99,7 +109,7 @@ def test_every_quantity_is_known(perfect, quantity, sign):
     ],
     ids=["fractions", "multiples", "thousandths", "reversed", "halved"],
 )
-@pytest.mark.parametrize("quantity", ["noise", "velocity"])
+@pytest.mark.parametrize("quantity", ["noise", pytest.param("velocity", marks=pytest.mark.slow)])
 def test_times_are_known_by_their_rule(perfect, told, time, quantity):
     entry = found(subject_of(perfect, Exact(perfect.oracle, perfect.schedule, quantity, told=told)))
     assert (entry.quantity, entry.time) == (quantity, time)

@@ -129,8 +129,14 @@ def made():
     return diffuscope.Diagnosis(Budget(ROWS), found, errors, bands, 0.25, "The law is known.")
 
 
-def test_a_notebook_shows_waterfall_and_findings_in_the_words_of_the_text_and_of_json(made):
-    seen = Seen(made._repr_html_())
+@pytest.fixture(scope="module")
+def shown(made):
+    """What a notebook shows of it."""
+    return made._repr_html_()
+
+
+def test_a_notebook_shows_waterfall_and_findings_in_the_words_of_the_text_and_of_json(made, shown):
+    seen = Seen(shown)
     for row, value in zip(ROWS, ("0.95", "+2.00", "−0.20", "2.75"), strict=True):
         assert f"{row.title} {value} ({row.share.low:.2f}".replace("(-", "(−") in seen.text
     for number, one in enumerate(made.to_json()["findings"], 1):
@@ -147,16 +153,16 @@ def test_a_notebook_shows_waterfall_and_findings_in_the_words_of_the_text_and_of
     assert repr(made) == str(made)
 
 
-def test_bars_stand_end_to_end_and_intervals_where_they_belong(made):
+def test_bars_stand_end_to_end_and_intervals_where_they_belong(shown):
     bars = re.findall(
         r'class="bar" style="left:([\d.]+)%;width:([\d.]+)%"></span><span class="span" style="left:([\d.]+)%;'
         r'width:([\d.]+)%"',
-        made._repr_html_(),
+        shown,
     )
     unit = 100 / 3.45  # from 0 to the upper end of discretisation
     expected = [(0, 0.95, 0.6, 0.7), (0.95, 2.0, 2.45, 1.0), (2.75, 0.2, 2.35, 0.8), (0, 2.75, 2.2, 1.1)]
     assert np.array(bars, dtype=float) == pytest.approx(np.array(expected) * unit, abs=0.02)
-    assert f'class="one" style="left:{unit:.2f}%"' in made._repr_html_()
+    assert f'class="one" style="left:{unit:.2f}%"' in shown
 
 
 @pytest.mark.parametrize("title", [None, f"Diagnosis: {HOSTILE}"])
@@ -180,16 +186,16 @@ def test_foreign_words_are_text_and_nothing_is_fetched_or_run(made, title):
     assert html.startswith("<!doctype html>" if title else "<div")
 
 
-def test_the_style_of_a_notebook_touches_nothing_around_it(made):
-    style = re.search(r"<style>(.*?)</style>", made._repr_html_(), re.DOTALL).group(1)
+def test_the_style_of_a_notebook_touches_nothing_around_it(shown):
+    style = re.search(r"<style>(.*?)</style>", shown, re.DOTALL).group(1)
     style = re.sub(r"@media[^{]*\{((?:[^{}]*\{[^}]*\})*)\s*\}", r"\1", style)
     for selectors in re.findall(r"([^{}]+)\{[^}]*\}", style):
         for one in selectors.split(","):
             assert one.strip().startswith(".diffuscope"), one
 
 
-def test_what_can_be_copied_stands_by_itself(made):
-    lines = re.findall(r"<pre><code>([^<]*)</code></pre>", made._repr_html_())
+def test_what_can_be_copied_stands_by_itself(made, shown):
+    lines = re.findall(r"<pre><code>([^<]*)</code></pre>", shown)
     assert [html.unescape(line) for line in lines] == [
         "Remove it.",
         'sampler="ddim", steps=40',

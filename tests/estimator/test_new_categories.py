@@ -104,7 +104,15 @@ def test_a_class_that_is_new_tells_nothing_of_the_row():
         model.sample(2, y="sideways")
 
 
-@pytest.mark.parametrize("kind", ["object", "category", "string", "polars"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "object",
+        pytest.param("category", marks=pytest.mark.slow),
+        pytest.param("string", marks=pytest.mark.slow),
+        "polars",
+    ],
+)
 def test_a_new_category_stays_where_others_are_filled_and_tells_nothing(kind):
     frame = words(300)
     new = frame[:40].copy()

@@ -115,9 +115,10 @@ def test_the_layout_of_memory_does_not_matter():
     frozen.flags.writeable = False
     wide = np.zeros((100, 6))
     wide[:, ::2] = X
-    expected = DiffusionModel(**QUICK).fit(X).score_samples(X)
+    expected = DiffusionModel(**QUICK).fit(X).score_samples(X[:20])
     for other in (np.asfortranarray(X), frozen, wide[:, ::2], X.tolist()):
-        assert np.array_equal(DiffusionModel(**QUICK).fit(other).score_samples(other), expected)
+        some = other[:20] if isinstance(other, list) else np.asarray(other)[:20]
+        assert np.array_equal(DiffusionModel(**QUICK).fit(other).score_samples(some), expected)
 
 
 def test_classes_keep_their_type():

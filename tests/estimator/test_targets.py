@@ -48,7 +48,7 @@ def test_any_usable_target_is_learned(kind):
     rows, drawn = model.sample(5, return_y=True)
     assert list(rows.columns) == ["a", "y"]
     assert len(drawn) == 5
-    assert np.isfinite(model.score(X, y))
+    assert np.isfinite(model.score(X[:3], y[:3]))
 
 
 REFUSED = {

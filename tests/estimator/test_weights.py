@@ -56,7 +56,7 @@ def model(table, weights):
 
 
 def test_samples_have_the_law_of_the_table_with_repeated_rows(table, repeated, model):
-    rows = model.sample(8000, random_state=1)
+    rows = model.sample(5000, random_state=1)
     for name in ("x", "income", "number", "visits"):
         ours, plain = (
             ks_2samp(some[name].dropna(), repeated[name].dropna()).statistic for some in (rows, table)
@@ -146,7 +146,7 @@ def test_what_is_no_weight_is_refused_with_a_reason(table, weight, words):
         DiffusionModel(**QUICK).fit(table, sample_weight=weight)
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e300])
+@pytest.mark.parametrize("scale", [pytest.param(1e-300, marks=pytest.mark.slow), 1e300])
 def test_the_size_of_weights_does_not_matter(table, weights, scale):
     first, second = (
         DiffusionModel(**QUICK).fit(table, sample_weight=by * weights.astype(float)) for by in (1, scale)

@@ -51,7 +51,7 @@ def test_it_is_trained_once_and_says_the_same_afterwards(digits, classifier, tra
 
 
 def test_other_images_labels_names_or_seeds_are_another_classifier(digits, trainings, tmp_path, monkeypatch):
-    x, y = digits.images, digits.labels
+    x, y = digits.images[:300], digits.labels[:300]
     changed = x.copy()
     changed[-1, 0, 7, 7] += 1
     others = [

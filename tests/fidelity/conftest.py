@@ -41,4 +41,4 @@ def patients():
 @pytest.fixture(scope="session")
 def three(patients):
     """Training, held-out and perfect synthetic rows."""
-    return patients(900, 1), patients(300, 2), patients(900, 5)
+    return patients(700, 1), patients(300, 2), patients(700, 5)

@@ -103,7 +103,7 @@ def test_the_same_call_gives_the_same_numbers_and_another_seed_others(three):
     assert measure_table(train, held_out, synthetic, seed=1).to_json() != first
 
 
-def test_plain_data_is_json_whatever_the_table():
+def test_plain_data_is_json_whatever_the_table(little):
     random = np.random.default_rng(0)
 
     def draw(n):

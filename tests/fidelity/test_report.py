@@ -127,10 +127,12 @@ def test_its_pictures_can_be_opened(written):
     assert min(min(size) for size in sizes) > 100
 
 
-def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path):
+def test_markup_in_names_values_titles_and_facts_is_text(three, tmp_path, little):
     frames = []
     for frame in three:
-        odd = frame[["age", "ward", "sex"]].set_axis([HOSTILE, '" onload="x', "a & b {{ 7 * 7 }}"], axis=1)
+        odd = frame[["age", "ward", "sex"]][:200].set_axis(
+            [HOSTILE, '" onload="x', "a & b {{ 7 * 7 }}"], axis=1
+        )
         frames.append(odd.replace({"surgery": HOSTILE, "cardiology": "'\"><img src=x>"}))
     html, _ = write(
         tmp_path,

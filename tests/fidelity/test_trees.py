@@ -37,7 +37,7 @@ def test_columns_that_were_drawn_each_for_itself_are_told_apart(three):
     assert metrics["classifier_accuracy"].value == test.accuracy
 
 
-@pytest.mark.parametrize("what", ["a category", "missing values"])
+@pytest.mark.parametrize("what", [pytest.param("a category", marks=pytest.mark.slow), "missing values"])
 def test_a_single_fault_is_enough(three, what):
     train, unseen, synthetic = three
     wrong = synthetic.copy()

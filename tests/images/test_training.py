@@ -146,7 +146,12 @@ def test_a_batch_in_parts_is_the_batch(digits):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"training.accumulate": 2, "training.batch_size": 64}, {"training.batch_size": 13}]
+    "changes",
+    [
+        {},
+        {"training.accumulate": 2, "training.batch_size": 64},
+        pytest.param({"training.batch_size": 13}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_batch_shared_among_cores_is_the_batch(digits, changes):
     """What several cores make of parts of a batch is what one makes of it whole, up to the order of sums."""
@@ -175,7 +180,7 @@ def test_what_is_drawn_in_a_network_is_drawn_in_order(digits):
     assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_training_in_16_bits_comes_near_to_32(digits, precision):
     changes = {"training.steps": 30}
     full, half = fitted(digits, **changes), fitted(digits, **changes, **{"training.precision": precision})
@@ -201,8 +206,8 @@ def test_a_run_on_images_that_was_stopped_ends_with_the_same_bytes(tmp_path, dig
     changes = {
         **SMALL,
         "training.precision": precision,
-        "training.steps": 64,
-        "training.checkpoint_every": 16,
+        "training.steps": 32,
+        "training.checkpoint_every": 8,
     }
     whole = diffuscope.train("digits", out=tmp_path / "whole", settings=changes, pictures=False)
     append, lines = execution.append_text, []

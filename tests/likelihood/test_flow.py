@@ -76,7 +76,12 @@ def gaussian(d: int, seed: int = 0) -> tuple[GaussianMixture, MultivariateNormal
 # Every law with one schedule, and with the others one law of each family: boxes, a mixture, a curve.
 LAWS = [
     *((name, "edm") for name in POINT_SETS),
-    *((name, kind) for name in ("checkerboard", "eight_gaussians", "moons") for kind in ("vp", "flow")),
+    *(("moons", kind) for kind in ("vp", "flow")),
+    *(
+        pytest.param(name, kind, marks=pytest.mark.slow)
+        for name in ("checkerboard", "eight_gaussians")
+        for kind in ("vp", "flow")
+    ),
 ]
 
 

@@ -57,7 +57,7 @@ class Small(nn.Module):
 def _brief_floors(monkeypatch):
     """Measure floors on fewer rows."""
     monkeypatch.setattr(floor_bounds, "_WORK", 1e9)
-    monkeypatch.setattr(floor_curve, "_MOST", 4_096)
+    monkeypatch.setattr(floor_curve, "_MOST", 1_024)
 
 
 def watch(data=DATA, **told) -> diffuscope.Monitor:

@@ -113,7 +113,7 @@ def settled(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(table=tables(), coding=st.sampled_from(["onehot", "bits"]), seed=st.integers(0, 9))
 def test_any_table_comes_back_from_its_points(table: pd.DataFrame, coding: str, seed: int) -> None:
     codec = TableCodec.fit(table, categories=coding)
@@ -416,7 +416,7 @@ def test_whatever_is_changed_in_it_is_refused_as_a_format_or_works(kind: str) ->
     accepted = refused = 0
     random = np.random.default_rng(0)
     for path in places(data):
-        for value in random.permutation(len(HOSTILE))[: 9 if kind == "pandas" else 30]:
+        for value in random.permutation(len(HOSTILE))[: 3 if kind == "pandas" else 8]:
             try:
                 codec = TableCodec.from_json(changed(data, path, HOSTILE[value]))
             except FormatError:

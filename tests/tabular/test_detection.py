@@ -36,11 +36,17 @@ def test_a_column_whose_values_are_off_is_named_by_itself(of_loans, as_splits):
     assert not any(other.by_itself for name, other in found.columns.items() if name != "income")
 
 
-def test_columns_that_do_not_go_together_are_named_though_their_values_are_right(
-    of_loans, as_splits, shuffle
-):
+@pytest.fixture(scope="module")
+def of_shuffled(of_loans, as_splits, shuffle):
+    """What tells rows of which a column is shuffled."""
     train, held_out, synthetic = of_loans
-    found = detect(as_splits, (train, held_out, shuffle(synthetic, "code")))
+    return detect(as_splits, (train, held_out, shuffle(synthetic, "code")))
+
+
+def test_columns_that_do_not_go_together_are_named_though_their_values_are_right(
+    of_shuffled,
+):
+    found = of_shuffled
     assert set(found.giveaways(2)) == {"job", "code"}
     for name in ("job", "code"):
         assert found.columns[name].with_others
@@ -49,9 +55,8 @@ def test_columns_that_do_not_go_together_are_named_though_their_values_are_right
     assert "'code' (shuffled −0." in found.line()
 
 
-def test_plain_data_says_which(of_loans, as_splits, shuffle):
-    train, held_out, synthetic = of_loans
-    plain = detect(as_splits, (train, held_out, shuffle(synthetic, "code"))).to_json()
+def test_plain_data_says_which(of_shuffled):
+    plain = of_shuffled.to_json()
     assert set(plain["given_away_by"][:2]) == {"job", "code"}
     assert plain["columns"]["code"]["gives_away"]
     assert not plain["columns"]["end"]["gives_away"]
@@ -69,7 +74,7 @@ def test_the_column_of_a_wide_table_is_found(as_splits):
     assert detect(as_splits, (wide(300, 1), wide(300, 2), made)).giveaways() == ["c20"]
 
 
-@pytest.mark.parametrize("name", ["income", "employer"])
+@pytest.mark.parametrize("name", ["income", pytest.param("employer", marks=pytest.mark.slow)])
 def test_missing_values_alone_give_a_column_away(of_loans, as_splits, name):
     train, held_out, synthetic = of_loans
     filled = synthetic.assign(**{name: synthetic[name].fillna(train[name].median())})

@@ -50,7 +50,9 @@ FAR = {
 @pytest.fixture(scope="module")
 def fitted() -> DiffusionModel:
     frame = table()
-    return DiffusionModel(steps=400, random_state=0).fit(frame, 3.0 + frame["amount"])
+    return DiffusionModel(steps=200, width=64, sampling_steps=6, random_state=0).fit(
+        frame, 3.0 + frame["amount"]
+    )
 
 
 @pytest.mark.parametrize("name", list(GIVEN))
@@ -83,7 +85,7 @@ def test_an_integer_beyond_its_type_is_refused() -> None:
 
 @pytest.mark.parametrize("name", list(GIVEN))
 def test_a_model_hands_back_what_was_given(name: str, fitted: DiffusionModel) -> None:
-    for value in GIVEN[name]:
+    for value in (GIVEN[name][0], GIVEN[name][-1]):
         rows = fitted.sample(20, given={name: value}, random_state=0)
         assert (rows[name] == value).all()
         assert rows.dtypes.equals(table().dtypes)

@@ -63,7 +63,7 @@ def test_a_saved_column_holds_no_real_identifier(name: str) -> None:
     assert not [text for text in real if text in saved]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(real=st.lists(st.text("ab1-. Z", min_size=1, max_size=5), min_size=30, max_size=60, unique=True))
 def test_whatever_the_texts_are_made_up_ones_are_new_and_distinct(real: list[str]) -> None:
     column = Identifier.fit(pd.Series(real), "id")

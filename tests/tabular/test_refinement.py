@@ -154,7 +154,7 @@ def test_refined_rows_are_those_of_the_data() -> None:
 @pytest.fixture(scope="module")
 def fitted() -> DiffusionModel:
     data = table(1500, 3)
-    return DiffusionModel(steps=300, random_state=0).fit(data.drop(columns="kind"), data["kind"])
+    return DiffusionModel(steps=300, width=64, random_state=0).fit(data.drop(columns="kind"), data["kind"])
 
 
 def test_samples_keep_relations(fitted: DiffusionModel) -> None:

@@ -67,6 +67,7 @@ def test_a_step_of_scaled_gradients_that_overflow_is_left_out_as_torch_does(fuse
     assert torch.equal(*results)
 
 
+@pytest.mark.slow  # a training that loads none of it is in test_imports
 def test_a_trainer_leaves_the_compiler_of_torch_alone():
     code = """
 import sys, torch

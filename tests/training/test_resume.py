@@ -142,6 +142,7 @@ def test_a_network_with_dropout_and_buffers_resumes_to_the_same_bytes(tiny, stop
     assert_same_run(whole.path, resumed.path)
 
 
+@pytest.mark.slow  # another signal does so to a process in test_signals, and an interrupt to this one, above
 def test_an_interrupt_ends_with_130_a_checkpoint_and_the_way_on(tmp_path, tiny_words, cli):
     out = tmp_path / "stopped run"
     words = [*tiny_words, "--set", "training.batches=shuffled", "--steps", "20000"]

@@ -8,6 +8,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from typer.main import get_command
 
 from diffuscope.cli.animate import animate
 from diffuscope.cli.common_options import app, example, say
@@ -83,7 +87,7 @@ def _run(words: list[str], debug: bool) -> int:
     """Run a command; return its exit code, with all that went wrong said in words."""
     try:
         choose(chosen() or language_of(os.environ))
-        code = app(args=words, prog_name="diffuscope", standalone_mode=False)
+        code = _commands()(args=words, prog_name="diffuscope", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Exception as error:
         if debug:
@@ -102,6 +106,12 @@ def _run(words: list[str], debug: bool) -> int:
             "This is a bug. Run the command again with --debug for a traceback, and report it."
         )
         return 1
+
+
+@cache
+def _commands() -> Any:
+    """Return the commands, which typer would read anew from the signatures for each call."""
+    return get_command(app)
 
 
 def _misused(error: Exception) -> str | None:

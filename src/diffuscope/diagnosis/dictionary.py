@@ -182,21 +182,48 @@ def exact_error(subject: Subject, place: Place) -> float:
     return float(errors_at(place, subject.oracle(0)(place.x_t.double(), place.level)).mean())
 
 
+class _Places:
+    """Places in one: a level (levels,), rows and noisy rows (levels, n, d)."""
+
+    def __init__(self, subject: Subject, places: Sequence[Place]) -> None:
+        self.subject, self.each = subject, places
+        self.level = NoiseLevel(*map(torch.stack, zip(*(place.level for place in places), strict=True)))
+        self.x_0 = torch.stack([place.x_0 for place in places])
+        self.x_t = torch.stack([place.x_t for place in places])
+        self.scale = torch.tensor([place.scale for place in places], dtype=torch.float64)
+        self._silences: dict[tuple[str, int], np.ndarray] = {}
+
+    def errors(self, estimate: _Estimate, answers: Tensor) -> np.ndarray:
+        """Return the errors of an estimate of answers (levels, n, d) at all levels, (levels, n)."""
+        off = (estimate(answers, self.x_t, self.level) - self.x_0).double().square().mean(2)
+        return (self.scale[:, None] * off).cpu().numpy()
+
+    def silence(self, quantity: str, sign: int) -> np.ndarray:
+        """Return the error at each level, (levels,), of the estimate that is made of an output of 0."""
+        if (quantity, sign) not in self._silences:
+            estimate = _estimate(self.subject, quantity, sign)
+            errors = self.errors(estimate, torch.zeros_like(self.x_t))
+            self._silences[quantity, sign] = errors.mean(axis=1)
+        return self._silences[quantity, sign]
+
+
 def readings_of(subject: Subject, places: Sequence[Place]) -> Iterator[Reading]:
     """Yield the network read by every entry."""
+    at = _Places(subject, places)
     for output, assumed in outputs_of(subject):
         for time in _times(subject):
             entries = [(quantity, sign) for quantity in QUANTITIES for sign in (1, -1)]
-            yield from _with_time(subject, places, output, assumed, time, entries)
-        yield from _with_any_time(subject, places, output, assumed)
-        yield from _with_columns(subject, places, output, assumed)
+            yield from _with_time(at, output, assumed, time, entries)
+        yield from _with_any_time(at, output, assumed)
+        yield from _with_columns(at, output, assumed)
 
 
 def own_readings(subject: Subject, places: Sequence[Place]) -> Iterator[Reading]:
     """Yield the network read as it is used; of a function, as each quantity that it may be made of."""
+    at = _Places(subject, places)
     for output, assumed in outputs_of(subject):
         time = _Time("t", lambda level: level.t.double())
-        yield from itertools.islice(_with_time(subject, places, output, assumed, time, [(assumed, 1)]), 1)
+        yield from itertools.islice(_with_time(at, output, assumed, time, [(assumed, 1)]), 1)
 
 
 _Output = Callable[[Tensor, NoiseLevel, Tensor], Tensor]
@@ -258,15 +285,14 @@ def _estimate(subject: Subject, quantity: str, sign: int) -> _Estimate:
 
 
 def _with_time(
-    subject: Subject,
-    places: Sequence[Place],
+    at: _Places,
     output: _Output,
     assumed: str,
     time: _Time,
     entries: Sequence[tuple[str, int]],
 ) -> Iterator[Reading]:
     """Yield the readings of an output at one rule for the times."""
-    levels = subject.grid.levels
+    subject, places, levels = at.subject, at.each, at.subject.grid.levels
     try:
         answers = [output(place.x_t, place.level, time.of(place.level)) for place in places]
         for i in (0, subject.grid.n_steps - 1):  # it has to walk through all of them
@@ -275,17 +301,18 @@ def _with_time(
         return
     if any(y.shape != place.x_t.shape for y, place in zip(answers, places, strict=True)):
         return
+    together = torch.stack(answers)
     for quantity, sign in entries:
         estimate = _estimate(subject, quantity, sign)
-        errors = _errors(places, answers, estimate)
+        errors = at.errors(estimate, together)
         entry = Entry(quantity, sign, time.name, assumed)
-        silence = _silence(places, estimate)
+        silence = at.silence(quantity, sign)
         yield Reading(entry, _denoiser(output, estimate, time), errors, silence)
         # Of other quantities: a multiple of x_t, read as a multiple of the score, is a fair linear estimate.
-        factor = _factor(places, answers, estimate) if (quantity, sign) == (assumed, 1) else None
+        factor = _factor(at, together, estimate) if (quantity, sign) == (assumed, 1) else None
         if factor is not None:
             scaled = _multiplied(estimate, factor)
-            errors = _errors(places, answers, scaled)
+            errors = at.errors(scaled, together)
             factors = tuple(factor.abs().tolist() if len(factor) == 1 else factor.tolist())
             entry = Entry(
                 quantity, -1 if len(factor) == 1 and factor < 0 else 1, time.name, assumed, (), factors
@@ -293,30 +320,24 @@ def _with_time(
             yield Reading(entry, _denoiser(output, scaled, time), errors, silence)
 
 
-def _errors(places: Sequence[Place], answers: Sequence[Tensor], estimate: _Estimate) -> np.ndarray:
-    """Return the errors of an estimate of answers at all levels, (levels, points)."""
-    return np.stack([errors_at(p, estimate(y, p.x_t, p.level)) for y, p in zip(answers, places, strict=True)])
-
-
-def _factor(places: Sequence[Place], answers: Sequence[Tensor], estimate: _Estimate) -> Tensor | None:
+def _factor(at: _Places, answers: Tensor, estimate: _Estimate) -> Tensor | None:
     """Return by what an output has to be multiplied, (1,) or (d,); None where that is about 1.
 
     Estimates are affine in the output, and so it is a least-squares fit over all levels. Each level alone has
     to lead to about the same.
     """
-    products = []
-    for y, place in zip(answers, places, strict=True):
-        at_0 = estimate(torch.zeros_like(y), place.x_t, place.level).double()
-        part = estimate(y, place.x_t, place.level).double() - at_0
-        products.append(place.scale * torch.stack([part * (place.x_0 - at_0), part.square()]).sum(1))
-    above, below = sum(products, torch.zeros(2, len(products[0][0]), dtype=torch.float64))
+    at_0 = estimate(torch.zeros_like(answers), at.x_t, at.level).double()
+    part = estimate(answers, at.x_t, at.level).double() - at_0
+    products = torch.stack([part * (at.x_0 - at_0), part.square()]).sum(2)  # (2, levels, d)
+    products *= at.scale[:, None]
+    above, below = products.sum(1)
     one = (above.sum() / below.sum()).reshape(1)
     each = above / below
     alike = len(each) > _EACH or bool(((each - one).abs() <= _ALIKE * one.abs()).all())
     factor = one if alike else each
     if not factor.isfinite().all() or (factor == 0).any():
         return None
-    by_level = torch.stack([level[0].sum() / level[1].sum() for level in products]) / one
+    by_level = products[0].sum(1) / products[1].sum(1) / one
     if alike and not (by_level - 1).abs().median() < _SAME_AT_LEVELS:
         return None
     size = factor.abs() if alike else factor * factor[0].sign()  # a sign is an entry of its own
@@ -330,12 +351,6 @@ def _multiplied(estimate: _Estimate, factor: Tensor) -> _Estimate:
         return estimate(y * factor.to(y), x_t, level)
 
     return of
-
-
-def _silence(places: Sequence[Place], estimate: _Estimate) -> np.ndarray:
-    """Return the error at each level, (levels,), of the estimate that is made of an output of 0."""
-    zeros = [estimate(torch.zeros_like(p.x_t), p.x_t, p.level) for p in places]
-    return np.array([errors_at(p, x_0).mean() for p, x_0 in zip(places, zeros, strict=True)])
 
 
 def _denoiser(output: _Output, estimate: _Estimate, time: _Time) -> DenoiserLike:
@@ -407,10 +422,9 @@ def _times(subject: Subject) -> Iterator[_Time]:
                 )
 
 
-def _with_any_time(
-    subject: Subject, places: Sequence[Place], output: _Output, assumed: str
-) -> Iterator[Reading]:
+def _with_any_time(at: _Places, output: _Output, assumed: str) -> Iterator[Reading]:
     """Yield readings at the time of each level that fits best: no rule, but it shows that there is one."""
+    subject, places = at.subject, at.each
     denoiser, schedule = subject.denoiser, subject.schedule
     if isinstance(denoiser, Denoiser) and denoiser.conditioning == "log_snr":
         return
@@ -420,7 +434,7 @@ def _with_any_time(
     estimates = {kind: _estimate(subject, *kind) for kind in kinds}
     chosen: dict[tuple[str, int], list[tuple[np.ndarray, float]]] = {kind: [] for kind in kinds}
     for place in places:
-        best: dict[tuple[str, int], tuple[np.ndarray, float]] = {}
+        answers = []
         for time in tried:
             try:
                 y = output(place.x_t, place.level, time)
@@ -428,12 +442,12 @@ def _with_any_time(
                 return
             if y.shape != place.x_t.shape:
                 return
-            for kind, estimate in estimates.items():
-                errors = errors_at(place, estimate(y, place.x_t, place.level))
-                if kind not in best or errors.mean() < best[kind][0].mean():
-                    best[kind] = (errors, float(time))
-        for kind in kinds:
-            chosen[kind].append(best[kind])
+            answers.append(y)
+        together = torch.stack(answers)  # (times, n, d)
+        for kind, estimate in estimates.items():
+            off = (estimate(together, place.x_t, place.level) - place.x_0).double().square().mean(2)
+            best = int(off.mean(1).nan_to_num(nan=np.inf).argmin())
+            chosen[kind].append((place.scale * off[best].cpu().numpy(), float(tried[best])))
     ratios = np.array([place.level.ratio.item() for place in places])
     for kind in kinds:
         errors = np.stack([one for one, _ in chosen[kind]])
@@ -443,7 +457,7 @@ def _with_any_time(
             continue  # the schedule's own
         time = _Time(FITTED, _interpolated(ratios, times, schedule.discrete))
         entry, estimate = Entry(*kind, FITTED, assumed), estimates[kind]
-        yield Reading(entry, _denoiser(output, estimate, time), errors, _silence(places, estimate))
+        yield Reading(entry, _denoiser(output, estimate, time), errors, at.silence(*kind))
 
 
 def _interpolated(ratios: np.ndarray, times: np.ndarray, whole: bool) -> Callable[[NoiseLevel], Tensor]:
@@ -457,11 +471,9 @@ def _interpolated(ratios: np.ndarray, times: np.ndarray, whole: bool) -> Callabl
     return of
 
 
-def _with_columns(
-    subject: Subject, places: Sequence[Place], output: _Output, assumed: str
-) -> Iterator[Reading]:
+def _with_columns(at: _Places, output: _Output, assumed: str) -> Iterator[Reading]:
     """Yield readings with columns in another order, both in what the network sees and in what it answers."""
-    d = subject.d
+    subject, d = at.subject, at.subject.d
     if d > _SWAPPED or d < 2:
         return
     if d <= _PERMUTED:
@@ -485,7 +497,7 @@ def _with_columns(
         ) -> Tensor:
             return output(x_t[:, there], level, time)[:, back]
 
-        answers = [answer(p.x_t, p.level, p.level.t.double()) for p in places]
-        errors = _errors(places, answers, own)
+        answers = torch.stack([answer(p.x_t, p.level, p.level.t.double()) for p in at.each])
+        errors = at.errors(own, answers)
         time = _Time("t", lambda level: level.t.double())
         yield Reading(Entry(assumed, 1, "t", assumed, tuple(order)), _denoiser(answer, own, time), errors)

@@ -153,17 +153,21 @@ def _reach(column: Number | Integer, low: float, high: float) -> tuple[float, fl
     for end, far in zip((low, high), ends, strict=True):
         steps = np.unique(np.round(np.geomspace(1.0, max(abs(far - end) / unit, 1.0), _TRIED)))
         tried = end + np.sign(far - end) * unit * steps
-        good = end
-        for value in tried:
-            try:
-                again = column.unclipped(column.of_numbers(np.array([value])))
-            except InputError:
-                break
-            if abs(again[0] - value) > unit / 4:
-                break
-            good = value
-        found.append(float(good))
+        lost = np.flatnonzero(~_come_back(column, tried, unit / 4))
+        count = lost[0] if len(lost) else len(tried)
+        found.append(float(tried[count - 1]) if count else end)
     return found[0], found[1]
+
+
+def _come_back(column: Number | Integer, values: Floats, tolerance: float) -> NDArray[np.bool_]:
+    """Return which values (n,) come back from their coordinates."""
+    try:
+        again = column.unclipped(column.of_numbers(values))
+    except InputError:  # of one of them
+        if len(values) == 1:
+            return np.array([False])
+        return np.concatenate([_come_back(column, one, tolerance) for one in values[:, None]])
+    return ~(np.abs(again - values) > tolerance)
 
 
 def _numbers_of(column: Number | Integer | DateTime | Cast, values: Any) -> Floats:
