@@ -20,7 +20,7 @@ def view(
     language: Annotated[str, Option(help="The language that the page opens in: en or zh.")] = "en",
     force: Force = False,
 ) -> None:
-    """Write an interactive page of a model of points: one file that works offline."""
+    """Write an interactive page of a run: one file that works offline."""
     from diffuscope.runs.run import load
 
     free(out, force)
