@@ -1,7 +1,6 @@
 // What is sent of a run that is only watched? Moments of its samples on their way from noise.
 
 import type { Packed } from "../view/payload.js";
-import type { Ratio } from "./distance.js";
 import type { Level } from "./schedules.js";
 
 /** Something that samples can be conditioned on; without values a text is typed. */
@@ -76,7 +75,7 @@ export interface RunPayload {
   recipe_name: string;
   unit: "points" | "rows" | "images";
   language: "en" | "zh";
-  quality: Ratio | null;
+  quality: { ratio: number; low: number; high: number } | null;
   loss: { step: number[]; value: number[] };
   choices: Choice[];
   guidance: number | null;

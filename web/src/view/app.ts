@@ -11,20 +11,23 @@ import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
 import { CLASS_COLOURS, ClassCard } from "./classes.js";
 import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
-import { Chart, type Line } from "./charts.js";
 import { Latest, numberField, Segments } from "./controls.js";
-import { colour, digits, h, named, on, put, whole } from "./dom.js";
+import { digits, h, named, on, put, whole } from "./dom.js";
+import { ErrorsCard } from "./errors.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
 import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
 import { pack, type Payload } from "./payload.js";
+import { PointCard } from "./point.js";
+import { QualityCard } from "./quality.js";
 import { Race } from "./race.js";
 import { Ruler } from "./ruler.js";
 import { pageOf, savingCard } from "./saving.js";
 import { ScheduleCard } from "./schedule.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
 import { onKeys, Top } from "./top.js";
-import { Speaker, type Language, type Word } from "./words.js";
+import { TrainingCard } from "./training.js";
+import { Speaker, type Language } from "./words.js";
 
 const POINTS = 2000;
 const CLOUDS = { n: 2000, draws: 8 }; // that are measured
@@ -69,7 +72,6 @@ export class App {
   private probe: [number, number] | null = null;
   private drawnField: ReturnType<typeof drawn> | null = null;
   private here: Ratio | null = null;
-  private seedOfTraining = 0;
   private floor: Interval | null = null;
   private errors: LevelErrors | null = null;
   private lossHere: { x: number[]; y: number[] };
@@ -85,13 +87,16 @@ export class App {
   private points: Float32Array | null = null;
   private readonly top: Top;
   private readonly ruler: Ruler;
+  private readonly quality: QualityCard;
+  private readonly lossCard: TrainingCard;
+  private readonly levels: ErrorsCard;
+  private readonly point: PointCard;
   private readonly switches: BudgetCard;
   private readonly mending: MendCard;
   private readonly classes: ClassCard;
   private readonly schedule: ScheduleCard;
   private readonly pad: Pad;
   private readonly race: Race;
-  private readonly beside: HTMLElement[] = [];
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
   private readonly paths = new Latest(() => this.loadPath());
@@ -107,34 +112,11 @@ export class App {
   private readonly modes: Segments<Mode>;
   private readonly kinds: Segments<FieldKind>;
   private readonly sides: Segments<Side>;
-  private readonly big = h("strong", { id: "ratio" });
-  private readonly bigInterval = h("span");
-  private readonly bigSource = h("p");
-  private readonly bigHere = h("p", { id: "here" });
-  private readonly bigExact = h("p");
-  private readonly floorButton = h("button", { class: "link" });
-  private readonly lossChart = new Chart(140);
-  private readonly lossSentence = h("p", { class: "told" });
-  private readonly lossLegend = h("ul", { class: "legend" });
-  private readonly trainButton = h("button", { class: "main-button", id: "train" });
-  private readonly progress = h("progress", { max: 1, value: 0, class: "hidden" });
-  private readonly trainNote = h("p", { id: "train-note" });
-  private readonly levelChart = new Chart(120);
-  private readonly worstButton = h("button", { class: "link" });
-  private readonly pointNote = h("p", { class: "told", id: "point-note" });
-  private readonly pointLegend = h("ul", { class: "legend hidden" });
-  private readonly clearButton = h("button", { class: "hidden" });
   private readonly drawnNote = h("p");
   private readonly engineNote = h("p");
-  private readonly heartNote = h("p");
-  private readonly python = h("pre", { id: "python", tabindex: 0 });
-  private readonly distance = h("select", { id: "distance" }, ...["l2", "l1", "huber"].map((name) => h("option", {}, name)));
-  private readonly adjustNote = h("p", { id: "adjust-note" });
-  private readonly anewButton = h("button", { id: "anew", class: "hidden" });
   private law: LawSpec | null;
   private size: number;
   private heart: number | null = null;
-  private readonly fieldsOfTraining: Record<keyof Chosen["numbers"], ReturnType<typeof numberField>>;
 
   constructor(
     private readonly engine: Engine,
@@ -186,18 +168,18 @@ export class App {
       "learned",
       (side) => this.change({ side }),
     );
-    const { training, network } = this.recipe;
-    this.fieldsOfTraining = {
-      seed: numberField(speaker, "trainSeed", 0, { min: 0, max: 1e9, step: 1 }),
-      size: numberField(speaker, "trainSize", payload.size, { min: 20, max: 20_000, step: 1 }),
-      steps: numberField(speaker, "trainSteps", training.steps, { min: 10, max: 500_000, step: 1 }),
-      width: numberField(speaker, "trainWidth", network.width ?? 64, { min: 4, max: 256, step: 4 }),
-      rate: numberField(speaker, "trainRate", training.learning_rate, { min: 1e-6, max: 1, step: "any" }),
-      batch: numberField(speaker, "trainBatch", training.batch_size, { min: 8, max: 4096, step: 1 }),
-      ema: numberField(speaker, "trainEma", training.ema_decay, { min: 0, max: 0.9999, step: "any" }),
-    };
-    for (const [name, { label }] of Object.entries(this.fieldsOfTraining)) label.querySelector("input")!.id = `set-${name}`;
-    this.distance.value = this.recipe.loss.distance;
+    this.quality = new QualityCard(speaker, () => void this.showFloor());
+    this.lossCard = new TrainingCard(speaker, this.recipe, payload.size, {
+      train: () => void this.train(),
+      stop: () => void this.engine.ask("stop", null),
+      set: () => void this.adjust(),
+      call: () => this.call(),
+    });
+    this.levels = new ErrorsCard(speaker, (ratio) => this.goTo(ratio));
+    this.point = new PointCard(speaker, () => {
+      this.probe = this.path = null;
+      this.refresh();
+    });
     this.own = this.chosen();
     this.mending = new MendCard(
       speaker, (finding, here) => void this.guard(() => this.mend(finding, here)),
@@ -206,7 +188,7 @@ export class App {
     this.switches = new BudgetCard(speaker, () => this.exchange());
     this.classes = new ClassCard(speaker, () => this.exchange());
     this.schedule = new ScheduleCard(
-      speaker, this.recipe.schedule, network.name === "article_mlp", () => this.ready.display.spread,
+      speaker, this.recipe.schedule, this.recipe.network.name === "article_mlp", () => this.ready.display.spread,
       (schedule) => this.look(schedule), (schedule) => void this.train(schedule),
     );
     this.pad = new Pad(
@@ -361,7 +343,7 @@ export class App {
   /** Make the change that a finding proposes, and train again; of recorded runs, show the next one. */
   private async mend({ change }: Finding, here: boolean): Promise<void> {
     const { recorded } = this.payload;
-    const { steps, size } = this.fieldsOfTraining;
+    const { steps, size } = this.lossCard.numbers;
     if (change.kind === "schedule") await this.schedule.glide(change.schedule);
     if (recorded && !here && recorded.at + 1 < recorded.ratios.length) return this.load(recorded.at + 1);
     if (change.kind === "steps") {
@@ -376,9 +358,9 @@ export class App {
     } else if (change.kind === "decay") {
       this.recipe = { ...this.recipe, training: { ...this.recipe.training, decay: "linear" } };
     } else if (change.kind === "longer") {
-      steps.set(2 * steps.value());
+      this.lossCard.set({ steps: 2 * steps });
     } else if (change.kind === "points") {
-      size.set(Math.min(20_000, 4 * size.value()));
+      this.lossCard.set({ size: Math.min(20_000, 4 * size) });
     }
     delete this.payload.recorded;
     delete this.payload.budget;
@@ -397,13 +379,11 @@ export class App {
     this.budget = payload.budget ?? null;
     this.snapshot = this.drawnField = null;
     const { training, network, loss } = payload.recipe;
-    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
-    const values = [
-      [seed, 0], [size, payload.size], [steps, training.steps], [width, network.width!], [rate, training.learning_rate],
-      [batch, training.batch_size], [ema, training.ema_decay],
-    ] as const;
-    for (const [field, value] of values) field.set(value);
-    this.distance.value = loss.distance;
+    this.lossCard.set({
+      seed: 0, size: payload.size, steps: training.steps, width: network.width!, rate: training.learning_rate,
+      batch: training.batch_size, ema: training.ema_decay,
+    });
+    this.lossCard.distance = loss.distance;
     this.own = this.chosen();
     this.accept(ready);
     this.schedule.used(payload.recipe.schedule, network.name === "article_mlp");
@@ -452,13 +432,13 @@ export class App {
     const { recipe } = this;
     const { seed } = this.payload;
     const points = law.kind === "points" ? law.points : null;
-    const size = points ? points.length / 2 : this.fieldsOfTraining.size.value();
+    const size = points ? points.length / 2 : this.lossCard.numbers.size;
     const ready = await this.guard(() =>
       this.engine.ask("setup", { law, data: points, size, scaling: null, recipe, tensors: null, seed }),
     );
     if (!ready) return false;
     [this.law, this.size, this.points] = [points ? null : law, size, points];
-    this.fieldsOfTraining.size.label.classList.toggle("hidden", points !== null);
+    this.lossCard.sizeIsFree = points === null;
     this.accept(ready);
     return true;
   }
@@ -466,54 +446,44 @@ export class App {
   // ---- training in the page
 
   private async train(schedule: ScheduleSettings = this.recipe.schedule): Promise<void> {
-    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
+    const { seed, size, steps, width, rate, batch, ema } = this.lossCard.numbers;
     if (this.training) {
       this.anew = true;
       await this.engine.ask("stop", null);
       return;
     }
-    if (this.law && size.value() !== this.size && !(await this.draw(this.law))) return;
+    if (this.law && size !== this.size && !(await this.draw(this.law))) return;
     const recipe: Recipe = structuredClone(this.recipe);
     recipe.schedule = schedule;
-    recipe.network.width = width.value();
+    recipe.network.width = width;
     if (typeof schedule["T"] === "number") recipe.network.n_steps = schedule["T"];
-    recipe.loss.distance = this.distance.value as Recipe["loss"]["distance"];
+    recipe.loss.distance = this.lossCard.distance;
     recipe.training = {
-      ...recipe.training, steps: steps.value(), learning_rate: rate.value(), batch_size: batch.value(), ema_decay: ema.value(),
+      ...recipe.training, steps, learning_rate: rate, batch_size: batch, ema_decay: ema,
     };
     this.recipe = recipe;
     this.lossHere = { x: [], y: [] };
     this.adjusted = false;
-    const ask = { recipe, seed: seed.value() };
+    const ask = { recipe, seed };
     await this.follow(recipe.training.steps, () => this.engine.ask("train", ask));
   }
 
   /** What was set: at once where the training can take it. */
   private async adjust(): Promise<void> {
-    this.showPython();
-    if (!this.training) return;
-    const { rate, batch, ema, width, steps, seed, size } = this.fieldsOfTraining;
-    const { training, network } = this.recipe;
-    const others = width.value() !== network.width || steps.value() !== training.steps || size.value() !== this.size;
-    this.anewButton.classList.toggle("hidden", !others && seed.value() === this.seedOfTraining);
-    const wanted: Adjustment = {
-      learning_rate: rate.value(), batch_size: batch.value(), ema_decay: ema.value(),
-      distance: this.distance.value as Adjustment["distance"],
-    };
+    const { training, loss } = this.recipe;
+    const wanted = this.lossCard.adjustment;
     const now: Adjustment = {
       learning_rate: training.learning_rate, batch_size: training.batch_size, ema_decay: training.ema_decay,
-      distance: this.recipe.loss.distance,
+      distance: loss.distance,
     };
-    let words: Word | null = this.anewButton.classList.contains("hidden") ? null : "needsStart";
-    if (JSON.stringify(wanted) !== JSON.stringify(now)) {
-      const taken = await this.guard(() => this.engine.ask("adjust", wanted));
-      if (!taken) return;
+    const other = JSON.stringify(wanted) !== JSON.stringify(now);
+    if (other) {
+      if (!(await this.guard(() => this.engine.ask("adjust", wanted)))) return;
       const { distance, ...rest } = wanted;
-      this.recipe = { ...this.recipe, loss: { ...this.recipe.loss, distance }, training: { ...training, ...rest } };
+      this.recipe = { ...this.recipe, loss: { ...loss, distance }, training: { ...training, ...rest } };
       this.adjusted = true;
-      words ??= "adjusted";
     }
-    put(this.adjustNote, words ? this.speaker.say(words) : "");
+    this.lossCard.adjusted(other);
   }
 
   /** Watch a training to its end; then look at what was learned. */
@@ -524,9 +494,7 @@ export class App {
     this.switches.reset();
     this.classes.reset();
     this.sampling = { ...this.sampling, start: false, fine: false, label: null, guidance: 1 };
-    this.seedOfTraining = this.fieldsOfTraining.seed.value();
-    put(this.adjustNote, "");
-    this.anewButton.classList.add("hidden");
+    this.lossCard.begins();
     this.snapshot = null;
     this.probe = this.path = null;
     this.twoClouds = false;
@@ -553,7 +521,7 @@ export class App {
       this.historyRange.value = this.historyRange.max;
     }
     this.showTraining();
-    this.showPython();
+    this.lossCard.showPython();
     await this.walks.ask();
     this.ruler.moveTo(this.ruler.steps);
     await this.guard(async () => {
@@ -605,7 +573,8 @@ export class App {
 
   private refresh(): void {
     this.stage.show(this.scene());
-    for (const card of this.beside) card.classList.toggle("hidden", this.pad.drawing || (card.contains(this.levelChart.canvas) && !this.errors));
+    this.point.card.classList.toggle("hidden", this.pad.drawing);
+    this.levels.card.classList.toggle("hidden", this.pad.drawing || !this.errors);
     this.sides.element.classList.toggle("hidden", this.field === "none");
     const now = performance.now();
     if (now - this.told > 200 || !this.ruler.playing) {
@@ -631,104 +600,49 @@ export class App {
     else if (this.field === "velocity") words = speaker.say("sentenceVelocity");
     else words = speaker.say(this.mode === "forward" ? "sentenceForward" : "sentenceWalk", n);
     if (this.sentence.textContent !== words) put(this.sentence, words);
-    this.showPoint();
+    this.point.show(this.path, this.ready.scaling);
     const walk = this.loaded?.walk;
     this.drawnNote.textContent = walk?.evaluations
       ? speaker.say("drawn", whole(walk.evaluations), digits(walk.seconds), digits(walk.evaluations / walk.seconds / 1e6))
       : "";
   }
 
-  private showPoint(): void {
-    const { speaker, path } = this;
-    const place = (x: ArrayLike<number>): [string, string] => {
-      const { shift, scale } = this.ready.scaling;
-      return [digits(x[0]! * scale[0] + shift[0]), digits(x[1]! * scale[1] + shift[1])];
-    };
-    let words = speaker.say("pointHint");
-    if (path) {
-      const { scale } = this.ready.scaling;
-      const apart = Math.hypot(...[0, 1].map((d) => (path.answer[d]! - path.mean[d]!) * scale[d]!));
-      const ends = [path.learned, path.exact].flatMap((states) => place(states.subarray(-2)));
-      words =
-        `${speaker.say("pointSentence", digits(ratioOf(path.levels[0]!)), ...place(path.mean), ...place(path.answer), digits(apart))} ` +
-        speaker.say("pointEnds", ...ends);
-    }
-    if (this.pointNote.textContent !== words) put(this.pointNote, words);
-    this.pointLegend.classList.toggle("hidden", !path);
-    this.clearButton.classList.toggle("hidden", !path);
-  }
-
   private showQuality(measuring: boolean): void {
-    const { speaker, here, budget, training, switches } = this;
-    put(this.floorButton, speaker.say(this.twoClouds ? "floorHide" : "floorWhat"));
+    const { speaker, here, budget, training, switches, payload } = this;
     switches.show(budget, this.ready.known, here?.ratio ?? null);
-    const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread, this.payload.recorded?.next);
-    this.mending.show(finding, budget !== null, this.payload.recorded ?? null);
+    const finding = budget && findingOf(budget, this.recipe, this.ready.display.spread, payload.recorded?.next);
+    this.mending.show(finding, budget !== null, payload.recorded ?? null);
     this.classes.card.classList.toggle("hidden", training !== null || this.ready.classes < 2);
     for (const card of [switches.card, this.mending.card]) card.classList.toggle("hidden", training !== null);
-    if (training) {
-      put(this.big, Number.isFinite(training.ratio) ? training.ratio.toFixed(2) : "…");
-      for (const note of [this.bigInterval, this.bigHere, this.bigExact, this.heartNote]) put(note, "");
-      put(this.bigSource, speaker.say("fromTraining", (training.samples?.length ?? 0) / 2));
-      return;
-    }
-    put(this.heartNote, this.heart === null ? "" : speaker.say("heart", Math.round(100 * this.heart)));
     const exchanged = switches.exact.size > 0;
-    const own = this.trained || exchanged ? null : this.payload.quality;
-    const best = own ?? here;
-    put(this.big, best ? best.ratio.toFixed(2) : measuring ? "…" : "–");
-    put(this.bigInterval, best ? speaker.say("interval", best.low.toFixed(2), best.high.toFixed(2)) : "");
-    put(this.bigSource, own ? (this.payload.recorded ? speaker.say("recorded", whole(this.recipe.training.steps)) : speaker.say("fromPython")) : exchanged ? speaker.say("fromSwitched") : "");
-    this.bigHere.textContent = here
-      ? speaker.say(this.engine.name === "remote" ? "fromPythonNow" : "fromHere", here.ratio.toFixed(2), here.low.toFixed(2), here.high.toFixed(2))
-      : measuring ? speaker.say("measuring") : "";
-    put(this.bigExact, budget ? speaker.say("exactQuality", budget.exact.ratio.toFixed(2)) : "");
+    const own = this.trained || exchanged ? null : payload.quality;
+    const recorded = payload.recorded ? speaker.say("recorded", whole(this.recipe.training.steps)) : speaker.say("fromPython");
+    this.quality.show({
+      training, own, here, measuring, exact: budget?.exact ?? null, heart: this.heart, twoClouds: this.twoClouds,
+      source: own ? recorded : exchanged ? speaker.say("fromSwitched") : "",
+      hereIs: this.engine.name === "remote" ? "fromPythonNow" : "fromHere",
+    });
   }
 
   private showLoss(): void {
-    const { speaker, payload, floor, lossHere } = this;
-    const lines: Line[] = [];
-    const recorded = { x: payload.loss.step, y: payload.loss.value, colour: colour("muted") };
-    if (recorded.x.length) lines.push(recorded);
-    const steps = [...recorded.x, ...lossHere.x];
-    if (floor && steps.length) {
-      const ends = [Math.min(...steps), Math.max(...steps)];
-      lines.push({ x: ends, y: [floor.value, floor.value], colour: colour("real"), dashed: true });
-    }
-    if (lossHere.x.length) lines.push({ ...lossHere, colour: colour("made") });
-    const values = lossHere.y.length ? lossHere.y : payload.loss.value;
-    const tail = values.slice(-Math.ceil(values.length / 10)); // a single one is noisy
-    const last = tail.length ? tail.reduce((a, b) => a + b, 0) / tail.length : undefined;
-    const words =
-      floor && last !== undefined ? speaker.say("lossSentence", digits(last), digits(floor.value))
-      : this.ready.known ? "" : speaker.say("lossUnknown");
-    put(this.lossSentence, words);
-    const legend = [
-      ["run", "lossOf", recorded.x.length > 0],
-      ["made", "lossHere", lossHere.x.length > 0],
-      ["real", "lossFloor", floor !== null],
-    ] as const;
-    this.lossLegend.replaceChildren(
-      ...legend.filter(([, , there]) => there).map(([name, word]) => h("li", { class: name }, speaker.say(word))),
-    );
-    this.lossChart.show(lines, { logX: false }, `${speaker.say("loss")}. ${words}`);
+    const { step, value } = this.payload.loss;
+    this.lossCard.showLoss({ x: step, y: value }, this.lossHere, this.floor, this.ready.known);
   }
 
   /** What is chosen now. */
   private chosen(): Chosen {
-    const numbers = Object.fromEntries(Object.entries(this.fieldsOfTraining).map(([name, field]) => [name, field.value()]));
     const { name, steps } = this.sampling;
     const { schedule } = this.recipe;
     return {
-      law: this.law, schedule, numbers: numbers as Chosen["numbers"], distance: this.distance.value,
+      law: this.law, schedule, numbers: this.lossCard.numbers, distance: this.lossCard.distance,
       decay: this.recipe.training.decay, standard: this.standard, sampler: name, samplerSteps: steps,
     };
   }
 
   /** Choose what a link says, and train with it where that is something else. */
   private async apply(wanted: Chosen): Promise<void> {
-    for (const [name, value] of Object.entries(wanted.numbers)) this.fieldsOfTraining[name as keyof Chosen["numbers"]].set(value);
-    this.distance.value = wanted.distance;
+    this.lossCard.set(wanted.numbers);
+    this.lossCard.distance = wanted.distance;
     this.sampling = { ...this.sampling, name: wanted.sampler as SamplerName, steps: wanted.samplerSteps };
     const { law, schedule, decay } = wanted;
     this.recipe = { ...this.recipe, schedule, training: { ...this.recipe.training, decay: decay as "none" | "linear" } };
@@ -746,10 +660,6 @@ export class App {
     return call && !this.adjusted && !this.points ? callOf(call, recipe_name, this.own, this.chosen()) : null;
   }
 
-  private showPython(): void {
-    put(this.python, this.call() ?? this.speaker.say("noCall"));
-  }
-
   /** The page as it is now, as text. */
   private async file(): Promise<string> {
     const { language } = this.speaker;
@@ -765,32 +675,12 @@ export class App {
   }
 
   private showErrors(): void {
-    const { speaker, errors } = this;
-    if (!errors) return;
-    const worst = errors.excess.reduce((at, value, i) => (value > errors.excess[at]! ? i : at), 0);
-    const ratio = errors.ratio[worst]!;
-    const line = { x: errors.ratio, y: errors.excess, colour: colour("wrong"), dots: true };
-    const words = speaker.say("levelsSentence", digits(ratio));
-    this.levelChart.show([line], { logX: true, xName: "σ/α", mark: this.loaded ? ratioOf(this.ruler.level) : null }, words);
-    put(this.worstButton, words);
-    this.worstButton.onclick = () => this.goTo(ratio);
-    this.levelChart.onPick = (x) => this.goTo(x);
-    this.ruler.mark(ratio);
+    if (this.errors) this.ruler.mark(this.levels.show(this.errors, this.loaded ? ratioOf(this.ruler.level) : null));
   }
 
   private showTraining(): void {
     const { speaker, training, trained } = this;
-    const button = speaker.say(training ? "stop" : "train");
-    if (this.trainButton.textContent !== button) put(this.trainButton, button);
-    this.progress.classList.toggle("hidden", !training);
-    if (training) this.progress.value = training.step / training.steps;
-    this.trainNote.textContent = training
-      ? speaker.say("training", whole(training.step), whole(training.steps), training.seconds.toFixed(1))
-      : trained
-        ? trained.stopped
-          ? speaker.say("trainedStopped", whole(trained.step))
-          : speaker.say("trained", whole(trained.step), trained.seconds.toFixed(1))
-        : "";
+    this.lossCard.show(training, trained);
     const several = (trained?.snapshots.length ?? 0) > 1;
     this.historyRow.classList.toggle("hidden", !several);
     if (several) {
@@ -880,50 +770,9 @@ export class App {
 
     const card = (word: Parameters<Speaker["say"]>[0], ...children: (Node | string)[]): HTMLElement =>
       h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
-    on(this.floorButton, "click", () => void this.showFloor());
-    const quality = card(
-      "quality",
-      h("div", { class: "big" }, this.big, h("span", {}, speaker.text("timesFloor")), this.bigInterval),
-      this.bigSource, this.bigHere, this.bigExact, this.heartNote, h("p", {}, this.floorButton),
-    );
-    const { seed, size, steps, width, rate, batch, ema } = this.fieldsOfTraining;
-    if (!this.law) size.label.classList.add("hidden");
-    const python = h("details", { ontoggle: () => this.showPython() }, h("summary", {}, speaker.text("python")), this.python);
-    this.anewButton.append(speaker.text("startAnew"));
-    on(this.anewButton, "click", () => void this.train());
-    on(this.trainButton, "click", () => {
-      if (this.training) void this.engine.ask("stop", null);
-      else void this.train();
-    });
-    const loss = card(
-      "loss", this.lossChart.canvas, this.lossLegend, this.lossSentence,
-      h("div", { class: "row" }, this.trainButton), this.progress, this.trainNote,
-      h(
-        "details", {}, h("summary", {}, speaker.text("trainSettings")),
-        h(
-          "div", { class: "fields", onchange: () => void this.adjust() },
-          steps.label, width.label, rate.label, batch.label, ema.label,
-          h("label", {}, h("span", {}, speaker.text("trainDistance")), this.distance), seed.label, size.label,
-        ),
-        this.adjustNote, this.anewButton,
-      ),
-      python,
-    );
-    this.levelChart.canvas.classList.add("pick");
-    const levels = card("levels", this.levelChart.canvas, h("p", {}, this.worstButton));
-    on(this.clearButton, "click", () => {
-      this.probe = this.path = null;
-      this.refresh();
-    });
-    speaker.whenever(() => {
-      put(this.clearButton, speaker.say("pointClear"));
-      const items = [["made", "pathLearned"], ["real", "pathExact"], ["cloud", "posterior"]] as const;
-      this.pointLegend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
-    });
-    const point = card("point", this.pointNote, this.pointLegend, h("div", { class: "row" }, this.clearButton));
+    this.lossCard.sizeIsFree = this.law !== null;
     const draw = h("button", { id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
     bar.append(draw);
-    this.beside.push(point, levels);
     const remote = this.engine.name === "remote";
     const saving = savingCard(speaker, {
       file: () => this.file(),
@@ -933,10 +782,10 @@ export class App {
       title: () => this.payload.title,
     });
     const pair = h(
-      "div", { class: "pair" }, this.pad.card, point, levels, this.schedule.card, this.samplerCard(card), this.race.card, saving,
+      "div", { class: "pair" }, this.pad.card, this.point.card, this.levels.card, this.schedule.card, this.samplerCard(card), this.race.card, saving,
     );
     const main = h("main", { class: "main" }, bar, frame, this.ruler.element, this.historyRow, below, this.sentence, pair);
-    const aside = h("aside", { class: "rail" }, quality, this.classes.card, this.switches.card, this.mending.card, loss);
+    const aside = h("aside", { class: "rail" }, this.quality.card, this.classes.card, this.switches.card, this.mending.card, this.lossCard.card);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
     const notes = h("footer", {}, this.engineNote, keys);
