@@ -322,21 +322,25 @@ def test_a_name_from_a_run_is_text_in_the_browser(browser, small_run, tmp_path):
     page.context.close()
 
 
-def test_it_is_accessible(opened):
+def barriers(page: Page) -> list[Any]:
+    """Return what is seriously wrong for those who do not see a page, or use no mouse."""
     source = WEB / "node_modules" / "axe-core" / "axe.min.js"
     if not source.is_file():
         pytest.skip("axe-core is not installed: make web")
-    page = opened()
-    page.page.keyboard.press("2")
-    page.settle()
     page.page.evaluate(source.read_text("utf-8"))
     found = page.page.evaluate("async () => (await axe.run()).violations")
-    serious = [
+    return [
         (one["id"], [node["html"][:90] for node in one["nodes"]])
         for one in found
         if one["impact"] in ("serious", "critical")
     ]
-    assert serious == []
+
+
+def test_it_is_accessible(opened):
+    page = opened()
+    page.page.keyboard.press("2")
+    page.settle()
+    assert barriers(page) == []
 
 
 def test_it_says_what_was_learned_by_heart_and_the_call_in_python(opened):

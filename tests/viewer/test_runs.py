@@ -14,7 +14,7 @@ import pytest
 
 import diffuscope
 
-from .test_browser import Page
+from .test_browser import Page, barriers
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,10 @@ def test_a_file_of_rows_is_scrubbed_and_asked(browser, rows, tmp_path):
     values = page.page.locator(".row-values dd").all_text_contents()
     assert len(values) == 3
     assert page.page.locator(".row-values dt").all_text_contents() == ["age", "city", "income"]
+    page.page.locator(".stage").focus()
+    page.page.keyboard.press("ArrowRight")
+    assert page.page.locator(".row-values dd").all_text_contents() != values
+    assert barriers(page) == []
     assert page.trouble == []
     page.context.close()
 
@@ -87,6 +91,7 @@ def test_a_file_of_images_shows_one_of_them_on_its_way(browser, digits, tmp_path
     assert colours(page) > 100  # noise
     page.page.locator(".stage").click(position={"x": 200, "y": 200})
     assert page.page.locator(".strip").is_visible()
+    assert barriers(page) == []
     page.page.click("[data-value=dataToo]")
     assert "训练数据" in page.text(".sentence")
     page.page.set_viewport_size({"width": 360, "height": 740})

@@ -73,7 +73,7 @@ export class ColumnsPicture implements Picture {
     private readonly speaker: Speaker,
     again: () => void,
   ) {
-    this.element = h("div", { class: "stage", tabindex: 0, role: "img" }, this.canvas);
+    this.element = h("div", { class: "stage", tabindex: 0, role: "application" }, this.canvas);
     const words = ["acrossColumn", "upColumn"] as const;
     this.controls = h(
       "div", { class: "row" },
@@ -81,6 +81,14 @@ export class ColumnsPicture implements Picture {
     );
     for (const select of this.choices) on(select, "change", again);
     on(this.element, "click", (event) => this.choose(event));
+    on(this.element, "keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (!by || !this.walk) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const { n } = this.walk;
+      this.ask(this.chosen === null ? 0 : (this.chosen + by + n) % n);
+    });
     new ResizeObserver(() => this.draw(this.position)).observe(this.element);
   }
 
@@ -243,7 +251,11 @@ export class ColumnsPicture implements Picture {
       const far = Math.hypot(this.places[2 * i]! - x, this.places[2 * i + 1]! - y);
       if (far < least) [best, least] = [i, far];
     }
-    this.chosen = best < 0 ? null : best;
+    this.ask(best < 0 ? null : best);
+  }
+
+  private ask(chosen: number | null): void {
+    this.chosen = chosen;
     this.list();
     this.draw(this.position);
   }

@@ -4,7 +4,7 @@ import type { Choice, ColumnsWalk, PackedWalk, RunPayload, Walks, WatchedWalk } 
 import { Chart } from "./charts.js";
 import { ColumnsPicture } from "./columns.js";
 import { Latest, numberField, Segments } from "./controls.js";
-import { colour, digits, h, put, whole } from "./dom.js";
+import { colour, digits, h, named, put, whole } from "./dom.js";
 import { unpackPlaces } from "./payload.js";
 import type { Picture } from "./picture.js";
 import { Ruler } from "./ruler.js";
@@ -76,7 +76,10 @@ export class Gallery {
       else return this.ruler.key(event.key);
       return true;
     });
-    speaker.whenever(() => this.show());
+    speaker.whenever(() => {
+      named(this.busy, speaker.say("samples"));
+      this.show();
+    });
     if (walks) {
       walks.onWork = (part) => (this.busy.value = part);
       void this.walksMade.ask();

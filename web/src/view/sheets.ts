@@ -35,13 +35,22 @@ export class SheetsPicture implements Picture {
     private readonly speaker: Speaker,
     again: () => void,
   ) {
-    this.element = h("div", { class: "stage sheet", tabindex: 0, role: "img" }, this.canvas);
+    this.element = h("div", { class: "stage sheet", tabindex: 0, role: "application" }, this.canvas);
     this.shown = new Segments<Shown>(
       speaker, "what", [{ value: "samples", word: "samples" }, { value: "dataToo", word: "realImages" }], "samples",
       again,
     );
     this.controls = h("div", { class: "row" }, this.shown.element);
     on(this.element, "click", (event) => this.choose(event));
+    on(this.element, "keydown", (event) => {
+      const { walk, chosen } = this;
+      const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: walk?.columns, ArrowUp: -(walk?.columns ?? 0) }[event.key];
+      if (!by || !walk) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.chosen = chosen === null ? 0 : Math.max(0, Math.min(walk.n - 1, chosen + by));
+      this.draw(this.position);
+    });
     new ResizeObserver(() => this.draw(this.position)).observe(this.element);
   }
 

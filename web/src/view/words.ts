@@ -280,7 +280,7 @@ export const WORDS = {
   sentenceRealImages: ["Images of the training data.", "训练数据中的图像。"],
   oneImage: ["One image from noise to data", "一张图像，从噪声到数据"],
   oneSample: ["One sample", "一个样本"],
-  oneSampleHint: ["Click one in the picture.", "点击图中的一个样本。"],
+  oneSampleHint: ["Click one in the picture, or choose it with the arrow keys.", "点击图中的一个样本，或用方向键选择。"],
   seenStates: ["Noisy", "带噪"],
   seenEstimates: ["Denoised", "去噪估计"],
   conditionCard: ["Condition", "条件"],
