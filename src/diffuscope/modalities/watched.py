@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.plots.facets import MOST_ROWS, Facet, facets_of, telling_columns
-
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MOST_ROWS", "Choice", "Watched", "WatchedColumns"]
+    from diffuscope.plots.facets import Facet
+
+__all__ = ["Choice", "Watched", "WatchedColumns"]
 
 _STEPS, _MISSING = 65_534, 65_535
 _MOST_REAL = 2_000
@@ -83,9 +83,11 @@ class WatchedColumns(Watched):
     ) -> WatchedColumns:
         """Return the columns of real rows, of which at most 2,000 are shown, and of moments of n rows each.
 
-        All moments together are at most :data:`MOST_ROWS` rows.
+        All moments together are at most :data:`diffuscope.plots.facets.MOST_ROWS` rows.
         """
         import pandas as pd
+
+        from diffuscope.plots.facets import MOST_ROWS, facets_of, telling_columns
 
         if len(real) > _MOST_REAL:
             real = real.iloc[np.linspace(0, len(real) - 1, _MOST_REAL).astype(np.intp)]
