@@ -133,8 +133,7 @@ export class ColumnsPicture implements Picture {
     const px = (v: number): number => area.left + v * area.width;
     const py = (v: number): number => area.top + (1 - v) * area.height;
     this.axes(c, x, y, area, px, py);
-    const dot = Math.max(1.6, size / 260);
-    const cloud = (rows: Float32Array, ink: string, alpha: number): void => {
+    const cloud = (rows: Float32Array, ink: string, alpha: number, dot: number): void => {
       c.fillStyle = colour(ink);
       c.globalAlpha = alpha;
       for (let i = 0; i < rows.length; i += 2) {
@@ -144,8 +143,8 @@ export class ColumnsPicture implements Picture {
       }
       c.globalAlpha = 1;
     };
-    cloud(real, "real", Math.min(0.45, 0.25 + 100 / (real.length + 1)));
-    cloud(made, "made", 0.8);
+    cloud(real, "real", Math.min(0.45, 0.25 + 100 / (real.length + 1)), Math.max(1.6, size / 260));
+    cloud(made, "made", 0.85, Math.max(2.2, size / 190));
     this.sides(c, [real, made], [x, y], area);
     if (this.chosen !== null) this.ring(c, px(made[2 * this.chosen]!), py(made[2 * this.chosen + 1]!));
     named(this.element, this.sentence());
