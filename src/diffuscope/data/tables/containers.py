@@ -141,7 +141,7 @@ class Container(Plain):
             ) from None
 
         enums = {name: pl.Enum(frame[name].cat.categories.tolist()) for name in self.enums}
-        return pl.DataFrame(pl.from_arrow(table)).cast(enums)  # type: ignore[arg-type]
+        return pl.DataFrame(pl.from_arrow(table)).cast(enums)
 
 
 def _type_for(columns: Sequence[pd.Series[Any]], dtype: np.dtype[Any]) -> np.dtype[Any]:
