@@ -546,3 +546,10 @@ def test_a_run_directory_may_itself_be_reached_by_a_link(tiny, tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "disk")
     assert (tiny(out="linked").path / "model.safetensors").is_file()
+
+
+def test_labels_that_a_recipe_leaves_out_are_said(tiny):
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    run = tiny({"data.labels": False}, data=x, y=(x[:, 0] > 0).astype(int))
+    assert run.data.notes == ("y is not used: the recipe has data.labels = false.",)
+    assert not run.recipe.data.classes
