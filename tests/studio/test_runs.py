@@ -10,34 +10,17 @@ import pytest
 
 import diffuscope
 from diffuscope.errors import InputError
-from diffuscope.studio.frames import decode, encode
 from diffuscope.studio.opening import open_session
 from diffuscope.studio.plane_session import PlaneSession
 from diffuscope.studio.run_session import RunSession
 from diffuscope.viewer.recording import Recorder
 
+from .client import Client
 
-class Client:
-    """Asks the session of a run in this process."""
 
-    def __init__(self, run: diffuscope.Run) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.commands: list[dict[str, Any]] = []
-        self.during: list[dict[str, Any]] = []
-        self.session = RunSession(lambda message: self.sent.append(decode(encode(message))), self._next, run)
-
-    def _next(self, wait: bool) -> dict[str, Any] | None:
-        waiting = self.commands if wait else self.during
-        return waiting.pop(0) if waiting else None
-
-    def ask(self, question: str, ask: Any = None) -> Any:
-        self.sent.clear()
-        self.commands.append({"id": 1, "question": question, "ask": ask})
-        self.session.serve()
-        (answer,) = [message for message in self.sent if message.get("id") == 1]
-        if "error" in answer:
-            raise InputError(answer["error"])
-        return answer["answer"]
+def watching(run: diffuscope.Run) -> Client:
+    """Return a client of the session of a run."""
+    return Client(lambda send, next_command: RunSession(send, next_command, run))
 
 
 def people(n: int) -> pd.DataFrame:
@@ -64,14 +47,14 @@ def table(tmp_path_factory) -> Client:
         settings=settings,
         pictures=False,
     )
-    return Client(run)
+    return watching(run)
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> Client:
     settings = {"training.steps": 2, "sampling.steps": 6, "data.size": 100, "network.width": 8}
     out = tmp_path_factory.mktemp("images") / "run"
-    return Client(diffuscope.train("digits", out=out, settings=settings, pictures=False))
+    return watching(diffuscope.train("digits", out=out, settings=settings, pictures=False))
 
 
 def places(column: dict[str, Any], x: np.ndarray) -> np.ndarray:

@@ -22,37 +22,22 @@ from diffuscope.studio.frames import Positions, decode, encode
 from diffuscope.studio.plane_session import PlaneSession
 from diffuscope.studio.requests import OF_THE_PLANE, read_request
 
+from .client import Client
+
 SAMPLING = {"name": "dpmpp_2m", "steps": 6, "spacing": "karras", "rho": 7.0}
 
 
-class Client:
-    """Asks an engine in this process; its commands are a list that it works through."""
-
-    def __init__(self, source: str, recipe: str | None = None) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.commands: list[dict[str, Any]] = []
-        self.during: list[dict[str, Any]] = []
-        self.session = PlaneSession(lambda sent: self.sent.append(decode(encode(sent))), self._next)
-        self.session.open(source, recipe)
-        self.first, self.session.later = self.session.later, None
-
-    def _next(self, wait: bool) -> dict[str, Any] | None:
-        waiting = self.commands if wait else self.during
-        return waiting.pop(0) if waiting else None
-
-    def ask(self, question: str, ask: Any = None) -> Any:
-        self.sent.clear()
-        self.commands.append({"id": 1, "question": question, "ask": ask})
-        self.session.serve()
-        (answer,) = [sent for sent in self.sent if "id" in sent and sent["id"] == 1]
-        if "error" in answer:
-            raise InputError(answer["error"])
-        return answer["answer"]
+def opened(source: str, recipe: str | None = None) -> Client:
+    """Return a client of a session of points in the plane, before the training that it would begin with."""
+    client = Client(PlaneSession)
+    client.session.open(source, recipe)
+    client.session.later = None
+    return client
 
 
 @pytest.fixture(scope="module")
 def client() -> Client:
-    return Client("s_curve")
+    return opened("s_curve")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +108,7 @@ def test_a_state_of_the_training_can_be_looked_at_again(client, recipe):
 
 
 def test_sampling_starts_where_it_is_told_to():
-    client = Client("s_curve", "article")  # its schedule ends long before all signal is gone
+    client = opened("s_curve", "article")  # its schedule ends long before all signal is gone
     sampling = {**SAMPLING, "steps": 100}
     asked = {"n": 4000, "seed": 0, "which": "exact", "sampling": sampling}
     far = client.ask("walk", asked)["states"].reshape(101, -1, 2)[0].std()
@@ -144,7 +129,7 @@ def test_sampling_starts_where_it_is_told_to():
 
 
 def test_the_parts_of_the_budget_add_up_and_name_what_is_wrong():
-    client = Client("s_curve", "article")
+    client = opened("s_curve", "article")
     sampling = {**SAMPLING, "steps": 100}
     answer = client.ask("budget", {"n": 1000, "draws": 4, "sampling": sampling})
     shares = {one["part"]: one["ratio"] for one in answer["parts"]}
@@ -159,7 +144,7 @@ def test_the_parts_of_the_budget_add_up_and_name_what_is_wrong():
 
 
 def test_recorded_runs_get_better_at_last():
-    client = Client("moons")
+    client = opened("moons")
     first = client.ask("load", {"at": 0})
     ratios = first["payload"]["recorded"]["ratios"]
     assert len(ratios) == 4  # each with one more thing mended

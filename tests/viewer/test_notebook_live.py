@@ -105,6 +105,7 @@ def test_the_view_draws_in_a_browser(browser, shown, small_run, tmp_path):
         """What a view needs of a trainer."""
 
         total_steps = 10
+        denoiser = small_run.model.denoiser
 
         def averaged(self) -> Any:
             import contextlib

@@ -1,5 +1,6 @@
 // What does a notebook show while a model trains? Its samples among real points, the loss, the distance from data.
 
+import { positionsOf } from "./engine/positions.js";
 import type { Display } from "./engine/protocol.js";
 import { Chart, type Line } from "./view/charts.js";
 import { colour, digits, h, named, put, readColoursOf, whole } from "./view/dom.js";
@@ -78,7 +79,7 @@ function render({ model, el }: { model: WidgetModel; el: HTMLElement }): void {
     }
     const { buffer, byteOffset, byteLength } = buffers[0]!;
     const places = new Int16Array(buffer.slice(byteOffset, byteOffset + byteLength));
-    const x = Float32Array.from(places, (v) => (v * message.samples.scale) / 32767);
+    const x = positionsOf(places, message.samples.scale);
     put(ratio, message.samples.ratio.toFixed(2));
     stage.setStates(shown(display, CLEAN, x), x.length / 2);
     stage.show({

@@ -67,9 +67,15 @@ class Generator:
 
     def chosen(self, condition: Mapping[str, str]) -> dict[str, Any]:
         """Return options of :meth:`request` for some of the :attr:`choices`, which are given as text."""
-        for name in condition:
-            raise unknown_name("condition", name, ())
+        self._check_choices(condition, "condition")
         return {}
+
+    def _check_choices(self, condition: Mapping[str, str], what: str) -> None:
+        """Raise an InputError unless all names are those of choices."""
+        known = [choice.name for choice in self.choices]
+        for name in condition:
+            if name not in known:
+                raise unknown_name(what, name, known)
 
     def request(self, options: Mapping[str, Any], n: int = 1) -> Request:
         """Read keyword arguments as a request for n samples; InputError where one is not valid."""
@@ -183,12 +189,9 @@ class LabelGenerator(Generator):
 
     def chosen(self, condition: Mapping[str, str]) -> dict[str, Any]:
         """Return the option ``y``: a class, or numbers, those that are not given in the middle of theirs."""
+        options = super().chosen(condition)
         if not condition:
-            return {}
-        known = [choice.name for choice in self.choices]
-        for name in condition:
-            if name not in known:
-                raise unknown_name("condition", name, known)
+            return options
         if not isinstance(self.label_type, Numbers):
             return {"y": condition[_CLASS]}
         own = self.label_type

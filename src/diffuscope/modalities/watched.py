@@ -92,9 +92,11 @@ class WatchedColumns(Watched):
         if len(real) > _MOST_REAL:
             real = real.iloc[np.linspace(0, len(real) - 1, _MOST_REAL).astype(np.intp)]
         names = list(moments[-1].columns)
-        moments = [_as_positive(frame, real, moments[-1]) for frame in moments]
         both = pd.concat(list(moments), ignore_index=True)
         assert len(both) <= MOST_ROWS
+        for name, least in _above_0(real, moments[-1]).items():  # a logarithmic axis has no place for 0
+            if both[name].dtype.kind in "iuf":
+                both[name] = both[name].clip(lower=least)
         axes = real if len(real) else moments[-1]
         telling = telling_columns(axes, moments[-1], min(2, len(names)))
         first = [names.index(name) for name in (*telling, *telling)[:2]]
@@ -125,19 +127,16 @@ class WatchedColumns(Watched):
         }
 
 
-def _as_positive(frame: pd.DataFrame, real: pd.DataFrame, last: pd.DataFrame) -> pd.DataFrame:
-    """Return rows on their way from noise without values below 0 in columns that are above 0 in the end.
-
-    A logarithmic axis has no place for them.
-    """
-    frame = frame.copy()
-    for name in frame.columns:
+def _above_0(real: pd.DataFrame, last: pd.DataFrame) -> dict[Any, float]:
+    """Return the columns of numbers that are above 0 in real rows and in samples, with their least values."""
+    found = {}
+    for name in last.columns:
         ends = [part[name] for part in (real, last) if len(part)]
-        if all(part.dtype.kind in "iuf" for part in (frame[name], *ends)):
+        if all(part.dtype.kind in "iuf" for part in ends):
             least = min(float(part.min()) for part in ends)
             if least > 0:
-                frame[name] = frame[name].clip(lower=least)
-    return frame
+                found[name] = least
+    return found
 
 
 def _placed(facet: Facet, which: int) -> NDArray[np.uint16]:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from diffuscope.pages.cards import card
-from diffuscope.pages.rendering import fragment, page, png_address
+from diffuscope.pages.rendering import fragment, image_address, page, png_address
 
-__all__ = ["card", "fragment", "page", "png_address"]
+__all__ = ["card", "fragment", "image_address", "page", "png_address"]

@@ -23,8 +23,9 @@ from diffuscope.translations import language, term, translate
 if TYPE_CHECKING:
     from jinja2 import Environment
     from matplotlib.figure import Figure
+    from PIL.Image import Image as PillowImage
 
-__all__ = ["fragment", "page", "png_address"]
+__all__ = ["fragment", "image_address", "page", "png_address"]
 
 _COLORS = 256
 
@@ -41,16 +42,21 @@ def fragment(package: str, template: str, **values: Any) -> str:
     return _spoken(made.render(frame="fragment.html", scope=".diffuscope ", title="", **values))
 
 
+def image_address(image: PillowImage, kind: str, **options: Any) -> str:
+    """Return a Pillow image as the address of a file of that kind, png or webp, that holds it."""
+    file = io.BytesIO()
+    image.save(file, format=kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
 def png_address(figure: Figure, dpi: int = 160) -> str:
     """Return a figure as the address of a PNG that holds it, its colours cut to 256."""
     from PIL import Image
 
     from diffuscope.plots.style import pixels
 
-    small = io.BytesIO()
     picture = Image.fromarray(pixels(figure, dpi)).quantize(_COLORS, dither=Image.Dither.NONE)
-    picture.save(small, format="png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
+    return image_address(picture, "png", optimize=True)
 
 
 _NODE = re.compile(r"(<(style|script|code)\b.*?</\2>|<[^>]*>)|([^<]+)", re.DOTALL)

@@ -78,9 +78,7 @@ class Execution:
         if self.announce is not None and notes:
             self.announce(notes)
         run.model.save(self.folder / "model.safetensors")
-        perfect = None
-        if self.pictures:
-            perfect = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
+        perfect = self._perfect_loss(run) if self.pictures else None
         measured = self._measure_and_draw(run, perfect)
         more: dict[str, Any] = {} if self.origin is None else {"start": self.origin}
         if perfect is not None:
@@ -135,14 +133,10 @@ class Execution:
             }
             append_text(log, json.dumps(line) + "\n")
             bar.update(now.step, f"loss {now.loss:.4f}")
-            if board is not None:
-                paused = time.perf_counter()
-                board.follow(now)
-                begun += time.perf_counter() - paused
-            if live is not None:
-                paused = time.perf_counter()
-                live.follow(now)
-                begun += time.perf_counter() - paused
+            paused = time.perf_counter()
+            for watcher in watchers:
+                watcher.follow(now)
+            begun += time.perf_counter() - paused
 
         def draw_row(epoch: int, trainer: Trainer) -> None:
             """Draw a row of a sampling trajectory every few epochs, counted from 0 as the article does."""
@@ -159,11 +153,9 @@ class Execution:
         with contextlib.ExitStack() as held:
             bar = held.enter_context(self.reporter.bar("training", trainer.total_steps, "steps", start))
             board = Board(self.folder / "tensorboard", run.figures, trainer) if self.tensorboard else None
-            if board is not None:
-                held.callback(board.close)
-            live = self._live_view(trainer, run)
-            if live is not None:
-                held.callback(live.close)
+            watchers = [one for one in (board, self._live_view(trainer, run)) if one is not None]
+            for watcher in watchers:
+                held.callback(watcher.close)
             trainer.on_progress = follow
             trainer.on_epoch = draw_row
             trainer.run()
@@ -178,9 +170,12 @@ class Execution:
             return None
         from diffuscope.viewer.live import live_view
 
+        return live_view(run.model, run.data, trainer, lambda: self._perfect_loss(run), language())
+
+    def _perfect_loss(self, run: Run) -> float | None:
+        """Return the least possible loss, where it is known."""
         setup = self.setup
-        least = run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
-        return live_view(run.model, setup.data, trainer, least, language())
+        return run.modality.perfect_loss(run.model, setup.data, setup.loss, setup.batches)
 
     def _first_batch(self, run: Run) -> None:
         """Say the shapes of data and batches, and draw the first batch, as the tutorial does."""

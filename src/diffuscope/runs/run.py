@@ -25,7 +25,7 @@ from torch import nn
 from diffuscope.data.base import Dataset
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
-from diffuscope.errors import FormatError, InputError, nearest, unknown_name
+from diffuscope.errors import FormatError, InputError, nearest
 from diffuscope.files import read_text
 from diffuscope.metrics import Measured
 from diffuscope.modalities.asking import Asking, Level
@@ -37,7 +37,6 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
-from diffuscope.translations import LANGUAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,6 +97,15 @@ class Run:
             self.path / "metrics.jsonl", lambda text: list(map(json.loads, text.splitlines()))
         )
         return lines
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Its ``quality`` and ``metrics``; without what its files do not have."""
+        found = {}
+        for name in ("quality", "metrics"):
+            with contextlib.suppress(FormatError):
+                found[name] = getattr(self, name)
+        return found
 
     def facts(self) -> dict[str, str]:
         """Return how the run was trained, as text, for a report."""
@@ -325,7 +333,7 @@ class Run:
         return self.modality.figures(self.model, self.data)
 
     @property
-    def _figures_of_samples(self) -> Figures:
+    def figures_of_samples(self) -> Figures:
         """What draws samples, also where the data is not available."""
         try:
             return self.figures
@@ -366,7 +374,7 @@ class Run:
         """
         from diffuscope.modalities.figures import Look
 
-        figures = self.figures if forward else self._figures_of_samples
+        figures = self.figures if forward else self.figures_of_samples
         n, request = figures.sampled()
         if options:
             request = self.generator.request(options, n)
@@ -416,32 +424,23 @@ class Run:
         """
         from diffuscope.viewer.recording import Recorder
 
-        if language not in LANGUAGES:
-            raise unknown_name("language", language, LANGUAGES)
         try:
             return self._live_view(language)
-        except InputError:
-            recorder = Recorder(self.figures, self.data.name)
-        return self._as_view(recorder.file(**self._facts_of_a_view(language)))
+        except InputError:  # a page cannot compute it, or the language or the data is not there
+            recorder = Recorder(self.figures, self.path.name)
+        return self._as_view(recorder.file(language=language, **self.results))
 
     def _live_view(self, language: Language = "en") -> View:
         """Return a page that computes; an InputError where a page cannot compute such a model."""
         from diffuscope.viewer import payload
 
-        return self._as_view(payload(self.model, self.data, **self._facts_of_a_view(language)))
+        return self._as_view(payload(self.model, self.data, language=language, **self.results))
 
     def _as_view(self, content: dict[str, Any]) -> View:
         from diffuscope.pages import png_address
         from diffuscope.viewer import View
 
         return View(content, png_address(self.plot_samples(), dpi=75))
-
-    def _facts_of_a_view(self, language: Language) -> dict[str, Any]:
-        facts: dict[str, Any] = {"language": language, "quality": None, "metrics": ()}
-        for name in ("quality", "metrics"):
-            with contextlib.suppress(FormatError):
-                facts[name] = getattr(self, name)
-        return facts
 
     def plot_data(self) -> Figure:
         """Show the data."""
@@ -454,12 +453,12 @@ class Run:
 
     def plot_trajectory(self, seed: int = 0) -> Figure:
         """Show ten moments from noise to samples."""
-        figures = self._figures_of_samples
+        figures = self.figures_of_samples
         return figures.draw_states(figures.row(figures.states(seed)))
 
     def plot_samples(self, n: int | None = None, **options: Any) -> Figure:
         """Show samples beside the data; options are those of :meth:`sample`."""
-        figures = self._figures_of_samples
+        figures = self.figures_of_samples
         count, request = figures.sampled()
         if n is not None:
             count, request = n, Request()

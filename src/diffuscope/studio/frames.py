@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Positions", "decode", "encode"]
+from diffuscope.viewer.positions import STEPS, quantised
 
-_STEPS = 32767
+__all__ = ["Positions", "decode", "encode"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ def encode(message: dict[str, Any]) -> bytes:
     def place(value: Any) -> Any:
         nonlocal at
         if isinstance(value, Positions):
-            scale = float(np.abs(value.x).max(initial=0.0)) or 1.0
-            raw = np.round(value.x / scale * _STEPS).astype("<i2").tobytes()
+            raw, scale = quantised(value.x)
             entry = {"$": at, "type": "i2", "count": value.x.size, "scale": scale}
         elif isinstance(value, np.ndarray) and value.dtype == np.uint16:
             raw = value.astype("<u2").tobytes()
@@ -72,7 +71,7 @@ def decode(message: bytes) -> dict[str, Any]:
             raw = np.frombuffer(body, "<" + value["type"], value["count"], value["$"])
             if value["type"] == "u2":
                 return raw
-            return raw.astype(np.float32) * (value["scale"] / _STEPS if value["type"] == "i2" else 1.0)
+            return raw.astype(np.float32) * (value["scale"] / STEPS if value["type"] == "i2" else 1.0)
         if isinstance(value, dict):
             return {key: read(part) for key, part in value.items()}
         return [read(part) for part in value] if isinstance(value, list) else value

@@ -8,18 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from diffuscope.diffusion.denoiser import DenoiserLike
-from diffuscope.metrics import sliced_wasserstein
 from diffuscope.studio.frames import Positions
 from diffuscope.studio.measures import Measures
 from diffuscope.studio.plane import Plane, Points
-from diffuscope.studio.requests import AdjustRequest, Sampling
+from diffuscope.studio.requests import AdjustRequest
 from diffuscope.studio.session import Send
 from diffuscope.training import Progress, Trainer
-from diffuscope.viewer.reports import SHOWN, Reports, few_steps
+from diffuscope.viewer.reports import SHOWN, Reports
 
 __all__ = ["LiveTraining", "Stopped", "against_real"]
 
@@ -48,13 +45,12 @@ class LiveTraining:
     def __init__(
         self, plane: Plane, against: tuple[Points, float], send: Send, answer: Callable[[], None]
     ) -> None:
-        self.plane, self.against, self.send, self.answer = plane, against, send, answer
+        self.plane, self.send, self.answer = plane, send, answer
         self.trainer: Trainer = plane.setup.trainer()
         self.trainer.on_progress = self._report
         self.other_batches = False
-        steps = few_steps(self.trainer.denoiser.schedule)
-        self.sampling = Sampling(name="dpmpp_2m", steps=steps, spacing="karras")
-        self.reports = Reports(self.trainer, self._sample, self._ratio, self._send_loss, self._send_samples)
+        scale = plane.codec.scale
+        self.reports = Reports(self.trainer, *against, scale, self._send_loss, self._send_samples)
 
     @property
     def seconds(self) -> float:
@@ -104,19 +100,12 @@ class LiveTraining:
         if self.other_batches:
             raise _Again
 
-    def _sample(self, denoiser: DenoiserLike) -> Tensor:
-        return self.plane.states(denoiser, SHOWN, self.sampling, 3)[1][-1]
-
-    def _ratio(self, samples: Tensor) -> float:
-        real, floor = self.against
-        return sliced_wasserstein(self.plane.in_data(samples), real) / floor
-
     def _send_loss(self, about: dict[str, Any]) -> None:
         self.plane.trained.losses.append((about["step"], about["loss"]))
         self.send({"loss": about})
 
     def _send_samples(self, about: dict[str, Any]) -> None:
-        self.send({"progress": {**about, "samples": Positions(about["samples"].numpy())}})
+        self.send({"progress": {**about, "samples": Positions(about["samples"])}})
 
     def _keep(self) -> None:
         """Keep the state of the network."""

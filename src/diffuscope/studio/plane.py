@@ -25,6 +25,7 @@ from diffuscope.oracle import EmpiricalOracle, Oracle, oracle_of
 from diffuscope.runs.setup import Setup
 from diffuscope.seeds import stream, stream_seed
 from diffuscope.studio.requests import FieldRequest, Sampling
+from diffuscope.viewer.positions import middle_and_spread
 
 __all__ = ["Plane", "Points", "Trained"]
 
@@ -74,8 +75,7 @@ class Plane:
             EmpiricalOracle(data.x[data.labels == k]).scaled(codec) for k in range(len(self.classes))
         ]
         self.data: Tensor = codec.encode(data.x)
-        self.middle = self.data.mean(0)
-        self.spread = float((self.data - self.middle).square().mean().sqrt()) or 1.0
+        self.middle, self.spread = middle_and_spread(self.data)
         self.shown = copy.deepcopy(setup.model.denoiser).eval()
         self.trained = Trained()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import Grid, NoiseLevel, make_schedule
-from diffuscope.errors import DiffuscopeError, InputError
+from diffuscope.errors import InputError
 from diffuscope.modalities.lookup import load_data, modality
 from diffuscope.oracle import Oracle, oracle_for
 from diffuscope.pages import png_address
@@ -86,25 +85,28 @@ class PlaneSession(Session):
 
     def open_run(self, run: Run) -> None:
         """Show a run; an InputError where a page cannot compute it."""
-        quality, metrics = None, []
-        with contextlib.suppress(DiffuscopeError):
-            quality, metrics = run.quality, run.metrics
-        content = payload(run.model, run.data, metrics=metrics, quality=quality)
-        self._take(Setup(run.recipe, run.data, _CPU, start=run.model))
-        self.payload = content
+        content = payload(run.model, run.data, **run.results)
+        self._take(Setup(run.recipe, run.data, _CPU, start=run.model), content)
 
-    def _take(self, setup: Setup, law: Oracle | None = None) -> dict[str, Any]:
-        """Show a model, perhaps of a law that was drawn; what was learned before is gone."""
+    def _take(self, setup: Setup, content: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Show a model, of the law that was drawn if one was; what was learned before is gone.
+
+        ``content`` is what a page shows of it, where that is known already.
+        """
+        law: Oracle | None = None
         of_classes: list[Oracle] = []
         strokes = self.strokes
         if strokes is not None:
-            law = law or drawn_law(strokes.strokes, strokes.noise)
+            law = drawn_law(strokes.strokes, strokes.noise)
             if strokes.classes is not None:
                 of_classes = list(laws_of_classes(strokes.strokes, strokes.noise, strokes.classes))
         self.plane = Plane(setup, law, of_classes)
         self.pools: dict[int | None, Tensor] = {}
         self.against: tuple[Points, float] | None = None
-        self._describe()
+        if content is None:
+            self._describe()
+        else:
+            self.payload = content
         self.measures = Measures(self.plane, self.payload["recipe"]["sampling"])
         return self._ready()
 
@@ -175,11 +177,10 @@ class PlaneSession(Session):
         self._idle()
         run = recorded_run(request.at)
         self.strokes = None
-        self._take(run.setup)
         metrics = [{"step": float(step), "loss": loss} for step, loss in run.losses]
-        self.payload = payload(run.setup.model, run.setup.data, metrics=metrics)
         recorded = {"at": run.at, "ratios": run.ratios, "next": run.next_change}
-        self.payload |= {"quality": run.quality, "recorded": recorded, "budget": run.budget}
+        content = payload(run.setup.model, run.setup.data, metrics=metrics)
+        self._take(run.setup, content | {"quality": run.quality, "recorded": recorded, "budget": run.budget})
         return self.on_hello(None)
 
     def on_hello(self, _: Any) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import Any
 
-from diffuscope.data.base import Dataset
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import InputError
 from diffuscope.pages import png_address
 from diffuscope.runs.run import Run
 from diffuscope.studio.requests import OF_A_RUN, RunWalkRequest, SaveRequest
@@ -30,24 +28,14 @@ class RunSession(Session):
         self.run, self.commands = run, next_command
         self.queue: list[dict[str, Any]] = []  # commands that came while it sampled
         self.last = 0.0
-        data: Dataset | None = None
-        with contextlib.suppress(InputError):
-            data = run.data
-        self.recorder = Recorder(
-            run.modality.figures(run.model, data), run.path.name if data is None else data.name
-        )
-        self.facts: dict[str, Any] = {}
-        with contextlib.suppress(FormatError):
-            self.facts["metrics"] = run.metrics
-        with contextlib.suppress(FormatError):
-            self.facts["quality"] = run.quality
+        self.recorder = Recorder(run.figures_of_samples, run.path.name)
 
     def _next(self, wait: bool) -> dict[str, Any] | None:
         return self.queue.pop(0) if self.queue else self.commands(wait)
 
     def on_hello(self, _: Any) -> dict[str, Any]:
         """Return what is known of the run."""
-        return {"payload": {"look": "run", **self.recorder.about(**self.facts)}}
+        return {"payload": {"look": "run", **self.recorder.about(**self.run.results)}}
 
     def on_attach(self, _: Any) -> None:
         """Nothing trains here."""
@@ -80,5 +68,5 @@ class RunSession(Session):
 
     def on_save(self, request: SaveRequest) -> dict[str, Any]:
         """Return the page as one file."""
-        content = self.recorder.file(language=request.language, **self.facts)
+        content = self.recorder.file(language=request.language, **self.run.results)
         return {"html": View(content, png_address(self.run.plot_samples(), dpi=75)).html, "tensors": None}

@@ -27,7 +27,7 @@ from diffuscope.networks import ArticleMLP, ResMLP
 from diffuscope.recipes import RECIPES, load_recipe
 from diffuscope.translations import LANGUAGES, Language
 
-__all__ = ["losses_of", "numbers_of", "packed_arrays", "payload"]
+__all__ = ["check_language", "losses_of", "numbers_of", "packed_arrays", "payload"]
 
 _SAMPLERS = ("ddpm", "ddim", "euler", "heun", "dpmpp_2m")
 _INSTEAD = "dpmpp_2m"
@@ -65,8 +65,7 @@ def payload(
     InputError
         When the page cannot compute such a model.
     """
-    if language not in LANGUAGES:
-        raise unknown_name("language", language, LANGUAGES)
+    check_language(language)
     scaling = _checked(model, data)
     points, law = None, data.source
     if law.get("kind") == "builtin":
@@ -93,6 +92,12 @@ def payload(
         "data": None if points is None else _packed(points),
         "tensors": _tensors(model),
     }
+
+
+def check_language(language: str) -> None:
+    """Raise an InputError unless pages speak a language."""
+    if language not in LANGUAGES:
+        raise unknown_name("language", language, LANGUAGES)
 
 
 def _checked(model: Model, data: Dataset) -> Scaling:

@@ -6,43 +6,47 @@ data are points in the plane. The view is gone when the training ends: what stay
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from diffuscope.data.base import Dataset
-from diffuscope.diffusion.denoiser import DenoiserLike
-from diffuscope.diffusion.samplers import make_sampler, prior, trajectory
 from diffuscope.metrics import sliced_wasserstein
 from diffuscope.model import Model
 from diffuscope.notebook import in_notebook
-from diffuscope.seeds import stream
 from diffuscope.training import Progress, Trainer
 from diffuscope.translations import Language
-from diffuscope.viewer.reports import SHOWN, Reports, few_steps
+from diffuscope.viewer.positions import middle_and_spread, quantised
+from diffuscope.viewer.reports import SHOWN, Reports
 
 __all__ = ["LiveView", "live_view"]
 
 _PAIRS = 6  # of clouds, of which the floor is the mean
 _REAL = 3000
 _FOLDER = Path(__file__).parent
-_STEPS = 32767
 
 
 def live_view(
-    model: Model, data: Dataset, trainer: Trainer, perfect_loss: float | None, language: Language
+    model: Model,
+    data: Dataset,
+    trainer: Trainer,
+    perfect_loss: Callable[[], float | None],
+    language: Language,
 ) -> LiveView | None:
-    """Return a view below the running cell; None where there is no notebook, or nothing that can show it."""
+    """Return a view below the running cell; None where there is no notebook, or nothing that can show it.
+
+    ``perfect_loss`` returns the least possible loss, if it is known; it is called only for a view.
+    """
     if not in_notebook() or model.shape != (2,) or model.codec.affine is None:
         return None
     try:
         widget = _widget_class()
     except ImportError:
         return None
-    return LiveView(widget, model, data, trainer, perfect_loss, language)
+    return LiveView(widget, model, data, trainer, perfect_loss(), language)
 
 
 @cache
@@ -75,15 +79,13 @@ class LiveView:
         display: Any = ipython.display
         scaling = model.codec.affine
         assert scaling is not None
-        self.scale, self.schedule, self.device = scaling.scale, model.denoiser.schedule, model.device
         shown = model.codec.encode(data.x[:_REAL])
-        middle = shown.mean(0)
-        spread = float((shown - middle).square().mean().sqrt()) or 1.0
-        clouds = [model.codec.encode(cloud) for cloud in _clouds(data, 2 * _PAIRS)]
-        self.real = self._in_data(clouds[0])
+        middle, spread = middle_and_spread(shown)
+        clouds = [
+            model.codec.encode(cloud).double().numpy() * scaling.scale for cloud in _clouds(data, 2 * _PAIRS)
+        ]
         pairs = zip(clouds[::2], clouds[1::2], strict=True)
-        floors = [sliced_wasserstein(self._in_data(a), self._in_data(b)) for a, b in pairs]
-        self.floor = float(np.mean(floors))
+        floor = float(np.mean([sliced_wasserstein(one, other) for one, other in pairs]))
         self.widget = widget(
             about={
                 "title": data.name,
@@ -93,7 +95,7 @@ class LiveView:
                 "real": shown.flatten().tolist(),
             }
         )
-        self.reports = Reports(trainer, self._sample, self._ratio, self._send_loss, self._send_samples)
+        self.reports = Reports(trainer, clouds[0], floor, scaling.scale, self._send_loss, self._send_samples)
         self.place = display(self.widget, display_id=True)
 
     def follow(self, progress: Progress) -> None:
@@ -106,27 +108,12 @@ class LiveView:
         if self.place is not None:
             self.place.update({"text/plain": ""}, raw=True)
 
-    def _sample(self, denoiser: DenoiserLike) -> Tensor:
-        grid = self.schedule.grid(few_steps(self.schedule), "karras", 7.0)
-        generator = stream(3, "live view")
-        start = prior(grid, (SHOWN, 2), generator).to(self.device)
-        *_, last = trajectory(denoiser, start, grid, make_sampler("dpmpp_2m"), generator)
-        return last.x.cpu()
-
-    def _in_data(self, x: Tensor) -> Any:
-        return x.double().numpy() * self.scale
-
-    def _ratio(self, samples: Tensor) -> float:
-        return sliced_wasserstein(self._in_data(samples), self.real) / self.floor
-
     def _send_loss(self, about: dict[str, Any]) -> None:
         self.widget.send({"loss": about})
 
     def _send_samples(self, about: dict[str, Any]) -> None:
-        x = about.pop("samples").numpy()
-        scale = float(np.abs(x).max(initial=0.0)) or 1.0
-        places = np.round(x / scale * _STEPS).astype("<i2")
-        self.widget.send({"samples": {**about, "scale": scale}}, buffers=[places.tobytes()])
+        places, scale = quantised(about.pop("samples"))
+        self.widget.send({"samples": {**about, "scale": scale}}, buffers=[places])
 
 
 def _clouds(data: Dataset, count: int) -> list[Any]:

@@ -18,26 +18,26 @@ from diffuscope.diffusion.samplers import SAMPLERS, SamplingState
 from diffuscope.diffusion.schedules import DiscreteSchedule
 from diffuscope.metrics import Measured
 from diffuscope.modalities.figures import Figures
+from diffuscope.plots.facets import MOST_ROWS
 from diffuscope.request import Request
 from diffuscope.translations import Language
-from diffuscope.viewer.contents import losses_of, numbers_of, packed_arrays
+from diffuscope.viewer.contents import check_language, losses_of, numbers_of, packed_arrays
 
 __all__ = ["Recorder"]
 
 _MOST_MOMENTS, _MOMENTS_OF_A_FILE = 40, 15
 _ROWS, _ROWS_OF_A_FILE = 500, 400
-_MOST_SHOWN = 20_000  # rows of all moments
 _BYTES_OF_A_FILE = 240_000
 _MOST_BYTES = 2**23
 _TWICE = ("heun",)  # samplers that ask the network twice a step
 
 
 class Recorder:
-    """Records walks of a model for pages; ``title`` is what its data is called."""
+    """Records walks of a model for pages; ``name`` is its title where the data is not at hand."""
 
-    def __init__(self, figures: Figures, title: str) -> None:
+    def __init__(self, figures: Figures, name: str) -> None:
         self.figures, self.generator, self.model = figures, figures.generator, figures.model
-        self.title = title
+        self.title = name if figures.data is None else figures.data.name
 
     def about(
         self,
@@ -47,6 +47,7 @@ class Recorder:
         language: Language = "en",
     ) -> dict[str, Any]:
         """Return what a page says of the model, and what can be chosen."""
+        check_language(language)
         section, schedule = self.model.recipe.sampling, self.model.denoiser.schedule
         guided = any(choice.guided for choice in self.generator.choices)
         return {
@@ -84,7 +85,7 @@ class Recorder:
         usual, request = self.figures.sampled()
         if request.condition is None:
             usual = min(usual, _ROWS_OF_A_FILE if file else _ROWS)
-        return max(4, int(min(usual, most, _MOST_SHOWN / moments))), moments
+        return max(4, int(min(usual, most, MOST_ROWS / moments))), moments
 
     def walk(
         self,
@@ -122,21 +123,25 @@ class Recorder:
         }
 
     def _how(self, request: Request, steps: int) -> dict[str, Any]:
-        section = self.model.recipe.sampling
-        guidance = section.guidance if request.guidance is None else request.guidance
         return {
-            "sampler": request.sampler or section.name,
+            "sampler": request.sampler or self.model.recipe.sampling.name,
             "steps": steps,
             "seed": request.seed,
-            "guidance": 1.0 if request.condition is None else guidance,
+            "guidance": self._guidance(request),
         }
+
+    def _guidance(self, request: Request) -> float:
+        """Return the scale of guidance: 1 without a condition, by default the recipe's."""
+        if request.condition is None:
+            return 1.0
+        return self.model.recipe.sampling.guidance if request.guidance is None else request.guidance
 
     def _counting(self, n: int, request: Request, advance: Callable[[float], None]) -> Callable[..., None]:
         """Return what is called after each evaluation of the network, with its input."""
         grid, _ = self.model.plan(request)
         sampler = request.sampler or self.model.recipe.sampling.name
-        guided = request.condition is not None and request.guidance not in (None, 1)
-        expected = n * grid.n_steps * (2 if sampler in _TWICE else 1) * (2 if guided else 1)
+        twice = (sampler in _TWICE) + (self._guidance(request) != 1)
+        expected = n * grid.n_steps * 2**twice
         done = 0
 
         def count(network: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
@@ -160,8 +165,12 @@ class Recorder:
         return found
 
     def file(self, **about: Any) -> dict[str, Any]:
-        """Return what a page of one file shows: one walk, of samples as the figures of the kind have them."""
+        """Return what a page of one file shows: one walk, of samples as the figures of the kind have them.
+
+        ``about`` are arguments of :meth:`about`.
+        """
+        described = self.about(**about)  # first: its errors come before any work
         n, moments = self.count(self.model.recipe.sampling.steps, file=True)
         request = self.request(n, {"seed": self.model.recipe.seed}, {})
         walk = packed_arrays(self.walk(n, request, moments))
-        return {"look": "walk", **self.about(**about), "walk": walk}
+        return {"look": "walk", **described, "walk": walk}

@@ -1,5 +1,6 @@
 // How does Python answer? By messages over one socket: a head of JSON, and after it the bytes of its arrays.
 
+import { positionsOf } from "./positions.js";
 import type { WalkAsk, Walks, WatchedWalk } from "./watched.js";
 import type { Engine, Progress, Question, Questions, Ready, Trained } from "./protocol.js";
 
@@ -31,7 +32,7 @@ export function decode(buffer: ArrayBuffer): Record<string, unknown> {
       const { $: at, type, count, scale } = value as ArrayPlace;
       if (type === "u2") return new Uint16Array(buffer, start + at, count);
       if (type === "f4") return new Float32Array(buffer, start + at, count);
-      return Float32Array.from(new Int16Array(buffer, start + at, count), (v) => (v * scale) / 32767);
+      return positionsOf(new Int16Array(buffer, start + at, count), scale);
     }
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, read(part)]));
   };

@@ -11,8 +11,8 @@ import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
 import { CLASS_COLOURS, ClassCard } from "./classes.js";
 import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
-import { Latest, numberField, Segments } from "./controls.js";
-import { digits, h, named, on, put, whole } from "./dom.js";
+import { card, Latest, numberField, Segments } from "./controls.js";
+import { digits, h, messageOf, named, on, put, whole } from "./dom.js";
 import { ErrorsCard } from "./errors.js";
 import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
 import { findingOf, MendCard, type Finding } from "./mend.js";
@@ -197,7 +197,6 @@ export class App {
     );
     this.race = new Race(speaker, engine, () => this.sampling, () => this.ready.known, this.mostSteps);
     engine.onProgress = (progress) => this.onProgress(progress);
-    document.documentElement.lang = options.language === "zh" ? "zh-CN" : "en";
     this.build();
     this.listen();
     void this.start(options.running, options.chosen);
@@ -228,7 +227,7 @@ export class App {
       answer = await work();
       this.trouble = null;
     } catch (error) {
-      this.trouble = error instanceof Error ? error.message : String(error);
+      this.trouble = messageOf(error);
     }
     this.say();
     return answer;
@@ -768,8 +767,6 @@ export class App {
       this.ruler.slowly,
     );
 
-    const card = (word: Parameters<Speaker["say"]>[0], ...children: (Node | string)[]): HTMLElement =>
-      h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
     this.lossCard.sizeIsFree = this.law !== null;
     const draw = h("button", { id: "draw", onclick: () => this.startDrawing() }, speaker.text("draw"));
     bar.append(draw);
@@ -782,7 +779,7 @@ export class App {
       title: () => this.payload.title,
     });
     const pair = h(
-      "div", { class: "pair" }, this.pad.card, this.point.card, this.levels.card, this.schedule.card, this.samplerCard(card), this.race.card, saving,
+      "div", { class: "pair" }, this.pad.card, this.point.card, this.levels.card, this.schedule.card, this.samplerCard(), this.race.card, saving,
     );
     const main = h("main", { class: "main" }, bar, frame, this.ruler.element, this.historyRow, below, this.sentence, pair);
     const aside = h("aside", { class: "rail" }, this.quality.card, this.classes.card, this.switches.card, this.mending.card, this.lossCard.card);
@@ -794,7 +791,7 @@ export class App {
     speaker.whenever(() => this.again());
   }
 
-  private samplerCard(card: (word: "sampler", ...children: Node[]) => HTMLElement): HTMLElement {
+  private samplerCard(): HTMLElement {
     const { speaker } = this;
     const select = h("select", { id: "sampler" }, ...SAMPLERS.map((name) => h("option", { value: name }, name)));
     select.value = this.sampling.name;
@@ -816,7 +813,7 @@ export class App {
       void this.walks.ask().then(() => this.ruler.play(true));
     } }, speaker.text("newNoise"));
     return card(
-      "sampler",
+      speaker, "sampler",
       h(
         "div", { class: "fields" },
         h("label", {}, h("span", {}, speaker.text("sampler")), select), steps.label, points.label,

@@ -25,6 +25,10 @@ export class Latest {
   }
 }
 
+/** A part of the page under a heading. */
+export const card = (speaker: Speaker, word: Word, ...children: (Node | string)[]): HTMLElement =>
+  h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
+
 /** Buttons side by side, of which one is pressed. */
 export class Segments<T extends string> {
   readonly element: HTMLElement;

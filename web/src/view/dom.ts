@@ -19,6 +19,9 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** What went wrong, as text. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Show text in an element. */
 export function put(element: Node, text: string): void {
   element.textContent = text;

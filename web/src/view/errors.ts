@@ -2,6 +2,7 @@
 
 import type { LevelErrors } from "../engine/protocol.js";
 import { Chart } from "./charts.js";
+import { card } from "./controls.js";
 import { colour, digits, h, on, put } from "./dom.js";
 import type { Speaker } from "./words.js";
 
@@ -18,7 +19,7 @@ export class ErrorsCard {
     this.chart.canvas.classList.add("pick");
     this.chart.onPick = goTo;
     on(this.worst, "click", () => goTo(this.ratio));
-    this.card = h("section", { class: "card" }, h("h2", {}, speaker.text("levels")), this.chart.canvas, h("p", {}, this.worst));
+    this.card = card(speaker, "levels", this.chart.canvas, h("p", {}, this.worst));
   }
 
   /** Show errors, with a ratio of noise to signal marked; return the worst one. */

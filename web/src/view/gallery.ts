@@ -3,15 +3,15 @@
 import type { Choice, ColumnsWalk, PackedWalk, RunPayload, Walks, WatchedWalk } from "../engine/watched.js";
 import { Chart } from "./charts.js";
 import { ColumnsPicture } from "./columns.js";
-import { Latest, numberField, Segments } from "./controls.js";
-import { colour, digits, h, named, put, whole } from "./dom.js";
+import { card, Latest, numberField, Segments } from "./controls.js";
+import { colour, digits, h, messageOf, named, put, whole } from "./dom.js";
 import { unpackPlaces } from "./payload.js";
 import type { Picture } from "./picture.js";
 import { Ruler } from "./ruler.js";
 import { savingCard } from "./saving.js";
 import { SheetsPicture } from "./sheets.js";
 import { onKeys, Top } from "./top.js";
-import { Speaker, type Language, type Word } from "./words.js";
+import { Speaker, type Language } from "./words.js";
 
 const MOST = 500;
 const FIRST_CHOICES = 4;
@@ -60,7 +60,6 @@ export class Gallery {
     language: Language,
   ) {
     const speaker = (this.speaker = new Speaker(language));
-    document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
     const images = payload.unit === "images";
     this.picture = new (images ? SheetsPicture : ColumnsPicture)(speaker, () => this.draw());
     this.top = new Top(speaker, () => this.show());
@@ -111,7 +110,7 @@ export class Gallery {
       this.trouble = "";
       await this.take(walk);
     } catch (error) {
-      const what = error instanceof Error ? error.message : String(error);
+      const what = messageOf(error);
       this.trouble = what === "Stopped." ? "" : this.speaker.say("failed", what);
       this.draw();
     } finally {
@@ -183,8 +182,6 @@ export class Gallery {
 
   private build(): void {
     const { speaker, payload, walks, picture } = this;
-    const card = (word: Word, ...children: (Node | string)[]): HTMLElement =>
-      h("section", { class: "card" }, h("h2", {}, speaker.text(word)), ...children);
     const { quality } = payload;
     const big = h("div", { class: "big" }, h("strong", { id: "ratio" }, quality ? quality.ratio.toFixed(2) : "–"));
     const about = h("p");
@@ -194,10 +191,10 @@ export class Gallery {
       big.append(h("span", {}, speaker.text("timesFloor")), interval);
     }
     speaker.whenever(() => put(about, speaker.say(quality ? "qualityOfRun" : "notMeasured")));
-    const rail = [card("quality", big, about)];
-    if (walks && payload.choices.length) rail.push(card("conditionCard", ...this.conditionFields()));
-    if (walks) rail.push(card("sampler", ...this.samplerFields()));
-    if (payload.loss.step.length) rail.push(card("loss", this.loss.canvas));
+    const rail = [card(speaker, "quality", big, about)];
+    if (walks && payload.choices.length) rail.push(card(speaker, "conditionCard", ...this.conditionFields()));
+    if (walks) rail.push(card(speaker, "sampler", ...this.samplerFields()));
+    if (payload.loss.step.length) rail.push(card(speaker, "loss", this.loss.canvas));
     const bar = h("div", { class: "bar" }, picture.controls);
     if (walks && payload.estimates) bar.append(this.seen.element);
     const note = h("p");
@@ -205,7 +202,7 @@ export class Gallery {
       put(note, speaker.say(walks ? "engineRemote" : "recordedWalk", whole(payload.weights))),
     );
     const below = h("div", { class: "row" }, this.ruler.slowly);
-    const pair = h("div", { class: "pair" }, card("oneSample", h("p", {}, speaker.text("oneSampleHint")), picture.one));
+    const pair = h("div", { class: "pair" }, card(speaker, "oneSample", h("p", {}, speaker.text("oneSampleHint")), picture.one));
     if (walks) {
       pair.append(savingCard(speaker, {
         file: () => walks.save(speaker.language), link: null, python: () => this.call(), keep: null, title: () => payload.title,

@@ -2,6 +2,7 @@
 
 import type { Budget, Recipe } from "../engine/protocol.js";
 import { makeSchedule, priorStd, ratioOf, type ScheduleSettings } from "../engine/schedules.js";
+import { card } from "./controls.js";
 import { digits, h, put } from "./dom.js";
 import type { Speaker, Word } from "./words.js";
 
@@ -98,8 +99,8 @@ export class MendCard {
     this.mend = button("mend", "mend", () => this.finding && onMend(this.finding, false), "main-button");
     this.here = button("mend-here", "mendHere", () => this.finding && onMend(this.finding, true));
     this.load = button("tutorial", "tutorial", () => this.onLoad?.());
-    this.card = h(
-      "section", { class: "card" }, h("h2", {}, speaker.text("finding")), this.chain, this.words, this.how,
+    this.card = card(
+      speaker, "finding", this.chain, this.words, this.how,
       h("div", { class: "row" }, this.mend, this.here, this.load),
     );
   }

@@ -3,6 +3,7 @@
 import type { Scaling } from "../engine/exact.js";
 import type { Path } from "../engine/protocol.js";
 import { ratioOf } from "../engine/schedules.js";
+import { card } from "./controls.js";
 import { digits, h, on, put } from "./dom.js";
 import type { Speaker } from "./words.js";
 
@@ -22,8 +23,8 @@ export class PointCard {
       const items = [["made", "pathLearned"], ["real", "pathExact"], ["cloud", "posterior"]] as const;
       this.legend.replaceChildren(...items.map(([name, word]) => h("li", { class: name }, speaker.say(word))));
     });
-    this.card = h(
-      "section", { class: "card" }, h("h2", {}, speaker.text("point")), this.note, this.legend, h("div", { class: "row" }, this.clear),
+    this.card = card(
+      speaker, "point", this.note, this.legend, h("div", { class: "row" }, this.clear),
     );
   }
 

@@ -2,6 +2,7 @@
 
 import type { Ratio } from "../engine/distance.js";
 import type { Progress } from "../engine/protocol.js";
+import { card } from "./controls.js";
 import { h, on, put } from "./dom.js";
 import type { Speaker, Word } from "./words.js";
 
@@ -43,8 +44,8 @@ export class QualityCard {
     onFloor: () => void,
   ) {
     on(this.floor, "click", onFloor);
-    this.card = h(
-      "section", { class: "card" }, h("h2", {}, speaker.text("quality")),
+    this.card = card(
+      speaker, "quality",
       h("div", { class: "big" }, this.big, h("span", {}, speaker.text("timesFloor")), this.interval),
       this.source, this.here, this.exact, this.heart, h("p", {}, this.floor),
     );

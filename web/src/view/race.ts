@@ -3,7 +3,8 @@
 import type { Engine, SamplingSettings } from "../engine/protocol.js";
 import { evaluations, type SamplerName } from "../engine/samplers.js";
 import { Chart, type Line } from "./charts.js";
-import { colour, digits, h, put } from "./dom.js";
+import { card } from "./controls.js";
+import { colour, digits, h, messageOf, put } from "./dom.js";
 import type { Speaker } from "./words.js";
 
 const RUNNERS: readonly (readonly [SamplerName, string])[] = [
@@ -38,8 +39,8 @@ export class Race {
     private readonly mostSteps: number,
   ) {
     this.start = h("button", { id: "race", onclick: () => void this.run() }, speaker.text("raceStart"));
-    this.card = h(
-      "section", { class: "card" }, h("h2", {}, speaker.text("race")), h("p", {}, speaker.text("raceHint")),
+    this.card = card(
+      speaker, "race", h("p", {}, speaker.text("raceHint")),
       this.chart.canvas, this.legend, this.note, h("div", { class: "row" }, this.start),
     );
     this.show();
@@ -70,7 +71,7 @@ export class Race {
         }
       }
     } catch (error) {
-      put(this.note, this.speaker.say("failed", error instanceof Error ? error.message : String(error)));
+      put(this.note, this.speaker.say("failed", messageOf(error)));
     }
     this.running = this.start.disabled = false;
   }

@@ -1,7 +1,8 @@
 // What can be taken along? The page as one file, a link with all settings, the call in Python, the run.
 
 import type { Tensors } from "../engine/network.js";
-import { h, put } from "./dom.js";
+import { card } from "./controls.js";
+import { h, messageOf, put } from "./dom.js";
 import { pack, type Payload } from "./payload.js";
 import type { Speaker, Word } from "./words.js";
 
@@ -61,7 +62,7 @@ export function savingCard(speaker: Speaker, takes: Takes): HTMLElement {
   const button = (word: Word, id: string, work: () => Promise<string>): HTMLButtonElement => {
     const made = h("button", { id, onclick: () => {
       made.disabled = true;
-      void work().catch((error: unknown) => speaker.say("failed", error instanceof Error ? error.message : String(error)))
+      void work().catch((error: unknown) => speaker.say("failed", messageOf(error)))
         .then((words) => {
           put(note, words);
           made.disabled = false;
@@ -85,5 +86,5 @@ export function savingCard(speaker: Speaker, takes: Takes): HTMLElement {
   const { link, keep } = takes;
   if (link) buttons.splice(1, 0, button("copyLink", "copy-link", () => copied(link())));
   if (keep) buttons.push(button("keepRun", "keep-run", async () => speaker.say("keptAt", await keep())));
-  return h("section", { class: "card" }, h("h2", {}, speaker.text("take")), h("div", { class: "row" }, ...buttons), note);
+  return card(speaker, "take", h("div", { class: "row" }, ...buttons), note);
 }

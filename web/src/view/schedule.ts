@@ -1,7 +1,7 @@
 // Which schedule? Its signal α and noise σ, with handles that can be dragged, and what is left at its end.
 
 import { makeSchedule, ratioOf, type Level, type Schedule, type ScheduleSettings } from "../engine/schedules.js";
-import { numberField, svg } from "./controls.js";
+import { card, numberField, svg } from "./controls.js";
 import { digits, h, named, on, put } from "./dom.js";
 import type { Speaker } from "./words.js";
 
@@ -81,9 +81,8 @@ export class ScheduleCard {
     const line = (y: number): SVGElement => svg("path", { class: "axis", d: `M${LEFT} ${y}H${WIDTH - LEFT}` });
     this.picture.append(line(this.y(0)), line(this.y(1)), this.noise, this.signal, this.handles);
     this.listen();
-    this.card = h(
-      "section", { class: "card" },
-      h("h2", {}, speaker.text("schedule")), h("p", {}, speaker.text("scheduleHint")),
+    this.card = card(
+      speaker, "schedule", h("p", {}, speaker.text("scheduleHint")),
       h("label", { class: "ink" }, speaker.text("schedule"), this.select),
       this.picture, h("ul", { class: "legend" }, h("li", { class: "signal" }, speaker.text("signalIs")), h("li", { class: "noise" }, speaker.text("noiseIs"))),
       this.note, this.fields, h("div", { class: "row" }, this.use, this.back),

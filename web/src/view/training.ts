@@ -3,7 +3,7 @@
 import type { Adjustment, Interval, Progress, Recipe, Trained } from "../engine/protocol.js";
 import { Chart, type Line } from "./charts.js";
 import type { Chosen } from "./choices.js";
-import { numberField } from "./controls.js";
+import { card, numberField } from "./controls.js";
 import { colour, digits, h, on, put, whole } from "./dom.js";
 import type { Speaker, Word } from "./words.js";
 
@@ -68,8 +68,8 @@ export class TrainingCard {
       steps.label, width.label, rate.label, batch.label, ema.label,
       h("label", {}, h("span", {}, speaker.text("trainDistance")), this.distanceField), seed.label, size.label,
     );
-    this.card = h(
-      "section", { class: "card" }, h("h2", {}, speaker.text("loss")), this.chart.canvas, this.legend, this.sentence,
+    this.card = card(
+      speaker, "loss", this.chart.canvas, this.legend, this.sentence,
       h("div", { class: "row" }, this.button), this.bar, this.note,
       h("details", {}, h("summary", {}, speaker.text("trainSettings")), settings, this.adjustNote, this.anew),
       h("details", { ontoggle: () => this.showPython() }, h("summary", {}, speaker.text("python")), this.python),

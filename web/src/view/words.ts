@@ -309,7 +309,9 @@ export const inWords = (word: Word, language: Language, ...values: (string | num
 export class Speaker {
   private readonly again: (() => void)[] = [];
 
-  constructor(private chosen: Language) {}
+  constructor(private chosen: Language) {
+    this.language = chosen;
+  }
 
   get language(): Language {
     return this.chosen;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,11 +51,11 @@ class Sheets(Watched):
         """Return images on one sheet as the address of a picture."""
         from PIL import Image
 
-        sheet = tiled(images, self.columns, self._gap)
-        file = io.BytesIO()
+        from diffuscope.pages import image_address
+
+        sheet = Image.fromarray(tiled(images, self.columns, self._gap))
         small = _is_small(images.shape)
-        Image.fromarray(sheet).save(file, format="webp", lossless=small, quality=100 if small else _QUALITY)
-        return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+        return image_address(sheet, "webp", lossless=small, quality=100 if small else _QUALITY)
 
 
 def _is_small(shape: tuple[int, ...]) -> bool:

@@ -116,10 +116,7 @@ class TableGenerator(Generator):
 
     def chosen(self, condition: Mapping[str, str]) -> dict[str, Any]:
         """Return the options ``y`` and ``given`` for values of columns, as they are written in a file."""
-        known = [choice.name for choice in self.choices]
-        for name in condition:
-            if name not in known:
-                raise unknown_name("column", name, known)
+        self._check_choices(condition, "column")
         target = "" if self.rows.target is None else str(self.rows.target.names[0])
         given = {name: text for name, text in condition.items() if name != target}
         options: dict[str, Any] = {"given": given} if given else {}
