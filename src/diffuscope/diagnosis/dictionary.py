@@ -157,8 +157,8 @@ def _trained_on(subject: Subject, level: NoiseLevel, i: int, n: int) -> tuple[Te
 
 
 def errors_at(place: Place, x_0: Tensor) -> np.ndarray:
-    """Return the error of an estimate on the scale of its level for each point, (n,)."""
-    return place.scale * (x_0 - place.x_0).double().square().flatten(1).mean(1).cpu().numpy()
+    """Return the error of an estimate (..., n, d) on the scale of its level for each point, (..., n)."""
+    return place.scale * (x_0 - place.x_0).double().square().mean(-1).cpu().numpy()
 
 
 def linear_error(subject: Subject, place: Place) -> float:
@@ -445,9 +445,9 @@ def _with_any_time(at: _Places, output: _Output, assumed: str) -> Iterator[Readi
             answers.append(y)
         together = torch.stack(answers)  # (times, n, d)
         for kind, estimate in estimates.items():
-            off = (estimate(together, place.x_t, place.level) - place.x_0).double().square().mean(2)
-            best = int(off.mean(1).nan_to_num(nan=np.inf).argmin())
-            chosen[kind].append((place.scale * off[best].cpu().numpy(), float(tried[best])))
+            errors = errors_at(place, estimate(together, place.x_t, place.level))
+            best = int(np.nan_to_num(errors.mean(1), nan=np.inf).argmin())
+            chosen[kind].append((errors[best], float(tried[best])))
     ratios = np.array([place.level.ratio.item() for place in places])
     for kind in kinds:
         errors = np.stack([one for one, _ in chosen[kind]])
