@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+import diffuscope
 from diffuscope import progress
 from diffuscope.progress import Bar, Reporter, lines_without_terminal
 
@@ -72,7 +73,19 @@ def test_no_line_is_printed_after_the_end_or_after_an_error(capsys, monkeypatch)
     ("seconds", "said"), [(3, "3 s"), (89, "89 s"), (600, "10 min"), (5399, "90 min"), (9000, "2.5 h")]
 )
 def test_a_duration_is_said_in_its_unit(seconds, said):
-    assert progress._duration(seconds) == said
+    assert progress._left(seconds) == f"{said} left"
+    assert progress._so_far(seconds) == f"{said} so far"
+
+
+def test_a_line_of_progress_is_chinese():
+    bar = Bar(None, "training", 500, "steps", 0)
+    bar._begun -= 39.2
+    bar.update(78, "loss 0.57")
+    diffuscope.set_language("zh")
+    try:
+        assert bar.line() == "训练：78 / 500 步，损失 0.57，2 步/秒，还需 4 分钟"
+    finally:
+        diffuscope.set_language(None)
 
 
 def test_what_is_left_follows_from_what_was_done_here(monkeypatch):

@@ -56,7 +56,7 @@ ORIGIN = "origin"
 
 _FORMAT = "diffuscope-model-2"
 _EXTRA = "extra."
-_POINTS_PER_PIECE = 2**12
+_POINTS_PER_PIECE = 2**11
 _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
 _ROWS_PER_BLOCK, _IMAGES_PER_BLOCK = 2**8, 2**4

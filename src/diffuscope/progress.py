@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from diffuscope.notebook import NotebookLine, in_notebook
 from diffuscope.terminal import echo, one_line, plain
-from diffuscope.translations import term, translate
+from diffuscope.translations import joined, term, translate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +77,6 @@ class Reporter:
     @contextlib.contextmanager
     def bar(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Bar]:
         """Show a bar from ``done`` to ``total`` while the block runs."""
-        what, unit = term(what), term(unit)
         if not self.show:
             bar = Bar(None, what, total, unit, done)
             with _saying(bar.line) if self._by_lines else contextlib.nullcontext():
@@ -93,28 +92,27 @@ class Reporter:
         note = TextColumn("{task.fields[note]}", markup=False)
         remaining = TimeRemainingColumn(compact=True)
         with self._progress(description, BarColumn(), MofNCompleteColumn(), note, remaining) as progress:
-            progress.add_task(one_line(what), total=total, completed=done, note="")
+            progress.add_task(one_line(term(what)), total=total, completed=done, note="")
             yield Bar(progress, what, total, unit, done)
 
     @contextlib.contextmanager
     def stage(self, what: str) -> Iterator[None]:
         """Show a spinner with ``what`` while the block runs."""
-        what = term(what)
         if not self.show:
             begun = time.monotonic()
-            state = _saying(lambda: f"{one_line(what)}, {_duration(time.monotonic() - begun)} so far")
+            state = _saying(lambda: f"{one_line(what)}, {_so_far(time.monotonic() - begun)}")
             with state if self._by_lines else contextlib.nullcontext():
                 yield
             return
         if self._line is not None:
-            self._line.show(f"{what} …")
+            self._line.show(f"{term(what)} …")
             yield
             self._line.clear()
             return
         from rich.progress import SpinnerColumn, TextColumn
 
         with self._progress(SpinnerColumn(), TextColumn("{task.description}", markup=False)) as progress:
-            progress.add_task(one_line(what), total=None)
+            progress.add_task(one_line(term(what)), total=None)
             yield
 
 
@@ -130,9 +128,8 @@ class Bar:
         self._done, self._note = done, one_line(note)
         if self._progress is not None:
             task = self._progress.tasks[0]
-            self._progress.update(
-                task.id, completed=done, note=f"{translate(self._note)}  {self._rate:,.0f} {self._unit}/s"
-            )
+            rate = translate(f"{self._rate:,.0f} {self._unit}/s")
+            self._progress.update(task.id, completed=done, note=f"{translate(self._note)}  {rate}")
 
     @property
     def _rate(self) -> float:
@@ -141,12 +138,13 @@ class Bar:
         return (self._done - self._start) / took if took else 0.0
 
     def line(self) -> str:
-        """Return how far it is, and how long the rest will take at this rate."""
-        parts = [f"{self._what}: {translate(f'{self._done:,} of {self._total:,}')} {self._unit}", self._note]
+        """Return, in the chosen language, how far it is, and how long the rest will take at this rate."""
+        done = f"{self._done:,} of {self._total:,} {self._unit}"
+        parts = [joined([term(self._what), done], ": "), self._note]
         if rate := self._rate:
             parts.append(f"{rate:,.0f} {self._unit}/s" if rate >= 1 else "")
-            parts.append(f"{_duration((self._total - self._done) / rate)} left" * (self._done < self._total))
-        return ", ".join(filter(None, parts))
+            parts.append(_left((self._total - self._done) / rate) if self._done < self._total else "")
+        return joined(filter(None, parts), ", ")
 
 
 class _NotebookBar(Bar):
@@ -155,12 +153,12 @@ class _NotebookBar(Bar):
     def __init__(self, line: NotebookLine, what: str, total: int, unit: str, start: int) -> None:
         super().__init__(None, what, total, unit, start)
         self._line = line
-        line.show(f"{what} …", start / max(total, 1))
+        line.show(f"{term(what)} …", start / max(total, 1))
 
     def update(self, done: int, note: str = "") -> None:
         """Show that ``done`` are done, their rate, a ``note`` and how long the rest will take."""
         super().update(done, note)
-        self._line.follow(translate(self.line()), done / max(self._total, 1))
+        self._line.follow(self.line(), done / max(self._total, 1))
 
 
 @contextlib.contextmanager
@@ -183,8 +181,15 @@ def _saying(line: Callable[[], str]) -> Iterator[None]:
         thread.join()
 
 
-def _duration(seconds: float) -> str:
-    """Return a duration in the unit that suits it."""
+def _so_far(seconds: float) -> str:
+    """Return how long it has taken, in the unit that suits it."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{seconds:.0f} s so far"
+    return f"{seconds / 60:.0f} min so far" if seconds < 5400 else f"{seconds / 3600:.1f} h so far"
+
+
+def _left(seconds: float) -> str:
+    """Return how long it will take, in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s left"
+    return f"{seconds / 60:.0f} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"

@@ -217,6 +217,18 @@ def test_a_training_of_few_steps_is_not_done(quick):
     assert first.gain > 1
 
 
+@pytest.mark.parametrize("steps", [0, 60])
+def test_only_a_network_that_was_never_trained_is_said_to_be_none(quick, steps):
+    network = Learning()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        for layer in (network.first, network.time, *network.rest[1::2]):
+            layer.reset_parameters()
+    if steps:
+        trained(network, steps, 2e-3)
+    assert (diagnosed(network)[0].code == "untrained") == (steps == 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("trains", [False, True])
 def test_only_a_network_that_was_passed_in_training_mode_is_said_to_be(quick, trains):

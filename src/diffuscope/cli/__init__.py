@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
     spoken = chosen()
     try:
         with any_encoding(), stop_by_signals(), lines_without_terminal():
-            code = _run([word for word in arguments if word != "--debug"], "--debug" in arguments)
+            words = [word for word in arguments if word != "--debug"]
+            code = _run(words or ["--help"], "--debug" in arguments)
     except KeyboardInterrupt as stop:  # before or after the command
         code = exit_code(stop)
     finally:

@@ -66,7 +66,6 @@ app = typer.Typer(
     name="diffuscope",
     cls=_Commands,
     help="Train, watch and diagnose diffusion models.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

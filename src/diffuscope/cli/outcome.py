@@ -42,12 +42,14 @@ def report(run: Run, seconds: float) -> None:
     said = run.modality.unmeasurable(run.data)
     if said is None:
         said = f"sliced Wasserstein distance {of}{run.quality.value:.4g} = {run.quality}"
+    trained = summary["train_seconds"]  # in all commands, where it was resumed
+    whole = "in all" if seconds >= trained else "since it was resumed"
     lines = [
         ("run", f"{run.path}/"),
         ("model", f"{run.path / 'model.safetensors'}"),
         ("pictures", _folder(run.path / "figures")),
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
-        ("training", f"{summary['train_seconds']:.1f} s, {summary['steps']:,} steps; in all {seconds:.1f} s"),
+        ("training", f"{trained:.1f} s, {summary['steps']:,} steps; {whole} {seconds:.1f} s"),
         ("quality", said),
         ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
     ]

@@ -10,7 +10,6 @@ from typer import Option
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
 from diffuscope.terminal import echo, one_line
-from diffuscope.translations import term
 
 _TARGET = (
     "FILE.npy, .npz, .csv, .tsv (also .gz), .xlsx, .parquet or .png; for images .png (one sheet), .npy, .npz "
@@ -69,10 +68,12 @@ def sample(
     if out.suffix.lower() in opened.generator.drawn_suffixes:
         from diffuscope.plots import save_figure
 
-        save_figure(opened.plot_samples(n, **options), out)
+        with Reporter().stage("sampling"):
+            save_figure(opened.plot_samples(n, **options), out)
     else:
         opened.sample_to(out, n, reporter=Reporter(), safe_csv=safe_csv, announce=_note, **options)
-    echo(f"{n:,} {term(opened.modality.unit)} in {one_line(out)}")
+    unit = opened.modality.unit
+    echo(f"{n:,} {unit[:-1] if n == 1 else unit} in {one_line(out)}")
 
 
 def _note(text: str) -> None:

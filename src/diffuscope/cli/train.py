@@ -78,7 +78,7 @@ def train(
         bool, Option("--resume", help="Resume the run in --out; with more --steps also a finished one.")
     ] = False,
     overwrite: Annotated[
-        bool, Option("--overwrite", help="Replace the run in --out, if there is one.")
+        bool, Option("--overwrite", help="Replace the run in --out, by default runs/NAME, if there is one.")
     ] = False,
     pictures: Pictures = True,
     tensorboard: Annotated[

@@ -67,6 +67,7 @@ CODES = {
     "ema_slow": "the average of the weights lags behind them",
     "learning_rate_high": "the learning rate is too high",
     "learning_rate_low": "the learning rate is too low",
+    "untrained": "the network was never trained, or its weights were not loaded",
     "undertrained": "training ended too early",
     "small_network": "the network is too small",
     "network_error": "errors of the network, with unknown cause",
@@ -142,7 +143,8 @@ class Suspect:
     """A part that may be wrong.
 
     ``parts`` are the fields of the subject that would replace it. ``share`` is a gain that is known already,
-    ``least`` the least share of the distance beyond the floor that it has to bring.
+    ``least`` the least share of the distance beyond the floor that it has to bring, and ``most`` what it
+    brings to a perfect denoiser: what it brings beyond that is a matter of the network's errors.
     """
 
     code: str
@@ -154,6 +156,7 @@ class Suspect:
     parts: Mapping[str, Any] = field(default_factory=dict)
     share: Share | None = None
     least: float = 0.0
+    most: Share | None = None
     picture: Picture | None = field(default=None, repr=False)
 
     def gain(self, measure: Measure) -> Gain:
@@ -162,6 +165,13 @@ class Suspect:
             return Gain(self.share, matters(self.share), "")
         gain = measure.gain(measure.clouds.changed(**self.parts))
         enough = gain.part is None or gain.part >= self.least
+        if (
+            gain.matters
+            and self.most is not None
+            and (gain.share is None or gain.share.ratio > self.most.ratio)
+        ):
+            words = f"With it, samples of a perfect denoiser are {self.most} × floor nearer to real data."
+            return Gain(self.most, matters(self.most), words)
         return gain._replace(matters=gain.matters and enough)
 
     def finding(self, gain: Share | None, note: str = "") -> Finding:

@@ -20,7 +20,7 @@ from diffuscope.diagnosis.findings import WORTH, Suspect, matters
 from diffuscope.diagnosis.pictures import Steps, Values
 from diffuscope.diagnosis.probes import probe_standardised
 from diffuscope.diagnosis.steps import Step, mistake_of, probe_steps, reuses_noise
-from diffuscope.diagnosis.subject import PerCloud, Subject, for_cloud
+from diffuscope.diagnosis.subject import PerCloud, Points, Subject, for_cloud
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.samplers import DDIM, DDPM, DPMSolver, Sampler, sampler_name
 from diffuscope.diffusion.schedules import DiscreteSchedule, Grid, Schedule, linear
@@ -163,7 +163,7 @@ def _fix_of_start(clouds: Clouds, cost: float) -> str:
         if schedule.beta[-1] < end < 1:
             end = float(f"{end:.1g}")
             better = linear(schedule.T, first, end)
-            after = _exact_cost(clouds, better, subject.sampler, subject.grid.n_steps)
+            after = _cost(clouds, _exact(clouds, better, subject.sampler, subject.grid.n_steps))
             if after is not None:
                 tried.append((after, end))
                 if after < WORTH / 2:
@@ -183,34 +183,39 @@ def _fix_of_start(clouds: Clouds, cost: float) -> str:
     )
 
 
-def _exact_cost(clouds: Clouds, schedule: Schedule, sampler: Sampler, n_steps: int) -> float | None:
-    """Return what a perfect denoiser loses under another schedule, sampler or number of steps."""
+def _exact(clouds: Clouds, schedule: Schedule, sampler: Sampler, n_steps: int) -> Points | None:
+    """Return the distances of a perfect denoiser under another schedule, sampler or number of steps."""
     try:
         grid = schedule.grid(n_steps, "uniform" if schedule.discrete else "karras")
     except DiffuscopeError:
         return None
     other = clouds.changed(schedule=schedule, grid=grid, sampler=sampler, start_std=grid.prior_std)
-    values = other.distances(clouds.subject.perfect, _FEW_CLOUDS)
-    return clouds.share(values, clouds.baseline[: len(values)]).ratio
+    return other.distances(clouds.subject.perfect, _FEW_CLOUDS)
+
+
+def _cost(clouds: Clouds, values: Points | None) -> float | None:
+    """Return what is lost by distances of a perfect denoiser; None where there are none."""
+    return None if values is None else clouds.share(values, clouds.baseline[: len(values)]).ratio
 
 
 def _few_steps(clouds: Clouds, cost: float) -> Suspect | None:
     subject = clouds.subject
     n, name = subject.grid.n_steps, sampler_name(subject.sampler)
-    tried: list[tuple[float, Sampler, Grid]] = []
+    tried: list[tuple[float, Sampler, Grid, Points]] = []
     most = subject.schedule.T if isinstance(subject.schedule, DiscreteSchedule) else 1000
     solver = DPMSolver()
     options = ((solver, n), (subject.sampler, min(4 * n, most)), (solver, min(max(40, 2 * n), most)))
     for sampler, steps in options:
-        after = _exact_cost(clouds, subject.schedule, sampler, steps)
-        if after is not None:
+        values = _exact(clouds, subject.schedule, sampler, steps)
+        after = _cost(clouds, values)
+        if values is not None and after is not None:
             grid = subject.schedule.grid(steps, "uniform" if subject.schedule.discrete else "karras")
-            tried.append((after, sampler, grid))
+            tried.append((after, sampler, grid, values))
             if after < WORTH:
                 break
     if not tried:
         return None
-    after, sampler, grid = min(tried, key=lambda one: one[0])
+    after, sampler, grid, values = min(tried, key=lambda one: one[0])
     flag = subject.training.flag(f"--sampler {sampler_name(sampler)} --steps {grid.n_steps}")
     better = f"{sampler_name(sampler)} in {grid.n_steps} steps{flag}"
     return Suspect(
@@ -219,6 +224,7 @@ def _few_steps(clouds: Clouds, cost: float) -> Suspect | None:
         f"{n} steps of {name} cost {in_floors(cost)} × floor even with a perfect denoiser.",
         f"Sample with {better}: {max(after, 0):.2f} × floor remains. No new training is needed.",
         parts={"sampler": sampler, "grid": grid},
+        most=clouds.gain(clouds.own_start, values),
     )
 
 

@@ -7,10 +7,12 @@ that was not run here it says what the network can still learn, not why it has n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from diffuscope.diagnosis.distances import Share
 from diffuscope.diagnosis.findings import Finding, Gain, Measure
@@ -35,6 +37,8 @@ _LARGER = 0.9  # of an error: what makes the samples of a larger network worth a
 _LESS = 0.98  # of an error of which a part cannot be avoided
 _BELOW = 0.25  # of what the best trial gained: so much more is thought to be possible
 _DECAY = "--set training.decay=linear"
+_AS_FRESH = 0.8  # of the error of fresh weights
+_FEWEST_WEIGHTS, _SCATTER = 32, 2.0  # in a tensor; of its deviation, in roots of their number
 _LAST_LOSSES = 0.1  # of the training, whose mean is what it reports at its end
 _FEWEST_LOSSES = 5
 _LOWER = 0.75  # of the measured loss, the most that a reported one which is too low is
@@ -101,6 +105,17 @@ def training_fault(
             f"{network} × floor.",
             network.ratio,
             "Train with the loss against the noise ε that was added, not the loss against x_t.",
+            "likely",
+            interval=(network.low, network.high),
+        )
+    if network is not None and (fresh := _as_fresh(subject, now)) is not None:
+        return Finding(
+            "untrained",
+            "The network was never trained, or its weights were not loaded",
+            f"Its weights are spread as those of a new network, and its {what} of {now:.3g} is that of new "
+            f"ones ({fresh:.3g}). It costs {network} × floor.",
+            network.ratio,
+            "Train it, or load the weights of its training before it samples (network.load_state_dict).",
             "likely",
             interval=(network.low, network.high),
         )
@@ -179,6 +194,32 @@ def _cannot_see_time(subject: Subject) -> bool:
         return False
     fresh = with_fresh_weights(subject.denoiser) if isinstance(subject.denoiser, Denoiser) else None
     return fresh is None or ignores_time(replace(subject, denoiser=fresh))
+
+
+def _as_fresh(subject: Subject, now: float) -> float | None:
+    """Return the error of a network with fresh weights, where the network as it is cannot be told from it.
+
+    Nothing is returned where its training is known, which then has a fault of its own.
+    """
+    known = subject.training
+    if not isinstance(subject.denoiser, Denoiser) or known.recipe or known.losses or known.steps:
+        return None
+    fresh = with_fresh_weights(subject.denoiser)
+    if fresh is None:
+        return None
+    pairs = zip(subject.denoiser.network.parameters(), fresh.network.parameters(), strict=True)
+    large = [
+        pair for pair in pairs if pair[0].numel() >= _FEWEST_WEIGHTS and pair[0].any()
+    ]  # 0: a last layer
+    error = mean_error(subject, fresh)
+    alike = bool(large) and all(_spread_alike(*pair) for pair in large)
+    return error if alike and now > _AS_FRESH * error else None
+
+
+def _spread_alike(own: Tensor, fresh: Tensor) -> bool:
+    """Whether weights have the deviation of fresh ones."""
+    ratio = (own.square().mean() / fresh.square().mean()).sqrt().item()
+    return abs(ratio - 1) < _SCATTER / math.sqrt(own.numel())
 
 
 def _is_much_better(subject: Subject, error: float, now: float) -> bool:

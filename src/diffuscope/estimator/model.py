@@ -106,8 +106,8 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Whether ``fit`` continues from the weights and the column encodings of the last ``fit``.
     random_state : int, RandomState or None
         Of training, and of draws without their own.
-    verbose : int
-        1 shows progress.
+    verbose : int, optional
+        1 shows progress, 0 does not; by default it is shown in a notebook and on a terminal.
     device : str
         auto, cpu, cuda or mps.
 
@@ -152,7 +152,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
     max_seconds: float | None = None
     warm_start: bool = False
     random_state: Any = None
-    verbose: int = 0
+    verbose: int | None = None
     device: str = "auto"
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -572,7 +572,7 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _reporter(self) -> Reporter:
-        return Reporter(bool(self.verbose))
+        return Reporter(None if self.verbose is None else bool(self.verbose))
 
     def _request(self, random_state: Any) -> Request:
         """Return the request for sampling rows."""

@@ -126,7 +126,7 @@ class Figures(ABC):
         last = schedule(torch.tensor(schedule.t_max))
         if math.hypot(last.alpha.item(), last.sigma.item()) < _WIDER:
             return None
-        return r"$\mathbf{x}_t$ is drawn divided by $\sqrt{\alpha^2 + \sigma^2}$: its noise has no bound"
+        return "x_t is drawn divided by √(α² + σ²): its noise has no bound"
 
     @abstractmethod
     def draw_samples(
@@ -267,7 +267,7 @@ class Figures(ABC):
         pictures, seed, figures = self.model.recipe.pictures, self.model.recipe.seed, folder / "figures"
         trajectory = self.states(seed)
         epochs = sorted(figures.glob("epoch_*.png"))
-        save_figure(self.draw_states(self.row(trajectory), "end"), figures / "reverse.png")
+        save_figure(self.draw_states(self.row(trajectory), "after training"), figures / "reverse.png")
         _stack([*epochs, figures / "reverse.png"], figures / "epochs.png")
         save_figure(loss_figure(metrics, perfect_loss), figures / "loss.png")
 

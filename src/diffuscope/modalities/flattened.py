@@ -39,7 +39,7 @@ class Flattened:
     guidance: float = 1.0
     held_out: Points | None = None  # (m, d) that nothing was trained on
     probe: bool = True  # whether a small perceptron can learn the same task beside it
-    piece: int = 2**12  # as of the run's model, for the same random numbers
+    piece: int = 2**11  # as of the run's model, for the same random numbers
     block: int | None = None  # as of the run's model, likewise
     half: torch.dtype | None = None  # as of the run's model
     # Measured points as they are once they were written and read again: rounded, of a category.

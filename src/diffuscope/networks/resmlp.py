@@ -93,7 +93,10 @@ class ResMLP(nn.Module):
             condition = condition + self.label(label)
         scale, shift = condition.chunk(2, dim=1)
         waves = self.directions(x[:, : self.dimension])
-        h = self.input(torch.cat([x, waves], dim=1)) * (1 + scale) + shift
+        h = torch.addcmul(shift, self.input(torch.cat([x, waves], dim=1)), 1 + scale)
+        plus = (
+            torch.add if torch.is_grad_enabled() else Tensor.add_
+        )  # in place: half the memory to go through
         for layer in self.layers:
-            h = h + self.dropout(layer(silu(h)))
+            h = plus(h, self.dropout(layer(silu(h))))
         return self.output(self.dropout(silu(h)))  # type: ignore[no-any-return]

@@ -19,6 +19,7 @@ from diffuscope.data.tables.frames import read_frame
 from diffuscope.data.tables.values import as_floats, as_ticks, kind_of, label
 from diffuscope.errors import InputError, unknown_column
 from diffuscope.plots.fonts import plain
+from diffuscope.plots.speech import months
 from diffuscope.seeds import stream_seed
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Facet:
             # With fewer than five there are ranges for which it finds no interval.
             locator = dates.AutoDateLocator(minticks=2, maxticks=max(few, 5))  # type: ignore[no-untyped-call]
             formatter: Any = dates.ConciseDateFormatter(locator, show_offset=False)  # type: ignore[no-untyped-call]
+            formatter.formats[1] = formatter.zero_formats[2] = months()
         else:
             locator = ticker.MaxNLocator(few, integer=self.log or self.kind == "integer")
             formatter = ticker.FuncFormatter(lambda v, _: _short(10.0**v if self.log else v))

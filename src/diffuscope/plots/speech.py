@@ -18,7 +18,7 @@ from diffuscope.plots.fonts import can_draw, families, look_again, plain
 from diffuscope.translations import language, term, translate
 from diffuscope.translations.display import broken
 
-__all__ = ["said", "said_in_lines", "speak", "word"]
+__all__ = ["months", "said", "said_in_lines", "speak", "word"]
 
 _SAMPLE = "图像数据"
 
@@ -36,6 +36,11 @@ def word(text: str) -> str:
 def said_in_lines(text: str, columns: int, most: int = 300) -> str:
     """Return a text as figures say it, cut to ``most`` characters, in lines of so many columns."""
     return "\n".join(broken(plain(said(text), most), columns))
+
+
+def months() -> str:
+    """Return the format of a month, as figures write it."""
+    return "%m月" if _speaks() else "%b"
 
 
 def speak(figure: Figure) -> None:

@@ -40,13 +40,11 @@ def save_figure(fig: Figure, path: str | os.PathLike[str], *, dpi: float = 160) 
     with atomic_write(path) as temporary:
         # Without a date the same figure gives the same bytes.
         undated: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix, {})
-        speak(fig)
         fig.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=undated, bbox_inches="tight")
 
 
 def pixels(fig: Figure, dpi: float) -> NDArray[np.uint8]:
     """Draw a figure on white, once where savefig does twice; return its pixels (height, width, 3)."""
-    speak(fig)
     fig.set_dpi(dpi)
     fig.set_facecolor("white")
     canvas: Any = FigureCanvasAgg(fig)  # matplotlib does not type its canvas
@@ -56,11 +54,15 @@ def pixels(fig: Figure, dpi: float) -> NDArray[np.uint8]:
 
 
 class _Picture(Figure):
-    """A figure that a notebook shows even where pyplot was never imported."""
+    """A figure in the language that is spoken; a notebook shows it even where pyplot was never imported."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw it, with its texts translated."""
+        speak(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        speak(self)
         self.savefig(buffer, format="png")
         return buffer.getvalue()
 

@@ -25,6 +25,7 @@ __all__ = [
     "check_start",
     "claim_default_directory",
     "create_run_directory",
+    "name_note",
     "plan_existing",
     "plan_new",
     "plan_resumed",
@@ -53,11 +54,16 @@ _FOLDERS = {  # with what a run writes into each
 
 
 def plan_new(
-    data: Any, recipe: str | Path | Recipe | None, changes: Mapping[str, Any], out: str | Path | None
+    data: Any,
+    recipe: str | Path | Recipe | None,
+    changes: Mapping[str, Any],
+    out: str | Path | None,
+    again: bool = False,
 ) -> Plan:
     """Return recipe, data and directory of a new run.
 
-    By default the recipe is that of the kind of data, tuned to its size, the directory the first free one.
+    By default the recipe is that of the kind of data, tuned to its size, the directory the first free one, or
+    just the first if a run in it is to be had ``again``.
     """
     recipe = recipe or modality_for(data).default_recipe(data)
     chosen = load_recipe(recipe).changed(changes)
@@ -67,7 +73,7 @@ def plan_new(
     if isinstance(recipe, str):
         chosen = load_recipe(recipe).changed({**own.tune(recipe, dataset), **changes})
     planned = _with_targets(chosen.changed(own.describe(dataset, chosen.data)), changes)
-    return planned, dataset, _place(out, dataset)
+    return planned, dataset, _place(out, dataset, again)
 
 
 def plan_started(
@@ -77,6 +83,7 @@ def plan_started(
     out: str | Path | None,
     start: Model,
     own_data: Dataset | None,
+    again: bool = False,
 ) -> Plan:
     """Return recipe, data and directory of a run that starts from a trained model.
 
@@ -96,7 +103,7 @@ def plan_started(
         )
     kind.check_changes(dataset, changes)
     planned = _with_targets(chosen.changed(kind.describe(dataset, chosen.data)), changes)
-    return planned, dataset, _place(out, dataset)
+    return planned, dataset, _place(out, dataset, again)
 
 
 def _with_targets(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -133,11 +140,19 @@ def check_start(recipe: Recipe, start: Model) -> None:
         )
 
 
-def _place(out: str | Path | None, dataset: Dataset) -> Path:
-    """Return the directory of a new run: by default the first free one of its data's name."""
+def _place(out: str | Path | None, dataset: Dataset, again: bool) -> Path:
+    """Return the directory of a run: by default the first free one of its data's name, or the first."""
     if out is None:
-        out = next(folder for folder in default_folders(dataset) if not folder.exists())
+        out = next(folder for folder in default_folders(dataset) if again or not folder.exists())
     return Path(out)
+
+
+def name_note(folder: Path, dataset: Dataset) -> tuple[str, ...]:
+    """Say that a directory has another name than its data, since there is a run of that name already."""
+    first = next(default_folders(dataset))
+    if folder == first:
+        return ()
+    return (f"{first} exists already, so this run is {folder}; --overwrite replaces the other one.",)
 
 
 def default_folders(data: Dataset) -> Iterator[Path]:
@@ -239,7 +254,8 @@ def create_run_directory(folder: Path, resume: bool) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder} already exists.",
-            "Choose another --out, replace it with --overwrite, or go on with it with --resume.",
+            "Choose another --out, replace it with --overwrite, or go on with it with --resume; in a "
+            "notebook exist_ok=True returns the run that is there.",
         )
     _make(folder, exist_ok=True)
 

@@ -59,6 +59,11 @@ class Run:
     model: Model
     given_data: Dataset | None = None
 
+    def __getattr__(self, name: str) -> Any:
+        functions = ("diagnose", "evaluate", "distill", "reflow")
+        hint = f" Call diffuscope.{name}(run)." if name in functions else ""
+        raise AttributeError(f"A run has no attribute {name!r}.{hint}", name=name, obj=self)
+
     @property
     def recipe(self) -> Recipe:
         """The recipe that made the run."""

@@ -26,6 +26,7 @@ from diffuscope.runs.plan import (
     check_start,
     claim_default_directory,
     create_run_directory,
+    name_note,
     plan_existing,
     plan_new,
     plan_resumed,
@@ -137,10 +138,11 @@ def train(
         Resume the run in ``out`` from its last checkpoint. With more ``steps`` or ``epochs`` than it has, a
         finished run goes on as well.
     exist_ok : bool
-        Where ``out`` is a run of the same data, settings and seed, return it, or resume it if it is not
-        finished; it may have gone on to more steps. Cells of a notebook can so be run again.
+        Where ``out``, by default runs/NAME, is a run of the same data, settings and seed, return it, or
+        resume it if it is not finished; it may have gone on to more steps. Cells of a notebook can so be run
+        again.
     overwrite : bool
-        Where ``out`` is a run already, remove its files, and train anew.
+        Where ``out``, by default runs/NAME, is a run already, remove its files, and train anew.
     pictures : bool
         Whether to draw figures and animations.
     tensorboard : bool
@@ -200,6 +202,7 @@ def train(
         raise InputError("resume, exist_ok and overwrite say different things.", "Set one of them at most.")
     origin = start if isinstance(start, Run) or start is None else load(start, device="cpu")
     model = None if origin is None else origin.model
+    again = exist_ok or overwrite
     if resume:
         if start is not None:
             raise InputError("A run that is resumed has started already.", "Leave out --start.")
@@ -208,10 +211,10 @@ def train(
             model = Model.load(folder / START, device="cpu", network=parts["network"])
     elif model is not None:
         own_data = None if origin is None else origin.given_data
-        planned, dataset, folder = plan_started(data, recipe, changes, out, model, own_data)
+        planned, dataset, folder = plan_started(data, recipe, changes, out, model, own_data, again)
         check_start(planned, model)
     else:
-        planned, dataset, folder = plan_new(data, recipe, changes, out)
+        planned, dataset, folder = plan_new(data, recipe, changes, out, again)
     if exist_ok and (folder / "recipe.toml").is_file():
         planned = plan_existing(folder, planned)
         resume = True
@@ -237,8 +240,10 @@ def train(
     with contextlib.ExitStack() as held:
         if world.is_main:
             replaced = overwrite and folder.is_dir() and any(folder.iterdir())
-            if out is None and not resume:  # others may have started meanwhile
+            if out is None and not (resume or again):  # others may have started meanwhile
                 folder = claim_default_directory(dataset)
+                if named := name_note(folder, dataset):
+                    announce(named)
             else:
                 create_run_directory(folder, resume or replaced)
             held.enter_context(sole_writer(folder))

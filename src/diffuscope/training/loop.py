@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import math
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ __all__ = ["Interrupted", "Progress", "Trainer"]
 
 _SMALL_STEP = 2**27  # examples times weights
 _FEWEST = 8  # examples that are worth a core
+_LONGEST_UNSAVED = 60.0  # seconds between two checkpoints
 
 
 class Interrupted(Stopped):
@@ -89,7 +91,7 @@ class Trainer:
         exact = not self.settings.compile and self._half is None
         self._perceptron = perceptron_of(network, self.flat) if exact else None
         self.step = 0
-        self._saved_step = -1
+        self._saved_step, self._saved_at = -1, time.monotonic()
 
     @property
     def total_steps(self) -> int:
@@ -131,13 +133,18 @@ class Trainer:
                     self.on_epoch(epoch, self)
                 finished = self._validate()
                 stop = self.world.any(bool(signalled()))
-                if stop or self.step - max(self._saved_step, 0) >= self.settings.checkpoint_every:
+                if stop or self._due():
                     self.save_checkpoint()
                 if stop:
                     number = signalled() or signal.SIGINT
                     raise Interrupted(f"{words_of(number)} at step {self.step}", number)
                 if finished:
                     return
+
+    def _due(self) -> bool:
+        """Whether a checkpoint is due: by the steps since the last one, or by the time."""
+        steps = self.step - max(self._saved_step, 0)
+        return steps >= self.settings.checkpoint_every or time.monotonic() - self._saved_at > _LONGEST_UNSAVED
 
     def _validate(self) -> bool:
         """Return whether the loss on held-out rows ends the training; equal in all processes."""
@@ -293,7 +300,7 @@ class Trainer:
             if scaler := self._scaler.state_dict():  # of float16
                 tensors["scale"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]])
             self.checkpoints.save(self.step, tensors)
-        self._saved_step = self.step
+        self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def _in_place(self) -> dict[str, Tensor]:
         """Return the part of the state that a checkpoint is copied into."""

@@ -7,12 +7,13 @@ numbers and settings, and all names and paths, stay as they are.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from typing import Literal, get_args
 
-from diffuscope.translations.catalogue import CATALOGUES, Catalogue, read_catalogue
+from diffuscope.translations.catalogue import CATALOGUES, SIGNS, Catalogue, read_catalogue
 
-__all__ = ["LANGUAGES", "VARIABLE", "Language", "choose", "chosen", "language", "term", "translate"]
+__all__ = ["LANGUAGES", "VARIABLE", "Language", "choose", "chosen", "joined", "language", "term", "translate"]
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -50,6 +51,11 @@ def term(word: str) -> str:
     """Return a word or words of the program's own, such as a heading, in the language that is spoken."""
     name = language()
     return word if name == "en" else _catalogue(name).term(word)
+
+
+def joined(parts: Iterable[str], sign: str) -> str:
+    """Return texts, each translated, with ", " or ": " between them as the language writes it."""
+    return (sign if language() == "en" else SIGNS[sign]).join(map(translate, parts))
 
 
 @cache

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-__all__ = ["CATALOGUES", "Catalogue", "Hole", "parse", "read_catalogue", "sentences", "written"]
+__all__ = ["CATALOGUES", "SIGNS", "Catalogue", "Hole", "parse", "read_catalogue", "sentences", "written"]
 
 CATALOGUES = Path(__file__).parent
 
@@ -131,7 +131,7 @@ _SMALL = set(
 _MEET = re.compile("[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]")
 _ENDS = "。，；：？！）"
 _STARTS = "，；：（"
-_SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
+SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
 _LONGEST, _WHOLE = 4000, 700  # characters of a text that is looked at, and of one that is looked up
 _DEEPEST, _TRIES = 12, 400  # texts in the holes of texts, and what is looked up for one
 _MOST = 8  # parts that are looked up together
@@ -340,7 +340,7 @@ class Catalogue:
             if at:
                 known = (was_known, said is not None)
                 meant = any(known) if sign == ": " else all(known)
-                between = _SIGNS.get(sign, sign) if meant else sign
+                between = SIGNS.get(sign, sign) if meant else sign
             out = _beside(out, piece if said is None else said, between)
             was_known = said is not None
             is_any, at = is_any or was_known, end
