@@ -696,7 +696,31 @@ def test_of_a_table_with_many_rows_those_with_the_most_frequent_set_of_values_ar
     works(*cli("train", tmp_path / "patients.csv", "--out", run_dir, "--no-pictures", *settings)[::2])
     code, out, err = cli("diagnose", run_dir)
     works(code, err)
-    assert re.search(r"most frequent set of values, (7[5-9]|8\d)\.\d% of all", " ".join(out.split()))
+    assert re.search(
+        r"most frequent set of values are looked at, (7[5-9]|8\d)\.\d% of all", " ".join(out.split())
+    )
+    total = re.search(r"total: what you see +([\d.e+]+)", out)
+    assert total
+    assert float(total[1]) < 10  # a column that is constant in these rows is no unit
+
+
+def test_numbers_that_are_taken_as_classes_are_evaluated_as_classes(tmp_path, cli):
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 300)
+    pd.DataFrame({"x": kind + 0.3 * rng.normal(size=300), "kind": kind}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    run_dir = tmp_path / "run"
+    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    works(
+        *cli("train", tmp_path / "t.csv", "--target", "kind", "--out", run_dir, "--no-pictures", *settings)[
+            ::2
+        ]
+    )
+    code, out, err = cli("evaluate", run_dir)
+    works(code, err)
+    assert re.search(r"kind +category", out)
+    assert "Utility: accuracy" in out
 
 
 @pytest.mark.slow

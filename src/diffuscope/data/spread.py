@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["brought_in", "centre_and_scale", "far_out", "limits"]
+__all__ = ["brought_in", "centre_and_scale", "deviation", "far_out", "limits"]
 
 _RANGES = 20.0  # between quartiles
 _TAILS = ((0.25, 0.6745), (0.1, 1.2816), (0.05, 1.6449), (0.02, 2.0537), (0.01, 2.3263))  # normal quantiles
+_ROUNDING = 1e-15  # of a value
 _FEWEST = 3  # rows beyond a quantile that counts
 _NAMED = 3  # rows
 
@@ -47,13 +48,21 @@ def brought_in(x: NDArray[np.floating]) -> Floats:
 def centre_and_scale(x: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Return mean and standard deviation (d,) of data (n, d) with values far out brought in.
 
-    Both are of values over the largest one, as the square of 1e-200 or of 1e200 is not a number.
+    Both are of values over the largest one, as the square of 1e-200 or of 1e200 is not a number. Of values
+    that differ by their rounding alone the deviation is exactly 0.
     """
     inner = brought_in(x)
     unit = np.abs(inner).max(axis=0)
     usual = (unit > 1e-100) & (unit < 1e100)  # as it stands, to the last bit
     unit = np.where(usual | (unit == 0), 1.0, unit)
-    return (inner / unit).mean(axis=0) * unit, (inner / unit).std(axis=0) * unit
+    inner = inner / unit
+    return inner.mean(axis=0) * unit, deviation(inner) * unit
+
+
+def deviation(x: NDArray[np.floating]) -> Floats:
+    """Return the standard deviation (d,) of data (n, d), exactly 0 where only rounding tells values apart."""
+    constant = np.ptp(x, axis=0) <= _ROUNDING * np.abs(x).max(axis=0)
+    return np.where(constant, 0.0, x.std(axis=0))
 
 
 def far_out(x: NDArray[np.floating], columns: Sequence[str] | None = None) -> tuple[str, ...]:

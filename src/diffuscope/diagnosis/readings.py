@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from diffuscope.data.affine import Scaling
+from diffuscope.data.spread import deviation
 from diffuscope.diagnosis.dictionary import (
     CAP,
     FITTED,
@@ -238,12 +239,13 @@ def units_of_training(subject: Subject) -> Units | None:
     """Look whether the network answers much better in other units than those that it is said to see."""
     x = subject.data.x.astype(np.float64)
     middle, half = (x.max(0) + x.min(0)) / 2, (x.max(0) - x.min(0)) / 2
-    deviation = np.where(x.std(0) > 0, x.std(0), 1.0)
+    own = deviation(x)
+    own = np.where(own > 0, own, 1.0)
     center, reach = (x.max() + x.min()) / 2, (x.max() - x.min()) / 2
     same = np.ones(subject.d)
     candidates = {
         "the data as it is": Scaling(np.zeros(subject.d), np.ones(subject.d)),
-        "each column standardised": Scaling(x.mean(0), deviation),
+        "each column standardised": Scaling(x.mean(0), own),
         "one mean and deviation for all columns": Scaling(
             np.full(subject.d, x.mean()), np.full(subject.d, x.std())
         ),

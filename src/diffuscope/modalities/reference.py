@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.data.spread import centre_and_scale
+from diffuscope.data.spread import centre_and_scale, deviation
 from diffuscope.errors import FormatError, InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured, half_interval, relate, sliced_wasserstein
@@ -275,8 +275,8 @@ def joint_ratio(real: Points, labels: Points, made: Points, asked: Points, seed:
     """
 
     def unit(values: Points) -> Points:
-        deviation = values.std(axis=0)
-        return np.where(deviation > 0, deviation, 1.0)
+        own = deviation(values)
+        return np.where(own > 0, own, 1.0)
 
     weight = np.sqrt(real.shape[1] / labels.shape[1])
     x, y = unit(real), unit(labels) / weight

@@ -10,6 +10,7 @@ import numpy as np
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.conditions import Numbers
+from diffuscope.data.spread import deviation
 from diffuscope.diffusion.schedules import DiscreteSchedule
 from diffuscope.errors import InputError
 from diffuscope.likelihood import BitsPerDimension, bits_per_dimension
@@ -278,7 +279,7 @@ def _by_class(model: Model, data: Dataset, generator: LabelGenerator, seed: int)
         return found
     for k, name in enumerate(generator.classes[:_MOST_CLASSES]):
         own = data.x[data.labels == k]
-        if len(own) < FEWEST_MEASURED or not (own.std(axis=0) > 0).all():
+        if len(own) < FEWEST_MEASURED or not (deviation(own) > 0).all():
             continue
         reference = draw_reference(own, seed=stream_seed(seed, "class", k) % 2**32)
         n = reference.samples

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from diffuscope.data.tables import TableData, read_frame
+from diffuscope.data.tables import RowCodec, TableData, read_frame
 from diffuscope.errors import InputError
 from diffuscope.metrics import Measured
 from diffuscope.metrics.tabular import TableQuality, measure_table
@@ -97,7 +97,8 @@ def evaluate_rows(
     with reporter.stage("sampling"):
         train, unseen, synthetic = _real_and_synthetic(model, data, generator, held_out, seed)
     with reporter.stage("measuring rows"):
-        quality = measure_table(train, unseen, synthetic, data.rows.target_name, seed)
+        taken = [_as_taken(table, data.rows) for table in (train, unseen, synthetic)]
+        quality = measure_table(taken[0], taken[1], taken[2], data.rows.target_name, seed)
     recipe, sampling = model.recipe, model.recipe.sampling
     weights = sum(p.numel() for p in model.denoiser.network.parameters())
     known = {
@@ -110,6 +111,14 @@ def evaluate_rows(
         "seed": str(recipe.seed),
     }
     return TableEvaluation(quality, train, unseen, synthetic, {**known, **facts}, overall)
+
+
+def _as_taken(frame: Any, rows: RowCodec) -> Any:
+    """Return a table with the numbers that the model takes for categories as categories."""
+    if frame is None:
+        return None
+    taken = [one.name for one in rows.all_columns if one.kind == "category" and one.name in frame]
+    return frame.astype({name: "category" for name in taken if frame[name].dtype.kind in "iuf"})
 
 
 def _real_and_synthetic(

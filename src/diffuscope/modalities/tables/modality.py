@@ -277,7 +277,7 @@ class Table(Modality[TableData, TableSection]):
         if rows.presence and isinstance(denoiser, MaskedDenoiser):
             denoiser = denoiser.with_pattern(presence_mask(rows, chosen))
             share = counts.max() / len(data.x)
-            notes = f"Of rows with the most frequent set of values, {share:.1%} of all."
+            notes = f"Only rows with the most frequent set of values are looked at, {share:.1%} of all."
             if few:
                 notes = "Missing values were imputed by the model itself, so its errors in them hardly show."
 
