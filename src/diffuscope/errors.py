@@ -41,12 +41,15 @@ class DiffuscopeError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, hint: str | None = None, python: str | None = None) -> None:
-        self.what, self.hint = what, hint
+        self.what, self.hint, self._python = what, hint, python
         said = in_python(hint) if python is None and hint is not None else python
         super().__init__(what if said is None else f"{what}\n{said}")
 
     def __str__(self) -> str:
-        return translate(super().__str__())
+        if self.hint is None and self._python is None:
+            return translate(self.what)
+        hint = in_python(translate(self.hint)) if self._python is None else translate(self._python)
+        return f"{translate(self.what)}\n{hint}"
 
 
 class InputError(DiffuscopeError, ValueError):

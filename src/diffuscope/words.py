@@ -29,7 +29,8 @@ _SWITCHES = {  # options without a value
 _NAMES = ("schedule", "sampler", "recipe", "network", "prediction", "encoding", "missing")
 _OF_THE_SHELL = ("force", "html", "json", "debug", "help", "version", "resize", "null-class", "existing")
 
-_VALUE = r"""(?!--)(?:'[^']*' | [^\s'(),;]*[^\s'(),;.:])"""
+_CHINESE = "\u3000-\u9fff\uff00-\uffef"
+_VALUE = rf"""(?!--)(?:'[^']*' | [^\s'(),;{_CHINESE}]*[^\s'(),;.:{_CHINESE}])"""
 _OPTION = rf"--[a-z][a-z-]*(?:(?:\ |=)(?:{_VALUE}))?"
 _COMMAND = re.compile(
     rf"""(?P<command>\bdiffuscope\ (?:{"|".join(_CALLS)})\b)

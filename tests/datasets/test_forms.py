@@ -449,7 +449,17 @@ def test_numbers_of_any_form_are_read_as_they_were_written(
 @given(
     times=st.lists(st.datetimes(dt.datetime(1950, 1, 1), dt.datetime(2049, 12, 31)), min_size=3, max_size=12),
     form=st.sampled_from(
-        ["%d/%m/%Y", "%-m/%-d/%Y", "%d.%m.%Y", "%d %b %Y", "%B %-d, %Y", "%Y/%m/%d", "%d-%m-%Y %H:%M:%S"]
+        [
+            "%d/%m/%Y",
+            "%-m/%-d/%Y",
+            "%d.%m.%Y",
+            "%d %b %Y",
+            "%B %-d, %Y",
+            "%Y/%m/%d",
+            "%d-%m-%Y %H:%M:%S",
+            "%Y年%-m月%-d日",
+            "%Y年%m月%d日 %H:%M:%S",
+        ]
     ),
 )
 def test_dates_of_any_form_are_read_as_they_were_written(times: list[dt.datetime], form: str) -> None:
@@ -526,3 +536,32 @@ def test_a_damaged_spreadsheet_raises_nothing_but_our_own_errors(tmp_path: Path)
         except (InputError, FormatError):
             refused += 1
     assert refused > 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_numbers_and_dates_are_read_as_they_are_written_in_china(tmp_path: Path, encoding: str) -> None:
+    cells = {
+        "价格": ["￥17,013.97", "￥38.20", "￥1,200.00"],
+        "折扣": ["27％", "3％", "98％"],
+        "日期": ["2021年8月15日", "2025年11月4日", "2020年1月9日"],
+        "时间": ["2025年8月15日0时04分", "2025年1月1日15时03分", "2025年3月2日8时30分"],
+        "年龄": ["18岁", "89岁", "40岁"],
+        "收入": ["1.52万", "4.24万", "3.65万"],
+    }
+    path = tmp_path / "t.csv"
+    lines = [
+        ",".join(cells),
+        *(",".join(f'"{cell}"' for cell in row) for row in zip(*cells.values(), strict=True)),
+    ]
+    path.write_text("\n".join(lines), encoding=encoding)
+    read = open_rows(path, FileOptions(encoding=encoding if encoding != "utf-8" else None))
+    frame = read.frame
+    assert frame["价格"].tolist() == [17013.97, 38.2, 1200.0]
+    assert frame["折扣"].tolist() == [27, 3, 98]
+    assert frame["日期"].tolist() == [pd.Timestamp(day) for day in ("2021-08-15", "2025-11-04", "2020-01-09")]
+    assert frame["时间"].tolist()[0] == pd.Timestamp("2025-08-15 00:04")
+    assert frame["年龄"].tolist() == [18, 89, 40]
+    assert frame["收入"].tolist() == [1.52, 4.24, 3.65]
+    write_rows(tmp_path / "again.csv", frame, read.schema)
+    again = open_rows(tmp_path / "again.csv")
+    assert [again.cells[j].tolist() for j in range(len(cells))] == list(cells.values())

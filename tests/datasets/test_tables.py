@@ -326,10 +326,10 @@ def spoilt(value: float) -> np.ndarray:
         (np.zeros((2, 3, 4)), r"has 3 dimensions \(shape \(2, 3, 4\)\)"),
         ([[1, 2], [3]], "rows of The array do not have the same length"),
         (X + 1j, "complex numbers"),
-        ([["a", "1"], ["b", "2"]], r"not numbers .*column 0 \(counted from 0\), e.g. 'a' in row 0; column 1"),
-        (pd.DataFrame({"sex": ["f", "m"], "a": [1, 2]}), r"column 'sex', e.g. 'f' in row 0\.\n.*encode"),
-        (pd.DataFrame({"day": pd.date_range("2020-01-01", periods=2)}), "column 'day', e.g. 2020-01-01"),
-        (pd.DataFrame({"kind": pd.Categorical([1, 2])}), "column 'kind', e.g. 1"),
+        ([["a", "1"], ["b", "2"]], r"not numbers.*column 0 \(counted from 0\), such as 'a' in row 0; column 1"),
+        (pd.DataFrame({"sex": ["f", "m"], "a": [1, 2]}), r"column 'sex', such as 'f' in row 0\.\n.*encode"),
+        (pd.DataFrame({"day": pd.date_range("2020-01-01", periods=2)}), "column 'day', such as 2020-01-01"),
+        (pd.DataFrame({"kind": pd.Categorical([1, 2])}), "column 'kind', such as 1"),
         (pd.DataFrame(X, columns=["a", "b", "a"]), "several columns named 'a'"),
     ],
 )  # fmt: skip
@@ -375,8 +375,8 @@ def test_whatever_is_accepted_is_a_usable_table_and_the_rest_is_an_input_error(x
         ("a,b\n1,2,3\n3,4,5\n", "names 2 columns, but its rows have 3 values"),
         ("a,b,a\n1,2,3\n3,4,5\n", "several columns named 'a'"),
         (",a,b\n0,1,2\n1,3,4\n", r"Column 0 .* has no name.*\n.*index=False"),
-        ("a,b\n1,2\n3,four\n", r"column 'b', e.g. 'four' in row 1"),
-        ("a,b\n1,2\nNA,3\nfour,4\n", r"column 'a', e.g. 'four' in row 2"),
+        ("a,b\n1,2\n3,four\n", r"column 'b', such as 'four' in row 1"),
+        ("a,b\n1,2\nNA,3\nfour,4\n", r"column 'a', such as 'four' in row 2"),
         ("a;b\n1;2\n3;4\n", "looks separated by semicolons, not by commas"),
         ("1\t2\n3\t4\n", "looks separated by tabs"),
         ("1.5 2\n3 4\n", "looks separated by spaces"),
@@ -504,7 +504,7 @@ def test_an_entry_of_an_archive_that_is_no_array_is_refused(tmp_path: Path) -> N
 def test_parquet_with_text_or_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": [1.0, 2.0], "town": ["Bonn", "Köln"]}), path)
-    with pytest.raises(InputError, match=r"t\.parquet has .*column 'town', e.g. 'Bonn' in row 0"):
+    with pytest.raises(InputError, match=r"t\.parquet has .*column 'town', such as 'Bonn' in row 0"):
         read_table(path)
     pq.write_table(pa.table([pa.array([1.0, 2.0])] * 2, names=["a", "a"]), path)
     with pytest.raises(InputError, match="several columns named 'a'"):

@@ -129,9 +129,10 @@ def _print(comparison: Comparison) -> None:
     path, messages = comparison.path, []
     if best is not None:
         others = "; all others are significantly worse" if len(lines) > 1 else ""
-        but = f" but {len(near)}" if others and near else ""
+        if others and near:
+            others = f"; {len(near)} of the {len(lines) - 1} others cannot be told from it"
         name = ", ".join(where(lines[best])) or "the recipe"
-        messages.append(("best", f"{name}: {lines[best]['ratio']:.2f} × floor{others}{but}"))
+        messages.append(("best", f"{name}: {lines[best]['ratio']:.2f} × floor{others}"))
     causes: dict[str, list[str]] = {}
     for outcome in comparison.failed:
         cell = where(comparison.grid.points[outcome.cell.point])

@@ -17,7 +17,9 @@ def view(
     data: Annotated[
         Path | None, Option(help="The training data, where the run has not got it.", show_default=False)
     ] = None,
-    language: Annotated[str, Option(help="The language that the page opens in: en or zh.")] = "en",
+    language: Annotated[
+        str, Option(help="The language that the page opens in: en or zh. [default: that of --lang]")
+    ] = "",
     force: Force = False,
 ) -> None:
     """Write an interactive page of a run: one file that works offline."""
@@ -25,5 +27,5 @@ def view(
 
     free(out, force)
     opened = load(run, device="cpu", data=data)
-    path = opened.view(language=language).save(out)  # type: ignore[arg-type]
+    path = opened.view(language=language or None).save(out)  # type: ignore[arg-type]
     echo(f"{one_line(path)} ({path.stat().st_size / 1000:,.0f} KB)", as_is=True)

@@ -66,8 +66,14 @@ def deviation(x: NDArray[np.floating]) -> Floats:
 
 
 def far_out(x: NDArray[np.floating], columns: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return a sentence for each column of data (n, d) with values far out: how many, and the first rows."""
-    low, high = limits(x)
+    """Return a sentence for each column of data (n, d) with values far out: how many, and the first rows.
+
+    NaN counts as missing.
+    """
+    ends = [
+        limits(some[:, None]) if len(some := own[~np.isnan(own)]) else ([-np.inf], [np.inf]) for own in x.T
+    ]
+    low, high = (np.array([one[k][0] for one in ends]) for k in (0, 1))
     said = []
     for j in np.flatnonzero(((x < low) | (x > high)).any(axis=0)).tolist():
         rows = np.flatnonzero((x[:, j] < low[j]) | (x[:, j] > high[j]))

@@ -61,7 +61,7 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
-        return self.text(in_python)
+        return self.text(lambda text: in_python(translate(text)))
 
     def text(self, said: Callable[[str], str] = str) -> str:
         """Return budget and findings as text.

@@ -10,6 +10,7 @@ from diffuscope.diagnosis.budget import Row
 from diffuscope.diagnosis.findings import Finding
 from diffuscope.diagnosis.pictures import ErrorByLevel
 from diffuscope.pages import fragment, page
+from diffuscope.translations import translate
 from diffuscope.words import in_python
 
 __all__ = ["html_report", "lines_to_copy"]
@@ -56,28 +57,28 @@ def html_report(
     ``cells`` are title, ratio and interval of each row, ``levels`` is the picture of the network's errors,
     for where no finding has it.
     """
-    said: Callable[[str], str] = in_python if title is None else str  # a page is of a command, too
+    words: Callable[[str], str] = in_python if title is None else str  # a page is of a command, too
     shown = levels if not any(isinstance(one.picture, ErrorByLevel) for one in findings) else None
     values: dict[str, Any] = {
         "bars": [bar | {"cells": texts} for bar, texts in zip(_bars(rows), cells, strict=True)],
         "one": _percent(rows, 1.0),
         "notes": notes,
         "headline": headline,
-        "findings": [_card(number, one, rows, said) for number, one in enumerate(findings, 1)],
+        "findings": [_card(number, one, rows, words) for number, one in enumerate(findings, 1)],
         "levels": shown,
     }
     return fragment(*_PLACES, **values) if title is None else page(*_PLACES, title, **values)
 
 
-def _card(number: int, finding: Finding, rows: Sequence[Row], said: Callable[[str], str]) -> dict[str, Any]:
+def _card(number: int, finding: Finding, rows: Sequence[Row], words: Callable[[str], str]) -> dict[str, Any]:
     part = _PARTS.get(finding.code)
     bar = next((row.title for row in rows if row.part == part), None)
     return {
         "number": number,
         "finding": finding,
-        "fix": said(finding.fix),
-        "needs": said(finding.needs or ""),
-        "code": [said(line) for line in lines_to_copy(finding.fix)],
+        "fix": words(translate(finding.fix)),
+        "needs": words(translate(finding.needs)),
+        "code": [words(line) for line in lines_to_copy(finding.fix)],
         "bar": bar if finding.picture is None else None,
     }
 

@@ -200,6 +200,8 @@ def _last_line(run: Run, quality: Measured | None, summary: Mapping[str, Any]) -
     took = f"{summary['steps']:,} steps in {summary['train_seconds']:.1f} s"
     if quality is None:
         return f"{run.path}: {took}. {run.modality.unmeasurable(run.data)}"
+    if quality.note:
+        return f"{run.path}: {took}, quality {quality}"
     return f"{run.path}: {took}, quality {quality} (1 is as good as real data)"
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -410,7 +411,7 @@ class Run:
             panels.append(FieldPanel(x, label, field))
         return plot_field(panels)
 
-    def view(self, *, language: Language = "en") -> View:
+    def view(self, *, language: Language | None = None) -> View:
         """Return a page in which the model is watched; a notebook shows it.
 
         ``run.view().save("run.html")`` writes it as one file that works offline. A model of points in two
@@ -419,23 +420,25 @@ class Run:
 
         Parameters
         ----------
-        language : {"en", "zh"}
-            The language that the page opens in.
+        language : {"en", "zh"}, optional
+            The language that the page opens in; by default the one that is spoken.
 
         Raises
         ------
         InputError
             When the data is not available.
         """
+        from diffuscope.translations import language as spoken
         from diffuscope.viewer.recording import Recorder
 
+        language = language or spoken()
         try:
             return self._live_view(language)
         except InputError:  # a page cannot compute it, or the language or the data is not there
             recorder = Recorder(self.figures, self.path.name)
         return self._as_view(recorder.file(language=language, **self.results))
 
-    def _live_view(self, language: Language = "en") -> View:
+    def _live_view(self, language: Language) -> View:
         """Return a page that computes; an InputError where a page cannot compute such a model."""
         from diffuscope.viewer import payload
 
@@ -487,9 +490,10 @@ class Run:
     def _repr_html_(self) -> str:
         """Return the interactive page, for notebooks; where there is none, a card with facts and samples."""
         from diffuscope.pages import card
+        from diffuscope.translations import language
 
         try:
-            return self._live_view()._repr_html_()
+            return self._live_view(language())._repr_html_()
         except (InputError, FormatError):
             pass
         recipe = self.recipe
@@ -548,7 +552,7 @@ def load(
         why, hint = "it is not a run directory", "Give a run directory."
         if (path / "recipe.toml").is_file():
             why = "its training has not finished"
-            hint = "Resume it: diffuscope train DATA --out DIR --resume."
+            hint = f"Resume it: diffuscope train --out {shlex.quote(str(path))} --resume."
         raise InputError(f"{path} has no trained model: {why}.", hint)
     model = Model.load(file, device=device, network=network, schedule=schedule)
     model.sampler = sampler

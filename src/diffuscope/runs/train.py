@@ -39,6 +39,7 @@ from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import summary_writer
 from diffuscope.signals import stopped_by
 from diffuscope.training import Interrupted, LossLike, join_world
+from diffuscope.translations import translate
 from diffuscope.words import in_python
 
 __all__ = ["train"]
@@ -279,7 +280,7 @@ def train(
 
 def _shown_by(reporter: Reporter) -> Callable[[Sequence[str]], None]:
     """Return what shows notes, in the words of Python, where progress is shown."""
-    return lambda notes: reporter.say("\n".join(map(in_python, notes)))
+    return lambda notes: reporter.say("\n".join(in_python(translate(note)) for note in notes))
 
 
 def _goes_on(run: Run, setup: Setup, before: TrainingSection) -> bool:

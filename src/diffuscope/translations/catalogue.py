@@ -31,19 +31,23 @@ CATALOGUES = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Hole:
-    """A place in a template: its number, its kind ("", "n" or "r"), and the words that it may be."""
+    """A place in a template: its number, its kind ("", "n" or "r"), and the words that it may be.
+
+    In a translation a term of the program's own is marked by !, names that stay as they are by *.
+    """
 
     number: int
     kind: str = ""
     words: tuple[str, ...] = ()
     is_term: bool = False
+    is_name: bool = False
 
     def with_number(self, number: int) -> Hole:
         """Return the same hole with another number."""
         return replace(self, number=number)
 
 
-_HOLE = re.compile(r"\{\{|\}\}|\{(\d+)(!)?(?::([nr]))?(?:=([^{}]*))?\}")
+_HOLE = re.compile(r"\{\{|\}\}|\{(\d+)([!*])?(?::([nr]))?(?:=([^{}]*))?\}")
 _SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)(?<! al\.) (?=\S)")
 
 
@@ -61,7 +65,7 @@ def parse(template: str) -> list[str | Hole]:
             parts.append(literal)
         literal = ""
         words = () if match[4] is None else tuple(match[4].split("|"))
-        parts.append(Hole(int(match[1]), match[3] or "", words, match[2] is not None))
+        parts.append(Hole(int(match[1]), match[3] or "", words, match[2] == "!", match[2] == "*"))
     literal += template[at:]
     return [*parts, literal] if literal else parts
 
@@ -75,7 +79,7 @@ def written(parts: list[str | Hole]) -> str:
         else:
             kind = f":{part.kind}" if part.kind else ""
             words = f"={'|'.join(part.words)}" if part.words else ""
-            text += f"{{{part.number}{'!' * part.is_term}{kind}{words}}}"
+            text += f"{{{part.number}{'!' * part.is_term}{'*' * part.is_name}{kind}{words}}}"
     return text
 
 
@@ -129,6 +133,7 @@ _SMALL = set(
     )
 )
 _MEET = re.compile("[\u4e00-\u9fff][A-Za-z0-9]|[A-Za-z0-9][\u4e00-\u9fff]")
+_APART = re.compile("[\u4e00-\u9fff] [\u4e00-\u9fff]")
 _ENDS = "。，；：？！）"
 _STARTS = "，；：（"
 SIGNS = {"; ": "；", ": ": "：", ", ": "，"}
@@ -312,6 +317,8 @@ class Catalogue:
         if place.words:
             return place.words[hole.words.index(value)]
         bare = value.strip()
+        if place.is_name:
+            return value.replace(", ", "、")
         if hole.kind or not bare:
             return value
         if hole.words or place.is_term:
@@ -369,8 +376,8 @@ def _without_sign(text: str, translation: str) -> list[tuple[str, str]]:
 def _beside(text: str, piece: str, between: str = "") -> str:
     """Return two pieces as one text.
 
-    There is no space beside a sign that is as wide as a Chinese character, and there is one between a Chinese
-    character and a Latin letter or a number.
+    There is no space beside a sign that is as wide as a Chinese character, and between two such characters,
+    and there is one between a Chinese character and a Latin letter or a number.
     """
     if between == "  ":
         return text + between + piece
@@ -380,6 +387,10 @@ def _beside(text: str, piece: str, between: str = "") -> str:
         return text.rstrip(" ") + piece
     if between[:1] and between[0] in _ENDS:
         text = text.rstrip(" ")
+    if not between and piece[:1] == " " and _APART.fullmatch(text[-1:] + piece[:2]):
+        piece = piece[1:]
+    if not between and text[-1:] == " " and _APART.fullmatch(text[-2:] + piece[:1]):
+        text = text[:-1]
     if not between and _MEET.fullmatch(text[-1:] + piece[:1]):
         between = " "
     return text + between + piece

@@ -149,13 +149,13 @@ def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Column
                 row = int(bad.argmax())
                 value = series.iloc[row]
                 shown = repr(value) if isinstance(value, str) else value
-                text.append(f"{_label(columns, j)}, e.g. {shown} in row {row}")
+                text.append(f"{_label(columns, j)}, such as {shown} in row {row}")
                 continue
             plain = pd.to_numeric(series, errors="coerce")
         x[:, j] = plain.to_numpy(dtype=np.float64, na_value=np.nan)
     if text and len(frame):
         raise InputError(
-            f"{where} has values that are not numbers (rows counted from 0): {_some(text, '; ')}.",
+            f"{where} has values that are not numbers, rows counted from 0: {_some(text, '; ')}.",
             "Drop these columns or encode them as numbers (one 0/1 column per category, a date as days).",
         )
     return x, columns
@@ -212,8 +212,10 @@ def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool)
                 noun = "row" if len(rows) == 1 else "rows"
                 places.append(f"{len(rows)} in {_label(columns, j)}, {noun} {_some(map(str, rows), most=3)}")
             if places:
-                count = f"{int(bad.sum())} {what} value(s) (rows counted from 0)"
-                raise InputError(f"{where} has {count}: {_some(places, '; ')}.", hint)
+                count = int(bad.sum())
+                raise InputError(
+                    f"{where} has {count} {what} value(s), rows counted from 0: {_some(places, '; ')}.", hint
+                )
     constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
     if constant and not may_be_constant:
         raise InputError(

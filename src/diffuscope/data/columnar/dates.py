@@ -1,4 +1,4 @@
-"""How are dates written in a text, and read out of it? ``2024-09-13``, ``13/09/2024``, ``9/13/24 2:05 PM``.
+"""How are dates written in a text, and read out of it? ``2024-09-13``, ``13/09/2024``, ``2024年9月13日``.
 
 ISO 8601 is read by Arrow. A time of the day, ``14:05``, is one of 1 January 1900. For other dates the formats
 that one cell suggests are tried on all of them. Where several fit, as day and month do in 03/04/2024, days
@@ -33,6 +33,8 @@ _NAMED_DATES = [
     *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%B-%Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"),
     *("%d-%b-%y", "%d %b %y"),
 ]
+_CHINESE = re.compile(r"\d{4}年\d{1,2}月(?:\d{1,2}日.*)?", re.DOTALL)
+_CHINESE_TIMES = ["", " %H:%M", " %H:%M:%S", "%H:%M", "%H:%M:%S", "%H时%M分", "%H时%M分%S秒"]
 _CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?(?: ?[AaPp][Mm])?")
 _CLOCKS = ["%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p"]
 _TIMES = [
@@ -102,7 +104,7 @@ def find_date_format(texts: Sequence[str], day_first: bool | None) -> FoundDates
 
 def looks_like_a_date(text: str) -> bool:
     """Whether a text is shaped like a date, whatever its format; a time of the day is not."""
-    return bool(_ISO.fullmatch(text) or _NUMERIC.fullmatch(text) or _NAMED.match(text))
+    return any(form.fullmatch(text) for form in (_ISO, _NUMERIC, _CHINESE)) or bool(_NAMED.match(text))
 
 
 def find_date_formats(
@@ -158,6 +160,8 @@ def _suggested(text: str) -> list[str]:
     match = _NUMERIC.fullmatch(text)
     if _CLOCK.fullmatch(text):
         return _CLOCKS
+    if _CHINESE.fullmatch(text):
+        return ["%Y年%m月", *(f"%Y年%m月%d日{time}" for time in _CHINESE_TIMES)]
     if match is None:
         return [d + t for d in _NAMED_DATES for t in _TIMES[:5]] if _NAMED.match(text) else []
     first, mark, _, last, rest = match.groups()
@@ -180,7 +184,10 @@ def _unpadded(form: str, texts: Sequence[str]) -> str:
     """Return the format with days, months and hours of one digit, where some are written so."""
     pieces = re.split(r"%([A-Za-z])", form)
     pattern = re.compile(
-        "".join(re.escape(piece) if i % 2 == 0 else r"(\w+)" for i, piece in enumerate(pieces))
+        "".join(
+            re.escape(piece) if i % 2 == 0 else r"(\w+)" if piece in "bBp" else r"(\d+)"
+            for i, piece in enumerate(pieces)
+        )
     )
     tokens, short, padded = pieces[1::2], False, set()
     for text in texts:
@@ -188,7 +195,7 @@ def _unpadded(form: str, texts: Sequence[str]) -> str:
         for token, part in zip(tokens, match.groups() if match else (), strict=False):
             if token in "dmHI":
                 short = short or len(part) == 1
-                padded |= {token} if part[0] == "0" else set()
+                padded |= {token} if len(part) > 1 and part[0] == "0" else set()
     for token in set("dmHI") - padded if short else ():
         form = form.replace(f"%{token}", f"%-{token}")
     return form

@@ -19,19 +19,23 @@ from diffuscope.data.columnar.schema import SPACES, ColumnSchema
 
 __all__ = ["Found", "decimals_of", "exponents_of", "find_number_form", "parse_number", "write_numbers"]
 
-_SYMBOLS = "$€£¥₹₩₽₺₫฿₴₦₱₪₡₵₲₸₮₭"
+_SYMBOLS = "$€£¥￥₹₩₽₺₫฿₴₦₱₪₡₵₲₸₮₭"
 _CODES = (
     "USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|TRY|RUB|BRL|MXN|ZAR|KRW|SGD|"
     "HKD|TWD|THB|IDR|MYR|PHP|VND|AED|SAR|ILS|EGP|NGN|KES|ARS|CLP|COP|PEN|UAH"
 )
-_UNITS = "mg|g|kg|mm|cm|m|km|ml|l|s|ms|min|h|kW|Hz|kHz|MHz|GHz|kB|MB|GB|TB|kWh|mmHg|bpm|km/h|mph|ft|lb|lbs|oz"
+_UNITS = (
+    "mg|g|kg|mm|cm|m|km|ml|l|s|ms|min|h|kW|Hz|kHz|MHz|GHz|kB|MB|GB|TB|kWh|mmHg|bpm|km/h|mph|ft|lb|lbs|oz|"
+)
+_UNITS += "元|万元|亿元|万|亿|岁|个|件|次|人|天|小时|分钟|秒|公斤|千克|克|斤|公里|千米|米|厘米|毫米|升|毫升|"
+_UNITS += "度|倍|平方米"
 _OTHER = {",": ".", ".": ","}
 _SPACE = f"[{''.join(SPACES)}]"
 _MONEY = rf"(?:[A-Za-z]{{0,3}}[{_SYMBOLS}]|{_CODES})"
 _NUMBER = re.compile(
     rf"(?P<open>\()?(?P<sign>[-+−]?)(?P<prefix>(?:{_MONEY}{_SPACE}?)?)(?P<inner>[-+−]?)"
     rf"(?P<body>\d[\d.,'’{''.join(SPACES)}]*?|[.,]\d+)"
-    rf"(?P<suffix>(?:{_SPACE}?(?:[%‰]|°[CF]?|{_MONEY}|{_UNITS})|{_SPACE}[^\W\d_][\w/%°²³]{{0,19}})?)(?P<close>\))?"
+    rf"(?P<suffix>(?:{_SPACE}?(?:[%％‰]|°[CF]?|{_MONEY}|{_UNITS})|{_SPACE}[^\W\d_][\w/%°²³]{{0,19}})?)(?P<close>\))?"
 )
 _SCIENTIFIC = re.compile(r"[-+]?(?:\d+(\.\d*)?|\.\d+)([eE])([-+]?\d+)")
 _LEAST_LONG = 9  # digits in groups of equal length from which a number looks like that of a telephone

@@ -7,6 +7,7 @@ floor, real against real, from it.
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import os
@@ -209,6 +210,16 @@ def _labels_in(
 
 def _load_callable(generate: Generate, size: int, seed: int) -> Dataset:
     name = str(getattr(generate, "__name__", type(generate).__name__))
+    try:
+        inspect.signature(generate).bind(size, None)
+    except ValueError:  # of some functions no arguments are known
+        pass
+    except TypeError as error:
+        raise InputError(
+            f"{name} cannot be called as {name}(n, rng).",
+            "Give a function of how many points to draw and of a numpy.random.Generator, which returns "
+            "points (n, d).",
+        ) from error
     x, _ = as_table(generate(size, np.random.default_rng(seed)), f"What {name}({size}, rng) returned")
     _check_drawn(x, (size, x.shape[1]), name)
     description = {"kind": "callable", "name": name, "size": size, "seed": seed}

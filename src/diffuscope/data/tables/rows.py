@@ -595,7 +595,7 @@ class RowCodec(Plain):
             few = [str(label) for label in column.labels.index[:10]] if isinstance(column, Category) else []
             raise InputError(
                 f"{text!r} is not a value of the column {name!r}.",
-                f"Values: {', '.join(few)}." if few else f"It is {column!r}.",
+                f"Values: {', '.join(few)}." if few else _example(column),
             ) from error
 
     def decode_target(
@@ -632,6 +632,15 @@ class RowCodec(Plain):
         if y is None or self.target is None:
             return volume
         return volume + self.target.log_volume(self._target_table(y))
+
+
+def _example(column: AnyColumn) -> str:
+    """Say which values a column has."""
+    if isinstance(column, Boolean):
+        return "Give true or false."
+    if isinstance(column, Integer):
+        return "Give a whole number, such as 3."
+    return "Give a number, such as 0.5." if isinstance(column, Number) else "Give a date, such as 2025-01-31."
 
 
 def _mean_of_most(draws: Floats) -> Floats:

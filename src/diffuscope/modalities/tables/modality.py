@@ -14,6 +14,7 @@ from torch import Tensor
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
+from diffuscope.data.spread import far_out
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.dataset import FEWEST_ROWS
 from diffuscope.data.tables.panels import panel_note
@@ -95,6 +96,7 @@ class Table(Modality[TableData, TableSection]):
             f"{text}: kept by {share:.2%} of the rows"
             for text, share in (data.rows.shares_kept(data.frame) if data.rows.constraints else {}).items()
         ]
+        kept += _far_out(data)
         note = panel_note(data.frame)
         kept += [] if note is None else [note]
         if not schema:
@@ -332,3 +334,18 @@ def _flat(samples: Any, rows: RowCodec) -> Points:
 
 
 TABLE = Table()
+
+
+def _far_out(data: TableData) -> list[str]:
+    """Name numbers of a table that are far out of all others of their column."""
+    names = [one.name for one in data.rows.all_columns if one.kind in ("number", "integer")]
+    names = [name for name in names if name in data.frame]
+    if not names:
+        return []
+    x = data.frame[names].apply(lambda own: own.astype("float64")).to_numpy(dtype=np.float64, na_value=np.nan)
+    found = far_out(x, [str(name) for name in names])
+    hint = (
+        "They stay in, and samples may have them. Leave such rows out, or set --missing VALUE "
+        "if one means that nothing is known."
+    )
+    return [*found, *([hint] if found else [])]

@@ -70,7 +70,7 @@ def refuse_far(name: Name, x: Floats, low: float, high: float, shown: Callable[[
         raise InputError(
             f"{label(name)} was fitted to values from {shown(-2)} to {shown(-1)}, and nothing is known of "
             f"{shown(int(far[0]))}.",
-            "Give a value at most the range beyond its end.",
+            "Give a value that is no further beyond one of them than they are apart.",
         )
 
 
