@@ -26,7 +26,7 @@ from diffuscope.data.kinds import KINDS, section_of
 from diffuscope.data.points import load_dataset
 from diffuscope.diffusion.samplers import SAMPLERS
 from diffuscope.diffusion.schedules import SCHEDULES
-from diffuscope.errors import RunError, nearest, unknown_column, unknown_name
+from diffuscope.errors import InputError, RunError, nearest, unknown_column, unknown_name
 from diffuscope.files import check_writable_folder
 from diffuscope.networks import NETWORKS
 from diffuscope.recipes import RECIPES, load_recipe
@@ -448,3 +448,42 @@ def test_recipes_have_no_field_without_a_word_about_it():
     for section in Recipe.model_fields.values():
         for name, field in getattr(section.annotation, "model_fields", {}).items():
             assert field.description, name
+
+
+def test_without_arguments_there_is_help(cli):
+    code, out, err = cli()
+    assert (code, err) == (0, "")
+    assert out == cli("--help")[1]
+
+
+def test_a_second_run_says_its_name_and_overwrite_replaces_the_first(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["--size", "200", "--steps", "5", "--set", "width=8", "--no-pictures"]
+    assert cli("train", "moons", *small)[0] == 0
+    code, out, err = cli("train", "moons", *small)
+    assert code == 0
+    assert "runs/moons exists already, so this run is runs/moons-2" in out + err
+    code, out, err = cli("train", "moons", *small, "--overwrite", "--seed", "7")
+    assert code == 0
+    assert sorted(folder.name for folder in (tmp_path / "runs").iterdir()) == ["moons", "moons-2"]
+    assert diffuscope.load("runs/moons").recipe.seed == 7
+    words = {"size": 200, "steps": 5, "width": 8, "seed": 7, "pictures": False, "progress": False}
+    again = diffuscope.train("moons", exist_ok=True, **words)
+    assert again.path == Path("runs/moons")
+
+
+def test_a_function_that_cannot_be_called_so_is_refused_with_its_arguments():
+    def points(n):
+        return np.zeros((n, 2))
+
+    with pytest.raises(InputError, match=r"points\(n, rng\)(.|\n)*numpy.random.Generator"):
+        load_dataset(points)
+
+
+def test_a_run_names_the_functions_that_take_it(run_dir):
+    run = diffuscope.load(run_dir)
+    with pytest.raises(AttributeError, match=r"diffuscope\.diagnose\(run\)"):
+        run.diagnose()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = run.nothing
+    assert not hasattr(run, "nothing")

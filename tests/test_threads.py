@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from diffuscope.threads import side_by_side
+from diffuscope.threads import going_on, side_by_side
 
 
 @pytest.fixture
@@ -68,3 +68,21 @@ def test_an_error_comes_out_at_its_place_and_ends_the_work():
 def test_on_an_accelerator_pieces_follow_one_another():
     here = threading.get_ident()
     assert set(side_by_side(lambda _: threading.get_ident(), range(4), torch.device("cuda"))) == {here}
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_long_pieces_end_once_nobody_waits_for_them():
+    done = []
+
+    def piece(i: int) -> int:
+        if i == 0:
+            raise ValueError("the first")
+        for part in going_on(range(1000)):
+            time.sleep(0.01)
+            done.append(part)
+        return i
+
+    with pytest.raises(ValueError, match="the first"):
+        list(side_by_side(piece, range(8)))
+    assert len(done) < 500
+    assert list(going_on(range(3))) == [0, 1, 2]  # outside of a pool

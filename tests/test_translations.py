@@ -563,3 +563,19 @@ def test_the_report_of_a_table_is_chinese(chinese, tmp_path, little):
     shown = re.sub(r"<[^>]*>", "\n", text).replace("Date of birth", "")
     assert not english_in(shown)
     assert not english_in(str(quality).replace("Date of birth", ""))
+
+
+def test_errors_have_the_words_of_python_in_chinese(tmp_path, chinese):
+    array = np.random.default_rng(0).normal(size=(50, 2))
+    array[3, 1] = np.nan
+    with pytest.raises(InputError) as found:
+        diffuscope.train(array, out=tmp_path / "run")
+    assert "1 个缺失（NaN）的值" in str(found.value)
+    assert not english_in(str(found.value).replace("NaN", ""))
+    with pytest.raises(InputError) as found:
+        diffuscope.train("moons", settings={"training.stepz": 5})
+    assert "、steps、warmup" in str(found.value)
+    with pytest.raises(InputError) as found:
+        raise InputError("There is no run directory x.", "Train one: diffuscope train s_curve.")
+    assert 'diffuscope.train("s_curve")' in str(found.value)
+    assert "训练一个" in str(found.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from diffuscope.recipes.settings import check_settings
 from diffuscope.request import Request, check_count, read_request
 from diffuscope.seeds import RowStreams, stream
 from diffuscope.tensors import load_tensors, save_tensors
-from diffuscope.threads import side_by_side
+from diffuscope.threads import going_on, side_by_side
 
 __all__ = [
     "ORIGIN",
@@ -60,6 +61,7 @@ _POINTS_PER_PIECE = 2**11
 _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
 _ROWS_PER_BLOCK, _IMAGES_PER_BLOCK = 2**8, 2**4
+_LOUD = 2.0  # deviation of noise that somebody gave
 _LARGEST = 1e6  # weight of a model that says anything
 
 Rows = NDArray[np.intp]
@@ -192,6 +194,13 @@ class Model:
             raise InputError(
                 f"initial has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
                 f"Give finite numbers of shape {(n, *self.shape)}.",
+            )
+        size = float(noise.square().mean().sqrt())
+        if grid.prior_std > _LOUD < size:
+            warnings.warn(
+                f"initial has a deviation of {size:.3g}, where noise has 1: sampling multiplies it by "
+                f"{grid.prior_std:.3g} itself. The first state of a trajectory is multiplied already.",
+                stacklevel=2,
             )
         return lambda rows, x: grid.prior_std * noise[torch.from_numpy(rows)].to(x.device)
 
@@ -373,7 +382,7 @@ def sample_pieces(
         x = begin(rows, prior(grid, (count, *shape), streams).to(device))
         generator = stream(seed, "step", start)  # for samplers of one's own that draw by themselves
         with autocast(half, device):  # of this thread
-            states = trajectory(denoiser(rows), x, grid, sampler, generator, streams)
+            states = going_on(trajectory(denoiser(rows), x, grid, sampler, generator, streams))
             return keep(state._replace(x=state.x[: stop - start]) for state in states)
 
     return side_by_side(piece, range(0, n, size), device)

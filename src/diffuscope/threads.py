@@ -7,18 +7,20 @@ step. Independent pieces do not, and their results do not depend on the number o
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["side_by_side"]
+__all__ = ["going_on", "side_by_side"]
 
 _T = TypeVar("_T")
 _S = TypeVar("_S")
+_own = threading.local()  # of a thread of a pool: what says that nobody waits for it
 
 
 def side_by_side(
@@ -36,12 +38,30 @@ def side_by_side(
         yield from map(do, pieces)
         return
     workers, rest = torch.get_num_threads(), iter(pieces)
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    ended = threading.Event()
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        _own.ended = ended
+
+    with ThreadPoolExecutor(workers, initializer=begin) as pool:
         ahead = deque(pool.submit(do, piece) for piece in itertools.islice(rest, 2 * workers))
         try:
             while ahead:
                 yield ahead.popleft().result()
                 ahead.extend(pool.submit(do, piece) for piece in itertools.islice(rest, 1))
         finally:
+            ended.set()
             for future in ahead:
                 future.cancel()
+
+
+def going_on(parts: Iterable[_T]) -> Iterator[_T]:
+    """Yield the parts of a long piece, as long as the result of the piece is waited for.
+
+    After an exception, such as Ctrl-C, the piece ends with the part that it is in: with CancelledError.
+    """
+    for part in parts:
+        if getattr(_own, "ended", None) is not None and _own.ended.is_set():
+            raise CancelledError
+        yield part

@@ -326,7 +326,7 @@ def spoilt(value: float) -> np.ndarray:
         (np.zeros((2, 3, 4)), r"has 3 dimensions \(shape \(2, 3, 4\)\)"),
         ([[1, 2], [3]], "rows of The array do not have the same length"),
         (X + 1j, "complex numbers"),
-        ([["a", "1"], ["b", "2"]], r"not numbers.*column 0 \(counted from 0\), such as 'a' in row 0; column 1"),
+        ([["a", "1"], ["b", "2"]], r"not numbers.*column 0 \(counted .*\), such as 'a' in row 0; column 1"),
         (pd.DataFrame({"sex": ["f", "m"], "a": [1, 2]}), r"column 'sex', such as 'f' in row 0\.\n.*encode"),
         (pd.DataFrame({"day": pd.date_range("2020-01-01", periods=2)}), "column 'day', such as 2020-01-01"),
         (pd.DataFrame({"kind": pd.Categorical([1, 2])}), "column 'kind', such as 1"),

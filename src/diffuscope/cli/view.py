@@ -23,9 +23,11 @@ def view(
     force: Force = False,
 ) -> None:
     """Write an interactive page of a run: one file that works offline."""
+    from diffuscope.progress import Reporter
     from diffuscope.runs.run import load
 
     free(out, force)
     opened = load(run, device="cpu", data=data)
-    path = opened.view(language=language or None).save(out)  # type: ignore[arg-type]
+    with Reporter().stage("building the page"):
+        path = opened.view(language=language or None).save(out)  # type: ignore[arg-type]
     echo(f"{one_line(path)} ({path.stat().st_size / 1000:,.0f} KB)", as_is=True)

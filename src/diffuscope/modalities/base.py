@@ -67,14 +67,16 @@ class Evaluation(ABC):
 
     def _repr_html_(self) -> str:
         """Return a card of the metrics, for notebooks; the whole text is behind a click."""
+        from diffuscope.metrics.tabular import TABLE_METRICS
         from diffuscope.pages import card
 
+        titles = {name: one.title for known in (_TITLES, TABLE_METRICS) for name, one in known.items()}
         rows = []
         for name, one in self.to_json()["metrics"].items():
             measured = Measured(**one)
             interval = f"{in_floors(measured.low)} to {in_floors(measured.high)}"
             numbers = [f"{measured.floor:.3g}", f"{measured.value:.3g}", in_floors(measured.ratio), interval]
-            rows.append([_TITLES[name].title if name in _TITLES else name.replace("_", " "), *numbers])
+            rows.append([term(titles.get(name, name)), *numbers])
         head = ["metric", "real data", "this model", "÷ floor", "95%"]
         return card("Evaluation", head=head, rows=rows, details=str(self))
 

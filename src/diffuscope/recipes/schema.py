@@ -248,7 +248,7 @@ class Recipe(Section):
             where = " and ".join(path.removesuffix(f".{key}") for path in found)
             raise InputError(f"{key!r} is a setting of {where}.", f"Write {' or '.join(found)}.")
         known = {one: f"{name}.{one}" for name, section in sections.items() for one in section}
-        known |= {name: name for name in tree if name not in sections}
+        known |= {name: f"{name}.name" if name in sections else name for name in tree}
         near = difflib.get_close_matches(key, known, n=1)
         guess = f"Did you mean {known[near[0]]}? " if near else ""
         raise InputError(f"There is no setting {key!r}.", f"{guess}List all: diffuscope list settings.")
