@@ -286,7 +286,7 @@ class TableQuality:
         if (test := self.told_apart) is not None:
             notes.append(
                 f"Two-sample classifier: {test.accuracy:.1%} accuracy (95% interval {test.low:.1%} to "
-                f"{test.high:.1%}; p = {test.p_value:.2g})."
+                f"{test.high:.1%}); as high by chance with probability {test.p_value:.2g}."
             )
         notes += self.lines()
         notes += [f"{titles}: {why}" for titles, why in self.reasons().items()]

@@ -14,8 +14,10 @@ from torch import Tensor
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
+from diffuscope.data.columnar.dates import looks_like_a_date
 from diffuscope.data.spread import far_out
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
+from diffuscope.data.tables.columns.categories import Category
 from diffuscope.data.tables.dataset import FEWEST_ROWS
 from diffuscope.data.tables.panels import panel_note
 from diffuscope.data.tables.section import TableSection
@@ -46,6 +48,7 @@ _LEAST_ALIKE = 200  # rows with the same set of values, for a diagnosis of these
 
 _SHOWN_RELATIONS = 12
 _SHOWN_COLUMNS = 40  # of a wide table; of the others those that an option would change
+_MANY_DATES = 6  # distinct texts that are dates
 
 
 class Table(Modality[TableData, TableSection]):
@@ -96,7 +99,7 @@ class Table(Modality[TableData, TableSection]):
             f"{text}: kept by {share:.2%} of the rows"
             for text, share in (data.rows.shares_kept(data.frame) if data.rows.constraints else {}).items()
         ]
-        kept += _far_out(data)
+        kept += [*_far_out(data), *_dates_as_text(data), *_target_always(data)]
         note = panel_note(data.frame)
         kept += [] if note is None else [note]
         if not schema:
@@ -349,3 +352,31 @@ def _far_out(data: TableData) -> list[str]:
         "if one means that nothing is known."
     )
     return [*found, *([hint] if found else [])]
+
+
+def _dates_as_text(data: TableData) -> list[str]:
+    """Name categories of a table in memory that are dates."""
+    if data.source["kind"] == "file":  # whose texts were read
+        return []
+    return [
+        f"Column {str(one.name)!r} has dates as text, which count as {len(one.labels.index):,} categories: "
+        "make them dates first, with pandas.to_datetime."
+        for one in data.rows.all_columns
+        if isinstance(one, Category)
+        and len(one.labels.index) >= _MANY_DATES
+        and all(
+            isinstance(label, str) and looks_like_a_date(label) for label in one.labels.index[:_MANY_DATES]
+        )
+    ]
+
+
+def _target_always(data: TableData) -> list[str]:
+    """Say that samples have a target where rows of the data have none."""
+    name = data.rows.target_name
+    absent = 0.0 if name is None else float(data.frame[name].isna().mean())
+    if not absent:
+        return []
+    return [
+        f"Column {str(name)!r} is the target: samples always have a value of it, though {absent:.1%} of the "
+        "rows have none."
+    ]
