@@ -35,6 +35,7 @@ _VISIBLE = 0.02  # noise left on clean data, in deviations of the data
 _SIGNAL_LEFT = (1e-2, 1e-3, 1e-4)  # signal-to-noise ratio at the end, for data of its own deviation
 _LOW, _HIGH = 0.9, 1.1  # of the deviation of the noise that a schedule ends with
 _UNLIKE = 10.0  # deviations of columns, from the least to the greatest
+_PART = 0.1  # of what a network costs, the least that scaling has to bring
 
 
 def sampling_suspects(clouds: Clouds, budget: Budget) -> list[Suspect]:
@@ -94,6 +95,8 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
                 f", and those of a network that learns for {trials[0].steps} steps {learned} × floor, of the "
                 f"{network} that yours costs"
             )
+        if gain.ratio < _PART * network.ratio:
+            return None  # the network has another fault, which is much worse
     what = f"of root mean square {subject.spread:.3g}, but its schedule is made for about {unit:.3g}"
     if unlike:
         what = f"whose columns have deviations from {deviations.min():.3g} to {deviations.max():.3g}"
