@@ -16,8 +16,9 @@ from diffuscope.plots.view import State, view_of
 
 __all__ = ["FieldPanel", "plot_field"]
 
-_ACROSS = 21  # arrows in a row
-_LENGTH = 0.9  # of the longest arrow, in distances between two
+_ACROSS = 17  # arrows
+_LENGTH = 0.95  # of the longest arrow, in distances between two
+_SHORTEST = 0.33  # of the longest
 
 Points = NDArray[np.float64]
 
@@ -33,12 +34,12 @@ class FieldPanel(NamedTuple):
 def plot_field(panels: Sequence[FieldPanel]) -> Figure:
     """Show the field of each level as arrows over the noisy points there; the darker the longer.
 
-    An arrow is as long as the logarithm of the field, so that weak fields can be seen as well. InputError
+    An arrow is as long as the logarithm of the field, at least a third, so that weak fields can be seen. InputError
     unless points have two coordinates.
     """
     if not panels or any(panel.x.shape[1] != 2 for panel in panels):
         raise InputError("A field can be drawn of points in the plane.", "Give points of two coordinates.")
-    figure, axes = square_panels(1, len(panels), 2.9)
+    figure, axes = square_panels(1, len(panels), 2.9, around=0.05)
     for ax, panel in zip(axes[0], panels, strict=True):
         view = view_of([State(panel.x, panel.label, 0.0)])
         draw_points(ax, panel.x, color=FAINT, view=view)
@@ -47,7 +48,7 @@ def plot_field(panels: Sequence[FieldPanel]) -> Figure:
         field = panel.field(at)
         strength = np.linalg.norm(field, axis=1)
         length = np.log1p(strength / max(float(np.median(strength)), 1e-300))
-        length /= max(float(length.max()), 1e-300)
+        length = _SHORTEST + (1 - _SHORTEST) * length / max(float(length.max()), 1e-300)
         step = np.array([x[1] - x[0], y[1] - y[0]])
         arrows = field / np.maximum(strength, 1e-300)[:, None] * (length * _LENGTH)[:, None] * step
         ax.quiver(
@@ -60,7 +61,11 @@ def plot_field(panels: Sequence[FieldPanel]) -> Figure:
             scale_units="xy",
             scale=1,
             pivot="tail",
-            width=0.005,
+            width=0.004,
+            headwidth=3.6,
+            headlength=3.6,
+            headaxislength=3.2,
+            minshaft=2.0,
             zorder=3,
         )
         ax.set_title(panel.label, color=INK, fontsize=11, pad=4)
