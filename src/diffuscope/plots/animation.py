@@ -98,7 +98,14 @@ def save_animation(
         if suffix == ".gif":
             _write_gif(frames, stage.palette, temporary, times, loop)
         elif suffix == ".html":
-            _write_html(frames, stage, temporary, times, loop, title or Path(path).stem)
+            _write_html(
+                frames,
+                stage,
+                temporary,
+                times,
+                loop,
+                Path(path).stem if title is None or "$" in title else title,
+            )
         else:
             _write_mp4(frames, stage.palette, temporary, times)
 
@@ -201,7 +208,7 @@ def _write_html(
         pictures.append(f'"{base64.b64encode(buffer.getvalue()).decode("ascii")}"')
     page = _PLAYER.read_text("utf-8")
     for mark, text in {
-        "TITLE": html.escape(title.replace("$", "")),
+        "TITLE": html.escape(title),
         "WIDTH": str(frame.shape[1]),
         "HEIGHT": str(frame.shape[0]),
         "LAST": str(len(pictures) - 1),

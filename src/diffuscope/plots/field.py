@@ -34,8 +34,8 @@ class FieldPanel(NamedTuple):
 def plot_field(panels: Sequence[FieldPanel]) -> Figure:
     """Show the field of each level as arrows over the noisy points there; the darker the longer.
 
-    An arrow is as long as the logarithm of the field, at least a third, so that weak fields can be seen. InputError
-    unless points have two coordinates.
+    An arrow is as long as the logarithm of the field, and at least a third of the longest, so that weak
+    fields can be seen as well. InputError unless points have two coordinates.
     """
     if not panels or any(panel.x.shape[1] != 2 for panel in panels):
         raise InputError("A field can be drawn of points in the plane.", "Give points of two coordinates.")

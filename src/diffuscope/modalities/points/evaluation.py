@@ -158,8 +158,8 @@ class Evaluation(AnyEvaluation):
         notes = [_READ, self.verdict(), self.certainty]
         if (test := self.told_apart) is not None:
             notes.append(
-                f"Two-sample classifier, on the first pair of clouds alone: {test.accuracy:.1%} accuracy (95% "
-                f"interval {test.low:.1%} to {test.high:.1%}); as high by chance with probability "
+                f"Two-sample classifier, on the first pair of clouds alone: {test.accuracy:.1%} accuracy "
+                f"(95% interval {test.low:.1%} to {test.high:.1%}); as high by chance with probability "
                 f"{test.p_value:.2g}."
             )
         if self.titles:
