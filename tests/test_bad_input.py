@@ -270,6 +270,7 @@ def limited(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
+@pytest.mark.slow
 def test_no_space_left_for_samples_leaves_nothing_half_written(run_dir, tmp_path, shell):
     out = tmp_path / "x.npy"
     out.write_bytes(b"old")

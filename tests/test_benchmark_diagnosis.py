@@ -94,6 +94,7 @@ def right(exact):
     return samples_of(exact, 30, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(LOOPS) - {"share"}))
 def test_every_wrong_loop_draws_other_samples(exact, right, name):
     n = len(right)
@@ -102,6 +103,7 @@ def test_every_wrong_loop_draws_other_samples(exact, right, name):
     assert not np.allclose(right, wrong, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -173,6 +175,7 @@ def test_a_network_is_trained_once_and_comes_back_from_its_file(tiny, tmp_path, 
 ASKED = [name for name, one in (FAULTS | SOUND).items() if one.ways[0] not in ("run", "folder")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if i % 3 else []) for i, name in enumerate(ASKED)]
 )

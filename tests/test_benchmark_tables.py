@@ -53,6 +53,7 @@ def fresh(real):
     return _judge(real, _law(1_000, 2))
 
 
+@pytest.mark.slow
 def test_fresh_draws_of_the_law_are_at_the_floor_and_at_chance(fresh):
     assert fresh["told_apart"] == pytest.approx(0.5, abs=0.06)
     assert fresh["nearer_to_training"] == pytest.approx(0.5, abs=0.06)
@@ -229,6 +230,7 @@ def test_trees_keep_what_is_exact_and_where_values_are_missing():
     assert shares.abs().max() < 0.03
 
 
+@pytest.mark.slow
 def test_trees_follow_the_law_that_they_were_grown_on(real):
     train, _ = real
     rows = SequentialTrees(random_state=0).fit(train).sample(1_000, random_state=1)
@@ -278,6 +280,7 @@ def a_table(monkeypatch, real):
     monkeypatch.setattr(cells, "frame_of", lambda name: pd.concat(real, ignore_index=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("a_table")
 def test_a_cell_is_run_once_and_its_record_is_kept(tmp_path, capsys):
     plan, path = cells.Plan(rows=500, asked=50, foreign=False), tmp_path / "results.jsonl"

@@ -36,6 +36,7 @@ def test_a_training_that_is_watched_ends_with_the_same_bytes(tiny):
     assert not (plain.path / "tensorboard").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("features_are_pixels")
 def test_sheets_of_images_are_shown(tmp_path):
     changes = {"network.width": 8, "network.head_width": 8, "training.steps": 4, "sampling.steps": 2}

@@ -267,6 +267,7 @@ def test_a_folder_that_can_be_written_to_is_left_as_it_was(tmp_path, sealed):
         check_writable_folder(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_pictures_are_said_only_where_there_are_some(cli, tmp_path, monkeypatch, tiny_words):
     monkeypatch.chdir(tmp_path)
     code, out, _ = cli("train", "s_curve", *tiny_words)
@@ -321,6 +322,7 @@ def test_eight_trainings_at_once_take_eight_names(tmp_path, tiny_words):
 # --- the tutorial ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_tutorials_shapes_losses_and_first_batch(cli, tmp_path, little):
     words = ["--epochs", 5, "--set", "pictures.row_every=2", "--set", "data.size=300"]
     words += ["--set", "pictures.reverse_every=50", "--set", "pictures.forward_frames=2"]

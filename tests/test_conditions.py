@@ -162,6 +162,7 @@ def test_a_vector_of_numbers_is_a_condition_as_well(tmp_path):
         run.sample(300, y=0.6)
 
 
+@pytest.mark.slow
 def test_the_density_of_points_is_that_at_their_angle(angles):
     x, angle, run = angles
     x, angle = x[:20], angle[:20]
@@ -442,6 +443,7 @@ def test_whole_numbers_are_a_condition_where_it_is_said(tmp_path):
 # --- images -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_images_are_as_bright_as_is_asked(brightness):
     run = brightness[2]
     for level in (0.15, 0.5, 0.85):

@@ -39,6 +39,7 @@ def test_every_warning_has_its_line(module):
     assert all(f"`{code}`" in rows for code in codes)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_page_on_diagnoses_runs(capsys):
     names: dict[str, object] = {}

@@ -34,6 +34,7 @@ def test_own_part_is_under_fifteen_lines(path):
     assert 2 <= len(own_lines(path.read_text("utf-8"))) < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs_and_its_part_learns_the_data(path, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plt, "show", lambda: pytest.fail("an example waits for a window"))

@@ -45,6 +45,7 @@ def test_every_example_is_tested():
     assert all(f'run_example("{path.stem}"' in text for path in FOLDER.glob("*.py"))
 
 
+@pytest.mark.slow
 def test_the_s_curve_takes_five_lines(run_example):
     out, folder = run_example("s_curve_in_five_lines")
     assert float(re.search(r"data (-?[\d.]+) nats", out)[1]) > -1.0
@@ -66,6 +67,7 @@ def test_synthetic_patients_are_like_real_ones(run_example):
     assert set(rows["diagnosis"]) == {"none", "mild", "severe"}
 
 
+@pytest.mark.slow
 def test_holes_are_filled_better_than_by_simpler_methods(run_example):
     out, _ = run_example("imputation")
     error = {

@@ -182,6 +182,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_a_run_to_go_on_with(tiny, tmp_pa
     assert weights(tiny(changes, resume=True)) == weights(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_data_of_any_dimension_trains_samples_and_draws_without_a_warning(tiny, d):
     x = np.random.default_rng(0).normal(size=(200, d)) * np.arange(1, d + 1)

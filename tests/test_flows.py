@@ -176,6 +176,7 @@ def test_a_student_that_answers_the_target_ends_where_its_teacher_does(schedule,
     assert error < 0.05 * (x_t[first] - end.x).norm(dim=1).median() + 0.02
 
 
+@pytest.mark.slow
 def test_a_student_in_two_steps_is_better_than_its_teacher_in_two(tmp_path):
     settings = {"data.size": 2000, "network.width": 32, "network.depth": 2, "training.batch_size": 128}
     teacher = diffuscope.train("moons", settings=settings, steps=400, out=tmp_path / "t", pictures=False)

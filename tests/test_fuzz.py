@@ -11,7 +11,7 @@ import pytest
 FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 
 
-@pytest.mark.parametrize("mutations", [500, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mutations", [150, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_changed_files_are_read_or_refused_and_nothing_else(mutations):
     # In a process of its own, whose memory is limited.
     found = subprocess.run(
@@ -23,5 +23,5 @@ def test_changed_files_are_read_or_refused_and_nothing_else(mutations):
     assert found.returncode == 0, found.stdout + found.stderr
     rows = [line.split() for line in found.stdout.splitlines()[1:11]]
     assert all(row[-1] == "0" for row in rows)
-    assert all(int(row[-3]) > 10 for row in rows)  # of every kind some are refused
+    assert all(int(row[-3]) >= mutations // 50 for row in rows)  # of every kind some are refused
     assert "written elsewhere: 0" in found.stdout

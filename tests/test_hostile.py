@@ -656,6 +656,7 @@ def test_faults_of_our_own_stay_what_they_are(error):
     assert foreseen(error) is None
 
 
+@pytest.mark.slow
 def test_lack_of_memory_ends_in_a_sentence(tmp_path):
     """With a budget for the whole process that the data does not fit into."""
     header = npy("<f8", (200_000_000, 4))

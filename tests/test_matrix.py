@@ -346,12 +346,14 @@ def _few(case: Case) -> tuple[object, ...]:
     return {"images": ("-n", 90), "points": ("--no-baselines",)}.get(case.kind, ())
 
 
+@pytest.mark.slow
 def test_evaluate_of_held_out_data(case, run_dir, cli):
     code, out, err = cli("evaluate", run_dir, "--held-out", case.held_out, "--json", *_few(case))
     works(code, err)
     assert json.loads(out)["metrics"]["sliced_wasserstein"]["ratio"] > 0
 
 
+@pytest.mark.slow
 def test_evaluate_to_a_page(case, run_dir, cli):
     code, out, err = cli("evaluate", run_dir, "--html")
     if case.kind != "table":
@@ -371,6 +373,7 @@ def test_options_of_another_kind_are_refused_by_evaluate(case, run_dir, cli):
     is_refused(*cli("evaluate", run_dir, "-n", 90), "samples is not an option")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["points", "table", pytest.param("circle", marks=pytest.mark.slow)]
 )  # images have a test of their own, below
@@ -484,6 +487,7 @@ def test_compare_has_the_number_of_train(world, kind, cli, tmp_path):
     compare_has_the_number_of_train(world, kind, cli, tmp_path / "compared")
 
 
+@pytest.mark.slow
 def test_a_kind_from_elsewhere_is_compared_in_processes_of_their_own(world, cli, tmp_path):
     compare_has_the_number_of_train(world, "circle", cli, tmp_path / "compared")
 
@@ -608,6 +612,7 @@ def test_summary_metrics_and_data(case, run):
     }.get(case.kind)
 
 
+@pytest.mark.slow
 def test_notebooks_show_samples(case, run):
     shown = run._repr_html_()
     if case.kind == "points":

@@ -126,6 +126,7 @@ def test_an_evaluation_is_a_table_and_its_text_is_behind_a_click(run_dir, little
     assert repr(found) == str(found)
 
 
+@pytest.mark.slow
 def test_a_table_of_text_is_not_shown_by_itself_in_a_notebook(notebook, monkeypatch, run_dir, little):
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     str(diffuscope.evaluate(run_dir, baselines=False, progress=False))

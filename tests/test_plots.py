@@ -65,6 +65,7 @@ def is_whole(figure: Figure) -> bool:
     return bool(box.x0 >= 0 and box.y0 >= 0 and (box.max <= figure.get_size_inches()).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_every_figure_of_points_works_in_any_dimension(d):
     x = cloud(d=d)

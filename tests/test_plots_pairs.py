@@ -47,6 +47,7 @@ def names_of(figure, k):
     return [ax.get_xlabel() for ax in figure.axes[-k:]], [ax.get_ylabel() for ax in figure.axes[::k]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [["age"], ["place"], ["age", "income"], ["place", "married"], None])
 def test_every_column_has_a_row_and_a_column_of_panels(columns):
     figure = plot_pairs(people(400), people(300, 1), columns)

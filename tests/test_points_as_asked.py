@@ -158,6 +158,7 @@ def test_held_out_rows_far_out_are_said_and_spoil_nothing(train, little, tmp_pat
     assert 0.5 < other / own < 2
 
 
+@pytest.mark.slow
 def test_held_out_files_may_have_classes_or_not(sides, little, tmp_path, train):
     x, y, _ = sides
     frame = pd.DataFrame(x, columns=["a", "b"]).assign(side=y)
@@ -185,6 +186,7 @@ def test_values_far_out_of_a_function_are_brought_in(train):
     assert np.abs(run.data.draw(100, 1)).max() < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, pytest.param(10, marks=pytest.mark.slow), 39])
 def test_too_few_points_to_measure_is_said(train, n):
     run, said = train(normal(n))
@@ -442,6 +444,7 @@ def test_classes_are_the_values_in_order(values):
     assert [same[i] for i in text] == [f"c{v}" for v in values]
 
 
+@pytest.mark.slow
 def test_the_article_network_learns_classes_too(tmp_path):
     x = normal(600)
     settings = {"training.epochs": 150, "network.width": 32}

@@ -172,6 +172,7 @@ def ddpm(name: str, T: int, n_steps: int, **own: Any) -> tuple[Any, DiscreteSche
     return scheduler, make(T)
 
 
+@pytest.mark.slow
 @on_both_schedules
 @at_both_lengths
 @pytest.mark.parametrize("n_steps", [10, pytest.param(50, marks=pytest.mark.slow), 100])
@@ -190,6 +191,7 @@ def test_ddpm_with_posterior_variance_is_fixed_small(
     assert largest_difference(ours(grid, DDPM(), x), others) < DOUBLE
 
 
+@pytest.mark.slow
 @on_both_schedules
 @at_both_lengths
 def test_ddpm_over_all_steps_is_that_of_diffusers(name: str, T: int) -> None:

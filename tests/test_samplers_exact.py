@@ -292,6 +292,7 @@ WALKS: dict[str, tuple[Schedule, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule",
     [*(pytest.param(name, marks=pytest.mark.slow) for name in ("vp", "cosine", "edm")), "flow", "linear"],

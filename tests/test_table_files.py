@@ -162,6 +162,7 @@ def test_cells_that_need_nothing_stay_as_they_are_and_new_ones_are_written_like_
         assert all(re.fullmatch(form + "|", new) for form, new in zip(forms, line.split(","), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "command"), [(12, "sample"), (20, "evaluate")])
 def test_what_to_type_after_a_training_works_for_so_few_rows(cli, tmp_path, monkeypatch, n, command):
     monkeypatch.chdir(tmp_path)

@@ -45,6 +45,7 @@ def test_the_file_is_one_that_safetensors_reads(file):
     assert torch.equal(load_file(file)["a"], TENSORS["a"])
 
 
+@pytest.mark.slow
 def test_the_same_content_gives_the_same_bytes_in_every_process(file, tmp_path):
     program = (
         "import sys, torch; from diffuscope.tensors import *; "

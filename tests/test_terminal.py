@@ -155,6 +155,7 @@ def test_words_of_the_command_line_are_shown(cli, tmp_path, monkeypatch, words):
     assert harmless(err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", HOSTILE_WORDS[5::6], ids=lambda words: ascii(words)[:40])
 def test_words_of_the_command_line_are_not_obeyed_by_a_terminal(tmp_path, words):
     code, written = at_a_terminal(words, tmp_path)
@@ -182,6 +183,7 @@ def hostile_table(tmp_path_factory):
     return folder, at_a_terminal([*words, "--set", "sampling.steps=3"], folder)
 
 
+@pytest.mark.slow
 def test_names_in_data_are_shown_and_not_obeyed_when_it_is_trained_on(hostile_table):
     _, (code, written) = hostile_table
     assert code == 0, written

@@ -409,6 +409,7 @@ def test_a_training_and_what_is_measured_of_it_are_chinese(capfd, tmp_path, litt
             assert not CHINESE.search(file.read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_json_stays_english(capfd, tmp_path, tiny, little):
     run = tiny(out="run")
     code, text = said(capfd, "evaluate", run.path, "--no-baselines", "--json")

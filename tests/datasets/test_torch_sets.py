@@ -112,6 +112,7 @@ def test_images_as_a_tensor_and_as_a_file_of_an_array_are_images(tmp_path):
     assert modality_for(str(tmp_path / "broken.npy")).name == "points"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, pytest.param(3, marks=pytest.mark.slow), 15])
 def test_few_images_are_learned_on_purpose(tmp_path, n):
     announced = []

@@ -108,6 +108,7 @@ def test_a_sound_loop_has_no_findings(quick):
     assert diagnosed(Exact(), samples=loop(Exact())) == ()
 
 
+@pytest.mark.slow
 def test_velocity_that_is_read_as_noise_is_named(quick):
     first = diagnosed(Exact(predicts="velocity"))[0]
     assert first.code == "prediction_type"
@@ -129,6 +130,7 @@ def test_noise_that_is_not_fresh_is_known_by_samples_alone(quick, z):
     assert first.gain > 1
 
 
+@pytest.mark.slow
 def test_one_deviation_for_unlike_columns_is_named_before_all_else():
     one = Scaling(np.full(5, ROWS.mean()), np.full(5, ROWS.std()))
     first = diagnosed(Exact(one), scaling=one)[0]
@@ -136,6 +138,7 @@ def test_one_deviation_for_unlike_columns_is_named_before_all_else():
     assert "each column" in first.fix
 
 
+@pytest.mark.slow
 def test_a_row_that_is_far_out_is_named_with_its_column(quick):
     spoilt = ROWS.copy()
     spoilt[77, 2] = 1e5
@@ -238,6 +241,7 @@ def test_only_a_network_that_was_passed_in_training_mode_is_said_to_be(quick, tr
     assert network.training == trains  # as it was given
 
 
+@pytest.mark.slow
 def test_copies_of_few_rows_are_named_and_values_of_a_lattice_are_none(quick):
     copies = ROWS[np.random.default_rng(3).integers(30, size=len(ROWS))]
     first = diagnosed(Exact(), copies)[0]

@@ -63,6 +63,7 @@ def test_velocity_that_is_read_as_noise_is_named(quick, features_are_pixels, dat
     assert codes(Exact("velocity"), data, scaling=scaling, prediction="velocity") == []
 
 
+@pytest.mark.slow
 def test_units_that_the_network_was_not_trained_in_are_named(quick, features_are_pixels, data):
     assert codes(Exact(), data, scaling=(0.0, 255.0))[0] == "units"
 

@@ -249,6 +249,7 @@ def test_what_nothing_explains_is_not_explained(perfect):
     assert found(subject_of(perfect, Random())) is None
 
 
+@pytest.mark.slow
 def test_five_columns_of_an_unknown_law_are_enough(pipeline, table_of_five):
     x, data = table_of_five
     scaling = Scaling(x.mean(0), x.std(0))

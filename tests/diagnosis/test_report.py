@@ -73,6 +73,7 @@ def test_the_bars_begin_in_one_column_however_large_a_row_is(broken):
     assert len({line.index("█") for line in lines}) == 1
 
 
+@pytest.mark.slow
 def test_findings_on_a_run_name_options_that_exist(run_dir, cli, tmp_path, quick):
     found = diffuscope.diagnose(run_dir, progress=False)
     fix = next(finding.fix for finding in found.findings if finding.code == "few_steps")

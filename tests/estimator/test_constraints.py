@@ -75,6 +75,7 @@ def free(table):
     return DiffusionModel(steps=300, width=32, sampling_steps=8, random_state=0, refine=False).fit(table)
 
 
+@pytest.mark.slow
 def test_all_sampled_rows_keep_what_some_would_break(model, free, table):
     rows = model.sample(2000, random_state=1)
     assert (rows.dtypes == table.dtypes).all()
@@ -157,6 +158,7 @@ def test_text_is_kept_with_the_model_and_functions_are_not(model, tmp_path):
     assert clone(model).constraints[:3] == TEXTS
 
 
+@pytest.mark.slow
 def test_the_law_is_that_of_rows_that_keep_them():
     """Two uniform numbers of which the first is the less: its mean is a third, the other's two thirds."""
     x = np.random.default_rng(0).random((4000, 2))

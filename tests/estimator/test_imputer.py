@@ -63,6 +63,7 @@ def test_frames_get_columns_with_names(holes):
     assert filled[["a", "b", "c", "word"]].equals(plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["polars", "arrow", "structured", "list", "objects", "integers as names", "numbered"]
 )

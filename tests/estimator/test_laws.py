@@ -94,6 +94,7 @@ def test_denoising_gives_the_posterior_mean(normal_model, normal_rows, covarianc
     assert np.std(one[:, 1] - clean[:, 1]) < 0.75
 
 
+@pytest.mark.slow
 def test_probabilities_of_categories_sum_to_one_and_are_right():
     random = np.random.default_rng(0)
     colour = random.choice(["red", "green", "blue"], 4000, p=[0.6, 0.3, 0.1])
@@ -113,6 +114,7 @@ def test_probabilities_of_categories_sum_to_one_and_are_right():
     assert np.abs(drawn - true).max() < 0.05
 
 
+@pytest.mark.slow
 def test_integers_have_probabilities():
     random = np.random.default_rng(0)
     counts = pd.DataFrame({"visits": random.poisson(3.0, 4000)})
@@ -124,6 +126,7 @@ def test_integers_have_probabilities():
     assert np.abs(probability - true.to_numpy()).max() < 0.04
 
 
+@pytest.mark.slow
 def test_densities_are_per_unit_of_the_columns():
     x = np.random.default_rng(0).normal(size=(2000, 1))
     metres, millimetres = (DiffusionModel(steps=300, width=16, random_state=0).fit(k * x) for k in (1, 1000))
@@ -146,6 +149,7 @@ def test_rows_of_a_class_are_like_the_rows_of_that_class(people, people_model):
     assert mixed.tolist() == ["ill", "well", "ill", "well"]
 
 
+@pytest.mark.slow
 def test_guidance_makes_rows_more_typical_of_their_class(people_model):
     ages = [
         people_model.sample(1500, y="ill", guidance=w, random_state=5)["age"].mean() for w in (0.0, 1.0, 3.0)

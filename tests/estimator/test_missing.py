@@ -52,6 +52,7 @@ def test_columns_that_are_missing_together_share_one_presence(model):
     assert [one.columns for one in model.model_.codec.presence] == [(2, 3), (4,)]
 
 
+@pytest.mark.slow
 def test_samples_have_missing_values_where_they_mean_something(frame, rows):
     assert abs((rows["dead"] == "yes").mean() - (frame["dead"] == "yes").mean()) < 0.05
     agree = rows["cause"].notna() == (rows["dead"] == "yes")
@@ -108,6 +109,7 @@ def test_only_some_columns_are_filled(model):
         model.impute(new, only="wait")
 
 
+@pytest.mark.slow
 def test_what_is_missing_beside_the_columns_that_are_filled_is_meant_to_be(model):
     new = people(300, 7)
     filled = model.impute(new.assign(dead=None), only="dead", random_state=0)
@@ -118,6 +120,7 @@ def test_what_is_missing_beside_the_columns_that_are_filled_is_meant_to_be(model
     assert (filled["dead"] == new["dead"]).mean() > 0.85
 
 
+@pytest.mark.slow
 def test_probabilities_of_categories_and_of_missing_ones_sum_to_one():
     random = np.random.default_rng(0)
     a = random.choice(["x", "y"], 800, p=[0.7, 0.3])
@@ -164,6 +167,7 @@ def test_a_model_of_few_rows_warns_of_them():
         DiffusionModel(steps=3).fit(x[:1])
 
 
+@pytest.mark.slow
 def test_a_constant_that_is_missing_now_and_then():
     x = np.random.default_rng(0).normal(size=500)
     flag = pd.Series(np.where(x > 0, "yes", None), dtype=object)

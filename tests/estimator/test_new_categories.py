@@ -51,6 +51,7 @@ def test_a_cross_validation_over_rare_categories_has_a_score():
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.slow
 def test_a_new_category_has_the_probability_of_any_new_one(model):
     column = model.model_.codec.features["word"]
     counts = words(600)["word"].value_counts()

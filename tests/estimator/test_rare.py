@@ -40,6 +40,7 @@ def test_a_column_of_many_categories_does_not_spoil_the_numbers_beside_it():
     assert spreads[1] < 1.35 * spreads[0]
 
 
+@pytest.mark.slow
 def test_a_fit_that_learns_nothing_says_so():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(300, 3)), columns=list("abc"))
     bent = frame.assign(bent=frame["a"] ** 2, product=frame["b"] * frame["c"])

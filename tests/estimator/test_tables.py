@@ -109,6 +109,7 @@ def test_arrays_of_any_type_are_learned_from(dtype):
     assert dtype == "float16" or (rows == np.round(rows)).all()  # floats so short have no decimals
 
 
+@pytest.mark.slow
 def test_the_layout_of_memory_does_not_matter():
     X = np.random.default_rng(0).normal(size=(100, 3))
     frozen = X.copy()
@@ -189,6 +190,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACCEPTED)
 @pytest.mark.filterwarnings("ignore:Without any value in training")
 def test_odd_tables_are_learned_from(name):

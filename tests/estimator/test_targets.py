@@ -41,6 +41,7 @@ USED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", USED)
 def test_any_usable_target_is_learned(kind):
     y = USED[kind]

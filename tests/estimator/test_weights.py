@@ -55,6 +55,7 @@ def model(table, weights):
     return DiffusionModel(steps=600, width=64, random_state=0).fit(table, sample_weight=weights)
 
 
+@pytest.mark.slow
 def test_samples_have_the_law_of_the_table_with_repeated_rows(table, repeated, model):
     rows = model.sample(5000, random_state=1)
     for name in ("x", "income", "number", "visits"):
@@ -146,6 +147,7 @@ def test_what_is_no_weight_is_refused_with_a_reason(table, weight, words):
         DiffusionModel(**QUICK).fit(table, sample_weight=weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [pytest.param(1e-300, marks=pytest.mark.slow), 1e300])
 def test_the_size_of_weights_does_not_matter(table, weights, scale):
     first, second = (

@@ -45,6 +45,7 @@ def test_samples_are_in_the_units_of_the_data(fitted, name):
     np.testing.assert_allclose(x.std(axis=0) / UNITS, 1, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_the_mixture_has_as_many_components_as_the_data():
     x = load_dataset("eight_gaussians", size=3000).x
     assert by_name(x)["gaussian_mixture"].title == "Gaussian mixture of 8"

@@ -50,6 +50,7 @@ def test_it_is_trained_once_and_says_the_same_afterwards(digits, classifier, tra
     assert not any(p.requires_grad for p in again.network.parameters())
 
 
+@pytest.mark.slow
 def test_other_images_labels_names_or_seeds_are_another_classifier(digits, trainings, tmp_path, monkeypatch):
     x, y = digits.images[:300], digits.labels[:300]
     changed = x.copy()

@@ -195,6 +195,7 @@ def test_an_oracle_is_asked_between_the_times_of_a_discrete_schedule(schedule):
     assert found.evaluations < 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule", [linear(), pytest.param(rescale_zero_terminal_snr(linear()), marks=pytest.mark.slow)]
 )

@@ -168,6 +168,7 @@ LAWS: dict[str, Oracle] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

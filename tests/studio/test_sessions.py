@@ -107,6 +107,7 @@ def test_a_state_of_the_training_can_be_looked_at_again(client, recipe):
         client.ask("walk", {**asked, "snapshot": 900})
 
 
+@pytest.mark.slow
 def test_sampling_starts_where_it_is_told_to():
     client = opened("s_curve", "article")  # its schedule ends long before all signal is gone
     sampling = {**SAMPLING, "steps": 100}
@@ -143,6 +144,7 @@ def test_the_parts_of_the_budget_add_up_and_name_what_is_wrong():
     assert exact["ratio"] == found["exact"]["ratio"]
 
 
+@pytest.mark.slow
 def test_recorded_runs_get_better_at_last():
     client = opened("moons")
     first = client.ask("load", {"at": 0})
@@ -341,6 +343,7 @@ def test_the_process_speaks_in_frames_and_ends_with_its_input(child):
     assert child.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_the_process_says_why_it_cannot_open(child):
     child.stdin.write(b'{"source": "no_such_set", "recipe": null}\n')
     child.stdin.flush()

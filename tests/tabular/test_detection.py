@@ -43,6 +43,7 @@ def of_shuffled(of_loans, as_splits, shuffle):
     return detect(as_splits, (train, held_out, shuffle(synthetic, "code")))
 
 
+@pytest.mark.slow
 def test_columns_that_do_not_go_together_are_named_though_their_values_are_right(
     of_shuffled,
 ):
@@ -74,6 +75,7 @@ def test_the_column_of_a_wide_table_is_found(as_splits):
     assert detect(as_splits, (wide(300, 1), wide(300, 2), made)).giveaways() == ["c20"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["income", pytest.param("employer", marks=pytest.mark.slow)])
 def test_missing_values_alone_give_a_column_away(of_loans, as_splits, name):
     train, held_out, synthetic = of_loans

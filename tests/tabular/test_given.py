@@ -83,6 +83,7 @@ def test_an_integer_beyond_its_type_is_refused() -> None:
         column.as_given(pd.Series([130]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(GIVEN))
 def test_a_model_hands_back_what_was_given(name: str, fitted: DiffusionModel) -> None:
     for value in (GIVEN[name][0], GIVEN[name][-1]):

@@ -127,6 +127,7 @@ def table(n: int, seed: int) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_refined_rows_are_those_of_the_data() -> None:
     """A model that draws every column by itself, shifted: the refinement mends what it gets wrong."""
     data = table(4000, 0)
@@ -157,6 +158,7 @@ def fitted() -> DiffusionModel:
     return DiffusionModel(steps=300, width=64, random_state=0).fit(data.drop(columns="kind"), data["kind"])
 
 
+@pytest.mark.slow
 def test_samples_keep_relations(fitted: DiffusionModel) -> None:
     X, y = fitted.sample(800, return_y=True)
     np.testing.assert_allclose(X["total"], X["a"] + X["b"], atol=0.011)

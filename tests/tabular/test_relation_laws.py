@@ -189,6 +189,7 @@ def bookings(n: int, seed: int) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

@@ -83,6 +83,7 @@ def test_the_text_has_a_line_for_each_and_the_plain_data_all(measured):
         assert quality.off(name) == "worse", name
 
 
+@pytest.mark.slow
 def test_perfect_rows_have_sections_without_anything_to_do(of_loans):
     quality = measure_table(*of_loans)
     found = sections_of(quality)
@@ -138,6 +139,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [

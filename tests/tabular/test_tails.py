@@ -53,6 +53,7 @@ def fitted(law, n: int, seed: int):
     return x, fit_column(pd.Series(x), "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [100, 400, 3000])
 @pytest.mark.parametrize("name", sorted(LAWS))
 def test_the_density_of_an_outlying_value_is_that_of_the_law_within_a_few_nats(name: str, n: int) -> None:

@@ -193,11 +193,13 @@ def node(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["node", *arguments], cwd=WEB, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_script_in_the_package_is_what_a_fresh_build_gives():
     done = node("build.mjs", "--check")
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_engine_of_the_page_passes_its_own_tests():
     done = node("build.mjs", "--tests")
     assert done.returncode == 0, done.stderr

@@ -62,7 +62,9 @@ def test_a_file_of_rows_is_scrubbed_and_asked(browser, rows, tmp_path):
     page = opened(browser, rows, tmp_path)
     assert "sampled rows by" in page.text(".sentence")
     assert "In blue 200 real ones." in page.text(".sentence")
-    assert re.search(r"Association: -?\d\.\d+ in real rows, -?\d\.\d+", page.text(".sentence"))
+    assert re.search(
+        r"Association \(0: none, ±1: closest\): -?\d\.\d+ in real rows, -?\d\.\d+", page.text(".sentence")
+    )
     page.page.select_option("#column-x", label="city")
     page.page.select_option("#column-y", label="income")
     assert "city and income" in page.text(".sentence")
@@ -101,6 +103,7 @@ def test_a_file_of_images_shows_one_of_them_on_its_way(browser, digits, tmp_path
     page.context.close()
 
 
+@pytest.mark.slow
 def test_the_studio_draws_images_of_a_class(browser, digits, tmp_path):
     pytest.importorskip("uvicorn", reason="the studio is not installed: pip install 'diffuscope[studio]'")
     process = subprocess.Popen(

@@ -163,6 +163,7 @@ class Run:
         if source is None:
             raise InputError(
                 f"The training data of {self.path} was passed from Python and is not stored in the run.",
+                "Give it to diffuscope view by --data FILE, in Python to diffuscope.load by data=.",
                 "Pass it: diffuscope.load(path, data=...).",
             )
         return self.modality.settled(self.modality.reload(source, self.model))

@@ -273,7 +273,7 @@ export const WORDS = {
   upColumn: ["Up", "纵轴"],
   sentenceRows: ["{0} sampled rows by {1} and {2}.", "{0} 行采样数据，按 {1} 与 {2} 画出。"],
   besideReal: ["In blue {0} real ones.", "蓝色为 {0} 行真实数据。"],
-  associationIs: ["Association: {0} in real rows, {1} in the samples.", "关联强度：真实数据 {0}，样本 {1}。"],
+  associationIs: ["Association (0: none, ±1: closest): {0} in real rows, {1} in the samples.", "关联（0 为无关，±1 为最强）：真实数据 {0}，样本 {1}。"],
   missingValue: ["missing", "缺失"],
   realImages: ["Real images", "真实图像"],
   sentenceImages: ["{0} images on their way from noise. Drag the ruler.", "{0} 张图像，从噪声走到数据。拖动标尺试试。"],
@@ -286,7 +286,7 @@ export const WORDS = {
   conditionCard: ["Condition", "条件"],
   anyValue: ["any", "任意"],
   moreColumns: ["More columns", "更多列"],
-  qualityOfRun: ["as measured after the training", "训练结束后测得"],
+  qualityOfRun: ["distance of samples from real data, over that of real data; measured after the training", "样本到真实数据的距离，除以真实数据之间的距离；训练结束后测得"],
   recordedWalk: [
     "A recording: this page has one walk of the run, whose network has {0} weights. diffuscope studio RUN draws new samples.",
     "这是一段录制：本页只含此次训练的一次采样（网络有 {0} 个权重）。diffuscope studio RUN 可采新样本。",
