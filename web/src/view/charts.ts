@@ -87,7 +87,11 @@ export class Chart {
     }
     c.textAlign = "center";
     const ticks = axes.logX ? logTicks(x0, x1, true) : evenTicks(x0, x1);
-    for (const tick of ticks) c.fillText(tick >= 1000 ? whole(tick) : digits(tick), Math.min(width - 14, Math.max(LEFT + 4, px(tick))), this.height - 6);
+    for (const tick of ticks) {
+      const text = tick >= 1000 ? whole(tick) : digits(tick);
+      const most = width - 2 - c.measureText(text).width / 2;
+      c.fillText(text, Math.min(most, Math.max(LEFT + 4, px(tick))), this.height - 6);
+    }
     if (axes.xName) {
       c.textAlign = "left";
       c.fillText(axes.xName, 2, this.height - 6);

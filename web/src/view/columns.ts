@@ -42,15 +42,32 @@ function ticksOf(column: Column, most: number): [number, string][] {
   return evenTicks(low, high, most).map((value) => [at(value), digits(value)]);
 }
 
-/** The rows (n, 2) of two columns, from 0 to 1; NaN where a value is missing. */
-function rowsOf(pair: [Column, Column], of: (column: Column) => [Places, number, number, number], n: number): Float32Array {
+const ends = new WeakMap<Places, [number, number]>();
+
+/** The least and the greatest place of a column: what lies beyond is shown there. */
+function endsOf(states: Places): [number, number] {
+  let found = ends.get(states);
+  if (!found) {
+    found = [STEPS, 0];
+    for (const place of states) if (place <= STEPS) found = [Math.min(found[0], place), Math.max(found[1], place)];
+    ends.set(states, found);
+  }
+  return found;
+}
+
+/** The rows (n, 2) of two columns, from 0 to 1; NaN where a value is missing or, on its way, outside of the picture. */
+function rowsOf(
+  pair: [Column, Column], of: (column: Column) => [Places, number, number, number], n: number, arrived = true,
+): Float32Array {
   const out = new Float32Array(2 * n);
   pair.forEach((column, k) => {
     const [states, now, next, share] = of(column);
     const unit = column.labels.length ? 0.56 / (column.limits[1] - column.limits[0]) : 0;
+    const [least, most] = arrived ? [0, STEPS] : endsOf(states);
     for (let i = 0; i < n; i++) {
       const [a, b] = [states[n * now + i]!, states[n * next + i]!];
-      const value = a > STEPS ? NaN : b > STEPS || unit ? a : a + share * (b - a);
+      const outside = !arrived && !unit && (a <= least || a >= most);
+      const value = a > STEPS || outside ? NaN : b > STEPS || unit ? a : a + share * (b - a);
       out[2 * i + k] = value / STEPS + unit * (shake(i, k) - 0.5);
     }
   });
@@ -115,6 +132,11 @@ export class ColumnsPicture implements Picture {
     return this.pair.map((i) => this.walk!.columns[i]!) as [Column, Column];
   }
 
+  /** Whether what is shown is the end of the walk. */
+  private get arrived(): boolean {
+    return this.position >= (this.walk?.steps.length ?? 0) - 1;
+  }
+
   draw(position: number): void {
     this.position = position;
     const { walk } = this;
@@ -127,7 +149,7 @@ export class ColumnsPicture implements Picture {
     const near = Math.min(Math.round(position), walk.steps.length - 1);
     const next = Math.min(now + 1, walk.steps.length - 1);
     const real = rowsOf([x, y], (column) => [column.real, 0, 0, 0], x.real.length);
-    const made = rowsOf([x, y], ({ states, labels }) => (labels.length ? [states, near, near, 0] : [states, now, next, position - now]), n);
+    const made = rowsOf([x, y], ({ states, labels }) => (labels.length ? [states, near, near, 0] : [states, now, next, position - now]), n, this.arrived);
     this.places = made;
     const area = { left: LEFT, top: SIDE + GAP, width: size - LEFT - SIDE - GAP, height: size - SIDE - GAP - BOTTOM };
     const px = (v: number): number => area.left + v * area.width;
@@ -143,7 +165,7 @@ export class ColumnsPicture implements Picture {
       }
       c.globalAlpha = 1;
     };
-    cloud(real, "real", Math.min(0.45, 0.25 + 100 / (real.length + 1)), Math.max(1.6, size / 260));
+    cloud(real, "real", Math.min(0.8, 0.4 + 200 / (real.length + 1)), Math.max(2, size / 240));
     cloud(made, "made", 0.85, Math.max(2.2, size / 190));
     this.sides(c, [real, made], [x, y], area);
     if (this.chosen !== null) this.ring(c, px(made[2 * this.chosen]!), py(made[2 * this.chosen + 1]!));
@@ -210,10 +232,12 @@ export class ColumnsPicture implements Picture {
           else c.lineTo(area.left + area.width + GAP + b, area.top + (1 - a) * area.height);
         };
         point(0, 0);
+        point(start(0), 0);
         one.forEach((share, bin) => {
           point(start(bin), share);
           point(start(bin + 1), share);
         });
+        point(start(bins), 0);
         point(1, 0);
         c.globalAlpha = which ? 1 : 0.3;
         if (which) {
@@ -278,7 +302,13 @@ export class ColumnsPicture implements Picture {
     const [x, y] = this.columns;
     const words = [speaker.say("sentenceRows", whole(walk.n), x.name, y.name)];
     if (x.real.length) words.push(speaker.say("besideReal", whole(x.real.length)));
-    if (walk.associations && i !== j) {
+    const last = walk.n * (walk.steps.length - 1);
+    const varies = ({ states }: Column): boolean => Array.from({ length: walk.n }, (_, k) => states[last + k]).some((one) => one !== states[last]);
+    if (!this.arrived) {
+      let outside = 0;
+      for (let k = 0; k < walk.n; k++) outside += Number(Number.isNaN(this.places[2 * k]! + this.places[2 * k + 1]!));
+      if (outside) words.push(speaker.say("outsideRows", whole(outside)));
+    } else if (walk.associations && i !== j && varies(x) && varies(y)) {
       const [real, made] = walk.associations.map((matrix) => matrix[i]![j]!.toFixed(2));
       words.push(speaker.say("associationIs", real!, made!));
     }

@@ -70,8 +70,8 @@ export const WORDS = {
   measuring: ["measuring …", "正在测量……"],
   starting: ["The studio starts …", "Studio 正在启动……"],
   noEntry: [
-    "The studio did not let this page in: open the address it printed.",
-    "Studio 没有让本页进入：请打开它打印出的地址。",
+    "The studio did not let this page in. The address that it printed opens one browser; for another one start it again.",
+    "Studio 没有让本页进入。它打印出的地址只供一个浏览器打开一次；要在别处打开，请重新启动它。",
   ],
   engineRemote: [
     "All numbers are computed in Python by the studio on this machine ({0} weights).",
@@ -274,6 +274,7 @@ export const WORDS = {
   sentenceRows: ["{0} sampled rows by {1} and {2}.", "{0} 行采样数据，按 {1} 与 {2} 画出。"],
   besideReal: ["In blue {0} real ones.", "蓝色为 {0} 行真实数据。"],
   associationIs: ["Association (0: none, ±1: closest): {0} in real rows, {1} in the samples.", "关联（0 为无关，±1 为最强）：真实数据 {0}，样本 {1}。"],
+  outsideRows: ["{0} are outside of the picture, or have no value yet.", "{0} 行在图外，或还没有值。"],
   missingValue: ["missing", "缺失"],
   realImages: ["Real images", "真实图像"],
   sentenceImages: ["{0} images on their way from noise. Drag the ruler.", "{0} 张图像，从噪声走到数据。拖动标尺试试。"],
