@@ -88,7 +88,7 @@ def test_the_forward_walk_spends_half_of_its_frames_where_the_data_dissolves(tin
 
 def test_a_walk_that_is_drawn_smaller_than_it_is_says_so(run, tiny):
     for figure in (run.plot_forward(), run.plot_trajectory()):
-        assert r"divided by $\sqrt{\alpha^2 + \sigma^2}$" in words(figure)
+        assert "divided by √(α² + σ²)" in words(figure)
     plain = tiny(LINEAR)
     assert "divided" not in words(plain.plot_forward())
 

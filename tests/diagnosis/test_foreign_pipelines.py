@@ -131,6 +131,25 @@ def test_noise_that_is_not_fresh_is_known_by_samples_alone(quick, z):
 
 
 @pytest.mark.slow
+def test_a_sign_that_is_wrong_in_the_loop_is_known_by_samples_alone(quick):
+    network = Exact()
+    first = diagnosed(network, samples=loop(lambda x, t: -network(x, t)))[0]
+    assert first.code == "step_coefficients"
+    assert "added, not subtracted" in first.title
+
+
+@pytest.mark.slow
+def test_data_in_hundreds_is_named_whatever_its_network_costs(quick):
+    rows = ROWS * 300 + 1000
+    network = Learning()
+    plain = Scaling(np.zeros(5), np.ones(5))
+    trained(network, 300, 2e-3, rows=rows, scaling=plain)
+    first = diagnosed(network, rows, plain, held_out=HELD_OUT * 300 + 1000)[0]
+    assert first.code == "data_scale"
+    assert first.title == "The data is not scaled"
+
+
+@pytest.mark.slow
 def test_one_deviation_for_unlike_columns_is_named_before_all_else():
     one = Scaling(np.full(5, ROWS.mean()), np.full(5, ROWS.std()))
     first = diagnosed(Exact(one), scaling=one)[0]

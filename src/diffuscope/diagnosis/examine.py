@@ -99,7 +99,8 @@ def diagnose(
     prediction : {"noise", "data", "velocity", "flow"}, optional
         What a network predicts; "noise" by default.
     scaling : (shift, scale), optional
-        The network sees (data - shift) / scale, per column; by default the data as it is.
+        The network sees (data - shift) / scale, per column; by default points and rows as they are, and
+        images from -1 to 1, whatever range they are stored in: ``scaling=(0, 1)`` for pixels as they are.
     sampler, steps, spacing : optional
         How samples are drawn: a name (``diffuscope list samplers``) or a step ``(context, x) -> x``. By
         default as the run does; otherwise DDPM in all steps of a discrete schedule, 40 steps of

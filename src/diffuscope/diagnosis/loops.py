@@ -163,6 +163,7 @@ def _single(schedule: Schedule | None, now: NoiseLevel, a: float, b: float) -> t
 
 
 _ONE = "Write x = (x − β/√(1−ᾱ) · ε̂) / √α."
+_ESTIMATE = "Write x_0 = (x − √(1−ᾱ) · ε̂) / √ᾱ, and x = √ᾱ_s · x_0 + √(1−ᾱ_s) · ε̂."
 _NOISE = "Add √β · z (or the root of the posterior variance, times z) in every step but the last."
 _DDIM = Loop(
     "ddim",
@@ -267,6 +268,38 @@ _MISTAKEN: Sequence[Loop] = (
         "ε̂ is weighted by √β, not by β/√(1−ᾱ)",
         _ONE,
         weight=lambda p: math.sqrt(p.b),
+    ),
+    Loop(
+        "sign of ε̂",
+        "step_coefficients",
+        "ε̂ is added, not subtracted",
+        _ONE,
+        weight=lambda p: -p.b / p.sigma,
+    ),
+    Loop(
+        "sign of ε̂, ddim",
+        "step_coefficients",
+        "the data estimate is (x + √(1−ᾱ) · ε̂) / √ᾱ, with a plus",
+        _ESTIMATE,
+        weight=lambda p: -p.sigma - p.a * p.target,
+        noise=_DDIM.noise,
+    ),
+    Loop(
+        "1 − ᾱ without its root, ddim",
+        "step_coefficients",
+        "the data estimate is (x − (1−ᾱ) · ε̂) / √ᾱ, without the root of 1−ᾱ",
+        _ESTIMATE,
+        weight=lambda p: p.sigma**2 - p.a * p.target,
+        noise=_DDIM.noise,
+    ),
+    Loop(
+        "ᾱ without its root, ddim",
+        "step_coefficients",
+        "the data estimate is (x − √(1−ᾱ) · ε̂) / ᾱ, without the root of ᾱ",
+        _ESTIMATE,
+        weight=lambda p: p.sigma - p.a * p.alpha * p.target,
+        divisor=lambda p: p.a * p.alpha,
+        noise=_DDIM.noise,
     ),
     Loop(
         "ᾱ for α",

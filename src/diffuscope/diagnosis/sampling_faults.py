@@ -73,7 +73,8 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     _, deviations = centre_and_scale(subject.x.double().numpy(force=True))
     deviations = deviations[deviations > 0]
     unlike = bool(subject.probe and len(deviations) > 1 and deviations.max() > _UNLIKE * deviations.min())
-    if unit / 3 < subject.spread < 3 * unit and not unlike:
+    usual = unit / 3 < subject.spread < 3 * unit
+    if usual and not unlike:
         return None
     x = subject.data.x
     middle, scale = centre_and_scale(x)
@@ -95,14 +96,14 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
                 f", and those of a network that learns for {trials[0].steps} steps {learned} × floor, of the "
                 f"{network} that yours costs"
             )
-        if gain.ratio < _PART * network.ratio:
+        if usual and gain.ratio < _PART * network.ratio:
             return None  # the network has another fault, which is much worse
     what = f"of root mean square {subject.spread:.3g}, but its schedule is made for about {unit:.3g}"
     if unlike:
         what = f"whose columns have deviations from {deviations.min():.3g} to {deviations.max():.3g}"
     return Suspect(
         "data_scale",
-        "The data is not scaled" if not unlike else "Columns of unlike size have one scale",
+        "Columns of unlike size have one scale" if usual else "The data is not scaled",
         f"The model sees data {what}. Standardised, on the same noise levels, samples of a perfect denoiser "
         f"would be {gain} × floor nearer{rest}.",
         f"Standardise each column{subject.training.flag('--set data.scaling=standard')}, and train again.",

@@ -104,7 +104,7 @@ def save_animation(
                 temporary,
                 times,
                 loop,
-                Path(path).stem if title is None or "$" in title else title,
+                Path(path).stem if title is None or "\\" in title else title,
             )
         else:
             _write_mp4(frames, stage.palette, temporary, times)
@@ -208,7 +208,7 @@ def _write_html(
         pictures.append(f'"{base64.b64encode(buffer.getvalue()).decode("ascii")}"')
     page = _PLAYER.read_text("utf-8")
     for mark, text in {
-        "TITLE": html.escape(title),
+        "TITLE": html.escape(title.replace("$", "")),
         "WIDTH": str(frame.shape[1]),
         "HEIGHT": str(frame.shape[0]),
         "LAST": str(len(pictures) - 1),
