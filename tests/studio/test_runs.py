@@ -106,7 +106,14 @@ def test_rows_are_drawn_under_a_condition(table):
     codes = places(columns["city"], columns["city"]["states"][-50:])
     assert {columns["city"]["labels"][code] for code in np.round(codes).astype(int)} == {"Rome"}
     np.testing.assert_allclose(places(columns["age"], columns["age"]["states"][-50:]), 30, atol=0.31)
-    assert walk["how"] == {"sampler": "dpmpp_2m", "steps": 15, "seed": 0, "guidance": 2.0}
+    condition = {"age": "30", "city": "Rome"}
+    assert walk["how"] == {
+        "sampler": "dpmpp_2m",
+        "steps": 15,
+        "seed": 0,
+        "guidance": 2.0,
+        "condition": condition,
+    }
     with pytest.raises(InputError, match="not a value of the column 'city'"):
         table.ask("walk", {"n": 5, "seed": 0, "condition": {"city": "Atlantis"}})
     with pytest.raises(InputError, match="height"):
@@ -190,3 +197,14 @@ def test_a_file_of_large_images_stays_small(images, monkeypatch):
     n, moments = recorder.count(50, file=True)
     assert (n, moments) == (4, 15)
     assert recorder.count(50)[0] >= 6
+
+
+def test_a_file_has_the_samples_that_are_drawn_now(table):
+    choice = table.session.recorder.about(**table.session.run.results)["choices"][0]
+    name, value = choice["name"], choice["values"][0]
+    ask = {"n": 20, "seed": 3, "sampler": "ddim", "steps": 4, "condition": {name: value}, "guidance": None}
+    walk = table.ask("walk", {**ask, "estimates": False})
+    assert walk["how"]["condition"] == {name: value}
+    page = table.ask("save", {"language": "en"})["html"]
+    assert f'"condition":{{"{name}":"{value}"}}' in page.replace("\\u003c", "<")
+    assert '"sampler":"ddim","steps":4,"seed":3' in page

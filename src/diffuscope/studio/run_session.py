@@ -28,6 +28,7 @@ class RunSession(Session):
         self.run, self.commands = run, next_command
         self.queue: list[dict[str, Any]] = []  # commands that came while it sampled
         self.last = 0.0
+        self.shown: tuple[dict[str, Any], dict[str, str]] = {}, {}  # options and condition of the last walk
         self.recorder = Recorder(run.figures_of_samples, run.path.name)
 
     def _next(self, wait: bool) -> dict[str, Any] | None:
@@ -51,7 +52,15 @@ class RunSession(Session):
         n = min(request.n, most)
         options = {key: getattr(request, key) for key in ("seed", "sampler", "steps", "guidance")}
         asked = recorder.request(n, options, request.condition)
-        walk = recorder.walk(n, asked, moments, estimates=request.estimates, advance=self._advance)
+        walk = recorder.walk(
+            n,
+            asked,
+            moments,
+            condition=request.condition,
+            estimates=request.estimates,
+            advance=self._advance,
+        )
+        self.shown = options, request.condition
         return {**walk, "seconds": time.perf_counter() - began}
 
     def _advance(self, part: float) -> None:
@@ -67,6 +76,6 @@ class RunSession(Session):
                 raise InputError("Stopped.")
 
     def on_save(self, request: SaveRequest) -> dict[str, Any]:
-        """Return the page as one file."""
-        content = self.recorder.file(language=request.language, **self.run.results)
+        """Return the page as one file, with samples as they are drawn now."""
+        content = self.recorder.file(*self.shown, language=request.language, **self.run.results)
         return {"html": View(content, png_address(self.run.plot_samples(), dpi=75)).html, "tensors": None}

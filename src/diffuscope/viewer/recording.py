@@ -93,13 +93,14 @@ class Recorder:
         request: Request,
         moments: int,
         *,
+        condition: Mapping[str, str] | None = None,
         estimates: bool = False,
         advance: Callable[[float], None] | None = None,
     ) -> dict[str, Any]:
         """Sample n; return some moments as the kind of data shows them, and their noise levels.
 
-        With ``estimates`` they are what the network takes each state for. ``advance`` is called with the
-        part that is done; what it raises ends the sampling.
+        ``condition`` is that of the request, in words. With ``estimates`` moments are what the network takes
+        each state for. ``advance`` is called with the part that is done; what it raises ends the sampling.
         """
         hook = None
         if advance is not None:
@@ -119,7 +120,7 @@ class Recorder:
             **self.figures.watched(chosen, request).to_json(),
             "steps": steps,
             "levels": levels,
-            "how": self._how(request, last),
+            "how": {**self._how(request, last), "condition": dict(condition or {})},
         }
 
     def _how(self, request: Request, steps: int) -> dict[str, Any]:
@@ -164,13 +165,20 @@ class Recorder:
             found.append(state._replace(x=x, level=clean))
         return found
 
-    def file(self, **about: Any) -> dict[str, Any]:
-        """Return what a page of one file shows: one walk, of samples as the figures of the kind have them.
+    def file(
+        self,
+        options: Mapping[str, Any] | None = None,
+        condition: Mapping[str, str] | None = None,
+        **about: Any,
+    ) -> dict[str, Any]:
+        """Return what a page of one file shows: one walk.
 
-        ``about`` are arguments of :meth:`about`.
+        ``options`` and ``condition`` are those of :meth:`request`, by default those of the figures of the
+        kind, ``about`` are arguments of :meth:`about`.
         """
         described = self.about(**about)  # first: its errors come before any work
-        n, moments = self.count(self.model.recipe.sampling.steps, file=True)
-        request = self.request(n, {"seed": self.model.recipe.seed}, {})
-        walk = packed_arrays(self.walk(n, request, moments))
+        options = {"seed": self.model.recipe.seed, **(options or {})}
+        n, moments = self.count(options.get("steps") or self.model.recipe.sampling.steps, file=True)
+        request = self.request(n, options, condition or {})
+        walk = packed_arrays(self.walk(n, request, moments, condition=condition))
         return {"look": "walk", **described, "walk": walk}

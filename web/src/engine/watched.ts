@@ -32,7 +32,7 @@ interface Moments {
   steps: number[];
   levels: Level[];
   /** How it was sampled. */
-  how: { sampler: string; steps: number; seed: number; guidance: number };
+  how: { sampler: string; steps: number; seed: number; guidance: number; condition: Record<string, string> };
   seconds?: number;
 }
 

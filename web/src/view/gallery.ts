@@ -172,6 +172,7 @@ export class Gallery {
     if (walk) {
       const { sampler, steps, seed, guidance } = walk.how;
       said.push(speaker.say("sampledBy", sampler, steps, seed));
+      said.push(...Object.entries(walk.how.condition).map(([name, value]) => `${name}: ${value}`));
       if (guidance !== 1) said.push(`${speaker.say("guidance")} ${guidance}`);
     }
     if (walk?.seconds !== undefined) said.push(speaker.say("inSeconds", digits(walk.seconds)));
