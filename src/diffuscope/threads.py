@@ -61,7 +61,8 @@ def going_on(parts: Iterable[_T]) -> Iterator[_T]:
 
     After an exception, such as Ctrl-C, the piece ends with the part that it is in: with CancelledError.
     """
+    ended: threading.Event | None = getattr(_own, "ended", None)
     for part in parts:
-        if getattr(_own, "ended", None) is not None and _own.ended.is_set():
+        if ended is not None and ended.is_set():
             raise CancelledError
         yield part

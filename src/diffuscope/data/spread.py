@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["brought_in", "centre_and_scale", "deviation", "far_out", "limits"]
+__all__ = ["brought_in", "centre_and_scale", "deviation", "far_out", "limits", "standard_unit"]
 
 _RANGES = 20.0  # between quartiles
 _TAILS = ((0.25, 0.6745), (0.1, 1.2816), (0.05, 1.6449), (0.02, 2.0537), (0.01, 2.3263))  # normal quantiles
@@ -25,13 +25,19 @@ Floats = NDArray[np.float64]
 
 
 def limits(x: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Return the values (d,) beyond which those of data (n, d) are far out; infinite where none can be."""
-    tails = [one for i, one in enumerate(_TAILS) if not i or one[0] * len(x) >= _FEWEST]
-    at = [0.5, *(part for part, _ in tails), *(1 - part for part, _ in tails)]
+    """Return the values (d,) beyond which those of data (n, d) are far out; infinite where none can be.
+
+    NaN counts as missing.
+    """
     low, high = np.full(x.shape[1], -np.inf), np.full(x.shape[1], np.inf)
-    for j in range(x.shape[1]):
-        unit = float(np.abs(x[:, j]).max()) or 1.0  # the range of huge values is not a number
-        middle, *rest = np.quantile(x[:, j] / unit, at)
+    for j, column in enumerate(x.T):
+        own = column[~np.isnan(column)]
+        if not len(own):
+            continue
+        tails = [one for i, one in enumerate(_TAILS) if not i or one[0] * len(own) >= _FEWEST]
+        at = [0.5, *(part for part, _ in tails), *(1 - part for part, _ in tails)]
+        unit = float(np.abs(own).max()) or 1.0  # the range of huge values is not a number
+        middle, *rest = np.quantile(own / unit, at)
         ends = zip(tails, rest[: len(tails)], rest[len(tails) :], strict=True)
         width = max((above - below) * _TAILS[0][1] / z for (_, z), below, above in ends)
         if width > 0:
@@ -65,15 +71,15 @@ def deviation(x: NDArray[np.floating]) -> Floats:
     return np.where(constant, 0.0, x.std(axis=0))
 
 
-def far_out(x: NDArray[np.floating], columns: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return a sentence for each column of data (n, d) with values far out: how many, and the first rows.
+def standard_unit(x: NDArray[np.floating]) -> Floats:
+    """Return the :func:`deviation` (d,) of data (n, d), and 1 where that is 0."""
+    own = deviation(x)
+    return np.where(own > 0, own, 1.0)
 
-    NaN counts as missing.
-    """
-    ends = [
-        limits(some[:, None]) if len(some := own[~np.isnan(own)]) else ([-np.inf], [np.inf]) for own in x.T
-    ]
-    low, high = (np.array([one[k][0] for one in ends]) for k in (0, 1))
+
+def far_out(x: NDArray[np.floating], columns: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return a sentence for each column of data (n, d) with values far out: how many, and the first rows."""
+    low, high = limits(x)
     said = []
     for j in np.flatnonzero(((x < low) | (x > high)).any(axis=0)).tolist():
         rows = np.flatnonzero((x[:, j] < low[j]) | (x[:, j] > high[j]))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from diffuscope.data.affine import Scaling
-from diffuscope.data.spread import deviation
+from diffuscope.data.spread import standard_unit
 from diffuscope.diagnosis.dictionary import (
     CAP,
     FITTED,
@@ -239,13 +239,11 @@ def units_of_training(subject: Subject) -> Units | None:
     """Look whether the network answers much better in other units than those that it is said to see."""
     x = subject.data.x.astype(np.float64)
     middle, half = (x.max(0) + x.min(0)) / 2, (x.max(0) - x.min(0)) / 2
-    own = deviation(x)
-    own = np.where(own > 0, own, 1.0)
     center, reach = (x.max() + x.min()) / 2, (x.max() - x.min()) / 2
     same = np.ones(subject.d)
     candidates = {
         "the data as it is": Scaling(np.zeros(subject.d), np.ones(subject.d)),
-        "each column standardised": Scaling(x.mean(0), own),
+        "each column standardised": Scaling(x.mean(0), standard_unit(x)),
         "one mean and deviation for all columns": Scaling(
             np.full(subject.d, x.mean()), np.full(subject.d, x.std())
         ),

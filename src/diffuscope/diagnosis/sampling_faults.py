@@ -176,8 +176,9 @@ def _fix_of_start(clouds: Clouds, cost: float) -> str:
         if schedule.beta[-1] < end < 1:
             end = float(f"{end:.1g}")
             better = linear(schedule.T, first, end)
-            after = _cost(clouds, _exact(clouds, better, subject.sampler, subject.grid.n_steps))
-            if after is not None:
+            values = _exact(clouds, better, subject.sampler, subject.grid.n_steps)
+            if values is not None:
+                after = _cost(clouds, values)
                 tried.append((after, end))
                 if after < WORTH / 2:
                     break
@@ -206,9 +207,9 @@ def _exact(clouds: Clouds, schedule: Schedule, sampler: Sampler, n_steps: int) -
     return other.distances(clouds.subject.perfect, _FEW_CLOUDS)
 
 
-def _cost(clouds: Clouds, values: Points | None) -> float | None:
-    """Return what is lost by distances of a perfect denoiser; None where there are none."""
-    return None if values is None else clouds.share(values, clouds.baseline[: len(values)]).ratio
+def _cost(clouds: Clouds, values: Points) -> float:
+    """Return what a perfect denoiser loses that ends at such distances."""
+    return clouds.share(values, clouds.baseline[: len(values)]).ratio
 
 
 def _few_steps(clouds: Clouds, cost: float) -> Suspect | None:
@@ -220,8 +221,8 @@ def _few_steps(clouds: Clouds, cost: float) -> Suspect | None:
     options = ((solver, n), (subject.sampler, min(4 * n, most)), (solver, min(max(40, 2 * n), most)))
     for sampler, steps in options:
         values = _exact(clouds, subject.schedule, sampler, steps)
-        after = _cost(clouds, values)
-        if values is not None and after is not None:
+        if values is not None:
+            after = _cost(clouds, values)
             grid = subject.schedule.grid(steps, "uniform" if subject.schedule.discrete else "karras")
             tried.append((after, sampler, grid, values))
             if after < WORTH:

@@ -208,9 +208,8 @@ def _as_fresh(subject: Subject, now: float) -> float | None:
     if fresh is None:
         return None
     pairs = zip(subject.denoiser.network.parameters(), fresh.network.parameters(), strict=True)
-    large = [
-        pair for pair in pairs if pair[0].numel() >= _FEWEST_WEIGHTS and pair[0].any()
-    ]  # 0: a last layer
+    # A last layer may be all 0.
+    large = [pair for pair in pairs if pair[0].numel() >= _FEWEST_WEIGHTS and pair[0].any()]
     error = mean_error(subject, fresh)
     alike = bool(large) and all(_spread_alike(*pair) for pair in large)
     return error if alike and now > _AS_FRESH * error else None

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.data.spread import centre_and_scale, deviation
+from diffuscope.data.spread import centre_and_scale, standard_unit
 from diffuscope.errors import FormatError, InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured, half_interval, relate, sliced_wasserstein
@@ -273,13 +273,8 @@ def joint_ratio(real: Points, labels: Points, made: Points, asked: Points, seed:
     k of numbers count as much as the d of points: the distance is large where samples do not follow their
     numbers, however good they are as such. The ratio is that of :meth:`Reference.ratio`.
     """
-
-    def unit(values: Points) -> Points:
-        own = deviation(values)
-        return np.where(own > 0, own, 1.0)
-
     weight = np.sqrt(real.shape[1] / labels.shape[1])
-    x, y = unit(real), unit(labels) / weight
+    x, y = standard_unit(real), standard_unit(labels) / weight
     n = max(1, min(len(real) // 2, len(made) // _JOINT_DRAWS, MOST_HALVED))
     both = np.hstack([real / x, labels / y])
     reference = draw_reference(both, seed=seed, draws=_JOINT_DRAWS, n=n, scaled=False)

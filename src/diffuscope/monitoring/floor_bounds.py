@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.data.spread import deviation
+from diffuscope.data.spread import standard_unit
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel
@@ -257,8 +257,7 @@ def _mixture(rows: Tensor, k: int, seed: int) -> DenoiserLike:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture as Fit
 
-    shift, scale = rows.mean(0), torch.from_numpy(deviation(rows.numpy()))
-    scale = torch.where(scale > 0, scale, 1.0)
+    shift, scale = rows.mean(0), torch.from_numpy(standard_unit(rows.numpy()))
     fit = Fit(k, reg_covar=1e-5, max_iter=60, random_state=int(stream_seed(seed, "mixture") % 2**31))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -94,9 +94,8 @@ class ResMLP(nn.Module):
         scale, shift = condition.chunk(2, dim=1)
         waves = self.directions(x[:, : self.dimension])
         h = torch.addcmul(shift, self.input(torch.cat([x, waves], dim=1)), 1 + scale)
-        plus = (
-            torch.add if torch.is_grad_enabled() else Tensor.add_
-        )  # in place: half the memory to go through
+        # Without gradients in place: half the memory to go through.
+        plus = torch.add if torch.is_grad_enabled() else Tensor.add_
         for layer in self.layers:
             h = plus(h, self.dropout(layer(silu(h))))
         return self.output(self.dropout(silu(h)))  # type: ignore[no-any-return]

@@ -39,6 +39,8 @@ from diffuscope.seeds import stream_seed
 from diffuscope.training import BatchSource, LossLike, Resident
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from diffuscope.modalities.tables.evaluation import TableEvaluation
     from diffuscope.modalities.tables.figures import TableFigures
 
@@ -94,13 +96,15 @@ class Table(Modality[TableData, TableSection]):
 
     def training_notes(self, data: TableData) -> tuple[str, ...]:
         """Return a line for each column: how it was taken; for each constraint; and for a panel."""
-        schema, n = data.schema, len(data.x)
+        schema, n, frame = data.schema, len(data.x), data.frame
         kept = [
             f"{text}: kept by {share:.2%} of the rows"
-            for text, share in (data.rows.shares_kept(data.frame) if data.rows.constraints else {}).items()
+            for text, share in (data.rows.shares_kept(frame) if data.rows.constraints else {}).items()
         ]
-        kept += [*_far_out(data), *_dates_as_text(data), *_target_always(data)]
-        note = panel_note(data.frame)
+        kept += [*_far_out(data.rows, frame), *_target_always(data.rows, frame)]
+        if data.source["kind"] != "file":  # whose texts were read
+            kept += _dates_as_text(data.rows)
+        note = panel_note(frame)
         kept += [] if note is None else [note]
         if not schema:
             return tuple(kept)
@@ -339,13 +343,12 @@ def _flat(samples: Any, rows: RowCodec) -> Points:
 TABLE = Table()
 
 
-def _far_out(data: TableData) -> list[str]:
+def _far_out(rows: RowCodec, frame: pd.DataFrame) -> list[str]:
     """Name numbers of a table that are far out of all others of their column."""
-    names = [one.name for one in data.rows.all_columns if one.kind in ("number", "integer")]
-    names = [name for name in names if name in data.frame]
+    names = [one.name for one in rows.all_columns if one.kind in ("number", "integer") and one.name in frame]
     if not names:
         return []
-    x = data.frame[names].apply(lambda own: own.astype("float64")).to_numpy(dtype=np.float64, na_value=np.nan)
+    x = frame[names].apply(lambda own: own.astype("float64")).to_numpy(dtype=np.float64, na_value=np.nan)
     found = far_out(x, [str(name) for name in names])
     hint = (
         "They stay in, and samples may have them. Leave such rows out, or set --missing VALUE "
@@ -354,14 +357,12 @@ def _far_out(data: TableData) -> list[str]:
     return [*found, *([hint] if found else [])]
 
 
-def _dates_as_text(data: TableData) -> list[str]:
-    """Name categories of a table in memory that are dates."""
-    if data.source["kind"] == "file":  # whose texts were read
-        return []
+def _dates_as_text(rows: RowCodec) -> list[str]:
+    """Name categories that are dates."""
     return [
         f"Column {str(one.name)!r} has dates as text, which count as {len(one.labels.index):,} categories: "
         "make them dates first, with pandas.to_datetime."
-        for one in data.rows.all_columns
+        for one in rows.all_columns
         if isinstance(one, Category)
         and len(one.labels.index) >= _MANY_DATES
         and all(
@@ -370,10 +371,10 @@ def _dates_as_text(data: TableData) -> list[str]:
     ]
 
 
-def _target_always(data: TableData) -> list[str]:
+def _target_always(rows: RowCodec, frame: pd.DataFrame) -> list[str]:
     """Say that samples have a target where rows of the data have none."""
-    name = data.rows.target_name
-    absent = 0.0 if name is None else float(data.frame[name].isna().mean())
+    name = rows.target_name
+    absent = 0.0 if name is None else float(frame[name].isna().mean())
     if not absent:
         return []
     return [
