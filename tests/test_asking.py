@@ -88,6 +88,8 @@ def test_reverse_steps_one_after_the_other_are_sampling(tiny, sampler):
     for i in range(len(states) - 1):
         x = run.reverse_step(x, levels.at(i), levels.at(i + 1), sampler=sampler)
     np.testing.assert_allclose(x, states[-1], rtol=2e-3, atol=2e-3)
+    with pytest.raises(InputError, match=rf"^There is no noise level 99: there are {len(states)}."):
+        levels.at(99)
 
 
 def test_a_level_is_a_time_of_the_schedule_or_a_level(tiny):

@@ -114,6 +114,14 @@ def test_fewer_rows_of_a_table_are_the_first_of_more(tmp_path, constraint):
         pd.testing.assert_frame_equal(few, many.iloc[:8])
         if constraint:
             assert (many["a"] < many["b"]).all()
+    each = {"c": random.choice(list("xyz"), 1300), "a": random.normal(size=1300)}  # another of each row
+    few, many = (run.sample(n, seed=3, given={k: v[:n] for k, v in each.items()}) for n in (8, 1300))
+    pd.testing.assert_frame_equal(few, many.iloc[:8])
+    holes = frame.mask(random.random(frame.shape) < 0.3)
+    for draws in (1, 3):
+        few, many = (run.table.impute(holes[:n], n_draws=draws, seed=3) for n in (8, 400))
+        for one, other in zip(few, many, strict=True):
+            pd.testing.assert_frame_equal(one, other.iloc[:8])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import diffuscope
 from diffuscope.cli import COMMANDS, main
 from diffuscope.errors import InputError
 from diffuscope.languages import language_of, set_language
+from diffuscope.metrics.floor import Measured
 from diffuscope.translations import choose, chosen, language, term, translate
 from diffuscope.translations.catalogue import CATALOGUES, Catalogue, Hole, parse, read_catalogue
 from diffuscope.translations.display import fill, ljust, rjust, width, wrap
@@ -512,6 +513,9 @@ def test_a_page_is_chinese_and_its_names_are_not(chinese):
         "Evaluation", [("quality", "1.20 × floor (0.90 to 1.50)")], ["metric", "real data"], [["loss", "1"]]
     )
     assert "1.20 × 底线（0.90 到 1.50）" in shown
+    measured = Measured(1.2, 1.0, 1.2, 0.9, 1.5)
+    assert str(measured) == "1.20 × 底线（0.90 到 1.50）"
+    assert f"{measured}" == "1.20 × floor (0.90 to 1.50)"  # a part of a text that is translated as a whole
     assert "指标" in shown
     assert "真实数据" in shown
     assert "<td>loss</td>" in shown  # it may be the name of a column

@@ -31,7 +31,9 @@ def done(tmp_path_factory, points, small):
     said = []
     axes = {**small, "sampling.name": ["ddim", "heun"], "sampling.steps": [3, 5]}
     out = tmp_path_factory.mktemp("comparison") / "out"
-    return diffuscope.compare(points, axes, seeds=2, out=out, jobs=1, announce=said.append), axes, said
+    own = {key: values for key, values in axes.items() if key not in small}
+    made = diffuscope.compare(points, own, settings=small, seeds=2, out=out, jobs=1, announce=said.append)
+    return made, axes, said
 
 
 def times_of(folder, pattern):
@@ -92,6 +94,11 @@ def test_a_feature_that_is_the_same_everywhere_is_no_distance(tmp_path):
         assert np.ptp(cloud[:, 2]) == 0
         np.testing.assert_array_equal(cloud, same)
     assert 0 < np.mean(reference.floors) < 1
+
+
+def test_an_axis_is_no_setting(points):
+    with pytest.raises(InputError, match=r"^sampling.steps is an axis and a setting.\nLeave it out"):
+        diffuscope.compare(points, {"sampling.steps": [2, 4]}, settings={"sampling.steps": 3})
 
 
 def test_the_models_can_be_opened(done):

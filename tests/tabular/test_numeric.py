@@ -96,6 +96,26 @@ def test_prices_keep_their_decimals_and_their_range() -> None:
     assert_same(there_and_back(prices), prices, check_exact=True)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "Float64"])
+@pytest.mark.parametrize(("decimals", "odd"), [(2, 12.345678), (2, 1 / 3), (0, 45.5)])
+def test_one_odd_value_does_not_give_its_decimals_to_all(dtype: str, decimals: int, odd: float) -> None:
+    x = np.round(random().gamma(2, 30, 1000), decimals)
+    x[7] = odd
+    column = fit_column(pd.Series(x, dtype=dtype), "price")
+    assert isinstance(column, Number)
+    assert column.decimals == decimals
+    drawn = column.decode(random().standard_normal((1000, 1))).to_numpy("float64")
+    assert np.abs(drawn - drawn.round(decimals)).max() < 1e-4
+
+
+def test_numbers_beside_very_many_zeros_are_not_odd_ones() -> None:
+    x = np.zeros(3000)
+    x[:10] = random().random(10)
+    column = fit_column(pd.Series(x), "rain")
+    assert isinstance(column, Number)
+    assert column.decimals is None
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "Float32", "float[pyarrow]", "halffloat[pyarrow]"])
 def test_short_floats_come_back_in_their_type_to_the_last_digit(dtype: str) -> None:
     values = pd.Series(random().standard_normal(500).astype("float16"), dtype=dtype)

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from diffuscope.cli.common_options import Device, Force, RunDir, SamplerName, Seed, Steps, free, present
-from diffuscope.terminal import echo, one_line
+from diffuscope.cli.outcome import written
 
 
 def animate(
@@ -61,4 +61,4 @@ def animate(
             color=color,
             **present(None, sampler=sampler, steps=steps),
         )
-    echo(one_line(path), as_is=True)
+    written(path)

@@ -8,8 +8,8 @@ from typing import Annotated
 from typer import Argument, Option
 
 from diffuscope.cli.common_options import Force, RunDir, free
-from diffuscope.cli.outcome import line
-from diffuscope.terminal import echo, one_line
+from diffuscope.cli.outcome import line, written
+from diffuscope.terminal import one_line
 
 _FOLDER = "A folder written by save_pretrained of diffusers."
 _TARGET = "FILE.onnx, or a new FOLDER for diffusers."
@@ -33,7 +33,7 @@ def export(
     model = load(run, device="cpu").model
     with Reporter().stage(f"writing and checking the {'folder' if to_folder else 'graph'}"):
         (export_diffusers if to_folder else export_onnx)(model, out)
-    echo(one_line(out), as_is=True)
+    written(out)
 
 
 def import_(
@@ -56,5 +56,5 @@ def import_(
 
     with Reporter().stage("reading the weights"):
         import_run(folder, out, data=data, null_class=null_class)
-    echo(one_line(out), as_is=True)
+    written(out)
     line("next", f"diffuscope sample {one_line(out)} -o samples.png")

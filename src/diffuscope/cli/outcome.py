@@ -13,7 +13,7 @@ from diffuscope.translations.display import ljust
 if TYPE_CHECKING:
     from diffuscope.runs.run import Run
 
-__all__ = ["announce", "line", "report"]
+__all__ = ["announce", "line", "report", "written"]
 
 
 def announce(notes: Sequence[str]) -> None:
@@ -28,6 +28,14 @@ def announce(notes: Sequence[str]) -> None:
 def line(name: str, text: object, columns: int = 11) -> None:
     """Print a line that begins with its name, in so many columns."""
     echo(f"{ljust(term(name), columns)} {translate(one_line(text))}", as_is=True)
+
+
+def written(path: Path) -> None:
+    """Print the file or the folder that was written, and how large it is."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    size = sum(one.stat().st_size for one in files if one.is_file()) / 1000
+    shown = f"{size / 1000:,.0f} MB" if size >= 10_000 else f"{size:,.{int(size < 10)}f} KB"
+    echo(f"{one_line(path)}{'/' * path.is_dir()} ({shown})", as_is=True)
 
 
 def _folder(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Option
 
 from diffuscope.cli.common_options import Force, RunDir, free
-from diffuscope.terminal import echo, one_line
+from diffuscope.cli.outcome import written
 
 
 def view(
@@ -30,4 +30,4 @@ def view(
     opened = load(run, device="cpu", data=data)
     with Reporter().stage("building the page"):
         path = opened.view(language=language or None).save(out)  # type: ignore[arg-type]
-    echo(f"{one_line(path)} ({path.stat().st_size / 1000:,.0f} KB)", as_is=True)
+    written(path)

@@ -46,6 +46,7 @@ def compare(
     axes: Mapping[str, Any] | None = None,
     *,
     recipe: str | Path | Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
     seeds: int | Sequence[int] = 5,
     out: str | Path | None = None,
     jobs: int | None = None,
@@ -64,7 +65,9 @@ def compare(
         Fields of a recipe and their values, such as ``{"schedule.name": ["linear", "cosine"],
         "sampling.steps": [5, 10]}``; the field ``recipe`` takes names and files.
     recipe : str, path or Recipe, optional
-        The settings that all combinations share; by default the recipe of the kind of data.
+        What all combinations share; by default the recipe of the kind of data.
+    settings : mapping, optional
+        Changes to it, as :func:`diffuscope.train` takes them, in all combinations.
     seeds : int or sequence of int
         Their number (0, 1, ...), or a list. A seed is that of the data, the training and the sampling.
     out : str or path, optional
@@ -88,7 +91,7 @@ def compare(
     Raises
     ------
     InputError
-        When an axis or a combination is not valid, before anything is trained.
+        When a setting, an axis or a combination is not valid, before anything is trained.
     Interrupted
         On Ctrl-C, SIGTERM or SIGHUP; everything that was finished is kept.
     """
@@ -102,7 +105,11 @@ def compare(
         raise InputError(
             f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give at least 1 seed with --seeds."
         )
-    grid = lay_out(data, recipe, axes or {}, chosen, skip_invalid=skip_invalid)
+    axes, settings = axes or {}, settings or {}
+    if twice := sorted(set(axes) & set(settings)):
+        raise InputError(f"{twice[0]} is an axis and a setting.", "Leave it out of the settings.")
+    axes = {**{key: [value] for key, value in settings.items()}, **axes}
+    grid = lay_out(data, recipe, axes, chosen, skip_invalid=skip_invalid)
     name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
     path = Path("comparisons") / name if out is None else Path(out)
     with _claimed(path):

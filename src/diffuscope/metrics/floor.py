@@ -24,6 +24,7 @@ import numpy as np
 from diffuscope.errors import InputError
 from diffuscope.metrics.clouds import Points
 from diffuscope.threads import side_by_side
+from diffuscope.translations import translate
 
 __all__ = ["Ideal", "Measured", "against_floor", "half_interval", "in_floors", "relate", "wilson"]
 
@@ -62,8 +63,14 @@ class Measured:
     note: str = ""
 
     def __str__(self) -> str:
-        """Return the ratio with its interval: ``1.34 × floor (0.98 to 1.69)``, and its note."""
-        return f"{self.brief}; {self.note}" if self.note else self.brief
+        """Return the ratio with its interval, ``1.34 × floor (0.98 to 1.69)``, and its note.
+
+        It is in the language that is spoken; as a part of a longer text it is in English.
+        """
+        return translate(f"{self}")
+
+    def __format__(self, spec: str) -> str:
+        return format(f"{self.brief}; {self.note}" if self.note else self.brief, spec)
 
     @property
     def brief(self) -> str:

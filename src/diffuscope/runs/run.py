@@ -63,6 +63,8 @@ class Run:
     def __getattr__(self, name: str) -> Any:
         functions = ("diagnose", "evaluate", "distill", "reflow")
         hint = f" Call diffuscope.{name}(run)." if name in functions else ""
+        if name == "impute":
+            hint = " Call run.table.impute(frame)."
         raise AttributeError(f"A run has no attribute {name!r}.{hint}", name=name, obj=self)
 
     @property

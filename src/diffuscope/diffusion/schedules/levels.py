@@ -40,8 +40,14 @@ class NoiseLevel(NamedTuple):
         return (self.alpha / self.sigma).square()
 
     def at(self, index: int | slice | Tensor) -> NoiseLevel:
-        """Return the levels at ``index``."""
-        return NoiseLevel(self.t[index], self.alpha[index], self.sigma[index])
+        """Return the levels at ``index``; an InputError where there is none."""
+        try:
+            return NoiseLevel(self.t[index], self.alpha[index], self.sigma[index])
+        except IndexError as error:
+            count = len(self.t) if self.t.dim() else 1
+            raise InputError(
+                f"There is no noise level {index}: there are {count}.", f"Choose 0 to {count - 1}."
+            ) from error
 
 
 @dataclass(frozen=True)

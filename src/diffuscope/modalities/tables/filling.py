@@ -163,7 +163,7 @@ class Filling:
         draws = [rows.blanked(np.nan_to_num(known)) for _ in range(n_draws)]
         if not missing.any():
             return draws
-        many = np.tile(known[missing], (n_draws, 1))
+        many = np.repeat(known[missing], n_draws, axis=0)  # side by side: later rows do not change them
         request = dataclasses.replace(request, condition=TableCondition(many, absent, {}))
         generator = self.generator
         drawn = generator.unconstrained if refinement is None else generator.unrefined
@@ -180,8 +180,8 @@ class Filling:
             request = dataclasses.replace(request, condition=TableCondition(rest, absent, {}), seed=seed)
             pieces = generator.unconstrained(len(rest), request)
             filled[left] = generator.collected(pieces, len(rest), reporter)
-        for draw, part in zip(draws, np.split(filled, n_draws), strict=True):
-            draw[missing] = part
+        for k, draw in enumerate(draws):
+            draw[missing] = filled[k::n_draws]
         return draws
 
     def tables(

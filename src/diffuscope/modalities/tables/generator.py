@@ -249,9 +249,9 @@ class TableGenerator(Generator):
         """Return coordinates (m, D) of the block of n rows from ``start`` on."""
         count = min(_APART, n - start)
         condition: TableCondition | None = request.condition
-        alike = condition is None or (condition.is_of_all and condition.present is None)
+        alike = condition is None or not condition.tells_apart(self.rows)
         # Of rows of one law a whole block is drawn, and the rest left: which are kept depends on all of it.
-        size = _APART if alike else count
+        size = _APART if alike and self.refinement is not None else count
         seed = int(stream_seed(request.seed, "block", start) % 2**32)
         part = _for_rows(request, start + np.arange(size), seed)
         x = torch.cat(list(self.unconstrained(size, part)))

@@ -21,7 +21,7 @@ __all__ = ["Filler", "Redrawn"]
 
 _ATTEMPTS = 10
 _MOST_EACH = 64  # draws of a row in an attempt
-_MOST = 2**13  # draws in an attempt, for fewer rows than that
+_MOST_IN_VAIN = 2**15  # draws of which not one keeps the constraints
 
 Floats = NDArray[np.float64]
 Draw = Callable[[NDArray[np.intp], int], tuple[Tensor, Any]]
@@ -51,17 +51,19 @@ class Redrawn:
         left = every[~self._good(frame, before, every)]
         if not len(left):
             return x, left
-        x, each = x.clone(), 1
+        x, any_found = x.clone(), len(left) < len(x)
         for attempt in range(_ATTEMPTS):
+            each = min(
+                2**attempt, _MOST_EACH
+            )  # whatever the number of rows: a row does not depend on later ones
             which = np.repeat(left, each)
             drawn, frame = draw(which, attempt)
             good = self._good(frame, before, which).reshape(len(left), each)
             found, first = good.any(axis=1), good.argmax(axis=1)
             x[left[found]] = drawn[np.flatnonzero(found) * each + first[found]].to(x)
-            left = left[~found]
-            if not len(left):
+            left, any_found = left[~found], any_found or bool(found.any())
+            if not len(left) or (not any_found and self._drawn > _MOST_IN_VAIN):
                 break
-            each = max(1, min(2 * each, _MOST_EACH, _MOST // len(left)))
         return x, left
 
     def _good(self, frame: Any, before: Any, which: NDArray[np.intp]) -> NDArray[np.bool_]:

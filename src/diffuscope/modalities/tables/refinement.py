@@ -82,10 +82,11 @@ class Refinement:
         """Whether it changes anything."""
         return bool(self.relations.found) or self.log_ratio is not None
 
-    def mended(self, points: Floats, random: np.random.Generator, known: Floats | None = None) -> Floats:
+    def mended(self, points: Floats, seed: tuple[int, ...], known: Floats | None = None) -> Floats:
         """Return coordinates (n, D) of rows that keep the relations which tell a column.
 
-        What is ``known``, (n, D) with NaN elsewhere, stays. Of points that mean the same value one is random.
+        What is ``known``, (n, D) with NaN elsewhere, stays. Of points that mean the same value one is random:
+        for the first rows the same, however many follow.
         """
         if not self.relations.derived:
             return points
@@ -96,8 +97,9 @@ class Refinement:
             return points
         points = points.copy()
         for j in np.flatnonzero(changed.any(axis=0)):
-            numbers = mended[changed[:, j], j]
-            self.view.put(points, int(j), changed[:, j], numbers, random.random(len(numbers)))
+            which = changed[:, j]
+            random = np.random.default_rng((*seed, int(j))).random(len(points))
+            self.view.put(points, int(j), which, mended[which, j], random[which])
         return points
 
     def unkept(self, points: Floats, known: Floats) -> Counter[str]:
@@ -145,17 +147,18 @@ class Refinement:
         draw : callable
         n, seed : int
         known : array (1 or n, D) or None
-            What is known of the rows, NaN elsewhere; None where all rows are of one law.
+            What is known of the rows, NaN elsewhere; the first rows are then the same, however many follow.
+            None where all rows are of one law: which are kept then depends on all.
         ratio : bool
             Whether the ratio counts, or only relations do.
         """
-        random = np.random.default_rng(seed)
         if known is not None:
-            return self._best(draw, n, random, np.broadcast_to(known, (n, known.shape[1])), ratio)
+            return self._best(draw, n, seed, np.broadcast_to(known, (n, known.shape[1])), ratio)
+        random = np.random.default_rng(seed)
         made, left, tried, share = [], n, 0, 1.0
         for round_ in range(_ROUNDS):
             size = min(int(1.1 * left / max(share, _LEAST_SHARE)) + _MORE, _MOST_EACH * n + _MORE)
-            points = self.mended(draw(np.zeros(size, dtype=np.intp), round_), random)
+            points = self.mended(draw(np.zeros(size, dtype=np.intp), round_), (seed, round_))
             log_w = self.log_weights(points, ratio)
             kept = np.log(random.random(size)) <= log_w
             made.append(points[kept][:left])
@@ -168,20 +171,22 @@ class Refinement:
             made.append(points[order[:left]])
         return np.concatenate(made)
 
-    def _best(self, draw: Draw, n: int, random: np.random.Generator, known: Floats, ratio: bool) -> Floats:
+    def _best(self, draw: Draw, n: int, seed: int, known: Floats, ratio: bool) -> Floats:
         """Return for each row one of several draws, in proportion to its weight.
 
-        Rows that break a relation are drawn some times more.
+        Rows that break a relation are drawn some times more. The draws of a row stand side by side, before
+        those of later rows, so that these do not change them.
         """
         made, waiting = np.empty((0, 0)), np.arange(n)
         for round_ in range(_AGAIN):
-            every = np.tile(waiting, CANDIDATES)
-            points = self.mended(draw(every, round_), random, known[every])
-            log_w, breaks = (one.reshape(CANDIDATES, -1) for one in self._weighed(points, ratio))
-            chosen = (log_w + random.gumbel(size=log_w.shape)).argmax(axis=0)
+            every = np.repeat(waiting, CANDIDATES)
+            points = self.mended(draw(every, round_), (seed, round_), known[every])
+            log_w, breaks = (one.reshape(-1, CANDIDATES) for one in self._weighed(points, ratio))
+            random = np.random.default_rng((seed, round_))
+            chosen = (log_w + random.gumbel(size=log_w.shape)).argmax(axis=1)
             rows = np.arange(len(waiting))
-            best = points.reshape(CANDIDATES, len(waiting), -1)[chosen, rows]
-            broken = breaks[chosen, rows] > 0
+            best = points.reshape(len(waiting), CANDIDATES, -1)[rows, chosen]
+            broken = breaks[rows, chosen] > 0
             if not round_:
                 made = best
             made[waiting[~broken]] = best[~broken]
@@ -191,20 +196,21 @@ class Refinement:
         return made
 
     def resampled(self, points: Floats, count: int, known: Floats, seed: int) -> Floats:
-        """Return draws (count · n, D) of the same n rows, one behind the other, in proportion to r.
+        """Return draws (n · count, D) of n rows, those of a row side by side, in proportion to r.
 
         The mean over those of a row is that over all draws with r as their weights, but for rounding
-        (systematic resampling). What is ``known``, (count · n, D) with NaN elsewhere, stays.
+        (systematic resampling). What is ``known``, (n · count, D) with NaN elsewhere, stays.
         """
-        random = np.random.default_rng(seed)
-        points = self.mended(points, random, known)
-        log_r = self.log_weights(points).reshape(count, -1)
-        w = np.exp(log_r - log_r.max(axis=0))
-        total = np.cumsum(w, axis=0) / w.sum(axis=0)
-        total[-1] = 1.0
-        places = (np.arange(count)[:, None] + random.random(log_r.shape[1])) / count
-        chosen = np.stack([(total < place).sum(axis=0) for place in places])
-        made: Floats = points.reshape(count, log_r.shape[1], -1)[chosen, np.arange(log_r.shape[1])]
+        points = self.mended(points, (seed,), known)
+        log_r = self.log_weights(points).reshape(-1, count)
+        w = np.exp(log_r - log_r.max(axis=1, keepdims=True))
+        total = np.cumsum(w, axis=1) / w.sum(axis=1, keepdims=True)
+        total[:, -1] = 1.0
+        first = np.random.default_rng(seed).random((len(log_r), 1))
+        places = (np.arange(count) + first) / count
+        chosen = np.stack([(total < place[:, None]).sum(axis=1) for place in places.T], axis=1)
+        rows = np.arange(len(log_r))[:, None]
+        made: Floats = points.reshape(len(log_r), count, -1)[rows, chosen]
         return made.reshape(points.shape)
 
     # --- in a file ------------------------------------------------------------------------------------------
@@ -287,14 +293,14 @@ def fit_refinement(
         order = random.permutation(len(real))
         new, real = real[order[: len(real) // 10]], real[order[len(real) // 10 :]]
     if len(real) < _ROWS or (most is not None and most < _ROWS):
-        x = view.numbers(bare.mended(draw(np.arange(_ROWS), 0), random))
+        x = view.numbers(bare.mended(draw(np.arange(_ROWS), 0), (seed,)))
         return Refinement(view, relations.worth_keeping(x, _KEPT), None, 0.0)
     if len(real) > _MOST_ROWS:
         real = real[np.sort(random.choice(len(real), _MOST_ROWS, replace=False))]
     new = new[:_MOST_ROWS]
     count = round(_DRAWN * (len(real) + len(new)))
     count = count if most is None else min(count, most)
-    x = view.numbers(bare.mended(draw(np.arange(count), 0), random))
+    x = view.numbers(bare.mended(draw(np.arange(count), 0), (seed,)))
     relations = relations.worth_keeping(x, _KEPT)
     broken = relations.broken(x)
     made = seen(view, x, broken)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_STEPS", "Integer", "Lattice", "Number", "as_finite", "precision_of", "steps_from"]
 
 _MOST_DECIMALS = 6
+_ODD = 0.005  # share of values that may have more decimals than the others
 _MOST_OF_PRICES = 2
 MOST_STEPS = 2**48  # steps that remain distinct in float64 after encoding and decoding
 _LEAST_SCALE = 1e-305
@@ -233,8 +234,8 @@ class Number(Column):
 
     A float that 5% of the rows have (a zero-inflated column) is kept: values decoded near it become exactly
     it as often as it was seen, see :mod:`~diffuscope.data.tables.columns.transform`. Decoded values may lie
-    beyond the observed range, ``low`` to ``high``, except on a lattice. All values have at most
-    ``decimals``, if that is at most 6 and floats of this size could have more.
+    beyond the observed range, ``low`` to ``high``, except on a lattice. All values but a few odd ones have at
+    most ``decimals``, if that is at most 6 and floats of this size could have more.
     """
 
     kinds = ("number", "object")
@@ -271,6 +272,10 @@ class Number(Column):
             )
         dtype = dtype_name(values.dtype)
         decimals = _decimals(x, precision_of(dtype))
+        if decimals is not None:
+            own = x.astype(precision_of(dtype))
+            x = np.where(np.round(own, decimals) == own, x, np.round(x, decimals) + 0.0)
+            low, high = float(x.min()), float(x.max())
         step = 0.0 if decimals is None else 10.0**-decimals
         prices = decimals is not None and decimals <= _MOST_OF_PRICES  # others are measurements
         weights = None if weights is None else weights[present]
@@ -367,17 +372,21 @@ def precision_of(dtype: str) -> Any:
 
 
 def _decimals(x: Floats, precision: type[np.floating[Any]]) -> int | None:
-    """Return how many decimals values have at most; None where more than 6, or where floats end there."""
+    """Return how many decimals values have at most; None where more than 6, or where floats end there.
+
+    One odd value in 200 may have more. Rows of one value count as a hundredth of all rows at most, so that
+    the numbers beside very many zeros are not odd ones.
+    """
     with np.errstate(over="ignore"):  # at the end of the floats there is no next one
         fine = 64 * float(np.spacing(precision(np.abs(x).max())))
-    rounded = x.astype(precision)
+    values, counts = np.unique(x.astype(precision), return_counts=True)
+    counts = np.minimum(counts, max(1, len(x) // 100))
+    few = _ODD * counts.sum()
     for decimals in range(_MOST_DECIMALS + 1):
         if 10.0**-decimals <= fine:
             return None
-        for part in (rounded[:1000], rounded):
-            with np.errstate(over="ignore", invalid="ignore"):
-                if not (np.round(part, decimals) == part).all():
-                    break
-        else:
-            return decimals
+        with np.errstate(over="ignore", invalid="ignore"):
+            rounded = np.round(values, decimals)
+            if counts[rounded != values].sum() <= few and rounded[0] < rounded[-1]:
+                return decimals
     return None
