@@ -6,6 +6,7 @@ all along; one that is absent is sampled too, by itself, and thrown away.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ from diffuscope.data.tables.columns.identifiers import Identifier
 from diffuscope.data.tables.constraints import Check
 from diffuscope.data.tables.section import TableSection
 from diffuscope.data.tables.targets import is_one
+from diffuscope.data.tables.view import View
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.diffusion.samplers import SamplingState
@@ -40,9 +42,11 @@ from diffuscope.modalities.tables.condition import TableCondition
 from diffuscope.modalities.tables.denoising import denoise_table
 from diffuscope.modalities.tables.density import Density
 from diffuscope.modalities.tables.filling import Filling, Only
-from diffuscope.modalities.tables.notices import warn_of_new, warn_of_unkept
+from diffuscope.modalities.tables.notices import warn_of_few, warn_of_new, warn_of_unkept
 from diffuscope.modalities.tables.redrawing import Redrawn
 from diffuscope.modalities.tables.refinement import NOTE, Refinement, fit_refinement
+from diffuscope.modalities.tables.support import NOTE as SUPPORT
+from diffuscope.modalities.tables.support import Support
 from diffuscope.modalities.watched import Choice
 from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
@@ -77,7 +81,13 @@ class TableGenerator(Generator):
         super().__init__(model)
         assert isinstance(model.codec, RowCodec)
         self.rows: RowCodec = model.codec
-        self.refinement = _refinement(model)
+        self.refinement: Refinement | None = None
+        self.support: Support | None = None
+        with _reading():
+            if NOTE in model.notes:
+                self.refinement = Refinement.from_parts(model.extras, model.notes[NOTE], model.codec)
+            if SUPPORT in model.notes:
+                self.support = Support.from_note(model.notes[SUPPORT], len(model.codec.all_columns))
         self.redrawn: Redrawn = Redrawn(model.codec, checks)
 
     @cached_property
@@ -158,6 +168,8 @@ class TableGenerator(Generator):
             if missing == "none" or any(rows.features.names[j] in columns for j in one.columns):
                 known[:, at] = one.codes.table[1]
         absent = rows.is_target & (not with_target and self.refinement is None)
+        if columns and self.support is not None:
+            warn_of_few(self.support, View(rows), known)
         return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
@@ -526,13 +538,10 @@ def _by_weight(rows: NDArray[np.intp], weights: Floats, random: np.random.Genera
     return random.choice(rows, len(rows), p=weights / weights.sum())
 
 
-def _refinement(model: Model) -> Refinement | None:
-    """Return what refines a model's samples, if anything does; a FormatError where it is damaged."""
-    text = model.notes.get(NOTE)
-    if text is None:
-        return None
-    assert isinstance(model.codec, RowCodec)
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Raise a FormatError where a note of a model is damaged."""
     try:
-        return Refinement.from_parts(model.extras, text, model.codec)
+        yield
     except ValueError as error:
         raise FormatError(f"The model cannot be used: {error}.", "Restore a copy, or train again.") from error

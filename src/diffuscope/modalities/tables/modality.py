@@ -30,6 +30,8 @@ from diffuscope.modalities.reference import Measurable, Points, RealPoints, Refe
 from diffuscope.modalities.tables.density import presence_mask
 from diffuscope.modalities.tables.generator import TableGenerator
 from diffuscope.modalities.tables.refinement import NOTE
+from diffuscope.modalities.tables.support import NOTE as SUPPORT
+from diffuscope.modalities.tables.support import fit_support
 from diffuscope.modalities.tables.tuning import sizes_for
 from diffuscope.model import Model
 from diffuscope.progress import Reporter
@@ -200,8 +202,9 @@ class Table(Modality[TableData, TableSection]):
     def complete(
         self, model: Model, data: TableData, reporter: Reporter, seconds: float | None = None
     ) -> tuple[str, ...]:
-        """Find exact relations between columns, and fit what tells rows of the model from the data."""
-        model.extras, model.notes = {}, {k: v for k, v in model.notes.items() if k != NOTE}
+        """Count the rows, find exact relations, and fit what tells rows of the model from the data."""
+        kept = {name: text for name, text in model.notes.items() if name != NOTE}
+        model.extras, model.notes = {}, {**kept, SUPPORT: fit_support(data.rows, data.x).to_note()}
         section, seed = model.recipe.data, stream_seed(model.recipe.seed, "refinement")
         assert isinstance(section, TableSection)
         if not section.refine:

@@ -6,9 +6,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from diffuscope.data.tables import RowCodec
+import numpy as np
 
-__all__ = ["warn_of_new", "warn_of_unkept"]
+from diffuscope.data.tables import RowCodec
+from diffuscope.data.tables.view import View
+from diffuscope.modalities.tables.support import Floats, Support
+
+__all__ = ["warn_of_few", "warn_of_new", "warn_of_unkept"]
 
 
 def warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> None:
@@ -18,6 +22,20 @@ def warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> Non
         several = ", ".join(f"{count:,} in {name}" for name, count in list(new.items())[:10])
         what = f"There are values that were not seen in training: {several}. {meaning}"
         warnings.warn(what, UserWarning, stacklevel=level)
+
+
+def warn_of_few(support: Support, view: View, known: Floats) -> None:
+    """Say where two of the values that are known, coordinates (n, D), hardly ever came together."""
+    found = support.fewest(np.where(view.known(known), view.numbers(np.nan_to_num(known)), np.nan))
+    if found is None:
+        return
+    rows, columns = found
+    names = ", ".join(str(view.columns[j].name) for j in columns)
+    what = (
+        f"Of the {support.n:,} training rows {rows} have such values of {names} as are given: what goes with "
+        "them is known from few rows."
+    )
+    warnings.warn(what, UserWarning, stacklevel=5)
 
 
 def warn_of_unkept(said: Mapping[str, int], n: int) -> None:
