@@ -24,9 +24,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.conditions import Classes, Kind, Labels
+from diffuscope.data.conditions import Kind, Labels
 from diffuscope.data.images.dataset import ImageData
-from diffuscope.data.images.metadata import METADATA, digest_of, offer, read_metadata
+from diffuscope.data.images.metadata import METADATA, offer, read_metadata
 from diffuscope.data.images.ranges import Range, checked_range, range_note, usual_range
 from diffuscope.data.images.reading import ImageFacts, image_facts, read_image, value_range
 from diffuscope.data.images.splits import class_of, natural, parts_of
@@ -64,9 +64,9 @@ def load_folder(
 ) -> ImageData:
     """Read the images of a folder; the names of its subfolders are classes.
 
-    With a ``target`` the columns of that name in a table beside the images are what they are conditioned on
-    (:mod:`~diffuscope.data.images.metadata`), classes or numbers as ``condition`` says, and subfolders are
-    no classes.
+    With a ``target`` its columns of a table beside the images are what these are conditioned on, classes or
+    numbers as ``condition`` says (:mod:`~diffuscope.data.images.metadata`), and subfolders are no classes.
+    Images that are held out are seen alone then, and need no table.
 
     Where the subfolders are parts such as ``train`` and ``val``, one is read (``split``, by default that for
     training) with the folders in it as classes, and another is held out. ``limits`` are the values that are
@@ -74,33 +74,22 @@ def load_folder(
     """
     found = _files(path)
     parts = parts_of(path, found.images, split, by_folder=target is None)
-    others, said = found.others, []
-    if target is None:
-        label: _Label = partial(_by_folder, path, parts.names)
-        unlabelled = label
-        offered = offer(parts.chosen, found.tables)
-        if offered is None:
-            others = [*others, *(table.name for table in found.tables)]
-        else:
-            said.append(offered)
-    else:
-        metadata = read_metadata(path, found.tables, found.images, parts.chosen, target)
-        label = partial(metadata.labels, condition=condition)
-        unlabelled = _without_labels  # images are held out to be seen alone
-        said += metadata.notes
+    told = None
+    if target is not None:
+        told = read_metadata(path, found.tables, found.images, parts.chosen, target, condition)
+    by_folder = partial(_by_folder, path, parts.names)
+    label = by_folder if told is None else told.labels
     data = _read(path, parts.chosen, label, size, channels, skip_broken, reporter, limits)
-    if target is not None and data.labels is not None:
-        digest = digest_of(Labels(data.labels, data.classes, data.numbers))
-        data = replace(data, source={**data.source, "labels": digest})
-        if data.classes:
-            said.append(Classes(data.classes).note(data.labels))
+    if told is not None:
+        data = told.described(data)
     held_out = None
     if len(parts.held) > 1:
         c, h, w = data.x.shape[1:]
         black_white = data.source.get("range")
         own = limits if black_white is None else (black_white[0], black_white[1])
-        held_out = _read(path, parts.held, unlabelled, (h, w), c, skip_broken, reporter, own)
-    notes = (*_not_used(others), *parts.notes, *said, *data.notes)
+        held_out = _read(path, parts.held, by_folder, (h, w), c, skip_broken, reporter, own)
+    said = _unasked(found, parts.chosen) if told is None else _not_used(found.others)
+    notes = (*said, *parts.notes, *data.notes)
     return replace(data, held_out=held_out, notes=notes)
 
 
@@ -138,10 +127,6 @@ def _by_folder(path: Path, names: list[str], files: list[Path]) -> Labels:
     numbers = {name: number for number, name in enumerate(names)}
     found = [numbers[class_of(path, file, names)] for file in files]
     return Labels(np.array(found, dtype=np.int64), tuple(names))
-
-
-def _without_labels(files: list[Path]) -> Labels:
-    return Labels()
 
 
 class _Found(NamedTuple):
@@ -185,6 +170,14 @@ def _files(path: Path) -> _Found:
             "Give a folder with images; the names of its subfolders are used as classes.",
         )
     return _Found(found, tables, others)
+
+
+def _unasked(found: _Found, files: list[Path]) -> tuple[str, ...]:
+    """Say which files are no images, and what tables beside images offer."""
+    offered = offer(files, found.tables)
+    if offered is None:
+        return _not_used([*found.others, *(table.name for table in found.tables)])
+    return (*_not_used(found.others), offered)
 
 
 def _not_used(others: list[str]) -> tuple[str, ...]:

@@ -10,23 +10,25 @@ Tables are not trusted: a path in one is compared with those of the images that 
 from __future__ import annotations
 
 import hashlib
+import json
 import posixpath
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
+from diffuscope.data.conditions import Classes, Kind, Labels, labels_of, named_columns
+from diffuscope.data.images.dataset import ImageData
 from diffuscope.errors import DiffuscopeError, InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["METADATA", "Metadata", "digest_of", "offer", "read_metadata"]
+__all__ = ["METADATA", "Metadata", "offer", "read_metadata"]
 
 METADATA = ("metadata.csv", "metadata.parquet")
 """What a table beside images is called."""
@@ -40,22 +42,27 @@ class Metadata:
     name: str
     """Of the table, for messages."""
     rows: pd.DataFrame
+    condition: Kind | None
     notes: tuple[str, ...]
 
-    def labels(self, files: Iterable[Path], condition: Kind | None) -> Labels:
+    def labels(self, files: Iterable[Path]) -> Labels:
         """Return the labels of n images, as :func:`~diffuscope.data.conditions.labels_of` takes them."""
         rows = self.rows.loc[list(map(str, files))]
         columns = [*map(str, rows.columns)]
         values = rows.iloc[:, 0] if len(columns) == 1 else rows
-        return labels_of(values, len(rows), f"The labels in {self.name}", condition, columns)
+        return labels_of(values, len(rows), f"The labels in {self.name}", self.condition, columns)
 
-
-def digest_of(labels: Labels) -> str:
-    """Return a digest of labels and their names, hexadecimal."""
-    names = labels.classes if labels.numbers is None else labels.numbers.names
-    digest = hashlib.sha256(repr(names).encode("utf-8", "surrogatepass"))
-    digest.update(np.ascontiguousarray(labels.labels).data)
-    return digest.hexdigest()
+    def described(self, data: ImageData) -> ImageData:
+        """Return images that have these labels with notes on them, and with their digest in the source."""
+        assert data.labels is not None
+        digest = hashlib.sha256(np.ascontiguousarray(data.labels).data)
+        digest.update(json.dumps(data.classes).encode())
+        own = [Classes(data.classes).note(data.labels)] if data.classes else []
+        return replace(
+            data,
+            source={**data.source, "labels": digest.hexdigest()},
+            notes=(*self.notes, *own, *data.notes),
+        )
 
 
 def _tables_of(files: Iterable[Path], tables: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -103,6 +110,7 @@ def read_metadata(
     images: Iterable[Path],
     files: Sequence[Path],
     target: str | Sequence[str],
+    condition: Kind | None = None,
 ) -> Metadata:
     """Return what the tables of a folder say of some of its images.
 
@@ -116,6 +124,8 @@ def read_metadata(
         The images that are asked for, at least one.
     target : str or sequence of str
         The columns, also as one text with commas.
+    condition : {"classes", "numbers"}, optional
+        What they are; by default numbers if some are not whole, or there are several.
 
     Raises
     ------
@@ -151,7 +161,7 @@ def read_metadata(
         parts.append(rows)
     told = {one for own in of.values() for one in own}
     _check_rows([one for one in files if one not in told], len(files), METADATA[0])
-    return Metadata(str(next(iter(of))), pd.concat(parts), tuple(notes))
+    return Metadata(str(next(iter(of))), pd.concat(parts), condition, tuple(notes))
 
 
 def _read(table: Path) -> pd.DataFrame:
