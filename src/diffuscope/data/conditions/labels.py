@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.conditions.classes import Classes, as_array, classes_of
 from diffuscope.data.conditions.numbers import Numbers, numbers_of
-from diffuscope.errors import unknown_name
+from diffuscope.errors import unknown_column
 
 __all__ = ["Kind", "LabelType", "Labels", "label_type_of", "labels_of", "named_columns"]
 
@@ -84,7 +84,7 @@ def named_columns(target: str | Sequence[str], names: Collection[str]) -> list[s
         target = [target] if target in names else [part.strip() for part in target.split(",")]
     for name in target:
         if name not in names:
-            raise unknown_name("column", name, names)
+            raise unknown_column(name, names)
     return list(target)
 
 
