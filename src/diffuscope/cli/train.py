@@ -34,7 +34,8 @@ _RANGE = "For images of more than 8 bits: the values that are black and white. [
 _SPLIT = "For a folder of images: the subfolder to learn from. [default: train, where there are such parts]"
 _TARGET = (
     "The column to condition on: of a table any (y), of points (--recipe fast) one of classes, or one or "
-    "several (a,b) of numbers, of a .npz file an array of these. [default: of a .npz file y or labels]"
+    "several (a,b) of numbers, of a .npz file an array of these, of a folder of images columns of its "
+    "metadata.csv. [default: of a .npz file y or labels, of a folder its subfolders]"
 )
 _ORIGIN = "The points from which a flow (--recipe flow) starts in place of noise: a built-in set or a file."
 _SET = "Change any setting of the recipe, such as schedule.end=0.2 or width=128."

@@ -102,7 +102,8 @@ def train(
     target : str or sequence of str, optional
         The column to condition on: of a table any column; of points one of classes, or one or several of
         numbers, or the array of a .npz archive that has them (by default ``y`` or ``labels``, where it has
-        one).
+        one); of a folder of images columns of its ``metadata.csv``, which has the path of each image in a
+        column ``file_name`` (by default subfolders are classes).
     y : array_like of shape (n,) or (n, k), optional
         Labels of the points of an array, or of images: classes (whole numbers, truth values or text), or
         numbers that were measured, such as an angle, a dose, or a vector of k. They are numbers if some are

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from diffuscope.data.conditions.classes import EACH, Classes, classes_of
-from diffuscope.data.conditions.labels import Kind, Labels, LabelType, label_type_of, labels_of
+from diffuscope.data.conditions.labels import Kind, Labels, LabelType, label_type_of, labels_of, named_columns
 from diffuscope.data.conditions.numbers import Numbers, numbers_of
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "classes_of",
     "label_type_of",
     "labels_of",
+    "named_columns",
     "numbers_of",
 ]

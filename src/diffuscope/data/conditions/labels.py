@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from diffuscope.data.conditions.classes import Classes, as_array, classes_of
 from diffuscope.data.conditions.numbers import Numbers, numbers_of
+from diffuscope.errors import unknown_column
 
-__all__ = ["Kind", "LabelType", "Labels", "label_type_of", "labels_of"]
+__all__ = ["Kind", "LabelType", "Labels", "label_type_of", "labels_of", "named_columns"]
 
 Kind = Literal["classes", "numbers"]
 
@@ -72,6 +73,19 @@ def labels_of(
         return Labels(*classes_of(values, n, where))
     labels, numbers = numbers_of(values, n, where, names)
     return Labels(labels, (), numbers)
+
+
+def named_columns(target: str | Sequence[str], names: Collection[str]) -> list[str]:
+    """Return the columns that a target names: one, several, or several as one text with commas.
+
+    InputError where one of them is not among ``names``.
+    """
+    if isinstance(target, str):
+        target = [target] if target in names else [part.strip() for part in target.split(",")]
+    for name in target:
+        if name not in names:
+            raise unknown_column(name, names)
+    return list(target)
 
 
 def _kind_of(values: Any) -> Kind:

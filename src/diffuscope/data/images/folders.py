@@ -24,7 +24,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from diffuscope.data.conditions import Kind, Labels
 from diffuscope.data.images.dataset import ImageData
+from diffuscope.data.images.metadata import METADATA, offer, read_metadata
 from diffuscope.data.images.ranges import Range, checked_range, range_note, usual_range
 from diffuscope.data.images.reading import ImageFacts, image_facts, read_image, value_range
 from diffuscope.data.images.splits import class_of, natural, parts_of
@@ -44,6 +46,8 @@ _SMALLEST, _LARGEST, _STEP = 8, 64, 8  # of the default size of images with diff
 Size = tuple[int, int]
 _Kept = tuple[NDArray[np.uint8], NDArray[np.int64], list[str], Range | None]
 """Images, indices of their files, notes, and the values that are black and white, if not of 8 bits."""
+_Label = Callable[[list[Path]], Labels]
+"""What the labels of files are."""
 _T = TypeVar("_T")
 
 
@@ -55,37 +59,51 @@ def load_folder(
     reporter: Reporter,
     limits: Range | None = None,
     split: str | None = None,
+    target: str | Sequence[str] | None = None,
+    condition: Kind | None = None,
 ) -> ImageData:
     """Read the images of a folder; the names of its subfolders are classes.
+
+    With a ``target`` its columns of a table beside the images are what these are conditioned on, classes or
+    numbers as ``condition`` says (:mod:`~diffuscope.data.images.metadata`), and subfolders are no classes.
+    Images that are held out are seen alone then, and need no table.
 
     Where the subfolders are parts such as ``train`` and ``val``, one is read (``split``, by default that for
     training) with the folders in it as classes, and another is held out. ``limits`` are the values that are
     black and white, where images have more than 8 bits.
     """
     found = _files(path)
-    parts = parts_of(path, found.images, split)
-    data = _read(path, parts.chosen, parts.names, size, channels, skip_broken, reporter, limits)
+    parts = parts_of(path, found.images, split, by_folder=target is None)
+    told = None
+    if target is not None:
+        told = read_metadata(path, found.tables, found.images, parts.chosen, target, condition)
+    by_folder = partial(_by_folder, path, parts.names)
+    label = by_folder if told is None else told.labels
+    data = _read(path, parts.chosen, label, size, channels, skip_broken, reporter, limits)
+    if told is not None:
+        data = told.described(data)
     held_out = None
     if len(parts.held) > 1:
         c, h, w = data.x.shape[1:]
         black_white = data.source.get("range")
         own = limits if black_white is None else (black_white[0], black_white[1])
-        held_out = _read(path, parts.held, parts.names, (h, w), c, skip_broken, reporter, own)
-    notes = (*found.notes, *parts.notes, *data.notes)
+        held_out = _read(path, parts.held, by_folder, (h, w), c, skip_broken, reporter, own)
+    said = _unasked(found, parts.chosen) if told is None else _not_used(found.others)
+    notes = (*said, *parts.notes, *data.notes)
     return replace(data, held_out=held_out, notes=notes)
 
 
 def _read(
     path: Path,
     files: list[Path],
-    names: list[str],
+    label: _Label,
     size: Size | None,
     channels: int | None,
     skip_broken: bool,
     reporter: Reporter,
     limits: Range | None,
 ) -> ImageData:
-    """Read image files of a folder, each with the class of its folder, where there are names."""
+    """Read image files of a folder, with the labels of those that could be read."""
     listing = [(str(file.relative_to(path)), *_version_of(file)) for file in files]
     settings: dict[str, Any] = {"size": size, "channels": channels, "skip_broken": skip_broken}
     settings |= {"range": limits, "version": _VERSION}
@@ -94,27 +112,35 @@ def _read(
     store = cache_folder() / "images" / f"{digest[:32]}.npy"
     decode = partial(_decode, files, size, channels, skip_broken, store, reporter, limits)
     x, good, notes, taken = _open_store(store, len(files)) or decode()
-    labels = None
-    if names:
-        numbers = {name: number for number, name in enumerate(names)}
-        labels = np.array([numbers[class_of(path, files[i], names)] for i in good], dtype=np.int64)
+    labels = label([files[i] for i in good])
     source: dict[str, Any] = {"kind": "folder", "path": str(path), "files": len(files), "sha256": digest}
     if taken is not None:
         source["range"] = list(taken)
     name = path.resolve().name
-    return ImageData(name, x, None, None, source, labels=labels, classes=tuple(names), notes=tuple(notes))
+    return ImageData(name, x, None, None, source, notes=tuple(notes), **labels._asdict())
+
+
+def _by_folder(path: Path, names: list[str], files: list[Path]) -> Labels:
+    """Return the class of each file by its folder, where folders are classes."""
+    if not names:
+        return Labels()
+    numbers = {name: number for number, name in enumerate(names)}
+    found = [numbers[class_of(path, file, names)] for file in files]
+    return Labels(np.array(found, dtype=np.int64), tuple(names))
 
 
 class _Found(NamedTuple):
-    """The image files of a folder in natural order, and notes on what else there was."""
+    """The image files of a folder in natural order, the tables beside them, and the names of other files."""
 
     images: list[Path]
-    notes: tuple[str, ...]
+    tables: list[Path]
+    others: list[str]
 
 
 def _files(path: Path) -> _Found:
     """Find the image files of a folder."""
     found: list[Path] = []
+    tables: list[Path] = []
     others: list[str] = []
     seen: set[tuple[int, int]] = set()
     for where, folders, files in os.walk(path, onerror=_refuse_folder, followlinks=True):
@@ -132,6 +158,8 @@ def _files(path: Path) -> _Found:
         for name in sorted(files, key=natural):
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 found.append(Path(where) / name)
+            elif name in METADATA:
+                tables.append(Path(where) / name)
             elif not name.startswith("."):
                 others.append(name)
         if len(found) > _MOST_FILES:
@@ -141,11 +169,23 @@ def _files(path: Path) -> _Found:
             f"{path} contains no images ({', '.join(SUFFIXES)}).",
             "Give a folder with images; the names of its subfolders are used as classes.",
         )
-    notes: tuple[str, ...] = ()
-    if others:
-        some = ", ".join(others[:3]) + f" and {len(others) - 3:,} more" * (len(others) > 3)
-        notes = (f"Not used, as they are no images: {len(others):,} files ({some}).",)
-    return _Found(found, notes)
+    return _Found(found, tables, others)
+
+
+def _unasked(found: _Found, files: list[Path]) -> tuple[str, ...]:
+    """Say which files are no images, and what tables beside images offer."""
+    offered = offer(files, found.tables)
+    if offered is None:
+        return _not_used([*found.others, *(table.name for table in found.tables)])
+    return (*_not_used(found.others), offered)
+
+
+def _not_used(others: list[str]) -> tuple[str, ...]:
+    """Say which files are no images."""
+    if not others:
+        return ()
+    some = ", ".join(others[:3]) + f" and {len(others) - 3:,} more" * (len(others) > 3)
+    return (f"Not used, as they are no images: {len(others):,} files ({some}).",)
 
 
 def _refuse_folder(error: OSError) -> None:

@@ -22,7 +22,7 @@ from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
 from diffuscope.data.images.ranges import Range, checked_range, range_note, to_bytes, usual_range
 from diffuscope.data.images.reading import range_of
-from diffuscope.errors import FormatError, InputError
+from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.progress import Reporter
 
 __all__ = ["are_images", "load_images"]
@@ -69,6 +69,7 @@ def load_images(
     reporter: Reporter | None = None,
     value_range: Any = None,
     split: str | None = None,
+    target: str | Sequence[str] | None = None,
 ) -> ImageData:
     """Turn ``source`` into :class:`ImageData`.
 
@@ -99,6 +100,9 @@ def load_images(
         The values that are black and white where they have more than 8 bits; by default found of all images.
     split : str, optional
         The subfolder of a folder to learn from; by default ``train`` where the subfolders are such parts.
+    target : str or sequence of str, optional
+        The column of ``metadata.csv`` in a folder with the labels, or several with numbers, also as one text
+        with commas; or the array of a .npz file. By default the names of subfolders, and ``labels`` or ``y``.
 
     Raises
     ------
@@ -112,11 +116,13 @@ def load_images(
             "labels can be given for an array of images only.",
             "The subfolders of a folder are its classes; a .npz file has an array labels.",
         )
+    if target is not None:
+        _check_target(source, labels)
     if isinstance(source, ImageData):
         _check_shape(source, sides, channels)
         return source
     if isinstance(source, str | os.PathLike):
-        data = _load_path(source, sides, channels, skip_broken, reporter, limits, split, condition)
+        data = _load_path(source, sides, channels, skip_broken, reporter, limits, split, condition, target)
     else:
         source = source.detach().cpu() if hasattr(source, "detach") else source
         x, note, taken = _as_images(np.asarray(source), "The array", limits)
@@ -125,6 +131,18 @@ def load_images(
         data = ImageData("array", x, None, None, described, notes=(note,), **labelled._asdict())
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
+
+
+def _check_target(source: Any, labels: Any) -> None:
+    """Refuse a target of images that have no columns, or have labels beside them."""
+    if labels is not None:
+        raise InputError("Labels and a target were both given.", "Give one of them.")
+    path = Path(source) if isinstance(source, str | os.PathLike) and str(source) not in IMAGE_SETS else None
+    if path is None or (path.is_file() and path.suffix.lower() != ".npz"):
+        raise InputError(
+            "target names a column of metadata.csv in a folder of images, or an array of a .npz file.",
+            "Omit it: these images have no columns.",
+        )
 
 
 def _checked_size(size: Any) -> tuple[int, int] | None:
@@ -159,6 +177,7 @@ def _load_path(
     limits: Range | None,
     split: str | None,
     condition: Kind | None,
+    target: str | Sequence[str] | None,
 ) -> ImageData:
     if split is not None and not Path(source).is_dir():
         raise InputError("split names a subfolder, and this is no folder of images.", "Omit it.")
@@ -166,7 +185,7 @@ def _load_path(
         return IMAGE_SETS[str(source)].load(reporter)
     path = Path(source)
     if path.is_dir():
-        return load_folder(path, size, channels, skip_broken, reporter, limits, split)
+        return load_folder(path, size, channels, skip_broken, reporter, limits, split, target, condition)
     if not path.is_file():
         raise InputError(
             f"There are no images {str(source)!r}.",
@@ -178,7 +197,7 @@ def _load_path(
         raise InputError(
             f"{path} is not a set of images.", "Give a folder of image files, or a .npy or .npz file."
         )
-    return _load_npz(path, limits, condition)
+    return _load_npz(path, limits, condition, target)
 
 
 def _load_npy(path: Path, limits: Range | None) -> ImageData:
@@ -195,22 +214,29 @@ def _range_of_source(taken: Range | None) -> dict[str, Any]:
     return {} if taken is None else {"range": list(taken)}
 
 
-def _load_npz(path: Path, limits: Range | None, condition: Kind | None) -> ImageData:
+def _load_npz(
+    path: Path, limits: Range | None, condition: Kind | None, target: str | Sequence[str] | None
+) -> ImageData:
     found = _find_images(path)
     if found is None:
         raise FormatError(
             f"{path} contains no images.", "Give an array of uint8 of shape (n, height, width[, channels])."
         )
     name, names = found
+    if target is not None and not isinstance(target, str):
+        raise InputError("The labels of an archive are one array.", "Name one, of shape (n, k).")
+    if target is not None and target not in names:
+        raise unknown_name("array", target, names)
     try:
         check_zip(path)
         check_entries(path, names)
         with np.load(path, allow_pickle=False) as arrays:
             images = arrays[name]
-            key = next((one for one in ("labels", "y") if one in names), None)
+            key = target or next((one for one in ("labels", "y") if one in names), None)
             labels = None if key is None else arrays[key]
-            known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in names else []
-            called = [str(one) for one in np.atleast_1d(arrays["numbers"])] if "numbers" in names else None
+            about = [] if target is not None else names  # what the archive says is of its own labels
+            known = [str(one) for one in np.atleast_1d(arrays["classes"])] if "classes" in about else []
+            called = [str(one) for one in np.atleast_1d(arrays["numbers"])] if "numbers" in about else None
     except (FormatError, MemoryError):
         raise
     except Exception as error:  # a damaged archive fails in many ways

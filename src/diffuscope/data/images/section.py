@@ -27,3 +27,6 @@ class ImagesSection(ConditionedSection):
     """The subfolder to learn from, such as ``train``; None: that, where the subfolders are such parts."""
     flip: bool = False
     """Whether images are flipped horizontally at random in training."""
+    target: str | tuple[str, ...] | None = None
+    """Column of ``metadata.csv`` in a folder, or array of a .npz archive, with the labels, or several columns
+    with numbers, also as text with commas; None: a folder's subfolders, an archive's ``labels`` or ``y``."""

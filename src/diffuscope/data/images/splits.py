@@ -35,8 +35,8 @@ def natural(name: str) -> tuple[list[Any], str]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], name
 
 
-def parts_of(path: Path, files: list[Path], split: str | None = None) -> Parts:
-    """Return which of the image files of a folder are learned, and their classes.
+def parts_of(path: Path, files: list[Path], split: str | None = None, *, by_folder: bool = True) -> Parts:
+    """Return which of the image files of a folder are learned, and, ``by_folder``, their classes.
 
     ``split`` names the subfolder to learn from; InputError where there is none such.
     """
@@ -46,7 +46,7 @@ def parts_of(path: Path, files: list[Path], split: str | None = None) -> Parts:
     in_parts = bool(folders) and known == folders and not tops[""]
     trained = [name for name in known if name.casefold() in _TRAIN]
     if split is None and not (in_parts and trained and len(folders) > 1):
-        return _whole(path, files, 0)
+        return _whole(path, files, 0, by_folder)
     if split is not None:
         if split not in folders:
             raise unknown_name(f"subfolder of {path}", split, folders)
@@ -72,7 +72,7 @@ def parts_of(path: Path, files: list[Path], split: str | None = None) -> Parts:
     if rest:
         notes[0] += f"; not used: {', '.join(rest)}"
     notes[0] += " (--split NAME changes that)."
-    own, unseen = _whole(path, of[learned], 1), [] if held is None else of[held]
+    own, unseen = _whole(path, of[learned], 1, by_folder), [] if held is None else of[held]
     if own.names:
         foreign = [file for file in unseen if class_of(path, file, own.names) not in own.names]
         if foreign:
@@ -90,8 +90,10 @@ def _folders(path: Path, file: Path) -> tuple[str, ...]:
     return file.relative_to(path).parts[:-1]
 
 
-def _whole(path: Path, files: list[Path], depth: int) -> Parts:
-    """Take all files, with the folders at a depth as classes, if all files are in one."""
+def _whole(path: Path, files: list[Path], depth: int, by_folder: bool) -> Parts:
+    """Take all files, ``by_folder`` with the folders at a depth as classes, if all files are in one."""
+    if not by_folder:
+        return Parts(files, [], [], [])
     folders = [_folders(path, file)[depth:] for file in files]
     loose = sum(not one for one in folders)
     if loose:

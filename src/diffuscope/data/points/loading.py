@@ -24,7 +24,7 @@ import numpy.typing as npt
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
-from diffuscope.data.conditions import Kind, Labels, labels_of
+from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
 
@@ -133,13 +133,9 @@ def _apart(frame: Any, target: str | Sequence[str], labels: Any = None) -> tuple
         raise InputError(
             "An array has no columns with names, so none can be the target.", "Give the labels: y=..."
         )
-    if isinstance(target, str):
-        target = [target] if target in names else [part.strip() for part in target.split(",")]
-    for name in target:
-        if name not in names:
-            raise unknown_name("column", name, names)
-    own = [frame.columns[names.index(name)] for name in target]
-    return frame.drop(columns=own), frame[own[0] if len(own) == 1 else own], tuple(target)
+    called = named_columns(target, names)
+    own = [frame.columns[names.index(name)] for name in called]
+    return frame.drop(columns=own), frame[own[0] if len(own) == 1 else own], tuple(called)
 
 
 def _load_builtin(name: str, size: int | None, noise: float | None, seed: int) -> Dataset:

@@ -27,5 +27,6 @@ class PointsSection(ConditionedSection):
     divisor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What ``divide`` divides by."""
     target: str | tuple[str, ...] | None = None
-    """Column of a file, or array of a .npz archive, with the labels, or several columns with numbers, also
-    as text with commas; None: ``y`` or ``labels`` of an archive, where it has one."""
+    """Column of a file, or of ``metadata.csv`` in a folder of images, or array of a .npz archive, with the
+    labels, or several columns with numbers, also as text with commas; None: ``y`` or ``labels`` of an
+    archive, where it has one, and of a folder its subfolders."""

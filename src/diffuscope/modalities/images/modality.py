@@ -82,8 +82,15 @@ class Images(Modality[ImageData, ImagesSection]):
     def reload(self, source: Any, model: Model) -> ImageData:
         """Load images in the shape of a trained model."""
         recipe, (channels, *size) = model.recipe, model.shape
-        assert isinstance(recipe.data, ImagesSection)
-        return in_units_of(self._load(source, recipe.data, tuple(size), channels, recipe.seed), recipe.data)
+        section = recipe.data
+        assert isinstance(section, ImagesSection)
+        known: dict[str, Any] = {}
+        if not isinstance(source, str | Path):  # an array has no columns
+            known["target"] = None
+        if section.numbers is not None:  # also where all are whole
+            known["condition"] = "numbers"
+        section = section.model_copy(update=known)
+        return in_units_of(self._load(source, section, tuple(size), channels, recipe.seed), section)
 
     def fitting(self, data: ImageData, model: Model) -> ImageData:
         """Return images of a trained model with numbers in its units."""
@@ -103,6 +110,7 @@ class Images(Modality[ImageData, ImagesSection]):
             seed=seed,
             value_range=section.range,
             split=section.split,
+            target=section.target,
         )
 
     def held_out(self, source: Any, model: Model, data: ImageData) -> Any:
