@@ -459,9 +459,9 @@ def test_images_are_written_with_their_numbers_and_read_again(brightness, tmp_pa
     assert again.numbers.names == ("y",)
     assert (np.diff(again.labels[:, 0]) > 0).all()
     run.sample_to(tmp_path / "folder", 3, y=[0.1, 0.2, 0.3])
-    with (tmp_path / "folder" / "labels.csv").open() as file:
+    with (tmp_path / "folder" / "metadata.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["file"], float(row["y"])) for row in rows] == [
+    assert [(row["file_name"], float(row["y"])) for row in rows] == [
         ("00000.png", 0.1),
         ("00001.png", 0.2),
         ("00002.png", 0.3),

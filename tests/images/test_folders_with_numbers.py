@@ -124,7 +124,7 @@ def test_without_a_target_subfolders_are_classes_and_the_columns_are_said(tmp_pa
     ]
     assert not [note for note in data.notes if "no images" in note]
     table(tmp_path, {"image": ["a/0.png"], "angle": [1.5]})  # of something else
-    assert load_images(tmp_path).notes == ("Not used, as they are no images: 1 files (metadata.csv).",)
+    assert load_images(tmp_path).notes == ("Files that are no images, and not used: 1 (metadata.csv).",)
     (tmp_path / "metadata.csv").write_bytes(b"\0\xff")
     assert load_images(tmp_path).classes == ("a", "b")
 
@@ -275,11 +275,13 @@ def test_commands_read_the_table_again(tmp_path, cli, little, target):
     assert np.array_equal(run.data.labels[:, 0] * 24, levels(run.data))
     value = "2.5" if target == "angle" else "2.5,3.5"
     assert cli("sample", out, "-n", 3, "-o", tmp_path / "s", "--y", value)[0] == 0
-    assert set(pd.read_csv(tmp_path / "s" / "labels.csv")["angle"]) == {2.5}
+    assert set(pd.read_csv(tmp_path / "s" / "metadata.csv")["angle"]) == {2.5}
     code, _, err = cli("train", "--out", out, "--resume", "--steps", 4, "--no-pictures")
     assert code == 0, err
     if target == "angle":
         assert cli("animate", out, "-o", tmp_path / "way.gif", "--size", 160)[0] == 0
+        run.sample_to(tmp_path / "each", 3, y=[0.5, 1.5, 2.5])  # is a folder with a table as well
+        assert load_images(tmp_path / "each", target="angle").labels[:, 0].tolist() == [0.5, 1.5, 2.5]
         started = diffuscope.train(
             other, start=out, out=tmp_path / "on", steps=1, pictures=False, progress=False
         )

@@ -17,7 +17,7 @@ def test_names_of_classes_that_are_formulas_are_said_and_made_text(tmp_path, saf
     writer.formulas.safe = safe
     with writer:
         writer.append(images)
-    with (tmp_path / "x" / "labels.csv").open(newline="") as file:
+    with (tmp_path / "x" / "metadata.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert [row[2] for row in rows[1:]] == ["plain", *["'=cmd" if safe else "=cmd"] * 2]
     (note,) = writer.notes()

@@ -343,7 +343,7 @@ def test_images_beside_folders_are_said_to_take_the_classes_away(tmp_path):
     for _ in range(2):  # decoded, and opened again
         data = load_images(tmp_path)
         assert data.labels is None
-        assert "1 images are in no subfolder" in " ".join(data.notes)
+        assert "Images in no subfolder" in " ".join(data.notes)
 
 
 def test_what_was_written_as_a_folder_comes_back(tmp_path):

@@ -200,8 +200,8 @@ def test_other_files_and_foreign_classes_are_said(tmp_path):
     write(tmp_path, "val/bird/1.png", ramp(50, np.uint8))
     (tmp_path / "labels.csv").write_text("a,b\n")
     data = load_images(tmp_path)
-    assert "Not used, as they are no images: 1 files (labels.csv)" in said(data)
-    assert "1 images of 'val' are of other classes" in said(data)
+    assert "Files that are no images, and not used: 1 (labels.csv)" in said(data)
+    assert "Images of 'val' of other classes, and not used: 1" in said(data)
     assert data.classes == ("cat", "dog")
     assert data.held_out is not None
     assert len(data.held_out.x) == 6

@@ -103,10 +103,10 @@ def test_what_is_written_are_the_samples(run, tmp_path, name):
     x = run.sample(7, **asked)
     path = run.sample_to(tmp_path / name, 7, **asked)
     if name == "folder":
-        with (path / "labels.csv").open(newline="") as file:
+        with (path / "metadata.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert [row["class"] for row in rows] == [CLASSES[i % 3] for i in range(7)]
-        written = np.stack([read_image(path / row["file"], SHAPE) for row in rows])
+        written = np.stack([read_image(path / row["file_name"], SHAPE) for row in rows])
         np.testing.assert_array_equal(written, x)
     elif name == "x.png":
         named = as_sheet(x, class_names=CLASSES, labels=np.arange(7) % 3)  # each column is of one class

@@ -178,14 +178,14 @@ def test_labelled_images_go_into_folders_of_their_classes_and_a_list(tmp_path):
     x, labels = images(5), np.array([0, 2, 2, 0, 2])
     names = ("T-shirt/top", "Trouser", "Coat")
     save_images(in_batches(x), tmp_path / "s", 5, labels, names)
-    with (tmp_path / "s" / "labels.csv").open(newline="") as file:
+    with (tmp_path / "s" / "metadata.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["label"]) for row in rows] == list(labels)
     assert [row["class"] for row in rows] == [names[i] for i in labels]
     for row, image in zip(rows, x, strict=True):
-        assert row["file"].split("/")[0] == {"0": "T-shirt-top", "2": "Coat"}[row["label"]]
-        np.testing.assert_array_equal(opened(tmp_path / "s" / row["file"]), image)
-    assert {p.name for p in (tmp_path / "s").iterdir()} == {"T-shirt-top", "Coat", "labels.csv"}
+        assert row["file_name"].split("/")[0] == {"0": "T-shirt-top", "2": "Coat"}[row["label"]]
+        np.testing.assert_array_equal(opened(tmp_path / "s" / row["file_name"]), image)
+    assert {p.name for p in (tmp_path / "s").iterdir()} == {"T-shirt-top", "Coat", "metadata.csv"}
 
 
 def test_no_name_of_a_class_leads_out_of_the_folder_or_into_another():

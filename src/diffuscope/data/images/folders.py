@@ -185,7 +185,7 @@ def _not_used(others: list[str]) -> tuple[str, ...]:
     if not others:
         return ()
     some = ", ".join(others[:3]) + f" and {len(others) - 3:,} more" * (len(others) > 3)
-    return (f"Not used, as they are no images: {len(others):,} files ({some}).",)
+    return (f"Files that are no images, and not used: {len(others):,} ({some}).",)
 
 
 def _refuse_folder(error: OSError) -> None:
@@ -234,12 +234,12 @@ def _decode(
     def refuse() -> None:
         if broken and not skip_broken:
             raise FormatError(
-                f"{len(broken):,} of {len(files):,} files cannot be read. {broken[0][1].what}",
+                f"Files that cannot be read: {len(broken):,} of {len(files):,}. {broken[0][1].what}",
                 "Repair or remove them, or skip them with data.skip_broken = true.",
             )
         good = len(files) - len(broken)
         if not good:
-            raise InputError(f"None of {len(files)} files could be read.", "Give at least one image.")
+            raise InputError("None of the files could be read.", "Give at least one image.")
 
     facts: dict[int, ImageFacts] = {}
     with reporter.bar("checking images", len(files), "files") as bar:
@@ -258,7 +258,7 @@ def _decode(
         taken = limits or usual_range(low, high, all(one[2] for one in reached.values()))
         lost = sum(one[3] for one in reached.values())
         about = range_note(taken, low, high, lost, limits is not None)
-        notes.append(f"{len(deep):,} images have more than 8 bits. {about}")
+        notes.append(f"Images of more than 8 bits: {len(deep):,}. {about}")
     elif limits is not None:
         notes.append("All images have 8 bits: the range has no effect.")
     if any(cuts):

@@ -60,7 +60,8 @@ def parts_of(path: Path, files: list[Path], split: str | None = None, *, by_fold
     of = {name: [file for file in files if _folders(path, file)[:1] == (name,)] for name in folders}
     if len(of[learned]) < 2:
         raise InputError(
-            f"{path / learned} contains {len(of[learned])} images.", "Give at least two, or another --split."
+            f"There are too few images in {path / learned}: {len(of[learned])}.",
+            "Give at least two, or another --split.",
         )
     notes = [f"{len(of[learned]):,} images of {learned!r} are learned"]
     if held is not None and len(of[held]) > 1:
@@ -76,7 +77,7 @@ def parts_of(path: Path, files: list[Path], split: str | None = None, *, by_fold
     if own.names:
         foreign = [file for file in unseen if class_of(path, file, own.names) not in own.names]
         if foreign:
-            notes.append(f"{len(foreign):,} images of {held!r} are of other classes, and not used.")
+            notes.append(f"Images of {held!r} of other classes, and not used: {len(foreign):,}.")
             unseen = [file for file in unseen if file not in set(foreign)]
     return Parts(own.chosen, unseen, own.names, [*notes, *own.notes])
 
@@ -97,7 +98,7 @@ def _whole(path: Path, files: list[Path], depth: int, by_folder: bool) -> Parts:
     folders = [_folders(path, file)[depth:] for file in files]
     loose = sum(not one for one in folders)
     if loose:
-        note = f"{loose:,} images are in no subfolder of {path}: its subfolders are not used as classes."
+        note = f"Images in no subfolder of {path}: {loose:,}. So its subfolders are not used as classes."
         return Parts(files, [], [], [note] if loose < len(files) else [])
     classes = sorted({one[0] for one in folders}, key=natural)
     notes = []

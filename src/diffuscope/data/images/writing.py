@@ -140,7 +140,7 @@ class ImageWriter:
         array (n, channels, height, width). ``.npz``: the array ``images``, and, where there are any,
         ``labels`` and the names ``classes``, or the numbers ``y`` and their names ``numbers``. No suffix: a
         folder with a PNG for each, 00000.png and so on; labelled ones in a folder for each class, with file,
-        number and name of the class of each, or its numbers, in ``labels.csv``.
+        number and name of the class of each, or its numbers, in ``metadata.csv``.
     n : int
         Images that the batches have together, at least 1.
     labels : array_like of shape (n,), int, optional
@@ -328,9 +328,9 @@ def _to_folder(path: Path, n: int, about: _Labelled, formulas: Formulas) -> Iter
         return
     import csv
 
-    with (path / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+    with (path / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["file", *titles])
+        rows.writerow(["file_name", *titles])
         rows.writerows([name(i), *own] for i, own in enumerate(known))
 
 

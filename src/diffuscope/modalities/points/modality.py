@@ -133,8 +133,8 @@ class Points(Modality[Dataset, PointsSection]):
             said.append(data.label_type.note(data.labels))
         if data.draw is None and len(data.x) < FEWEST_MEASURED:
             said.append(
-                f"{len(data.x):,} points are too few to measure the quality of samples: "
-                f"at least {FEWEST_MEASURED} are needed."
+                f"There are too few points to measure the quality of samples: {len(data.x):,}, "
+                f"and at least {FEWEST_MEASURED} are needed."
             )
         return (f"{data.name}: {len(data.x):,} points of {data.x.shape[1]} columns", *said) if said else ()
 
