@@ -86,6 +86,7 @@ def test_holes_that_do_not_come_together_show_in_pairs_of_holes_only(real, fresh
     assert marks["missing_together"] > 3 * fresh["missing_together"]
 
 
+@pytest.mark.slow
 def test_a_shift_shows_in_its_column(real, fresh):
     marks = _judge(real, _law(1_000, 2, shift=1.0))
     assert marks["columns"] > 4 > 2 * fresh["columns"]
@@ -99,6 +100,7 @@ def test_no_holes_at_all_show_in_the_rates(real):
     assert _judge(real, synthetic)["missing_rates"] > 8
 
 
+@pytest.mark.slow
 def test_training_rows_are_found_out_as_copies(real):
     marks = _judge(real, real[0])
     assert marks["copies"] == marks["copies_excess"] == 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -170,14 +171,15 @@ def test_animate_makes_a_gif(run_dir, cli, tmp_path, words):
     code, out, err = cli("animate", run, *words)
     assert (code, err) == (0, "")
     name = {"--forward": "forward", "--forward--reverse": "both"}.get("".join(words), "reverse")
-    assert out == f"{run / name}.gif\n"
+    assert re.fullmatch(rf"{re.escape(str(run / name))}\.gif \([\d.,]+ KB\)\n", out)
     with Image.open(run / f"{name}.gif") as image:
         assert image.n_frames > 3
 
 
 def test_animate_makes_one_file_of_html_and_does_not_replace_it(run_dir, cli, tmp_path):
     out = tmp_path / "walk.html"
-    assert cli("animate", run_dir, "-o", out) == (0, f"{out}\n", "")
+    code, said, err = cli("animate", run_dir, "-o", out)
+    assert (code, said.split(" (")[0], err) == (0, str(out), "")
     before = out.read_bytes()
     assert b"<html" in before.lower()
     code, _, err = cli("animate", run_dir, "-o", out)

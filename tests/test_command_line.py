@@ -228,7 +228,7 @@ def sealed(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "how"),
     [
-        ("diagnose", []),
+        pytest.param("diagnose", [], marks=pytest.mark.slow),
         ("diagnose", ["--json"]),
         pytest.param("evaluate", [], marks=pytest.mark.slow),
         pytest.param("evaluate", ["--json"], marks=pytest.mark.slow),

@@ -175,6 +175,7 @@ def test_the_density_of_points_is_that_at_their_angle(angles):
     assert one[0] == pytest.approx(own[0], abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_density_may_be_that_of_a_class(tmp_path):
     x, _ = circle(600)
     run = trained(x, tmp_path / "run", y=np.where(x[:, 0] > 0, "right", "left"))
@@ -241,6 +242,7 @@ def test_numbers_of_files_are_learned(tmp_path, form):
             assert np.allclose(diffuscope.load(both.path).data.labels, frame[["angle", "size"]])
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_samples_and_evaluates_numbers(angles, tmp_path, cli, little):
     x, angle, _ = angles
     pd.DataFrame(x, columns=["a", "b"]).assign(angle=angle).to_csv(tmp_path / "p.csv", index=False)
@@ -283,6 +285,7 @@ def test_kept_points_and_images_have_their_numbers(tmp_path):
     assert np.array_equal(again.labels, data.labels)
 
 
+@pytest.mark.slow
 def test_an_evaluation_sees_whether_samples_follow_their_numbers(angles, little):
     x, angle, run = angles
     told = diffuscope.evaluate(run, baselines=False, progress=False)

@@ -63,12 +63,18 @@ def agreement(ours, theirs) -> float:
     [
         ("DDIMPipeline", {}),
         pytest.param("DDIMPipeline", {"schedule.name": "cosine", "schedule.T": 40}, marks=slow),
-        ("DDIMPipeline", {"denoiser.prediction": "velocity", "schedule.zero_terminal_snr": True}),
+        pytest.param(
+            "DDIMPipeline",
+            {"denoiser.prediction": "velocity", "schedule.zero_terminal_snr": True},
+            marks=slow,
+        ),
         pytest.param(
             "DDIMPipeline", {"denoiser.prediction": "data", "schedule.name": "quadratic"}, marks=slow
         ),
         ("DDIMPipeline", {"sampling.name": "dpmpp_2m", "network.resnet_time_scale_shift": "scale_shift"}),
-        ("DDPMPipeline", {"sampling.name": "ddpm", "schedule.T": 30, "sampling.steps": 30}),
+        pytest.param(
+            "DDPMPipeline", {"sampling.name": "ddpm", "schedule.T": 30, "sampling.steps": 30}, marks=slow
+        ),
         pytest.param("DDPMPipeline", {"sampling.name": "ddpm", "sampling.spacing": "uniform"}, marks=slow),
         ("DDPMPipeline", {"sampling.name": "ddpm", "sampling.variance": "beta"}),
         pytest.param("DDPMPipeline", {"sampling.name": "ddpm", "schedule.name": "sigmoid"}, marks=slow),

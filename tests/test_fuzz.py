@@ -11,7 +11,7 @@ import pytest
 FUZZ = Path(__file__).parents[1] / "benchmarks" / "fuzz.py"
 
 
-@pytest.mark.parametrize("mutations", [150, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mutations", [60, pytest.param(5_000, marks=pytest.mark.slow)])
 def test_changed_files_are_read_or_refused_and_nothing_else(mutations):
     # In a process of its own, whose memory is limited.
     found = subprocess.run(

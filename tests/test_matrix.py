@@ -432,7 +432,7 @@ def own_number(world: World, kind: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind == "images" else []) for kind in ALL]
+    "kind", [pytest.param(kind, marks=[] if kind == "table" else pytest.mark.slow) for kind in ALL]
 )
 def test_evaluate_and_diagnose_have_the_number_of_train(world, kind, cli):
     case, run_dir = world.cases[kind], world.run_dir(kind)
@@ -460,6 +460,7 @@ def diagnosed_number(run_dir: Path) -> float:
     return ratio
 
 
+@pytest.mark.slow
 def test_the_diagnosis_of_a_table_has_the_number_of_train(tmp_path, cli):
     patients(80, 0).dropna().to_csv(tmp_path / "patients.csv", index=False)
     run = diffuscope.train(
@@ -678,6 +679,7 @@ def test_an_unknown_setting_is_answered_with_the_nearest_one(tmp_path):
 # --- what was wrong once ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_picture_of_rows_given_a_column_shows_pairs_of_columns_of_such_rows(
     world, cli, tmp_path, monkeypatch
 ):
@@ -694,6 +696,7 @@ def test_a_picture_of_rows_given_a_column_shows_pairs_of_columns_of_such_rows(
     assert set(shown[0]["sex"]) == {"F"}
 
 
+@pytest.mark.slow
 def test_of_a_table_with_many_rows_those_with_the_most_frequent_set_of_values_are_diagnosed(tmp_path, cli):
     patients(400, 0).to_csv(tmp_path / "patients.csv", index=False)
     settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
@@ -709,6 +712,7 @@ def test_of_a_table_with_many_rows_those_with_the_most_frequent_set_of_values_ar
     assert float(total[1]) < 10  # a column that is constant in these rows is no unit
 
 
+@pytest.mark.slow
 def test_numbers_that_are_taken_as_classes_are_evaluated_as_classes(tmp_path, cli):
     rng = np.random.default_rng(0)
     kind = rng.integers(0, 3, 300)
@@ -746,6 +750,7 @@ def test_points_that_were_loaded_train_a_model_of_points(tmp_path):
     assert run.recipe.data.kind == run.modality.name == "points"
 
 
+@pytest.mark.slow
 def test_the_density_of_a_tables_run_is_that_of_the_estimator(tmp_path):
     table = patients(100, 0).drop(columns="sick")
     model = DiffusionModel(steps=20, width=8, depth=1, random_state=0).fit(table)

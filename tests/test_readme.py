@@ -33,6 +33,7 @@ SHORTENED = {
         "--steps 10 --set network.width=8 --set sampling.steps=4 --set pictures.forward_frames=4"
     ),
     "diffuscope evaluate runs/digits": "--samples 200",
+    "diffuscope evaluate runs/moons": "--no-baselines",
     "diffuscope train digits --recipe diffusers --steps 300 --out runs/ours --no-pictures": (
         "--steps 10 --set sampling.steps=5"
         " --set network.block_out_channels=[8,16] --set network.norm_num_groups=4"
@@ -47,7 +48,15 @@ SHORTENED = {
     ),
 }
 # The same of tables that are made in Python: fewer rows.
-FEWER = {"rng, n = np.random.default_rng(0), 2000": "rng, n = np.random.default_rng(0), 400"}
+FEWER = {
+    "rng, n = np.random.default_rng(0), 2000": "rng, n = np.random.default_rng(0), 400",
+    "X = np.random.default_rng(0).normal(size=(2000, 2))": (
+        "X = np.random.default_rng(0).normal(size=(300, 2))"
+    ),
+    "angle = np.random.default_rng(1).uniform(0, 6.28, 2000)": (
+        "angle = np.random.default_rng(1).uniform(0, 6.28, 300)"
+    ),
+}
 SMALL = 600  # points of the built-in sets
 # What can be read without the rest is tried by itself, so that several processes share the work.
 ALONE = ("Your own data", "Images")

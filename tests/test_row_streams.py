@@ -98,7 +98,7 @@ def test_a_block_is_never_larger_than_a_piece():
         assert rows_per_block(shape) & (rows_per_block(shape) - 1) == 0
 
 
-@pytest.mark.parametrize("constraint", [None, "a < b"])
+@pytest.mark.parametrize("constraint", [pytest.param(None, marks=pytest.mark.slow), "a < b"])
 def test_fewer_rows_of_a_table_are_the_first_of_more(tmp_path, constraint):
     random = np.random.default_rng(0)
     a = random.normal(size=400)
@@ -125,7 +125,13 @@ def test_fewer_rows_of_a_table_are_the_first_of_more(tmp_path, constraint):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"network.dropout": 0.2}, {"recipe": "table", "network.dropout": 0.1}], ids=str
+    "changes",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"network.dropout": 0.2}, marks=pytest.mark.slow),
+        {"recipe": "table", "network.dropout": 0.1},
+    ],
+    ids=str,
 )
 def test_trainings_side_by_side_give_the_model_of_one_alone(tmp_path, changes):
     changes = dict(changes)

@@ -211,6 +211,7 @@ def test_a_column_that_is_left_out_stays_in_what_is_filled(folder, train, cli, t
     assert {row[2] for row in after[1:]} <= {row[2] for row in before[1:]} - {"NA"}
 
 
+@pytest.mark.slow
 def test_identifiers_that_are_missing_are_said_to_be_left_so(train, cli, tmp_path):
     frame = people()
     frame.loc[::9, "id"] = ""
@@ -222,6 +223,7 @@ def test_identifiers_that_are_missing_are_said_to_be_left_so(train, cli, tmp_pat
     assert read_rows(tmp_path / "f.csv")["id"].isna().sum() == 27
 
 
+@pytest.mark.slow
 def test_a_file_with_few_rows_is_read_as_the_training_data_was(folder, train, cli, tmp_path):
     run, _ = train(folder / "people.csv")
     frame = people().head(3).astype(object)

@@ -544,6 +544,7 @@ def test_a_page_in_english_is_as_it_was():
     assert "<p>No warnings.</p>" in report
 
 
+@pytest.mark.slow
 def test_the_report_of_a_table_is_chinese(chinese, tmp_path, little):
     from diffuscope.metrics.tabular import measure_table
     from diffuscope.modalities.tables.report import write_report

@@ -128,6 +128,7 @@ def test_again_does_nothing_again(done, points):
     assert times_of(comparison.path, "cells/*") | times_of(comparison.path, "runs/*/*") == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_grown_comparison_does_only_what_is_new_and_a_damaged_result_anew(tmp_path, points, small):
     axes = {**small, "sampling.steps": [3]}

@@ -239,7 +239,7 @@ def test_a_training_of_few_steps_is_not_done(quick):
     assert first.gain > 1
 
 
-@pytest.mark.parametrize("steps", [0, 60])
+@pytest.mark.parametrize("steps", [0, pytest.param(60, marks=pytest.mark.slow)])
 def test_only_a_network_that_was_never_trained_is_said_to_be_none(quick, steps):
     network = Learning()
     with torch.random.fork_rng():

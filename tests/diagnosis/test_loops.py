@@ -36,10 +36,7 @@ def test_sound_steps_have_no_mistake(name):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in ("linear", "the tutorial's") else [])
-        for name in SCHEDULES
-    ],
+    [pytest.param(name, marks=[] if name == "skipping" else pytest.mark.slow) for name in SCHEDULES],
 )
 def test_each_mistake_is_known_by_the_coefficients_of_the_steps(name):
     schedule, n = SCHEDULES[name]

@@ -222,6 +222,7 @@ def test_columns_in_another_order_are_known(pipeline):
     assert entry.columns == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quantity",
     ["velocity", *(pytest.param(name, marks=pytest.mark.slow) for name in ("noise", "data", "flow"))],
@@ -305,6 +306,7 @@ class Learned(nn.Module):
         return self.answer(x, self.told(t))
 
 
+@pytest.mark.slow
 def test_times_that_do_not_reach_the_network_are_told_from_a_short_training(perfect):
     x_0, schedule = subject_of(perfect, nn.Identity()).x, perfect.schedule
     learned = Learned(x_0, schedule, 500)

@@ -21,6 +21,7 @@ def test_samples_have_the_mean_and_covariance_of_the_law(normal_model, covarianc
     assert np.abs(np.cov(rows.T) - covariance).max() < 0.12
 
 
+@pytest.mark.slow
 def test_log_densities_are_those_of_the_law(normal_model, normal_rows, covariance):
     rows = normal_rows(400, 7)
     found, true = normal_model.score_samples(rows), multivariate_normal(MEAN, covariance).logpdf(rows)
@@ -65,6 +66,7 @@ def test_each_row_can_be_given_a_value_of_its_own(normal_model, covariance):
         assert abs(part[:, 1].mean() - mean[0]) < 0.1
 
 
+@pytest.mark.slow
 def test_holes_are_filled_from_the_conditional_law(normal_model, normal_rows, covariance):
     rows = normal_rows(1500, 3)
     holes = rows.copy()
@@ -157,6 +159,7 @@ def test_guidance_makes_rows_more_typical_of_their_class(people_model):
     assert ages[0] + 3 < ages[1] < ages[2] - 1
 
 
+@pytest.mark.slow
 def test_a_number_can_be_the_target(normal_rows):
     rows = normal_rows(4000, 0)
     model = DiffusionModel(steps=400, width=32, random_state=0).fit(rows[:, :2], rows[:, 2])

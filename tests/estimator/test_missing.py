@@ -83,6 +83,7 @@ def test_a_given_value_is_there_and_tells_of_the_others(model):
     assert living["cause"].isna().mean() > 0.97
 
 
+@pytest.mark.slow
 def test_a_missing_value_that_means_none_can_stay(model):
     new = people(400, 5)
     dead = (new["dead"] == "yes").to_numpy()
@@ -192,6 +193,7 @@ def test_a_density_does_not_depend_on_what_other_rows_lack(model):
     np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_that_lack_unlike_values_are_evaluated_together(model, monkeypatch):
     complete = people(200, 10).dropna().iloc[:7].reset_index(drop=True)
     ragged = complete.copy()

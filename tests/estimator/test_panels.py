@@ -128,6 +128,7 @@ def test_of_no_other_table_it_is_said(kind):
         assert panel_note(OTHERS[kind](np.random.default_rng(seed))) is None
 
 
+@pytest.mark.slow
 def test_columns_by_chance_are_no_panel():
     for seed in range(60):
         random = np.random.default_rng(seed)

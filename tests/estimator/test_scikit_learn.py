@@ -21,8 +21,14 @@ from diffuscope import DiffusionImputer, DiffusionModel
 SMALL = {"steps": 30, "width": 8, "batch_size": 32, "random_state": 0}
 
 
-@parametrize_with_checks([DiffusionModel(**SMALL), DiffusionImputer(DiffusionModel(**SMALL), n_draws=2)])
+@parametrize_with_checks([DiffusionModel(**{**SMALL, "steps": 10})])
 def test_scikit_learns_own_checks_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow  # with indicators they run in test_imputer
+@parametrize_with_checks([DiffusionImputer(DiffusionModel(**SMALL), n_draws=2)])
+def test_scikit_learns_own_checks_pass_without_indicators(estimator, check):
     check(estimator)
 
 

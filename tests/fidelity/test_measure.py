@@ -58,6 +58,7 @@ def test_faults_are_found_where_they_are(faulty):
     assert "'sex', 'lab' and 'age'" in said or "'sex', 'age' and 'lab'" in said
 
 
+@pytest.mark.slow
 def test_training_rows_handed_out_again_are_called_copies(three):
     train, held_out, _ = three
     quality = measure_table(train, held_out, train.sample(frac=1, random_state=0))
@@ -103,6 +104,7 @@ def test_the_same_call_gives_the_same_numbers_and_another_seed_others(three):
     assert measure_table(train, held_out, synthetic, seed=1).to_json() != first
 
 
+@pytest.mark.slow
 def test_plain_data_is_json_whatever_the_table(little):
     random = np.random.default_rng(0)
 

@@ -172,6 +172,7 @@ def test_thirty_columns_fit_into_two_megabytes(tmp_path):
     assert "column number 29" in Page(html).text
 
 
+@pytest.mark.slow
 def test_a_page_without_held_out_rows_or_pairs_is_whole(three, tmp_path):
     html, quality = write(tmp_path, [three[0][["age"]], None, three[2][["age"]]])
     page = Page(html)
@@ -202,6 +203,7 @@ def test_tables_that_were_not_measured_are_refused(three, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_named(three, tmp_path):
     (tmp_path / "file").write_text("")
     frames = [frame[["age"]] for frame in three]

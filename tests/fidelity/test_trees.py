@@ -37,6 +37,7 @@ def test_columns_that_were_drawn_each_for_itself_are_told_apart(three):
     assert metrics["classifier_accuracy"].value == test.accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [pytest.param("a category", marks=pytest.mark.slow), "missing values"])
 def test_a_single_fault_is_enough(three, what):
     train, unseen, synthetic = three
@@ -103,6 +104,7 @@ def test_classes_are_judged_by_their_own_area_even_if_synthetic_rows_lack_one(th
     assert found["target_accuracy"].value == pytest.approx((unseen["ward"] == "surgery").mean(), abs=0.1)
 
 
+@pytest.mark.slow
 def test_an_integer_of_two_values_is_a_class_and_one_of_many_a_number(three):
     frames = [frame.assign(smoker=frame["smoker"].astype(int)) for frame in three]
     part = splits(*frames)
@@ -110,12 +112,14 @@ def test_an_integer_of_two_values_is_a_class_and_one_of_many_a_number(three):
     assert "target_r2" in train_on_synthetic(part, part.train.place("age"))
 
 
+@pytest.mark.slow
 def test_rows_without_a_target_are_left_out(three):
     part = splits(*three)
     found = train_on_synthetic(part, part.train.place("lab"))
     assert np.isfinite(found["target_r2"].ratio) if isinstance(found, dict) else "no R²" in found
 
 
+@pytest.mark.slow
 def test_a_target_that_cannot_be_learned_is_no_measure(three):
     frames = [f.assign(noise=np.random.default_rng(k).normal(size=len(f))) for k, f in enumerate(three)]
     part = splits(*frames)

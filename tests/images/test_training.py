@@ -95,6 +95,7 @@ def memory(what: str) -> int:
     return 1024 * int(re.search(rf"{what}:\s+(\d+)", status)[1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_what_is_read_of_a_mapped_file(tmp_path):
     n = 50_000
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (n, 1, 64, 64))  # 205 MB
@@ -145,6 +146,7 @@ def test_a_batch_in_parts_is_the_batch(digits):
     torch.testing.assert_close(weights(whole), weights(parts), rtol=0.05, atol=3e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -180,6 +182,7 @@ def test_what_is_drawn_in_a_network_is_drawn_in_order(digits):
     assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_training_in_16_bits_comes_near_to_32(digits, precision):
     changes = {"training.steps": 30}

@@ -75,7 +75,10 @@ def gaussian(d: int, seed: int = 0) -> tuple[GaussianMixture, MultivariateNormal
 
 # Every law with one schedule, and with the others one law of each family: boxes, a mixture, a curve.
 LAWS = [
-    *((name, "edm") for name in POINT_SETS),
+    *(
+        pytest.param(name, "edm", marks=[] if name in ("s_curve", "checkerboard") else pytest.mark.slow)
+        for name in POINT_SETS
+    ),
     *(("moons", kind) for kind in ("vp", "flow")),
     *(
         pytest.param(name, kind, marks=pytest.mark.slow)
@@ -106,6 +109,7 @@ def test_it_is_the_density_of_clean_data_where_t_min_is_small_against_their_nois
     torch.testing.assert_close(found.value, law.log_density(x), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_sharp_edges_are_blurred_by_the_noise_at_t_min():
     law, schedule = oracle_for("checkerboard"), EDM()
     inside, edge = torch.tensor([[-3.0, -3.0]]), torch.tensor([[-4.0, -3.0]])
@@ -245,6 +249,7 @@ def test_points_come_back_in_their_order_whatever_the_batch():
     assert log_density(law, EDM(), x[:0], prior=law).value.shape == (0,)
 
 
+@pytest.mark.slow
 def test_points_may_have_any_shape():
     law, _ = gaussian(4)
     x = law.draw(6, 1)
@@ -350,6 +355,7 @@ def test_following_to_a_tolerance_keeps_to_it():
     assert state.volume.item() == pytest.approx(2 * turned, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_in_steps_of_an_earlier_call_a_point_depends_on_no_other():
     law = oracle_for("moons")
     x = law.draw(200, 1)

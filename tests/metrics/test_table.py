@@ -155,6 +155,7 @@ def test_clouds_are_cut_to_the_smallest_so_that_the_floor_is_that_of_equal_sizes
     assert found.floor > 1.5 * measured(clouds(5), only=["sliced_wasserstein"])["sliced_wasserstein"].floor
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_left_out_with_a_reason():
     found = MetricSuite(clouds(1), pairs(2)).measure(clouds(5))
     assert set(found.left_out) == {"memorisation", "kl"}

@@ -179,7 +179,7 @@ def test_points_of_three_columns_are_shown_too(tiny, tmp_path):
     assert isinstance(plane, PlaneSession)
 
 
-@pytest.mark.parametrize("kind", ["table", "images"])
+@pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.slow), "images"])
 def test_a_run_is_one_file(kind, request, tmp_path):
     client = request.getfixturevalue(kind)
     page = client.ask("save", {"language": "zh"})["html"]

@@ -129,6 +129,7 @@ def test_sampling_starts_where_it_is_told_to():
     assert ratios[1] < ratios[0]
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_budget_add_up_and_name_what_is_wrong():
     client = opened("s_curve", "article")
     sampling = {**SAMPLING, "steps": 100}

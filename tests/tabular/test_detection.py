@@ -15,6 +15,7 @@ def detect(as_splits, frames):
     return tell_apart(as_splits(*frames))[2]
 
 
+@pytest.mark.slow
 def test_of_perfect_rows_no_column_is_named(of_loans, as_splits):
     found = detect(as_splits, of_loans)
     assert not found.off
@@ -101,6 +102,7 @@ def test_frequent_and_missing_values_have_bins_of_their_own():
     assert (np.diff(seldom) >= 0).all() or len(set(seldom.tolist())) == 50  # in order, or each its own
 
 
+@pytest.mark.slow
 def test_a_column_that_is_known_in_hardly_any_row_is_measured() -> None:
     random = np.random.default_rng(0)
 

@@ -50,6 +50,7 @@ def test_trees_estimate_a_ratio_that_is_known() -> None:
     assert np.corrcoef(ratio(x), known_log_ratio(x))[0, 1] > 0.85
 
 
+@pytest.mark.slow
 def test_trees_that_tell_nothing_apart_are_none() -> None:
     made = [
         fit_log_ratio(true(1500, i), true(3000, 10 + i), true(300, 20 + i), true(600, 30 + i))
@@ -58,6 +59,7 @@ def test_trees_that_tell_nothing_apart_are_none() -> None:
     assert sum(one is not None for one in made) <= 1
 
 
+@pytest.mark.slow
 def test_levelled_columns_fall_as_often_into_every_bin() -> None:
     real, made = true(4000, 0), wide(16_000, 1)
     ratio = fit_log_ratio(real, made, true(500, 2), wide(500, 3))

@@ -43,46 +43,55 @@ def until(page: Any, what: Any) -> Any:
     raise AssertionError("waited in vain")
 
 
-def test_the_studio_trains_answers_and_loses_nothing(browser, address, tmp_path):
+@pytest.fixture
+def page(browser, address) -> Iterator[Any]:
+    """The page of a studio in training; afterwards nothing went wrong in it."""
     context = browser.new_context(reduced_motion="reduce")
     page, trouble = context.new_page(), []
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.goto(address)
     page.wait_for_selector(".stage", timeout=PATIENCE * 1000)
     assert "token" not in page.url
+    yield page
+    assert trouble == []
+    context.close()
+
+
+def test_the_studio_trains_and_loses_nothing(browser, address, page):
     until(page, lambda: re.search(r"\d+ (of|steps)", page.locator("#train-note").text_content()))
     page.reload()
     page.wait_for_selector(".stage", timeout=PATIENCE * 1000)
-    until(page, lambda: "950 steps" in page.locator("#train-note").text_content())
-    until(page, lambda: re.search(r"\d", page.locator("#here").text_content()))
-    assert float(page.locator("#ratio").text_content()) < 3
+    until(page, lambda: re.search(r"\d+ (of|steps)", page.locator("#train-note").text_content()))
     assert "in Python" in page.locator("footer").text_content()
-    until(page, lambda: re.search(r"[.]$", page.locator("#budget-note").text_content()))
-    page.click("#keep-run")
-    said = until(page, lambda: page.locator("#saved").text_content())
-    run = diffuscope.load(tmp_path / re.search(r"runs/[\w-]+", said)[0])
-    assert run.summary["steps"] == 950
-    assert run.view().payload["title"] == "s_curve"
-    page.locator(".stage").click(position={"x": 200, "y": 200})
-    until(page, lambda: "E[x₀|x_t]" in page.locator("#point-note").text_content())
-    other = context.new_page()  # a second tab needs no token
+    other = page.context.new_page()  # a second tab needs no token
     other.goto(address.partition("#")[0])
     other.wait_for_selector(".stage", timeout=PATIENCE * 1000)
     stranger = browser.new_context().new_page()
     stranger.goto(address)  # the token was good once
     until(stranger, lambda: "did not let" in stranger.locator("#state").text_content())
+    stranger.context.close()
+
+
+@pytest.mark.slow  # trains to the end, and swaps each part for an exact one
+def test_the_studio_measures_keeps_and_mends(page, tmp_path):
+    until(page, lambda: "950 steps" in page.locator("#train-note").text_content())
+    until(page, lambda: re.search(r"\d", page.locator("#here").text_content()))
+    assert float(page.locator("#ratio").text_content()) < 3
+    until(page, lambda: re.search(r"[.]$", page.locator("#budget-note").text_content()))
+    page.locator(".stage").click(position={"x": 200, "y": 200})
+    until(page, lambda: "E[x₀|x_t]" in page.locator("#point-note").text_content())
+    page.click("#keep-run")
+    said = until(page, lambda: page.locator("#saved").text_content())
+    run = diffuscope.load(tmp_path / re.search(r"runs/[\w-]+", said)[0])
+    assert run.summary["steps"] == 950
+    assert run.view().payload["title"] == "s_curve"
     page.click("#tutorial")  # recorded runs of the tutorial's recipe: what is wrong, and what mends it
     ratios = until(page, lambda: page.locator(".chain li").all_text_contents())
-    until(
-        page,
-        lambda: "Sampling does not start where training ended" in page.locator("#finding").text_content(),
-    )
+    start = "Sampling does not start where training ended"
+    until(page, lambda: start in page.locator("#finding").text_content())
     assert page.locator(".chain [aria-current]").text_content() == ratios[0]
     before = page.locator("#schedule-note").text_content()
     page.click("#mend")
     until(page, lambda: page.locator(".chain [aria-current]").text_content() not in ("?", ratios[0]))
     assert page.locator("#schedule-note").text_content() != before
     assert page.get_by_label("end", exact=True).input_value() == "0.02"
-    assert trouble == []
-    stranger.context.close()
-    context.close()

@@ -65,7 +65,7 @@ def test_the_page_has_the_weights_of_the_run_to_the_last_bit(small_run):
     assert at == len(values)
 
 
-@pytest.mark.parametrize("recipe", ["fast", "article"])
+@pytest.mark.parametrize("recipe", ["fast", pytest.param("article", marks=pytest.mark.slow)])
 def test_the_page_of_a_run_is_small(recipe, tmp_path):
     settings = {"training.steps": 10} if recipe == "fast" else {"training.epochs": 1}
     run = diffuscope.train("s_curve", recipe=recipe, out=tmp_path / "run", settings=settings, pictures=False)

@@ -260,6 +260,7 @@ export class App {
       this.putStates();
       this.ruler.take(walk.levels);
       this.showErrors();
+      if (this.probe && !this.path) void this.paths.ask(); // clicked before there were samples
     });
   }
 
