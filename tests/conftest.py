@@ -31,6 +31,11 @@ TINY: dict[str, Any] = {
 }
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the browser: each takes two cores, so that two of them must not meet at the end."""
+    items.sort(key=lambda item: "browser" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _usual_signals():
     """Give signals their usual effect in the processes of tests, also under nohup or in the background."""

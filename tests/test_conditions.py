@@ -455,6 +455,7 @@ def test_images_are_as_bright_as_is_asked(brightness):
     assert np.corrcoef(each, np.linspace(0, 1, 32))[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_images_are_written_with_their_numbers_and_read_again(brightness, tmp_path):
     run = brightness[2]
     run.sample_to(tmp_path / "s.npz", 20, y="each")
@@ -474,6 +475,7 @@ def test_images_are_written_with_their_numbers_and_read_again(brightness, tmp_pa
     assert (tmp_path / "sheet.png").stat().st_size > (tmp_path / "one.png").stat().st_size
 
 
+@pytest.mark.slow
 def test_figures_show_images_along_the_number(brightness):
     figures = brightness[2].figures
     n, request = figures.sampled()
@@ -486,6 +488,7 @@ def test_figures_show_images_along_the_number(brightness):
     assert titles == pytest.approx(request.condition[:8, 0], abs=0.01)
 
 
+@pytest.mark.slow
 def test_images_are_steered_with_a_number(brightness):
     x, _, run = brightness
     few = load_images(x[:2]).pixels

@@ -182,6 +182,7 @@ def test_names_are_cut_in_their_middle_and_signs_that_no_font_has_are_boxes():
     assert plain("größe, 温度"[:5]) == "größe"
 
 
+@pytest.mark.slow
 def test_columns_without_values_or_of_one_value_are_drawn():
     real = pd.DataFrame({"none": [None] * 30, "one": [3.0] * 30, "x": np.arange(30.0), "c": ["a"] * 30})
     assert is_whole(plot_pairs(real, real))

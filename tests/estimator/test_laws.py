@@ -30,6 +30,7 @@ def test_log_densities_are_those_of_the_law(normal_model, normal_rows, covarianc
     assert normal_model.score(rows) == pytest.approx(found.mean())
 
 
+@pytest.mark.slow
 def test_the_density_of_a_row_with_holes_is_that_of_what_is_there(normal_model, normal_rows, covariance):
     rows = normal_rows(300, 8)
     rows[:, 1] = np.nan
@@ -167,6 +168,7 @@ def test_a_number_can_be_the_target(normal_rows):
     assert low - high == pytest.approx(1.0 / 0.99 * 2 * 0.5, abs=0.25)  # cov / var = -0.5 / 0.99
 
 
+@pytest.mark.slow
 def test_the_density_given_y_is_that_of_the_class(people, people_model):
     X, y = people
     old = X[X["age"] > 70][:100]

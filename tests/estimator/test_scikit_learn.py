@@ -100,6 +100,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not():
     assert not np.array_equal(first.sample(9, random_state=5), first.sample(9, random_state=6))
 
 
+@pytest.mark.slow
 def test_names_of_columns_are_remembered_and_compared():
     X, _ = load_iris(return_X_y=True, as_frame=True)
     model = DiffusionModel(**SMALL).fit(X)

@@ -247,6 +247,7 @@ def test_random_columns_are_learned_from_or_refused_with_a_reason(columns):
     assert not np.isnan(model.score_samples(table)).any()
 
 
+@pytest.mark.slow
 def test_a_file_of_rows_is_not_copied_whole(tmp_path):
     import tracemalloc
 

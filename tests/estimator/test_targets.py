@@ -118,6 +118,7 @@ def test_what_is_said_of_a_y_that_is_asked_for_speaks_of_y(target, asked, words)
     _speaks_of_y(caught.value)
 
 
+@pytest.mark.slow
 def test_a_y_of_another_name_is_the_same_y():
     model = DiffusionModel(**QUICK).fit(X, pd.Series(UP, name="state"))
     expected = model.score_samples(X, pd.Series(UP, name="state"))

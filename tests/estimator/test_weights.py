@@ -80,6 +80,7 @@ def test_densities_are_those_of_the_table_with_repeated_rows(table, repeated, mo
     assert model.score(some) > plain.score(some) + 0.1
 
 
+@pytest.mark.slow
 def test_columns_have_the_shares_and_quantiles_of_repeated_rows(table, weights, repeated, model):
     rows = model.model_.codec
     shares = dict(zip(rows.features["kind"].labels.values, rows.features["kind"].codes.shares, strict=True))
@@ -118,6 +119,7 @@ def test_weights_that_are_all_alike_change_nothing(table):
     assert plain.score(table[:9]) == ones.score(table[:9]) == threes.score(table[:9])
 
 
+@pytest.mark.slow
 def test_rows_of_weight_zero_do_not_count(table):
     odd = table.copy()
     odd.loc[:999, "x"], odd.loc[:999, "kind"] = 1e9, "never"

@@ -98,6 +98,7 @@ def test_the_same_seed_gives_the_same_numbers(run_dir):
     assert one.metrics != other.metrics
 
 
+@pytest.mark.slow
 def test_data_of_ones_own_meets_halves_of_itself_and_the_text_says_what_that_costs(tiny):
     x = np.random.default_rng(0).normal(size=(400, 3)) * [1.0, 100.0, 0.01]
     found = diffuscope.evaluate(tiny(data=x), progress=False)

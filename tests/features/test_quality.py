@@ -126,6 +126,7 @@ def test_many_images_are_measured_in_more_and_larger_draws_with_the_extrapolatio
     assert m.low < 0 < m.high
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(digits, classifier):
     x = digits.held_out
     with pytest.raises(InputError, match="at least 80 of each"):

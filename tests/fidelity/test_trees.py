@@ -26,6 +26,7 @@ def test_rows_of_the_same_law_are_not_told_apart(three):
         assert measured.low < 1 < measured.high
 
 
+@pytest.mark.slow
 def test_columns_that_were_drawn_each_for_itself_are_told_apart(three):
     train, unseen, synthetic = three
     random = np.random.default_rng(0)

@@ -82,6 +82,7 @@ def test_guidance_and_its_interval_are_by_default_the_recipes(run):
     assert (everywhere != spoken).any()
 
 
+@pytest.mark.slow
 def test_quality_is_that_of_images_of_classes_as_they_come_in_the_data(run, features_are_pixels):
     x = np.random.default_rng(0).integers(0, 256, (400, *SHAPE), dtype=np.uint8)
     data = load_images(x, labels=np.repeat([0, 2], [300, 100]))

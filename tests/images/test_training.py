@@ -327,6 +327,7 @@ class Stand:
         yield self.pixels[:n]
 
 
+@pytest.mark.slow
 def test_real_images_in_place_of_samples_are_as_good_as_real_and_copies_are_seen(digits, image_run):
     model = load(image_run, device="cpu").model
     halves = np.random.default_rng(0).permutation(digits.held_out.pixels)

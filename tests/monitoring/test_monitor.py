@@ -501,6 +501,7 @@ def test_before_the_first_look_the_report_says_so():
         watched.report("pdf")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_looks")
 def test_without_held_out_rows_the_report_says_what_that_means(exact):
     watched = watch(UNSEEN)

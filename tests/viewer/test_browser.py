@@ -196,6 +196,7 @@ def test_it_trains_again_and_keeps_the_states(opened):
     assert page.text("#ratio") != "…"
 
 
+@pytest.mark.slow
 def test_it_learns(browser, tmp_path):
     run = diffuscope.train(
         "s_curve",
@@ -471,6 +472,7 @@ def test_a_link_that_says_nonsense_changes_nothing(opened, fragment):
     assert page.text("#train-note") == ""
 
 
+@pytest.mark.slow
 def test_text_a_picture_and_a_table_are_drawn(opened, tmp_path):
     page = opened()
     page.page.click("#draw")
