@@ -151,11 +151,12 @@ def test_the_fields_are_drawn(opened):
     page.time(2)
     page.settle()
     before = page.ink()
-    for key, side in (("2", "learned"), ("2", "difference"), ("3", "exact")):
+    for key, side in (("2", "learned"), ("2", "difference"), ("3", "exact"), ("4", "learned"), ("4", "difference")):
         page.page.keyboard.press(key)
         page.page.click(f"[data-value={side}]:visible >> nth=0")
         page.settle()
         assert page.ink() > 1.5 * before, (key, side)
+    assert "Dashed lines: the exact law" in page.text(".sentence >> nth=0")
     page.page.keyboard.press("1")
     page.settle()
     assert page.ink() < 1.5 * before

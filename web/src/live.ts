@@ -83,8 +83,8 @@ function render({ model, el }: { model: WidgetModel; el: HTMLElement }): void {
     put(ratio, message.samples.ratio.toFixed(2));
     stage.setStates(shown(display, CLEAN, x), x.length / 2);
     stage.show({
-      position: 0, steps: 0, end: "made", showReal: true, showPoints: true, arrows: null, heat: null, path: null, probe: null,
-      ink: null, corner: "",
+      position: 0, steps: 0, end: "made", showReal: true, showPoints: true, arrows: null, contours: [], heat: null, path: null,
+      probe: null, ink: null, corner: "",
     });
     named(stage.element, `${about.title}: ${say("fromTraining", x.length / 2)}`);
   });

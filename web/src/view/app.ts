@@ -14,7 +14,8 @@ import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
 import { card, Latest, numberField, Segments } from "./controls.js";
 import { digits, h, messageOf, named, on, put, whole } from "./dom.js";
 import { ErrorsCard } from "./errors.js";
-import { drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import { drawnDensity } from "./densities.js";
+import { drawn, type Drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
 import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
 import { pack, type Payload } from "./payload.js";
@@ -70,7 +71,7 @@ export class App {
   private training: Progress | null = null;
   private path: Path | null = null;
   private probe: [number, number] | null = null;
-  private drawnField: ReturnType<typeof drawn> | null = null;
+  private drawnField: Drawn | null = null;
   private here: Ratio | null = null;
   private floor: Interval | null = null;
   private errors: LevelErrors | null = null;
@@ -154,6 +155,7 @@ export class App {
         { value: "none", word: "none" },
         { value: "score", word: "score", title: "scoreTitle" },
         { value: "velocity", word: "velocity", title: "velocityTitle" },
+        { value: "density", word: "density", title: "densityTitle" },
       ],
       "none",
       (field) => this.change({ field }),
@@ -260,6 +262,7 @@ export class App {
       this.putStates();
       this.ruler.take(walk.levels);
       this.showErrors();
+      if (this.field === "density") void this.fields.ask();
       if (this.probe && !this.path) void this.paths.ask(); // clicked before there were samples
     });
   }
@@ -282,8 +285,13 @@ export class App {
       const x = gridInModel(this.ready.display, level);
       const { label = null, guidance = 1 } = this.sampling;
       const answer = await this.engine.ask("field", { x, level, snapshot: this.snapshot, label, guidance });
-      if (this.field === "none") return;
-      this.drawnField = drawn(field, side, this.ready.display, level, answer);
+      if (this.field === "none" || !this.loaded) return;
+      const { states, n: count } = this.loaded.walk;
+      const { index } = this.ruler;
+      this.drawnField =
+        field === "density"
+          ? drawnDensity(side, this.ready.display, level, answer, states.subarray(2 * count * index, 2 * count * (index + 1)))
+          : drawn(field, side, this.ready.display, level, answer);
     });
     this.refresh();
   }
@@ -564,6 +572,7 @@ export class App {
       showPoints: !drawing,
       ink: drawing ? { strokes, width, classes } : null,
       arrows: field?.arrows ?? null,
+      contours: field?.contours ?? [],
       heat: field?.heat ?? null,
       path: busy ? null : this.path,
       probe: busy ? null : this.probe,
@@ -595,6 +604,7 @@ export class App {
     else if (this.trouble) words = speaker.say("failed", this.trouble);
     else if (this.twoClouds) words = speaker.say("floorSentence");
     else if (this.training) words = "";
+    else if (this.field === "density") words = speaker.say(this.side === "difference" ? "sentenceDensities" : "sentenceDensity");
     else if (this.field !== "none" && this.side === "difference") words = speaker.say("sentenceDifference");
     else if (this.field === "score") words = speaker.say("sentenceScore");
     else if (this.field === "velocity") words = speaker.say("sentenceVelocity");
@@ -862,7 +872,7 @@ export class App {
   }
 
   private key(event: KeyboardEvent): boolean {
-    const kinds: Record<string, FieldKind> = { "1": "none", "2": "score", "3": "velocity" };
+    const kinds: Record<string, FieldKind> = { "1": "none", "2": "score", "3": "velocity", "4": "density" };
     const kind = kinds[event.key];
     if (kind) {
       this.kinds.value = kind;

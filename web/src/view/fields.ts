@@ -3,12 +3,21 @@
 import type { Display, Field } from "../engine/protocol.js";
 import type { Level } from "../engine/schedules.js";
 import { EXTENT } from "./points.js";
-import { unshown, widthAt, type Arrows, type Heat } from "./stage.js";
+import { unshown, widthAt, type Arrows, type Contour, type Heat } from "./stage.js";
 
-export type FieldKind = "none" | "score" | "velocity";
+export type FieldKind = "none" | "score" | "velocity" | "density";
 export type Side = "learned" | "exact" | "difference";
 
-const M = 56; // of the heat map, along an axis
+/** What is drawn of a field, with the largest error, or density, where points are. */
+export interface Drawn {
+  arrows: Arrows | null;
+  contours: Contour[];
+  heat: Heat;
+  most: number;
+}
+
+/** Cells of the heat map, along an axis. */
+export const M = 56;
 const EVERY = 3; // grid points between arrows
 const SPACE = ((2 * EXTENT) / M) * EVERY;
 
@@ -43,14 +52,8 @@ function vectors(kind: FieldKind, display: Display, level: Level, x: Float32Arra
   });
 }
 
-/** What is drawn of a field, with the largest error where points are. */
-export function drawn(
-  kind: FieldKind,
-  side: Side,
-  display: Display,
-  level: Level,
-  field: Field,
-): { arrows: Arrows; heat: Heat; most: number } {
+/** What is drawn of the vectors of a field. */
+export function drawn(kind: FieldKind, side: Side, display: Display, level: Level, field: Field): Drawn {
   const y = gridPoints();
   const x = unshown(display, level, y);
   const learned = vectors(kind, display, level, x, field.learned);
@@ -88,6 +91,7 @@ export function drawn(
       strength: Float32Array.from(strength),
       colour: wrong ? "ink" : side === "learned" ? "made" : "arrow",
     },
+    contours: [],
     heat: { values, m: M, colour: wrong ? "wrong" : "density" },
     most,
   };

@@ -33,6 +33,13 @@ export interface Arrows {
   colour: string;
 }
 
+/** Lines through points (x, y) in units of the picture. */
+export interface Contour {
+  lines: [number, number][][];
+  colour: string;
+  dashed: boolean;
+}
+
 /** A heat map of m × m values from 0 to 1, the first row at the bottom, in one hue. */
 export interface Heat {
   values: Float32Array;
@@ -48,6 +55,7 @@ export interface Scene {
   showReal: boolean;
   showPoints: boolean;
   arrows: Arrows | null;
+  contours: Contour[];
   heat: Heat | null;
   path: Path | null;
   /** The point that is asked about, in units of the picture. */
@@ -157,7 +165,7 @@ export class Stage {
     this.layer.draw({
       position: scene.position,
       colour: [0, 1, 2].map((i) => from[i]! + (to[i]! - from[i]!) * part) as [number, number, number],
-      alpha: !scene.showPoints ? 0 : (scene.path ? 0.25 : scene.arrows ? 0.45 : 0.7) * Math.max(0.5, dense),
+      alpha: !scene.showPoints ? 0 : (scene.path ? 0.25 : scene.arrows || scene.contours.length ? 0.45 : 0.7) * Math.max(0.5, dense),
       size: scale * Math.max(2.2, size / 190) * Math.max(0.7, dense),
       real: scene.showReal
         ? { colours: CLASS_COLOURS.map((name) => rgb(colour(name))), alpha: scene.path ? 0.12 : 0.22, size: scale * Math.max(1.8, size / 260) }
@@ -176,6 +184,7 @@ export class Stage {
     const py = (y: number): number => ((1 - y / EXTENT) / 2) * size;
     if (scene.ink) this.drawInk(c, scene.ink, (scene.ink.width / EXTENT / 2) * size, px, py);
     if (scene.arrows) this.drawArrows(c, scene.arrows, px, py);
+    for (const one of scene.contours) this.drawContour(c, one, px, py);
     if (scene.path) this.drawPath(c, scene.path, px, py);
     if (scene.probe) {
       const [x, y] = [px(scene.probe[0]), py(scene.probe[1])];
@@ -247,6 +256,23 @@ export class Stage {
       c.fill();
     }
     c.globalAlpha = 1;
+  }
+
+  private drawContour(
+    c: CanvasRenderingContext2D,
+    { lines, colour: stroke, dashed }: Contour,
+    px: (x: number) => number,
+    py: (y: number) => number,
+  ): void {
+    c.strokeStyle = colour(stroke);
+    c.lineWidth = 1.6;
+    c.setLineDash(dashed ? [6, 5] : []);
+    for (const line of lines) {
+      c.beginPath();
+      for (const [x, y] of line) c.lineTo(px(x), py(y));
+      c.stroke();
+    }
+    c.setLineDash([]);
   }
 
   private drawPath(c: CanvasRenderingContext2D, path: Path, px: (x: number) => number, py: (y: number) => number): void {

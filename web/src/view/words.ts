@@ -15,6 +15,11 @@ export const WORDS = {
     "σ times the gradient of log q(x_t): where the density of noisy points rises",
     "σ 乘以 log q(x_t) 的梯度：带噪点的密度向哪里升高",
   ],
+  density: ["Density", "密度"],
+  densityTitle: [
+    "Lines around 25, 50, 75 and 95% of the points at this level",
+    "包住此噪声水平 25%、50%、75%、95% 的点的等密度线",
+  ],
   velocityTitle: ["How points move in this picture on the way to data", "去噪途中，点在图中如何移动"],
   learned: ["Network", "网络"],
   exact: ["Exact", "精确"],
@@ -55,6 +60,14 @@ export const WORDS = {
   sentenceVelocity: [
     "The velocity at this level: how points move on the way to data.",
     "此噪声水平的速度：点在走向数据时如何移动。",
+  ],
+  sentenceDensity: [
+    "Around 25, 50, 75 and 95% of the points at this level: of samples, or of the exact law, smoothed alike.",
+    "等密度线包住此噪声水平 25%、50%、75%、95% 的点：样本的或精确分布的，平滑程度相同。",
+  ],
+  sentenceDensities: [
+    "Solid lines: samples. Dashed lines: the exact law. Brighter: where one has more points than the other.",
+    "实线：样本；虚线：精确分布。越亮处两者相差越多。",
   ],
   sentenceDifference: [
     "Where the network is wrong at this level: brighter is worse, arrows are its error.",
