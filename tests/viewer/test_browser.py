@@ -151,7 +151,13 @@ def test_the_fields_are_drawn(opened):
     page.time(2)
     page.settle()
     before = page.ink()
-    for key, side in (("2", "learned"), ("2", "difference"), ("3", "exact"), ("4", "learned"), ("4", "difference")):
+    for key, side in (
+        ("2", "learned"),
+        ("2", "difference"),
+        ("3", "exact"),
+        ("4", "learned"),
+        ("4", "difference"),
+    ):
         page.page.keyboard.press(key)
         page.page.click(f"[data-value={side}]:visible >> nth=0")
         page.settle()
@@ -375,6 +381,10 @@ def test_parts_are_exchanged_for_exact_ones(opened):
     real, *parts, total = budget(page)
     assert real + sum(parts) == pytest.approx(total, abs=0.03)
     assert max(parts) == parts[0] > 1  # of a few sampling steps
+    ends = page.page.locator("#budget .fall").nth(1).get_attribute("title")
+    low, high = map(float, re.search(r"interval \+([\d.]+) to \+([\d.]+)", ends).groups())
+    assert low < parts[0] < high
+    assert page.page.locator("#budget .interval:not(.hidden)").count() == 4
     training_set = page.page.locator("#budget [data-value=exact]").nth(2)
     assert training_set.is_disabled()
     page.page.locator("#budget [data-value=exact]").nth(0).click()
@@ -507,6 +517,49 @@ def test_text_a_picture_and_a_table_are_drawn(opened, tmp_path):
         page.page.click("#save-file")
     download.value.save_as(tmp_path / "again.html")
     assert opened(path=tmp_path / "again.html").text("h1") == "Diffuscope pasted · fast"
+
+
+HANDED = {
+    "drop": """text => {
+        const data = new DataTransfer();
+        data.items.add(new File([text], 'points.csv', { type: 'text/csv' }));
+        const options = { dataTransfer: data, bubbles: true, cancelable: true };
+        document.body.dispatchEvent(new DragEvent('drop', options));
+    }""",
+    "paste": """text => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData('text', text);
+        document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+    }""",
+}
+
+
+@pytest.mark.parametrize("way", HANDED)
+def test_a_table_is_dropped_or_pasted(opened, way):
+    rows = np.random.default_rng(0).normal([3.0, -5.0], [1.0, 0.2], size=(80, 2))
+    text = "x\ty\n" + "".join(f"{a:.4f}\t{b:.4f}\n" for a, b in rows)
+    page = opened()
+    page.page.evaluate(HANDED[way], text)
+    page.settle()
+    assert page.text("h1") != "Diffuscope pasted · fast"  # only where data is drawn
+    page.page.click("#draw")
+    page.page.evaluate(HANDED[way], "nothing that is a table")
+    page.until(lambda: "Nothing in it" in page.text("#shape-note"))
+    page.page.evaluate(HANDED[way], text)
+    page.until(lambda: page.text("h1") == "Diffuscope pasted · fast")
+    page.until(lambda: "30" in page.text("#train-note") and page.page.locator("#history").is_visible())
+
+
+def test_a_number_out_of_its_range_says_what_can_be_had(opened):
+    page = opened()
+    points = page.page.locator("label:has-text('Points') input[type=number]").first
+    points.fill("5")
+    points.blur()
+    page.until(lambda: "100 to 20,000 can be had" in page.text("body"))
+    assert points.input_value() == "100"
+    points.fill("500")
+    points.blur()
+    page.until(lambda: "can be had" not in page.text("body"))
 
 
 def test_two_colours_are_two_classes(opened):

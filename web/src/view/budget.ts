@@ -8,17 +8,23 @@ import type { Speaker, Word } from "./words.js";
 const PARTS: readonly Part[] = ["steps", "start", "set", "network"];
 const NAMES: Record<Part, Word> = { steps: "partSteps", start: "partStart", set: "partSet", network: "partNetwork" };
 
-/** A line of the waterfall: a bar between two numbers, and what it is. */
+/** A line of the waterfall: a bar between two numbers with the interval of its end, and what it is. */
 class Bar {
   readonly number = h("output");
   private readonly fill = h("div");
-  readonly element = h("div", { class: "fall" }, h("div", {}, this.fill), this.number);
+  private readonly interval = h("div", { class: "interval hidden" });
+  readonly element = h("div", { class: "fall" }, h("div", {}, this.fill, this.interval), this.number);
 
-  show(from: number, to: number, most: number, kind: string, text: string): void {
-    const percent = (value: number): string => `${(100 * Math.max(0, value)) / most}%`;
+  show(from: number, to: number, most: number, kind: string, text: string, ends: [number, number] | null = null): void {
+    const percent = (value: number): string => `${(100 * Math.min(Math.max(0, value), most)) / most}%`;
+    const between = (element: HTMLElement, a: number, b: number): void => {
+      element.style.left = percent(Math.min(a, b));
+      element.style.right = `calc(100% - ${percent(Math.max(a, b))})`;
+    };
     this.fill.className = kind;
-    this.fill.style.left = percent(Math.min(from, to));
-    this.fill.style.width = percent(Math.abs(to - from));
+    between(this.fill, from, to);
+    this.interval.classList.toggle("hidden", ends === null);
+    if (ends) between(this.interval, ...ends);
     put(this.number, text);
   }
 }
@@ -88,20 +94,24 @@ export class BudgetCard {
     }
     const total = now ?? budget.total.ratio;
     let at = budget.real;
-    const places = budget.parts.map(({ part, ratio }) => {
+    const places = budget.parts.map(({ part, ratio, low, high }) => {
       const out = part === "set" ? exact.has("set") && exact.has("network") : exact.has(part);
-      const place = { part, ratio, out, from: at };
+      const place = { part, ratio, low, high, out, from: at };
       if (!out) at += ratio;
       return place;
     });
-    const most = 1.05 * Math.max(total, ...places.map(({ from, ratio }) => Math.max(from, from + ratio)));
+    const most = 1.05 * Math.max(total, ...places.map(({ from, high }) => Math.max(from, from + high)));
     this.floor.show(0, budget.real, most, "real", budget.real.toFixed(2));
-    for (const { part, ratio, out, from } of places) {
-      const sign = ratio < 0 ? "−" : "+";
-      this.bars.get(part)!.show(from, from + ratio, most, out ? "out" : "made", sign + Math.abs(ratio).toFixed(2));
+    const signed = (value: number): string => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+    for (const { part, ratio, low, high, out, from } of places) {
+      const bar = this.bars.get(part)!;
+      bar.show(from, from + ratio, most, out ? "out" : "made", signed(ratio), [from + low, from + high]);
+      bar.element.title = speaker.say("partInterval", signed(ratio), signed(low), signed(high));
     }
     this.total.show(0, total, most, "sum", now === null ? "…" : total.toFixed(2));
-    const { part, ratio } = budget.parts.reduce((a, b) => (b.ratio > a.ratio ? b : a));
-    put(this.note, ratio > 0.1 ? speaker.say("budgetMost", speaker.say(NAMES[part]), ratio.toFixed(2)) : speaker.say("budgetNone"));
+    // By chance a part may seem to cost something: what is named costs more than that.
+    const costly = budget.parts.filter(({ ratio, low }) => ratio > 0.1 && low > 0).sort((a, b) => b.ratio - a.ratio);
+    const [first] = costly;
+    put(this.note, first ? speaker.say("budgetMost", speaker.say(NAMES[first.part]), first.ratio.toFixed(2)) : speaker.say("budgetNone"));
   }
 }

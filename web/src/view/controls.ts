@@ -72,13 +72,17 @@ export function numberField(
   limits: { min: number; max: number; step: number | "any" },
 ): { label: HTMLLabelElement; value: () => number; set: (value: number) => void } {
   const input = h("input", { type: "number", value, ...limits, inputmode: "decimal" });
-  const label = h("label", {}, h("span", {}, typeof word === "string" ? speaker.text(word) : word), input);
+  const said = h("small", { "aria-live": "polite" });
+  const label = h("label", {}, h("span", {}, typeof word === "string" ? speaker.text(word) : word), input, said);
   return {
     label,
     value: () => {
       const given = Number(input.value);
       const good = input.value !== "" && Number.isFinite(given) ? given : value;
       const kept = Math.min(limits.max, Math.max(limits.min, limits.step === 1 ? Math.round(good) : good));
+      const outside = good < limits.min || good > limits.max;
+      const ends = [limits.min, limits.max].map((end) => end.toLocaleString("en", { maximumSignificantDigits: 6 }));
+      said.textContent = outside ? speaker.say("keptWithin", ...ends) : "";
       if (String(kept) !== input.value) input.value = String(kept);
       return kept;
     },

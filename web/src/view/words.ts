@@ -206,7 +206,12 @@ export const WORDS = {
     "把一个环节换成精确的，看它占多少误差（以底线为单位）。",
   ],
   budgetMost: ["Most is lost by this part: {0} (+{1} × floor).", "损失最多的环节：{0}（+{1} × 底线）。"],
-  budgetNone: ["No part costs more than a tenth of the floor.", "没有哪个环节的代价超过底线的十分之一。"],
+  budgetNone: [
+    "No part costs more than a tenth of the floor, or than chance: thin lines are 95% intervals.",
+    "没有哪个环节的代价超过底线的十分之一或超出偶然：细线是 95% 区间。",
+  ],
+  partInterval: ["{0} × floor, 95% interval {1} to {2}", "{0} × 底线，95% 区间 {1} 到 {2}"],
+  keptWithin: ["{0} to {1} can be had", "可取 {0} 到 {1}"],
   partFloor: ["real points", "真实数据"],
   partSteps: ["sampling steps", "采样步"],
   partStart: ["start", "起点"],
