@@ -9,7 +9,7 @@ export const WORDS = {
   samples: ["Sampling", "采样"],
   forward: ["Forward", "前向加噪"],
   none: ["Points", "只看点"],
-  score: ["Score", "得分"],
+  score: ["Score", "分数"],
   velocity: ["Velocity", "速度"],
   scoreTitle: [
     "σ times the gradient of log q(x_t): where the density of noisy points rises",
@@ -55,7 +55,7 @@ export const WORDS = {
   sentenceForward: ["{0} real points, each on its way to noise.", "{0} 个真实点，正逐渐变成噪声。"],
   sentenceScore: [
     "The score at this level: which way the density of noisy points rises.",
-    "此噪声水平的得分：带噪点的密度向哪个方向升高。",
+    "此噪声水平的分数：带噪点的密度向哪个方向升高。",
   ],
   sentenceVelocity: [
     "The velocity at this level: how points move on the way to data.",
@@ -196,8 +196,8 @@ export const WORDS = {
   failed: ["This did not work: {0}", "未能完成：{0}"],
   keys: ["Keys", "按键"],
   keysText: [
-    "Space: play · ← →: one level · Shift + ← →: training step · Home, End: noise, data · 1 2 3: field · L: language",
-    "空格：播放 · ← →：一级 · Shift + ← →：训练步 · Home、End：噪声、数据 · 1 2 3：向量场 · L：语言",
+    "Space: play · ← →: one level · Shift + ← →: training step · Home, End: noise, data · 1 2 3 4: field · L: language",
+    "空格：播放 · ← →：一级 · Shift + ← →：训练步 · Home、End：噪声、数据 · 1 2 3 4：向量场 · L：语言",
   ],
   noGl: ["Drawn without WebGL.", "未使用 WebGL 绘制。"],
   budget: ["What costs what?", "误差从哪里来？"],
@@ -220,7 +220,7 @@ export const WORDS = {
   partTotal: ["samples", "样本"],
   yours: ["Yours", "当前"],
   fromSwitched: ["measured here, with the parts below exchanged", "本页测得，下方环节已替换"],
-  schedule: ["Schedule", "噪声计划"],
+  schedule: ["Schedule", "噪声调度"],
   scheduleHint: [
     "Drag the handles, or choose: the picture shows real points with this noise at once.",
     "拖动圆点或另选一种：图中立即显示加上这种噪声的真实点。",
@@ -260,7 +260,7 @@ export const WORDS = {
   ],
   foundScale: [
     "The data is not scaled: its deviation is {1}, and the schedule is made for 1. The network loses {0} × floor.",
-    "数据没有缩放：标准差为 {1}，而噪声计划是为 1 设计的。网络损失 {0} × 底线。",
+    "数据没有缩放：标准差为 {1}，而噪声调度是为 1 设计的。网络损失 {0} × 底线。",
   ],
   foundDecay: [
     "The network's answers are off ({0} × floor), and its learning rate never falls.",
