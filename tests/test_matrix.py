@@ -483,7 +483,9 @@ def compare_has_the_number_of_train(world: World, kind: str, cli: Any, out: Path
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("kind", ["points", "images"])  # a table has a test of its own, below
+@pytest.mark.parametrize(  # a table has a test of its own, below
+    "kind", ["points", pytest.param("images", marks=pytest.mark.slow)]
+)
 def test_compare_has_the_number_of_train(world, kind, cli, tmp_path):
     compare_has_the_number_of_train(world, kind, cli, tmp_path / "compared")
 

@@ -116,6 +116,7 @@ def test_a_run_whose_summary_is_gone_is_a_card_as_well(tiny):
     assert "quality" not in text_of(run._repr_html_())
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_a_table_and_its_text_is_behind_a_click(run_dir, little):
     found = diffuscope.evaluate(run_dir, baselines=False)
     card = found._repr_html_()

@@ -517,8 +517,8 @@ def test_recipes_and_denoisers_refuse_a_negative_guidance(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("checkpoints", "metrics.jsonl"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("figures", "tensorboard")),
+        "checkpoints",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("metrics.jsonl", "figures", "tensorboard")),
     ],
 )
 def test_nothing_outside_of_a_run_is_touched_through_a_link(tiny, tmp_path, name, cli, little):

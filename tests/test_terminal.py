@@ -197,7 +197,7 @@ def test_names_in_data_are_shown_and_not_obeyed_when_it_is_trained_on(hostile_ta
         ["evaluate", "runs/t"],
         pytest.param(["evaluate", "runs/t", "--json"], marks=pytest.mark.slow),
         pytest.param(["diagnose", "runs/t"], marks=pytest.mark.slow),
-        ["diagnose", "runs/t", "--json"],
+        pytest.param(["diagnose", "runs/t", "--json"], marks=pytest.mark.slow),
         ["sample", "runs/t", "-n", "5", "-o", "x.csv", "--given", f"{EVIL}=1"],
         ["sample", "runs/t", "-n", "5", "-o", "y.csv", "--given", f"class{EVIL}={EVIL}"],
         ["sample", "runs/t", "-n", "5", "-o", f"{EVIL.replace('/', '')}.csv"],

@@ -165,7 +165,7 @@ def test_bars_stand_end_to_end_and_intervals_where_they_belong(shown):
     assert f'class="one" style="left:{unit:.2f}%"' in shown
 
 
-@pytest.mark.parametrize("title", [None, f"Diagnosis: {HOSTILE}"])
+@pytest.mark.parametrize("title", [pytest.param(None, marks=pytest.mark.slow), f"Diagnosis: {HOSTILE}"])
 def test_foreign_words_are_text_and_nothing_is_fetched_or_run(made, title):
     html = made._html(title)
     assert HOSTILE not in html
@@ -214,6 +214,7 @@ def test_what_can_be_copied_stands_by_itself(made, shown):
         assert lines_to_copy(fix) == lines
 
 
+@pytest.mark.slow
 def test_it_is_kept_as_one_file_beside_the_others(made, tmp_path):
     assert made.save(tmp_path) == [tmp_path / "figures" / "diagnosis.png"]
     assert not (tmp_path / "diagnosis.html").exists()

@@ -60,6 +60,7 @@ def test_it_works_in_a_pipeline_a_search_and_a_cross_validation():
     assert search.best_estimator_.sample(3).shape == (3, 4)
 
 
+@pytest.mark.slow
 def test_an_imputer_stands_before_a_classifier_and_hands_out_frames():
     X, y = load_iris(return_X_y=True, as_frame=True)
     holes = X.mask(np.random.default_rng(0).random(X.shape) < 0.2)

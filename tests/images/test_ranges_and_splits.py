@@ -231,7 +231,7 @@ def test_values_that_are_not_finite_are_said():
     assert "1 values are not finite" in said(load_images(x))
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "heun"])
+@pytest.mark.parametrize("sampler", ["ddpm", pytest.param("heun", marks=pytest.mark.slow)])
 def test_fewer_images_are_the_first_of_more_to_the_last_bit(tmp_path, sampler, features_are_pixels):
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
     settings = {"training.steps": 3, "sampling.steps": 3, "network.width": 8}

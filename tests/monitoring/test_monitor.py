@@ -103,6 +103,7 @@ def test_the_excess_is_what_the_network_is_off_by(off):
     assert record["left"]
 
 
+@pytest.mark.slow
 def test_with_rows_alone_what_is_left_to_gain_lies_between_two_numbers(exact):
     x = oracle_for("moons").draw(1_500, 3).numpy()
     watched = watch(x[:1_000], held_out=x[1_000:])

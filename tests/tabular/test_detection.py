@@ -24,6 +24,7 @@ def test_of_perfect_rows_no_column_is_named(of_loans, as_splits):
     assert "not told from real ones" in found.line()
 
 
+@pytest.mark.slow
 def test_a_column_whose_values_are_off_is_named_by_itself(of_loans, as_splits):
     train, held_out, synthetic = of_loans
     wrong = synthetic.assign(income=1.3 * synthetic["income"])

@@ -351,6 +351,7 @@ def test_it_is_accessible(opened):
     assert barriers(page) == []
 
 
+@pytest.mark.slow
 def test_it_says_what_was_learned_by_heart_and_the_call_in_python(opened):
     page = opened()
     page.until(lambda: "nearer to a training point" in page.text("body"))
@@ -448,6 +449,7 @@ def test_the_page_saves_itself_as_it_is_now(opened, tmp_path):
     assert opened(path=tmp_path / "third.html").text("h1") == "Diffuscope moons · fast"
 
 
+@pytest.mark.slow
 def test_a_link_has_all_settings(opened):
     page = opened()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -581,6 +583,7 @@ def test_two_colours_are_two_classes(opened):
     page.measured()
 
 
+@pytest.mark.slow
 def test_samplers_race(opened):
     page = opened()
     page.page.click("#race")
