@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -556,3 +557,38 @@ def test_labels_that_a_recipe_leaves_out_are_said(tiny):
     run = tiny({"data.labels": False}, data=x, y=(x[:, 0] > 0).astype(int))
     assert run.data.notes == ("y is not used: the recipe has data.labels = false.",)
     assert not run.recipe.data.classes
+
+
+def test_labels_are_given_once(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.raises(InputError, match=r"^y and target both say what the labels are\.\nGive one"):
+        diffuscope.train(x, y=x[:, 0] > 0, target="x", out=tmp_path / "run")
+
+
+def test_a_class_is_asked_for_as_it_was_given(tiny):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    run = tiny(data=x, y=(x[:, 0] > 0).astype(float))
+    assert run.recipe.data.classes == ("0", "1")
+    np.testing.assert_array_equal(run.sample(4, y=1.0), run.sample(4, y="1"))
+    with pytest.raises(InputError, match=r"no class 0\.5"):
+        run.sample(4, y=0.5)
+
+
+def test_a_number_that_no_data_is_near_is_refused(tiny):
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    run = tiny(data=x, y=np.linspace(0.1, 8.7, 60))
+    with pytest.raises(InputError, match=r"y = 1e\+09 is nowhere near the data, 0\.1 to 8\.7\."):
+        run.sample(2, y=1e9)
+
+
+def test_numbers_that_floats_cannot_tell_apart_are_not_called_constant():
+    x = np.column_stack([2**56 + 16 * np.arange(60), np.arange(60)])
+    with pytest.raises(
+        InputError, match=r"column 0 differ too little for their size(.|\n)*Subtract their mean"
+    ):
+        PointsCodec.fit(load_dataset(x).x)
+
+
+def test_a_sparse_tensor_says_what_to_pass():
+    with pytest.raises(InputError, match=r"sparse\.\nPass x\.to_dense"):
+        load_dataset(torch.eye(5).to_sparse())

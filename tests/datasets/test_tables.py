@@ -324,7 +324,7 @@ def spoilt(value: float) -> np.ndarray:
         (None, "has 0 dimensions"),
         ({"a": [1, 2]}, "has 0 dimensions"),
         (np.zeros((2, 3, 4)), r"has 3 dimensions \(shape \(2, 3, 4\)\)"),
-        ([[1, 2], [3]], "rows of The array do not have the same length"),
+        ([[1, 2], [3]], "The array has rows that are not of the same length"),
         (X + 1j, "complex numbers"),
         ([["a", "1"], ["b", "2"]], r"not numbers.*column 0 \(counted .*\), such as 'a' in row 0; column 1"),
         (pd.DataFrame({"sex": ["f", "m"], "a": [1, 2]}), r"column 'sex', such as 'f' in row 0\.\n.*encode"),

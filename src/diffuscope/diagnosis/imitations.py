@@ -33,9 +33,9 @@ __all__ = ["closest_loop", "own_code"]
 
 _CLOSE = 1.5  # floors apart: the loop is the user's
 _NEARLY = 0.3  # floors more: another loop may be it as well
-_TOLD_APART = 0.56  # accuracy of trees from which on two clouds differ
+_OTHER = 0.54  # accuracy of trees from which on samples are not those of a sound loop: 5 standard errors
 _CHANCE = 0.02  # accuracies that may differ by chance
-_ALIKE = 0.53  # accuracy up to which they do not
+_ALIKE = 0.53  # accuracy up to which two clouds do not differ
 _AGREED = 4
 _ENOUGH = 1_000  # samples of a loop
 _FINALISTS = 6
@@ -148,7 +148,7 @@ def closest_loop(clouds: Clouds) -> Suspect | None:
         return _accuracy(given, subject.written(made), subject.seed) if finite else 1.0
 
     ours = min(told(one) for one in _sound(clouds))
-    if ours < _TOLD_APART:
+    if ours < _OTHER:
         return None
     tried = [(told(one.made), one) for one in _imitations(clouds)]
     least = min(accuracy for accuracy, _ in tried)

@@ -195,6 +195,8 @@ def train(
     if is_torch_set(data):
         data = unpacked(data)
     if y is not None:
+        if target is not None:
+            raise InputError("y and target both say what the labels are.", "Give one of them.")
         if isinstance(data, Unpacked):
             if data.y is not None:
                 raise InputError("The data set has labels, and y gives others.", "Omit y.")

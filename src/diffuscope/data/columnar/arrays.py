@@ -100,6 +100,8 @@ def native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _to_numpy(values: Any, where: str) -> npt.NDArray[Any]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
+        if values.layout != torch.strided:
+            raise InputError(f"{where} is sparse.", "Pass x.to_dense().")
         values = values.detach().cpu()
         # numpy has no bfloat16
         values = values.double().numpy() if values.is_floating_point() else values.numpy()
@@ -109,7 +111,7 @@ def _to_numpy(values: Any, where: str) -> npt.NDArray[Any]:
         return np.asarray(values)
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"The rows of {where} do not have the same length: {str(error).rstrip('.')}.",
+            f"{where} has rows that are not of the same length: {str(error).rstrip('.')}.",
             "Give every row the same number of values: shape (n, d).",
         ) from error
 
@@ -214,7 +216,9 @@ def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool)
             if places:
                 count = int(bad.sum())
                 raise InputError(
-                    f"{where} has {count} {what} value(s), rows counted from 0: {_some(places, '; ')}.", hint
+                    f"{where} has {count} value(s) that are {what}, rows counted from 0: "
+                    f"{_some(places, '; ')}.",
+                    hint,
                 )
     constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
     if constant and not may_be_constant:

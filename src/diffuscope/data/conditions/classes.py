@@ -78,13 +78,15 @@ class Classes:
         counts = np.bincount(labels, minlength=len(self.names)).tolist()
         some = [f"{name} ({count:,})" for name, count in zip(self.names, counts, strict=True)]
         more = f" and {len(some) - 10:,} more" * (len(some) > 10)
-        return f"{len(some):,} classes: {', '.join(some[:10])}{more}."
+        return f"{len(some):,} class{'es' * (len(some) != 1)}: {', '.join(some[:10])}{more}."
 
     def _number(self, label: Any) -> int:
         """Return the number of a class by its name or its number."""
         if hasattr(label, "item"):  # of an array or a tensor
             label = label.item()
         numbered = all(name.lstrip("-").isdigit() for name in self.names)
+        if isinstance(label, float) and label.is_integer():
+            label = int(label)  # as where labels are 0.0 and 1.0
         if isinstance(label, str) or (isinstance(label, bool) or numbered):
             if str(label) in self.names:
                 return self.names.index(str(label))

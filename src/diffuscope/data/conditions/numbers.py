@@ -21,6 +21,7 @@ __all__ = ["Numbers", "numbers_of"]
 
 _MOST = 4096  # numbers of one point
 _BEYOND = 0.1  # of the range of the data: farther out of it a value is warned of
+_NEVER = 1_000.0  # ranges: farther out it is refused
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -118,8 +119,17 @@ class Numbers(BaseModel):
         return names if len(self.names) == 1 else f"{len(self.names):,} numbers ({names})"
 
     def _warn(self, rows: NDArray[np.float64]) -> None:
-        """Warn of values that are far out of those of the data."""
+        """Warn of values that are far out of those of the data; InputError where none is near."""
         low, high = np.array(self.low), np.array(self.high)
+        never = _NEVER * (high - low)
+        out = (rows < low - never) | (rows > high + never)
+        if out.any():
+            i, j = np.argwhere(out)[0]
+            name, value = self.names[j], rows[i, j]
+            raise InputError(
+                f"{name} = {value:.4g} is nowhere near the data, {low[j]:.4g} to {high[j]:.4g}.",
+                "Choose a value in this range.",
+            )
         room = _BEYOND * (high - low)
         out = (rows < low - room) | (rows > high + room)
         if out.any():

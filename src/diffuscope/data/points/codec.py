@@ -42,6 +42,11 @@ class PointsCodec(Scaling):
             return cls(np.zeros(d), np.full(d, divisor if scaling == "divide" else 1.0), columns)
         shift, scale = centre_and_scale(x)
         flat = np.flatnonzero(scale <= 1e-12 * np.maximum(np.abs(shift), np.finfo(float).tiny))
+        if flat.size and np.ptp(x[:, flat[0]]) > 0:
+            raise InputError(
+                f"The values of column {flat[0]} differ too little for their size, about {shift[flat[0]]:g}.",
+                "Subtract their mean before.",
+            )
         if flat.size:
             raise InputError(
                 f"Column {flat[0]} is constant ({shift[flat[0]]:g} in every row).", "Remove the column."
