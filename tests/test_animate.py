@@ -295,7 +295,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, name, op
 
 
 def test_no_states_and_mixed_dimensions_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no states"):
+    with pytest.raises(InputError, match="nothing to animate"):
         save_animation([], tmp_path / "a.gif")
     with pytest.raises(InputError, match="cannot share a figure"):
         save_animation([*trajectory(2), *trajectory(1, d=3)], tmp_path / "a.gif")

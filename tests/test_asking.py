@@ -109,7 +109,7 @@ def test_a_level_is_a_time_of_the_schedule_or_a_level(tiny):
 
 
 def test_what_does_not_fit_is_refused(tiny, gaussian):
-    for x in (np.zeros(2), np.zeros((3, 3)), np.full((2, 2), np.nan), np.zeros((0, 2))):
+    for x in (np.zeros(2), np.zeros((3, 3)), np.zeros((0, 2))):
         with pytest.raises(InputError, match="do not match"):
             gaussian.score(x, 1.0)
     with pytest.raises(InputError, match="leads to more noise"):
@@ -195,3 +195,47 @@ def test_the_command_line_animates_as_asked(run_dir, cli, tmp_path):
     assert code == 0
     with Image.open(tmp_path / "a.gif") as image:
         assert (image.n_frames, image.size) == (4, (160, 160))
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_a_loop_of_single_steps_has_the_law_of_sampling(gaussian, sampler):
+    options = {"sampler": sampler, **({"eta": 1.0} if sampler == "ddim" else {})}
+    whole = gaussian.trajectory(4000, seed=1, **options)
+    levels, x = gaussian.levels(**options), whole[0]
+    for i in range(len(levels.t) - 1):
+        x = gaussian.reverse_step(x, levels.at(i), levels.at(i + 1), **options)
+    np.testing.assert_allclose(x.std(axis=0), whole[-1].std(axis=0), rtol=0.06)
+    walk = np.zeros((4000, 2)) + gaussian.model.codec.shift
+    before = None
+    for i in reversed(range(len(levels.t) - 1)):
+        walk, before = gaussian.forward_step(walk, before, levels.at(i)), levels.at(i)
+    at_once = gaussian.forward_step(np.zeros((4000, 2)) + gaussian.model.codec.shift, None, levels.at(0))
+    np.testing.assert_allclose(walk.std(axis=0), at_once.std(axis=0), rtol=0.06)
+
+
+def test_points_may_be_tensors_with_gradients_and_levels_of_one_number(gaussian):
+    x, expected = np.zeros((3, 2)), gaussian.denoise(np.zeros((3, 2)), 1.0)
+    tensor = torch.zeros((3, 2), requires_grad=True)
+    for points, level in ((tensor, torch.tensor(1.0)), (x, np.array(1.0)), (x.tolist(), np.float64(1))):
+        np.testing.assert_array_equal(gaussian.denoise(points, level), expected)
+    np.testing.assert_array_equal(
+        gaussian.sample(3, initial=tensor), gaussian.sample(3, initial=np.zeros((3, 2)))
+    )
+    for call in (lambda: gaussian.denoise("a", 1.0), lambda: gaussian.sample(2, initial=[["a", "b"]] * 2)):
+        with pytest.raises(InputError, match="no array of numbers"):
+            call()
+    with pytest.raises(InputError, match=r"^Some of these points are not finite\.\nGive finite"):
+        gaussian.score([[0.0, np.nan]], 1.0)
+    assert np.isfinite(gaussian.log_density(x, y=None)).all()
+
+
+def test_a_setting_of_another_sampler_says_which(gaussian):
+    with pytest.raises(InputError, match=r"^eta is no setting of the sampler (.|\n)*sampler='ddim'"):
+        gaussian.sample(2, eta=0.5)
+    with pytest.raises(InputError, match=r"snr = 100.0 is not valid(.|\n)*less than or equal to 1"):
+        gaussian.sample(2, sampler="predictor_corrector", snr=100.0)
+
+
+def test_frames_are_a_whole_number(gaussian, tmp_path):
+    with pytest.raises(InputError, match=r"frames must be a whole number, not 2\.5"):
+        gaussian.animate(tmp_path / "x.gif", frames=2.5)

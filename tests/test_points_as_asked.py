@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffuscope
-from diffuscope.data.conditions import classes_of
+from diffuscope.data.conditions import Classes, classes_of
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.spread import brought_in, centre_and_scale, far_out, limits
@@ -592,3 +592,11 @@ def test_numbers_that_floats_cannot_tell_apart_are_not_called_constant():
 def test_a_sparse_tensor_says_what_to_pass():
     with pytest.raises(InputError, match=r"sparse\.\nPass x\.to_dense"):
         load_dataset(torch.eye(5).to_sparse())
+
+
+def test_where_a_name_is_a_number_numbers_are_names():
+    classes = Classes(("9", "10", "black cat"))
+    assert classes.read(9, 2).tolist() == [0, 0]
+    assert classes.read("black cat", 1).tolist() == [2]
+    with pytest.raises(InputError, match=r"no class 1: this model has 3 classes\.\nChoose 9, 10, black cat"):
+        classes.read(1, 2)

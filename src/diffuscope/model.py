@@ -34,7 +34,7 @@ from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.recipes.sections import MOST_STEPS
 from diffuscope.recipes.settings import check_settings
-from diffuscope.request import Request, check_count, read_request
+from diffuscope.request import Request, as_numbers, check_count, read_request
 from diffuscope.seeds import RowStreams, stream
 from diffuscope.tensors import load_tensors, save_tensors
 from diffuscope.threads import going_on, side_by_side
@@ -189,12 +189,15 @@ class Model:
         """Return what puts the request's own noise in the place of the prior's, if it has some."""
         if request.noise is None:
             return None
-        noise = torch.as_tensor(np.asarray(request.noise), dtype=torch.float32)
-        if noise.shape != (n, *self.shape) or not noise.isfinite().all():
-            raise InputError(
-                f"initial has shape {tuple(noise.shape)} or is not finite; expected {(n, *self.shape)}.",
-                f"Give finite numbers of shape {(n, *self.shape)}.",
-            )
+        numbers, expected = as_numbers(request.noise), (n, *self.shape)
+        if numbers is None or numbers.shape != expected or not np.isfinite(numbers).all():
+            what = "initial is not finite everywhere."
+            if numbers is None:
+                what = "initial is no array of numbers."
+            elif numbers.shape != expected:
+                what = f"initial has shape {numbers.shape}, not {expected}."
+            raise InputError(what, f"Give finite numbers of shape {expected}.")
+        noise = torch.from_numpy(numbers.astype(np.float32))
         size = float(noise.square().mean().sqrt())
         if grid.prior_std > _LOUD < size:
             warnings.warn(

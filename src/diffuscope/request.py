@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from diffuscope.diffusion.guidance import check_scale
 from diffuscope.diffusion.samplers import SAMPLERS, Sampler
@@ -19,7 +19,7 @@ from diffuscope.diffusion.schedules import Spacing
 from diffuscope.errors import InputError, unknown_name
 from diffuscope.recipes.settings import check_settings
 
-__all__ = ["MOST_SAMPLES", "Request", "check_count", "read_request"]
+__all__ = ["MOST_SAMPLES", "Request", "as_numbers", "check_count", "read_request"]
 
 MOST_SAMPLES = 10**12
 """Of one file or array: more would take years."""
@@ -44,6 +44,16 @@ _INITIAL = "initial"  # the option that gives Request.noise
 _WORDS = tuple(
     _INITIAL if one.name == "noise" else one.name for one in fields(Request) if one.name != "condition"
 )
+
+
+def as_numbers(values: Any) -> NDArray[np.float64] | None:
+    """Return an array or a tensor, on any device, as float64; None where it is none of numbers."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
 
 
 def check_count(n: Any) -> None:
@@ -77,6 +87,13 @@ def read_request(
         known = check_settings("sampler", name, SAMPLERS[name], {})
     for word in [w for w in given if w not in (*_WORDS, *conditions)]:
         if known is not None and word not in known:
+            if others := [
+                one for one in SAMPLERS if word in check_settings("sampler", one, SAMPLERS[one], {})
+            ]:
+                raise InputError(
+                    f"{word} is no setting of the sampler {name}.",
+                    f"It is one of {', '.join(others)}: give sampler={others[0]!r} beside it.",
+                )
             raise unknown_name("option", word, (*conditions, *_WORDS, *known))
         settings[word] = given.pop(word)
     condition = {word: given.pop(word) for word in conditions if word in given}

@@ -309,7 +309,7 @@ def spoilt(value: float) -> np.ndarray:
         (spoilt(np.nan), r"5 missing \(NaN\) .*4 in column 1 .*rows 2, 5, 7, …; 1 in column 2 .*row 3\."),
         (spoilt(np.inf), r"5 infinite value\(s\).*column 1 .*rows 2, 5, 7"),
         (spoilt(-np.inf), r"5 infinite value\(s\)"),
-        (spoilt(-1e151), r"5 larger than 1e\+150 value\(s\).*column 1 .*\n.*rescale"),
+        (spoilt(-1e151), r"5 too large \(above 1e\+150\) value\(s\).*column 1 .*\n.*rescale"),
         (pd.DataFrame(spoilt(np.nan), columns=NAMES), "4 in column 'weight, kg', rows 2, 5, 7"),
         (pd.DataFrame({"a": [1.0, 2], "b": [None, None]}), "2 missing.* column 'b'"),
         (np.ma.masked_greater(spoilt(9.0), 8.0), "5 missing"),

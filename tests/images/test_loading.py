@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
+import diffuscope
 from diffuscope.data import bounds
 from diffuscope.data.images import (
     ImageData,
@@ -36,6 +37,7 @@ from diffuscope.data.images import (
     save_images,
     splits,
 )
+from diffuscope.data.images.loading import check_distinct
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
 
 
@@ -682,3 +684,37 @@ def test_a_set_of_images_is_handed_through():
     assert isinstance(data, ImageData)
     assert load_images(data) is data
     assert are_images(data)
+
+
+def test_labels_with_gaps_are_the_classes_that_there_are():
+    x = np.random.default_rng(0).integers(0, 255, (60, 8, 8)).astype(np.uint8)
+    data = load_images(x, labels=np.repeat([3, 7], 30))
+    assert data.classes == ("3", "7")
+    assert data.labels.tolist() == [0] * 30 + [1] * 30
+    assert load_images(x, labels=np.arange(60) % 3).classes == ("0", "1", "2")
+
+
+def test_a_list_of_images_is_images():
+    x = np.random.default_rng(0).integers(0, 255, (20, 8, 8)).astype(np.uint8)
+    for images in (list(x), [Image.fromarray(one) for one in x]):
+        assert np.array_equal(load_images(images).x[:, 0], x)
+        assert are_images(images)
+    with pytest.raises(InputError, match=r"different shapes: \(7, 8\), \(8, 8\)"):
+        load_images([x[0], x[1][:7]])
+
+
+def test_images_that_are_all_the_same_are_refused():
+    with pytest.raises(InputError, match=r"^All 20 images are the same\."):
+        diffuscope.train(np.zeros((20, 8, 8), np.uint8))
+    check_distinct(np.zeros((1, 1, 8, 8), np.uint8))
+    late = np.zeros((200, 1, 8, 8), np.uint8)
+    late[150] = 1
+    check_distinct(late)
+
+
+def test_an_alpha_channel_that_is_laid_over_white_is_said(tmp_path):
+    for i in range(3):
+        pixels = np.full((8, 8, 4), 40 * i, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    assert "Images with an alpha channel: 3, laid over white" in " ".join(load_images(tmp_path).notes)
+    assert "alpha" not in " ".join(load_images(tmp_path, channels=4).notes)

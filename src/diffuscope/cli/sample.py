@@ -29,7 +29,7 @@ def sample(
     seed: common.Seed = 0,
     set_: Annotated[
         list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="A setting of the sampler, such as eta=0.5."),
+        Option("--set", metavar="KEY=VALUE", help="A setting of the sampler, such as eta=0.5 of ddim."),
     ] = None,
     given: Annotated[
         list[str] | None,

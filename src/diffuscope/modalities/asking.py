@@ -22,14 +22,14 @@ from diffuscope.diffusion.schedules import Grid, NoiseLevel
 from diffuscope.errors import InputError
 from diffuscope.modalities.generator import Generator
 from diffuscope.model import ORIGIN
-from diffuscope.request import Request
+from diffuscope.request import Request, as_numbers
 from diffuscope.seeds import stream
 
 __all__ = ["Asking", "Level"]
 
 Points = NDArray[np.float64]
-Level = float | NoiseLevel
-"""A time of the schedule, or a noise level."""
+Level = float | Tensor | NDArray[Any] | NoiseLevel
+"""A time of the schedule, also as a tensor or an array of one number, or a noise level."""
 
 
 class Asking:
@@ -54,6 +54,8 @@ class Asking:
             if at.t.ndim:
                 raise InputError("There are several levels, and one is asked for.", "Give levels.at(0).")
             return at
+        if isinstance(at, Tensor | np.ndarray) and at.ndim == 0:
+            at = at.item()
         schedule = self.model.denoiser.schedule
         low, high = schedule.t_min, schedule.t_max
         valid = isinstance(at, int | float | np.number) and not isinstance(at, bool) and low <= at <= high
@@ -84,7 +86,7 @@ class Asking:
         source = clean if now is None else self.level(now)
         if source.ratio > target.ratio:
             raise InputError("The forward walk leads to more noise.", "Exchange the levels.")
-        eps = torch.randn(z.shape, generator=stream(seed, "forward step")).to(z)
+        eps = torch.randn(z.shape, generator=_between(seed, "forward step", source, target)).to(z)
         return self._decode(q_step(z, source, target, eps))
 
     def reverse_step(self, x: ArrayLike, now: Level, to: Level, request: Request) -> Points:
@@ -96,18 +98,21 @@ class Asking:
         both = NoiseLevel(*(torch.stack(pair) for pair in zip(source, target, strict=True)))
         grid = Grid(both, self.model.denoiser.schedule.at_ratio)
         denoiser = self._of(request, len(z))
-        *_, last = trajectory(denoiser, z, grid, sampler, stream(request.seed, "reverse step"))
+        random = _between(request.seed, "reverse step", source, target)
+        *_, last = trajectory(denoiser, z, grid, sampler, random)
         return self._decode(last.x)
 
     def _encode(self, x: ArrayLike) -> Tensor:
-        points = np.asarray(x, dtype=np.float64)
         shape = self.model.shape
-        if points.shape[1:] != shape or not len(points) or not np.isfinite(points).all():
-            raise InputError(
-                f"Points of shape {points.shape} do not match a model of points of shape {shape}, or are not "
-                "finite.",
-                f"Give finite numbers of shape (n, {', '.join(map(str, shape))}).",
-            )
+        expected = f"Give finite numbers of shape (n, {', '.join(map(str, shape))})."
+        points = as_numbers(x)
+        if points is None:
+            raise InputError("What was given is no array of numbers.", expected)
+        if points.shape[1:] != shape or not len(points):
+            what = f"Points of shape {points.shape} do not match a model of points of shape {shape}."
+            raise InputError(what, expected)
+        if not np.isfinite(points).all():
+            raise InputError("Some of these points are not finite.", expected)
         z = (points.reshape(len(points), math.prod(shape)) - self._affine.shift) / self._affine.scale
         weight = next(self.model.denoiser.network.parameters())
         return torch.from_numpy(z.reshape(-1, *shape)).to(weight.dtype).to(weight.device)
@@ -129,3 +134,9 @@ class Asking:
                 return denoiser(x_t, level)
 
         return answer
+
+
+def _between(seed: int, purpose: str, source: NoiseLevel, target: NoiseLevel) -> torch.Generator:
+    """Return the stream of a step between two levels: steps one after the other have independent noise."""
+    ends = np.array([float(one) for one in (source.alpha, source.sigma, target.alpha, target.sigma)])
+    return stream(seed, purpose, *ends.view(np.uint64).tolist())

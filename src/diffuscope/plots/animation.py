@@ -73,9 +73,12 @@ def save_animation(
     """
     suffix = check_animation(path)
     if len(states) == 0:
-        raise InputError("Nothing to animate: no states were given.", "Give at least one state.")
+        raise InputError("There is nothing to animate.", "Show the forward walk, the reverse walk, or both.")
     if not 0 < frame_ms < float("inf") or not 0 <= hold_ms < float("inf"):
-        raise InputError(f"frame_ms = {frame_ms} and hold_ms = {hold_ms} are not valid.")
+        raise InputError(
+            f"frame_ms = {frame_ms} and hold_ms = {hold_ms} are not valid.",
+            "Give milliseconds above 0, such as frame_ms=50.",
+        )
     if suffix == ".gif" and frame_ms < _SHORTEST_GIF_FRAME:
         raise InputError(
             f"A frame of a GIF cannot last {frame_ms} ms: viewers slow down whatever is shorter than "

@@ -177,8 +177,8 @@ class Run:
         ----------
         n : int
         **options
-            ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler such as ``eta=0.5``;
-            ``initial``, standard normal noise (n, ...) to start from; ``y``, a class or a target, with
+            ``sampler``, ``steps``, ``spacing``, ``seed`` and settings of the sampler, such as ``eta=0.5`` of
+            ddim; ``initial``, standard normal noise (n, ...) to start from; ``y``, a class or a target, with
             ``guidance`` and ``interval``, where the model has one; of tables also ``given``, a mapping of
             columns to known values. See :class:`~diffuscope.request.Request`.
 
@@ -242,15 +242,16 @@ class Run:
     ) -> NDArray[np.float64]:
         r"""Take one step of the forward walk, :math:`q(x_t \mid x_s)`: add noise to points (n, ...).
 
-        ``now`` is the level of the points, None for clean data, and ``to`` a noisier one.
+        ``now`` is the level of the points, None for clean data, and ``to`` a noisier one. The noise depends
+        on the seed and on both levels: steps one after the other have independent noise.
         """
         return self._asking.forward_step(x, now, to, seed)
 
     def reverse_step(self, x: ArrayLike, now: Level, to: Level, **options: Any) -> NDArray[np.float64]:
         """Take one step of a sampler from points (n, ...) at the level ``now`` to a cleaner one.
 
-        Options are those of :meth:`sample`. Steps over :meth:`levels` are sampling; samplers that use
-        estimates of earlier steps, such as dpmpp_2m, begin anew at each.
+        Options are those of :meth:`sample`. Steps over :meth:`levels` are sampling, with independent noise at
+        each; samplers that use estimates of earlier steps, such as dpmpp_2m, begin anew.
         """
         request = self.generator.request(options, len(np.asarray(x)))
         return self._asking.reverse_step(x, now, to, request)
@@ -264,7 +265,8 @@ class Run:
         **options
             Of points and images those of :meth:`diffuscope.model.Model.log_density`; of a table ``y``.
         """
-        return self.generator.log_density(data, **options)
+        given = {word: value for word, value in options.items() if value is not None}
+        return self.generator.log_density(data, **given)
 
     def sample_frame(self, n: int, **options: Any) -> pd.DataFrame:
         """Draw points or rows as a DataFrame with the columns of the data."""
@@ -383,6 +385,9 @@ class Run:
         """
         from diffuscope.modalities.figures import Look
 
+        for name, number in (("frames", frames), ("size", size)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int | np.integer)):
+                raise InputError(f"{name} must be a whole number, not {number!r}.", "Give 200, for example.")
         figures = self.figures if forward else self.figures_of_samples
         n, request = figures.sampled()
         if options:

@@ -66,5 +66,10 @@ def reflow(run: Run | str | Path, pairs: int = _PAIRS, **options: Any) -> Run:
         Where the run's schedule is another, or it has conditions.
     """
     teacher = run if isinstance(run, Run) else load(run, device="cpu")
+    schedule = teacher.recipe.schedule.name
+    if schedule != "flow":
+        raise InputError(
+            f"{teacher.path} is no flow: its schedule is {schedule}.", "Train one with the recipe 'flow'."
+        )
     settings = {"training.reflow": pairs, **(options.pop("settings", None) or {})}
     return train(start=teacher, settings=settings, **options)

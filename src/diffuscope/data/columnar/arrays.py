@@ -202,7 +202,7 @@ def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool)
         raise InputError(f"{where} has only one row.", "Give at least two rows.")
     low, high = x.min(axis=0), x.max(axis=0)  # NaN comes through both
     if not (np.all(low >= -_LARGEST) and np.all(high <= _LARGEST)):
-        large, rescale = f"larger than {_LARGEST:.0e}", "Their squares overflow: rescale these columns."
+        large, rescale = f"too large (above {_LARGEST:.0e})", "Their squares overflow: rescale these columns."
         for bad, what, hint in (
             (np.isnan(x), "missing (NaN)", "Drop these rows or columns, or fill the gaps first."),
             (np.isinf(x), "infinite", "Drop these rows, or replace the values by finite ones."),
@@ -216,9 +216,7 @@ def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool)
             if places:
                 count = int(bad.sum())
                 raise InputError(
-                    f"{where} has {count} value(s) that are {what}, rows counted from 0: "
-                    f"{_some(places, '; ')}.",
-                    hint,
+                    f"{where} has {count} {what} value(s), rows counted from 0: {_some(places, '; ')}.", hint
                 )
     constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
     if constant and not may_be_constant:

@@ -123,7 +123,7 @@ def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any]
         raise FormatError(
             f"{path} looks separated by {found[0]}, not by {expected}.",
             f"Save it with {expected} between the values and a point as the decimal sign, "
-            f"or say what separates them (--sep).",
+            "or, where it is learned as a table, say what separates them (--sep).",
         )
     columns, skipped, header = None, 0, ""
     if not all(is_number(text, options.decimal) for text in first):

@@ -84,7 +84,7 @@ class Classes:
         """Return the number of a class by its name or its number."""
         if hasattr(label, "item"):  # of an array or a tensor
             label = label.item()
-        numbered = all(name.lstrip("-").isdigit() for name in self.names)
+        numbered = any(name.lstrip("-").isdigit() for name in self.names)  # then a number is a name
         if isinstance(label, float) and label.is_integer():
             label = int(label)  # as where labels are 0.0 and 1.0
         if isinstance(label, str) or (isinstance(label, bool) or numbered):
@@ -144,10 +144,10 @@ def classes_of(values: Any, n: int, where: str) -> tuple[NDArray[np.int64], tupl
     if found.dtype.kind == "S":
         found = np.char.decode(found, "utf-8", "replace")
     names, labels = np.unique(found, return_inverse=True)
-    if len(names) > min(_MOST, max(2, n // 2)):
+    if len(names) > (most := min(_MOST, max(2, n // 2))):
         raise InputError(
             f"{where} have {len(names):,} different values in {n:,} points: these are no classes.",
-            f"Give at most {_MOST:,} classes; for measured quantities set data.condition = 'numbers'.",
+            f"Give at most {most:,}; for measured quantities set data.condition = 'numbers'.",
         )
     order = sorted(range(len(names)), key=lambda i: _natural(names[i]))
     place = np.empty(len(names), dtype=np.int64)

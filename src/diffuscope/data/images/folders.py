@@ -245,7 +245,7 @@ def _decode(
     with reporter.bar("checking images", len(files), "files") as bar:
         each(image_facts, files, facts.__setitem__)
     refuse()
-    sizes, greys, frames, _, cuts = zip(*facts.values(), strict=True)
+    sizes, greys, frames, _, cuts, alphas = zip(*facts.values(), strict=True)
     notes: list[str] = []
     deep = [files[i] for i, fact in facts.items() if fact.deep]
     taken: Range | None = None
@@ -263,6 +263,12 @@ def _decode(
         notes.append("All images have 8 bits: the range has no effect.")
     if any(cuts):
         notes.append(f"Of {sum(cuts):,} colour images of 16 bits the upper 8 are read, whatever the range.")
+    if any(alphas) and channels not in (2, 4):
+        kept = 2 if all(greys) else 4
+        notes.append(
+            f"Images with an alpha channel: {sum(alphas):,}, laid over white; "
+            f"data.channels = {kept} keeps it."
+        )
     shape = (channels or (1 if all(greys) else 3), *(size or _usual_size(sizes, notes)))
     if max(frames) > 1:
         notes.append("For files with several images, the first was used.")

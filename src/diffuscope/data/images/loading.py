@@ -25,11 +25,12 @@ from diffuscope.data.images.reading import range_of
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.progress import Reporter
 
-__all__ = ["are_images", "load_images"]
+__all__ = ["are_images", "check_distinct", "load_images"]
 
 Pixels = NDArray[np.uint8]
 
 _MOST_BYTES = 2**36
+_LOOKED_AT = 100  # images that are compared before all are
 _FEW_CHANNELS = (1, 2, 3, 4)
 _LARGEST_SIDE = 4096
 _PART = 2**22  # values of images that are brought to bytes at a time
@@ -39,6 +40,9 @@ def are_images(source: Any) -> bool:
     """Return whether ``source`` is what :func:`load_images` reads, at a glance: nothing is decoded."""
     if hasattr(source, "ndim") and hasattr(source, "dtype"):
         return source.ndim in (3, 4)
+    if isinstance(source, list | tuple) and source:  # of arrays, or of images of Pillow
+        first = source[0]
+        return getattr(first, "ndim", 0) in (2, 3) or hasattr(first, "getbands")
     if not isinstance(source, str | os.PathLike):
         return isinstance(source, ImageData)
     if str(source) in IMAGE_SETS:
@@ -124,13 +128,26 @@ def load_images(
     if isinstance(source, str | os.PathLike):
         data = _load_path(source, sides, channels, skip_broken, reporter, limits, split, condition, target)
     else:
-        source = source.detach().cpu() if hasattr(source, "detach") else source
-        x, note, taken = _as_images(np.asarray(source), "The array", limits)
+        x, note, taken = _as_images(_as_array(source), "The array", limits)
         labelled = Labels() if labels is None else _labels_of(labels, len(x), "The labels", condition)
         described = {"kind": "array", "shape": list(x.shape), **_range_of_source(taken)}
         data = ImageData("array", x, None, None, described, notes=(note,), **labelled._asdict())
     _check_shape(data, sides, channels)
     return data if limit is None else _part(data, limit, seed)
+
+
+def _as_array(source: Any) -> NDArray[Any]:
+    """Return an array, a tensor or a list of images as an array."""
+    if isinstance(source, list | tuple):
+        images = [one.detach().cpu() if hasattr(one, "detach") else one for one in source]
+        shapes = {np.shape(one) for one in images}
+        if len(shapes) > 1:
+            some = ", ".join(map(str, sorted(shapes, key=str)[:3]))
+            raise InputError(
+                f"The images have different shapes: {some}.", "Give images of one size and kind."
+            )
+        return np.stack([np.asarray(one) for one in images])
+    return np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
 
 
 def _check_target(source: Any, labels: Any) -> None:
@@ -326,10 +343,12 @@ def _labels_of(
 ) -> Labels:
     """Return labels of images: numbers, by the names ``called``, or classes, whose names may be ``known``.
 
-    Classes that are whole numbers count from 0.
+    Whole numbers that count classes from 0, without gaps or with names, are their numbers.
     """
     found = np.asarray(labels)
     if condition == "numbers" or found.dtype.kind not in "iu" or found.ndim == 2:
+        return labels_of(labels, n, where, condition, called)
+    if not known and found.shape == (n,) and not np.array_equal(np.unique(found), np.arange(found.max() + 1)):
         return labels_of(labels, n, where, condition, called)
     if found.shape != (n,):
         raise InputError(
@@ -344,6 +363,12 @@ def _labels_of(
     count = int(found.max()) + 1
     names = tuple(known) if len(known) >= count else tuple(map(str, range(count)))
     return Labels(found.astype(np.int64), names)
+
+
+def check_distinct(x: Pixels) -> None:
+    """Refuse several images that are all the same: nothing can be learned from them, or measured."""
+    if len(x) > 1 and all((one == x[0]).all() for one in x[1:_LOOKED_AT]) and (x == x[0]).all():
+        raise InputError(f"All {len(x):,} images are the same.", "Give one of them, or different ones.")
 
 
 def _check_shape(data: ImageData, size: tuple[int, int] | None, channels: int | None) -> None:

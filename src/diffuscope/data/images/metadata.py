@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffuscope.data.conditions import Classes, Kind, Labels, labels_of, named_columns
+from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.errors import DiffuscopeError, InputError, listed
 
@@ -53,16 +53,12 @@ class Metadata:
         return labels_of(values, len(rows), f"The labels in {self.name}", self.condition, columns)
 
     def described(self, data: ImageData) -> ImageData:
-        """Return images that have these labels with notes on them, and with their digest in the source."""
+        """Return images that have these labels with the notes, and with their digest in the source."""
         assert data.labels is not None
         digest = hashlib.sha256(np.ascontiguousarray(data.labels).data)
         digest.update(json.dumps(data.classes).encode())
-        own = [Classes(data.classes).note(data.labels)] if data.classes else []
-        return replace(
-            data,
-            source={**data.source, "labels": digest.hexdigest()},
-            notes=(*self.notes, *own, *data.notes),
-        )
+        source = {**data.source, "labels": digest.hexdigest()}
+        return replace(data, source=source, notes=(*self.notes, *data.notes))
 
 
 def _tables_of(files: Iterable[Path], tables: Sequence[Path]) -> dict[Path, list[Path]]:

@@ -127,6 +127,7 @@ class ImageFacts(NamedTuple):
     frames: int
     deep: bool  # more than 8 bits, as grey values that need a range
     cut: bool  # more than 8 bits of a colour, of which 8 are read
+    alpha: bool
 
 
 def image_facts(path: str | os.PathLike[str]) -> ImageFacts:
@@ -138,7 +139,8 @@ def image_facts(path: str | os.PathLike[str]) -> ImageFacts:
         size = (file.width, file.height) if turned else (file.height, file.width)
         cut = any(";16" in str(tile[3]) for tile in file.tile) and not is_deep(file.mode)
         frames = int(getattr(file, "n_frames", 1))
-        return ImageFacts(size, file.mode in _GREY, frames, is_deep(file.mode), cut)
+        alpha = "A" in file.getbands() or "transparency" in file.info
+        return ImageFacts(size, file.mode in _GREY, frames, is_deep(file.mode), cut, alpha)
 
 
 def is_deep(mode: str) -> bool:

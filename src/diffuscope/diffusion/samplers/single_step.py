@@ -143,11 +143,11 @@ class PredictorCorrector:
     noise and score in place of a batch's. Clean data is not corrected.
     """
 
-    snr: _NotNegative = 0.1
+    snr: Annotated[float, Field(ge=0, le=1)] = 0.1
     corrections: Annotated[int, Field(ge=0, le=1000)] = 1
 
     def __post_init__(self) -> None:
-        in_range("snr", self.snr, 0)
+        in_range("snr", self.snr, 0, 1)
         in_range("corrections", self.corrections, 0, 1000)
 
     def __call__(self, context: SamplingContext, x: Tensor) -> Tensor:

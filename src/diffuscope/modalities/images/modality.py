@@ -15,6 +15,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.images import USUAL_RECIPES, ImageData, ImageRows, are_images, load_images, save_images
 from diffuscope.data.images.codec import PixelCodec
+from diffuscope.data.images.loading import check_distinct
 from diffuscope.data.images.section import ImagesSection
 from diffuscope.data.torch_sets import Unpacked
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
@@ -126,7 +127,8 @@ class Images(Modality[ImageData, ImagesSection]):
         """Accept any size: it is a part of so many images."""
 
     def describe(self, data: ImageData, section: ImagesSection) -> dict[str, Any]:
-        """Return name or path, and what the labels are."""
+        """Return name or path, and what the labels are; InputError where all images are the same."""
+        check_distinct(data.x)
         source = data.source.get("name", data.source.get("path"))
         if data.source["kind"] != "builtin" and source is not None:
             source = str(Path(source).resolve())
@@ -312,10 +314,10 @@ class Images(Modality[ImageData, ImagesSection]):
         )
 
     def training_notes(self, data: ImageData) -> tuple[str, ...]:
-        """Return what was done to the images, which numbers they have, and what few of them mean."""
+        """Return what was done to the images, what their labels are, and what few of them mean."""
         n, said = len(data.x), list(data.notes)
-        if data.numbers is not None and data.labels is not None:
-            said.append(data.numbers.note(data.labels))
+        if data.label_type is not None and data.labels is not None:
+            said.append(data.label_type.note(data.labels))
         if n < FEWEST:
             said.append(
                 f"{n} image{'s' * (n > 1)}: a model learns so few by heart. "
