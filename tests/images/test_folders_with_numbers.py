@@ -75,7 +75,8 @@ def test_text_and_whole_numbers_of_few_values_are_classes(tmp_path):
     for target, names in (("kind", ("cat", "dog")), ("stage", ("1", "3")), ("on", ("False", "True"))):
         data = load_images(tmp_path, target=target)
         assert (data.classes, data.numbers) == (names, None)
-        assert f"2 classes: {names[0]} (3), {names[1]} (3)." in data.notes
+        said = f"2 classes: {names[0]} (3), {names[1]} (3)."
+        assert data.label_type.note(data.labels) == said
     first = load_images(tmp_path, target="kind")
     assert [first.classes[i] for i in first.labels] == [
         ["cat", "dog"][level // 6 % 2] for level in levels(first)
