@@ -10,7 +10,7 @@ import numpy as np
 
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.view import View
-from diffuscope.modalities.tables.support import Floats, Support
+from diffuscope.modalities.tables.support import MOST_GIVEN, Floats, Support
 
 __all__ = ["warn_of_few", "warn_of_new", "warn_of_unkept"]
 
@@ -26,13 +26,14 @@ def warn_of_new(rows: RowCodec, X: Any, y: Any, meaning: str, level: int) -> Non
 
 def warn_of_few(support: Support, view: View, known: Floats) -> None:
     """Say where two of the values that are known, coordinates (n, D), hardly ever came together."""
+    known = known[:MOST_GIVEN]
     found = support.fewest(np.where(view.known(known), view.numbers(np.nan_to_num(known)), np.nan))
     if found is None:
         return
     rows, columns = found
     names = ", ".join(str(view.columns[j].name) for j in columns)
     what = (
-        f"Of the {support.n:,} training rows {rows} have such values of {names} as are given: what goes with "
+        f"Of {support.n:,} training rows {rows} have such values of {names} as are given: what goes with "
         "them is known from few rows."
     )
     warnings.warn(what, UserWarning, stacklevel=5)

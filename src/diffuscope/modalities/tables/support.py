@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from diffuscope.data.tables import RowCodec
 from diffuscope.data.tables.view import View
 
-__all__ = ["NOTE", "Support", "fit_support"]
+__all__ = ["MOST_GIVEN", "NOTE", "Support", "fit_support"]
 
 NOTE = "support"
 _MOST_BINS = 160  # of all columns
 _MOST_OF_NUMBERS, _MOST_OF_CATEGORIES = 8, 40  # bins of a column
-_MOST_UNLIKE = 200  # rows that are looked at
+_MOST_COUNTED, _BLOCK = 200_000, 2**14  # training rows
+MOST_GIVEN = 20_000
+"""Rows that are asked for that are looked at."""
+_MOST_UNLIKE = 200  # of them, with bins that differ
 _FEW, _FEW_OF_ALL = 10.0, 0.002  # rows that tell little: so many, or such a share
 
 Floats = NDArray[np.float64]
@@ -106,9 +109,9 @@ class Support:
 
 
 def fit_support(rows: RowCodec, points: Floats) -> Support:
-    """Count the pairs of values of training rows with coordinates (n, D)."""
+    """Count the pairs of values of training rows with coordinates (n, D), of many of some all over."""
     view = View(rows)
-    x = view.numbers(points)
+    x = view.numbers(points[:: -(-len(points) // _MOST_COUNTED)])
     each = max(2, min(_MOST_OF_NUMBERS, _MOST_BINS // max(1, len(view.columns))))
     edges: list[tuple[float, ...] | None] = []
     first: list[int] = []
@@ -126,9 +129,11 @@ def fit_support(rows: RowCodec, points: Floats) -> Support:
         edges.append(ends if width else None)
         first.append(size)
         size += width
-    empty = Support(len(x), tuple(edges), tuple(first), np.zeros((size, size), dtype=np.int64))
-    bins = empty.bins(x)
-    inside = np.zeros((len(x), size), dtype=np.float32)  # exact for counts below 2**24
-    at, of = np.nonzero(bins >= 0)
-    inside[at, bins[at, of]] = 1
-    return Support(len(x), empty.edges, empty.first, (inside.T @ inside).astype(np.int64))
+    support = Support(len(x), tuple(edges), tuple(first), np.zeros((size, size), dtype=np.int64))
+    for start in range(0, len(x), _BLOCK):
+        bins = support.bins(x[start : start + _BLOCK])
+        inside = np.zeros((len(bins), size), dtype=np.float32)  # exact for counts below 2**24
+        at, of = np.nonzero(bins >= 0)
+        inside[at, bins[at, of]] = 1
+        support.counts[...] += (inside.T @ inside).astype(np.int64)
+    return support
