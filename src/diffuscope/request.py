@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffuscope.data.conditions.classes import as_array
 from diffuscope.diffusion.guidance import check_scale
 from diffuscope.diffusion.samplers import SAMPLERS, Sampler
 from diffuscope.diffusion.schedules import Spacing
@@ -48,10 +49,8 @@ _WORDS = tuple(
 
 def as_numbers(values: Any) -> NDArray[np.float64] | None:
     """Return an array or a tensor, on any device, as float64; None where it is none of numbers."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
     try:
-        return np.asarray(values, dtype=np.float64)
+        return np.asarray(as_array(values), dtype=np.float64)
     except (TypeError, ValueError):
         return None
 

@@ -692,6 +692,7 @@ def test_labels_with_gaps_are_the_classes_that_there_are():
     assert data.classes == ("3", "7")
     assert data.labels.tolist() == [0] * 30 + [1] * 30
     assert load_images(x, labels=np.arange(60) % 3).classes == ("0", "1", "2")
+    assert load_images(x, labels=np.repeat([0, 10**15], 30)).classes == ("0", "1000000000000000")
 
 
 def test_a_list_of_images_is_images():

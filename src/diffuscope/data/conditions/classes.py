@@ -156,7 +156,7 @@ def classes_of(values: Any, n: int, where: str) -> tuple[NDArray[np.int64], tupl
 
 
 def as_array(values: Any) -> NDArray[Any]:
-    """Return labels as an array, whatever holds them."""
+    """Return values as an array, whatever holds them: a tensor on any device, a column of a table."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     if hasattr(values, "to_numpy"):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from diffuscope.data.base import describe_file, holds_images
 from diffuscope.data.bounds import check_entries, check_unpacked, check_zip, npy_header
 from diffuscope.data.conditions import Kind, Labels, labels_of
+from diffuscope.data.conditions.classes import as_array
 from diffuscope.data.images.builtin import IMAGE_SETS
 from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
@@ -139,15 +140,15 @@ def load_images(
 def _as_array(source: Any) -> NDArray[Any]:
     """Return an array, a tensor or a list of images as an array."""
     if isinstance(source, list | tuple):
-        images = [one.detach().cpu() if hasattr(one, "detach") else one for one in source]
-        shapes = {np.shape(one) for one in images}
+        images = [as_array(one) for one in source]
+        shapes = {one.shape for one in images}
         if len(shapes) > 1:
             some = ", ".join(map(str, sorted(shapes, key=str)[:3]))
             raise InputError(
                 f"The images have different shapes: {some}.", "Give images of one size and kind."
             )
-        return np.stack([np.asarray(one) for one in images])
-    return np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
+        return np.stack(images)
+    return as_array(source)
 
 
 def _check_target(source: Any, labels: Any) -> None:
@@ -348,7 +349,8 @@ def _labels_of(
     found = np.asarray(labels)
     if condition == "numbers" or found.dtype.kind not in "iu" or found.ndim == 2:
         return labels_of(labels, n, where, condition, called)
-    if not known and found.shape == (n,) and not np.array_equal(np.unique(found), np.arange(found.max() + 1)):
+    distinct = np.unique(found)
+    if not known and found.shape == (n,) and (distinct[0], distinct[-1]) != (0, len(distinct) - 1):
         return labels_of(labels, n, where, condition, called)
     if found.shape != (n,):
         raise InputError(
