@@ -91,6 +91,10 @@ class TableGenerator(Generator):
         self.redrawn: Redrawn = Redrawn(model.codec, checks)
 
     @cached_property
+    def _view(self) -> View:
+        return View(self.rows)
+
+    @cached_property
     def _density(self) -> Density:
         return Density(self.model)
 
@@ -169,7 +173,7 @@ class TableGenerator(Generator):
                 known[:, at] = one.codes.table[1]
         absent = rows.is_target & (not with_target and self.refinement is None)
         if columns and self.support is not None:
-            warn_of_few(self.support, View(rows), known)
+            warn_of_few(self.support, self._view, known)
         return dataclasses.replace(request, condition=TableCondition(known, absent, columns))
 
     def conditioned(self, request: Request, n: int) -> Conditioned | None:
