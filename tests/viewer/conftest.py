@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import diffuscope
+from diffuscope.viewer import contents
 
 from ..conftest import TINY
 
@@ -18,6 +19,15 @@ _FLAGS = (
     *("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-quic"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_points_in_pages():
+    """Pages draw and measure fewer points than those of users."""
+    few = {"shown": 500, "clouds": {"n": 300, "draws": 3}, "errors": 200, "batches": 10}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contents, "COUNTS", few)
+        yield
 
 
 @pytest.fixture(scope="session")

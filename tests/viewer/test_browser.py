@@ -389,7 +389,7 @@ def test_parts_are_exchanged_for_exact_ones(opened):
     training_set = page.page.locator("#budget [data-value=exact]").nth(2)
     assert training_set.is_disabled()
     page.page.locator("#budget [data-value=exact]").nth(0).click()
-    page.until(lambda: "198,000 evaluations" in page.text("body"))  # 50 steps of Heun's method, 2,000 points
+    page.until(lambda: "49,500 evaluations" in page.text("body"))  # 50 steps of Heun's method, 500 points
     page.page.locator("#budget [data-value=exact]").nth(3).click()
     assert training_set.is_enabled()
     training_set.click()

@@ -34,6 +34,12 @@ _INSTEAD = "dpmpp_2m"
 _MOST_POINTS = 10_000  # of a training set that is in the page
 _MOST_LOSSES = 300  # on the curve
 _MOST_WEIGHTS = 2**20
+COUNTS = {
+    "shown": 2000,  # samples in the picture
+    "clouds": {"n": 2000, "draws": 8},  # whose distances are measured
+    "errors": 1500,  # points at each noise level
+    "batches": 40,  # of the irreducible loss
+}
 
 
 def payload(
@@ -86,6 +92,7 @@ def payload(
         "seed": model.recipe.seed,
         "call": _call(model, data),
         "size": len(data.x) if points is None else len(points),
+        "counts": COUNTS,
         "law": law,
         "scaling": {"shift": scaling.shift.tolist(), "scale": scaling.scale.tolist()},
         "recipe": _recipe(model, len(data.x)),

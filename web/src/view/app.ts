@@ -30,8 +30,6 @@ import { onKeys, Top } from "./top.js";
 import { TrainingCard } from "./training.js";
 import { Speaker, type Language } from "./words.js";
 
-const POINTS = 2000;
-const CLOUDS = { n: 2000, draws: 8 }; // that are measured
 const NUDGE = 0.08;
 
 type Mode = "walk" | "forward";
@@ -62,7 +60,7 @@ export class App {
   private which: Which = "learned";
   private field: FieldKind = "none";
   private side: Side = "learned";
-  private n = POINTS;
+  private n: number;
   private seed = 0;
   private showReal = true;
   private twoClouds = false;
@@ -130,6 +128,7 @@ export class App {
     this.sampling = { ...payload.recipe.sampling };
     this.law = payload.law.kind === "points" ? null : (payload.law as LawSpec);
     this.size = payload.size;
+    this.n = payload.counts.shown;
     this.lossHere = options.losses;
     this.trained = options.trained;
     this.stage = new Stage(ready.display, options.chosen.get("webgl") !== "0");
@@ -215,7 +214,7 @@ export class App {
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.ruler.play(true);
     else this.ruler.moveTo(this.ruler.steps);
     await this.guard(async () => {
-      if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: 40 });
+      if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: this.payload.counts.batches });
       this.showLoss();
       await this.loadErrors();
     });
@@ -309,7 +308,7 @@ export class App {
   }
 
   private async loadErrors(): Promise<void> {
-    this.errors = await this.engine.ask("levels", { n: 1500, snapshot: this.snapshot });
+    this.errors = await this.engine.ask("levels", { n: this.payload.counts.errors, snapshot: this.snapshot });
     this.showErrors();
     this.refresh();
   }
@@ -320,7 +319,7 @@ export class App {
     this.showQuality(true);
     await this.guard(async () => {
       const { sampling, which } = this;
-      const size = { ...CLOUDS, sampling };
+      const size = { ...this.payload.counts.clouds, sampling };
       this.here = await this.engine.ask("quality", { which, ...size, ...(which === "set" ? { draws: 4 } : {}) });
       this.showQuality(true);
       if (this.budget) return;
@@ -514,7 +513,7 @@ export class App {
     this.ruler.play(false);
     this.showTraining();
     const least = this.guard(async () => {
-      if (this.ready.known && !this.floor) this.floor = await this.engine.ask("irreducible", { batches: 20 });
+      if (this.ready.known && !this.floor) this.floor = await this.engine.ask("irreducible", { batches: this.payload.counts.batches / 2 });
     });
     this.trained = await this.guard(end);
     await least;
@@ -533,7 +532,7 @@ export class App {
     await this.walks.ask();
     this.ruler.moveTo(this.ruler.steps);
     await this.guard(async () => {
-      if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: 40 });
+      if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: this.payload.counts.batches });
       await this.loadErrors();
     });
     this.showLoss();
@@ -752,8 +751,9 @@ export class App {
     this.showQuality(false);
     if (this.twoClouds) {
       this.ruler.play(false);
-      const real = await this.engine.ask("real", { n: POINTS, seed: this.seed + 1 });
-      this.stage.setStates(shown(this.ready.display, CLEAN, real), POINTS);
+      const n = this.payload.counts.shown;
+      const real = await this.engine.ask("real", { n, seed: this.seed + 1 });
+      this.stage.setStates(shown(this.ready.display, CLEAN, real), n);
     } else if (this.loaded) {
       this.putStates();
     }

@@ -27,6 +27,8 @@ export interface Payload {
   /** The call in Python that gives the same run, where there is one: data, and settings beside the recipe's. */
   call: { data: string; settings: Record<string, unknown> } | null;
   size: number;
+  /** How many points are drawn, and how many are measured. */
+  counts: { shown: number; clouds: { n: number; draws: number }; errors: number; batches: number };
   /** Where this is one of several recorded runs. */
   recorded?: Recorded;
   /** What each part costs, where that was measured beforehand. */
