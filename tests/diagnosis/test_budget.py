@@ -68,7 +68,7 @@ def test_classes_and_guidance_have_rows_and_guidance_that_is_too_strong_is_named
     assert sum(row.share.value for row in budget.rows[:-1]) == pytest.approx(budget["total"].value)
     assert budget["classes"].ratio == pytest.approx(0, abs=1e-3)
     assert budget["guidance"].ratio > 1
-    found, mended = judge(Distance(clouds, clouds.network), sampling_suspects(clouds, budget))
+    found, mended = judge(Distance(clouds), sampling_suspects(clouds, budget))
     assert [one.code for one in found] == ["guidance"]
     assert found[0].title == "Guidance of 4 is too strong"
     assert found[0].gain == pytest.approx(budget["guidance"].ratio, rel=0.3)

@@ -70,6 +70,7 @@ def network_share(clouds: Clouds, budget: Budget, mended: Clouds) -> Share:
     """Return the share of the network, told classes but not guided, once what surrounds it is ``mended``."""
     if mended is clouds and "classes" not in budget:
         return budget["network"]
+    mended = mended.brief
     remembered = 0.0 if not clouds.subject.is_exact else clouds.memory - clouds.baseline
     return mended.share(mended.unguided.network - remembered, mended.own_start)
 

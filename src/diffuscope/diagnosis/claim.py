@@ -53,7 +53,7 @@ class Accuracy:
     @classmethod
     def of_network(cls, clouds: Clouds) -> Accuracy | None:
         """Measure samples of the pipeline's own network."""
-        return cls.of(clouds, clouds.generate(clouds.subject.denoiser, 1)[0])
+        return cls.of(clouds, clouds.first(1)[0])
 
     @property
     def differs(self) -> bool:
@@ -147,4 +147,4 @@ def _made(clouds: Clouds, n: int) -> Points:
     if subject.samples is not None:
         order = subject.random("claim").permutation(len(subject.samples))[:n]
         return subject.shown(subject.samples[order])
-    return clouds.generate(subject.denoiser, 1)[0][:n]
+    return clouds.first(1)[0][:n]

@@ -153,7 +153,12 @@ def _step_of(values: Points) -> float | None:
 
 
 def heavy_tails(subject: Subject) -> Finding | None:
-    """Find columns whose deviation is made by few values: most of the rows are squeezed together."""
+    """Find columns whose deviation is made by few values: most of the rows are squeezed together.
+
+    Pixels are none: those at a border are dark nearly always.
+    """
+    if not subject.probe:
+        return None
     x = subject.data.x.astype(np.float64)
     low, high = np.quantile(x, [0.25, 0.75], axis=0)
     usual = (high - low) / _QUARTILES
@@ -285,7 +290,7 @@ def _closeness(clouds: Clouds) -> float | None:
     x: Points = np.unique(clouds.subject.shown(clouds.subject.data.x[:_MOST_TO_REMEMBER]), axis=0)
     if len(x) < 3:
         return None
-    samples = clouds.generate(clouds.subject.denoiser, 1)[0]
+    samples = clouds.first(1)[0]
     if not np.isfinite(samples).all():
         return None
     tree = NearestNeighbors(n_neighbors=2).fit(x)

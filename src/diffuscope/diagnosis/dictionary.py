@@ -48,6 +48,7 @@ __all__ = [
 
 _LEVELS = 7
 _POINTS, _NUMBERS = 512, 2**15  # points at a level, and numbers in them, at most
+_PIXELS = 2**13  # the same of images, whose networks take long
 _USUAL = 1_000  # steps of a discrete schedule
 _TIMES = 21  # that are tried at each level, where no rule is known
 CAP = 3.0  # the most that an error at a level counts: thrice that of any fair guess
@@ -139,7 +140,7 @@ class Place(NamedTuple):
 
 def places_of(subject: Subject) -> list[Place]:
     """Return training rows noised to a few levels of the trajectory."""
-    n = max(16, min(_POINTS, _NUMBERS // subject.d))
+    n = max(16, min(_POINTS, (_NUMBERS if subject.probe else _PIXELS) // subject.d))
     found = []
     for i in telling_levels(subject, _LEVELS):
         level = subject.grid.levels.at(i)

@@ -156,9 +156,32 @@ class Clouds:
         return self.changed(conditioned=None, unguided=None, guidance=1.0)
 
     @cached_property
+    def brief(self) -> Clouds:
+        """The same clouds by fewer steps, where walks by the pipeline's own take long; else these."""
+        brief = self.subject.brief
+        return self if brief is self.subject else Clouds(brief)
+
+    @cached_property
+    def made(self) -> list[Points]:
+        """The clouds of the pipeline as it is, as ``shown``."""
+        return self.generate(self.subject.denoiser, self.count)
+
+    def first(self, count: int) -> list[Points]:
+        """Return the first of :attr:`made`; where these are not there yet, no more are drawn."""
+        few = "made" not in self.__dict__ and count < self.count
+        return self.generate(self.subject.denoiser, count) if few else self.made[:count]
+
+    @cached_property
     def network(self) -> Points:
-        """Those of the pipeline as it is; NaN where samples were not finite."""
-        return self.distances(self.subject.denoiser)
+        """Distances of :attr:`made`; NaN where samples were not finite."""
+        return self._measured(lambda k: self.made[k], self.count)
+
+    def first_distances(self, count: int) -> Points:
+        """Return the first of :attr:`network`; where these are not there yet, no more are measured."""
+        if "network" in self.__dict__ or count >= self.count:
+            return self.network[:count]
+        clouds = self.first(count)
+        return self._measured(lambda k: clouds[k], count)
 
     def distances(
         self, denoiser: DenoiserLike, count: int | None = None, *, true_start: bool = False

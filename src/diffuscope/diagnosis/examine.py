@@ -373,7 +373,7 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
         suspects = sampling_suspects(clouds, budget)
         if broken is None:
             suspects += network_suspects(clouds, budget)
-        found, mended = judge(Distance(clouds, clouds.network), suspects)
+        found, mended = judge(Distance(clouds), suspects)
         findings += found
         if "total" not in budget and broken is None and not found:
             findings.append(training_fault(mended, bands, reported) or _DIVERGED)
@@ -381,7 +381,7 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
         with reporter.stage("measuring the network at each noise level"):
             errors = level_errors(subject, subject.denoiser)
             if matters(budget["network"]):
-                bands = measure_bands(clouds)
+                bands = measure_bands(clouds.brief)
             loss = perfect_loss(subject)
         with reporter.stage("finding the cause of the network's errors"):
             clipped, few = clipped_answers(clouds), few_data(clouds, budget)

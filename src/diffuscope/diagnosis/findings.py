@@ -7,7 +7,7 @@ was measured, and the others are measured again with that change made. What brin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.pictures import Picture
-from diffuscope.diagnosis.subject import Points
+from diffuscope.diagnosis.subject import Subject
 from diffuscope.errors import InputError
 
 if TYPE_CHECKING:
@@ -198,6 +198,12 @@ class Gain(NamedTuple):
     matters: bool
     words: str  # a sentence about the samples after the change
     part: float | None = None  # of the distance beyond the floor that vanishes; None where that is not known
+    changed: Clouds | None = None  # of the pipeline after the change, where they were drawn
+    in_full: Callable[[], Gain] | None = None  # by the pipeline's own walk, where a brief one was measured
+
+    def confirmed(self) -> Gain:
+        """Return the gain by the pipeline's own walk, where it is worth that."""
+        return self.in_full() if self.matters and self.in_full is not None else self
 
 
 class Measure(Protocol):
@@ -219,23 +225,37 @@ class Distance:
     """The distance of samples from real data, cloud by cloud."""
 
     clouds: Clouds
-    before: Points
 
     def gain(self, changed: Clouds) -> Gain:
-        """Return how many floors nearer to real data the samples of a changed pipeline are."""
-        values = changed.distances(changed.subject.denoiser, _FEW_CLOUDS)
+        """Return how many floors nearer to real data the samples of a changed pipeline are.
+
+        Where the walk stays as it is, and takes long, both are drawn by a brief one first.
+        """
+        if _walks_alike(changed.subject, self.clouds.subject) and changed.brief is not changed:
+            gain = self._between(self.clouds.brief, changed.brief)
+            return gain._replace(in_full=lambda: self._between(self.clouds, changed))
+        return self._between(self.clouds, changed)
+
+    def _between(self, before: Clouds, after: Clouds) -> Gain:
+        values, own = after.first_distances(_FEW_CLOUDS), before.network
         if not np.isfinite(values).all():
             return Gain(None, False, "Samples would not be finite.")
-        if not np.isfinite(self.before).all():
-            return Gain(None, True, "With it, samples are finite.")
-        share = self.clouds.gain(self.before, values)
-        beyond = float(self.before[: len(values)].mean()) - self.clouds.floor
+        if not np.isfinite(own).all():
+            return Gain(None, True, "With it, samples are finite.", changed=after)
+        share = before.gain(own, values)
+        beyond = float(own[: len(values)].mean()) - before.floor
         part = share.value / beyond if beyond > 0 else None
-        return Gain(share, matters(share), f"With it, samples are {share} × floor nearer to real data.", part)
+        words = f"With it, samples are {share} × floor nearer to real data."
+        return Gain(share, matters(share), words, part, after)
 
     def mended(self, changed: Clouds) -> Distance:
         """Return the measure of further changes."""
-        return Distance(changed, changed.network)
+        return Distance(changed)
+
+
+def _walks_alike(one: Subject, other: Subject) -> bool:
+    """Whether samples of two pipelines differ by their networks only."""
+    return one.sampler is other.sampler and one.grid is other.grid and one.start_std == other.start_std
 
 
 def judge(measure: Measure, suspects: Sequence[Suspect]) -> tuple[list[Finding], Measure]:
@@ -251,11 +271,13 @@ def judge(measure: Measure, suspects: Sequence[Suspect]) -> tuple[list[Finding],
         at = int(np.argmax(worth))
         if worth[at] == -np.inf:
             break
-        suspect, gain = left.pop(at), gains[at]
+        suspect, gain = left.pop(at), gains[at].confirmed()
+        if not gain.matters:
+            continue
         found.append(suspect.finding(gain.share, f" {gain.words}" if suspect.share is None else ""))
         left = [one for one in left if one.code != suspect.code]
         if suspect.parts:
-            measure = measure.mended(measure.clouds.changed(**suspect.parts))
+            measure = measure.mended(gain.changed or measure.clouds.changed(**suspect.parts))
     return found, measure
 
 

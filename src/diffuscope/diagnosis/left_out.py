@@ -40,7 +40,7 @@ class _Region(NamedTuple):
 def left_out(clouds: Clouds) -> Finding | None:
     """Return the part of the data that samples of the network leave out, where that is what is wrong."""
     subject = clouds.subject
-    made = clouds.generate(subject.denoiser, min(_CLOUDS, clouds.count))
+    made = clouds.first(min(_CLOUDS, clouds.count))
     if not all(np.isfinite(one).all() for one in made):
         return None
     real = subject.reference.real[: len(made)]

@@ -67,9 +67,10 @@ def first_not_finite(subject: Subject) -> Finding | None:
             None,
             "Continue from an earlier checkpoint, with a tenth of the learning rate.",
         )
+    rows = 256 if subject.probe else 16
     for i in range(subject.grid.n_steps):
         level = subject.grid.levels.at(i)
-        _, x_t = subject.noised(level, k=5000, n=256)
+        _, x_t = subject.noised(level, k=5000, n=rows)
         if not torch.isfinite(subject.ask(denoiser, x_t, level)).all():
             return Finding(
                 "not_finite",
@@ -256,7 +257,7 @@ def training_mode(clouds: Clouds) -> Finding | None:
     if other is None:
         return None
     changed = clouds.changed(denoiser=other)
-    values = changed.distances(changed.subject.denoiser, _FEW_CLOUDS)
+    values = changed.first_distances(_FEW_CLOUDS)
     if not np.isfinite(values).all():
         return None
     gain = clouds.gain(values, clouds.network[: len(values)])

@@ -145,7 +145,8 @@ def _choose(
 def _is_better(best: Reading, own: Reading, linear: np.ndarray, least: float) -> bool:
     """Whether a reading has much less of the error that can be avoided, beyond chance."""
     entry = best.entry
-    plain = entry.time == "t" and not entry.factor and not entry.columns
+    by_rule = entry.time == "t" or (entry.time != FITTED and not entry.is_read_otherwise)
+    plain = by_rule and not entry.factor and not entry.columns
     capped, error = (
         (getattr(best, of) - least) / max(getattr(own, of) - least, 1e-12) for of in ("capped", "error")
     )

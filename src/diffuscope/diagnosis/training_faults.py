@@ -132,13 +132,13 @@ def training_fault(
     for best in probes[:2]:
         if not _is_much_better(subject, best.error, now):
             break
-        gain = measure.gain(measure.clouds.changed(denoiser=best.denoiser))
+        gain = measure.gain(measure.clouds.changed(denoiser=best.denoiser)).confirmed()
         if gain.matters:
             return _verdict(subject, probes, best, now, falls, gain, where, reported)
     little = network is not None and network.ratio < _WORTH_A_LINE
     larger = None if little else probe_larger(subject)
     if larger is not None and larger.error < _LARGER * min([now, *(p.error for p in probes)]):
-        gain = measure.gain(measure.clouds.changed(denoiser=larger.denoiser))
+        gain = measure.gain(measure.clouds.changed(denoiser=larger.denoiser)).confirmed()
         if gain.matters:
             own, more = _weights(subject.denoiser), _weights(larger.denoiser)
             return Finding(
