@@ -40,6 +40,7 @@ __all__ = [
     "errors_at",
     "exact_error",
     "linear_error",
+    "orders_of",
     "outputs_of",
     "own_readings",
     "places_of",
@@ -54,7 +55,7 @@ _TIMES = 21  # that are tried at each level, where no rule is known
 CAP = 3.0  # the most that an error at a level counts: thrice that of any fair guess
 _EACH, _ALIKE = 64, 0.1  # columns that get a factor of their own; how alike they are where they need none
 _ABOUT_1, _SAME_AT_LEVELS = 0.14, 0.2  # the logarithm of a factor; how much it differs between levels
-_PERMUTED = 4  # columns whose orders are all tried; of more, up to _SWAPPED, pairs are exchanged
+_PERMUTED = 4  # columns whose orders are all tried; of more, up to _SWAPPED, some are
 _SWAPPED = 12
 FITTED = "the times that fit its answers best"
 
@@ -138,9 +139,9 @@ class Place(NamedTuple):
     scale: float
 
 
-def places_of(subject: Subject) -> list[Place]:
-    """Return training rows noised to a few levels of the trajectory."""
-    n = max(16, min(_POINTS, (_NUMBERS if subject.probe else _PIXELS) // subject.d))
+def places_of(subject: Subject, times: int = 1) -> list[Place]:
+    """Return training rows noised to a few levels of the trajectory, ``times`` as many as usual."""
+    n = times * max(16, min(_POINTS, (_NUMBERS if subject.probe else _PIXELS) // subject.d))
     found = []
     for i in telling_levels(subject, _LEVELS):
         level = subject.grid.levels.at(i)
@@ -472,21 +473,25 @@ def _interpolated(ratios: np.ndarray, times: np.ndarray, whole: bool) -> Callabl
     return of
 
 
+def orders_of(d: int) -> list[list[int]]:
+    """Return the orders in which d columns may be by mistake: of few all, else turned, shifted or exchanged."""
+    if d <= _PERMUTED:
+        return [list(order) for order in itertools.permutations(range(d))][1:]
+    found = [list(range(d))[::-1], [*range(1, d), 0], [d - 1, *range(d - 1)]]
+    for a, b in itertools.combinations(range(d), 2):
+        order = list(range(d))
+        order[a], order[b] = b, a
+        found.append(order)
+    return found
+
+
 def _with_columns(at: _Places, output: _Output, assumed: str) -> Iterator[Reading]:
     """Yield readings with columns in another order, both in what the network sees and in what it answers."""
     subject, d = at.subject, at.subject.d
     if d > _SWAPPED or d < 2:
         return
-    if d <= _PERMUTED:
-        orders = [list(order) for order in itertools.permutations(range(d)) if order != tuple(range(d))]
-    else:
-        orders = []
-        for a, b in itertools.combinations(range(d), 2):
-            order = list(range(d))
-            order[a], order[b] = b, a
-            orders.append(order)
     own = _estimate(subject, assumed, 1)
-    for order in orders:
+    for order in orders_of(d):
         there, back = order, np.argsort(order).tolist()
 
         def answer(

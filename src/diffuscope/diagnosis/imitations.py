@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from diffuscope.data.affine import Scaling
 from diffuscope.diagnosis.budget import Budget
+from diffuscope.diagnosis.dictionary import orders_of
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import Suspect, matters
 from diffuscope.diagnosis.loops import LOOPS, SOUND, Loop
@@ -32,13 +33,14 @@ from diffuscope.metrics.two_sample import classifier_two_sample
 __all__ = ["closest_loop", "own_code"]
 
 _CLOSE = 1.5  # floors apart: the loop is the user's
+_ANOTHER = 0.15  # of how far samples of our sampler are: another sound loop is the user's
 _NEARLY = 0.3  # floors more: another loop may be it as well
 _OTHER = 0.54  # accuracy of trees from which on samples are not those of a sound loop: 5 standard errors
 _CHANCE = 0.02  # accuracies that may differ by chance
 _ALIKE = 0.53  # accuracy up to which two clouds do not differ
 _AGREED = 4
 _ENOUGH = 1_000  # samples of a loop
-_FINALISTS = 6
+_FINALISTS = 10
 _ONE_POINT = 1e-6  # deviations of the data
 _MOST = 2_000  # samples that trees look at
 _SWAPPED = 12  # columns, at most, of which pairs are exchanged
@@ -79,11 +81,13 @@ def own_code(clouds: Clouds, budget: Budget) -> Suspect | None:
     def apart(made: Points) -> float:
         return subject.reference.distance(given, made) if np.isfinite(made).all() else math.inf
 
-    ours = min(apart(one) for one in _sound(clouds))
-    if ours < _CLOSE * clouds.floor:
-        return None
+    own, *alike = (apart(one) for one in _sound(clouds))
+    ours = min(own, *alike)
+    if ours < max(_CLOSE * clouds.floor, _ANOTHER * own):
+        return None  # that another sound loop makes so much of a difference is not the loop's fault
     tried = sorted(((apart(one.made), one) for one in _imitations(clouds)), key=lambda pair: pair[0])
-    if tried[0][0] > _CLOSE * floor:  # two things at once
+    like_it = {one.code for far, one in tried if far < tried[0][0] + _NEARLY * floor}
+    if tried[0][0] > _CLOSE * floor or len(like_it) > 1:  # it may be two things at once
         tried += [(apart(one.made), one) for one in _of_strided_loops(clouds)]
         tried.sort(key=lambda pair: pair[0])
     distance = tried[0][0]
@@ -392,18 +396,8 @@ def _of_orders(clouds: Clouds) -> Iterator[_Imitation]:
     if made is None:
         return
     natural = made * reference.unit + reference.middle
-    for order in _orders(d):
+    for order in orders_of(d):
         listed = ", ".join(str(1 + j) for j in order)
         words = f"columns are returned in the order {listed}"
         fix = "Return the columns in the order of the data."
         yield _Imitation("column_order", words, fix, reference.normalised(natural[:, order]))
-
-
-def _orders(d: int) -> Sequence[list[int]]:
-    found = [list(range(d))[::-1], [*range(1, d), 0], [d - 1, *range(d - 1)]]
-    for a in range(d):
-        for b in range(a + 1, d):
-            order = list(range(d))
-            order[a], order[b] = b, a
-            found.append(order)
-    return [list(order) for order in dict.fromkeys(map(tuple, found))]

@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 _FAIR_UNITS = 1.02  # of the best linear estimate's error
+_MORE = 4  # times the points, as units that are little off do little
 _BETTER = 0.3  # of the error that can be avoided, the most that a better entry leaves
 _AS_GOOD = 0.3  # of what the best linear estimate loses: entries that lie so near to the best are as good
 _FAIR, _AT_LEVELS = 1.05, 0.5  # of the best linear estimate's error, at so many levels at least
@@ -262,12 +263,15 @@ def units_of_training(subject: Subject) -> Units | None:
             continue
     if not found:
         return None
-    best, name, scaling = min(found, key=lambda one: one[0].capped)
+    # In units in which one column is all that counts, a linear estimate knows nearly everything.
+    best, name, scaling = min(found, key=lambda one: one[0].capped / one[0].linear)
     least = min(now.capped, best.capped, best.linear)
     if best.capped - least > _BETTER * (now.capped - least) or best.capped > _FAIR_UNITS * best.linear:
         return None
-    certain = _CERTAIN * float(np.hypot(now.error_of_mean, best.error_of_mean))
-    if not now.capped - best.capped > certain:
+    counts = np.minimum(now.errors, best.errors) < CAP  # rows and noise are the same, which is left out
+    apart = (now.by_point - best.by_point)[counts].mean(axis=0) if counts.any() else np.zeros(1)
+    chance = apart.std() / np.sqrt(len(apart)) * counts.mean()
+    if not now.capped - best.capped > _CERTAIN * chance:
         return None
     ratio = tuple(place.level.ratio.item() for place in places_of(subject))
     return Units(
@@ -276,11 +280,14 @@ def units_of_training(subject: Subject) -> Units | None:
 
 
 class _InUnits(NamedTuple):
-    """Errors of a network by level where it sees certain units, their standard errors, and linear ones."""
+    """Errors of a network by level and point where it sees certain units, and linear ones by level."""
 
-    errors: np.ndarray
-    uncertain: np.ndarray
+    by_point: np.ndarray  # (levels, points)
     linear_errors: np.ndarray
+
+    @property
+    def errors(self) -> np.ndarray:
+        return np.asarray(self.by_point.mean(axis=1))
 
     @property
     def capped(self) -> float:
@@ -290,16 +297,9 @@ class _InUnits(NamedTuple):
     def linear(self) -> float:
         return float(self.linear_errors.mean())
 
-    @property
-    def error_of_mean(self) -> float:
-        """The standard error of the mean over levels, of those that are not capped."""
-        return float(np.sqrt(np.square(self.uncertain[self.errors < CAP]).sum()) / len(self.errors))
-
 
 def _in_units(subject: Subject) -> _InUnits:
     """Return how good a denoiser is where it sees the units of a subject."""
-    rows = []
-    for place in places_of(subject):
-        errors = errors_at(place, subject.ask(subject.denoiser, place.x_t, place.level))
-        rows.append((errors.mean(), errors.std() / np.sqrt(len(errors)), linear_error(subject, place)))
-    return _InUnits(*np.array(rows).T)
+    places = places_of(subject, _MORE if subject.probe else 1)
+    errors = [errors_at(place, subject.ask(subject.denoiser, place.x_t, place.level)) for place in places]
+    return _InUnits(np.array(errors), np.array([linear_error(subject, place) for place in places]))
