@@ -75,6 +75,50 @@ def test_classes_and_guidance_have_rows_and_guidance_that_is_too_strong_is_named
     assert mended.clouds.subject.conditioned is subject.unguided
 
 
+def test_samples_of_the_pipeline_are_drawn_once(perfect):
+    asked = []
+
+    def counted(x_t, level):
+        asked.append(len(x_t))
+        return perfect.oracle(x_t, level)
+
+    clouds = Clouds(subject_of(perfect, counted))
+    few = clouds.first_distances(2)
+    for_few = sum(asked)
+    np.testing.assert_allclose(clouds.network[:2], few)
+    assert sum(asked) > 2 * for_few  # few are drawn where not all are wanted
+    asked.clear()
+    np.testing.assert_array_equal(clouds.first(1)[0], clouds.made[0])
+    np.testing.assert_array_equal(clouds.first_distances(3), clouds.network[:3])
+    assert not asked
+
+
+def test_slow_networks_are_compared_by_brief_walks_and_a_gain_is_of_the_own_one(perfect):
+    """Images are slow; their pipelines of many steps are asked as seldom as possible."""
+    steps = []
+
+    def rough(x_t, level):
+        steps.append(int(level.t))
+        return 0.8 * perfect.oracle(x_t, level)
+
+    subject = subject_of(perfect, rough)
+    assert subject.brief is subject
+    slow = replace(subject, probe=False)
+    assert slow.brief.grid.n_steps == 20 < slow.grid.n_steps
+    clouds = Clouds(slow)
+    changed = clouds.changed(denoiser=perfect.denoiser)
+    gain = Distance(clouds).gain(changed)
+    assert gain.matters
+    assert len(set(steps)) == 20
+    confirmed = gain.confirmed()
+    assert len(set(steps)) == 40
+    expected = clouds.gain(clouds.network, changed.network[:6])
+    assert confirmed.share.ratio == pytest.approx(expected.ratio)
+    assert confirmed.share.ratio != gain.share.ratio
+    other = clouds.changed(start_std=2.0)  # another walk: nothing is compared by a brief one
+    assert Distance(clouds).gain(other).in_full is None
+
+
 def test_the_interval_of_a_share_holds_the_truth_in_95_of_100_cases(perfect):
     clouds = Clouds(subject_of(perfect))
     random = np.random.default_rng(0)

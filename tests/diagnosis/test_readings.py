@@ -5,6 +5,8 @@ Exact networks answer in every way; what they are taken for is noise at the sche
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -222,6 +224,15 @@ def test_columns_in_another_order_are_known(pipeline):
     assert entry.columns == (1, 0)
 
 
+@pytest.mark.parametrize("order", [[4, 3, 2, 1, 0], [1, 2, 3, 4, 0], [0, 3, 2, 1, 4]])
+def test_columns_of_a_wide_table_that_are_turned_round_are_known(pipeline, table_of_five, order):
+    x, data = table_of_five
+    wide = pipeline(data)
+    held = EmpiricalOracle(Scaling(x.mean(0), x.std(0)).encode(x).double())
+    entry = found(subject_of(wide, Exact(held, wide.schedule, order=order)))
+    assert list(entry.columns) in (order, np.argsort(order).tolist())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "quantity",
@@ -327,6 +338,18 @@ def test_a_larger_network_is_of_the_same_kind(perfect):
     assert more > 3 * own
     network.scale = nn.Parameter(torch.ones(1))  # what it does is not known
     assert widened(subject_of(perfect, network)) is None
+
+
+def test_units_that_are_little_off_are_known_where_columns_are_unlike(pipeline, table_of_five):
+    x, _ = table_of_five
+    x = x * np.array([1e3, 1.0, 1e-2, 30.0, 5.0])
+    from diffuscope.data.kinds import section_of
+
+    wide = pipeline(modality("points").load(x, section_of("points")(), 0))
+    right = Scaling(x.mean(0), x.std(0))
+    network = Exact(EmpiricalOracle(right.encode(x).double()), wide.schedule)
+    units = units_of_training(subject_of(wide, network, scaling=replace(right, scale=0.6 * right.scale)))
+    assert units.name == "each column standardised"
 
 
 @pytest.mark.parametrize("factor", [5.0, 0.2])

@@ -474,7 +474,7 @@ def _interpolated(ratios: np.ndarray, times: np.ndarray, whole: bool) -> Callabl
 
 
 def orders_of(d: int) -> list[list[int]]:
-    """Return the orders in which d columns may be by mistake: of few all, else turned, shifted or exchanged."""
+    """Return the orders that d columns may have by mistake: of few all, else turned, shifted, exchanged."""
     if d <= _PERMUTED:
         return [list(order) for order in itertools.permutations(range(d))][1:]
     found = [list(range(d))[::-1], [*range(1, d), 0], [d - 1, *range(d - 1)]]

@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 _FAIR_UNITS = 1.02  # of the best linear estimate's error
+_FAR_OFF = 3 * CAP  # the most that the error of a point counts
 _MORE = 4  # times the points, as units that are little off do little
 _BETTER = 0.3  # of the error that can be avoided, the most that a better entry leaves
 _AS_GOOD = 0.3  # of what the best linear estimate loses: entries that lie so near to the best are as good
@@ -268,10 +269,10 @@ def units_of_training(subject: Subject) -> Units | None:
     least = min(now.capped, best.capped, best.linear)
     if best.capped - least > _BETTER * (now.capped - least) or best.capped > _FAIR_UNITS * best.linear:
         return None
-    counts = np.minimum(now.errors, best.errors) < CAP  # rows and noise are the same, which is left out
-    apart = (now.by_point - best.by_point)[counts].mean(axis=0) if counts.any() else np.zeros(1)
-    chance = apart.std() / np.sqrt(len(apart)) * counts.mean()
-    if not now.capped - best.capped > _CERTAIN * chance:
+    # Rows and noise are the same: pairs of errors differ less by chance than their means do.
+    before, after = (np.minimum(one.by_point, _FAR_OFF) for one in (now, best))
+    apart = (before - after).mean(axis=0)
+    if not apart.mean() > _CERTAIN * apart.std() / np.sqrt(len(apart)):
         return None
     ratio = tuple(place.level.ratio.item() for place in places_of(subject))
     return Units(
