@@ -14,7 +14,8 @@ pytest.importorskip("starlette", reason="the studio is not installed: pip instal
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from diffuscope.studio.server import MOST_BYTES, Studio, make_app
+from diffuscope.studio.engine import Studio
+from diffuscope.studio.server import MOST_BYTES, make_app
 
 PORT = 4321
 TOKEN = "a-token-of-256-bits"

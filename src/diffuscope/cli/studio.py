@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
 
 from typer import Argument, Option
@@ -26,13 +27,12 @@ def studio(
     language: Annotated[str, Option(help="en or zh. [default: the browser's]")] = "",
 ) -> None:
     """Watch a training live: open a page that trains at once, asks and compares."""
-    try:
-        from diffuscope.studio.launch import run_studio
-    except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn", "websockets"):
-            raise
-        what = f"The studio needs {error.name}, which is not installed."
-        raise InputError(what, "Install it: pip install 'diffuscope[studio]'.") from error
+    for name in ("starlette", "uvicorn", "websockets"):
+        if find_spec(name) is None:
+            what = f"The studio needs {name}, which is not installed."
+            raise InputError(what, "Install it: pip install 'diffuscope[studio]'.")
+    from diffuscope.studio.launch import run_studio
+
     if host not in _LOCAL:
         say(f"Warning: others can reach {host}. Whoever has the address with its token can use the studio.")
     run_studio(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 import webbrowser
 from collections.abc import Callable
 
 from diffuscope.errors import InputError, RunError
-from diffuscope.studio.server import MOST_BYTES, Studio, make_app
+from diffuscope.studio.engine import Studio
 from diffuscope.translations import LANGUAGES
 from diffuscope.viewer.shell import live_page
 
@@ -30,8 +31,6 @@ def run_studio(
     An address that is taken or not this machine's is a RunError; an unknown language, or all addresses at
     once, an InputError.
     """
-    import uvicorn
-
     if language not in ("", *LANGUAGES):
         raise InputError(f"There is no language {language!r}.", "Choose en or zh.")
     if host in ("", "0.0.0.0"):
@@ -49,15 +48,31 @@ def run_studio(
     found = place.getsockname()[1]
     token = secrets.token_urlsafe(32)
     page, policy = live_page(language)
-    app = make_app(Studio(source, recipe), token, page, policy, host, lambda: found)
     address = f"http://{host}:{found}/#token={token}"
-    say(address)
-    if browser:
-        webbrowser.open(address)
-    config = uvicorn.Config(
-        app, log_level="warning", ws="websockets-sansio", ws_max_size=MOST_BYTES, ws_per_message_deflate=False
-    )
+
+    async def serve() -> None:
+        studio = Studio(source, recipe)
+        await studio.start()  # first of all: it takes seconds to load torch
+        try:
+            say(address)
+            if browser:
+                webbrowser.open(address)
+            import uvicorn
+
+            from diffuscope.studio.server import MOST_BYTES, make_app
+
+            config = uvicorn.Config(
+                make_app(studio, token, page, policy, host, lambda: found),
+                log_level="warning",
+                ws="websockets-sansio",
+                ws_max_size=MOST_BYTES,
+                ws_per_message_deflate=False,
+            )
+            await uvicorn.Server(config).serve(sockets=[place])
+        finally:
+            await studio.stop()
+
     try:
-        uvicorn.Server(config).run(sockets=[place])
+        asyncio.run(serve())
     finally:
         place.close()
