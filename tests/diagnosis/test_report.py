@@ -123,9 +123,12 @@ def test_a_run_whose_training_blew_up_is_diagnosed_without_a_model(cli, tmp_path
     assert code == 1
     code, out, _ = cli("diagnose", out_dir)
     assert code == 0
-    assert "Training failed before there was a model" in out
-    assert "learning rate" in out
+    assert "A learning rate of 1e+08 is too high: training failed before there was a model" in out
+    assert "--set training.learning_rate=0.01" in out
     code, out, _ = cli("diagnose", out_dir, "--json")
+    assert json.loads(out)["findings"][0]["code"] == "learning_rate_high"
+    (out_dir / "recipe.toml").unlink()  # without it the cause is not known
+    _, out, _ = cli("diagnose", out_dir, "--json")
     assert json.loads(out)["findings"][0]["code"] == "not_finite"
 
 

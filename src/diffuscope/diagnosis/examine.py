@@ -51,6 +51,7 @@ from diffuscope.modalities.lookup import modality_of_network
 from diffuscope.monitoring.asked import undisturbed
 from diffuscope.monitoring.law import schedule_of
 from diffuscope.progress import Reporter
+from diffuscope.recipes import load_recipe
 from diffuscope.request import Request
 from diffuscope.runs.run import Run, load
 from diffuscope.tensors import load_tensors
@@ -58,6 +59,7 @@ from diffuscope.tensors import load_tensors
 __all__ = ["diagnose"]
 
 _LEAST_POINTS = 20
+_USUAL_RATE, _TRIED_RATE = 0.05, 0.01  # beyond the first none of our recipes learns; the second is theirs
 _FEWEST_SAMPLES = 500  # of a cloud, where there are so many at all
 _EXACT_WALKS, _MORE_CLOUDS, _LOOPS, _PROBES = 2, 40, 90, 12.0  # walks, clouds, loops, seconds of a diagnosis
 
@@ -288,7 +290,21 @@ def _failed(note: Path) -> Diagnosis:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{note} cannot be read: {error}.", "Train the run again.") from error
     finding = Finding("not_finite", "Training failed before there was a model", what, None, hint)
+    rate = _learning_rate(note.with_name("recipe.toml"))
+    if rate is not None and rate > _USUAL_RATE:
+        title = f"A learning rate of {rate:.3g} is too high: training failed before there was a model"
+        flag = f"--set training.learning_rate={_TRIED_RATE:g}"
+        fix = f"Lower it to {_TRIED_RATE:g} ({flag}), and train again."
+        finding = Finding("learning_rate_high", title, f"{what} {hint}", None, fix, "likely")
     return Diagnosis(Budget(()), (finding,), None, (), None, "Nothing was measured: there is no model.")
+
+
+def _learning_rate(recipe: Path) -> float | None:
+    """Return the learning rate of a recipe in a file; None where there is no such file."""
+    try:
+        return load_recipe(str(recipe)).training.learning_rate
+    except (OSError, DiffuscopeError):
+        return None
 
 
 def _check(subject: Subject) -> None:
