@@ -5,17 +5,18 @@ import type {
   Adjustment, Budget, Engine, Interval, LevelErrors, Path, Progress, Ready, Recipe, SamplingSettings, Trained, Walk, Which,
 } from "../engine/protocol.js";
 import type { LawSpec } from "../engine/laws.js";
-import { SAMPLERS, type SamplerName } from "../engine/samplers.js";
+import type { SamplerName } from "../engine/samplers.js";
 import { ratioOf, type ScheduleSettings } from "../engine/schedules.js";
 import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
 import { CLASS_COLOURS, ClassCard } from "./classes.js";
 import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
-import { card, Latest, numberField, Segments } from "./controls.js";
+import { Latest, Segments } from "./controls.js";
 import { digits, h, messageOf, named, on, put, whole } from "./dom.js";
 import { ErrorsCard } from "./errors.js";
 import { drawnDensity } from "./densities.js";
 import { drawn, type Drawn, gridInModel, type FieldKind, type Side } from "./fields.js";
+import { History } from "./history.js";
 import { findingOf, MendCard, type Finding } from "./mend.js";
 import { Pad } from "./pad.js";
 import { pack, type Payload } from "./payload.js";
@@ -23,6 +24,7 @@ import { PointCard } from "./point.js";
 import { QualityCard } from "./quality.js";
 import { Race } from "./race.js";
 import { Ruler } from "./ruler.js";
+import { SamplerCard, type Drawing } from "./sampler.js";
 import { pageOf, savingCard } from "./saving.js";
 import { ScheduleCard } from "./schedule.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
@@ -96,6 +98,7 @@ export class App {
   private readonly schedule: ScheduleCard;
   private readonly pad: Pad;
   private readonly race: Race;
+  private readonly sampler: SamplerCard;
   private readonly walks = new Latest(() => this.loadWalk());
   private readonly fields = new Latest(() => this.loadField());
   private readonly paths = new Latest(() => this.loadPath());
@@ -103,15 +106,12 @@ export class App {
   private told = 0;
 
   // what is on the page
-  private readonly historyRow = h("div", { class: "history hidden" });
-  private readonly historyRange = h("input", { type: "range", min: 0, step: 1, id: "history" });
-  private readonly historyNow = h("output", { for: "history" });
+  private readonly history: History;
   private readonly sentence = h("p", { class: "sentence" });
   private readonly live = h("div", { "aria-live": "polite", class: "sentence" });
   private readonly modes: Segments<Mode>;
   private readonly kinds: Segments<FieldKind>;
   private readonly sides: Segments<Side>;
-  private readonly drawnNote = h("p");
   private readonly engineNote = h("p");
   private law: LawSpec | null;
   private size: number;
@@ -195,6 +195,11 @@ export class App {
     this.pad = new Pad(
       speaker, this.stage, () => this.loaded && this.refresh(), (law, name) => void this.take(law, name ?? speaker.say("drawnName")),
       () => this.pad.show(false),
+    );
+    this.history = new History(speaker, (index) => this.setSnapshot(index));
+    this.sampler = new SamplerCard(
+      speaker, { name: this.sampling.name, steps: this.sampling.steps, points: this.n }, this.mostSteps,
+      (wanted) => this.drawBy(wanted), () => this.drawAnew(),
     );
     this.race = new Race(speaker, engine, () => this.sampling, () => this.ready.known, this.mostSteps);
     engine.onProgress = (progress) => this.onProgress(progress);
@@ -522,11 +527,7 @@ export class App {
       this.anew = false;
       return this.train();
     }
-    if (this.trained) {
-      const { snapshots } = this.trained;
-      this.historyRange.max = String(snapshots.length - 1);
-      this.historyRange.value = this.historyRange.max;
-    }
+    if (this.trained) this.history.take(this.trained);
     this.showTraining();
     this.lossCard.showPython();
     await this.walks.ask();
@@ -610,10 +611,7 @@ export class App {
     else words = speaker.say(this.mode === "forward" ? "sentenceForward" : "sentenceWalk", n);
     if (this.sentence.textContent !== words) put(this.sentence, words);
     this.point.show(this.path, this.ready.scaling);
-    const walk = this.loaded?.walk;
-    this.drawnNote.textContent = walk?.evaluations
-      ? speaker.say("drawn", whole(walk.evaluations), digits(walk.seconds), digits(walk.evaluations / walk.seconds / 1e6))
-      : "";
+    this.sampler.show(this.loaded?.walk);
   }
 
   private showQuality(measuring: boolean): void {
@@ -688,15 +686,8 @@ export class App {
   }
 
   private showTraining(): void {
-    const { speaker, training, trained } = this;
-    this.lossCard.show(training, trained);
-    const several = (trained?.snapshots.length ?? 0) > 1;
-    this.historyRow.classList.toggle("hidden", !several);
-    if (several) {
-      const step = trained!.snapshots[this.snapshot ?? trained!.snapshots.length - 1]!;
-      put(this.historyNow, speaker.say("historyNow", whole(step)));
-      this.historyRange.setAttribute("aria-valuetext", this.historyNow.textContent);
-    }
+    this.lossCard.show(this.training, this.trained);
+    this.history.show(this.trained, this.snapshot);
   }
 
   // ---- the ruler
@@ -723,7 +714,7 @@ export class App {
     const last = this.trained.snapshots.length - 1;
     const kept = Math.max(0, Math.min(last, index));
     this.snapshot = kept === last ? null : kept;
-    this.historyRange.value = String(kept);
+    this.history.index = kept;
     this.showTraining();
     void this.walks.ask();
     void this.fields.ask();
@@ -768,8 +759,6 @@ export class App {
       this.showReal = real.checked;
       this.refresh();
     } });
-    speaker.whenever(() => named(this.historyRange, speaker.say("history")));
-    this.historyRow.append(h("label", { for: "history" }, speaker.text("history")), this.historyRange, this.historyNow);
     const bar = h("div", { class: "bar" }, this.modes.element, this.kinds.element);
     const frame = h("div", { class: "frame" }, this.stage.element, this.sides.element);
     const below = h(
@@ -790,9 +779,9 @@ export class App {
       title: () => this.payload.title,
     });
     const pair = h(
-      "div", { class: "pair" }, this.pad.card, this.point.card, this.levels.card, this.schedule.card, this.samplerCard(), this.race.card, saving,
+      "div", { class: "pair" }, this.pad.card, this.point.card, this.levels.card, this.schedule.card, this.sampler.card, this.race.card, saving,
     );
-    const main = h("main", { class: "main" }, bar, frame, this.ruler.element, this.historyRow, below, this.sentence, pair);
+    const main = h("main", { class: "main" }, bar, frame, this.ruler.element, this.history.element, below, this.sentence, pair);
     const aside = h("aside", { class: "rail" }, this.quality.card, this.classes.card, this.switches.card, this.mending.card, this.lossCard.card);
 
     const keys = h("details", {}, h("summary", {}, speaker.text("keys")), h("p", {}, speaker.text("keysText")));
@@ -802,36 +791,19 @@ export class App {
     speaker.whenever(() => this.again());
   }
 
-  private samplerCard(): HTMLElement {
-    const { speaker } = this;
-    const select = h("select", { id: "sampler" }, ...SAMPLERS.map((name) => h("option", { value: name }, name)));
-    select.value = this.sampling.name;
-    const most = this.mostSteps;
-    const steps = numberField(speaker, "samplerSteps", this.sampling.steps, { min: 1, max: most, step: 1 });
-    const points = numberField(speaker, "points", this.n, { min: 100, max: 20_000, step: 100 });
-    const again = (): void => {
-      const settings = select.value === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
-      this.sampling = { ...this.sampling, ...settings, name: select.value as SamplerName, steps: steps.value() };
-      this.budget = null;
-      this.n = points.value();
-      void this.walks.ask();
-      if (this.probe) void this.paths.ask();
-      void this.measures.ask();
-    };
-    for (const control of [select, steps.label, points.label]) control.addEventListener("change", again);
-    const fresh = h("button", { onclick: () => {
-      this.seed++;
-      void this.walks.ask().then(() => this.ruler.play(true));
-    } }, speaker.text("newNoise"));
-    return card(
-      speaker, "sampler",
-      h(
-        "div", { class: "fields" },
-        h("label", {}, h("span", {}, speaker.text("sampler")), select), steps.label, points.label,
-      ),
-      h("div", { class: "row" }, fresh),
-      this.drawnNote,
-    );
+  private drawBy({ name, steps, points }: Drawing): void {
+    const settings = name === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
+    this.sampling = { ...this.sampling, ...settings, name, steps };
+    this.budget = null;
+    this.n = points;
+    void this.walks.ask();
+    if (this.probe) void this.paths.ask();
+    void this.measures.ask();
+  }
+
+  private drawAnew(): void {
+    this.seed++;
+    void this.walks.ask().then(() => this.ruler.play(true));
   }
 
   /** Say everything again, in another language or other colours. */
@@ -855,7 +827,6 @@ export class App {
   }
 
   private listen(): void {
-    on(this.historyRange, "input", () => this.setSnapshot(Number(this.historyRange.value)));
     on(this.stage.element, "click", (event) => this.ask(this.stage.place(event)));
     on(this.stage.element, "keydown", (event) => {
       const moves: Record<string, [number, number]> = {
@@ -879,7 +850,7 @@ export class App {
       this.change({ field: kind });
     } else if (event.key.startsWith("Arrow") && event.shiftKey) {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (by) this.setSnapshot(Number(this.historyRange.value) + by);
+      if (by) this.setSnapshot(this.history.index + by);
     } else if (event.key.toLowerCase() === "l") {
       this.top.turnLanguage();
     } else {
