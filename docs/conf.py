@@ -1,0 +1,84 @@
+"""How is the book built? Two trees of pages, ``en`` and ``zh``, by one configuration: ``make book``.
+
+``docs/build.py`` calls Sphinx once for each language, with the tag of its name. The cells of a page are run where
+they changed, in the language of the page; figures, messages and reports are so in that language.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import mathjax
+
+import diffuscope
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(DOCS / "tools"))
+
+chinese = tags.has("zh")  # type: ignore[name-defined]  # noqa: F821  (Sphinx hands it over)
+os.environ["DIFFUSCOPE_LANG"] = "zh" if chinese else "en"
+
+project = "扩散镜 Diffuscope" if chinese else "Diffuscope"
+author = "Diffuscope"
+language = "zh_CN" if chinese else "en"
+version = release = diffuscope.__version__
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "chinese_search",
+    "gallery",
+    "reference",
+    "views",
+]
+templates_path = ["templates"]
+exclude_patterns = ["_build"]
+
+# Pages are notebooks as text.
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = True
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(ROOT / "build" / "book" / ".cells" / ("zh" if chinese else "en"))
+nb_execution_in_temp = True
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+
+# The reference is made from docstrings.
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": False}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static", str(Path(mathjax.__file__).parent / "static")]
+html_css_files = ["book.css"]
+mathjax_path = "mathjax/es5/tex-chtml.js"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#2b6cb8", "color-brand-content": "#2b6cb8"},
+    "dark_css_variables": {"color-brand-primary": "#7fb2ee", "color-brand-content": "#7fb2ee"},
+}
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "languages.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+show_warning_types = True
+suppress_warnings = ["mystnb.unknown_mime_type"]
