@@ -38,7 +38,8 @@ def build(language: str, folder: Path) -> str:
     own = {"IPYTHONDIR": str(folder / ".ipython")}
     done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{done.stdout}{done.stderr}\n{language}: the book was not built.")
+        said = [line for line in f"{done.stdout}{done.stderr}".splitlines() if "[IPKernelApp]" not in line]
+        raise SystemExit("\n".join([*said, f"{language}: the book was not built."]))
     pages = sum(1 for _ in pages_of(folder / language))
     return f"{language}: {pages} pages in {time.monotonic() - start:.0f} s, {folder / language / 'index.html'}"
 

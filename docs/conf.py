@@ -7,6 +7,7 @@ they changed, in the language of the page; figures, messages and reports are so 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -77,8 +78,30 @@ html_sidebars = {
         "sidebar/scroll-end.html",
     ]
 }
+nb_mime_priority_overrides = [("*", "image/gif", 15)]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 show_warning_types = True
-suppress_warnings = ["mystnb.unknown_mime_type"]
+suppress_warnings = [
+    "mystnb.unknown_mime_type",
+    "ref.python",  # a name such as low, of several classes
+]
+
+# What is outside of the book is named, not linked: the built book may stand anywhere.
+_OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+((?:benchmarks|examples|src|tests|CHANGELOG)[^)#]*)(?:#[^)]*)?\)")
+
+
+def _named(_app: object, _page: str, text: list[str]) -> None:
+    """Put the place of a file of the repository where a page links to it."""
+    opening, closing = ("（", "）") if chinese else (" (", ")")
+    text[0] = _OUTSIDE.sub(
+        lambda found: f"`{found[2]}`" if found[1].rstrip("/") in found[2] else f"{found[1]}{opening}`{found[2]}`{closing}",
+        text[0],
+    )
+
+
+def setup(app: object) -> None:
+    """Let pages be changed as they are read."""
+    app.connect("source-read", _named)  # type: ignore[attr-defined]
+    app.connect("include-read", lambda app, _path, parent, text: _named(app, parent, text))  # type: ignore[attr-defined]
