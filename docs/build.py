@@ -89,6 +89,8 @@ def main(folder: Path) -> None:
     startup = folder / ".ipython" / "profile_default" / "startup" / "runs.py"
     startup.parent.mkdir(parents=True, exist_ok=True)
     startup.write_text(STARTUP.format(runs=str(DOCS / "runs")), "utf-8")
+    drawing = [sys.executable, str(DOCS / "tools" / "draw_gallery.py"), str(folder / ".cells" / "gallery")]
+    subprocess.run(drawing, env=os.environ | QUIET, check=True)
     with ThreadPoolExecutor() as pool:
         for said in pool.map(lambda language: build(language, folder), LANGUAGES):
             print(said)
