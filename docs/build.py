@@ -1,7 +1,8 @@
-"""How is the book made? ``python docs/build.py [FOLDER]`` builds both languages and follows every link in them.
+"""How is the book made? ``python docs/build.py [FOLDER]`` builds both languages and follows their links.
 
-Cells that did not change are not run again: what they gave is kept in ``build/book/.cells``. Warnings are errors. The
-two languages are built side by side, each by one process, and each page runs in a kernel of its own with one thread.
+Cells that did not change are not run again: what they gave is kept in ``build/book/.cells``. Warnings are
+errors. The two languages are built side by side, each by one process, and each page runs in a kernel of its
+own with one thread.
 """
 
 from __future__ import annotations
@@ -41,12 +42,18 @@ def build(language: str, folder: Path) -> str:
         said = [line for line in f"{done.stdout}{done.stderr}".splitlines() if "[IPKernelApp]" not in line]
         raise SystemExit("\n".join([*said, f"{language}: the book was not built."]))
     pages = sum(1 for _ in pages_of(folder / language))
-    return f"{language}: {pages} pages in {time.monotonic() - start:.0f} s, {folder / language / 'index.html'}"
+    return (
+        f"{language}: {pages} pages in {time.monotonic() - start:.0f} s, {folder / language / 'index.html'}"
+    )
 
 
 def pages_of(folder: Path) -> list[Path]:
     """Return the pages of a folder that are to be read; those of live figures have no links."""
-    return [path for path in sorted(folder.rglob("*.html")) if "_views" not in path.parts and "mathjax" not in path.parts]
+    return [
+        path
+        for path in sorted(folder.rglob("*.html"))
+        if "_views" not in path.parts and "mathjax" not in path.parts
+    ]
 
 
 class _Anchors(HTMLParser):
@@ -94,7 +101,7 @@ def main(folder: Path) -> None:
     with ThreadPoolExecutor() as pool:
         for said in pool.map(lambda language: build(language, folder), LANGUAGES):
             print(said)
-    shutil.copyfile(DOCS / "static" / "front.html", folder / "index.html")
+    shutil.copyfile(DOCS / "templates" / "front.html", folder / "index.html")
     shutil.copyfile(DOCS / "images" / "reverse.gif", folder / "reverse.gif")
     if wrong := broken(folder.resolve()):
         raise SystemExit("\n".join(wrong))

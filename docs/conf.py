@@ -1,7 +1,7 @@
 """How is the book built? Two trees of pages, ``en`` and ``zh``, by one configuration: ``make book``.
 
-``docs/build.py`` calls Sphinx once for each language, with the tag of its name. The cells of a page are run where
-they changed, in the language of the page; figures, messages and reports are so in that language.
+``docs/build.py`` calls Sphinx once for each language, with the tag of its name. The cells of a page are run
+where they changed, in the language of the page; figures, messages and reports are so in that language.
 """
 
 from __future__ import annotations
@@ -89,14 +89,20 @@ suppress_warnings = [
 ]
 
 # What is outside of the book is named, not linked: the built book may stand anywhere.
-_OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+((?:benchmarks|examples|src|tests|CHANGELOG)[^)#]*)(?:#[^)]*)?\)")
+_OUTSIDE = re.compile(
+    r"\[([^\]]*)\]\((?:\.\./)+((?:benchmarks|examples|src|tests|CHANGELOG)[^)#]*)(?:#[^)]*)?\)"
+)
 
 
 def _named(_app: object, _page: str, text: list[str]) -> None:
     """Put the place of a file of the repository where a page links to it."""
     opening, closing = ("（", "）") if chinese else (" (", ")")
     text[0] = _OUTSIDE.sub(
-        lambda found: f"`{found[2]}`" if found[1].rstrip("/") in found[2] else f"{found[1]}{opening}`{found[2]}`{closing}",
+        lambda found: (
+            f"`{found[2]}`"
+            if found[1].rstrip("/") in found[2]
+            else f"{found[1]}{opening}`{found[2]}`{closing}"
+        ),
         text[0],
     )
 

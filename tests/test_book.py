@@ -60,7 +60,7 @@ def labels(text: str) -> list[str]:
 
 
 def test_both_languages_have_the_same_pages():
-    assert PAGES == sorted(str(path.relative_to(CHINESE)) for path in CHINESE.rglob("*.md"))
+    assert sorted(str(path.relative_to(CHINESE)) for path in CHINESE.rglob("*.md")) == PAGES
     assert len(PAGES) > 30
 
 
@@ -69,7 +69,9 @@ def test_both_languages_have_the_same_cells(page):
     english, chinese = (cells(text_of(language, page)) for language in ("en", "zh"))
     assert [without_strings(code) for _, code in english] == [without_strings(code) for _, code in chinese]
     for (one, _), (other, _) in zip(english, chinese, strict=True):
-        without_words = [re.sub(r"^    (?:caption|alt): .*$", "", above, flags=re.MULTILINE) for above in (one, other)]
+        without_words = [
+            re.sub(r"^    (?:caption|alt): .*$", "", above, flags=re.MULTILINE) for above in (one, other)
+        ]
         assert without_words[0] == without_words[1]
         assert one.count("caption:") == other.count("caption:")
 
@@ -78,8 +80,10 @@ def test_both_languages_have_the_same_cells(page):
 def test_both_languages_have_the_same_labels_and_figures(page):
     english, chinese = (text_of(language, page) for language in ("en", "zh"))
     assert labels(english) == labels(chinese)
-    figures = [re.findall(r"^```\{(?:figure|image)\} (\S+)$|!\[[^]]*\]\(([^)]+)\)", text, re.MULTILINE)
-               for text in (english, chinese)]
+    figures = [
+        re.findall(r"^```\{(?:figure|image)\} (\S+)$|!\[[^]]*\]\(([^)]+)\)", text, re.MULTILINE)
+        for text in (english, chinese)
+    ]
     own = [[tuple(name.replace(".zh.", ".") for name in found) for found in one] for one in figures]
     assert own[0] == own[1]
 
@@ -87,7 +91,11 @@ def test_both_languages_have_the_same_labels_and_figures(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_both_languages_show_the_same_commands(page):
     english, chinese = (
-        [(kind, block) for kind, block in BLOCK.findall(text_of(language, page)) if kind in ("bash", "python", "text")]
+        [
+            (kind, block)
+            for kind, block in BLOCK.findall(text_of(language, page))
+            if kind in ("bash", "python", "text")
+        ]
         for language in ("en", "zh")
     )
     assert english == chinese
@@ -97,7 +105,10 @@ def test_both_languages_show_the_same_commands(page):
 def test_both_languages_have_the_same_formulas(page):
     if page == "mathematics.md" or "reference" in page:
         return  # words in formulas
-    found = [re.findall(r"^\$\$\n(.*?)^\$\$$", text_of(one, page), re.MULTILINE | re.DOTALL) for one in ("en", "zh")]
+    found = [
+        re.findall(r"^\$\$\n(.*?)^\$\$$", text_of(one, page), re.MULTILINE | re.DOTALL)
+        for one in ("en", "zh")
+    ]
     assert found[0] == found[1]
 
 

@@ -1,4 +1,4 @@
-"""How is Chinese found? Pages and questions are cut into pairs of characters, so that no dictionary is needed."""
+"""How is Chinese found? Pages and questions are cut into pairs of characters: no dictionary is needed."""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
-"""How do the pictures of the gallery come about? ``python docs/tools/draw_gallery.py FOLDER`` runs each script that changed.
+"""How do the gallery's pictures come about? ``python docs/tools/draw_gallery.py FOLDER`` runs what changed.
 
-All scripts run in one folder, each in a process of its own that is forked from this one, so that the package is loaded
-once. A script leaves its picture in the variable ``figure``.
+All scripts run in one folder, each in a process of its own that is forked from this one, so that the package
+is loaded once. A script leaves its picture in the variable ``figure``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import runpy
+import shutil
 import sys
 import time
 import traceback
@@ -28,27 +30,39 @@ def draw(script: Path, picture: Path) -> None:
     names["figure"].savefig(picture, dpi=110, bbox_inches="tight")
 
 
+def digest_of(script: Path) -> str:
+    """Return what a script is known by."""
+    return hashlib.sha256(script.read_bytes()).hexdigest()
+
+
+def files_of(script: Path, folder: Path) -> tuple[Path, Path]:
+    """Return where the picture of a script is, and what it was drawn from."""
+    return folder / f"{script.stem}.png", folder / f"{script.stem}.txt"
+
+
+def drawn(script: Path, folder: Path) -> bool:
+    """Whether the picture of a script is there, as the script is now."""
+    picture, stamp = files_of(script, folder)
+    return picture.exists() and stamp.exists() and stamp.read_text().split()[0] == digest_of(script)
+
+
 def main(folder: Path) -> None:
     """Draw all that changed; SystemExit where a script failed."""
-    import sklearn.datasets  # loaded once, before the forks
-    import torch
-
-    import diffuscope.runs.train
-    import diffuscope.viewer
-
-    assert sklearn.datasets and torch and diffuscope.viewer
+    pending = [script for script in SCRIPTS if not drawn(script, folder)]
+    if not pending:
+        return
+    for name in ("sklearn.datasets", "torch", "diffuscope.runs.train"):  # once, before the forks
+        importlib.import_module(name)
     work = folder / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(work, ignore_errors=True)  # runs of scripts as they were
+    work.mkdir(parents=True)
     os.chdir(work)
     (work / "runs").mkdir(exist_ok=True)
     for run in (Path(__file__).parents[1] / "runs").iterdir():
         if not (work / "runs" / run.name).exists():
             (work / "runs" / run.name).symlink_to(run)
-    for script in SCRIPTS:
-        digest = hashlib.sha256(script.read_bytes()).hexdigest()
-        picture, stamp = folder / f"{script.stem}.png", folder / f"{script.stem}.txt"
-        if picture.exists() and stamp.exists() and stamp.read_text().split()[0] == digest:
-            continue
+    for script in pending:
+        picture, stamp = files_of(script, folder)
         start = time.monotonic()
         child = os.fork()
         if not child:
@@ -60,7 +74,7 @@ def main(folder: Path) -> None:
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             raise SystemExit(f"{script} failed")
-        stamp.write_text(f"{digest} {time.monotonic() - start:.1f} s\n")
+        stamp.write_text(f"{digest_of(script)} {time.monotonic() - start:.1f} s\n")
 
 
 if __name__ == "__main__":

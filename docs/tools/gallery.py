@@ -1,4 +1,4 @@
-"""How does the gallery become pages? ``{gallery} points`` shows the scripts of a theme, each with its picture."""
+"""How does the gallery become pages? ``{gallery} points`` shows a theme's scripts with their pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PICTURES = Path(__file__).parents[2] / "build" / "book" / ".cells" / "gallery"
 
 
 def described(script: Path, chinese: bool) -> tuple[str, str, str]:
-    """Return title, description and code of a script; the first two stand in its docstring in both languages."""
+    """Return title, description and code of a script; its docstring has the first two in both languages."""
     text = script.read_text("utf-8")
     head, _, *lines = (ast.get_docstring(ast.parse(text)) or "").splitlines()
     titles, half = head.split(" | "), len(lines) // 2
@@ -42,8 +42,22 @@ class Gallery(SphinxDirective):
             for script in scripts:
                 title, about, code = described(script, chinese)
                 place = script.stem.replace("_", "-")
-                lines += [f"({place})=", "", f"## {title}", "", about, "", f"`examples/gallery/{script.name}`", ""]
-                lines += ["```{raw} html", f'<p><img alt="{title}" src="{up}_gallery/{script.stem}.png"></p>', "```", ""]
+                lines += [
+                    f"({place})=",
+                    "",
+                    f"## {title}",
+                    "",
+                    about,
+                    "",
+                    f"`examples/gallery/{script.name}`",
+                    "",
+                ]
+                lines += [
+                    "```{raw} html",
+                    f'<p><img alt="{title}" src="{up}_gallery/{script.stem}.png"></p>',
+                    "```",
+                    "",
+                ]
                 lines += ["```python", code, "```", ""]
                 self.env.note_dependency(str(script))
             return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
@@ -52,8 +66,8 @@ class Gallery(SphinxDirective):
             title, _, _ = described(script, chinese)
             place = f"{theme}.html#{script.stem.replace('_', '-')}"
             tiles.append(
-                f'<a class="tile" href="{place}"><img loading="lazy" alt="" src="{up}_gallery/{script.stem}.png">'
-                f"<p>{title}</p></a>"
+                f'<a class="tile" href="{place}">'
+                f'<img loading="lazy" alt="" src="{up}_gallery/{script.stem}.png"><p>{title}</p></a>'
             )
             self.env.note_dependency(str(script))
         return [nodes.raw("", f'<div class="gallery">{"".join(tiles)}</div>', format="html")]

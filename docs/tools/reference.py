@@ -1,4 +1,4 @@
-"""How does the reference stay true? Commands and settings are read from the program when the book is built."""
+"""How does the reference stay true? Commands and settings are read from the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from diffuscope.cli.parts import parts_and_settings
 from diffuscope.translations import term, translate
 
 _HEADS = {
-    "en": {"option": "option", "what": "what it says", "default": "default", "example": "Example", "setting": "setting"},
+    "en": {
+        "option": "option",
+        "what": "what it says",
+        "default": "default",
+        "example": "Example",
+        "setting": "setting",
+    },
     "zh": {"option": "选项", "what": "作用", "default": "默认", "example": "例子", "setting": "设置"},
 }
 
@@ -39,16 +45,25 @@ def commands(heads: dict[str, str]) -> str:
     for name, (_, example) in COMMANDS.items():
         command = group.commands[name]
         words = [f"diffuscope {name}"]
-        words += [one.metavar or one.name.upper() for one in command.params
-                  if one.param_type_name == "argument"]
+        words += [
+            one.metavar or one.name.upper() for one in command.params if one.param_type_name == "argument"
+        ]
         lines += [f"## diffuscope {name}", "", cell(translate((command.help or "").strip())), ""]
         lines += ["```text", " ".join(words) + " [OPTIONS]", "```", ""]
         lines += [f"| {heads['option']} | {heads['what']} | {heads['default']} |", "|---|---|---|"]
         for one in command.params:
             if one.name == "help" or getattr(one, "hidden", False):
                 continue
-            names = code(", ".join([*one.opts, *one.secondary_opts]) if one.param_type_name == "option" else one.metavar or one.name)
-            default = "" if one.default in (None, False, [], ()) or callable(one.default) else code(str(one.default))
+            names = code(
+                ", ".join([*one.opts, *one.secondary_opts])
+                if one.param_type_name == "option"
+                else one.metavar or one.name
+            )
+            default = (
+                ""
+                if one.default in (None, False, [], ()) or callable(one.default)
+                else code(str(one.default))
+            )
             lines.append(f"| {names} | {cell(translate(getattr(one, 'help', None) or ''))} | {default} |")
         lines += ["", f"{heads['example']}:", "", "```bash", example, "```", ""]
     return "\n".join(lines)

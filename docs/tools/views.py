@@ -1,7 +1,7 @@
-"""How do live figures stand in the book? In a frame each, loaded when it comes into sight, with one script for all.
+"""How do live figures stand in the book? In a frame each, loaded when in sight, with one script for all.
 
-A cell that ends with ``run.view()`` shows a page of the viewer. A notebook has all of it in the cell; the book has its
-data in a file, and the script, which is the same for all, once.
+A cell that ends with ``run.view()`` shows a page of the viewer. A notebook has all of it in the cell; the
+book has its data in a file, and the script, which is the same for all, once.
 """
 
 from __future__ import annotations

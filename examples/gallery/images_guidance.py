@@ -9,7 +9,14 @@ import matplotlib.pyplot as plt
 import diffuscope
 
 run = diffuscope.train(
-    "digits", steps=400, width=16, sampling_steps=12, out="runs/small_digits", exist_ok=True, pictures=False
+    "digits",
+    steps=300,
+    width=16,
+    sampling_steps=12,
+    settings={"training.batch_size": 64},
+    out="runs/small_digits",
+    exist_ok=True,
+    pictures=False,
 )
 figure, axs = plt.subplots(2, 8, figsize=(7, 2))
 for row, guidance in zip(axs, (1, 4), strict=True):

@@ -29,5 +29,10 @@ true = end("heun", 400)
 figure, ax = plt.subplots(figsize=(5, 3.6))
 for name, calls in {"ddim": 1, "heun": 2, "dpmpp_2m": 1, "unipc": 1}.items():
     steps = [n // calls for n in (10, 20, 40, 80, 160)]
-    ax.loglog([n * calls for n in steps], [float((end(name, n) - true).norm(dim=1).mean()) for n in steps], "o-", label=name)
+    ax.loglog(
+        [n * calls for n in steps],
+        [float((end(name, n) - true).norm(dim=1).mean()) for n in steps],
+        "o-",
+        label=name,
+    )
 ax.legend()

@@ -20,5 +20,12 @@ odd = pd.concat([table, pd.DataFrame({"age": [20], "bmi": [34.0], "sex": ["F"]})
 density = model.score_samples(odd)
 figure, ax = plt.subplots(figsize=(5, 3.6))
 ax.scatter(odd["age"], odd["bmi"], s=5, c=density, cmap="viridis")
-ax.plot(odd["age"].iloc[density.argmin()], odd["bmi"].iloc[density.argmin()], "o", markersize=11, mfc="none", color="#d8442f")
+ax.plot(
+    odd["age"].iloc[density.argmin()],
+    odd["bmi"].iloc[density.argmin()],
+    "o",
+    markersize=11,
+    mfc="none",
+    color="#d8442f",
+)
 ax.set(xlabel="age", ylabel="bmi")

@@ -14,6 +14,8 @@ run = diffuscope.train("moons", exist_ok=True, pictures=False)
 side = np.linspace(-1.6, 2.6, 40), np.linspace(-1.2, 1.7, 28)
 grid = np.stack(np.meshgrid(*side), -1).reshape(-1, 2)
 figure, axs = plt.subplots(1, 2, figsize=(8, 3))
-for ax, values in zip(axs, (run.log_density(grid), oracle_for("moons").log_density(grid).numpy()), strict=True):
+for ax, values in zip(
+    axs, (run.log_density(grid), oracle_for("moons").log_density(grid).numpy()), strict=True
+):
     ax.pcolormesh(*side, np.exp(values).reshape(28, 40), cmap="Blues", vmin=0)
     ax.set(xticks=[], yticks=[], aspect="equal")
