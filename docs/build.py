@@ -34,7 +34,19 @@ for name in os.listdir({runs!r}):
 def build(language: str, folder: Path) -> str:
     """Build one language; return what is to be said of it. SystemExit where a page is wrong."""
     start = time.monotonic()
-    words = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-t", language, "-c", str(DOCS)]
+    words = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-E",
+        "-W",
+        "--keep-going",
+        "-t",
+        language,
+        "-c",
+        str(DOCS),
+    ]
     words += ["-d", str(folder / ".doctrees" / language), str(DOCS / language), str(folder / language)]
     own = {"IPYTHONDIR": str(folder / ".ipython")}
     done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)

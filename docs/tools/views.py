@@ -19,15 +19,26 @@ import diffuscope.viewer
 
 _FRAME = re.compile(r'<iframe [^>]*srcdoc="([^"]*)"[^>]*></iframe>')
 _PARTS = Path(diffuscope.viewer.__file__).parent
+_PACKED = re.compile(r'<script type="text/plain" id="packed">(.*?)</script>\n', re.DOTALL)
 _FOLDER = "_views"
 
 
 def shared(page: str) -> str:
-    """Return a page of the viewer that takes script and style from files beside it."""
+    """Return a page of the viewer that takes its style and its packed script from files beside it."""
     page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>\n', "", page)
     page = re.sub(r"<style>.*?</style>", '<link rel="stylesheet" href="viewer.css">', page, flags=re.DOTALL)
-    page = re.sub(r'<script type="text/plain" id="packed">.*?</script>\n', "", page, flags=re.DOTALL)
-    return re.sub(r"<script>.*?</script>", '<script src="viewer.js"></script>', page, flags=re.DOTALL)
+    return _PACKED.sub('<script src="packed.js"></script>\n', page)
+
+
+def packed_file(page: str) -> str:
+    """Return a script that puts the packed script of a page where the page's loader finds it."""
+    found = _PACKED.search(page)
+    assert found is not None
+    return (
+        'const packed = document.createElement("script");\n'
+        'packed.type = "text/plain";\npacked.id = "packed";\n'
+        f'packed.textContent = "{found[1]}";\ndocument.body.append(packed);\n'
+    )
 
 
 class Views(SphinxPostTransform):
@@ -43,13 +54,14 @@ class Views(SphinxPostTransform):
                 node.replace_self(nodes.raw("", text, format="html"))
 
     def _frame(self, found: re.Match[str]) -> str:
-        page = shared(html.unescape(found[1]))
+        whole = html.unescape(found[1])
+        page = shared(whole)
         name = hashlib.sha256(page.encode()).hexdigest()[:16] + ".html"
         folder = Path(self.app.outdir) / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(page, "utf-8")
-        for part in ("viewer.js", "viewer.css"):
-            (folder / part).write_text((_PARTS / part).read_text("utf-8"), "utf-8")
+        (folder / "packed.js").write_text(packed_file(whole), "utf-8")
+        (folder / "viewer.css").write_text((_PARTS / "viewer.css").read_text("utf-8"), "utf-8")
         up = "../" * self.env.docname.count("/")
         title = "活动的插图" if self.config.language == "zh_CN" else "A live figure"
         return f'<iframe class="live" loading="lazy" title="{title}" src="{up}{_FOLDER}/{name}"></iframe>'
