@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
+import sys
 from functools import cache
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 import diffuscope
@@ -154,3 +157,65 @@ def test_every_figure_has_an_alternative_text(page):
     for language in ("en", "zh"):
         for above, _ in cells(text_of(language, page)):
             assert "figure:" not in above or re.search(r"^    alt: .{8,}$", above, re.MULTILINE), above
+
+
+def in_a_folder_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to an empty folder with the runs of the book, as cells find it."""
+    (folder / "runs").mkdir()
+    for run in (DOCS / "runs").iterdir():
+        (folder / "runs" / run.name).symlink_to(run)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(plt, "show", lambda: None)
+
+
+WITH_CELLS = [page for page in PAGES if "{code-cell}" in text_of("en", page)]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("page", WITH_CELLS)
+def test_the_cells_of_a_page_run(page, tmp_path, monkeypatch):
+    in_a_folder_of_its_own(tmp_path, monkeypatch)
+    names: dict[str, object] = {}
+    for _, code in cells(text_of("en", page)):
+        exec(compile(code, page, "exec"), names)
+    plt.close("all")
+
+
+SCRIPTS = sorted((DOCS.parent / "examples" / "gallery").glob("*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_of_the_gallery_draws_its_picture(script, tmp_path, monkeypatch):
+    in_a_folder_of_its_own(tmp_path, monkeypatch)
+    figure = runpy.run_path(str(script), run_name="__main__")["figure"]
+    figure.savefig("picture.png")
+    assert Path("picture.png").stat().st_size > 3000
+    plt.close("all")
+
+
+def test_the_gallery_has_themes_and_says_what_it_shows_in_both_languages():
+    assert len(SCRIPTS) >= 25
+    themes = {"points", "tables", "images", "truth", "speed", "scale", "exchange"}
+    assert {path.stem.split("_")[0] for path in SCRIPTS} == themes
+    for path in SCRIPTS:
+        head, empty, *lines = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").splitlines()
+        assert re.fullmatch(r"[^|]+ \| [^|]*[\u4e00-\u9fff][^|]*", head), path
+        assert not empty
+        assert len(lines) == 2
+        assert not re.search(r"[\u4e00-\u9fff]", lines[0])
+        assert re.search(r"[\u4e00-\u9fff]", lines[1])
+    for language in ("en", "zh"):
+        for theme in themes:
+            assert f"{{gallery}} {theme}" in text_of(language, "gallery/index.md")
+
+
+def test_chinese_is_found_by_pairs_of_characters(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "tools"))
+    import chinese_search
+
+    assert chinese_search.pieces("噪声调度 schedule") == ["噪声", "声调", "调度", "schedule"]
+    sys.modules.pop("chinese_search")

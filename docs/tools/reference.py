@@ -48,7 +48,7 @@ def commands(heads: dict[str, str]) -> str:
         words += [
             one.metavar or one.name.upper() for one in command.params if one.param_type_name == "argument"
         ]
-        lines += [f"## diffuscope {name}", "", cell(translate((command.help or "").strip())), ""]
+        lines += [f"## diffuscope {name}", "", cell(translate(" ".join((command.help or "").split()))), ""]
         lines += ["```text", " ".join(words) + " [OPTIONS]", "```", ""]
         lines += [f"| {heads['option']} | {heads['what']} | {heads['default']} |", "|---|---|---|"]
         for one in command.params:
