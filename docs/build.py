@@ -19,15 +19,33 @@ from urllib.parse import unquote, urlsplit
 
 DOCS = Path(__file__).parent
 LANGUAGES = ("en", "zh")
+_NO_PICTURES = shutil.ignore_patterns("work", "*.txt")
 # Threads of two kernels on two cores would wait for each other, and kernels need no debugger.
 QUIET = {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONWARNINGS": "ignore"}
 # Each page starts in an empty folder, in which runs/ has the runs of docs/runs, which take minutes to train.
+# Figures of pyplot get a font that has Chinese, as those of the package do, and a missing glyph is an error.
 STARTUP = """
 import os
+import warnings
+
+import matplotlib
+
+from diffuscope.plots.fonts import families, look_again
+
+warnings.filterwarnings("error", message="Glyph .* missing")
+look_again()
 os.makedirs("runs", exist_ok=True)
 for name in os.listdir({runs!r}):
     if not os.path.lexists("runs/" + name):
         os.symlink(os.path.join({runs!r}, name), "runs/" + name)
+
+
+def _fonts(*_):
+    matplotlib.rcParams["font.family"] = list(families())
+
+
+_fonts()
+get_ipython().events.register("pre_run_cell", _fonts)
 """
 
 
@@ -57,6 +75,14 @@ def build(language: str, folder: Path) -> str:
     return (
         f"{language}: {pages} pages in {time.monotonic() - start:.0f} s, {folder / language / 'index.html'}"
     )
+
+
+def draw_gallery(folder: Path) -> Path:
+    """Run the scripts of the gallery that changed; return where their pictures are."""
+    kept = folder / ".cells" / "gallery"
+    words = [sys.executable, str(DOCS / "tools" / "draw_gallery.py"), str(kept)]
+    subprocess.run(words, env=os.environ | QUIET, check=True)
+    return kept
 
 
 def pages_of(folder: Path) -> list[Path]:
@@ -108,11 +134,14 @@ def main(folder: Path) -> None:
     startup = folder / ".ipython" / "profile_default" / "startup" / "runs.py"
     startup.parent.mkdir(parents=True, exist_ok=True)
     startup.write_text(STARTUP.format(runs=str(DOCS / "runs")), "utf-8")
-    drawing = [sys.executable, str(DOCS / "tools" / "draw_gallery.py"), str(folder / ".cells" / "gallery")]
-    subprocess.run(drawing, env=os.environ | QUIET, check=True)
     with ThreadPoolExecutor() as pool:
+        drawing = pool.submit(draw_gallery, folder)
         for said in pool.map(lambda language: build(language, folder), LANGUAGES):
             print(said)
+        for language in LANGUAGES:
+            shutil.copytree(
+                drawing.result(), folder / language / "_gallery", dirs_exist_ok=True, ignore=_NO_PICTURES
+            )
     shutil.copyfile(DOCS / "templates" / "front.html", folder / "index.html")
     shutil.copyfile(DOCS / "images" / "reverse.gif", folder / "reverse.gif")
     if wrong := broken(folder.resolve()):

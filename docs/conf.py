@@ -41,10 +41,11 @@ templates_path = ["templates"]
 exclude_patterns = ["_build"]
 
 
-def _runs() -> str:
-    """Return what the runs are known by with which cells work: others give other results."""
+def _surroundings() -> str:
+    """Return what is known of where cells run: with other runs or fonts they give other results."""
     digest = hashlib.sha256()
-    for path in sorted((DOCS / "runs").rglob("*.*")):
+    startup = Path(os.environ.get("IPYTHONDIR", "")) / "profile_default" / "startup"
+    for path in sorted([*(DOCS / "runs").rglob("*.*"), *startup.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -54,7 +55,9 @@ myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(ROOT / "build" / "book" / ".cells" / ("zh" if chinese else "en") / _runs())
+nb_execution_cache_path = str(
+    ROOT / "build" / "book" / ".cells" / ("zh" if chinese else "en") / _surroundings()
+)
 nb_execution_in_temp = True
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
@@ -120,7 +123,18 @@ def _named(_app: object, _page: str, text: list[str]) -> None:
     )
 
 
+def _reachable(_app: object, _page: str, _template: str, context: dict[str, str], _tree: object) -> None:
+    """Let code that is wider than the page be scrolled by keys, and solutions be called what they show."""
+    if "body" in context:
+        context["body"] = (
+            context["body"]
+            .replace("<pre>", '<pre tabindex="0">')
+            .replace(' aria-label="Toggle hidden content"', "")
+        )
+
+
 def setup(app: object) -> None:
-    """Let pages be changed as they are read."""
+    """Let pages be changed as they are read, and as they are written."""
+    app.connect("html-page-context", _reachable)  # type: ignore[attr-defined]
     app.connect("source-read", _named)  # type: ignore[attr-defined]
     app.connect("include-read", lambda app, _path, parent, text: _named(app, parent, text))  # type: ignore[attr-defined]

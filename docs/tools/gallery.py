@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "gallery"
-PICTURES = Path(__file__).parents[2] / "build" / "book" / ".cells" / "gallery"
 
 
 def described(script: Path, chinese: bool) -> tuple[str, str, str]:
@@ -73,17 +71,7 @@ class Gallery(SphinxDirective):
         return [nodes.raw("", f'<div class="gallery">{"".join(tiles)}</div>', format="html")]
 
 
-def copied(app: Any, error: Exception | None) -> None:
-    """Put the pictures into the book."""
-    if error is None and app.builder.format == "html":
-        folder = Path(app.outdir) / "_gallery"
-        folder.mkdir(exist_ok=True)
-        for picture in PICTURES.glob("*.png"):
-            shutil.copyfile(picture, folder / picture.name)
-
-
 def setup(app: Any) -> dict[str, Any]:
     """Register the directive with Sphinx."""
     app.add_directive("gallery", Gallery)
-    app.connect("build-finished", copied)
     return {"parallel_read_safe": True}

@@ -44,11 +44,13 @@ def commands(heads: dict[str, str]) -> str:
     lines = []
     for name, (_, example) in COMMANDS.items():
         command = group.commands[name]
+        paragraphs = (command.help or "").split("\n\n")
+        about = " ".join(translate(" ".join(one.split())) for one in paragraphs)
         words = [f"diffuscope {name}"]
         words += [
             one.metavar or one.name.upper() for one in command.params if one.param_type_name == "argument"
         ]
-        lines += [f"## diffuscope {name}", "", cell(translate(" ".join((command.help or "").split()))), ""]
+        lines += [f"## diffuscope {name}", "", cell(about), ""]
         lines += ["```text", " ".join(words) + " [OPTIONS]", "```", ""]
         lines += [f"| {heads['option']} | {heads['what']} | {heads['default']} |", "|---|---|---|"]
         for one in command.params:
