@@ -14,7 +14,7 @@ INSTALL := $(PIP) install -q -c constraints.txt
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo studio test test-all lint format web web-test bench clean
+.PHONY: demo studio test test-all lint format book web web-test bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/diffuscope train s_curve
@@ -38,6 +38,11 @@ lint: $(VENV)/.installed-for-tests
 format: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The book in both languages, with what its cells give: build/book/index.html. What did not change is not run again.
+book: $(VENV)/.installed
+	$(INSTALL) -e '.[book]'
+	$(BIN)/python docs/build.py
 
 # The page of the viewer, from its TypeScript; only who changes it needs node.
 web: web/node_modules/.installed

@@ -1,4 +1,4 @@
-"""Does everything that the READMEs tell a reader to type work, and do both say the same?"""
+"""Does everything that the READMEs and the pages of the book tell a reader to type work?"""
 
 from __future__ import annotations
 
@@ -58,20 +58,16 @@ FEWER = {
     ),
 }
 SMALL = 600  # points of the built-in sets
+PAGES = ROOT / "docs" / "en"
+# Pages that are read one after the other: what one leaves in runs/ the next one uses.
+IN_ORDER = ("start.md", "own/points.md", "own/recipes.md", "own/diagnosis.md", "own/quality.md")
 # What can be read without the rest is tried by itself, so that several processes share the work.
-ALONE = ("Your own data", "Images")
+ALONE = ("own/tables.md", "own/images.md", "own/exchange.md")
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
     """Return language and text of every fenced block, in order."""
     return BLOCK.findall(path.read_text("utf-8"))
-
-
-def part(title: str | None) -> list[tuple[str, str]]:
-    """Return the blocks of a section that is tried by itself; without a title those of all others."""
-    sections = {text.split("\n", 1)[0]: text for text in ENGLISH.read_text("utf-8").split("\n## ")}
-    alone = {name: sections.pop(name) for name in ALONE}
-    return BLOCK.findall("\n".join(sections.values()) if title is None else alone[title])
 
 
 def prose(path: Path) -> str:
@@ -105,22 +101,34 @@ def run_all(some: list[tuple[str, str]]) -> None:
 
 @pytest.mark.slow  # what they show runs in order, below
 @pytest.mark.usefixtures("little")
-@pytest.mark.parametrize("title", ALONE)
-def test_all_that_a_section_shows_runs_by_itself(title, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", ALONE)
+def test_all_that_a_page_shows_runs_by_itself(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(diffuscope, "DiffusionModel", partial(diffuscope.DiffusionModel, steps=100, width=16))
-    run_all(part(title))
+    run_all(blocks(PAGES / page))
 
 
-@pytest.mark.usefixtures("little", "in_this_process")
-def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("little", "quick")
+def test_all_that_the_readme_shows_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("s_curve", "moons"):
         monkeypatch.setitem(POINT_SETS, name, dataclasses.replace(POINT_SETS[name], size=SMALL))
     monkeypatch.setattr(diffuscope, "train", partial(diffuscope.train, steps=150))
-    run_all(part(None))
+    run_all(blocks(ENGLISH))
+    assert "Error budget" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("little", "in_this_process")
+def test_all_that_pages_show_runs_in_order(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("s_curve", "moons"):
+        monkeypatch.setitem(POINT_SETS, name, dataclasses.replace(POINT_SETS[name], size=SMALL))
+    monkeypatch.setattr(diffuscope, "train", partial(diffuscope.train, steps=150))
+    for page in IN_ORDER:
+        run_all(blocks(PAGES / page))
     told = capsys.readouterr().out
-    output, listing = (text for language, text in blocks(ENGLISH) if language == "text")
+    output, listing = (text for language, text in blocks(PAGES / "start.md") if language == "text")
     without_figures = re.compile(r"[\d.,]+")  # seconds and quality are the machine's
     for line in output.splitlines():
         assert without_figures.sub("#", line) in without_figures.sub("#", told), line
@@ -130,7 +138,8 @@ def test_all_that_is_shown_runs_in_order(tmp_path, monkeypatch, capsys):
 
 
 def test_what_is_shortened_is_shown():
-    shown = {line for _, text in blocks(ENGLISH) for line in text.splitlines()}
+    pages = [ENGLISH, *(PAGES / page for page in (*IN_ORDER, *ALONE))]
+    shown = {line for page in pages for _, text in blocks(page) for line in text.splitlines()}
     assert {*SHORTENED, *FEWER} <= shown
 
 
@@ -157,8 +166,19 @@ def test_both_readmes_have_the_same_figures_in_their_tables():
 
 
 @pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
+def test_a_readme_is_short(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 150
+
+
+def test_both_readmes_lead_to_the_same_pages():
+    found = [re.findall(r"\]\(([^)#]+)", path.read_text("utf-8")) for path in (ENGLISH, CHINESE)]
+    own = [[re.sub(r"docs/(?:en|zh)/|\.zh-CN\b|\.zh\b", "", target) for target in one] for one in found]
+    assert own[0] == own[1]
+
+
+@pytest.mark.parametrize("path", [ENGLISH, CHINESE], ids=lambda path: path.name)
 def test_links_lead_somewhere(path):
-    for target in re.findall(r"\]\(([^)#:]+)\)", prose(path)):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose(path)):
         assert (ROOT / target).exists(), target
 
 

@@ -6,15 +6,15 @@ A denoiser is anything that maps :math:`(x_t, \text{level})` to an estimate :mat
 
 .. math::  \hat x_0 = c_{skip}\, x_t + c_{out}\, F(c_{in}\, x_t, t)
 
-=========  =====================================  ==========================  =======================
-prediction target of F                            :math:`c_{skip}`            :math:`c_{out}`
-=========  =====================================  ==========================  =======================
-noise      :math:`\epsilon`                       1/α                         −σ/α
-data       :math:`x_0`                            0                           1
-velocity   :math:`\alpha \epsilon - \sigma x_0`   α/(α² + σ²)                 −σ/(α² + σ²)
-flow       :math:`\epsilon - x_0`                 1/(α + σ)                   −σ/(α + σ)
-edm        unit-variance mixture of both          α s²/(α² s² + σ²)           σ s/√(α² s² + σ²)
-=========  =====================================  ==========================  =======================
+==========  =====================================  ==========================  =======================
+prediction  target of F                            :math:`c_{skip}`            :math:`c_{out}`
+==========  =====================================  ==========================  =======================
+noise       :math:`\epsilon`                       1/α                         −σ/α
+data        :math:`x_0`                            0                           1
+velocity    :math:`\alpha \epsilon - \sigma x_0`   α/(α² + σ²)                 −σ/(α² + σ²)
+flow        :math:`\epsilon - x_0`                 1/(α + σ)                   −σ/(α + σ)
+edm         unit-variance mixture of both          α s²/(α² s² + σ²)           σ s/√(α² s² + σ²)
+==========  =====================================  ==========================  =======================
 
 with s the standard deviation of the data. :math:`c_{in} = 1/\sqrt{\alpha^2 s^2 + \sigma^2}` for edm
 (Karras et al. 2022, Table 1, here for any α) and 1 otherwise.

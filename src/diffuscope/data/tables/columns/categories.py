@@ -10,8 +10,8 @@ numbers of unit variance are not yet visible.
 
 On purely categorical and on mixed tables of known laws ``onehot`` comes nearer to the law than ``bits``, and
 has probabilities of its categories: a network answers with them, and is trained by cross-entropy
-(:mod:`diffuscope.diffusion.masked.categorical`). It is the default; docs/tables.md has the figures, and those
-of multinomial diffusion, which is nearer still where all columns are categories.
+(:mod:`diffuscope.diffusion.masked.categorical`). It is the default; docs/en/own/tables.md has the figures,
+and those of multinomial diffusion, which is nearer still where all columns are categories.
 
 ``bits``. The number of the category in base 2, as ±1 in :math:`\lceil \log_2 k \rceil` coordinates (Chen
 et al. 2023, "Analog bits", section 2.1).
