@@ -4,7 +4,7 @@ r"""Which mixture of Gaussians describes points best? The most likely one, avera
 
 Expectation-maximisation (Dempster, Laird and Rubin 1977) raises the likelihood of points step by step. How
 many Gaussians there are is decided by points that are held out. Fits from several starts are averaged
-(bagging, Breiman 1996; of densities Smyth and Wolpert 1999): the errors that each makes by its start cancel.
+(stacking, Smyth and Wolpert 1999): the errors that each makes by its start cancel.
 With noise of variance v the score of a mixture is
 
 .. math::
@@ -35,6 +35,8 @@ _HELD_OUT = 5  # one in so many points
 _TRIAL_STEPS, _STEPS = 12, 20  # of expectation-maximisation; more make no better densities
 _NEAREST_STEPS = 5  # of k-means, with which a fit starts
 _START_POINTS = 4096
+_CANDIDATES = 4  # for each centre of a start
+_STACKING_STEPS = 30
 _BLOCK = 2**16  # shares of components that are in memory at a time: they fit into a core's cache
 _LEAST_VARIANCE = 1e-4  # added to each, as a share of the data's: components do not collapse to a point
 
@@ -119,11 +121,24 @@ def fit_mixture(
     weight = torch.ones(len(points)) if weights is None else (weights / weights.mean()).float().cpu()
     count = components or _best_count(points, weight, seed)
     made = [_fit(points, weight, min(count, len(points)), _STEPS, seed, start) for start in range(fits)]
+    shares = _stacked(torch.stack([one.log_density(points) for one in made], 1), weight)
     return Mixture(
-        torch.cat([one.weights for one in made]) / fits,
+        torch.cat([share * one.weights for share, one in zip(shares, made, strict=True)]),
         torch.cat([one.means for one in made]),
         torch.cat([one.covariances for one in made]),
     )
+
+
+def _stacked(log_densities: Tensor, weight: Tensor) -> Tensor:
+    """Return the shares of fits (f,) that make points likely, given log-densities (n, f) of each.
+
+    A fit from a bad start, in which two clusters have one Gaussian, has next to none.
+    """
+    shares = torch.full_like(log_densities[0], 1 / log_densities.shape[1])
+    for _ in range(_STACKING_STEPS):
+        own = torch.softmax(log_densities + shares.log(), 1)
+        shares = (own * weight[:, None]).sum(0) / weight.sum()
+    return shares
 
 
 def _best_count(x: Tensor, weight: Tensor, seed: int) -> int:
@@ -185,10 +200,11 @@ def _nearest(x: Tensor, k: int, generator: torch.Generator) -> Tensor:
     some = x[torch.randperm(len(x), generator=generator)[:_START_POINTS]]
     centres = some[:1]
     away = (some - centres).square().sum(1)
-    for _ in range(k - 1):
-        chosen = some[torch.multinomial(away.clamp_min(1e-12), 1, generator=generator)]
-        centres = torch.cat([centres, chosen])
-        away = torch.minimum(away, (some - chosen).square().sum(1))
+    for _ in range(k - 1):  # the best of some candidates, so that no cluster is missed
+        candidates = some[torch.multinomial(away.clamp_min(1e-12), _CANDIDATES, True, generator=generator)]
+        each = torch.minimum(away, torch.cdist(candidates, some).square())
+        best = int(each.sum(1).argmin())
+        centres, away = torch.cat([centres, candidates[best : best + 1]]), each[best]
     for _ in range(_NEAREST_STEPS):
         own = torch.cdist(some, centres).argmin(1)
         size = torch.bincount(own, minlength=k)[:, None]
