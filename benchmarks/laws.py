@@ -23,7 +23,8 @@ __all__ = ["LAWS", "SHARP", "Law"]
 
 Points = NDArray[np.float64]
 
-SHARP = ("checkerboard",)  # laws with a density of 0 somewhere
+# Where models have much mass and the law next to none: beyond sharp edges, off thin sheets.
+SHARP = ("checkerboard", "banana", "chain")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ processor's work, from the points in memory to the trained model. Beside them: a
 cross-validation; a neural spline flow (zuko), where it is installed.
 
 The mean of log p/q + q/p - 1 has the same expectation, as q integrates to 1 where p is not 0, and a far
-smaller variance: each of its terms is 0 where p = q. It is taken for all laws but those with sharp edges,
-where q has mass outside.
+smaller variance: each of its terms is 0 where p = q. It is taken for all laws but those of which models have
+much mass where p has none, or so little that no fresh point comes there.
 
 Results go to ``--results`` as they come, a line of JSON each; what stands there is not measured again, and
 ``--write`` makes table and figure of a finished run.
