@@ -184,12 +184,16 @@ def lost(name: str, density: Density, at: Points, log_p: Points) -> tuple[float,
     return float(each.mean()), float(each.std() / len(each) ** 0.5)
 
 
-def collect(plan: Plan, names: Sequence[str], who: Sequence[str], seeds: int, results: Path) -> list[Record]:
-    """Measure what the file does not hold yet, and add it there."""
+def collect(
+    plan: Plan, names: Sequence[str], who: Sequence[str], seeds: int, results: Path, more: bool
+) -> list[Record]:
+    """Return what the file holds; measure the rest, and add it there, if ``more`` is asked for."""
     results.parent.mkdir(parents=True, exist_ok=True)
     lines = results.read_text("utf-8").splitlines() if results.is_file() else []
     kept = [one for one in map(json.loads, lines) if one["plan"] == plan.to_json() and one["seed"] < seeds]
     kept = [one for one in kept if one["law"] in names and one["contestant"] in who]
+    if not more:
+        return kept
     done = {(one["law"], one["contestant"], one["seed"]) for one in kept}
     with results.open("a", encoding="utf-8") as file:
         for seed in range(seeds):
@@ -231,11 +235,13 @@ class Curve:
     ----------
     seconds, lost, error : ndarray of shape (points,)
         ``error`` is the standard error over seeds and points.
+    seeds : int
     """
 
     seconds: Points
     lost: Points
     error: Points
+    seeds: int
 
     @classmethod
     def of(cls, runs: Sequence[Record]) -> Curve:
@@ -244,7 +250,12 @@ class Curve:
         values = np.array([[point["lost"] for point in run["points"]] for run in runs])
         of_points = values[:, :, 1].mean(axis=0) / len(runs) ** 0.5
         of_seeds = values[:, :, 0].std(axis=0, ddof=1) / len(runs) ** 0.5 if len(runs) > 1 else of_points
-        return cls(np.median(seconds, axis=0), values[:, :, 0].mean(axis=0), np.maximum(of_points, of_seeds))
+        return cls(
+            np.median(seconds, axis=0),
+            values[:, :, 0].mean(axis=0),
+            np.maximum(of_points, of_seeds),
+            len(runs),
+        )
 
     def within(self, seconds: float) -> int | None:
         """Return the longest training that took no longer than so many seconds."""
@@ -267,7 +278,7 @@ def curves_of(records: Sequence[Record]) -> Curves:
     return {key: Curve.of(those) for key, those in runs.items()}
 
 
-def write_up(curves: Curves, names: Sequence[str], seeds: int, plan: Plan) -> str:
+def write_up(curves: Curves, names: Sequence[str], plan: Plan) -> str:
     """Return tables and judgement, as Markdown."""
     parts = []
     for contestant in ("law", "fast"):
@@ -287,10 +298,10 @@ def write_up(curves: Curves, names: Sequence[str], seeds: int, plan: Plan) -> st
             cells.append("" if one is None else f"{one.cell(len(one.lost) - 1)} ({one.seconds[-1]:.2g} s)")
         rows.append([name, *cells])
     parts.append(table(["others, at their end", *others], rows))
-    return "\n\n".join([*parts, verdict(curves, names, seeds, plan)])
+    return "\n\n".join([*parts, verdict(curves, names, plan)])
 
 
-def verdict(curves: Curves, names: Sequence[str], seeds: int, plan: Plan) -> str:
+def verdict(curves: Curves, names: Sequence[str], plan: Plan) -> str:
     """Say how ``law`` stands against the best of mixture and kernels within 5 s."""
     better, said = [], 0
     for name in names:
@@ -303,9 +314,11 @@ def verdict(curves: Curves, names: Sequence[str], seeds: int, plan: Plan) -> str
         if own.lost[place] < min(one.lost[-1] for one in rivals):
             better.append(name)
     untouched = [name for name in better if name not in TUNED_ON]
+    seeds = {who: min(one.seeds for (_, own), one in curves.items() if own == who) for _, who in curves}
+    of = ", ".join(f"{who} {count}" for who, count in seeds.items())
     return (
-        f"KL(law || model) in nats, the mean of {seeds} seeds on {plan.points:,} fresh points each, ± 95%; "
-        "seconds of a processor's work on one thread, each cell the longest training that took no longer. "
+        f"KL(law || model) in nats, the mean of the seeds ({of}) on {plan.points:,} fresh points each, "
+        "± 95%; seconds of a processor's work on one thread, each cell the longest training within them. "
         f"Settings of `law` were chosen on {', '.join(TUNED_ON)}. Within {WITHIN:g} s `law` loses less than "
         f"the better of mixture and kernels on {len(better)} of {said} laws ({', '.join(better)}), "
         f"{len(untouched)} of them not among those four."
@@ -342,6 +355,7 @@ def main() -> None:
     arguments.add_argument("--laws", nargs="+", default=list(LAWS), choices=list(LAWS))
     arguments.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
     arguments.add_argument("--seeds", type=int, default=5)
+    arguments.add_argument("--only-summary", action="store_true", help="measure nothing more")
     arguments.add_argument("--quick", action="store_true", help="does it all work? Nothing is kept")
     options = arguments.parse_args()
     if options.quick and options.write:
@@ -352,9 +366,9 @@ def main() -> None:
         plan, seeds, results, names = Plan(), options.seeds, options.results, options.laws
         if options.quick:
             plan, seeds, results, names = QUICK, 1, Path(scratch) / "quick.jsonl", options.laws[:2]
-        records = collect(plan, names, options.only, seeds, results)
+        records = collect(plan, names, options.only, seeds, results, not options.only_summary)
     curves = curves_of(records)
-    text = f"{write_up(curves, names, seeds, plan)}\n\n![Nats over seconds]({PICTURE})"
+    text = f"{write_up(curves, names, plan)}\n\n![Nats over seconds]({PICTURE})"
     publish("time_to_law", text, options.write)
     figure = draw(curves, names)
     if options.write:
