@@ -27,6 +27,7 @@ SUMMARY = {
     "device",
     "processes",
     "fingerprint",
+    "law",
     "quality",
     "versions",
 }
@@ -81,6 +82,7 @@ def test_the_summary_says_what_was_done(tiny):
     assert (summary["seed"], summary["steps"], summary["processes"]) == (5, 30, 1)
     assert summary["data"]["name"] == "s_curve"
     assert 0 < summary["train_seconds"] < summary["total_seconds"]
+    assert summary["law"]["low"] < summary["law"]["nats"] < summary["law"]["high"]
     assert summary["versions"].keys() == {"diffuscope", "torch", "numpy", "python"}
     for measured in summary["quality"].values():
         assert measured.keys() == {"value", "floor", "ratio", "low", "high"}

@@ -331,6 +331,9 @@ class Swell:
     def __call__(self, s: float, z: Tensor) -> Slope:
         return Slope(math.cos(s) * z, torch.full((len(z), 1), 2 * math.cos(s), dtype=z.dtype))
 
+    def velocity(self, s: float, z: Tensor) -> Tensor:
+        return math.cos(s) * z
+
     def score(self, s: float, z: Tensor, slope: Slope) -> Tensor:
         return -z
 
@@ -367,3 +370,29 @@ def test_in_steps_of_an_earlier_call_a_point_depends_on_no_other():
     assert abs(alone.value[0] - again.value[7]) < 1e-12
     own_steps = log_density(law, EDM(), x[7:8], prior=law)
     assert own_steps.nodes != first.nodes
+
+
+@pytest.mark.parametrize("label", [None, torch.tensor([0, 1, 2, 1, 0])])
+def test_a_trace_that_is_written_out_is_that_of_autograd(label):
+    torch.manual_seed(0)
+    network = ResMLP(3, width=16, depth=2, classes=0 if label is None else 2).double().eval()
+    torch.nn.init.normal_(network.output.weight)
+    if label is not None:
+        torch.nn.init.normal_(network.label.weight)
+    denoiser = Denoiser(network, EDM(), "edm", 0.7)
+    x, level = torch.randn(5, 3, dtype=torch.float64), EDM()(torch.tensor(0.4))
+    rows = torch.autograd.functional.jacobian(lambda x: denoiser(x, level, label), x)
+    own = denoiser if label is None else denoiser.conditioned(label)
+    estimate, trace = own.with_trace(x, level)
+    assert torch.allclose(estimate, denoiser(x, level, label), atol=1e-12)
+    assert torch.allclose(trace, torch.einsum("njnj->n", rows), atol=1e-12)
+
+
+def test_without_a_written_trace_the_density_is_the_same(monkeypatch):
+    torch.manual_seed(0)
+    network = ResMLP(2, width=16, depth=2).double().eval()
+    torch.nn.init.normal_(network.output.weight, std=0.1)
+    denoiser, x = Denoiser(network, EDM(), "edm"), torch.randn(20, 2, dtype=torch.float64)
+    found = log_density(denoiser, EDM(), x).value
+    monkeypatch.delattr(ResMLP, "with_trace")
+    assert torch.allclose(found, log_density(denoiser, EDM(), x).value, atol=1e-10)

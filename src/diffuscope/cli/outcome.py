@@ -50,6 +50,7 @@ def report(run: Run, seconds: float) -> None:
     said = run.modality.unmeasurable(run.data)
     if said is None:
         said = f"sliced Wasserstein distance {of}{run.quality.value:.4g} = {run.quality}"
+    lost = run.nats_lost
     trained = summary["train_seconds"]  # in all commands, where it was resumed
     whole = "in all" if seconds >= trained else "since it was resumed"
     lines = [
@@ -59,6 +60,7 @@ def report(run: Run, seconds: float) -> None:
         ("animations", ", ".join(str(path) for path in sorted(run.path.glob("*.gif")))),
         ("training", f"{trained:.1f} s, {summary['steps']:,} steps; {whole} {seconds:.1f} s"),
         ("quality", said),
+        ("law", "" if lost is None else f"{lost}"),
         ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
     ]
     for name, text in lines:

@@ -221,6 +221,26 @@ class Denoiser(nn.Module):
         output = self.network_output(x_t, level, label)
         return coefficient(skip, x_t) * x_t + coefficient(out, x_t) * output
 
+    def with_trace(
+        self, x_t: Tensor, level: NoiseLevel, label: Tensor | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """Return the estimate (n, d) at a level of shape (), and the trace of its Jacobian by x_t (n,).
+
+        None where the network has no ``with_trace``, or may draw random numbers.
+        """
+        derive = getattr(self.network, "with_trace", None)
+        if derive is None or type(self) is not Denoiser or self.network.training:
+            return None
+        c_in = coefficient(input_scale(self.prediction, level, self.sigma_data), x_t)
+        skip, out = (
+            coefficient(c, x_t) for c in output_coefficients(self.prediction, level, self.sigma_data)
+        )
+        condition = self.condition(level, x_t).expand(x_t.shape[0])
+        inputs = in_type_of(self.network, x_t * c_in), in_type_of(self.network, condition)
+        output, trace = derive(*inputs, *(() if label is None else (label,)))
+        output, trace = output.to(x_t.dtype), trace.to(x_t.dtype)
+        return skip * x_t + out * output, skip * x_t.shape[1] + out * c_in * trace
+
 
 @dataclass(frozen=True)
 class ConditionedDenoiser:
@@ -238,3 +258,7 @@ class ConditionedDenoiser:
         """Return the estimate of x_0, shape (n, ...), at a level of shape () or (n,)."""
         estimate: Tensor = self.denoiser(x_t, level, self.label)
         return estimate
+
+    def with_trace(self, x_t: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor] | None:
+        """Return what :meth:`Denoiser.with_trace` does."""
+        return self.denoiser.with_trace(x_t, level, self.label)

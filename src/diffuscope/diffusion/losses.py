@@ -35,7 +35,7 @@ __all__ = ["Distance", "Examples", "Loss", "Target", "Times", "Weighting", "post
 
 Distance = Literal["l2", "l1", "huber"]
 Weighting = Literal["none", "min_snr", "edm"]
-Target = Literal["sample", "posterior", "teacher"]
+Target = Literal["sample", "posterior", "teacher", "mixture"]
 Kind = Literal["uniform", "antithetic", "log_normal"]
 
 
@@ -75,11 +75,12 @@ class Loss:
         The upper bound of ``min_snr``.
     delta : float
         Where ``huber`` changes from squared to linear.
-    target : {"sample", "posterior", "teacher"}
+    target : {"sample", "posterior", "teacher", "mixture"}
         The training target: the clean point itself, or the mean of all points of its group, weighted by
         their posterior probabilities (Xu et al. 2023, Eq. 6). Both have the same expectation; the second
         has a much smaller variance in low dimensions. "teacher" is for
-        :class:`~diffuscope.diffusion.distillation.DistillationLoss` alone.
+        :class:`~diffuscope.diffusion.distillation.DistillationLoss` alone, "mixture" for
+        :class:`~diffuscope.diffusion.mixture_loss.MixtureLoss`.
     group : int
         Group size of ``posterior``.
     """
@@ -112,17 +113,30 @@ class Loss:
         prediction, sigma_data = denoiser.prediction, denoiser.sigma_data
         c_in = coefficient(input_scale(prediction, level, sigma_data), x_0)
         weight = self._weight(denoiser, level)
-        inputs = c_in * q_sample(x_0, level, eps)
-        if self.target == "posterior":
-            labels = None if label is None else (label, denoiser.classes)
-            x_0, eps = posterior_means(x_0, level, eps, self.group, labels)
+        x_t = q_sample(x_0, level, eps)
+        x_0, eps = self.means(denoiser, x_t, x_0, level, eps, label)
         return Examples(
-            inputs=inputs,
+            inputs=c_in * x_t,
             condition=denoiser.condition(level, x_0),
             target=training_target(prediction, x_0, eps, level, sigma_data),
             weight=None if weight is None else coefficient(weight, x_0),
             label=label,
         )
+
+    def means(
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        x_0: Tensor,
+        level: NoiseLevel,
+        eps: Tensor,
+        label: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what stands for data and noise of noisy points (n, ...): their own, or posterior means."""
+        if self.target != "posterior":
+            return x_0, eps
+        labels = None if label is None else (label, denoiser.classes)
+        return posterior_means(x_0, level, eps, self.group, labels)
 
     def _weight(self, denoiser: Denoiser, level: NoiseLevel) -> Tensor | None:
         if self.weighting == "none" or (self.weighting == "edm" and denoiser.prediction == "edm"):

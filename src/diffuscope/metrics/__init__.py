@@ -8,7 +8,7 @@ from diffuscope.metrics.classes import ClassJudgement, judge_classes
 from diffuscope.metrics.floor import Measured, against_floor, half_interval, relate
 from diffuscope.metrics.frechet import extrapolated_frechet, frechet_distance
 from diffuscope.metrics.kernel import kernel_distance
-from diffuscope.metrics.likelihood import entropy, excess_divergence, kl_divergence
+from diffuscope.metrics.likelihood import NatsLost, entropy, excess_divergence, kl_divergence, nats_lost
 from diffuscope.metrics.neighbours import memorisation, neighbourhoods
 from diffuscope.metrics.table import FEATURE_METRICS, METRICS, Measurements, MetricSuite
 from diffuscope.metrics.transport import sliced_wasserstein, wasserstein
@@ -27,6 +27,7 @@ __all__ = [
     "Measured",
     "Measurements",
     "MetricSuite",
+    "NatsLost",
     "TwoSampleTest",
     "against_floor",
     "classifier_two_sample",
@@ -42,6 +43,7 @@ __all__ = [
     "median_distance",
     "memorisation",
     "mmd",
+    "nats_lost",
     "neighbourhoods",
     "relate",
     "sliced_wasserstein",

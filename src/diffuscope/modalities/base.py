@@ -25,7 +25,7 @@ from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import MaskedDenoiser
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write, stay_inside, write_json
-from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured
+from diffuscope.metrics import FEATURE_METRICS, METRICS, Measured, NatsLost
 from diffuscope.metrics.floor import in_floors
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.generator import Generator, counted
@@ -337,6 +337,10 @@ class Modality(ABC, Generic[D, S]):
 
     def perfect_loss(self, model: Model, data: D, loss: LossLike, batches: Batches) -> float | None:
         """Return the loss of a network that answers perfectly; None where that is not known."""
+        return None
+
+    def nats_lost(self, model: Model, data: D, seed: int) -> NatsLost | None:
+        """Return what a model loses against the law of its data; None where that is not known."""
         return None
 
     @abstractmethod

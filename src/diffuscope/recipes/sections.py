@@ -165,15 +165,30 @@ class LossSection(Section):
     delta: _PositiveFloat = 1.0
     """Where huber changes from squared to linear."""
     target: Target = "sample"
-    """The clean point itself (sample), or the mean of its group by posterior probabilities (posterior)."""
+    """The clean point itself (sample), the mean of its group by posterior probabilities (posterior), or that
+    of a mixture of Gaussians fitted to the points (mixture)."""
     group: Annotated[int, Field(ge=1, le=2**20)] = 256
     """Points in a group of the posterior target."""
+    components: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Gaussians in a fit of the mixture target; None: as many as make held-out points most likely."""
+    fits: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Fits, each from a start of its own, whose average is the mixture target; None: 3."""
 
     def make(self, partial: float = 0.0) -> Loss:
         """Make the loss; a share ``partial`` of the points is masked."""
         if self.distance == "custom":
             raise InputError("The loss of this recipe is a custom Python object.", "Pass it again: loss=...")
-        return MaskedLoss(**self.model_dump(), partial=partial) if partial else Loss(**self.model_dump())
+        if partial and self.target == "mixture":
+            raise InputError(
+                "loss.target = 'mixture' is for points of which all numbers are there.",
+                "Set loss.target = 'sample', or denoiser.partial = 0.",
+            )
+        settings = self.settings()
+        return MaskedLoss(**settings, partial=partial) if partial else Loss(**settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a loss: all but those of the mixture, which is fitted before."""
+        return self.model_dump(exclude={"components", "fits"})
 
 
 class TimesSection(Section):

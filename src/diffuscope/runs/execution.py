@@ -83,6 +83,10 @@ class Execution:
         more: dict[str, Any] = {} if self.origin is None else {"start": self.origin}
         if perfect is not None:
             more["perfect_loss"] = perfect
+        with self.reporter.stage("comparing with the law"):
+            lost = run.modality.nats_lost(run.model, setup.data, recipe.seed)
+        if lost is not None:
+            more["law"] = lost.to_json()
         total = time.perf_counter() - started
         summary = summarise(setup, trainer.step, train_seconds, total, measured, self.world.size, **more)
         write_json(self.folder / "summary.json", summary)

@@ -107,11 +107,15 @@ def plan_started(
 
 
 def _with_targets(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with points as their own targets, where means over several would mix numbers."""
-    numbered = isinstance(recipe.data.label_type, Numbers)
-    if "loss.target" in changes or not numbered or recipe.loss.target != "posterior":
+    """Return the recipe with targets that labels allow.
+
+    Means over several points would mix their numbers, and a mixture knows no classes.
+    """
+    labels, target = recipe.data.label_type, recipe.loss.target
+    if "loss.target" in changes or labels is None or target not in ("posterior", "mixture"):
         return recipe
-    return recipe.changed({"loss.target": "sample"})
+    fitting = "sample" if isinstance(labels, Numbers) else "posterior"
+    return recipe if target == fitting else recipe.changed({"loss.target": fitting})
 
 
 def target_notes(recipe: Recipe) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import FormatError, InputError, nearest
 from diffuscope.files import read_text
-from diffuscope.metrics import Measured
+from diffuscope.metrics import Measured, NatsLost
 from diffuscope.modalities.asking import Asking, Level
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
@@ -97,6 +97,15 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             what = f"{self.path / 'summary.json'} has no sample quality."
             raise FormatError(what, f"Measure it: diffuscope evaluate {self.path}.") from error
+
+    @property
+    def nats_lost(self) -> NatsLost | None:
+        """How much information its model loses against the law of its data; None where that is not known."""
+        law = self.summary.get("law")
+        try:
+            return None if law is None else NatsLost(**law)
+        except TypeError:
+            return None
 
     @property
     def metrics(self) -> list[dict[str, float]]:

@@ -18,6 +18,8 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.masked import MaskedDenoiser
+from diffuscope.diffusion.mixture import FITS, fit_mixture
+from diffuscope.diffusion.mixture_loss import MixtureLoss
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
@@ -44,6 +46,7 @@ from diffuscope.training import (
 __all__ = ["Setup"]
 
 _PROBED_STEPS = 20
+_MOST_MIXED = 32  # columns of points to which a mixture is fitted: covariances are full
 
 
 class Setup:
@@ -142,14 +145,33 @@ class Setup:
         return Paired(begins)
 
     def _loss(self) -> LossLike:
-        """Return the recipe's loss; that of a student needs a teacher."""
+        """Return the recipe's loss; that of a student needs a teacher, that of a mixture the points."""
         section = self.recipe.loss
+        if section.target == "mixture":
+            return self._mixture_loss()
         if section.target != "teacher":
             return self.recipe.make_loss()
         teacher = self._teacher("loss.target = 'teacher'").denoiser
         grid, _ = self.model.plan()
-        settings = section.model_dump()
-        return DistillationLoss(**settings, teacher=copy.deepcopy(teacher).to(self.device).eval(), grid=grid)
+        return DistillationLoss(
+            **section.settings(), teacher=copy.deepcopy(teacher).to(self.device).eval(), grid=grid
+        )
+
+    def _mixture_loss(self) -> MixtureLoss:
+        """Fit a mixture to the points; return the loss that learns from it."""
+        recipe, source, most = self.recipe, self.source, _MOST_MIXED
+        shape = self.model.codec.shape
+        if not isinstance(source, Resident) or len(shape) != 1 or shape[0] > most or self.noise is not None:
+            raise InputError(
+                f"loss.target = 'mixture' is for points of at most {most} columns, without labels, and not "
+                "for flows from other points.",
+                "Set loss.target = 'sample'.",
+            )
+        recipe.make_loss()  # refuses what no loss of points allows
+        section = recipe.loss
+        fits = FITS if section.fits is None else section.fits
+        mixture = fit_mixture(source.x, section.components, fits, recipe.seed, source.weights)
+        return MixtureLoss(**section.settings(), mixture=mixture)
 
     def _teacher(self, what: str) -> Model:
         """Return the model to start from, which must answer without a condition."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from diffuscope.diffusion.denoiser import in_type_of
 from diffuscope.diffusion.losses import Examples, Loss
+from diffuscope.diffusion.mixture_loss import MixtureLoss
 from diffuscope.networks import ArticleMLP, ResMLP
 from diffuscope.training.randomness import LossLike
 from diffuscope.training.weights import FlatParameters
@@ -153,7 +154,7 @@ def perceptron_of(network: nn.Module, flat: FlatParameters) -> Perceptron[Any] |
 
 def _with_slope(loss: LossLike, output: Tensor, examples: Examples) -> tuple[Tensor, Tensor]:
     """Return the loss, shape (), and its gradient by the output (n, d)."""
-    if type(loss) is Loss and loss.distance == "l2":
+    if isinstance(loss, Loss) and type(loss) in (Loss, MixtureLoss) and loss.distance == "l2":
         error = output - examples.target
         weighted = error if examples.weight is None else examples.weight * error
         return (weighted * error).mean(), weighted * (2 / error.numel())

@@ -18,6 +18,7 @@ from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.losses import Examples, Loss
 from diffuscope.diffusion.masked import MaskedLoss
+from diffuscope.diffusion.mixture_loss import MixtureLoss
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.networks import NETWORKS
 from diffuscope.networks.blocks import Dropout
@@ -51,14 +52,14 @@ def noised(
     """
     if isinstance(loss, MaskedLoss):
         return loss.masked_examples(denoiser, x_0, level, eps, generator)
-    if isinstance(loss, Loss) and type(loss) in (Loss, DistillationLoss):
+    if isinstance(loss, Loss) and type(loss) in (Loss, DistillationLoss, MixtureLoss):
         return loss.examples(denoiser, x_0, level, eps, label)
     return loss.examples(denoiser, x_0, level, eps)._replace(label=label)
 
 
 def is_repeatable(network: nn.Module | None, loss: LossLike) -> bool:
     """Whether network and loss draw from a generator that is handed to them."""
-    return type(network) in NETWORKS.values() and type(loss) in (Loss, MaskedLoss)
+    return type(network) in NETWORKS.values() and type(loss) in (Loss, MaskedLoss, MixtureLoss)
 
 
 @contextlib.contextmanager
