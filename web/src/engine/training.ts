@@ -12,7 +12,7 @@ export interface LossSettings {
   weighting: "none" | "min_snr" | "edm";
   gamma: number;
   delta: number;
-  target: "sample" | "posterior";
+  target: "sample" | "posterior" | "mixture"; // this engine fits no mixtures: posterior means of the group stand in
   group: number;
 }
 

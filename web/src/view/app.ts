@@ -815,6 +815,7 @@ export class App {
     const notes = [own ? speaker.say("engineRemote", whole(ready.weights)) : speaker.say("engine", kernels, whole(ready.weights))];
     if (!ready.known) notes.push(speaker.say("unknownLaw"));
     if (payload.sampler_of_run) notes.push(speaker.say("unsupported", payload.sampler_of_run, this.sampling.name));
+    if (!own && this.recipe.loss.target === "mixture") notes.push(speaker.say("noMixture"));
     if (!this.stage.webgl) notes.push(speaker.say("noGl"));
     put(this.engineNote, notes.join(" "));
     this.race.show();

@@ -189,6 +189,10 @@ export const WORDS = {
     "The law of this data is unknown: “exact” is the perfect denoiser of the training points.",
     "这些数据的分布未知：“精确”指训练点本身的完美去噪器。",
   ],
+  noMixture: [
+    "Trained again in this page, the network learns the posterior means of its batch, not those of a fitted mixture.",
+    "在本页重新训练时，网络学的是一批点的后验均值，而不是所拟合的混合高斯的后验均值。",
+  ],
   unsupported: [
     "This run samples with {0}, which this page does not have; it uses {1}.",
     "此次运行用 {0} 采样，本页没有它，改用 {1}。",
