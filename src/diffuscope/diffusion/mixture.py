@@ -28,7 +28,7 @@ from diffuscope.seeds import stream
 __all__ = ["FITS", "Mixture", "NoisedMixture", "fit_mixture"]
 
 FITS = 3
-"""Fits that are averaged: a fifth less is lost than by one, and hardly more than by six."""
+"""Fits that are averaged: a sixth less is lost than by one; six lose another twelfth less."""
 
 _COUNTS = (1, 2, 4, 8, 16, 32, 64, 128)  # of Gaussians that are tried; then those halfway to the neighbours
 _ALL_TRIED = 8  # of so few, more than the best can be better again: far points draw them away
