@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["POINTS", "Points"]
 
-_NATS_POINTS, _NATS_TOLERANCE = 512, 1e-3  # 0.2 s; of the tolerance 0.0001 nats in the mean
+_NATS_POINTS, _NATS_TOLERANCE = 512, 1e-3  # 0.3 s of a core; the tolerance costs 0.0001 nats in the mean
 _PERFECT_EXAMPLES = 2**15  # on which the loss of a perfect network is measured
 
 
