@@ -139,3 +139,17 @@ def test_what_a_mixture_is_not_for_is_said():
         Setup(recipe, wide, torch.device("cpu"))
     with pytest.raises(InputError, match="all numbers are there"):
         recipe.loss.make(partial=0.5)
+
+
+def test_a_fit_of_many_points_is_made_of_some_of_them(monkeypatch):
+    from diffuscope.diffusion import mixture as module
+
+    monkeypatch.setattr(module, "_MOST_POINTS", 500)
+    seen = []
+    fit = module._fit
+    monkeypatch.setattr(module, "_fit", lambda x, *rest: seen.append(len(x)) or fit(x, *rest))
+    x = points(3_000, 2)
+    weights = torch.linspace(0.5, 1.5, len(x))
+    made = fit_mixture(x, components=2, fits=2, weights=weights)
+    assert seen == [500, 500]
+    assert made.log_density(x).mean() == pytest.approx(-(1 + math.log(2 * math.pi)), abs=0.1)

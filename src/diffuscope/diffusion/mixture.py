@@ -36,6 +36,7 @@ _HELD_OUT = 5  # one in so many points
 _TRIAL_STEPS, _STEPS = 12, 20  # of expectation-maximisation; more make no better densities
 _NEAREST_STEPS = 5  # of k-means, with which a fit starts
 _START_POINTS = 4096
+_MOST_POINTS = 2**16  # of which a fit is made: more of them say no more about so few Gaussians
 _CANDIDATES = 2  # for each centre of a start; of more, far points are taken too often
 _STACKING_STEPS = 30
 _BLOCK = 2**16  # shares of components that are in memory at a time: they fit into a core's cache
@@ -105,7 +106,7 @@ class NoisedMixture:
 def fit_mixture(
     x: Tensor, components: int | None = None, fits: int = FITS, seed: int = 0, weights: Tensor | None = None
 ) -> Mixture:
-    """Fit a mixture to points (n, d).
+    """Fit a mixture to points (n, d), of many to 65,536 of them.
 
     Parameters
     ----------
@@ -118,6 +119,9 @@ def fit_mixture(
     weights : Tensor of shape (n,), optional
         How much each point counts, above 0; equal by default.
     """
+    if len(x) > _MOST_POINTS:
+        some = torch.randperm(len(x), generator=stream(seed, "mixture", "points"))[:_MOST_POINTS]
+        x, weights = x[some.to(x.device)], None if weights is None else weights[some.to(weights.device)]
     points = x.detach().double().cpu()
     weight = torch.ones(len(points)) if weights is None else (weights / weights.mean()).float().cpu()
     count = components or _best_count(points, weight, seed)
