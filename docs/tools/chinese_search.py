@@ -26,7 +26,7 @@ class Chinese(SearchEnglish):
     """English with its word stems, and Chinese in pairs."""
 
     lang = "zh"
-    language_name = "Chinese"
+    language_name = "English"  # by this name the page finds the stemmer
     js_splitter_code = r"""
 function splitQuery(query) {
   const found = [];
