@@ -23,6 +23,11 @@ class Scaling:
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        """Take tensors and lists as well."""
+        for name in ("shift", "scale"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of a point."""
