@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import nn
 
 import diffuscope
@@ -368,14 +369,19 @@ def test_heavy_tails_are_named_by_their_column():
     x = np.random.default_rng(0).standard_t(1, (2_000, 2)) * [1, 0] + np.random.default_rng(1).normal(
         size=(2_000, 2)
     )
-    found = heavy_tails(SimpleNamespace(data=SimpleNamespace(x=x, columns=["income", "age"])))
+    found = heavy_tails(SimpleNamespace(probe=True, data=SimpleNamespace(x=x, columns=["income", "age"])))
     assert found.code == "heavy_tails"
     assert "'income'" in found.title
+
+
+def test_pixels_that_are_dark_nearly_always_are_no_heavy_tails():
+    digits = load_digits().data
+    assert heavy_tails(SimpleNamespace(probe=True, data=SimpleNamespace(x=digits, columns=None))) is None
 
 
 @pytest.mark.parametrize("kind", ["normal", "exponential", "uniform", "laplace"])
 def test_usual_shapes_are_no_fault(kind):
     x = getattr(np.random.default_rng(0), kind)(size=(2_000, 3)).round(3)
-    subject = SimpleNamespace(data=SimpleNamespace(x=x, columns=None))
+    subject = SimpleNamespace(probe=True, data=SimpleNamespace(x=x, columns=None))
     assert heavy_tails(subject) is None
     assert lattice_of(subject) is None

@@ -164,6 +164,8 @@ def heavy_tails(subject: Subject) -> Finding | None:
     usual = (high - low) / _QUARTILES
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.where(usual > 0, x.std(axis=0) / usual, 1.0)
+    heaps = [np.unique(column, return_counts=True)[1].max() > len(x) / 2 for column in x.T]
+    times[np.array(heaps)] = 1.0  # quartiles say nothing of a column that is mostly one value
     j = int(np.argmax(times))
     if times[j] < _HEAVY:
         return None
