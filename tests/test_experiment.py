@@ -299,7 +299,7 @@ class OwnLoss:
 
 def test_a_loss_of_ones_own_is_what_is_trained_on(tiny):
     plain = tiny(out="plain")
-    section = plain.recipe.loss.model_dump()
+    section = plain.recipe.loss.settings()
     shouted = tiny(out="shouted", loss=Shouted(**section))
     own = tiny(out="own", loss=OwnLoss())
     assert shouted.metrics[0]["loss"] == pytest.approx(10 * plain.metrics[0]["loss"], rel=0.2)

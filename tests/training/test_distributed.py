@@ -174,7 +174,7 @@ def test_only_one_process_writes_and_speaks(together):
     steps = [line["step"] for line in run.metrics]
     assert len(steps) == len(set(steps))
     assert done.stdout.count("quality ") == 1
-    assert done.stdout.count("\n") == 5
+    assert done.stdout.count("\n") == 6
     assert "Error" not in done.stderr
     assert "Warning" not in done.stderr
     assert "training" not in done.stderr

@@ -189,7 +189,7 @@ def _recipe(model: Model, n: int) -> dict[str, Any]:
             "prediction": recipe.denoiser.prediction,
             "sigma_data": recipe.denoiser.sigma_data,
         },
-        "loss": recipe.loss.model_dump()
+        "loss": recipe.loss.settings()
         | {"distance": "l2" if recipe.loss.distance == "custom" else recipe.loss.distance},
         "times": recipe.times.model_dump(),
         "training": {
