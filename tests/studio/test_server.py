@@ -28,8 +28,6 @@ class Quiet(Studio):
     def __init__(self) -> None:
         super().__init__("s_curve", None)
         self.written: list[dict[str, Any]] = []
-
-    async def start(self) -> None:
         self.state = "open"
 
     async def stop(self) -> None:

@@ -14,7 +14,15 @@ from diffuscope.diagnosis.findings import Finding, matters
 from diffuscope.diagnosis.pictures import Differences, Values
 from diffuscope.diagnosis.subject import Points, Subject
 
-__all__ = ["Lattice", "atoms_of", "data_findings", "few_data", "heavy_tails", "lattice_of"]
+__all__ = [
+    "Lattice",
+    "atoms_of",
+    "data_findings",
+    "few_data",
+    "heavy_tails",
+    "lattice_of",
+    "mostly_one_value",
+]
 
 _FEW_DATA = 0.7
 _MOST_TO_REMEMBER = 20_000
@@ -141,6 +149,12 @@ def atoms_of(x: Points) -> np.ndarray:
     return found
 
 
+def mostly_one_value(x: Points, share: float) -> np.ndarray:
+    """Return which columns of points (n, d) have one value in more than a share of the rows."""
+    most = [np.unique(column, return_counts=True)[1].max() for column in x.T]
+    return np.asarray(np.array(most) > share * len(x))
+
+
 def _is_whole(least: float, step: float) -> bool:
     return least == round(least) and step == round(step)
 
@@ -164,8 +178,7 @@ def heavy_tails(subject: Subject) -> Finding | None:
     usual = (high - low) / _QUARTILES
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.where(usual > 0, x.std(axis=0) / usual, 1.0)
-    heaps = [np.unique(column, return_counts=True)[1].max() > len(x) / 2 for column in x.T]
-    times[np.array(heaps)] = 1.0  # quartiles say nothing of a column that is mostly one value
+    times[mostly_one_value(x, 0.5)] = 1.0  # quartiles say nothing of them
     j = int(np.argmax(times))
     if times[j] < _HEAVY:
         return None

@@ -302,7 +302,7 @@ def _failed(note: Path) -> Diagnosis:
 def _learning_rate(recipe: Path) -> float | None:
     """Return the learning rate of a recipe in a file; None where there is no such file."""
     try:
-        return load_recipe(str(recipe)).training.learning_rate
+        return load_recipe(recipe).training.learning_rate
     except (OSError, DiffuscopeError):
         return None
 

@@ -186,8 +186,7 @@ def _sound(clouds: Clouds) -> Iterator[Points]:
     """Yield samples of the network by loops without a mistake."""
     yield clouds.first(1)[0]
     for loop in SOUND:
-        changed = clouds.changed(sampler=loop)
-        yield changed.generate(changed.subject.denoiser, 1)[0]
+        yield clouds.changed(sampler=loop).first(1)[0]
 
 
 def _imitations(clouds: Clouds) -> Iterator[_Imitation]:

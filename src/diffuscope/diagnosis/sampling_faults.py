@@ -10,12 +10,12 @@ import dataclasses
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.spread import centre_and_scale
 from diffuscope.diagnosis.budget import Budget
+from diffuscope.diagnosis.data_faults import mostly_one_value
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.findings import WORTH, Suspect, matters
 from diffuscope.diagnosis.pictures import Steps, Values
@@ -36,7 +36,7 @@ _VISIBLE = 0.02  # noise left on clean data, in deviations of the data
 _SIGNAL_LEFT = (1e-2, 1e-3, 1e-4)  # signal-to-noise ratio at the end, for data of its own deviation
 _LOW, _HIGH = 0.9, 1.1  # of the deviation of the noise that a schedule ends with
 _UNLIKE = 10.0  # deviations of columns, from the least to the greatest
-_NEARLY_ALWAYS = 0.9  # of the rows
+_NEARLY_ALWAYS = 0.9  # of the rows, as pixels at a border have
 _PART = 0.1  # of what a network costs, the least that scaling has to bring
 
 
@@ -74,7 +74,7 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     unit = float(getattr(subject.denoiser, "sigma_data", 1.0))  # the deviation that the schedule is made for
     seen = subject.x.double().numpy(force=True)
     _, deviations = centre_and_scale(seen)
-    deviations = deviations[(deviations > 0) & ~_hardly_varies(seen)]
+    deviations = deviations[(deviations > 0) & ~mostly_one_value(seen, _NEARLY_ALWAYS)]
     unlike = bool(subject.probe and len(deviations) > 1 and deviations.max() > _UNLIKE * deviations.min())
     usual = unit / 3 < subject.spread < 3 * unit
     if usual and not unlike:
@@ -118,12 +118,6 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
             [(-unit, f"the schedule is made for −{unit:.3g}"), (unit, f"to {unit:.3g}")],
         ),
     )
-
-
-def _hardly_varies(x: Points) -> NDArray[np.bool_]:
-    """Return which columns of points (n, d) have one value nearly always, as pixels at a border have."""
-    most = [np.unique(column, return_counts=True)[1].max() for column in x.T]
-    return np.array(most) > _NEARLY_ALWAYS * len(x)
 
 
 def _values(share: Share) -> tuple[float, float, float, float]:

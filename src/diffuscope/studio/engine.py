@@ -40,9 +40,7 @@ class Studio:
         self.trouble: dict[str, Any] | None = None
 
     async def start(self) -> None:
-        """Start the engine, and listen to it; once started, it stays so."""
-        if self.child is not None:
-            return
+        """Start the engine, and listen to it."""
         self.child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "diffuscope.studio.child"),
@@ -57,12 +55,11 @@ class Studio:
     async def stop(self) -> None:
         """End the engine: its input ends, and if that is not enough, it is killed."""
         child = self.child
-        if child is None:
-            return
+        assert child is not None
+        assert child.stdin is not None
         self.listening.cancel()
         if child.returncode is not None:
             return
-        assert child.stdin is not None
         child.stdin.close()
         try:
             await asyncio.wait_for(child.wait(), 2)

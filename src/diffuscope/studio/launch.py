@@ -70,7 +70,7 @@ def run_studio(
             )
             await uvicorn.Server(config).serve(sockets=[place])
         finally:
-            await studio.stop()
+            await studio.stop()  # where the server never ran, and so did not end it
 
     try:
         asyncio.run(serve())

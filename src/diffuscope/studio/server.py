@@ -150,7 +150,7 @@ class _Guard:
 def make_app(
     studio: Studio, token: str, page: str, policy: str, host: str, port: Callable[[], int]
 ) -> ASGIApp:
-    """Return the application that serves ``page`` to whoever has the token.
+    """Return the application that serves ``page`` to whoever has the token, and ends a ``studio`` that runs.
 
     ``port`` gives the port once it is known.
     """
@@ -220,7 +220,6 @@ def make_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await studio.start()
         yield
         await studio.stop()
 
