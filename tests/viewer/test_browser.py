@@ -88,7 +88,9 @@ class Page:
         )
 
     def settle(self) -> None:
+        """Wait until what was pressed is drawn: a while, and two frames of the browser, however slow it is."""
         self.page.wait_for_timeout(250)
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @pytest.fixture(scope="session")
@@ -130,9 +132,8 @@ def test_scrubbing_moves_the_points(opened):
     noise = page.ink()
     label = page.page.locator("#time").get_attribute("aria-valuetext")
     page.page.keyboard.press("End")
-    page.settle()
-    assert page.page.locator("#time").get_attribute("aria-valuetext") != label
-    assert page.ink() != noise
+    page.until(lambda: page.page.locator("#time").get_attribute("aria-valuetext") != label)
+    page.until(lambda: page.ink() != noise)
 
 
 def test_playing_goes_from_noise_to_data(opened):
@@ -160,12 +161,10 @@ def test_the_fields_are_drawn(opened):
     ):
         page.page.keyboard.press(key)
         page.page.click(f"[data-value={side}]:visible >> nth=0")
-        page.settle()
-        assert page.ink() > 1.5 * before, (key, side)
+        page.until(lambda: page.ink() > 1.5 * before)
     assert "Dashed lines: the exact law" in page.text(".sentence >> nth=0")
     page.page.keyboard.press("1")
-    page.settle()
-    assert page.ink() < 1.5 * before
+    page.until(lambda: page.ink() < 1.5 * before)
 
 
 def test_a_clicked_point_is_answered_as_by_the_package(opened, tiny, tmp_path):
@@ -198,8 +197,7 @@ def test_it_trains_again_and_keeps_the_states(opened):
     last = int(page.page.locator("#history").get_attribute("max"))
     assert last >= 5
     page.page.keyboard.press("Shift+ArrowLeft")
-    page.settle()
-    assert page.page.locator("#history").input_value() == str(last - 1)
+    page.until(lambda: page.page.locator("#history").input_value() == str(last - 1))
     assert page.text("#ratio") != "…"
 
 
@@ -259,9 +257,7 @@ def test_it_draws_again_after_the_context_was_lost(opened):
     )
     page.settle()
     page.page.evaluate("() => window.lost.restoreContext()")
-    page.settle()
-    page.settle()
-    assert page.ink() == pytest.approx(before, rel=0.05)
+    page.until(lambda: page.ink() == pytest.approx(before, rel=0.05))
 
 
 def test_it_draws_without_webgl(opened):
@@ -290,8 +286,7 @@ def test_it_works_by_keyboard_alone(opened):
 def test_it_fits_a_phone(opened):
     page = opened(has_touch=True, is_mobile=True, device_scale_factor=2)
     page.page.set_viewport_size({"width": 360, "height": 740})
-    page.settle()
-    assert page.page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    page.until(lambda: page.page.evaluate("() => document.documentElement.scrollWidth") <= 360)
     page.page.locator(".stage").tap(position={"x": 100, "y": 120})
     page.until(lambda: "E[x₀|x_t]" in page.text("#point-note"))
 
@@ -411,8 +406,7 @@ def test_a_schedule_is_edited_seen_and_trained_with(opened):
         page.page.keyboard.press("ArrowUp")
     assert page.text("#schedule-note") != said
     assert float(page.page.get_by_label("end").input_value()) < 0.02
-    page.settle()
-    assert page.ink() != before
+    page.until(lambda: page.ink() != before)
     box = page.page.locator(".schedule").bounding_box()
     page.page.mouse.move(box["x"] + 0.97 * box["width"], box["y"] + 0.5 * box["height"])
     page.page.mouse.down()

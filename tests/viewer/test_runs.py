@@ -70,8 +70,7 @@ def test_a_file_of_rows_is_scrubbed_and_asked(browser, rows, tmp_path):
     assert "city and income" in page.text(".sentence")
     before = page.page.locator(".stage canvas").screenshot()
     page.page.keyboard.press("Home")
-    page.settle()
-    assert page.page.locator(".stage canvas").screenshot() != before
+    page.until(lambda: page.page.locator(".stage canvas").screenshot() != before)
     page.page.locator(".stage").click(position={"x": 300, "y": 300})
     values = page.page.locator(".row-values dd").all_text_contents()
     assert len(values) == 3
@@ -89,16 +88,14 @@ def test_a_file_of_images_shows_one_of_them_on_its_way(browser, digits, tmp_path
     assert "张图像" in page.text(".sentence")
     assert "这是一段录制" in page.text("footer")
     page.page.keyboard.press("Home")
-    page.settle()
-    assert colours(page) > 100  # noise
+    page.until(lambda: colours(page) > 100)  # noise
     page.page.locator(".stage").click(position={"x": 200, "y": 200})
     assert page.page.locator(".strip").is_visible()
     assert barriers(page) == []
     page.page.click("[data-value=dataToo]")
     assert "训练数据" in page.text(".sentence")
     page.page.set_viewport_size({"width": 360, "height": 740})
-    page.settle()
-    assert page.page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    page.until(lambda: page.page.evaluate("() => document.documentElement.scrollWidth") <= 360)
     assert page.trouble == []
     page.context.close()
 
