@@ -251,15 +251,17 @@ class Figures(ABC):
         save_figure(figure, folder / "figures" / f"epoch_{epoch:05d}.png")
 
     def save_data(self, folder: Path) -> None:
-        """Write what can be seen before training: figures/dataset.png and figures/forward.png."""
+        """Write what can be seen before training: figures/dataset.png, figures/forward.png, forward.gif."""
+        pictures, seed = self.model.recipe.pictures, self.model.recipe.seed
         save_figure(self.draw_data(), folder / "figures" / "dataset.png")
-        forward = self.draw_forward(self.forward(_ROW, self.model.recipe.seed))
-        save_figure(forward, folder / "figures" / "forward.png")
+        save_figure(self.draw_forward(self.forward(_ROW, seed)), folder / "figures" / "forward.png")
+        forward = self.forward(pictures.forward_frames, seed)
+        self._animate(forward, folder / "forward.gif", pictures.forward_ms, NOISE)
 
     def save(
         self, folder: Path, metrics: Sequence[Mapping[str, float]], perfect_loss: float | None = None
     ) -> Tensor:
-        """Write the figures of a finished run: figures/*.png, forward.gif, reverse.gif, maybe diffusion.gif.
+        """Write the figures of a finished run: figures/*.png, reverse.gif, maybe diffusion.gif.
 
         ``metrics`` are the lines of metrics.jsonl, ``perfect_loss`` is the irreducible loss. Returns the
         samples, in the units of the model, which :meth:`save_samples` draws.
@@ -271,11 +273,10 @@ class Figures(ABC):
         _stack([*epochs, figures / "reverse.png"], figures / "epochs.png")
         save_figure(loss_figure(metrics, perfect_loss), figures / "loss.png")
 
-        forward = self.forward(pictures.forward_frames, seed)
         reverse = self._moving(trajectory)
-        self._animate(forward, folder / "forward.gif", pictures.forward_ms, NOISE)
         self._animate(reverse, folder / "reverse.gif", pictures.reverse_ms, GENERATED)
         if pictures.joined:
+            forward = self.forward(pictures.forward_frames, seed)
             self._animate(forward + reverse, folder / "diffusion.gif", pictures.reverse_ms, NOISE)
         return trajectory[-1].x
 

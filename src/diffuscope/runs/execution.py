@@ -10,16 +10,15 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from diffuscope.beside import Beside, Receive, can_fork
 from diffuscope.files import append_text, write_json, write_text
-from diffuscope.metrics import Measured
+from diffuscope.metrics import Measured, NatsLost
 from diffuscope.notebook import in_notebook
 from diffuscope.progress import Reporter
 from diffuscope.recipes.sections import TrainingSection
@@ -66,11 +65,9 @@ class Execution:
                 setup.start.save(self.folder / START)
             write_text(self.folder / "recipe.toml", recipe.to_toml())
             (self.folder / "failure.json").unlink(missing_ok=True)
-        if self.pictures and self.world.is_main and not (self.folder / "figures" / "forward.png").is_file():
-            with self.reporter.stage("drawing the data"):
-                run.figures.save_data(self.folder)
         trainer = setup.trainer(Checkpoints(self.folder / "checkpoints", fingerprint, also), self.world)
-        train_seconds = self._train(trainer, run)
+        with self._drawing_the_data(run):
+            train_seconds = self._train(trainer, run)
         if not self.world.is_main:
             self.world.wait()  # until everything is written
             return run
@@ -79,12 +76,10 @@ class Execution:
             self.announce(notes)
         run.model.save(self.folder / "model.safetensors")
         perfect = self._perfect_loss(run) if self.pictures else None
-        measured = self._measure_and_draw(run, perfect)
+        measured, lost = self._measure_and_draw(run, perfect)
         more: dict[str, Any] = {} if self.origin is None else {"start": self.origin}
         if perfect is not None:
             more["perfect_loss"] = perfect
-        with self.reporter.stage("comparing with the law"):
-            lost = run.modality.nats_lost(run.model, setup.data, recipe.seed)
         if lost is not None:
             more["law"] = lost.to_json()
         total = time.perf_counter() - started
@@ -95,20 +90,39 @@ class Execution:
             self.reporter.finish(_last_line(run, measured.get("sliced_wasserstein"), summary))
         return run
 
-    def _measure_and_draw(self, run: Run, perfect_loss: float | None) -> dict[str, Measured]:
-        """Measure the samples while the figures are drawn: the one is array operations, the other Python."""
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            if self.pictures:
-                drawing = pool.submit(run.figures.save, self.folder, run.metrics, perfect_loss)
+    def _drawing_the_data(self, run: Run) -> contextlib.AbstractContextManager[Any]:
+        """Draw what can be seen before training while the block runs, unless a run that goes on has it."""
+        drawn = (self.folder / "forward.gif").is_file()
+        if drawn or not (self.pictures and self.world.is_main):
+            return contextlib.nullcontext()
+        if can_fork():
+            return Beside(lambda _: run.figures.save_data(self.folder))
+        with self.reporter.stage("drawing the data"):
+            run.figures.save_data(self.folder)
+        return contextlib.nullcontext()
+
+    def _measure_and_draw(
+        self, run: Run, perfect_loss: float | None
+    ) -> tuple[dict[str, Measured], NatsLost | None]:
+        """Measure the samples while the figures are drawn; the last of them tells what was measured."""
+
+        def draw(receive: Receive) -> None:
+            figures = run.figures
+            samples = figures.save(self.folder, run.metrics, perfect_loss)
+            figures.save_samples(self.folder, samples, receive())
+
+        with Beside(draw) if self.pictures else contextlib.nullcontext() as drawing:
             with self.reporter.stage("measuring the samples"):
                 few = run.modality.unmeasurable(self.setup.data)
                 measured = run.measure(self.reporter) if few is None else {}
-            if self.pictures:
+            if drawing is not None:
+                drawing.send(measured.get("sliced_wasserstein"))
+            with self.reporter.stage("comparing with the law"):
+                lost = run.modality.nats_lost(run.model, self.setup.data, run.recipe.seed)
+            if drawing is not None:
                 with self.reporter.stage("drawing"):
-                    run.figures.save_samples(
-                        self.folder, drawing.result(), measured.get("sliced_wasserstein")
-                    )
-        return measured
+                    drawing.wait()
+        return measured, lost
 
     def _train(self, trainer: Trainer, run: Run) -> float:
         """Train to the end; return the seconds that the steps took, those of pictures not counted."""

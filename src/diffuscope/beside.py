@@ -1,0 +1,135 @@
+"""How is something done beside other work? In a process of its own where one can be forked, else in a thread.
+
+Drawing is mostly Python: a thread of it takes turns with everything else. A forked process has all that was
+loaded already and takes a core of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Beside", "can_fork"]
+
+Receive = Callable[[], Any]
+
+
+def can_fork() -> bool:
+    """Whether a process may be forked: on Linux, while there is one thread and no accelerator in use."""
+    import torch
+
+    return (
+        sys.platform == "linux"
+        and threading.active_count() == 1
+        and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        and (os.cpu_count() or 1) > 1
+    )
+
+
+class Beside:
+    """Runs ``do(receive)`` beside its caller, who sends it values; leaving the block waits for its end.
+
+    ``receive()`` returns the values sent, in their order. An error of ``do`` is raised at the end of the
+    block, unless the block has one of its own: then what is still under way is given up where it is a
+    process. Values and errors must be picklable.
+    """
+
+    def __init__(self, do: Callable[[Receive], None]) -> None:
+        self._error: Future[None] = Future()
+        self._process: Any = None
+        if can_fork():
+            context = multiprocessing.get_context("fork")
+            self._ours, theirs = context.Pipe()
+            self._process = context.Process(target=_child, args=(do, self._ours, theirs), daemon=True)
+            with warnings.catch_warnings():  # from Python 3.12 on, of the idle threads of array libraries
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._process.start()
+            theirs.close()
+        else:
+            self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            self._thread = threading.Thread(target=self._run, args=(do,), daemon=True)
+            self._thread.start()
+
+    def _run(self, do: Callable[[Receive], None]) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # of this thread
+        try:
+            do(self._queue.get)
+        except BaseException as error:
+            self._error.set_exception(error)
+        else:
+            self._error.set_result(None)
+
+    def send(self, value: Any) -> None:
+        """Send a value; nothing happens where it has ended already, by an error that is raised later."""
+        if self._process is None:
+            self._queue.put(value)
+            return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._ours.send(value)
+
+    def wait(self) -> None:
+        """Wait for the end, and raise its error."""
+        if self._process is None:
+            self._error.result()
+            return
+        try:
+            error = self._ours.recv()
+        except EOFError:
+            error = None
+        self._process.join()
+        if error is None and self._process.exitcode:
+            error = RuntimeError(f"A process that drew ended with exit code {self._process.exitcode}.")
+        if error is not None:
+            raise error
+
+    def __enter__(self) -> Beside:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.wait()
+        elif self._process is not None:
+            self._process.terminate()
+            self._process.join()
+
+
+def _child(do: Callable[[Receive], None], theirs: Connection, own: Connection) -> None:
+    """Run in the forked process: end with the parent, however it ends."""
+    import torch
+
+    theirs.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                inbox.put(own.recv())
+            except (EOFError, OSError):
+                os._exit(1)  # the parent is gone
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        do(inbox.get)
+    except Exception as error:
+        own.send(error)
+    else:
+        own.send(None)

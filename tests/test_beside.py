@@ -1,0 +1,97 @@
+"""Work beside other work: in a forked process, and in a thread where none can be forked."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+import diffuscope.beside
+from diffuscope.beside import Beside
+from diffuscope.errors import InputError
+
+
+@pytest.fixture(params=["process", "thread"])
+def carrier(request, monkeypatch):
+    monkeypatch.setattr(diffuscope.beside, "can_fork", lambda: request.param == "process")
+    return request.param
+
+
+def test_what_is_sent_arrives_in_order(carrier, tmp_path):
+    def write(receive):
+        (tmp_path / "sum").write_text(f"{receive() - receive()} {os.getpid()}")
+
+    with Beside(write) as beside:
+        beside.send(7)
+        beside.send(2.5)
+    value, pid = (tmp_path / "sum").read_text().split()
+    assert value == "4.5"
+    assert (int(pid) == os.getpid()) is (carrier == "thread")
+
+
+def test_its_error_is_raised_at_the_end_of_the_block(carrier):
+    def fail(receive):
+        raise InputError("No such colour.", "Give another.")
+
+    with pytest.raises(InputError, match="No such colour") as caught, Beside(fail) as beside:
+        beside.send(1)  # which nobody takes
+    assert caught.value.hint == "Give another."
+
+
+def test_an_error_of_the_block_does_not_wait(carrier):
+    with pytest.raises(ValueError, match="mine"), Beside(lambda receive: receive()):
+        raise ValueError("mine")
+
+
+def test_a_process_that_is_killed_is_said(monkeypatch):
+    monkeypatch.setattr(diffuscope.beside, "can_fork", lambda: True)
+    with (
+        pytest.raises(RuntimeError, match="exit code -9"),
+        Beside(lambda _: os.kill(os.getpid(), signal.SIGKILL)),
+    ):
+        pass
+
+
+def test_nothing_is_forked_beside_other_threads():
+    code = """
+    import threading, torch
+    from diffuscope.beside import can_fork
+    first, stop = can_fork(), threading.Event()
+    threading.Thread(target=stop.wait).start()
+    print(first, can_fork())
+    stop.set()
+    """
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    several = sys.platform == "linux" and (os.cpu_count() or 1) > 1
+    assert out.stdout.split() == [str(several), "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process is forked on Linux only")
+def test_it_ends_with_a_parent_that_is_killed(tmp_path):
+    code = f"""
+    import os, signal, threading
+    from diffuscope.beside import Beside
+    def draw(receive):
+        open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))
+        receive()
+    with Beside(draw):
+        while not os.path.exists({str(tmp_path / "pid")!r}):
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
+    pid = int((tmp_path / "pid").read_text())
+    ended = threading.Event()
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            break
+        ended.wait(0.05)
+    else:
+        raise AssertionError("It lives on.")
