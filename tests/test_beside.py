@@ -11,7 +11,7 @@ import pytest
 
 import diffuscope.beside
 from diffuscope.beside import Beside
-from diffuscope.errors import InputError
+from diffuscope.errors import InputError, RunError
 
 
 @pytest.fixture(params=["process", "thread"])
@@ -49,7 +49,7 @@ def test_an_error_of_the_block_does_not_wait(carrier):
 def test_a_process_that_is_killed_is_said(monkeypatch):
     monkeypatch.setattr(diffuscope.beside, "can_fork", lambda: True)
     with (
-        pytest.raises(RuntimeError, match="exit code -9"),
+        pytest.raises(RunError, match="exit code -9"),
         Beside(lambda _: os.kill(os.getpid(), signal.SIGKILL)),
     ):
         pass

@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
+from diffuscope.errors import RunError
+
 __all__ = ["Beside", "can_fork"]
 
 Receive = Callable[[], Any]
@@ -91,7 +93,10 @@ class Beside:
             error = None
         self._process.join()
         if error is None and self._process.exitcode:
-            error = RuntimeError(f"A process that drew ended with exit code {self._process.exitcode}.")
+            error = RunError(
+                f"The process that draws was ended, with exit code {self._process.exitcode}.",
+                "Is there memory enough? Train without pictures, and draw them later.",
+            )
         if error is not None:
             raise error
 

@@ -36,6 +36,16 @@ class DiffuscopeError(Exception):
         error names them as in Python, ``out=``.
     python : str, optional
         The hint in Python, where it is another.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> try:
+    ...     diffuscope.load_dataset("mons")
+    ... except diffuscope.DiffuscopeError as error:
+    ...     said = error.what
+    >>> said
+    "There is no data set named 'mons'."
     """
 
     exit_code = 1

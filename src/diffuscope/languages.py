@@ -25,6 +25,12 @@ def set_language(name: str | None) -> None:
     ------
     InputError
         If there is no such language.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> diffuscope.set_language("zh")  # messages, figures and pages
+    >>> diffuscope.set_language(None)
     """
     choose(None if name is None else _known(name))
 

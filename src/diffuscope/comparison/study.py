@@ -94,6 +94,15 @@ def compare(
         When a setting, an axis or a combination is not valid, before anything is trained.
     Interrupted
         On Ctrl-C, SIGTERM or SIGHUP; everything that was finished is kept.
+
+    Examples
+    --------
+    >>> import diffuscope, numpy as np
+    >>> axes = {"sampling.name": ["ddim", "heun"]}
+    >>> points = np.random.default_rng(0).normal(size=(300, 2))
+    >>> comparison = diffuscope.compare(points, axes, settings={"training.steps": 50}, seeds=2)
+    >>> len(comparison.outcomes)
+    4
     """
     if jobs is not None and not 1 <= jobs <= _MOST_JOBS:
         few = "at least 1" if jobs < 1 else f"at most {_MOST_JOBS:,}"

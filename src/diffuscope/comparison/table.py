@@ -93,6 +93,15 @@ class Comparison:
     grid : Grid
     outcomes : list of Outcome
         One for each cell of the grid, in its order.
+
+    Examples
+    --------
+    >>> import diffuscope, numpy as np
+    >>> points = np.random.default_rng(0).normal(size=(300, 2))
+    >>> axes = {"sampling.name": ["ddim", "heun"]}
+    >>> comparison = diffuscope.compare(points, axes, settings={"training.steps": 50}, seeds=2)
+    >>> (comparison.path / "comparison.csv").is_file()  # what was trained before is not trained again
+    True
     """
 
     path: Path

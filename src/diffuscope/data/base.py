@@ -84,6 +84,13 @@ class Dataset:
         Names and units of the numbers, where labels are numbers.
     notes : tuple of str
         What was done to the data that one would want to know, and what was found and not used.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> data = diffuscope.load_dataset("moons", size=300)
+    >>> data.x.shape, data.classes
+    ((300, 2), ())
     """
 
     kind: ClassVar[str] = "points"

@@ -136,6 +136,16 @@ def diagnose(
     ------
     InputError
         When an argument is missing or does not match.
+
+    Examples
+    --------
+    >>> import diffuscope, torch
+    >>> network = torch.nn.Linear(2, 2)
+    >>> def answer(x, t):  # a network that was never trained
+    ...     return network(x)
+    >>> d = diffuscope.diagnose(answer, torch.linspace(1e-4, 0.02, 50), "moons")
+    >>> len(d.findings) > 0  # print(d) says which, and what to do
+    True
     """
     if isinstance(subject, str | Path):
         folder, note = Path(subject), Path(subject) / "failure.json"

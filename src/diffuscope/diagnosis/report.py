@@ -44,6 +44,13 @@ class Diagnosis:
         The loss of a perfect denoiser under the training's own loss.
     certainty : str
         What replaced the true distribution, and how certain the results are.
+
+    Examples
+    --------
+    >>> import diffuscope, torch
+    >>> d = diffuscope.diagnose(lambda x, t: 0 * x, torch.linspace(1e-4, 0.02, 20), "moons")
+    >>> d.budget.rows[0].part  # print(d) shows the rows, and what to do
+    'floor'
     """
 
     budget: Budget

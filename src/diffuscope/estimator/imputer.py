@@ -41,6 +41,17 @@ class DiffusionImputer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         What makes the appended columns.
     n_features_in_, feature_names_in_ : int, ndarray of str
         Number of columns, and their names where X had some.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from diffuscope import DiffusionImputer, DiffusionModel
+    >>> X = load_iris(as_frame=True).data
+    >>> X.iloc[::10, 0] = np.nan
+    >>> imputer = DiffusionImputer(DiffusionModel(steps=20), random_state=0)
+    >>> int(imputer.fit_transform(X).isna().sum().sum())
+    0
     """
 
     def __init__(

@@ -33,6 +33,17 @@ class Labelled(nn.Module):
         classifier-free guidance has a number as well.
     keyword : str, optional
         The name of the third argument, such as ``class_labels``, where it is no positional one.
+
+    Examples
+    --------
+    >>> import diffuscope, torch
+    >>> class Network(torch.nn.Module):
+    ...     def forward(self, x, t, y):
+    ...         return x * y[:, None]
+    >>> one = diffuscope.Labelled(Network(), label=3)
+    >>> one(torch.ones(2, 2), torch.zeros(2))
+    tensor([[3., 3.],
+            [3., 3.]])
     """
 
     def __init__(

@@ -76,6 +76,13 @@ class LossFloor:
         What the network predicts.
     certainty : str
         What the numbers rest on, in words.
+
+    Examples
+    --------
+    >>> import diffuscope, torch
+    >>> floor = diffuscope.loss_floor("s_curve", torch.linspace(1e-4, 0.02, 100))
+    >>> floor.value.shape
+    (100,)
     """
 
     times: Array

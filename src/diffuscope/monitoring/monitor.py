@@ -112,6 +112,16 @@ class Monitor:
     ``share`` of the time.
 
     Modes of all modules, and torch's random state, are as they were after a call.
+
+    Examples
+    --------
+    >>> import diffuscope, torch
+    >>> data, network = diffuscope.load_dataset("moons"), torch.nn.Linear(2, 2)
+    >>> monitor = diffuscope.Monitor(torch.linspace(1e-4, 0.02, 100), data, cost=float("inf"), show=False)
+    >>> for step in range(20):  # of a training loop of one's own
+    ...     record = monitor(lambda x, t: network(x), step, 0.9)
+    >>> monitor.history[-1]["reported"] > monitor.floor.as_reported.value
+    True
     """
 
     def __init__(

@@ -26,6 +26,15 @@ def load_recipe(recipe: str | Path | Recipe) -> Recipe:
     ------
     InputError, FormatError
         When there is no such recipe, or the file is not a valid one.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> recipe = diffuscope.load_recipe("fast")
+    >>> recipe.training.steps
+    950
+    >>> recipe.changed({"training.steps": 200}).training.steps
+    200
     """
     from diffuscope.recipes.schema import Recipe, read_recipe
 

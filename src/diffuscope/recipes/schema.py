@@ -51,7 +51,15 @@ MOST_WEIGHTS = 2**30
 
 
 class Recipe(Section):
-    """Everything that a run depends on besides its data; :func:`read_recipe` reads one from TOML."""
+    """Everything that a run depends on besides its data; :func:`read_recipe` reads one from TOML.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> recipe = diffuscope.load_recipe("article")
+    >>> recipe.schedule.name, recipe.training.batch_size
+    ('linear', 128)
+    """
 
     name: Annotated[str, Field(max_length=1000)]
     """Name of the recipe."""

@@ -65,6 +65,13 @@ def evaluate(
         does not apply to its kind of data.
     RunError
         When its samples are not finite.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> evaluation = diffuscope.evaluate("runs/moons", baselines=False, only=["sliced_wasserstein"])
+    >>> evaluation.metrics["sliced_wasserstein"].ratio > 0.5
+    True
     """
     run = run if isinstance(run, Run) else load(run, device=device, data=data)
     reporter, own = Reporter(progress), run.modality

@@ -54,7 +54,22 @@ _AGAIN = "Train the run again, or remove it."
 
 @dataclass
 class Run:
-    """A finished training run: its directory, its model, and its data where it was passed from Python."""
+    """A finished training run: its directory, its model, and its data where it was passed from Python.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> run = diffuscope.load("runs/moons")
+    >>> run.quality.ratio > 0.5  # × floor; print(run.quality) says it with its interval
+    True
+    >>> run.sample(1000, sampler="heun", steps=10).shape
+    (1000, 2)
+    >>> near, far = run.log_density([[0.0, 1.0], [9.0, 9.0]])
+    >>> bool(near > far)
+    True
+    >>> run.animate("reverse.gif").name
+    'reverse.gif'
+    """
 
     path: Path
     model: Model
@@ -559,6 +574,13 @@ def load(
     ------
     InputError, FormatError
         When there is no run, or its files are damaged.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> run = diffuscope.load("runs/moons")
+    >>> run.recipe.training.steps
+    100
     """
     path = Path(path)
     if not path.is_dir():

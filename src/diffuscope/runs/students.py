@@ -39,6 +39,14 @@ def distill(run: Run | str | Path, steps: int = 4, **options: Any) -> Run:
     ------
     InputError
         Where the run has conditions, or the number of steps is out of range.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> options = {"out": "runs/student", "exist_ok": True, "pictures": False}
+    >>> student = diffuscope.distill("runs/moons", steps=2, **options)
+    >>> student.recipe.sampling.steps
+    2
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= _MOST_STEPS:
         raise InputError(f"A student in {steps!r} steps cannot be trained.", f"Give 1 to {_MOST_STEPS}.")
@@ -64,6 +72,15 @@ def reflow(run: Run | str | Path, pairs: int = _PAIRS, **options: Any) -> Run:
     ------
     InputError
         Where the run's schedule is another, or it has conditions.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> options = {"steps": 50, "pictures": False, "exist_ok": True}
+    >>> flow = diffuscope.train("moons", recipe="flow", out="runs/flow", **options)
+    >>> straighter = diffuscope.reflow(flow, pairs=500, out="runs/straighter", **options)
+    >>> straighter.recipe.training.reflow
+    500
     """
     teacher = run if isinstance(run, Run) else load(run, device="cpu")
     schedule = teacher.recipe.schedule.name

@@ -169,6 +169,13 @@ def train(
         When training fails: the loss is not finite, no space is left.
     Interrupted
         On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> run = diffuscope.train("moons", steps=100, out="runs/moons", exist_ok=True, pictures=False)
+    >>> run.sample(5, seed=0).shape
+    (5, 2)
     """
     given = {"schedule": schedule, "network": network, "sampler": sampler, "loss": loss, "origin": origin}
     words = {name: str(part) for name, part in given.items() if isinstance(part, str | Path)}

@@ -86,6 +86,13 @@ def load_dataset(
         modelled: missing, infinite, constant, text.
     FormatError
         For a file that is corrupt, truncated or foreign.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> data = diffuscope.load_dataset("s_curve", size=500)
+    >>> data.name, data.x.shape
+    ('s_curve', (500, 2))
     """
     seed = _check_seed(seed)
     size = None if size is None else _check_size(size)

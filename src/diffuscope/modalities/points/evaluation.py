@@ -74,6 +74,13 @@ class Evaluation(AnyEvaluation):
     jointly : Measured, optional
         Of a model with numbers the sliced Wasserstein distance of points beside their numbers, (x, y), from
         samples beside the numbers that they were drawn with. It is large where samples do not follow these.
+
+    Examples
+    --------
+    >>> import diffuscope
+    >>> evaluation = diffuscope.evaluate("runs/moons", only=["sliced_wasserstein"], baselines=False)
+    >>> sorted(evaluation.metrics)
+    ['sliced_wasserstein']
     """
 
     picture: ClassVar[str] = "quality.png"
