@@ -144,7 +144,7 @@ def diagnose(
     >>> def answer(x, t):  # a network that was never trained
     ...     return network(x)
     >>> d = diffuscope.diagnose(answer, torch.linspace(1e-4, 0.02, 50), "moons")
-    >>> len(d.findings) > 0  # print(d) says which, and what to do
+    >>> len(d.findings) > 0  # as text it says which, and what to do
     True
     """
     if isinstance(subject, str | Path):

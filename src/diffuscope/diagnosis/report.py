@@ -49,7 +49,7 @@ class Diagnosis:
     --------
     >>> import diffuscope, torch
     >>> d = diffuscope.diagnose(lambda x, t: 0 * x, torch.linspace(1e-4, 0.02, 20), "moons")
-    >>> d.budget.rows[0].part  # print(d) shows the rows, and what to do
+    >>> d.budget.rows[0].part  # the first of the rows from a perfect sample to the total
     'floor'
     """
 

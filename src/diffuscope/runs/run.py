@@ -60,7 +60,7 @@ class Run:
     --------
     >>> import diffuscope
     >>> run = diffuscope.load("runs/moons")
-    >>> run.quality.ratio > 0.5  # × floor; print(run.quality) says it with its interval
+    >>> run.quality.ratio > 0.5  # × floor; as text it has its interval too
     True
     >>> run.sample(1000, sampler="heun", steps=10).shape
     (1000, 2)
