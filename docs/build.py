@@ -22,7 +22,7 @@ LANGUAGES = ("en", "zh")
 _NO_PICTURES = shutil.ignore_patterns("work", "*.txt")
 # Threads of two kernels on two cores would wait for each other, and kernels need no debugger.
 QUIET = {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONWARNINGS": "ignore"}
-# Each page starts in an empty folder, in which runs/ has the runs of docs/runs, which take minutes to train.
+# Each page starts in a folder with examples/, and with runs/ of docs/runs, which take minutes to train.
 # Figures of pyplot get a font that has Chinese, as those of the package do, and a missing glyph is an error.
 STARTUP = """
 import os
@@ -38,6 +38,8 @@ os.makedirs("runs", exist_ok=True)
 for name in os.listdir({runs!r}):
     if not os.path.lexists("runs/" + name):
         os.symlink(os.path.join({runs!r}, name), "runs/" + name)
+if not os.path.lexists("examples"):
+    os.symlink({examples!r}, "examples")
 
 
 def _fonts(*_):
@@ -133,7 +135,8 @@ def main(folder: Path) -> None:
     """Build both languages and the page that leads to them, and follow the links."""
     startup = folder / ".ipython" / "profile_default" / "startup" / "runs.py"
     startup.parent.mkdir(parents=True, exist_ok=True)
-    startup.write_text(STARTUP.format(runs=str(DOCS / "runs")), "utf-8")
+    links = {"runs": str(DOCS / "runs"), "examples": str(DOCS.parent / "examples")}
+    startup.write_text(STARTUP.format(**links), "utf-8")
     with ThreadPoolExecutor() as pool:
         drawing = pool.submit(draw_gallery, folder)
         for said in pool.map(lambda language: build(language, folder), LANGUAGES):

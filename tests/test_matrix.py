@@ -1,6 +1,6 @@
 """Does every command, and every method of a run, work with every kind of data, or say that it does not?
 
-The kinds are the three of the package and one that lives in :mod:`kinds.circle` only.
+The kinds are the three of the package and one that is an example, ``examples/own_kind``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from diffuscope.metrics import Measured
 
 from .conftest import TINY, measure_little
 
-KIND_FOLDER = Path(__file__).parent / "kinds"
+KIND_FOLDER = Path(__file__).parents[1] / "examples" / "own_kind"
+SITE = Path(__file__).parent / "kinds" / "site"  # which makes it known to further processes
 SMALL: dict[str, Any] = {
     **{key: value for key, value in TINY.items() if key != "data.size"},
     "pictures.forward_frames": 3,
@@ -140,7 +141,7 @@ def world(tmp_path_factory) -> Iterator[World]:
         measure_little(patch)
         patch.syspath_prepend(str(KIND_FOLDER))
         before = os.environ.get("PYTHONPATH")
-        paths = [str(KIND_FOLDER / "site"), str(KIND_FOLDER), *([before] if before else [])]
+        paths = [str(SITE), str(KIND_FOLDER), *([before] if before else [])]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         import circle
 

@@ -1,4 +1,4 @@
-"""A kind of data that lives in the tests only: directions on a circle, angles (n,) in radians.
+"""A kind of data of one's own: directions on a circle, angles (n,) in radians.
 
 The model's points are (cos, sin); an angle comes back by atan2. Whatever the package asks of a kind is
 here, so that the rest of it need not know which kinds there are.
@@ -178,13 +178,15 @@ class CircleFigures(Figures):
 
 
 def histogram(*angles):
-    """Draw angles on circles side by side."""
+    """Draw angles on circles side by side, to one radius."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3 * len(angles), 3))
+    figure = Figure(figsize=(3 * len(angles), 3), layout="constrained")
+    first = None
     for i, some in enumerate(angles):
-        ax = figure.add_subplot(1, len(angles), i + 1, projection="polar")
-        ax.hist(np.mod(some, 2 * np.pi), np.linspace(0, 2 * np.pi, 37), density=True)
+        first = figure.add_subplot(1, len(angles), i + 1, projection="polar", sharey=first)
+        first.hist(np.mod(some, 2 * np.pi), np.linspace(0, 2 * np.pi, 37), density=True)
+        first.set_yticklabels([])
     return figure
 
 
