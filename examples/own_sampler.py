@@ -10,7 +10,7 @@ flow is dy = eps dr; this is the midpoint rule for it.
 import sys
 
 import diffuscope
-from diffuscope.diffusion.denoiser import eps_from_data
+from diffuscope.diffusion.predictions import eps_from_data
 
 
 # --- own part

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffuscope.diffusion.denoiser import (
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.predictions import (
     PREDICTIONS,
-    Denoiser,
     Prediction,
     convert,
     eps_from_data,

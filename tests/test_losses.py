@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diffuscope.diffusion.denoiser import PREDICTIONS, Denoiser, Prediction, eps_from_data, training_target
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.predictions import PREDICTIONS, Prediction, eps_from_data, training_target
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import EDM, VP, Flow, Schedule, linear, rescale_zero_terminal_snr
 from diffuscope.errors import InputError

@@ -222,7 +222,7 @@ def test_train_leaves_model_pictures_and_animations(world, kind, cli, tmp_path):
 
 
 def test_the_recipe_of_a_source_is_found_without_naming_it(world, case):
-    from diffuscope.modalities.lookup import modality_for
+    from diffuscope.modalities.recognition import modality_for
 
     assert modality_for(case.source).name == case.kind
 

@@ -11,10 +11,11 @@ import torch
 import diffuscope
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
-from diffuscope.diffusion.denoiser import Denoiser, convert
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.mixture import Mixture, NoisedMixture, fit_mixture
 from diffuscope.diffusion.mixture_loss import MixtureLoss
+from diffuscope.diffusion.predictions import convert
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import EDM, VP, linear
 from diffuscope.errors import InputError

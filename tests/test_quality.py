@@ -13,7 +13,7 @@ from diffuscope.data.images import load_images
 from diffuscope.data.points import load_dataset
 from diffuscope.data.spread import centre_and_scale
 from diffuscope.errors import RunError
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 from diffuscope.recipes import load_recipe
 
 GAUSS = np.array([[2.0, 0.5], [0.5, 1.0]])

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import eps_from_data, training_target
+from diffuscope.diffusion.predictions import eps_from_data, training_target
 from diffuscope.diffusion.samplers import (
     DDIM,
     DDPM,

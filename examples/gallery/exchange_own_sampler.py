@@ -7,7 +7,7 @@ One step as a function; here Euler's method, written out.
 import matplotlib.pyplot as plt
 
 import diffuscope
-from diffuscope.diffusion.denoiser import eps_from_data
+from diffuscope.diffusion.predictions import eps_from_data
 
 
 def euler(context, x):

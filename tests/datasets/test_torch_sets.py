@@ -12,7 +12,7 @@ import diffuscope
 from diffuscope.data.images import load_images, save_images
 from diffuscope.data.torch_sets import is_torch_set, unpacked
 from diffuscope.errors import InputError
-from diffuscope.modalities.lookup import modality_for
+from diffuscope.modalities.recognition import modality_for
 
 from ..conftest import TINY
 

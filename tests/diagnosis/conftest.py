@@ -14,7 +14,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Dataset
 from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
-from diffuscope.diffusion.denoiser import eps_from_data, training_target
+from diffuscope.diffusion.predictions import eps_from_data, training_target
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, cosine
 from diffuscope.oracle import Oracle, oracle_of
 

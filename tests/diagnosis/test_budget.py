@@ -21,7 +21,7 @@ from diffuscope.diffusion.losses import Loss, Times
 from diffuscope.diffusion.process import q_posterior
 from diffuscope.diffusion.samplers import DDIM, DDPM, Heun, make_sampler, sampler_name
 from diffuscope.diffusion.schedules import EDM, cosine
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 
 
 def subject_of(perfect, denoiser=None, training=None, sampler=None):

@@ -17,7 +17,7 @@ from torch import nn
 import diffuscope
 from diffuscope.data.affine import Scaling
 from diffuscope.diagnosis.data_faults import _is_each_its_own, atoms_of, heavy_tails, lattice_of
-from diffuscope.diffusion.denoiser import eps_from_data, training_target
+from diffuscope.diffusion.predictions import eps_from_data, training_target
 from diffuscope.diffusion.schedules import linear
 from diffuscope.oracle import GaussianMixture
 

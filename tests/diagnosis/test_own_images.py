@@ -9,7 +9,7 @@ from torch import nn
 import diffuscope
 from diffuscope.data.affine import Scaling
 from diffuscope.data.images import save_images
-from diffuscope.diffusion.denoiser import eps_from_data, training_target
+from diffuscope.diffusion.predictions import eps_from_data, training_target
 from diffuscope.diffusion.schedules import linear
 from diffuscope.errors import InputError
 from diffuscope.oracle import GaussianMixture

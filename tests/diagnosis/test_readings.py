@@ -25,11 +25,12 @@ from diffuscope.diagnosis.readings import (
 )
 from diffuscope.diagnosis.subject import Subject, Training
 from diffuscope.diagnosis.training_noise import forward_of_training
-from diffuscope.diffusion.denoiser import Denoiser, eps_from_data, training_target
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.predictions import eps_from_data, training_target
 from diffuscope.diffusion.samplers import DDPM
 from diffuscope.diffusion.schedules import linear
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 from diffuscope.oracle import EmpiricalOracle
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import diffuscope
 from diffuscope.data.images import load_images
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 
 TINY = {
     "network.width": 8,

@@ -13,7 +13,7 @@ import diffuscope
 from diffuscope.data.images import load_images
 from diffuscope.data.images.ranges import checked_range, to_bytes, usual_range
 from diffuscope.errors import InputError
-from diffuscope.modalities.lookup import modality_for
+from diffuscope.modalities.recognition import modality_for
 
 
 def write(folder, name, values, **options):

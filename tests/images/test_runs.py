@@ -15,7 +15,7 @@ from diffuscope.data.images import load_images, read_image, save_grid
 from diffuscope.data.images.sheets import as_sheet
 from diffuscope.errors import InputError
 from diffuscope.modalities.images.generator import ImageGenerator
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 
 from .conftest import CLASSES, SHAPE
 

@@ -12,7 +12,8 @@ from torch.distributions import MultivariateNormal
 
 from diffuscope.data.points import POINT_SETS
 from diffuscope.data.points.codec import PointsCodec
-from diffuscope.diffusion.denoiser import Denoiser, score_from_data
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.predictions import score_from_data
 from diffuscope.diffusion.schedules import (
     EDM,
     VP,
@@ -25,8 +26,8 @@ from diffuscope.diffusion.schedules import (
 )
 from diffuscope.errors import InputError, RunError
 from diffuscope.likelihood import log_density
-from diffuscope.likelihood.flow import ModelFlow
 from diffuscope.likelihood.ode import Slope, follow, follow_nodes
+from diffuscope.likelihood.probability_flow import ModelFlow
 from diffuscope.networks import ResMLP
 from diffuscope.oracle import GaussianMixture, Oracle, oracle_for
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import diffuscope
 from diffuscope.data.points import load_dataset
-from diffuscope.diffusion.denoiser import eps_from_data
+from diffuscope.diffusion.predictions import eps_from_data
 from diffuscope.diffusion.schedules import cosine, rescale_zero_terminal_snr
 from diffuscope.errors import InputError
 from diffuscope.monitoring import floor_bounds, floor_curve, looks, monitor, reported

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from diffuscope.diffusion.denoiser import PREDICTIONS, Denoiser, Prediction, output_coefficients
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.predictions import PREDICTIONS, Prediction, output_coefficients
 from diffuscope.diffusion.schedules import EDM, VP, NoiseLevel, linear
 from diffuscope.errors import InputError
 from diffuscope.networks import NETWORKS, ArticleMLP, ResMLP

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from diffuscope.data.base import Dataset, columns_of
 from diffuscope.errors import InputError
-from diffuscope.modalities.lookup import load_data, modality, modality_for
+from diffuscope.modalities.recognition import load_data, modality, modality_for
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe
 from diffuscope.runs.plan import plan_new
 

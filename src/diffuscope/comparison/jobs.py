@@ -19,7 +19,7 @@ from diffuscope.comparison.grid import settings_of
 from diffuscope.data.base import Dataset
 from diffuscope.errors import DiffuscopeError, FormatError, RunError
 from diffuscope.files import write_json
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 from diffuscope.modalities.reference import Reference
 from diffuscope.model import rows_per_block
 from diffuscope.recipes import Recipe

@@ -26,7 +26,7 @@ from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.table import Comparison, Outcome
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import read_text, remove_abandoned, sole_writer
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 from diffuscope.modalities.reference import DRAWS, PAIRS, Reference
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe

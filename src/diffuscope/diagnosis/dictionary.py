@@ -18,14 +18,8 @@ from torch import Tensor
 
 from diffuscope.diagnosis.levels import level_scale, telling_levels
 from diffuscope.diagnosis.subject import Subject
-from diffuscope.diffusion.denoiser import (
-    Denoiser,
-    DenoiserLike,
-    Prediction,
-    convert,
-    input_scale,
-    output_coefficients,
-)
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.diffusion.predictions import Prediction, convert, input_scale, output_coefficients
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel, cosine, linear, quadratic, sigmoid
 

@@ -40,14 +40,15 @@ from diffuscope.diagnosis.report import Diagnosis
 from diffuscope.diagnosis.sampling_faults import clipped_answers, sampling_suspects
 from diffuscope.diagnosis.subject import Subject, Training, for_cloud
 from diffuscope.diagnosis.training_faults import reported_loss, training_fault
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, Prediction
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.losses import Loss, Times
+from diffuscope.diffusion.predictions import Prediction
 from diffuscope.diffusion.samplers import Sampler, make_sampler, sampler_name
 from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule, Spacing
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.files import read_text
 from diffuscope.modalities.flattened import checked_points
-from diffuscope.modalities.lookup import modality_of_network
+from diffuscope.modalities.recognition import modality_of_network
 from diffuscope.monitoring.asked import undisturbed
 from diffuscope.monitoring.law import schedule_of
 from diffuscope.progress import Reporter

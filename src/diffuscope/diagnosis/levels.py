@@ -26,7 +26,8 @@ from torch import Tensor
 
 from diffuscope.diagnosis.distances import Clouds, Share
 from diffuscope.diagnosis.subject import PerCloud, Points, Subject, for_cloud
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, convert
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
+from diffuscope.diffusion.predictions import convert
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 

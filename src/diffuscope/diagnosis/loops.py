@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import eps_from_data
+from diffuscope.diffusion.predictions import eps_from_data
 from diffuscope.diffusion.samplers import SamplingContext
 from diffuscope.diffusion.schedules import Grid, NoiseLevel, Schedule
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, convert, eps_from_data, input_scale, output_coefficients
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples, Loss
+from diffuscope.diffusion.predictions import convert, eps_from_data, input_scale, output_coefficients
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import Grid, NoiseLevel
 

@@ -20,13 +20,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import (
-    Denoiser,
-    in_type_of,
-    input_scale,
-    output_coefficients,
-    training_target,
-)
+from diffuscope.diffusion.denoiser import Denoiser, in_type_of
+from diffuscope.diffusion.predictions import input_scale, output_coefficients, training_target
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import unknown_name

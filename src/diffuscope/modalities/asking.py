@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
-from diffuscope.diffusion.denoiser import DenoiserLike, score_from_data
+from diffuscope.diffusion.denoiser import DenoiserLike
+from diffuscope.diffusion.predictions import score_from_data
 from diffuscope.diffusion.process import q_step
 from diffuscope.diffusion.samplers import trajectory
 from diffuscope.diffusion.schedules import Grid, NoiseLevel

@@ -2,7 +2,7 @@
 
 :class:`Modality` knows how data of its kind is loaded, trained on, measured and drawn; :class:`Generator`
 samples, trajectories and densities of a trained model. No other module knows which kinds there are
-(:mod:`diffuscope.modalities.lookup`).
+(:mod:`diffuscope.modalities.recognition`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from diffuscope.data.base import Dataset
 from diffuscope.data.kinds import section_of
 from diffuscope.diffusion.schedules import DiscreteSchedule, Schedule
 from diffuscope.errors import InputError
-from diffuscope.modalities.lookup import modality, modality_for
+from diffuscope.modalities.recognition import modality, modality_for
 from diffuscope.oracle import Oracle, oracle_of
 
 __all__ = ["LEAST_ROWS", "Law", "law_of", "schedule_of"]

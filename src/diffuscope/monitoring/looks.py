@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, Prediction, training_target
+from diffuscope.diffusion.denoiser import Denoiser
+from diffuscope.diffusion.predictions import Prediction, training_target
 from diffuscope.diffusion.samplers import make_sampler, trajectory
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, Schedule
 from diffuscope.errors import DiffuscopeError, InputError

@@ -4,7 +4,7 @@ For each prediction the error of the network's output is that of the data estima
 
 .. math::  |F - F^*|^2 = |\hat x_0 - x_0|^2 / c_{out}^2
 
-(:mod:`~diffuscope.diffusion.denoiser`). A weighting multiplies it.
+(:mod:`~diffuscope.diffusion.predictions`). A weighting multiplies it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Prediction, output_coefficients
 from diffuscope.diffusion.losses import Kind, Loss, Times
+from diffuscope.diffusion.predictions import Prediction, output_coefficients
 from diffuscope.diffusion.schedules import DiscreteSchedule, NoiseLevel, Schedule
 from diffuscope.errors import InputError, unknown_name
 

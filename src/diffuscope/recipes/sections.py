@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from diffuscope.diffusion.denoiser import Conditioning, Prediction
+from diffuscope.diffusion.denoiser import Conditioning
 from diffuscope.diffusion.losses import Distance, Loss, Target, Times, Weighting
 from diffuscope.diffusion.masked import MaskedLoss
+from diffuscope.diffusion.predictions import Prediction
 from diffuscope.diffusion.samplers import SAMPLERS, make_sampler
 from diffuscope.diffusion.schedules import SCHEDULES, Schedule, Spacing, make_schedule
 from diffuscope.errors import InputError, unknown_name

@@ -14,7 +14,7 @@ from diffuscope.data.base import Dataset
 from diffuscope.data.conditions import Numbers
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import remove_abandoned, stay_inside
-from diffuscope.modalities.lookup import load_data, modality, modality_for, modality_of
+from diffuscope.modalities.recognition import load_data, modality, modality_for, modality_of
 from diffuscope.model import Model
 from diffuscope.recipes import Recipe, load_recipe, read_recipe
 from diffuscope.recipes.sections import TrainingSection

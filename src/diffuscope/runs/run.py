@@ -32,7 +32,7 @@ from diffuscope.metrics import Measured, NatsLost
 from diffuscope.modalities.asking import Asking, Level
 from diffuscope.modalities.base import Modality
 from diffuscope.modalities.generator import Generator
-from diffuscope.modalities.lookup import modality, modality_of
+from diffuscope.modalities.recognition import modality, modality_of
 from diffuscope.modalities.reference import Points, Reference
 from diffuscope.model import Model
 from diffuscope.progress import Reporter

@@ -23,7 +23,7 @@ from diffuscope.diffusion.mixture_loss import MixtureLoss
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 from diffuscope.model import ORIGIN, Model
 from diffuscope.recipes import Recipe
 from diffuscope.recipes.sections import TrainingSection

@@ -15,7 +15,7 @@ from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import sole_writer, write_json
-from diffuscope.modalities.lookup import modality
+from diffuscope.modalities.recognition import modality
 from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import CUSTOM, Recipe, read_recipe

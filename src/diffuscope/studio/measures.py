@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, output_coefficients
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples, Loss
+from diffuscope.diffusion.predictions import output_coefficients
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.errors import InputError

@@ -14,7 +14,7 @@ from torch import Tensor
 from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import Grid, NoiseLevel, make_schedule
 from diffuscope.errors import InputError
-from diffuscope.modalities.lookup import load_data, modality
+from diffuscope.modalities.recognition import load_data, modality
 from diffuscope.oracle import Oracle, oracle_for
 from diffuscope.pages import png_address
 from diffuscope.runs.keep import keep

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike, input_scale, output_coefficients
+from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.guidance import ClassifierFreeGuidance
 from diffuscope.diffusion.masked.categorical import Choices
 from diffuscope.diffusion.masked.gaussian import Factors
 from diffuscope.diffusion.masked.mask import Mask
+from diffuscope.diffusion.predictions import input_scale, output_coefficients
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import Denoiser, training_target
+from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples, Loss, posterior_means
 from diffuscope.diffusion.masked.categorical import Choices
 from diffuscope.diffusion.masked.denoiser import MaskedDenoiser
 from diffuscope.diffusion.masked.mask import Mask
+from diffuscope.diffusion.predictions import training_target
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from diffuscope.diffusion.denoiser import eps_from_data, score_from_data
+from diffuscope.diffusion.predictions import eps_from_data, score_from_data
 from diffuscope.diffusion.process import coefficient, q_posterior, q_sample, transition
 from diffuscope.diffusion.samplers.base import SamplingContext, in_range
 from diffuscope.diffusion.schedules import NoiseLevel

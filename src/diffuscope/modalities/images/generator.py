@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from diffuscope.data.images import ImageWriter, check_image_target, to_model, to_pixels
-from diffuscope.diffusion.denoiser import DenoiserLike, eps_from_data
+from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.inpainting import InpaintingDenoiser, RePaintSampler
+from diffuscope.diffusion.predictions import eps_from_data
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.samplers import prior
 from diffuscope.diffusion.schedules import Grid

@@ -20,8 +20,9 @@ from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
 from diffuscope.data.spread import far_out, limits
-from diffuscope.diffusion.denoiser import DenoiserLike, convert
+from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.losses import Loss
+from diffuscope.diffusion.predictions import convert
 from diffuscope.diffusion.process import q_sample
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import atomic_write
