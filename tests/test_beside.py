@@ -41,9 +41,14 @@ def test_its_error_is_raised_at_the_end_of_the_block(carrier):
     assert caught.value.hint == "Give another."
 
 
-def test_an_error_of_the_block_does_not_wait(carrier):
-    with pytest.raises(ValueError, match="mine"), Beside(lambda receive: receive()):
+def test_after_an_error_of_the_block_what_was_begun_is_ended_and_no_value_is_waited_for(carrier, tmp_path):
+    def write(receive):
+        (tmp_path / "begun").touch()
+        (tmp_path / "more").write_text(receive())
+
+    with pytest.raises(ValueError, match="mine"), Beside(write):
         raise ValueError("mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
 def test_a_process_that_is_killed_is_said(monkeypatch):

@@ -25,16 +25,22 @@ from diffuscope.errors import RunError
 __all__ = ["Beside", "can_fork"]
 
 Receive = Callable[[], Any]
+_GIVEN_UP = "no further values"
+
+
+class _GivenUp(BaseException):
+    """The caller has an error of its own, and sends no more."""
 
 
 def can_fork() -> bool:
-    """Whether a process may be forked: on Linux, while there is one thread and no accelerator in use."""
+    """Whether a process may be forked: on Linux, from one thread, without accelerator and further processes."""
     import torch
 
     return (
         sys.platform == "linux"
         and threading.active_count() == 1
         and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        and not (torch.distributed.is_available() and torch.distributed.is_initialized())
         and (os.cpu_count() or 1) > 1
     )
 
@@ -43,8 +49,8 @@ class Beside:
     """Runs ``do(receive)`` beside its caller, who sends it values; leaving the block waits for its end.
 
     ``receive()`` returns the values sent, in their order. An error of ``do`` is raised at the end of the
-    block, unless the block has one of its own: then what is still under way is given up where it is a
-    process. Values and errors must be picklable.
+    block, unless the block has one of its own: then it ends where it waits for a value that does not come.
+    Values and errors must be picklable.
     """
 
     def __init__(self, do: Callable[[Receive], None]) -> None:
@@ -68,7 +74,7 @@ class Beside:
 
         torch.set_num_threads(1)  # of this thread
         try:
-            do(self._queue.get)
+            _until_given_up(do, self._queue)
         except BaseException as error:
             self._error.set_exception(error)
         else:
@@ -89,7 +95,7 @@ class Beside:
             return
         try:
             error = self._ours.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             error = None
         self._process.join()
         if error is None and self._process.exitcode:
@@ -108,9 +114,22 @@ class Beside:
     ) -> None:
         if error is None:
             self.wait()
-        elif self._process is not None:
-            self._process.terminate()
-            self._process.join()
+            return
+        self.send(_GIVEN_UP)
+        (self._thread if self._process is None else self._process).join()
+
+
+def _until_given_up(do: Callable[[Receive], None], inbox: queue.SimpleQueue[Any]) -> None:
+    """Run it, until it asks for a value in vain."""
+
+    def receive() -> Any:
+        value = inbox.get()
+        if isinstance(value, str) and value == _GIVEN_UP:
+            raise _GivenUp
+        return value
+
+    with contextlib.suppress(_GivenUp):
+        do(receive)
 
 
 def _child(do: Callable[[Receive], None], theirs: Connection, own: Connection) -> None:
@@ -133,7 +152,7 @@ def _child(do: Callable[[Receive], None], theirs: Connection, own: Connection) -
 
     threading.Thread(target=listen, daemon=True).start()
     try:
-        do(inbox.get)
+        _until_given_up(do, inbox)
     except Exception as error:
         own.send(error)
     else:
