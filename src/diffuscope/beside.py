@@ -33,7 +33,7 @@ class _GivenUp(BaseException):
 
 
 def can_fork() -> bool:
-    """Whether a process may be forked: on Linux, from one thread, without accelerator and further processes."""
+    """Whether a process may be forked: on Linux, from one thread, with no accelerator or group in use."""
     import torch
 
     return (
