@@ -89,9 +89,12 @@ class Denoiser(nn.Module):
     def condition(self, level: NoiseLevel, x: Tensor) -> Tensor:
         """Return the network's conditioning on ``level``, of the level's shape, on the device of ``x``."""
         if self.conditioning == "log_snr":
-            return level.snr.log().clamp(-20.0, 20.0).to(x.dtype).to(x.device)
-        t = level.t.long() if self.schedule.discrete else level.t.to(x.dtype)
-        return t.to(x.device)
+            c = level.snr.log().clamp(-20.0, 20.0).to(x.dtype)
+        else:
+            c = level.t.long() if self.schedule.discrete else level.t.to(x.dtype)
+        if c.ndim or c.device == x.device:
+            return c.to(x.device)
+        return torch.full((), c.item(), dtype=c.dtype, device=x.device)  # filled there, not copied
 
     @property
     def classes(self) -> int:

@@ -26,9 +26,12 @@ __all__ = ["Transition", "coefficient", "q_posterior", "q_sample", "q_step", "tr
 
 
 def coefficient(c: Tensor, x: Tensor) -> Tensor:
-    """Bring float64 coefficients of shape () or (n,) to the type, device and rank of ``x``, (n, ...)."""
-    c = c.to(x.dtype).to(x.device)  # in this order: some devices have no float64
-    return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)) if c.ndim else c
+    """Bring float64 coefficients of shape () or (n,) to the type and rank of ``x``, (n, ...).
+
+    A single one stays where it is: on any device operations take it as a number, and nothing is copied.
+    """
+    c = c.to(x.dtype)  # before it is moved: some devices have no float64
+    return c.to(x.device).reshape(c.shape + (1,) * (x.ndim - c.ndim)) if c.ndim else c
 
 
 def q_sample(x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:
