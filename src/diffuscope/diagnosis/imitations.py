@@ -34,6 +34,7 @@ __all__ = ["closest_loop", "own_code"]
 
 _CLOSE = 1.5  # floors apart: the loop is the user's
 _ANOTHER = 0.15  # of how far samples of our sampler are: another sound loop is the user's
+_WIDE, _NEAR = 0.3, 2.0  # the same, where two clouds as wide are hardly nearer to each other
 _NEARLY = 0.3  # floors more: another loop may be it as well
 _OTHER = 0.54  # accuracy of trees from which on samples are not those of a sound loop: 5 standard errors
 _CHANCE = 0.02  # accuracies that may differ by chance
@@ -83,7 +84,7 @@ def own_code(clouds: Clouds, budget: Budget) -> Suspect | None:
 
     own, *alike = (apart(one) for one in _sound(clouds))
     ours = min(own, *alike)
-    if ours < max(_CLOSE * clouds.floor, _ANOTHER * own):
+    if ours < max(_CLOSE * clouds.floor, _ANOTHER * own, min(_NEAR * floor, _WIDE * own)):
         return None  # that another sound loop makes so much of a difference is not the loop's fault
     tried = sorted(((apart(one.made), one) for one in _imitations(clouds)), key=lambda pair: pair[0])
     like_it = {one.code for far, one in tried if far < tried[0][0] + _NEARLY * floor}
