@@ -32,6 +32,7 @@ __all__ = [
     "remove_abandoned",
     "sole_writer",
     "stay_inside",
+    "temporary_prefix",
     "write_bytes",
     "write_json",
     "write_text",
@@ -177,6 +178,11 @@ def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None
     if Path(folder, _LOCK).exists():
         with contextlib.suppress(RunError), sole_writer(folder):  # whoever lets go of a lock removes it
             pass
+
+
+def temporary_prefix() -> str:
+    """Return how the name of a temporary file of this process begins, see :func:`remove_abandoned`."""
+    return f".diffuscope-{os.getpid()}-"
 
 
 def _ours(folder: Path, depth: int) -> Iterator[Path]:

@@ -25,6 +25,7 @@ from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
 from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
+from diffuscope.data.points.large import large_array, load_large, mapped
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
 
@@ -118,6 +119,9 @@ def load_dataset(
     called = None
     if target is not None:
         source, labels, called = _apart(source, target, labels)
+    if (large := large_array(source)) is not None and not constant:
+        about = {"kind": "array", "shape": list(large.shape)}
+        return _large(large, None, "array", size, seed, "The array", about, labels, condition, called)
     x, columns = as_table(source, "The array", constant=constant)
     labelled = Labels() if labels is None else labels_of(labels, len(x), "The labels", condition, called)
     source = {"kind": "array", "shape": list(x.shape)}
@@ -161,6 +165,9 @@ def _load_file(
     archive = path.suffix.lower() == ".npz"
     labelled, where = Labels(), f"The labels in {path}"
     note: tuple[str, ...] = ()
+    if target is None and (values := mapped(path)) is not None:
+        about = {"kind": "file", "path": str(path)}
+        return _large(values, None, path.stem, size, seed, str(path), about, path=path)
     if target is not None and not archive:
         frame, labels, called = _apart(read_rows(path), target)
         x, columns = as_table(frame, str(path))
@@ -265,6 +272,35 @@ def _own(
         source = {**source, "size": size, "seed": seed}
         labelled = labelled if labelled.labels is None else labelled._replace(labels=labelled.labels[rows])
     return Dataset(name, x, columns, None, source, **labelled._asdict())
+
+
+def _large(
+    values: npt.NDArray[Any],
+    columns: Columns,
+    name: str,
+    size: int | None,
+    seed: int,
+    where: str,
+    source: dict[str, Any],
+    labels: Any = None,
+    condition: Kind | None = None,
+    called: Sequence[str] | None = None,
+    path: Path | None = None,
+) -> Dataset:
+    """Return the user's large data, or a random subset of it."""
+    n = len(values)
+    labelled = Labels() if labels is None else labels_of(labels, n, "The labels", condition, called)
+    if size is None:
+        return load_large(values, columns, name, where, seed, source, labelled, path)
+    if size > n:
+        raise InputError(f"{where} has {n} rows, fewer than size = {size}.", f"Give a size up to {n}.")
+    rows = np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
+    if path is not None:
+        source = describe_file(path)
+    x = as_table(values[rows], f"The random subset of {size} rows of {where}", columns)[0]
+    if labelled.labels is not None:
+        labelled = labelled._replace(labels=labelled.labels[rows])
+    return Dataset(name, x, columns, None, {**source, "size": size, "seed": seed}, **labelled._asdict())
 
 
 def _check_size(size: int) -> int:

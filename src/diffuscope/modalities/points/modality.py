@@ -20,6 +20,7 @@ from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
 from diffuscope.data.spread import far_out, limits
+from diffuscope.data.stored import StoredRows
 from diffuscope.diffusion.denoiser import DenoiserLike, convert
 from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.process import q_sample
@@ -103,7 +104,7 @@ class Points(Modality[Dataset, PointsSection]):
 
         Of a law that is drawn from, values far out are brought in, as those of its fresh draws are.
         """
-        if data.source["kind"] == "builtin" or data.x.ndim != 2:
+        if data.source["kind"] == "builtin" or data.x.ndim != 2 or data.stored is not None:
             return data
         low, high = limits(data.x)
         draw = None if data.draw is None else partial(_drawn_within, data.draw, low, high)
@@ -139,13 +140,25 @@ class Points(Modality[Dataset, PointsSection]):
                 f"There are too few points to measure the quality of samples: {len(data.x):,}, "
                 f"and at least {FEWEST_MEASURED} are needed."
             )
-        return (f"{data.name}: {len(data.x):,} points of {data.x.shape[1]} columns", *said) if said else ()
+        return (f"{data.name}: {data.n:,} points of {data.x.shape[1]} columns", *said) if said else ()
 
     # --- training ------------------------------------------------------------------------------------------
 
     def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
         """Return points with the labels that are conditioned on."""
-        x, label_type = codec.encode(data.x).to(device), recipe.data.label_type
+        label_type = recipe.data.label_type
+        if data.stored is not None:
+            given = label_type is not None and data.stored.labels is not None
+            return StoredRows(
+                data.stored,
+                codec.encode,
+                codec.shape,
+                device,
+                label_type.encode(data.stored.labels) if given else None,
+                label_type.none if given else 0.0,
+                recipe.training.drop_labels,
+            )
+        x = codec.encode(data.x).to(device)
         if label_type is None or data.labels is None:
             return Resident(x)
         labels = torch.from_numpy(label_type.encode(data.labels)).to(device)
@@ -256,13 +269,14 @@ class Points(Modality[Dataset, PointsSection]):
 
     def write(self, data: Dataset, path: Path) -> None:
         """Write points with their labels."""
-        labels: dict[str, Any] = {} if data.labels is None else {"y": data.labels}
+        own = data.labels if data.stored is None else data.stored.labels
+        labels: dict[str, Any] = {} if own is None else {"y": own}
         if data.classes:
             labels["classes"] = np.array(data.classes)
         if data.numbers is not None:
             labels["numbers"] = np.array(data.numbers.names)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, x=data.x, **labels)
+            np.savez(file, x=data.x if data.stored is None else data.stored.values, **labels)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
         """Read what :meth:`keep` wrote, or points alone in a .npy file."""

@@ -1,0 +1,272 @@
+"""How is data used of which not all can be held? All rows stay where they lie; some, drawn by seed, are held.
+
+Whatever is fitted or measured looks at the rows that are held: codec, factors, real clouds, a diagnosis.
+Training alone sees all of them. They are an array that is mapped into memory, or one that somebody passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffuscope.data.conditions.dropping import dropped
+from diffuscope.errors import RunError
+from diffuscope.files import cache_folder, check_writable_folder, remove_abandoned, temporary_prefix
+from diffuscope.seeds import permuted, stream_seed
+
+__all__ = ["HELD_ROWS", "Scratch", "Stored", "StoredRows", "held_of", "is_large", "let_go"]
+
+HELD_ROWS, _HELD_NUMBERS = 200_000, 2**24
+"""Rows of large data that are held, and their numbers, at most."""
+_LARGE_ROWS, _LARGE_NUMBERS = 1_000_000, 2**25
+_FEWEST_HELD = 1_000
+_BLOCK = 2**20  # numbers that are looked at together
+_MAPPED = 2**29  # bytes of a file that may count as this process's memory
+_RESIDENT = {"cpu": 2**27, "cuda": 2**31}  # bytes, in the units of the model, that a device keeps by itself
+
+
+def is_large(n: int, d: int) -> bool:
+    """Whether so many rows of so many columns are more than is held."""
+    return n > _LARGE_ROWS or n * d > _LARGE_NUMBERS
+
+
+def held_of(n: int, d: int, seed: int) -> NDArray[np.int64]:
+    """Return which of n rows of d columns are held, in their order: as many as may be, drawn by the seed."""
+    most = min(n, HELD_ROWS, max(_FEWEST_HELD, _HELD_NUMBERS // max(1, d)))
+    return np.sort(permuted(np.arange(most), n, stream_seed(seed, "held")))
+
+
+def let_go(rows: NDArray[Any]) -> None:
+    """Have what was read of a mapped file no longer count as this process's memory; nothing is lost by it.
+
+    The system still holds what it has room for. Arrays that are in memory stay as they are.
+    """
+    owner: object = rows
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not rows.flags.writeable:
+        owner.madvise(mmap.MADV_DONTNEED)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Stored:
+    """All rows of large data.
+
+    Attributes
+    ----------
+    values : ndarray of shape (m, d)
+        Mapped or in memory, never to be written to.
+    digest : str
+        Of all that the rows are, hexadecimal.
+    held : ndarray of shape (h,), int64, ascending
+        Which rows are held as the ``x`` of a data set.
+    labels : ndarray of shape (m,) or (m, k), or None
+    left_out : ndarray of int64, ascending
+        Rows that do not count. The others are numbered from 0 to n - 1.
+    """
+
+    values: NDArray[Any]
+    digest: str
+    held: NDArray[np.int64]
+    labels: NDArray[Any] | None = None
+    left_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.values) - len(self.left_out)
+
+    def places(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where rows (k,), counted without those that are left out, stand among all."""
+        if not len(self.left_out):
+            return index
+        before = self.left_out - np.arange(len(self.left_out))  # rows that count before each of these
+        return index + np.searchsorted(before, index, side="right")
+
+    def without(self, rows: NDArray[np.int64]) -> Stored:
+        """Return the rows without some (k,), counted among all."""
+        return replace(self, left_out=np.union1d(self.left_out, rows).astype(np.int64))
+
+    def at(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return rows (k,), counted among all, (k, d) in memory.
+
+        Those of a large file are read one by one: the system may map megabytes around each that is looked up.
+        """
+        values, place = self.values, self._place
+        if place is None:
+            return np.take(values, rows, axis=0)
+        file, start = place
+        size, step, read = values.shape[1] * values.itemsize, values.strides[0], os.pread
+        parts = [read(file, size, start + step * row) for row in rows.tolist()]
+        found = np.frombuffer(b"".join(parts), values.dtype)
+        return found.reshape(len(rows), values.shape[1])
+
+    @cached_property
+    def _place(self) -> tuple[int, int] | None:
+        """The open file of a large mapped array, and where in it the array begins; None for all others."""
+        values, owner = self.values, self.values
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        name = getattr(owner, "filename", None)
+        plain = values.strides[1] == values.itemsize and values.strides[0] > 0 and hasattr(os, "pread")
+        if name is None or values.nbytes <= _MAPPED or not plain or not isinstance(owner.base, mmap.mmap):
+            return None
+        try:
+            file = os.open(name, os.O_RDONLY)
+        except OSError:
+            return None
+        weakref.finalize(self, os.close, file)
+        return file, int(owner.offset + values.ctypes.data - owner.ctypes.data)  # type: ignore[attr-defined]
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Yield all rows, those that are left out among them, in blocks with the number of their first."""
+        size = max(1, _BLOCK // max(1, self.values.shape[1]))
+        for start in range(0, len(self.values), size):
+            yield start, self.values[start : start + size]
+            if self.values.nbytes > _MAPPED:
+                let_go(self.values)
+
+
+class StoredRows:
+    """Rows of large data as a :class:`~diffuscope.training.BatchSource`, in the units of the model.
+
+    Each batch is read where it lies and encoded, so memory does not grow with the number of rows. Where all
+    of them are small in the units of the model, they are kept on the device.
+
+    Parameters
+    ----------
+    stored : Stored
+    encode : callable
+        Brings rows (k, d) to the units of the model, a float32 tensor (k, ...).
+    shape : tuple of int
+        Of a point of the model.
+    device : torch.device
+    labels : ndarray of shape (m,), int64, or (m, k), float32, or None
+        Of all rows, in the units of the network.
+    none : float
+        What takes the place of a label that is dropped: the label of the unconditional model.
+    drop_labels : float
+        Share of the points whose label is dropped.
+    """
+
+    def __init__(
+        self,
+        stored: Stored,
+        encode: Callable[[NDArray[Any]], Tensor],
+        shape: tuple[int, ...],
+        device: torch.device,
+        labels: NDArray[Any] | None = None,
+        none: float = 0,
+        drop_labels: float = 0.0,
+    ) -> None:
+        self.stored, self.shape, self.device = stored, shape, device
+        self.none, self.drop_labels = none, drop_labels
+        self._encode, self._labels = encode, labels
+        self._resident: Tensor | None = None
+        if 4 * len(stored.values) * int(np.prod(shape)) <= _RESIDENT.get(device.type, 0):
+            self._resident = torch.empty((len(stored.values), *shape), device=device)
+            for start, rows in stored.blocks():
+                self._resident[start : start + len(rows)] = encode(rows).to(device)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether points have labels."""
+        return self._labels is not None
+
+    def take(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Return points (k, ...) at ``index`` and their labels, some of them dropped."""
+        x, label = self.as_they_are(index)
+        if label is not None:
+            label = dropped(label, self.none, self.drop_labels, generator)
+        return x, label
+
+    def as_they_are(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return points at ``index`` and their labels, nothing drawn."""
+        return self.at(self.stored.places(index.cpu().numpy()))
+
+    def at(self, at: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
+        """Return points at rows (k,), counted among all, and their labels."""
+        if self._resident is not None:
+            x = self._resident[torch.from_numpy(at).to(self.device)]
+        else:
+            x = self._encode(self.stored.at(at)).to(self.device)
+        label = None if self._labels is None else torch.from_numpy(self._labels[at]).to(self.device)
+        return x, label
+
+    def only(self, index: Tensor) -> StoredRows:
+        """Return the points at ``index`` alone, in their order; no row is copied."""
+        others = np.ones(len(self), dtype=bool)
+        others[index.cpu().numpy()] = False
+        return self.without(self.stored.places(np.flatnonzero(others)))
+
+    def without(self, rows: NDArray[np.int64]) -> StoredRows:
+        """Return all points but some (k,), which are counted among all rows; no row is copied."""
+        chosen = StoredRows.__new__(StoredRows)
+        chosen.__dict__.update(self.__dict__)
+        chosen.stored = self.stored.without(rows)
+        return chosen
+
+    def some(self, seed: int) -> Tensor:
+        """Return the points that are fitted to: as many as are held, drawn by the seed."""
+        at = held_of(len(self), int(np.prod(self.shape)), seed)
+        return self.as_they_are(torch.from_numpy(at))[0]
+
+    def largest(self) -> float:
+        """Return the largest absolute value of a coordinate, of the points that are fitted to."""
+        return float(self.some(0).nan_to_num().abs().max())
+
+
+class Scratch:
+    """A file for rows (n, d), which is removed when nobody uses them any more, or with the process.
+
+    A RunError where there is too little space.
+    """
+
+    def __init__(self, d: int, dtype: Any = np.float32) -> None:
+        self._d, self._dtype, self._n = d, np.dtype(dtype), 0
+        folder: Path | None = cache_folder() / "rows"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            check_writable_folder(folder)
+            remove_abandoned(folder, below=False)
+        except (OSError, RunError):
+            folder = None  # that of the system for temporary files
+        handle, self._path = tempfile.mkstemp(dir=folder, prefix=temporary_prefix(), suffix=".rows")
+        self._file = os.fdopen(handle, "wb")
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write rows (k, d) behind those that are there."""
+        try:
+            self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
+        except OSError as error:
+            raise RunError(
+                f"Not enough disk space for the rows in the units of the model: {error.strerror}.",
+                "Free some space, or set XDG_CACHE_HOME to a folder on a larger disk.",
+            ) from error
+        self._n += len(rows)
+
+    def rows(self) -> NDArray[Any]:
+        """Return all rows, mapped; nothing may be appended afterwards."""
+        self._file.close()
+        rows = np.memmap(self._path, self._dtype, "r", shape=(self._n, self._d))
+        weakref.finalize(rows, _remove, self._path)
+        return rows
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
