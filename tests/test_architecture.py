@@ -27,7 +27,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("diffusion/inpainting", "diffusion/masked", "diffusion/distillation", "diffusion/mixture_loss"),
     ("networks",),
     ("data/affine", "data/bounds", "data/spread", "data/conditions", "data/torch_sets"),
-    ("data/section",),
+    ("data/section", "data/stored"),
     ("data/base",),
     ("data/kinds", "data/columnar"),
     ("data/points", "data/tables", "data/images"),

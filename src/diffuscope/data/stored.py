@@ -35,7 +35,7 @@ _LARGE_ROWS, _LARGE_NUMBERS = 1_000_000, 2**25
 _FEWEST_HELD = 1_000
 _BLOCK = 2**20  # numbers that are looked at together
 _MAPPED = 2**29  # bytes of a file that may count as this process's memory
-_RESIDENT = {"cpu": 2**27, "cuda": 2**31}  # bytes, in the units of the model, that a device keeps by itself
+_RESIDENT = 2**31  # bytes, in the units of the model, that an accelerator keeps by itself
 
 
 def is_large(n: int, d: int) -> bool:
@@ -67,8 +67,10 @@ class Stored:
 
     Attributes
     ----------
-    values : ndarray of shape (m, d)
-        Mapped or in memory, never to be written to.
+    source : ndarray of shape (m, d), or callable
+        Mapped or in memory, never to be written to; or what makes such an array, once it is asked for.
+    total : int
+        The number m of rows.
     digest : str
         Of all that the rows are, hexadecimal.
     held : ndarray of shape (h,), int64, ascending
@@ -78,14 +80,20 @@ class Stored:
         Rows that do not count. The others are numbered from 0 to n - 1.
     """
 
-    values: NDArray[Any]
+    source: NDArray[Any] | Callable[[], NDArray[Any]]
+    total: int
     digest: str
     held: NDArray[np.int64]
     labels: NDArray[Any] | None = None
     left_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def __len__(self) -> int:
-        return len(self.values) - len(self.left_out)
+        return self.total - len(self.left_out)
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """All rows (m, d)."""
+        return self.source() if callable(self.source) else self.source
 
     def places(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where rows (k,), counted without those that are left out, stand among all."""
@@ -96,7 +104,7 @@ class Stored:
 
     def without(self, rows: NDArray[np.int64]) -> Stored:
         """Return the rows without some (k,), counted among all."""
-        return replace(self, left_out=np.union1d(self.left_out, rows).astype(np.int64))
+        return replace(self, source=self.values, left_out=np.union1d(self.left_out, rows).astype(np.int64))
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return rows (k,), counted among all, (k, d) in memory.
@@ -127,7 +135,7 @@ class Stored:
         except OSError:
             return None
         weakref.finalize(self, os.close, file)
-        return file, int(owner.offset + values.ctypes.data - owner.ctypes.data)  # type: ignore[attr-defined]
+        return file, int(owner.offset + values.ctypes.data - owner.ctypes.data)
 
     def blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield all rows, those that are left out among them, in blocks with the number of their first."""
@@ -141,8 +149,8 @@ class Stored:
 class StoredRows:
     """Rows of large data as a :class:`~diffuscope.training.BatchSource`, in the units of the model.
 
-    Each batch is read where it lies and encoded, so memory does not grow with the number of rows. Where all
-    of them are small in the units of the model, they are kept on the device.
+    Each batch is read where it lies and encoded, so memory does not grow with the number of rows. An
+    accelerator keeps all of them, where they are few enough.
 
     Parameters
     ----------
@@ -174,7 +182,7 @@ class StoredRows:
         self.none, self.drop_labels = none, drop_labels
         self._encode, self._labels = encode, labels
         self._resident: Tensor | None = None
-        if 4 * len(stored.values) * int(np.prod(shape)) <= _RESIDENT.get(device.type, 0):
+        if device.type != "cpu" and 4 * len(stored.values) * int(np.prod(shape)) <= _RESIDENT:
             self._resident = torch.empty((len(stored.values), *shape), device=device)
             for start, rows in stored.blocks():
                 self._resident[start : start + len(rows)] = encode(rows).to(device)
@@ -238,13 +246,13 @@ class Scratch:
 
     def __init__(self, d: int, dtype: Any = np.float32) -> None:
         self._d, self._dtype, self._n = d, np.dtype(dtype), 0
-        folder: Path | None = cache_folder() / "rows"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            check_writable_folder(folder)
-            remove_abandoned(folder, below=False)
-        except (OSError, RunError):
-            folder = None  # that of the system for temporary files
+        folder: Path | None = None  # that of the system for temporary files
+        with contextlib.suppress(OSError, RuntimeError, RunError):
+            cache = cache_folder() / "rows"
+            cache.mkdir(parents=True, exist_ok=True)
+            check_writable_folder(cache)
+            remove_abandoned(cache, below=False)
+            folder = cache
         handle, self._path = tempfile.mkstemp(dir=folder, prefix=temporary_prefix(), suffix=".rows")
         self._file = os.fdopen(handle, "wb")
 
@@ -269,4 +277,4 @@ class Scratch:
 
 def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        Path(path).unlink()

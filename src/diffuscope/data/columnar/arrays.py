@@ -21,6 +21,7 @@ __all__ = [
     "MISSING_WORDS",
     "Columns",
     "Table",
+    "as_numbers",
     "as_table",
     "check_block",
     "check_names",
@@ -134,6 +135,11 @@ def _from_array(array: npt.NDArray[Any], where: str, columns: Columns) -> tuple[
     import pandas as pd
 
     return _from_frame(pd.DataFrame(data), where, columns)  # pandas knows which objects are numbers
+
+
+def as_numbers(frame: Any, where: str, columns: Columns) -> Table:
+    """Return the columns of a DataFrame as numbers (n, d), NaN where missing; else an InputError."""
+    return _from_frame(frame, where, columns)[0]
 
 
 def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Columns]:

@@ -6,6 +6,7 @@ The pass checks the values, finds the rows that are far out of what is held, and
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,20 @@ from numpy.typing import NDArray
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.bounds import check_npy
-from diffuscope.data.columnar.arrays import Columns, check_block, check_varied
-from diffuscope.data.conditions import Labels
+from diffuscope.data.columnar.arrays import Columns, as_numbers, check_block, check_varied
+from diffuscope.data.columnar.pieces import open_pieces
+from diffuscope.data.conditions import Labels, named_columns
 from diffuscope.data.spread import far_out, limits
-from diffuscope.data.stored import Stored, held_of, is_large, let_go
+from diffuscope.data.stored import Scratch, Stored, held_of, is_large, let_go
 from diffuscope.errors import InputError
 
-__all__ = ["large_array", "load_large", "mapped"]
+__all__ = ["gathered", "large_array", "load_large", "mapped"]
 
 _PIECE = 2**22  # bytes of a file
 
 
 def mapped(path: Path) -> NDArray[Any] | None:
-    """Return the numbers (n, d) of a large .npy file, mapped; None where it is small, or holds something else.
+    """Return the numbers (n, d) of a large .npy file, mapped; None where it is small, or has others.
 
     A FormatError where it is no whole file.
     """
@@ -53,6 +55,26 @@ def large_array(values: Any) -> NDArray[Any] | None:
     return rows if is_large(*rows.shape) else None
 
 
+def gathered(
+    path: Path, target: str | Sequence[str] | None
+) -> tuple[NDArray[Any], Columns, Any, tuple[str, ...] | None] | None:
+    """Return the numbers (n, d) of a large table in a file, their columns, the labels, and what these are.
+
+    Numbers are copied once, into a file that is mapped. None where the table is small, or is a .npy file.
+    """
+    pieces = open_pieces(path) if path.suffix.lower() != ".npy" else None
+    if pieces is None or pieces.names is None:
+        return None
+    called = None if target is None else tuple(named_columns(target, pieces.names))
+    columns = tuple(name for name in pieces.names if name not in (called or ()))
+    scratch, labels = Scratch(len(columns), np.float64), []
+    for frame in pieces.frames():
+        scratch.append(as_numbers(frame[list(columns)], str(path), columns))
+        if called is not None:
+            labels.append(frame[called[0] if len(called) == 1 else list(called)].to_numpy())
+    return scratch.rows(), columns, np.concatenate(labels) if labels else None, called
+
+
 def load_large(
     values: NDArray[Any],
     columns: Columns,
@@ -65,17 +87,17 @@ def load_large(
 ) -> Dataset:
     """Return large points (n, d) as a data set; rows that are far out are left out.
 
-    ``path`` is that of a .npy file, whose digest becomes a part of the ``source``. Raises an InputError where
+    ``path`` is that of their file, whose digest becomes a part of the ``source``. Raises an InputError where
     values are missing, infinite or too large, or a column has one value.
     """
     n, d = values.shape
-    plain = Stored(values, "", held_of(n, d, seed))
+    plain = Stored(values, n, "", held_of(n, d, seed))
     x = np.ascontiguousarray(plain.at(plain.held), dtype=np.float64)
     check_block(x, columns, where)  # before limits are taken of it
     low, high = limits(x)
     least, most = np.full(d, np.inf), np.full(d, -np.inf)
     digest = hashlib.sha256()
-    whole = values.flags.c_contiguous
+    whole = values.flags.c_contiguous and (path is None or path.suffix.lower() == ".npy")
     left_out: list[NDArray[np.int64]] = []
     if path is not None and whole:
         start = _offset(path, values)
@@ -106,13 +128,13 @@ def load_large(
         one = "1 row is" if len(out) == 1 else f"{len(out):,} rows are"
         notes.append(f"{one} left out of training and of what samples are compared with.")
         kept = ~np.isin(plain.held, out)
-        plain = Stored(values, "", plain.held[kept])
+        plain = Stored(values, n, "", plain.held[kept])
         x = x[kept]
     labels = labelled.labels
     digest.update(np.ascontiguousarray(out).data)
     if labels is not None:
         digest.update(np.ascontiguousarray(labels).data)
-    stored = Stored(values, digest.hexdigest(), plain.held, labels, out)
+    stored = Stored(values, n, digest.hexdigest(), plain.held, labels, out)
     let_go(values)
     own = None if labels is None else labels[stored.held]
     about: dict[str, Any] = {**labelled._asdict(), "labels": own}

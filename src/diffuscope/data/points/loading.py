@@ -25,7 +25,7 @@ from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
 from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
-from diffuscope.data.points.large import large_array, load_large, mapped
+from diffuscope.data.points.large import gathered, large_array, load_large, mapped
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
 
@@ -168,6 +168,12 @@ def _load_file(
     if target is None and (values := mapped(path)) is not None:
         about = {"kind": "file", "path": str(path)}
         return _large(values, None, path.stem, size, seed, str(path), about, path=path)
+    if (whole := gathered(path, target)) is not None:
+        values, names_of_columns, given, called = whole
+        about = {"kind": "file", "path": str(path)}
+        return _large(
+            values, names_of_columns, path.stem, size, seed, str(path), about, given, condition, called, path
+        )
     if target is not None and not archive:
         frame, labels, called = _apart(read_rows(path), target)
         x, columns = as_table(frame, str(path))

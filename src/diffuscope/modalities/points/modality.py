@@ -148,16 +148,11 @@ class Points(Modality[Dataset, PointsSection]):
         """Return points with the labels that are conditioned on."""
         label_type = recipe.data.label_type
         if data.stored is not None:
-            given = label_type is not None and data.stored.labels is not None
-            return StoredRows(
-                data.stored,
-                codec.encode,
-                codec.shape,
-                device,
-                label_type.encode(data.stored.labels) if given else None,
-                label_type.none if given else 0.0,
-                recipe.training.drop_labels,
-            )
+            rows = data.stored, codec.encode, codec.shape, device
+            if label_type is None or data.stored.labels is None:
+                return StoredRows(*rows)
+            every = label_type.encode(data.stored.labels)
+            return StoredRows(*rows, every, label_type.none, recipe.training.drop_labels)
         x = codec.encode(data.x).to(device)
         if label_type is None or data.labels is None:
             return Resident(x)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
@@ -16,6 +17,7 @@ from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.columnar.dates import looks_like_a_date
 from diffuscope.data.spread import far_out
+from diffuscope.data.stored import StoredRows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.columns.categories import Category
 from diffuscope.data.tables.dataset import FEWEST_ROWS
@@ -98,7 +100,7 @@ class Table(Modality[TableData, TableSection]):
 
     def training_notes(self, data: TableData) -> tuple[str, ...]:
         """Return a line for each column: how it was taken; for each constraint; and for a panel."""
-        schema, n, frame = data.schema, len(data.x), data.frame
+        schema, n, frame = data.schema, data.n, data.frame
         kept = [
             f"{text}: kept by {share:.2%} of the rows"
             for text, share in (data.rows.shares_kept(frame) if data.rows.constraints else {}).items()
@@ -107,7 +109,7 @@ class Table(Modality[TableData, TableSection]):
         if data.source["kind"] != "file":  # whose texts were read
             kept += _dates_as_text(data.rows)
         note = panel_note(frame)
-        kept += [] if note is None else [note]
+        kept += [*data.notes, *([] if note is None else [note])]
         if not schema:
             return tuple(kept)
         width = min(max(len(str(column.name)) for column in schema), 30)
@@ -157,7 +159,7 @@ class Table(Modality[TableData, TableSection]):
 
     def tune(self, recipe: str, data: TableData) -> dict[str, Any]:
         """Return sizes that suit the table, for the recipe of tables."""
-        return sizes_for(len(data.x), data.rows) if recipe == self.recipe_hint else {}
+        return sizes_for(data.n, data.rows) if recipe == self.recipe_hint else {}
 
     def write(self, data: TableData, path: Path) -> None:
         """Write a table as Parquet."""
@@ -181,6 +183,8 @@ class Table(Modality[TableData, TableSection]):
         self, data: TableData, codec: Codec, recipe: Recipe, device: torch.device
     ) -> BatchSource:
         """Return the coordinates of the rows, with their weights."""
+        if data.stored is not None:
+            return StoredRows(data.stored, _as_tensor, codec.shape, device)
         weights = None if data.weights is None else torch.from_numpy(data.weights)
         return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device), weights)
 
@@ -372,6 +376,10 @@ def _dates_as_text(rows: RowCodec) -> list[str]:
             isinstance(label, str) and looks_like_a_date(label) for label in one.labels.index[:_MANY_DATES]
         )
     ]
+
+
+def _as_tensor(rows: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.array(rows))
 
 
 def _target_always(rows: RowCodec, frame: pd.DataFrame) -> list[str]:
