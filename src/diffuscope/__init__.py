@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from diffuscope.monitoring.loss_floor import LossFloor as LossFloor
     from diffuscope.monitoring.loss_floor import loss_floor as loss_floor
     from diffuscope.monitoring.monitor import Monitor as Monitor
+    from diffuscope.packing import pack as pack
     from diffuscope.recipes import Recipe as Recipe
     from diffuscope.recipes import load_recipe as load_recipe
     from diffuscope.runs.evaluate import evaluate as evaluate
@@ -56,6 +57,7 @@ _HOMES = {
     "load_dataset": "diffuscope.data.points",
     "load_recipe": "diffuscope.recipes",
     "loss_floor": "diffuscope.monitoring.loss_floor",
+    "pack": "diffuscope.packing",
     "reflow": "diffuscope.runs.students",
     "set_language": "diffuscope.languages",
     "train": "diffuscope.runs.train",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffuscope.data.bounds import check_npy
+from diffuscope.data.bounds import check_npy, check_regular
 from diffuscope.data.columnar.arrays import native
 from diffuscope.data.columnar.foreign import foreign
 from diffuscope.data.columnar.reading import check_columns, check_parquet, to_pandas
@@ -26,7 +26,7 @@ from diffuscope.files import is_utf8
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Pieces", "open_pieces"]
+__all__ = ["Pieces", "arrow_batches", "open_pieces"]
 
 _ROWS = 2**16  # of a piece
 
@@ -110,6 +110,29 @@ def open_pieces(path: Path) -> Pieces | None:
     if kind is None or not path.is_file():
         return None
     return kind(path)
+
+
+def arrow_batches(path: Path) -> Iterator[Any]:
+    """Yield the record batches of a Parquet or Arrow file of any size; a FormatError where it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    check_regular(path)
+    try:
+        if path.suffix.lower() == ".parquet":
+            with pq.ParquetFile(path, memory_map=True) as file:
+                check_parquet(path, file.metadata)
+                check_columns(path, file.schema_arrow.names)
+                yield from file.iter_batches(batch_size=_ROWS)
+        else:
+            with pa.memory_map(str(path)) as source:
+                opened = pa.ipc.open_file(source)
+                check_columns(path, opened.schema.names)
+                yield from (opened.get_batch(i) for i in range(opened.num_record_batches))
+    except (DiffuscopeError, MemoryError, GeneratorExit):
+        raise
+    except Exception as error:  # damaged bytes make the parser raise nearly anything
+        raise foreign(path, "a readable table", "Write the file again.", error) from error
 
 
 def _parquet(path: Path) -> Pieces | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,15 @@ from diffuscope.data.columnar.foreign import check_magic, check_suffix, folder_k
 from diffuscope.data.columnar.recognition import ReadColumn, read_columns
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
-from diffuscope.data.columnar.text import SEPARATORS, Source, blanks_before, is_spaced, read_cells
+from diffuscope.data.columnar.text import (
+    SEPARATORS,
+    Source,
+    blanks_before,
+    cells_of,
+    is_spaced,
+    read_cells,
+    text_pieces,
+)
 from diffuscope.data.columnar.typed import typed_column
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.files import is_utf8
@@ -44,7 +52,16 @@ from diffuscope.files import is_utf8
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READABLE", "TABLES", "RowsFile", "as_typed", "open_rows", "read_rows", "read_table"]
+__all__ = [
+    "READABLE",
+    "TABLES",
+    "RowsFile",
+    "as_typed",
+    "open_rows",
+    "read_rows",
+    "read_table",
+    "text_frames",
+]
 
 TABLES = (*SEPARATORS, ".xlsx", ".parquet", ".arrow", ".feather")
 """Those whose columns may be of any kind."""
@@ -127,6 +144,34 @@ def open_rows(
     if file.columns is not None:
         return RowsFile(frame, file.columns, file.cells, file.source)
     return as_typed(frame, options, known, str(path))
+
+
+def text_frames(path: Path, options: FileOptions | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a text file of any size, in pieces.
+
+    What a column is, the first piece says, which has about 30 million characters: a cell that is something
+    else is an InputError.
+    """
+    import pandas as pd
+
+    options, suffix = options or FileOptions(), check_suffix(path, tuple(SEPARATORS), "read")
+    try:
+        check_regular(path)
+        path.stat()
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
+    known: tuple[ColumnSchema, ...] = ()
+    for text in text_pieces(path, suffix, options):
+        cells, names, source = cells_of(text, path, suffix, options)
+        file = _from_cells(path, cells, names, None, options, known, source)
+        frame = file.values.reset_index(drop=True)
+        frame.columns = pd.RangeIndex(frame.shape[1]) if names is None else pd.Index(names)
+        if not known:
+            options.check_names(frame.columns, str(path))
+        assert file.columns is not None
+        whole = RowsFile(frame, file.columns, None)
+        known = known or whole.schema
+        yield whole.modelled
 
 
 def as_typed(

@@ -25,6 +25,7 @@ from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
 from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
+from diffuscope.data.packs import MAIN, Pack, is_pack, read_pack
 from diffuscope.data.points.large import gathered, large_array, load_large, mapped
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
@@ -162,6 +163,12 @@ def _load_file(
     # A bare word is a misspelt set; a suffix or a folder in it makes it a path.
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
+    if is_pack(path):
+        pack = read_pack(path)
+        if pack.kind == "points":
+            return _load_pack(path, pack, size, seed)
+        if pack.kind == "table":
+            path = path / MAIN["table"]
     archive = path.suffix.lower() == ".npz"
     labelled, where = Labels(), f"The labels in {path}"
     note: tuple[str, ...] = ()
@@ -186,6 +193,27 @@ def _load_file(
             labelled = labels_of(labels, len(x), where, "numbers" if names else condition, names)
     own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), labelled)
     return replace(own, notes=note) if note else own
+
+
+def _load_pack(path: Path, pack: Pack, size: int | None, seed: int) -> Dataset:
+    """Return packed points with their labels."""
+    file, labels = path / MAIN["points"], pack.labels(path)
+    about = {"kind": "file", "path": str(path), "sha256": pack.digest}
+    labelled = Labels()
+    if labels is not None and pack.classes:
+        named = np.array(pack.classes, dtype=object)[labels.astype(np.int64)]
+        labelled = labels_of(named, pack.n, f"The labels of {path}", "classes")
+    elif labels is not None:
+        labelled = labels_of(labels, pack.n, f"The labels of {path}", "numbers", pack.numbers)
+    name = path.resolve().name
+    if (values := mapped(file)) is not None:
+        if size is not None:
+            return _large(values, pack.columns, name, size, seed, str(path), about)
+        return load_large(values, pack.columns, name, str(path), seed, about, labelled)
+    x, _ = as_table(read_table(file)[0], str(path), pack.columns)
+    if len(x) != pack.n:
+        raise FormatError(f"{file} has {len(x):,} rows, not {pack.n:,}.", "Pack the data again.")
+    return _own(name, x, pack.columns, size, seed, str(path), about, labelled)
 
 
 def _labels_in(

@@ -20,6 +20,7 @@ from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar import ColumnSchema, FileOptions, RowsFile, open_rows, suffix_of
 from diffuscope.data.columnar.pieces import Pieces, open_pieces
 from diffuscope.data.columnar.reading import as_typed
+from diffuscope.data.packs import content_of, read_pack
 from diffuscope.data.stored import Scratch, Stored, held_of
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.categories import Coding
@@ -148,15 +149,19 @@ def load_table(
     file: RowsFile | None = None
     pieces: Pieces | None = None
     if is_path:
-        path = Path(source)
+        named = Path(source)
+        path = content_of(named)
         pieces = open_pieces(path)
         if pieces is None:
             file = open_rows(path, options, known)
         else:
             held = held_of(pieces.n, len(pieces.names or ()) or 1, seed)
             file = as_typed(pieces.rows(held), options, known, str(path))
-        described_as = describe_file(path)
-        table, name = file.modelled, path.name[: len(path.name) - len(suffix_of(path))]
+        table, name = file.modelled, named.name[: len(named.name) - len(suffix_of(named))]
+        if path == named:
+            described_as = describe_file(path)
+        else:
+            described_as = {"kind": "file", "path": str(named), "sha256": read_pack(named).digest}
     else:
         frame = read_frame(source)
         if options.types or frame.container.kind == "pandas":

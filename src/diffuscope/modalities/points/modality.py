@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset, holds_images
 from diffuscope.data.conditions import Labels, labels_of
+from diffuscope.data.packs import is_pack, pack_kind
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
@@ -69,6 +70,8 @@ class Points(Modality[Dataset, PointsSection]):
         """Whether a source is a built-in set, numbers, or a function that draws them."""
         if isinstance(source, str | Path):
             name = str(source)
+            if is_pack(name):
+                return pack_kind(name) == "points"
             is_array = Path(name).suffix.lower() == ".npy" and not holds_images(name)
             return name in POINT_SETS or is_array
         if isinstance(source, np.ndarray | Tensor):
@@ -77,7 +80,9 @@ class Points(Modality[Dataset, PointsSection]):
 
     def reads(self, source: Any) -> bool:
         """Whether points are read from a source where the recipe asks for them: from any but a folder."""
-        return not (isinstance(source, str | Path) and Path(source).is_dir())
+        return not (isinstance(source, str | Path) and Path(source).is_dir()) or (
+            is_pack(source) and pack_kind(source) != "images"
+        )
 
     def default_recipe(self, source: Any) -> str:
         """Return the recipe of a second of training."""

@@ -16,6 +16,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.columnar.dates import looks_like_a_date
+from diffuscope.data.packs import content_of, is_pack, pack_kind
 from diffuscope.data.spread import far_out
 from diffuscope.data.stored import StoredRows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
@@ -69,12 +70,14 @@ class Table(Modality[TableData, TableSection]):
     def accepts(self, source: Any) -> bool:
         """Whether a source has columns: a table in a file, or in memory."""
         if isinstance(source, str | os.PathLike):
-            return suffix_of(Path(source)) in TABLES
+            return suffix_of(Path(source)) in TABLES or pack_kind(source) == "table"
         return hasattr(source, "columns")
 
     def reads(self, source: Any) -> bool:
         """Whether a table is read from a source where the recipe says so: not from a name, nor a function."""
         if isinstance(source, str | os.PathLike):
+            if is_pack(source):
+                return pack_kind(source) != "images"
             return bool(Path(source).suffix) and not Path(source).is_dir()
         return not callable(source)
 
@@ -154,7 +157,7 @@ class Table(Modality[TableData, TableSection]):
         if isinstance(source, str | os.PathLike):
             section = model.recipe.data
             assert isinstance(section, TableSection)
-            return read_rows(Path(source), section, section.columns)
+            return read_rows(content_of(Path(source)), section, section.columns)
         return read_frame(source).data
 
     def tune(self, recipe: str, data: TableData) -> dict[str, Any]:
