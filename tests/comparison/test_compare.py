@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 import diffuscope
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.jobs import Job, trained
-from diffuscope.comparison.pool import Pool
+from diffuscope.comparison.pool import Pool, Worker
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
 from diffuscope.errors import InputError, RunError
@@ -173,7 +173,7 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
             time.sleep(0.05)
         os.kill(pool._all[0].process.pid, signal.SIGKILL)
 
-    with Pool(1) as pool:
+    with Pool([Worker()]) as pool:
         threading.Thread(target=kill_once_it_trains, args=(pool,), daemon=True).start()
         results = {task[1]: error for task, error in pool.run(lambda: tasks.pop() if tasks else None, order)}
     assert "SIGKILL" in results["endless"]

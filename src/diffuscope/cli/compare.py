@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer import Argument, Option
@@ -27,6 +27,11 @@ _SET = "Any setting of the recipe, such as training.steps=300 or sampling.eta=0,
 _OUT = "Output directory; an existing comparison is resumed. [default: comparisons/NAME]"
 
 
+_LAUNCH = "What starts each process, such as 'srun -n1' or 'ssh node{worker}'. [default: this host]"
+Launch = Annotated[str | None, Option(metavar="COMMAND", help=_LAUNCH)]
+Engine = Annotated[str, Option(metavar="local|ray", help="Where processes run; ray: on a Ray cluster.")]
+
+
 def _axis(text: str) -> Any:
     return Option(metavar="V1,V2,...", help=text)
 
@@ -47,6 +52,8 @@ def compare(
     jobs: Annotated[
         int | None, Option(help="Number of parallel processes. [default: one for each core]")
     ] = None,
+    launch: Launch = None,
+    engine: Engine = "local",
     skip_invalid: Annotated[
         bool, Option("--skip-invalid", help="Skip combinations that are not valid.")
     ] = False,
@@ -77,7 +84,16 @@ def compare(
     from diffuscope.comparison import compare as run
 
     comparison = run(
-        data, axes, seeds=seeds, out=out, jobs=jobs, skip_invalid=skip_invalid, device=device, announce=say
+        data,
+        axes,
+        seeds=seeds,
+        out=out,
+        jobs=jobs,
+        launch=launch,
+        engine=cast("Any", engine),
+        skip_invalid=skip_invalid,
+        device=device,
+        announce=say,
     )
     if json_:
         echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False), as_is=True)

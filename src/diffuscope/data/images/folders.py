@@ -31,7 +31,7 @@ from diffuscope.data.images.ranges import Range, checked_range, range_note, usua
 from diffuscope.data.images.reading import ImageFacts, image_facts, read_image, value_range
 from diffuscope.data.images.splits import class_of, natural, parts_of
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
-from diffuscope.files import cache_folder, remove_abandoned
+from diffuscope.files import cache_folder, remove_abandoned, temporary_prefix
 from diffuscope.progress import Reporter
 from diffuscope.threads import side_by_side
 
@@ -328,7 +328,7 @@ def _new_store(store: Path, shape: tuple[int, ...], notes: list[str]) -> tuple[N
 
 def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
     """Return a new memory-mapped file with all its disk space reserved."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".diffuscope-{os.getpid()}-", suffix=".npy")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=temporary_prefix(), suffix=".npy")
     os.close(handle)
     path = Path(name)
     try:
