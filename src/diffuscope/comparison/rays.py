@@ -7,6 +7,7 @@ is an error of the one job as well. The cluster is the one that RAY_ADDRESS name
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -20,14 +21,14 @@ _GRACE = 90.0  # seconds that a worker has for its checkpoint
 
 
 def connected() -> Any:
-    """Return Ray, connected to its cluster; an InputError where it is not installed, RunError where it fails."""
+    """Return Ray, connected to its cluster; InputError where it is not installed, RunError where it fails."""
     try:
         import ray
     except ImportError as error:
         raise InputError("Ray is not installed.", "pip install 'diffuscope[ray]'") from error
     if not ray.is_initialized():
         try:
-            ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray fails in many ways
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunError(
