@@ -12,7 +12,10 @@ from diffuscope._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison as Comparison
+    from diffuscope.comparison import Range as Range
+    from diffuscope.comparison import Sweep as Sweep
     from diffuscope.comparison import compare as compare
+    from diffuscope.comparison import sweep as sweep
     from diffuscope.data.base import Dataset as Dataset
     from diffuscope.data.points import load_dataset as load_dataset
     from diffuscope.diagnosis import Diagnosis as Diagnosis
@@ -47,8 +50,10 @@ _HOMES = {
     "Labelled": "diffuscope.monitoring.asked",
     "LossFloor": "diffuscope.monitoring.loss_floor",
     "Monitor": "diffuscope.monitoring.monitor",
+    "Range": "diffuscope.comparison",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.runs.run",
+    "Sweep": "diffuscope.comparison",
     "compare": "diffuscope.comparison",
     "diagnose": "diffuscope.diagnosis",
     "distill": "diffuscope.runs.students",
@@ -60,6 +65,7 @@ _HOMES = {
     "pack": "diffuscope.packing",
     "reflow": "diffuscope.runs.students",
     "set_language": "diffuscope.languages",
+    "sweep": "diffuscope.comparison",
     "train": "diffuscope.runs.train",
 }
 __all__ = ["__version__", *_HOMES]

@@ -70,7 +70,7 @@ def compare(
         ("schedule.name", "--schedule", schedule),
         ("network.name", "--network", network),
         ("denoiser.prediction", "--prediction", prediction),
-        *map(_setting, set_ or []),
+        *map(setting, set_ or []),
         ("sampling.name", "--sampler", sampler),
         ("sampling.steps", "--sampling-steps", sampling_steps),
     )
@@ -80,7 +80,7 @@ def compare(
             continue
         if key in axes:
             raise InputError(f"{key} was given twice.", f"Give all values in one option: {flag} V1,V2,...")
-        axes[key] = _values(flag, text)
+        axes[key] = values_of(flag, text)
     from diffuscope.comparison import compare as run
 
     comparison = run(
@@ -103,12 +103,13 @@ def compare(
         raise typer.Exit(1)
 
 
-def _setting(pair: str) -> tuple[str, str, str]:
+def setting(pair: str) -> tuple[str, str, str]:
+    """Return key, option and values of KEY=V1,V2."""
     key, text = split_setting(pair, "V1,V2,...")
     return key, f"--set {key}", text
 
 
-def _values(flag: str, text: str) -> list[Any]:
+def values_of(flag: str, text: str) -> list[Any]:
     """Split a list of values at its commas; values are TOML, bare words are text."""
     values = read_value(f"[{text}]")  # numbers, true, "quoted", [lists]
     if not isinstance(values, list):
