@@ -41,7 +41,7 @@ def sweep(
     recipe: Annotated[str | None, Option(help="A name or a TOML file. [default: that of the data]")] = None,
     trials: Annotated[int | None, Option(help=_TRIALS)] = None,
     seed: Annotated[int, Option(help="Of the draws.")] = 0,
-    seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...) that each is trained with.")] = 2,
+    seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...) that each is trained with.")] = 3,
     all_: Annotated[bool, Option("--all", help="Train all in full, also what is clearly worse.")] = False,
     read: Any = None,
     out: Annotated[Path | None, Option("--out", "-o", help=_OUT)] = None,

@@ -89,7 +89,7 @@ def sweep(
     settings: Mapping[str, Any] | None = None,
     trials: int | None = None,
     seed: int = 0,
-    seeds: int | Sequence[int] = 2,
+    seeds: int | Sequence[int] = 3,
     stop_early: bool = True,
     out: str | Path | None = None,
     jobs: int | None = None,
@@ -135,7 +135,7 @@ def sweep(
     executor = Executor(jobs, launch, engine, device)
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise InputError(f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give --seeds 2.")
+        raise InputError(f"Seeds must be distinct, and at least one; got {seeds!r}.", "Give --seeds 3.")
     if not space:
         raise InputError("There is nothing to search.", "Give settings with several values: --set KEY=V1,V2")
     if twice := sorted(set(space) & set(settings or {})):
