@@ -17,20 +17,20 @@ from diffuscope.errors import InputError
 
 @pytest.fixture
 def quick(small):
-    return {key: value for key, value in small.items() if key != "training.steps"}
+    return {**small, "training.steps": 200, "network.width": 32, "network.depth": 2, "training.batch_size": 64}
 
 
 def test_what_is_clearly_worse_is_stopped_and_a_sweep_goes_on(in_this_process, tmp_path, points, quick):
-    space = {"training.learning_rate": [1e-2, 1e-9], "sampling.steps": [10]}
-    options = {"settings": {**quick, "training.steps": 200}, "seeds": 1, "out": tmp_path, "jobs": 1}
+    space = {"training.learning_rate": [3e-2, 1e-9], "sampling.steps": [10]}
+    options = {"settings": quick, "seeds": 1, "out": tmp_path, "jobs": 1}
     said: list[str] = []
     made = diffuscope.sweep(points, space, announce=said.append, **options)
     by_rate = {one["training.learning_rate"]: one for one in made.trials}
-    assert by_rate[1e-2]["state"] == "trained"
-    assert by_rate[1e-2]["steps"] == 200
+    assert by_rate[3e-2]["state"] == "trained"
+    assert by_rate[3e-2]["steps"] == 200
     assert by_rate[1e-9]["state"] == "stopped"
     assert by_rate[1e-9]["steps"] < 200
-    assert made.best() == by_rate[1e-2]
+    assert made.best() == by_rate[3e-2]
     assert len(said) == 3
     assert sorted(path.name for path in tmp_path.glob("sweep.*")) == ["sweep.csv", "sweep.json", "sweep.png"]
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("cells/*.json")}

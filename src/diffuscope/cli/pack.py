@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from diffuscope.cli.common_options import reads_files
+from diffuscope.cli.common_options import read_interval, reads_files
 from diffuscope.terminal import echo, one_line
 from diffuscope.translations import translate
 
@@ -15,6 +15,7 @@ _SOURCE = (
     "A .csv, .tsv (also .gz), .parquet, .arrow, .npy or .npz file, or images: a folder, or a .tar (also "
     "compressed)."
 )
+_RANGE = "The values of images of more than 8 bits that are black and white."
 _SIZE = "Height and width of images. [default: what suits them]"
 
 
@@ -26,6 +27,7 @@ def pack(
     channels: Annotated[
         int | None, Option(help="Channels of images. [default: 1 if all are grey, else 3]")
     ] = None,
+    range_: Annotated[str | None, Option("--range", metavar="LOW,HIGH", help=_RANGE)] = None,
     read: Any = None,
 ) -> None:
     """Pack data that is larger than memory, or is read often.
@@ -37,7 +39,16 @@ def pack(
     from diffuscope.packing import pack as run
 
     options = FileOptions(**{key.removeprefix("data."): value for key, value in read.items()})
-    run(source, out, image_size=image_size, channels=channels, options=options, announce=_said)
+    limits = None if range_ is None else read_interval(range_, "--range")
+    run(
+        source,
+        out,
+        image_size=image_size,
+        channels=channels,
+        value_range=limits,
+        options=options,
+        announce=_said,
+    )
 
 
 def _said(lines: Any) -> None:

@@ -46,7 +46,7 @@ def images_in_tar(path: Path, notes: list[str]) -> Iterator[Named]:
     Raises a FormatError where the archive is damaged, or far larger than its bytes are believed to be.
     """
     check_regular(path)
-    packed, unpacked, others = path.stat().st_size, 0, Counter[str]()
+    packed, unpacked, links, others = path.stat().st_size, 0, 0, 0
     try:
         with tarfile.open(path, "r|*") as archive:  # read in order, from its beginning
             for count, entry in enumerate(archive):
@@ -59,9 +59,9 @@ def images_in_tar(path: Path, notes: list[str]) -> Iterator[Named]:
                 if entry.isdir() or hidden:
                     continue
                 if not entry.isreg():
-                    others["no plain files (links, devices)"] += 1
+                    links += 1
                 elif name.suffix.lower() not in SUFFIXES:
-                    others["no images"] += 1
+                    others += 1
                 elif entry.size > _LARGEST:
                     raise FormatError(
                         f"{path}: {entry.name} has {entry.size:,} bytes, more than an image may.",
@@ -74,7 +74,10 @@ def images_in_tar(path: Path, notes: list[str]) -> Iterator[Named]:
                 archive.members = []  # type: ignore[attr-defined]  # what was read is not kept
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise FormatError(f"{path} is not a whole .tar file: {error}.", "Write it again.") from error
-    notes += [f"Entries that are {what}, and not used: {count:,}." for what, count in others.items()]
+    if links:
+        notes.append(f"Entries that are links or devices, and not used: {links:,}.")
+    if others:
+        notes.append(f"Entries that are no images, and not used: {others:,}.")
 
 
 def as_named(item: Any) -> Named:

@@ -224,10 +224,13 @@ def _encoded(
             table, y, _ = RowCodec.split(table, target)
         own = stream_seed(seed, "piece", i)
         try:
-            x = rows.encode(table, y, dequantise=True, seed=own, new_as_missing=True)
-        except InputError as error:
-            raise InputError(f"{where} cannot be used for training: {error.what}", error.hint) from error
-        new.update(rows.new_categories(table, y))
+            x = rows.encode(table, y, dequantise=True, seed=own)
+        except InputError:  # as a rule for a new category
+            try:
+                x = rows.encode(table, y, dequantise=True, seed=own, new_as_missing=True)
+            except InputError as error:
+                raise InputError(f"{where} cannot be used for training: {error.what}", error.hint) from error
+            new.update(rows.new_categories(table, y))
         scratch.append(x)
     if new:
         some = ", ".join(f"{count:,} of {name}" for name, count in new.most_common(5))
