@@ -28,6 +28,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("networks",),
     ("data/affine", "data/bounds", "data/spread", "data/conditions", "data/torch_sets"),
     ("data/section", "data/stored", "data/packs"),
+    ("data/stored_rows",),
     ("data/base",),
     ("data/kinds", "data/columnar"),
     ("data/points", "data/tables", "data/images"),

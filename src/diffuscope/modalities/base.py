@@ -20,7 +20,8 @@ from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.section import ConditionedSection, DataSection
-from diffuscope.data.stored import HELD_ROWS, StoredRows, held_of
+from diffuscope.data.stored import HELD_ROWS, held_of
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.data.torch_sets import Unpacked
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import MaskedDenoiser

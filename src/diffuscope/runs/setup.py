@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset, columns_of
 from diffuscope.data.conditions import Numbers
-from diffuscope.data.stored import StoredRows
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.losses import Loss

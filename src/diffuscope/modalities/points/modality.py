@@ -21,7 +21,7 @@ from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
 from diffuscope.data.spread import far_out, limits
-from diffuscope.data.stored import StoredRows
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.diffusion.denoiser import DenoiserLike, convert
 from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.process import q_sample

@@ -18,7 +18,7 @@ from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.columnar.dates import looks_like_a_date
 from diffuscope.data.packs import content_of, is_pack, pack_kind
 from diffuscope.data.spread import far_out
-from diffuscope.data.stored import StoredRows
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.columns.categories import Category
 from diffuscope.data.tables.dataset import FEWEST_ROWS
