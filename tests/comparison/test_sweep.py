@@ -17,7 +17,8 @@ from diffuscope.errors import InputError
 
 @pytest.fixture
 def quick(small):
-    return {**small, "training.steps": 200, "network.width": 32, "network.depth": 2, "training.batch_size": 64}
+    own = {"training.steps": 200, "network.width": 32, "network.depth": 2, "training.batch_size": 64}
+    return {**small, **own}
 
 
 def test_what_is_clearly_worse_is_stopped_and_a_sweep_goes_on(in_this_process, tmp_path, points, quick):

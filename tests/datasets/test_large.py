@@ -198,7 +198,7 @@ def test_what_is_too_rare_to_be_held_counts_as_missing(few, tmp_path):
     table.loc[outside[0], "constant"] = 2
     path = write(tmp_path / "t.parquet", table)
     setup_data = plan_new(path, "table", {}, "none")[1]
-    with pytest.warns(UserWarning, match="2 of 'city'"):
+    with pytest.warns(UserWarning, match=r"'city' \(2\)"):
         values = setup_data.stored.values
     at = setup_data.rows.place("city")
     assert np.isnan(values[outside, at]).all()

@@ -50,7 +50,7 @@ class Executor:
                 f"The number of processes must be {few}, not {self.jobs}.", "Give --jobs of at least 1."
             )
         if self.engine not in ENGINES:
-            raise InputError(f"There is no engine {self.engine!r}.", f"Known: {', '.join(ENGINES)}.")
+            raise InputError(f"There is no engine {self.engine!r}.", "Choose local or ray.")
         if self.engine == "ray" and self.launch is not None:
             raise InputError("Ray starts its workers itself.", "Omit --launch, or --engine ray.")
         launched(self.launch, 0)

@@ -25,7 +25,7 @@ def connected() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise InputError("Ray is not installed.", "pip install 'diffuscope[ray]'") from error
+        raise InputError("Ray is not installed.", "Install it: pip install 'diffuscope[ray]'") from error
     if not ray.is_initialized():
         try:
             ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)

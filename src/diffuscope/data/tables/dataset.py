@@ -233,7 +233,7 @@ def _encoded(
             new.update(rows.new_categories(table, y))
         scratch.append(x)
     if new:
-        some = ", ".join(f"{count:,} of {name}" for name, count in new.most_common(5))
+        some = ", ".join(f"{name} ({count:,})" for name, count in new.most_common(5))
         warnings.warn(
             f"Values that are too rare to be among the rows that are looked at count as missing: {some}.",
             UserWarning,
