@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
 
 _DATA = (
-    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file, "
-    "or a folder of images."
+    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .arrow, .npy or "
+    ".npz file, a folder of images, or one that was packed."
 )
 _SET = "Any setting of the recipe, such as training.steps=300 or sampling.eta=0,1."
 _OUT = "Output directory; an existing comparison is resumed. [default: comparisons/NAME]"

@@ -55,8 +55,8 @@ def load_dataset(
     Parameters
     ----------
     source : str, path, array-like, DataFrame, callable or Dataset
-        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .npy or .npz file; numbers of shape (n, d)
-        or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of a ``numpy.random.Generator``
+        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .arrow, .npy or .npz file; points that were packed;
+        numbers of shape (n, d) or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of a ``numpy.random.Generator``
         that draws n points; or a Dataset, which is returned as it is.
     size : int, optional
         Number of points, at least 2. Default: 10,000 for built-in sets and generators, all rows for one's
