@@ -55,9 +55,9 @@ def load_dataset(
     Parameters
     ----------
     source : str, path, array-like, DataFrame, callable or Dataset
-        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .arrow, .npy or .npz file; points that were packed;
-        numbers of shape (n, d) or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of a ``numpy.random.Generator``
-        that draws n points; or a Dataset, which is returned as it is.
+        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .arrow, .npy or .npz file; points that were
+        packed; numbers of shape (n, d) or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of
+        a ``numpy.random.Generator`` that draws n points; or a Dataset, which is returned as it is.
     size : int, optional
         Number of points, at least 2. Default: 10,000 for built-in sets and generators, all rows for one's
         own data, of which a smaller size takes a random subset in the original order.
