@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import threading
 from dataclasses import asdict
 from typing import Any
 
@@ -27,6 +29,7 @@ def connected() -> Any:
     except ImportError as error:
         raise InputError("Ray is not installed.", "Install it: pip install 'diffuscope[ray]'") from error
     if not ray.is_initialized():
+        before = signal.getsignal(signal.SIGTERM)  # which Ray takes for itself
         try:
             ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray fails in many ways
@@ -34,6 +37,9 @@ def connected() -> Any:
             raise RunError(
                 f"Ray cannot be used: {said}", "Look at RAY_ADDRESS, or omit --engine ray."
             ) from error
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)
     return ray
 
 
