@@ -276,7 +276,7 @@ def in_this_process(monkeypatch):
         except DiffuscopeError as error:
             raise pool.JobError(error.what) from error
 
-    monkeypatch.setattr(pool._Worker, "run_job", run_here)
+    monkeypatch.setattr(pool.Worker, "run_job", run_here)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from diffuscope.files import (
     atomic_write,
     remove_abandoned,
     sole_writer,
+    temporary_prefix,
     write_bytes,
     write_json,
     write_text,
@@ -196,7 +199,7 @@ def test_the_lock_of_a_killed_process_keeps_nobody_off_and_is_cleared_away(tmp_p
         f"{os.getppid()}\n"
     )  # a number that another process has by now
     with sole_writer(tmp_path):
-        assert (tmp_path / ".diffuscope.lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / ".diffuscope.lock").read_text().split()[0] == str(os.getpid())
     assert not list(tmp_path.iterdir())
 
 
@@ -267,13 +270,78 @@ def test_a_folder_that_cannot_be_written_to_is_said(tmp_path, monkeypatch, numbe
         pass
 
 
-def test_where_there_are_no_locks_nothing_is_kept_off(tmp_path, monkeypatch):
+def test_where_there_are_no_locks_the_file_keeps_others_off(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    lock = tmp_path / ".diffuscope.lock"
     with sole_writer(tmp_path):
-        assert not list(tmp_path.iterdir())
+        pid, *host = lock.read_text().split(maxsplit=1)
+        assert pid == str(os.getpid())
+    assert not list(tmp_path.iterdir())
+    lock.write_text(f"{os.getppid()} {host[0]}")  # a process of this host, which runs
+    with pytest.raises(RunError, match="in use"), sole_writer(tmp_path):
+        pass
+    lock.write_text(f"999999999 {host[0]}")
+    with sole_writer(tmp_path):
+        pass
+
+
+def test_a_lock_of_another_host_counts_while_it_shows_life(tmp_path):
+    lock = tmp_path / ".diffuscope.lock"
+    lock.write_text("7 12345678 node-b\n")  # where the locks of a volume do not reach other hosts
+    with pytest.raises(RunError) as refused, sole_writer(tmp_path):
+        pass
+    assert "process 7 on node-b" in refused.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == [lock.name]
+    os.utime(lock, (0, lock.stat().st_mtime - 100))
+    with sole_writer(tmp_path):
+        assert lock.read_text().split()[0] == str(os.getpid())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_touched_while_it_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_BEAT", 0.01)
+    lock = tmp_path / ".diffuscope.lock"
+    with sole_writer(tmp_path):
+        os.utime(lock, (0, 0))
+        while lock.stat().st_mtime == 0:
+            time.sleep(0.01)
+
+
+def test_temporary_files_of_another_host_are_let_be_for_a_week(tmp_path):
+    theirs = tmp_path / ".diffuscope-h12345678-999999999-x"
+    theirs.write_text("half")
+    remove_abandoned(tmp_path)
+    assert theirs.is_file()
+    os.utime(theirs, (0, theirs.stat().st_mtime - 8 * 86_400))
+    remove_abandoned(tmp_path)
+    assert not theirs.exists()
+
+
+UNSHARED = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*UNSHARED, "true"], capture_output=True).returncode != 0,
+    reason="no namespaces of its own",
+)
+def test_what_has_process_numbers_of_its_own_is_another_host(tmp_path):
+    with held_by(tmp_path) as other:
+        (tmp_path / f"{temporary_prefix()}x").write_text("half")  # of this process, which runs
+        program = (
+            "import sys; from diffuscope.files import remove_abandoned, sole_writer\n"
+            "remove_abandoned(sys.argv[1])\n"
+            "with sole_writer(sys.argv[1]): print('in')"
+        )
+        done = subprocess.run(
+            [*UNSHARED, sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True
+        )
+        assert done.stdout == ""
+        assert f"process {other.pid} on " in done.stderr
+        assert len(list(tmp_path.iterdir())) == 2
+        other.communicate(b"\n")
 
 
 def test_a_block_that_fails_at_once_leaves_no_empty_folder(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import diffuscope
 
 NAMES = [name for name in diffuscope.__all__ if not name.startswith("_")]
-MADE_BY_OTHERS = {"Comparison", "Diagnosis"}  # whose examples take as long as those of what makes them
+LONG = {"Comparison", "Diagnosis", "Sweep", "sweep"}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def run_example(name):
 
 
 def marked(name):
-    return pytest.param(name, marks=pytest.mark.slow) if name in MADE_BY_OTHERS else name
+    return pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in NAMES])

@@ -12,7 +12,10 @@ from diffuscope._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison as Comparison
+    from diffuscope.comparison import Range as Range
+    from diffuscope.comparison import Sweep as Sweep
     from diffuscope.comparison import compare as compare
+    from diffuscope.comparison import sweep as sweep
     from diffuscope.data.base import Dataset as Dataset
     from diffuscope.data.points import load_dataset as load_dataset
     from diffuscope.diagnosis import Diagnosis as Diagnosis
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from diffuscope.monitoring.loss_floor import LossFloor as LossFloor
     from diffuscope.monitoring.loss_floor import loss_floor as loss_floor
     from diffuscope.monitoring.monitor import Monitor as Monitor
+    from diffuscope.packing import pack as pack
     from diffuscope.recipes import Recipe as Recipe
     from diffuscope.recipes import load_recipe as load_recipe
     from diffuscope.runs.evaluate import evaluate as evaluate
@@ -46,8 +50,10 @@ _HOMES = {
     "Labelled": "diffuscope.monitoring.asked",
     "LossFloor": "diffuscope.monitoring.loss_floor",
     "Monitor": "diffuscope.monitoring.monitor",
+    "Range": "diffuscope.comparison",
     "Recipe": "diffuscope.recipes",
     "Run": "diffuscope.runs.run",
+    "Sweep": "diffuscope.comparison",
     "compare": "diffuscope.comparison",
     "diagnose": "diffuscope.diagnosis",
     "distill": "diffuscope.runs.students",
@@ -56,8 +62,10 @@ _HOMES = {
     "load_dataset": "diffuscope.data.points",
     "load_recipe": "diffuscope.recipes",
     "loss_floor": "diffuscope.monitoring.loss_floor",
+    "pack": "diffuscope.packing",
     "reflow": "diffuscope.runs.students",
     "set_language": "diffuscope.languages",
+    "sweep": "diffuscope.comparison",
     "train": "diffuscope.runs.train",
 }
 __all__ = ["__version__", *_HOMES]

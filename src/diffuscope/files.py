@@ -3,6 +3,10 @@
 A file is written under a temporary name in its own folder, flushed to the disk and renamed over its
 final name. Whoever reads the final name sees the old bytes or the new ones, never a mixture, also
 after ``kill -9``.
+
+Folders may lie on a volume that several hosts share, where numbers of processes mean nothing. So locks and
+temporary files name the host beside the process; a container, or whatever has process numbers of its own, is
+another host.
 """
 
 from __future__ import annotations
@@ -13,11 +17,15 @@ import glob
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffuscope.errors import InputError, RunError
 
@@ -32,15 +40,18 @@ __all__ = [
     "remove_abandoned",
     "sole_writer",
     "stay_inside",
+    "temporary_prefix",
     "write_bytes",
     "write_json",
     "write_text",
 ]
 
-_TEMPORARY = re.compile(r"^\.diffuscope-(\d+)-.+$")
+_TEMPORARY = re.compile(r"^\.diffuscope-(?:h([0-9a-f]{8})-)?(\d+)-.+$")
 _LONGEST_NAME = 200  # of 255 bytes
 _DEEPEST = 4  # levels of folders in a run or a comparison
 _LOCK = ".diffuscope.lock"
+_BEAT, _STALE = 10.0, 60.0  # seconds between two signs of life of a lock, and after which none is expected
+_OLD = 7 * 86_400.0  # seconds after which another host's temporary files are nobody's
 MOST_TEXT = 2**28
 """Bytes of a text that is read whole, such as the log of a run."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
@@ -77,7 +88,7 @@ def _beside(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file() and not path.is_dir():  # a rename would replace the device
         raise RunError(f"Cannot write {path}: it is a pipe or a device.", "Give the name of a file.")
     short = _short(path.name)
-    temporary = path.with_name(f".diffuscope-{os.getpid()}-{short}")
+    temporary = path.with_name(f"{temporary_prefix()}{short}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_dead(path.parent.glob(f".diffuscope-*-{glob.escape(short)}"))
@@ -92,7 +103,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 def check_writable_folder(folder: Path) -> None:
     """Raise a RunError unless a file can be written into a folder, now and by this process."""
-    temporary = folder / f".diffuscope-{os.getpid()}-check"
+    temporary = folder / f"{temporary_prefix()}check"
     try:
         temporary.write_bytes(b"1")
     except OSError as error:
@@ -179,6 +190,20 @@ def remove_abandoned(folder: str | os.PathLike[str], below: bool = True) -> None
             pass
 
 
+def temporary_prefix() -> str:
+    """Return how the name of a temporary file of this process begins, see :func:`remove_abandoned`."""
+    return f".diffuscope-h{_host()}-{os.getpid()}-"
+
+
+@cache
+def _host() -> str:
+    """Return what tells this host from others: its name, and whose process numbers are meant."""
+    numbers = ""
+    with contextlib.suppress(OSError):
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(f"{platform.node()} {numbers}".encode()).hexdigest()[:8]
+
+
 def _ours(folder: Path, depth: int) -> Iterator[Path]:
     """Yield temporary files in a folder and so many levels below; links are not followed."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -190,10 +215,19 @@ def _ours(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _remove_dead(paths: Iterable[Path]) -> None:
-    """Remove those of the temporary files and folders whose process has ended."""
+    """Remove those of the temporary files and folders whose process has ended; of other hosts old ones."""
     for path in paths:
         match = _TEMPORARY.match(path.name)
-        if match and (path.is_file() or not path.is_symlink()) and not _alive(int(match[1])):
+        if not match or (path.is_symlink() and not path.is_file()):
+            continue
+        if match[1] in (None, _host()):
+            dead = not _alive(int(match[2]))
+        else:
+            try:
+                dead = time.time() - path.stat().st_mtime > _OLD
+            except OSError:
+                continue
+        if dead:
             _remove(path)
 
 
@@ -219,9 +253,10 @@ def cache_folder() -> Path:
 def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from writing to ``folder`` while the block runs.
 
-    The kernel locks the file ``.diffuscope.lock``, which names this process; the lock ends with the process.
-    A file system without locks keeps nobody off. A folder that is still empty when the block
-    fails is removed.
+    The kernel locks the file ``.diffuscope.lock``, which names this process and its host; the lock ends with
+    the process. Where the locks of a shared volume do not reach other hosts, or there are none, the file
+    itself keeps them off: it is touched every ten seconds, and counts for a minute. A folder that is still
+    empty when the block fails is removed.
 
     A folder that another process holds, or that cannot be written to, is a RunError.
     """
@@ -232,24 +267,27 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        pid = _holder(path)
-        raise RunError(
-            f"{folder} is in use by another process; nothing was changed.",
-            f"Wait for {'it' if pid is None else f'process {pid}'}, or choose another folder.",
-        ) from error
+        raise _in_use(folder, _holder(path)) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise _as_run_error(error, path) from error
-    failed = True
+    own = _Holder(os.getpid(), _host(), platform.node())
+    before = _holder(path)
+    if before is not None and before != own and _holds(path, before, lock.is_locked):
+        lock.release()
+        raise _in_use(folder, before)
+    failed, ended = True, threading.Event()
     try:
-        if lock.is_locked and _holder(path) != os.getpid():
-            with contextlib.suppress(OSError):  # the name is a courtesy
-                path.write_text(f"{os.getpid()}\n")
+        if before != own:
+            with contextlib.suppress(OSError):
+                path.write_text(f"{own.pid} {own.host} {own.name}\n")
+        threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
         yield
         failed = False
     finally:
+        ended.set()
         with contextlib.suppress(OSError):
-            if lock.is_locked:
+            if lock.is_locked or _holder(path) == own:
                 path.unlink()  # while it is held: whoever opened it sees that it is gone
         lock.release()
         with contextlib.suppress(OSError):
@@ -257,12 +295,59 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
                 path.parent.rmdir()
 
 
-def _holder(path: Path) -> int | None:
-    """Return the process that a lock's file names."""
+class _Holder(NamedTuple):
+    """Who holds a lock: a process, what tells its host from others, and the name of that."""
+
+    pid: int
+    host: str = ""
+    name: str = ""
+
+
+def _holder(path: Path) -> _Holder | None:
+    """Return whom a lock's file names."""
     try:
-        return int(read_text(path, 1000).split()[0])
+        pid, *rest = read_text(path, 1000).split(maxsplit=2)
+        return _Holder(int(pid), *(word.strip() for word in rest))
     except (OSError, ValueError, IndexError):
         return None
+
+
+def _holds(path: Path, holder: _Holder, locked: bool) -> bool:
+    """Whether a lock that the kernel did not deny is held all the same, by whom its file names.
+
+    By the kernel's lock, where this process has it, no other process of this host holds it.
+    """
+    if holder.host in ("", _host()):
+        return not locked and _alive(holder.pid)
+    now = path.with_name(f"{temporary_prefix()}now")
+    try:
+        now.write_bytes(b"")  # by the clock of the volume
+        age = now.stat().st_mtime - path.stat().st_mtime
+    except OSError:
+        return False
+    finally:
+        _remove(now)
+    return age < _STALE
+
+
+def _in_use(folder: str | os.PathLike[str], holder: _Holder | None) -> RunError:
+    if holder is None:
+        whom = "it"
+    elif holder.host in ("", _host()):
+        whom = f"process {holder.pid}"
+    else:
+        whom = f"process {holder.pid} on {holder.name or 'another host'} (a minute, if it is gone)"
+    return RunError(
+        f"{folder} is in use by another process; nothing was changed.",
+        f"Wait for {whom}, or choose another folder.",
+    )
+
+
+def _beat(path: Path, ended: threading.Event) -> None:
+    """Show that a lock is held, until it is not."""
+    while not ended.wait(_BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
 def _alive(pid: int) -> bool:

@@ -14,14 +14,17 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from diffuscope.errors import InputError
 
-__all__ = ["RowStreams", "alone", "stream", "stream_seed"]
+__all__ = ["RowStreams", "alone", "permuted", "stream", "stream_seed"]
 
 _ALONE = threading.RLock()
+_ROUNDS = 4  # even, so that both halves have their size again
+_MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9], dtype=np.uint64)  # of splitmix64 (Steele 2014)
 
 
 def stream_seed(seed: int, *place: str | int) -> int:
@@ -36,6 +39,39 @@ def stream_seed(seed: int, *place: str | int) -> int:
 def stream(seed: int, *place: str | int) -> torch.Generator:
     """Return a fresh generator (on the CPU) for the stream at ``place``."""
     return torch.Generator().manual_seed(stream_seed(seed, *place))
+
+
+def permuted(positions: npt.NDArray[np.int64], n: int, key: int) -> npt.NDArray[np.int64]:
+    """Return which of n things stand at ``positions`` (m,) of a random order, which is computed, not stored.
+
+    The order is a bijection of 0 to n - 1: a Feistel network (Luby & Rackoff 1988) on as many bits as n - 1
+    has, applied again wherever it leads beyond n (cycle walking, Black & Rogaway 2002). ``key`` is that of a
+    stream (:func:`stream_seed`). So an order of 50 million rows costs no memory, and any part of it no more
+    than the part.
+    """
+    bits = max(2, (n - 1).bit_length())
+    low, high = bits // 2, bits - bits // 2
+    keys = np.random.SeedSequence(key).generate_state(_ROUNDS, np.uint64)
+    found = positions.astype(np.uint64)
+    beyond: npt.NDArray[np.intp] | None = None  # those that still have to walk
+    while True:
+        x = found if beyond is None else found[beyond]
+        sizes = (high, low)  # bits of the left and of the right half
+        for one in keys:
+            left, right = x >> np.uint64(sizes[1]), x & np.uint64((1 << sizes[1]) - 1)
+            mixed = (right + one) * _MIX[0]
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * _MIX[1]
+            left = left ^ ((mixed >> np.uint64(32)) & np.uint64((1 << sizes[0]) - 1))
+            x = (right << np.uint64(sizes[0])) | left  # the halves change places, and so do their sizes
+            sizes = sizes[1], sizes[0]
+        if beyond is None:
+            found = x
+        else:
+            found[beyond] = x
+        left_over = np.flatnonzero(x >= n)
+        if not len(left_over):
+            return found.astype(np.int64)
+        beyond = left_over if beyond is None else beyond[left_over]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 import diffuscope
+from diffuscope.comparison.executor import Executor
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.jobs import Job, trained
-from diffuscope.comparison.pool import Pool
+from diffuscope.comparison.pool import launched
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
 from diffuscope.errors import InputError, RunError
@@ -157,8 +159,42 @@ def test_a_training_that_fails_takes_no_other_with_it(tmp_path, points, small):
     assert comparison.frame()["error"].notna().sum() == 2
 
 
+def cells_of(comparison):
+    return comparison.frame().drop(columns=["seconds", "train_seconds"])
+
+
+ENGINES = [
+    pytest.param({}, id="local"),
+    pytest.param({"launch": "env"}, id="launcher"),
+    pytest.param({"engine": "ray"}, id="ray", marks=pytest.mark.filterwarnings("ignore")),
+]
+
+
 @pytest.mark.slow
-def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, small):
+@pytest.mark.parametrize("how", ENGINES)
+def test_a_launcher_and_ray_give_the_same_cells(tmp_path, points, small, done, how):
+    if "engine" in how:
+        pytest.importorskip("ray")
+    comparison, axes, _ = done
+    own = {key: values for key, values in axes.items() if key not in small}
+    made = diffuscope.compare(points, own, settings=small, seeds=2, out=tmp_path / "out", jobs=2, **how)
+    pd.testing.assert_frame_equal(cells_of(made), cells_of(comparison))
+
+
+def test_what_launches_or_runs_nothing_is_refused(tmp_path, points):
+    for wrong in ({"launch": "no-such-program -n1"}, {"launch": "'"}, {"engine": "dask"}, {"jobs": 0}):
+        with pytest.raises(InputError):
+            diffuscope.compare(points, {}, seeds=1, out=tmp_path / "out", **wrong)
+    with pytest.raises(InputError, match="itself"):
+        diffuscope.compare(points, {}, seeds=1, out=tmp_path / "out", engine="ray", launch="env")
+    assert launched("ssh node{worker}" if shutil.which("ssh") else "env node{worker}", 3)[1] == "node3"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ENGINES)
+def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, small, how):
+    if "engine" in how:
+        pytest.importorskip("ray")
     endless = lay_out(points, "fast", {**small, "training.steps": 10_000_000}, [0]).trainings[0]
     short = lay_out(points, "fast", small, [0]).trainings[0]
     np.save(tmp_path / "points.npy", points)
@@ -168,13 +204,13 @@ def test_a_worker_that_is_killed_takes_only_its_order_with_it(tmp_path, points, 
     def order(task):
         return Job(task[0].recipe.to_toml(), str(tmp_path / task[1]), data, "cpu")
 
-    def kill_once_it_trains(pool):
+    def kill_once_it_trains():
         while not (tmp_path / "endless" / "metrics.jsonl").is_file():
             time.sleep(0.05)
-        os.kill(pool._all[0].process.pid, signal.SIGKILL)
+        os.kill(int((tmp_path / "endless" / ".diffuscope.lock").read_text().split()[0]), signal.SIGKILL)
 
-    with Pool(1) as pool:
-        threading.Thread(target=kill_once_it_trains, args=(pool,), daemon=True).start()
+    with Executor(1, **how).pool(2) as pool:
+        threading.Thread(target=kill_once_it_trains, daemon=True).start()
         results = {task[1]: error for task, error in pool.run(lambda: tasks.pop() if tasks else None, order)}
     assert "SIGKILL" in results["endless"]
     assert results["short"] is None

@@ -14,7 +14,7 @@ import torch
 
 import diffuscope
 from diffuscope.data.images import ImageData, ImageRows, load_images, nearest
-from diffuscope.data.images.batches import let_go
+from diffuscope.data.stored import let_go
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.images.evaluation import evaluate_images

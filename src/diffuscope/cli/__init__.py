@@ -23,9 +23,11 @@ from diffuscope.cli.help import Command
 from diffuscope.cli.images import inpaint, interpolate, vary
 from diffuscope.cli.impute import impute
 from diffuscope.cli.listing import list_
+from diffuscope.cli.pack import pack
 from diffuscope.cli.sample import sample
 from diffuscope.cli.students import distill, reflow
 from diffuscope.cli.studio import studio
+from diffuscope.cli.sweep import sweep
 from diffuscope.cli.train import train
 from diffuscope.cli.view import view
 from diffuscope.errors import foreseen
@@ -52,6 +54,11 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {  # in the order of --he
     "evaluate": (evaluate, "diffuscope evaluate runs/patients --html"),
     "diagnose": (diagnose, "diffuscope diagnose runs/s_curve --html"),
     "compare": (compare, "diffuscope compare moons --sampler heun,ddim --sampling-steps 5,20 --seeds 3"),
+    "sweep": (
+        sweep,
+        "diffuscope sweep moons --set training.learning_rate=1e-3..1e-1:log --trials 12",
+    ),
+    "pack": (pack, "diffuscope pack patients.csv -o packed"),
     "export": (export, "diffuscope export runs/s_curve -o model.onnx"),
     "import": (import_, "diffuscope import folder -o runs/theirs --data digits"),
     "list": (list_, "diffuscope list settings"),

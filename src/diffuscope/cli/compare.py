@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer import Argument, Option
@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
 
 _DATA = (
-    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file, "
-    "or a folder of images."
+    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .arrow, .npy or "
+    ".npz file, a folder of images, or one that was packed."
 )
 _SET = "Any setting of the recipe, such as training.steps=300 or sampling.eta=0,1."
 _OUT = "Output directory; an existing comparison is resumed. [default: comparisons/NAME]"
+
+
+_LAUNCH = "What starts each process, such as 'srun -n1' or 'ssh node{worker}'. [default: this host]"
+Launch = Annotated[str | None, Option(metavar="COMMAND", help=_LAUNCH)]
+Engine = Annotated[str, Option(metavar="local|ray", help="Where processes run; ray: on a Ray cluster.")]
 
 
 def _axis(text: str) -> Any:
@@ -47,6 +52,8 @@ def compare(
     jobs: Annotated[
         int | None, Option(help="Number of parallel processes. [default: one for each core]")
     ] = None,
+    launch: Launch = None,
+    engine: Engine = "local",
     skip_invalid: Annotated[
         bool, Option("--skip-invalid", help="Skip combinations that are not valid.")
     ] = False,
@@ -63,7 +70,7 @@ def compare(
         ("schedule.name", "--schedule", schedule),
         ("network.name", "--network", network),
         ("denoiser.prediction", "--prediction", prediction),
-        *map(_setting, set_ or []),
+        *map(setting, set_ or []),
         ("sampling.name", "--sampler", sampler),
         ("sampling.steps", "--sampling-steps", sampling_steps),
     )
@@ -73,11 +80,20 @@ def compare(
             continue
         if key in axes:
             raise InputError(f"{key} was given twice.", f"Give all values in one option: {flag} V1,V2,...")
-        axes[key] = _values(flag, text)
+        axes[key] = values_of(flag, text)
     from diffuscope.comparison import compare as run
 
     comparison = run(
-        data, axes, seeds=seeds, out=out, jobs=jobs, skip_invalid=skip_invalid, device=device, announce=say
+        data,
+        axes,
+        seeds=seeds,
+        out=out,
+        jobs=jobs,
+        launch=launch,
+        engine=cast("Any", engine),
+        skip_invalid=skip_invalid,
+        device=device,
+        announce=say,
     )
     if json_:
         echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False), as_is=True)
@@ -87,12 +103,13 @@ def compare(
         raise typer.Exit(1)
 
 
-def _setting(pair: str) -> tuple[str, str, str]:
+def setting(pair: str) -> tuple[str, str, str]:
+    """Return key, option and values of KEY=V1,V2."""
     key, text = split_setting(pair, "V1,V2,...")
     return key, f"--set {key}", text
 
 
-def _values(flag: str, text: str) -> list[Any]:
+def values_of(flag: str, text: str) -> list[Any]:
     """Split a list of values at its commas; values are TOML, bare words are text."""
     values = read_value(f"[{text}]")  # numbers, true, "quoted", [lists]
     if not isinstance(values, list):

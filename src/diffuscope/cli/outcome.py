@@ -61,7 +61,7 @@ def report(run: Run, seconds: float) -> None:
         ("training", f"{trained:.1f} s, {summary['steps']:,} steps; {whole} {seconds:.1f} s"),
         ("quality", said),
         ("law", "" if lost is None else f"{lost}"),
-        ("next", f"diffuscope {run.modality.next_command(run.path, run.model, len(run.data.x))}"),
+        ("next", f"diffuscope {run.modality.next_command(run.path, run.model, run.data.n)}"),
     ]
     for name, text in lines:
         if text:

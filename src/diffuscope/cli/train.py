@@ -19,8 +19,8 @@ from diffuscope.cli.common_options import (
 from diffuscope.cli.outcome import announce, line, report
 
 _DATA = (
-    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz file, "
-    "or a folder of images; optional if the recipe names one."
+    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .arrow, .npy or "
+    ".npz file, a folder of images, or one that was packed; optional if the recipe names one."
 )
 _RECIPE = (
     "A name (diffuscope list recipes) or a TOML file. [default: table for tables, images for "

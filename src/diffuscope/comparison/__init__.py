@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from diffuscope.comparison.search import Range, Sweep, sweep
 from diffuscope.comparison.study import compare
 from diffuscope.comparison.table import Comparison
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "Range", "Sweep", "compare", "sweep"]

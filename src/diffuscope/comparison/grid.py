@@ -28,7 +28,19 @@ from diffuscope.modalities.recognition import load_data, modality, modality_for
 from diffuscope.recipes import CUSTOM, Recipe, load_recipe
 from diffuscope.runs.plan import plan_new
 
-__all__ = ["FLAGS", "Cell", "Grid", "Training", "cell_digest", "lay_out", "read_axes", "settings_of"]
+__all__ = [
+    "FLAGS",
+    "Cell",
+    "Grid",
+    "Training",
+    "cell_digest",
+    "lay_out",
+    "lay_out_points",
+    "read_axes",
+    "settings_of",
+    "shortened",
+    "steps_of",
+]
 
 FLAGS = {
     "recipe": "--recipe",
@@ -184,6 +196,21 @@ def lay_out(
         When a combination is not valid, or none is.
     """
     read = read_axes(axes)
+    labels = [[_label(key, value) for value in values] for key, values in read.items()]
+    combined = [dict(zip(read, one, strict=True)) for one in itertools.product(*labels)]  # the last fastest
+    return lay_out_points(data, recipe, read, combined, seeds, skip_invalid=skip_invalid)
+
+
+def lay_out_points(
+    data: Any,
+    recipe: str | Path | Recipe | None,
+    read: Axes,
+    combined: Sequence[dict[str, Any]],
+    seeds: Sequence[int],
+    *,
+    skip_invalid: bool = False,
+) -> Grid:
+    """Lay out combinations, each a mapping of axes to values, as :func:`lay_out` does all that there are."""
     recipe = recipe or modality_for(data).default_recipe(data)
     bases = {_label("recipe", value): value for value in read.get("recipe", (recipe,))}
     for value in bases.values():
@@ -193,9 +220,7 @@ def lay_out(
     planned: list[list[tuple[Recipe, Dataset]]] = []
     left_out: list[str] = []
     refused: InputError | None = None
-    labels = [[_label(key, value) for value in values] for key, values in read.items()]
-    for combination in itertools.product(*labels):  # the last axis fastest
-        point = dict(zip(read, combination, strict=True))
+    for point in combined:
         base = bases[point["recipe"]] if "recipe" in point else next(iter(bases.values()))
         changes = {key: value for key, value in point.items() if key != "recipe"}
         try:
@@ -210,6 +235,25 @@ def lay_out(
         assert refused is not None  # the product of axes with values is never empty
         raise InputError(f"No combination of the axes is valid. {refused.what}", refused.hint)
     return Grid(read, points, _cells(planned), left_out)
+
+
+def shortened(grid: Grid, share: float, chosen: Sequence[int]) -> Grid:
+    """Return the chosen points of a grid, trained for a share of their steps."""
+    planned = []
+    for number in chosen:
+        cells = [cell for cell in grid.cells if cell.point == number]
+        planned.append([(_shorter(cell, share), cell.training.data) for cell in cells])
+    return Grid(grid.axes, [grid.points[number] for number in chosen], _cells(planned), [])
+
+
+def steps_of(cell: Cell) -> int:
+    """Return the steps of a cell's training."""
+    settings = cell.recipe.training
+    return settings.steps or (settings.epochs or 0) * -(-cell.training.data.n // settings.batch_size)
+
+
+def _shorter(cell: Cell, share: float) -> Recipe:
+    return cell.recipe.changed({"training.steps": max(1, round(share * steps_of(cell)))})
 
 
 class _Source:

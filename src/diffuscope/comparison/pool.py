@@ -3,6 +3,9 @@
 A worker is a process of its own with one thread (:mod:`~diffuscope.comparison.worker`), spoken to in lines
 of JSON: nothing that goes between processes can be code, and the caller's script is not imported again. One
 that dies, by a signal or for want of memory, takes only its own job with it; a new one takes its place.
+
+A launcher, such as ``srun -n1`` or ``ssh node{worker}``, starts workers elsewhere: its standard input and
+output are theirs. All hosts see the same folders under the same names.
 """
 
 from __future__ import annotations
@@ -10,20 +13,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from diffuscope import _version
 from diffuscope.comparison.jobs import Job
+from diffuscope.errors import InputError
 
-__all__ = ["JobError", "Pool", "cores"]
+__all__ = ["JobError", "Pool", "Worker", "WorkerLike", "cores", "launched"]
 
 _GRACE = 60.0  # seconds that a worker has for its checkpoint
 
@@ -41,10 +47,45 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-class _Worker:
-    """A process that runs one job at a time."""
+class WorkerLike(Protocol):
+    """What runs one job at a time, wherever it is."""
 
-    def __init__(self) -> None:
+    def run_job(self, job: Job) -> None:
+        """Run a job, and wait for its end; JobError where it failed, or the worker died."""
+
+    def dismiss(self) -> None:
+        """Have it end: a training writes a checkpoint."""
+
+    def await_end(self) -> None:
+        """Wait for its end."""
+
+    def close(self) -> None:
+        """Let go of what is left."""
+
+
+def launched(launch: str | None, number: int) -> list[str]:
+    """Return the words of a launcher for the worker of that number; InputError where it is none."""
+    if launch is None:
+        return []
+    try:
+        words = [word.replace("{worker}", str(number)) for word in shlex.split(launch)]
+    except ValueError as error:
+        raise InputError(
+            f"{launch!r} is no command: {error}.", "Give a prefix: --launch 'srun -n1'."
+        ) from error
+    if not words or shutil.which(words[0]) is None:
+        raise InputError(
+            f"There is no program {(words or [launch])[0]!r} to launch workers with.",
+            "Give a prefix that can be run, such as --launch 'srun -n1'.",
+        )
+    return words
+
+
+class Worker:
+    """A process that runs one job at a time, started by a launcher where one is given."""
+
+    def __init__(self, prefix: Sequence[str] = ()) -> None:
+        self._prefix = list(prefix)
         self.process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed with the worker
         self._closed = False
@@ -64,6 +105,8 @@ class _Worker:
             self.process = None
             code = process.wait()
             _close_pipes(process)
+            if self._prefix and code > 128:  # as shells and launchers tell of a signal
+                code = 128 - code
             raise JobError("interrupted" if self._closed else _cause_of_death(code, self._last_error()))
         answer = json.loads(line)
         if answer["what"] is not None:
@@ -73,14 +116,19 @@ class _Worker:
         own = str(Path(_version.__file__).parents[1])
         paths = [own, *filter(None, [os.environ.get("PYTHONPATH")])]
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        own_variables = {**threads, "PYTHONPATH": os.pathsep.join(paths)}
+        command = [sys.executable, "-m", "diffuscope.comparison.worker"]
+        if self._prefix:  # which may start it where the environment is another
+            variables = [f"{name}={value}" for name, value in own_variables.items()]
+            command = [*self._prefix, "env", *variables, *command]
         return subprocess.Popen(
-            [sys.executable, "-m", "diffuscope.comparison.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **own_variables},
             # Ctrl-C at the terminal is for the comparison, which closes the workers' input in its turn.
             start_new_session=True,
         )
@@ -132,12 +180,12 @@ def _cause_of_death(code: int, last_error: str) -> str:
 
 
 class Pool(Generic[T]):
-    """A number of workers, and their tasks. Processes start with their first job."""
+    """Workers, and their tasks. Processes start with their first job."""
 
-    def __init__(self, size: int) -> None:
-        self._idle = [_Worker() for _ in range(size)]
-        self._all = list(self._idle)
-        self._threads = ThreadPoolExecutor(size)
+    def __init__(self, workers: Sequence[WorkerLike]) -> None:
+        self._idle = list(workers)
+        self._all = list(workers)
+        self._threads = ThreadPoolExecutor(len(workers))
 
     def __enter__(self) -> Pool[T]:
         return self
@@ -158,7 +206,7 @@ class Pool(Generic[T]):
 
         ``next_task`` returns None while there is no task until another one is done.
         """
-        at: dict[Future[None], tuple[T, _Worker]] = {}
+        at: dict[Future[None], tuple[T, WorkerLike]] = {}
         while True:
             while self._idle and (task := next_task()) is not None:
                 worker = self._idle.pop()

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from diffuscope.comparison.estimate import Estimate, Probe
+from diffuscope.comparison.executor import Engine, Executor
 from diffuscope.comparison.grid import Cell, Grid, Training, cell_digest, lay_out
 from diffuscope.comparison.jobs import Job, trained
-from diffuscope.comparison.pool import Pool, cores
 from diffuscope.comparison.table import Comparison, Outcome
 from diffuscope.errors import InputError, RunError
 from diffuscope.files import read_text, remove_abandoned, sole_writer
@@ -33,12 +33,12 @@ from diffuscope.recipes import Recipe
 from diffuscope.signals import stopped_by, words_of
 from diffuscope.training import Interrupted
 
-__all__ = ["compare"]
+__all__ = ["Study", "claimed", "compare"]
 
 Sampling = tuple[Cell, Path]  # a cell, and the file of its result
 
 
-_MOST_JOBS, _MOST_SEEDS = 4096, 10_000
+_MOST_SEEDS = 10_000
 
 
 def compare(
@@ -50,6 +50,8 @@ def compare(
     seeds: int | Sequence[int] = 5,
     out: str | Path | None = None,
     jobs: int | None = None,
+    launch: str | None = None,
+    engine: Engine = "local",
     skip_invalid: bool = False,
     device: str = "cpu",
     progress: bool | None = None,
@@ -75,6 +77,10 @@ def compare(
         are not computed again.
     jobs : int, optional
         Number of parallel processes, of one thread each; by default one for each core.
+    launch : str, optional
+        The command that starts each process, such as ``"srun -n1"`` or ``"ssh node{worker}"``.
+    engine : {"local", "ray"}
+        Where processes run: here, or on a Ray cluster (``pip install 'diffuscope[ray]'``).
     skip_invalid : bool
         Skip combinations that are not valid.
     device : str
@@ -104,9 +110,7 @@ def compare(
     >>> len(comparison.outcomes)
     4
     """
-    if jobs is not None and not 1 <= jobs <= _MOST_JOBS:
-        few = "at least 1" if jobs < 1 else f"at most {_MOST_JOBS:,}"
-        raise InputError(f"The number of processes must be {few}, not {jobs}.", "Give --jobs of at least 1.")
+    executor = Executor(jobs, launch, engine, device)
     if isinstance(seeds, int) and seeds > _MOST_SEEDS:
         raise InputError(f"{seeds:,} seeds are too many.", f"Give at most {_MOST_SEEDS:,} seeds: --seeds.")
     chosen = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
@@ -121,16 +125,18 @@ def compare(
     grid = lay_out(data, recipe, axes, chosen, skip_invalid=skip_invalid)
     name = re.sub(r"[^\w.-]+", "-", grid.cells[0].training.data.name).strip("-.") or "data"
     path = Path("comparisons") / name if out is None else Path(out)
-    with _claimed(path):
-        study = _Study(grid, path, device, Reporter(progress))
-        estimate = study.estimate(jobs or cores())
+    with claimed(path):
+        study = Study(grid, path, executor, Reporter(progress))
+        estimate = study.estimate()
         if announce is not None:
             announce(str(estimate))
-        return study.run(estimate.cores)
+        comparison = study.run()
+        comparison.save()
+        return comparison
 
 
 @contextlib.contextmanager
-def _claimed(path: Path) -> Iterator[None]:
+def claimed(path: Path) -> Iterator[None]:
     """Lock the directory of a comparison while the block runs; make it if it is new."""
     is_comparison = (path / "cells").is_dir()
     if path.exists() and not is_comparison and not (path.is_dir() and not any(path.iterdir())):
@@ -146,12 +152,12 @@ def _claimed(path: Path) -> Iterator[None]:
         yield
 
 
-class _Study:
+class Study:
     """A comparison in its directory."""
 
-    def __init__(self, grid: Grid, path: Path, device: str, reporter: Reporter) -> None:
+    def __init__(self, grid: Grid, path: Path, executor: Executor, reporter: Reporter) -> None:
         """Draw real clouds, measure their floors, and store data that was passed as an array."""
-        self.grid, self.path, self.device, self.reporter = grid, path, device, reporter
+        self.grid, self.path, self.executor, self.reporter = grid, path, executor, reporter
         self.errors: dict[Path, str] = {}  # by the file of a cell
         with reporter.stage("measuring the floor"):
             self.references = _prepare_references(path / "truth", grid.trainings)
@@ -161,11 +167,16 @@ class _Study:
             kept: dict[str, Any] | None = None
             if data.source["kind"] in ("array", "callable"):
                 file = modality(data.kind).keep(data, path / "data")
-                kept = {"path": str(file), "name": data.name, "columns": data.columns, "source": data.source}
+                kept = {
+                    "path": str(file.absolute()),
+                    "name": data.name,
+                    "columns": data.columns,
+                    "source": data.source,
+                }
             self.data[training.digest] = kept
         digests = [cell_digest(c, self.references[c.training.digest][0].stem) for c in grid.cells]
         self.cells = [
-            (cell, path / "cells" / f"{digest[:24]}.json")
+            (cell, (path / "cells" / f"{digest[:24]}.json").absolute())
             for cell, digest in zip(grid.cells, digests, strict=True)
         ]
 
@@ -175,21 +186,21 @@ class _Study:
         needed = {cell.training.digest: cell.training for cell, _ in cells}
         return [t for t in needed.values() if not trained(self._folder(t))], cells
 
-    def estimate(self, jobs: int) -> Estimate:
+    def estimate(self) -> Estimate:
         """Estimate what is missing, by a short probe."""
         trainings, cells = self.missing()
         references = [reference for _, reference in self.references.values()]
         n, d = max(one.n for one in references), max(one.middle.size for one in references)
         self.probe = Probe(n, max(one.count for one in references), d)
         kept = len(self.cells) - len(cells)
-        return self.probe.estimate(trainings, [cell for cell, _ in cells], kept, jobs)
+        return self.probe.estimate(trainings, [cell for cell, _ in cells], kept, self.executor.size)
 
-    def run(self, jobs: int) -> Comparison:
-        """Do what is missing; write the tables and the picture."""
+    def run(self) -> Comparison:
+        """Do what is missing; return what came of it, not written yet."""
         trainings, cells = self.missing()
         try:
             with self.reporter.bar("comparing", len(trainings) + len(cells), "tasks") as bar:
-                for done in self._work(trainings, cells, jobs):
+                for done in self._work(trainings, cells):
                     bar.update(done, f"{len(self.errors)} failed" if self.errors else "")
         except KeyboardInterrupt as stop:
             kept = len(self.cells) - len(self.missing()[1])
@@ -203,11 +214,9 @@ class _Study:
             result = _read_result(file)
             error = None if result is not None else self.errors.get(file, "its result file is missing")
             outcomes.append(Outcome(cell, self.references[cell.training.digest][1], result, error))
-        comparison = Comparison(self.path, self.grid, outcomes)
-        comparison.save()
-        return comparison
+        return Comparison(self.path, self.grid, outcomes)
 
-    def _work(self, trainings: Sequence[Training], cells: Sequence[Sampling], jobs: int) -> Iterator[int]:
+    def _work(self, trainings: Sequence[Training], cells: Sequence[Sampling]) -> Iterator[int]:
         """Run trainings, and cells once their training is done; yield the number of finished ones."""
         to_train = sorted(trainings, key=self.probe.training)
         waiting: dict[str, list[Sampling]] = {training.digest: [] for training in trainings}
@@ -223,7 +232,7 @@ class _Study:
             return None
 
         done = 0
-        with Pool[Training | Sampling](jobs) as pool:
+        with self.executor.pool(len(trainings) + len(cells)) as pool:
             for task, error in pool.run(next_task, self._job):
                 done += 1
                 if not isinstance(task, Training):
@@ -238,14 +247,16 @@ class _Study:
 
     def _job(self, task: Training | Sampling) -> Job:
         training = task if isinstance(task, Training) else task[0].training
-        place = str(self._folder(training)), self.data[training.digest], self.device
+        place = str(self._folder(training)), self.data[training.digest], self.executor.device
         if isinstance(task, Training):
             return Job(training.recipe.to_toml(), *place)
         cell, file = task
-        return Job(cell.recipe.to_toml(), *place, str(self.references[training.digest][0]), str(file))
+        return Job(
+            cell.recipe.to_toml(), *place, str(self.references[training.digest][0].absolute()), str(file)
+        )
 
     def _folder(self, training: Training) -> Path:
-        return self.path / "runs" / training.name
+        return (self.path / "runs" / training.name).absolute()
 
 
 def _prepare_references(folder: Path, trainings: Sequence[Training]) -> dict[str, tuple[Path, Reference]]:

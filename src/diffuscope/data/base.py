@@ -14,6 +14,7 @@ import numpy.typing as npt
 from diffuscope.data.affine import Scaling
 from diffuscope.data.bounds import npy_header
 from diffuscope.data.conditions import LabelType, Numbers, label_type_of
+from diffuscope.data.stored import Stored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +67,7 @@ class Dataset:
     name : str
         Name of the built-in set, stem of the file, "array", or name of the generator.
     x : ndarray of shape (n, d), float64, C-contiguous
-        All finite, in the units of the source.
+        All finite, in the units of the source. Of large data those rows that are held, see ``stored``.
     columns : tuple of d str or None
         Names of the columns, where the source has them.
     draw : callable or None
@@ -84,6 +85,9 @@ class Dataset:
         Names and units of the numbers, where labels are numbers.
     notes : tuple of str
         What was done to the data that one would want to know, and what was found and not used.
+    stored : Stored or None
+        All rows of large data, of which ``x`` and ``labels`` are some, drawn by the seed. None where ``x``
+        is all there is.
 
     Examples
     --------
@@ -104,6 +108,12 @@ class Dataset:
     classes: tuple[str, ...] = field(default=(), kw_only=True)
     numbers: Numbers | None = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    stored: Stored | None = field(default=None, kw_only=True)
+
+    @property
+    def n(self) -> int:
+        """Number of all rows."""
+        return len(self.x) if self.stored is None else len(self.stored)
 
     @property
     def label_type(self) -> LabelType | None:
@@ -121,6 +131,8 @@ class Dataset:
 
     def digest(self) -> str:
         """Of the points and their labels, hexadecimal."""
+        if self.stored is not None:
+            return self.stored.digest
         digest = hashlib.sha256(np.ascontiguousarray(self.x).data)
         if self.labels is not None:
             digest.update(self.labels.tobytes())

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.section import ConditionedSection, DataSection
+from diffuscope.data.stored import HELD_ROWS, held_of
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.data.torch_sets import Unpacked
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.masked import MaskedDenoiser
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
     from diffuscope.modalities.figures import Figures
 
-__all__ = ["Evaluation", "Modality", "in_units_of", "label_settings", "table_lines"]
+__all__ = ["Evaluation", "Modality", "fitted_rows", "in_units_of", "label_settings", "table_lines"]
 
 
 _TITLES = METRICS | FEATURE_METRICS
@@ -115,6 +117,21 @@ def label_settings(data: Dataset, section: ConditionedSection) -> dict[str, Any]
         "data.classes": data.classes if section.labels else (),
         "data.numbers": None if numbers is None else numbers.model_dump(),
     }
+
+
+def fitted_rows(source: BatchSource, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Return the points that something is fitted to, in the units of the model, and their weights, if any.
+
+    Of more than 200,000 they are so many, drawn by the seed.
+    """
+    if isinstance(source, StoredRows):
+        return source.some(seed), None
+    assert isinstance(source, Resident)
+    if len(source) <= HELD_ROWS:
+        return source.x, source.weights
+    at = torch.from_numpy(held_of(len(source), 1, seed))
+    weights = None if source.weights is None else source.weights[at]
+    return source.x[at.to(source.device)], weights
 
 
 D = TypeVar("D", bound=Dataset)
@@ -279,8 +296,7 @@ class Modality(ABC, Generic[D, S]):
     def initialise(self, denoiser: Denoiser, source: BatchSource, codec: Codec) -> None:
         """Set the parameters that are fitted directly from the training data, not by gradient descent."""
         if isinstance(denoiser, MaskedDenoiser) and denoiser.factors is not None:
-            assert isinstance(source, Resident)
-            denoiser.factors.fit(source.x, source.weights)
+            denoiser.factors.fit(*fitted_rows(source, 0))
 
     def loss(self, loss: LossLike, denoiser: Denoiser, codec: Codec) -> LossLike:
         """Return the loss, adapted to the coordinates."""

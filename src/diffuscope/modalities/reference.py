@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.spread import centre_and_scale, standard_unit
+from diffuscope.data.stored import HELD_ROWS
 from diffuscope.errors import FormatError, InputError
 from diffuscope.files import atomic_write
 from diffuscope.metrics import Measured, half_interval, relate, sliced_wasserstein
-from diffuscope.seeds import stream_seed
+from diffuscope.seeds import permuted, stream_seed
 from diffuscope.threads import side_by_side
 
 __all__ = [
@@ -91,8 +92,10 @@ class RealPoints:
         """Draw as many points as the part has, or take that part of the pool in the k-th order."""
         if self.draw is not None:
             return self.draw(part.stop - part.start, quality_seed(self.seed, place, k))
-        order = np.random.default_rng(quality_seed(self.seed, "halves", k)).permutation(len(self.pool))
-        return self.pool[order[part]]
+        own, m = quality_seed(self.seed, "halves", k), len(self.pool)
+        if m > HELD_ROWS:
+            return self.pool[permuted(np.arange(part.start, min(part.stop, m)), m, own)]
+        return self.pool[np.random.default_rng(own).permutation(m)[part]]
 
 
 @dataclass

@@ -87,15 +87,21 @@ def square_panels(rows: int, columns: int, inches: float, around: float = 0.2) -
 
 def chart(width: float, height: float, panels: int = 1) -> tuple[Figure, Any]:
     """Axes for curves, light enough to leave the stage to them."""
+    figure, axes = charts(1, panels, width, height)
+    return figure, axes[0] if panels == 1 else axes
+
+
+def charts(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """Such axes in rows; they come one row after the other."""
     figure = new_figure(width, height)
-    axes = figure.subplots(1, panels, squeeze=False)[0]
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.spines[["left", "bottom"]].set_color(MUTED)
         ax.tick_params(colors=MUTED, labelsize=9, which="both")
         ax.grid(color=FAINT, linewidth=0.6)
         ax.set_axisbelow(True)
-    return figure, axes[0] if panels == 1 else axes
+    return figure, axes
 
 
 def heading(figure: Figure, title: str | None) -> None:

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from diffuscope.data.base import Dataset, columns_of
 from diffuscope.data.conditions import Numbers
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.distillation import DistillationLoss
 from diffuscope.diffusion.losses import Loss
@@ -23,6 +25,7 @@ from diffuscope.diffusion.mixture_loss import MixtureLoss
 from diffuscope.diffusion.samplers import Sampler
 from diffuscope.diffusion.schedules import Schedule
 from diffuscope.errors import InputError
+from diffuscope.modalities.base import fitted_rows
 from diffuscope.modalities.recognition import modality
 from diffuscope.model import ORIGIN, Model
 from diffuscope.recipes import Recipe
@@ -101,9 +104,7 @@ class Setup:
         self.source = own.batch_source(data, codec, recipe, device)
         self.held: tuple[Tensor, Tensor | None] | None = None
         if recipe.training.hold_out:
-            train, held = validation_rows(len(self.source), recipe.training.hold_out, seed)
-            self.held = self.source.as_they_are(held)
-            self.source = self.source.only(train)
+            self._hold_out(recipe.training.hold_out, seed)
         if start is None:
             own.initialise(denoiser, self.source, codec)
         self.noise = self._noise(origin)
@@ -116,6 +117,19 @@ class Setup:
             )
         times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
         self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed, self.noise)
+
+    def _hold_out(self, share: float, seed: int) -> None:
+        """Keep a share of the rows from training; of large data a share of the rows that are held."""
+        source, stored = self.source, self.data.stored
+        if stored is None or not isinstance(source, StoredRows):
+            train, held = validation_rows(len(source), share, seed)
+            self.held = source.as_they_are(held)
+            self.source = source.only(train)
+            return
+        _, held = validation_rows(len(stored.held), share, seed)
+        rows = np.sort(stored.held[held.numpy()])
+        self.held = source.at(rows)
+        self.source = source.without(rows)
 
     def _noise(self, given: Any) -> Noise | None:
         """Return what flows start from, where it is not noise: another data set, or the pairs of a run."""
@@ -161,7 +175,9 @@ class Setup:
         """Fit a mixture to the points; return the loss that learns from it."""
         recipe, source, most = self.recipe, self.source, _MOST_MIXED
         shape = self.model.codec.shape
-        if not isinstance(source, Resident) or len(shape) != 1 or shape[0] > most or self.noise is not None:
+        if not (isinstance(source, Resident) or (isinstance(source, StoredRows) and not source.labelled)) or (
+            len(shape) != 1 or shape[0] > most or self.noise is not None
+        ):
             raise InputError(
                 f"loss.target = 'mixture' is for points of at most {most} columns, without labels, and not "
                 "for flows from other points.",
@@ -170,7 +186,8 @@ class Setup:
         recipe.make_loss()  # refuses what no loss of points allows
         section = recipe.loss
         fits = FITS if section.fits is None else section.fits
-        mixture = fit_mixture(source.x, section.components, fits, recipe.seed, source.weights)
+        x, weights = fitted_rows(source, recipe.seed)
+        mixture = fit_mixture(x, section.components, fits, recipe.seed, weights)
         return MixtureLoss(**section.settings(), mixture=mixture)
 
     def _teacher(self, what: str) -> Model:

@@ -90,9 +90,10 @@ def train(
     Parameters
     ----------
     data : str, path, array, DataFrame, Dataset or callable
-        A built-in name (``diffuscope list datasets``), a .csv, .tsv (also .gz), .xlsx, .parquet, .npy or .npz
-        file, a folder of images, points (n, d), a table, or a function ``(n, rng) -> (n, d)`` that draws
-        fresh points. A Dataset, a TensorDataset or a DataLoader of torch counts as what it holds.
+        A built-in name (``diffuscope list datasets``), a .csv, .tsv (also .gz), .xlsx, .parquet, .arrow, .npy
+        or .npz file, a folder of images, one that :func:`diffuscope.pack` wrote, points (n, d), a table, or a
+        function ``(n, rng) -> (n, d)`` that draws fresh points. A Dataset, a TensorDataset or a DataLoader of
+        torch counts as what it holds.
     recipe : str, path or Recipe
         A name (``diffuscope list recipes``) or a TOML file; by default that of the kind of data.
     out : str or path, optional

@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
-from diffuscope.seeds import stream
+from diffuscope.seeds import permuted, stream, stream_seed
 
 __all__ = ["BatchSource", "Batches", "Chunk", "Noise", "Origin", "Paired", "Resident"]
 
 _NUMBERS_PER_CHUNK = 2**14
+_DRAWN = 1_000_000  # points whose order is drawn; of more it is computed
+_PIECE = 2**14  # places of an order that are computed together
 _EVEN = 4096  # points that stand for weighted ones
 
 
@@ -193,12 +196,34 @@ class Batches:
         n, b = len(self.source), self.batch_size
         if self.order == "shuffled":
             epoch, within = divmod(step, self.steps_per_epoch)
-            index = _permutation(n, self.seed, epoch)[within * b : (within + steps) * b]
+            index = _order(n, self.seed, epoch, within * b, min(n, (within + steps) * b))
             return index, [min(b, n - (within + i) * b) for i in range(steps)]
         first, last = step * b, (step + steps) * b
         epochs = range(first // n, (last - 1) // n + 1)
-        index = torch.cat([_permutation(n, self.seed, epoch) for epoch in epochs])
-        return index[first - epochs[0] * n :][: last - first], [b] * steps
+        parts = [
+            _order(n, self.seed, epoch, max(first - epoch * n, 0), min(last - epoch * n, n))
+            for epoch in epochs
+        ]
+        return torch.cat(parts), [b] * steps
+
+
+def _order(n: int, seed: int, epoch: int, start: int, stop: int) -> Tensor:
+    """Return which of n points stand at the places from ``start`` to ``stop`` in the order of an epoch.
+
+    Orders of many points are computed (:func:`diffuscope.seeds.permuted`), those of few are drawn.
+    """
+    if n <= _DRAWN:
+        return _permutation(n, seed, epoch)[start:stop]
+    pieces = range(start // _PIECE, (stop - 1) // _PIECE + 1)
+    return torch.cat([_computed(n, seed, epoch, piece) for piece in pieces])[start - pieces[0] * _PIECE :][
+        : stop - start
+    ]
+
+
+@lru_cache(maxsize=2)
+def _computed(n: int, seed: int, epoch: int, piece: int) -> Tensor:
+    places = np.arange(piece * _PIECE, min((piece + 1) * _PIECE, n))
+    return torch.from_numpy(permuted(places, n, stream_seed(seed, "epoch", epoch)))
 
 
 @lru_cache(maxsize=2)

@@ -91,7 +91,7 @@ def payload(
         "sampler_of_run": None if own in _SAMPLERS else own,
         "seed": model.recipe.seed,
         "call": _call(model, data),
-        "size": len(data.x) if points is None else len(points),
+        "size": data.n if points is None else len(points),
         "counts": COUNTS,
         "law": law,
         "scaling": {"shift": scaling.shift.tolist(), "scale": scaling.scale.tolist()},

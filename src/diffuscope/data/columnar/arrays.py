@@ -21,8 +21,11 @@ __all__ = [
     "MISSING_WORDS",
     "Columns",
     "Table",
+    "as_numbers",
     "as_table",
+    "check_block",
     "check_names",
+    "check_varied",
     "is_frame",
     "names_of",
     "native",
@@ -134,6 +137,11 @@ def _from_array(array: npt.NDArray[Any], where: str, columns: Columns) -> tuple[
     return _from_frame(pd.DataFrame(data), where, columns)  # pandas knows which objects are numbers
 
 
+def as_numbers(frame: Any, where: str, columns: Columns) -> Table:
+    """Return the columns of a DataFrame as numbers (n, d), NaN where missing; else an InputError."""
+    return _from_frame(frame, where, columns)[0]
+
+
 def _from_frame(frame: Any, where: str, columns: Columns) -> tuple[Table, Columns]:
     import pandas as pd
 
@@ -200,17 +208,37 @@ def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool)
         raise InputError(f"{where} is empty: {n} rows, {d} columns.", "Give at least two rows of numbers.")
     if n == 1:
         raise InputError(f"{where} has only one row.", "Give at least two rows.")
+    low, high = check_block(x, columns, where)
+    if not may_be_constant:
+        check_varied(low, high, columns, where)
+
+
+def check_varied(low: Any, high: Any, columns: Columns, where: str) -> None:
+    """Raise an InputError where the least and the greatest value (d,) of a column are the same."""
+    constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
+    if constant:
+        raise InputError(
+            f"{where} has the same value in every row of {_some(constant)}.", "Remove the column."
+        )
+
+
+def check_block(x: npt.NDArray[Any], columns: Columns, where: str, first: int = 0) -> tuple[Any, Any]:
+    """Return the least and the greatest value (d,) of rows (n, d), of which ``first`` is the number of one.
+
+    InputError where some are missing, infinite or too large.
+    """
     low, high = x.min(axis=0), x.max(axis=0)  # NaN comes through both
-    if not (np.all(low >= -_LARGEST) and np.all(high <= _LARGEST)):
+    least, most = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    if not (np.all(least >= -_LARGEST) and np.all(most <= _LARGEST)):
         large, rescale = f"too large (above {_LARGEST:.0e})", "Their squares overflow: rescale these columns."
         for bad, what, hint in (
             (np.isnan(x), "missing (NaN)", "Drop these rows or columns, or fill the gaps first."),
             (np.isinf(x), "infinite", "Drop these rows, or replace the values by finite ones."),
-            (np.abs(x) > _LARGEST, large, rescale),
+            (np.abs(x) > np.float64(_LARGEST), large, rescale),
         ):
             places = []
             for j in np.flatnonzero(bad.any(axis=0)).tolist():
-                rows = np.flatnonzero(bad[:, j])
+                rows = first + np.flatnonzero(bad[:, j])
                 noun = "row" if len(rows) == 1 else "rows"
                 places.append(f"{len(rows)} in {_label(columns, j)}, {noun} {_some(map(str, rows), most=3)}")
             if places:
@@ -218,11 +246,7 @@ def _check_values(x: Table, columns: Columns, where: str, may_be_constant: bool)
                 raise InputError(
                     f"{where} has {count} {what} value(s), rows counted from 0: {_some(places, '; ')}.", hint
                 )
-    constant = [_label(columns, j) for j in np.flatnonzero(low == high).tolist()]
-    if constant and not may_be_constant:
-        raise InputError(
-            f"{where} has the same value in every row of {_some(constant)}.", "Remove the column."
-        )
+    return low, high
 
 
 def _label(columns: Columns, j: int) -> str:

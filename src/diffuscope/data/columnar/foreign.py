@@ -17,6 +17,7 @@ _MAGIC = {
     b"\x93NUMPY": "a .npy array",
     b"PK": "a zip archive (.npz, .xlsx and others)",
     b"PAR1": "a Parquet table",
+    b"ARROW1": "an Arrow table",
     b"\x89HDF": "an HDF5 file",
     b"\x1f\x8b": "a gzip archive",
     b"\xd0\xcf\x11\xe0": "an old Excel file (.xls)",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,15 @@ from diffuscope.data.columnar.foreign import check_magic, check_suffix, folder_k
 from diffuscope.data.columnar.recognition import ReadColumn, read_columns
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
-from diffuscope.data.columnar.text import SEPARATORS, Source, blanks_before, is_spaced, read_cells
+from diffuscope.data.columnar.text import (
+    SEPARATORS,
+    Source,
+    blanks_before,
+    cells_of,
+    is_spaced,
+    read_cells,
+    text_pieces,
+)
 from diffuscope.data.columnar.typed import typed_column
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.files import is_utf8
@@ -44,9 +52,18 @@ from diffuscope.files import is_utf8
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READABLE", "TABLES", "RowsFile", "as_typed", "open_rows", "read_rows", "read_table"]
+__all__ = [
+    "READABLE",
+    "TABLES",
+    "RowsFile",
+    "as_typed",
+    "open_rows",
+    "read_rows",
+    "read_table",
+    "text_frames",
+]
 
-TABLES = (*SEPARATORS, ".xlsx", ".parquet")
+TABLES = (*SEPARATORS, ".xlsx", ".parquet", ".arrow", ".feather")
 """Those whose columns may be of any kind."""
 READABLE = (*TABLES, ".npy", ".npz")
 
@@ -129,6 +146,34 @@ def open_rows(
     return as_typed(frame, options, known, str(path))
 
 
+def text_frames(path: Path, options: FileOptions | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a text file of any size, in pieces.
+
+    What a column is, the first piece says, which has about 30 million characters: a cell that is something
+    else is an InputError.
+    """
+    import pandas as pd
+
+    options, suffix = options or FileOptions(), check_suffix(path, tuple(SEPARATORS), "read")
+    try:
+        check_regular(path)
+        path.stat()
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.", "Check the path.") from error
+    known: tuple[ColumnSchema, ...] = ()
+    for text in text_pieces(path, suffix, options):
+        cells, names, source = cells_of(text, path, suffix, options)
+        file = _from_cells(path, cells, names, None, options, known, source)
+        frame = file.values.reset_index(drop=True)
+        frame.columns = pd.RangeIndex(frame.shape[1]) if names is None else pd.Index(names)
+        if not known:
+            options.check_names(frame.columns, str(path))
+        assert file.columns is not None
+        whole = RowsFile(frame, file.columns, None)
+        known = known or whole.schema
+        yield whole.modelled
+
+
 def as_typed(
     frame: pd.DataFrame,
     options: FileOptions,
@@ -189,7 +234,14 @@ def _read(path: Path, options: FileOptions, known: Iterable[ColumnSchema] = ()) 
         return _from_cells(path, cells, names, None, options, known, source)
     if suffix == ".xlsx":
         return _from_cells(path, *read_sheet(path, options), options, known)
-    return _File(*{".parquet": _read_parquet, ".npy": _read_npy, ".npz": _read_npz}[suffix](path))
+    readers = {
+        ".parquet": _read_parquet,
+        ".arrow": _read_arrow,
+        ".feather": _read_arrow,
+        ".npy": _read_npy,
+        ".npz": _read_npz,
+    }
+    return _File(*readers[suffix](path))
 
 
 def _from_cells(
@@ -211,7 +263,7 @@ def _from_cells(
     if formats is not None:
         read = [one.formatted(form) for one, form in zip(read, formats, strict=True)]
     table = pa.table({str(j): one.values for j, one in enumerate(read)})
-    frame = _to_pandas(table).set_axis(pd.RangeIndex(len(cells)), axis=1)
+    frame = to_pandas(table).set_axis(pd.RangeIndex(len(cells)), axis=1)
     texts = None
     if source is not None:
         if not known and is_spaced(source.body, source.separator):
@@ -230,22 +282,39 @@ def _read_parquet(path: Path) -> tuple[Any, Columns]:
     check_magic(path, "a Parquet table", b"PAR1")
     try:
         with pq.ParquetFile(path if is_utf8(path) else io.BytesIO(path.read_bytes())) as file:
-            _check_parquet(path, file.metadata)
-            # pandas would read two columns of one name, but nobody could tell them apart.
-            names = file.schema_arrow.names
-            frame = _to_pandas(file.read()) if len(set(names)) == len(names) else None
+            check_parquet(path, file.metadata)
+            check_columns(path, file.schema_arrow.names)
+            return to_pandas(file.read()), None
     except (DiffuscopeError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
         raise foreign(path, "a readable Parquet table", "Write the file again.", error) from error
-    if frame is None:
-        twice = sorted({name for name in names if names.count(name) > 1})
+
+
+def _read_arrow(path: Path) -> tuple[Any, Columns]:
+    import pyarrow as pa
+
+    check_magic(path, "an Arrow table", b"ARROW1")
+    try:
+        with pa.memory_map(str(path)) if is_utf8(path) else pa.BufferReader(path.read_bytes()) as source:
+            file = pa.ipc.open_file(source)
+            check_columns(path, file.schema.names)
+            return to_pandas(file.read_all()), None
+    except (DiffuscopeError, MemoryError):
+        raise
+    except Exception as error:  # damaged bytes make the parser raise nearly anything
+        raise foreign(path, "a readable Arrow table", "Write the file again.", error) from error
+
+
+def check_columns(path: Path, names: list[str]) -> None:
+    """Raise an InputError where several columns have one name: nobody could tell them apart."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
         listed = ", ".join(map(repr, twice))
         raise InputError(f"{path} has several columns named {listed}.", "Rename or drop one.")
-    return frame, None
 
 
-def _check_parquet(path: Path, about: Any) -> None:
+def check_parquet(path: Path, about: Any) -> None:
     """Raise a FormatError where a file declares far more rows, or bytes, than it can hold."""
     packed = path.stat().st_size
     groups = [about.row_group(i).total_byte_size for i in range(about.num_row_groups)]
@@ -253,7 +322,7 @@ def _check_parquet(path: Path, about: Any) -> None:
     check_unpacked(path, packed, 8 * about.num_rows * max(1, about.num_columns))
 
 
-def _to_pandas(table: Any) -> Any:
+def to_pandas(table: Any) -> Any:
     """Return an Arrow table as a DataFrame; integers and truth values with missing ones in nullable types."""
     import pandas as pd
     import pyarrow as pa

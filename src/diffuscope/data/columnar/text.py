@@ -12,11 +12,11 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diffuscope.data.bounds import unzipped
+from diffuscope.data.bounds import check_unpacked, unzipped
 from diffuscope.data.columnar.arrays import Columns
 from diffuscope.data.columnar.foreign import foreign
 from diffuscope.data.columnar.schema import FileOptions
@@ -27,6 +27,7 @@ __all__ = [
     "Source",
     "blanks_before",
     "cell",
+    "cells_of",
     "encoder",
     "is_compressed",
     "is_number",
@@ -35,12 +36,14 @@ __all__ = [
     "other_separators",
     "read_cells",
     "separator_of",
+    "text_pieces",
 ]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".csv.gz": ",", ".tsv.gz": "\t"}
 _SEPARATOR_NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars", " ": "spaces"}
 _QUOTED = re.compile(r'"[^"]*"')
 _UNSAFE = re.compile(r'["\r\n]|^\s|\s$')
+_PIECE, _LONGEST_ROW = 2**25, 2**28  # characters
 _BREAKS = re.compile(r'["\r\n]')
 
 
@@ -109,7 +112,12 @@ def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any]
     end. Raises an InputError where there is nothing in the file, or a column has no name; a FormatError where
     it is no text of its encoding, or no table.
     """
-    separator, text = separator_of(suffix, options), _text(path, suffix, options)
+    return cells_of(_text(path, suffix, options), path, suffix, options)
+
+
+def cells_of(text: str, path: Path, suffix: str, options: FileOptions) -> tuple[list[Any], Columns, Source]:
+    """Return the columns of a text as :func:`read_cells` does those of a file, which messages name."""
+    separator = separator_of(suffix, options)
     lines = io.StringIO(text, newline="")
     records = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     try:
@@ -139,6 +147,61 @@ def read_cells(path: Path, suffix: str, options: FileOptions) -> tuple[list[Any]
     cells = _by_arrow(text, separator, len(first))
     cells = _by_pandas(text, separator, path, skipped) if cells is None else cells
     return cells, columns, Source(header, text, separator)
+
+
+def text_pieces(path: Path, suffix: str, options: FileOptions) -> Iterator[str]:
+    """Yield the text of a file in pieces that end with a row, the first line before each of them.
+
+    That is a header, or an empty text where the first line is all numbers. Raises as :func:`read_cells` does.
+    """
+    encoding, packed = options.encoding or "utf-8-sig", path.stat().st_size
+    opener: Any = gzip.open if is_compressed(suffix) else open
+    try:
+        with opener(path, "rt", encoding=encoding, newline="") as file:
+            header, piece, seen = None, "", 0
+            while more := file.read(_PIECE):
+                piece, seen = piece + more, seen + len(more)
+                if is_compressed(suffix):
+                    check_unpacked(path, packed, seen)
+                end = _end_of_rows(piece)
+                if end == 0:
+                    if len(piece) > _LONGEST_ROW:
+                        raise FormatError(f"{path} has a row of more than {_LONGEST_ROW:,} characters.")
+                    continue
+                if header is None:
+                    header = _header(piece[:end], separator_of(suffix, options), options)
+                    yield piece[:end]
+                else:
+                    yield header + piece[:end]
+                piece = piece[end:]
+            if piece.strip("\r\n"):
+                yield (header or "") + piece
+    except UnicodeError as error:
+        name = encoding.removesuffix("-sig").upper()
+        raise foreign(
+            path, f"text in {name}", "Save it as CSV in UTF-8, or say its encoding (--encoding)."
+        ) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise foreign(path, "a whole gzip file", "Compress or copy it again.", error) from error
+
+
+def _end_of_rows(text: str) -> int:
+    """Return where the last whole row of a text ends; 0 where there is none."""
+    end = len(text)
+    while (end := text.rfind("\n", 0, end)) >= 0:
+        if text.count('"', 0, end) % 2 == 0:  # else it is within a quoted cell
+            return end + 1
+    return 0
+
+
+def _header(text: str, separator: str, options: FileOptions) -> str:
+    """Return the header of a text, with its line's end; nothing where it has none."""
+    lines = io.StringIO(text, newline="")
+    records = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    first = next((cells for cells in records if any(map(str.strip, cells))), [])
+    if all(is_number(cell, options.decimal) for cell in first):
+        return ""
+    return text[: lines.tell()]
 
 
 def _text(path: Path, suffix: str, options: FileOptions) -> str:

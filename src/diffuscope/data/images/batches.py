@@ -7,8 +7,6 @@ which lose their label, is drawn with the batch.
 
 from __future__ import annotations
 
-import mmap
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,24 +14,13 @@ from torch import Tensor
 
 from diffuscope.data.conditions.dropping import dropped
 from diffuscope.data.images.codec import to_model
+from diffuscope.data.stored import let_go
 
-__all__ = ["ImageRows", "let_go"]
+__all__ = ["ImageRows"]
 
 _RESIDENT = 2**31  # bytes that an accelerator keeps by itself
 _LET_GO = 2**27  # bytes of a mapped file that may count as this process's memory
 _AROUND = 2**17  # bytes that the system maps beside an image that is read
-
-
-def let_go(pixels: NDArray[np.uint8]) -> None:
-    """Have what was read of a mapped file no longer count as this process's memory; nothing is lost by it.
-
-    The system still holds what it has room for. Arrays that are in memory stay as they are.
-    """
-    owner: object = pixels
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") and not pixels.flags.writeable:
-        owner.madvise(mmap.MADV_DONTNEED)
 
 
 class ImageRows:

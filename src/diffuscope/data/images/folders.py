@@ -31,11 +31,11 @@ from diffuscope.data.images.ranges import Range, checked_range, range_note, usua
 from diffuscope.data.images.reading import ImageFacts, image_facts, read_image, value_range
 from diffuscope.data.images.splits import class_of, natural, parts_of
 from diffuscope.errors import DiffuscopeError, FormatError, InputError, RunError
-from diffuscope.files import cache_folder, remove_abandoned
+from diffuscope.files import cache_folder, remove_abandoned, temporary_prefix
 from diffuscope.progress import Reporter
 from diffuscope.threads import side_by_side
 
-__all__ = ["SUFFIXES", "load_folder"]
+__all__ = ["SUFFIXES", "load_folder", "usual_size"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".tga")
 _VERSION = 2
@@ -269,7 +269,7 @@ def _decode(
             f"Images with an alpha channel: {sum(alphas):,}, laid over white; "
             f"data.channels = {kept} keeps it."
         )
-    shape = (channels or (1 if all(greys) else 3), *(size or _usual_size(sizes, notes)))
+    shape = (channels or (1 if all(greys) else 3), *(size or usual_size(sizes, notes)))
     if max(frames) > 1:
         notes.append("For files with several images, the first was used.")
     x, path = _new_store(store, (len(facts), *shape), notes)
@@ -293,7 +293,8 @@ def _decode(
         raise
 
 
-def _usual_size(sizes: Sequence[Size], notes: list[str]) -> Size:
+def usual_size(sizes: Sequence[Size], notes: list[str]) -> Size:
+    """Return the size that all images have, or one that suits them, which a note says."""
     (most, count), *others = Counter(sizes).most_common(2)
     if not others and max(most) <= 1024:
         return most
@@ -327,7 +328,7 @@ def _new_store(store: Path, shape: tuple[int, ...], notes: list[str]) -> tuple[N
 
 def _new_mapped(folder: Path | None, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
     """Return a new memory-mapped file with all its disk space reserved."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".diffuscope-{os.getpid()}-", suffix=".npy")
+    handle, name = tempfile.mkstemp(dir=folder, prefix=temporary_prefix(), suffix=".npy")
     os.close(handle)
     path = Path(name)
     try:

@@ -23,10 +23,11 @@ from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
 from diffuscope.data.images.ranges import Range, checked_range, range_note, to_bytes, usual_range
 from diffuscope.data.images.reading import range_of
+from diffuscope.data.packs import MAIN, is_pack, pack_kind, read_pack
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.progress import Reporter
 
-__all__ = ["are_images", "check_distinct", "load_images"]
+__all__ = ["are_images", "check_distinct", "checked_channels", "checked_size", "load_images"]
 
 Pixels = NDArray[np.uint8]
 
@@ -50,7 +51,7 @@ def are_images(source: Any) -> bool:
         return True
     path = Path(source)
     if path.is_dir():
-        return not (path / "recipe.toml").exists()
+        return pack_kind(path) in (None, "images") and not (path / "recipe.toml").exists()
     if path.suffix.lower() == ".npy":
         return holds_images(path)
     if path.suffix.lower() == ".npz" and path.is_file():
@@ -115,7 +116,7 @@ def load_images(
         When there are no images, or they cannot be read.
     """
     reporter = reporter or Reporter(False)
-    sides, channels, limits = _checked_size(size), _checked_channels(channels), checked_range(value_range)
+    sides, channels, limits = checked_size(size), checked_channels(channels), checked_range(value_range)
     if labels is not None and isinstance(source, str | os.PathLike | ImageData):
         raise InputError(
             "labels can be given for an array of images only.",
@@ -163,7 +164,8 @@ def _check_target(source: Any, labels: Any) -> None:
         )
 
 
-def _checked_size(size: Any) -> tuple[int, int] | None:
+def checked_size(size: Any) -> tuple[int, int] | None:
+    """Return height and width; an InputError where they are none."""
     if size is None:
         return None
     try:
@@ -178,7 +180,8 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
     return sides
 
 
-def _checked_channels(channels: Any) -> int | None:
+def checked_channels(channels: Any) -> int | None:
+    """Return a number of channels; an InputError where it is none."""
     if channels is None or (isinstance(channels, int | np.integer) and channels in _FEW_CHANNELS):
         return None if channels is None else int(channels)
     raise InputError(
@@ -202,6 +205,8 @@ def _load_path(
     if str(source) in IMAGE_SETS:
         return IMAGE_SETS[str(source)].load(reporter)
     path = Path(source)
+    if is_pack(path):
+        return _load_pack(path)
     if path.is_dir():
         return load_folder(path, size, channels, skip_broken, reporter, limits, split, target, condition)
     if not path.is_file():
@@ -216,6 +221,25 @@ def _load_path(
             f"{path} is not a set of images.", "Give a folder of image files, or a .npy or .npz file."
         )
     return _load_npz(path, limits, condition, target)
+
+
+def _load_pack(path: Path) -> ImageData:
+    pack, file = read_pack(path), path / MAIN["images"]
+    if pack.kind != "images":
+        raise InputError(f"{path} is packed data, but not of images.", "Use another recipe.")
+    try:
+        x = np.load(file, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged file fails in many ways
+        raise FormatError(f"{file} cannot be read: {error}.", "Pack the data again.") from error
+    if x.dtype != np.uint8 or x.ndim != 4 or len(x) != pack.n or not x.size:
+        raise FormatError(f"{file} is no array of {pack.n:,} images.", "Pack the data again.")
+    labels = pack.labels(path)
+    labelled = Labels()
+    if labels is not None:
+        kind: Kind = "classes" if pack.classes else "numbers"
+        labelled = _labels_of(labels, pack.n, f"The labels of {path}", kind, pack.classes, pack.numbers)
+    source = {"kind": "file", "path": str(path), "sha256": pack.digest}
+    return ImageData(path.resolve().name, x, None, None, source, **labelled._asdict())
 
 
 def _load_npy(path: Path, limits: Range | None) -> ImageData:

@@ -76,7 +76,7 @@ def _of_block(
     """Return which images are nearest to some, and the sums of squared differences, (n, k) each."""
     import torch
 
-    from diffuscope.data.images.batches import let_go
+    from diffuscope.data.stored import let_go
 
     rows = _centred(images)
     count = min(k + _SPARE, len(data))

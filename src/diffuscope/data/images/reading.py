@@ -7,6 +7,7 @@ completely is an error.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import warnings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "MOST_PIXELS",
+    "ImageBytes",
     "ImageFacts",
     "image_facts",
     "range_of",
@@ -43,8 +45,22 @@ _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
+class ImageBytes(io.BytesIO):
+    """The bytes of an image file; messages call it by its name."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self._called = name
+
+    def __str__(self) -> str:
+        return self._called
+
+
+ImageFileLike = str | os.PathLike[str] | ImageBytes
+
+
 def read_image(
-    path: str | os.PathLike[str],
+    path: ImageFileLike,
     shape: tuple[int, int, int],
     *,
     resize: bool = False,
@@ -54,7 +70,7 @@ def read_image(
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or ImageBytes
     shape : (int, int, int)
         Target channels (1: grey, 3: red, green, blue, 2 and 4: the same with alpha), height and width.
     resize : bool
@@ -130,11 +146,11 @@ class ImageFacts(NamedTuple):
     alpha: bool
 
 
-def image_facts(path: str | os.PathLike[str]) -> ImageFacts:
+def image_facts(path: ImageFileLike) -> ImageFacts:
     """Return what the header of an image says."""
     from PIL import ExifTags
 
-    with _opened(Path(path)) as file:
+    with _opened(path) as file:
         turned = file.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
         size = (file.width, file.height) if turned else (file.height, file.width)
         cut = any(";16" in str(tile[3]) for tile in file.tile) and not is_deep(file.mode)
@@ -150,7 +166,7 @@ def is_deep(mode: str) -> bool:
 
 def value_range(path: str | os.PathLike[str]) -> tuple[float, float, bool, int]:
     """Return what :func:`range_of` says of the values of an image of more than 8 bits."""
-    with _opened(Path(path)) as file:
+    with _opened(path) as file:
         file.load()
         values = np.asarray(file)
     return range_of(values)
@@ -169,11 +185,13 @@ def range_of(values: NDArray[Any]) -> tuple[float, float, bool, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[ImageFile]:
+def _opened(path: ImageFileLike) -> Iterator[ImageFile]:
     """Open an image, and check its size; any error in the block names the file."""
     from PIL import Image
 
-    if not path.is_file():  # opening a pipe could wait for ever
+    if isinstance(path, ImageBytes):
+        path.seek(0)
+    elif not (path := Path(path)).is_file():  # opening a pipe could wait for ever
         what = "it is a folder" if path.is_dir() else "there is no such file"
         what = "it is not a regular file" if path.exists() and not path.is_dir() else what
         raise InputError(f"Cannot read {path}: {what}.", "Give an image file, such as a .png.")
@@ -228,17 +246,17 @@ class _Quiet:
 _QUIET = _Quiet()
 
 
-def _too_large(path: Path, what: str) -> FormatError:
+def _too_large(path: ImageFileLike, what: str) -> FormatError:
     return FormatError(
         f"{path} {what}; at most {MOST_PIXELS:,} pixels are supported.", "Reduce its size first."
     )
 
 
-def _decoded(path: str | os.PathLike[str], ground: str | None, limits: Range | None = None) -> Image.Image:
+def _decoded(path: ImageFileLike, ground: str | None, limits: Range | None = None) -> Image.Image:
     """Decode the first image of a file, upright, as 8-bit grey or RGB over ``ground``; None: with alpha."""
     from PIL import Image, ImageOps
 
-    with _opened(Path(path)) as file:
+    with _opened(path) as file:
         file.load()
         try:
             image = ImageOps.exif_transpose(file)

@@ -25,6 +25,8 @@ from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
 from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
+from diffuscope.data.packs import MAIN, Pack, is_pack, read_pack
+from diffuscope.data.points.large import gathered, large_array, load_large, mapped
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
 from diffuscope.errors import FormatError, InputError, unknown_name
 
@@ -53,9 +55,9 @@ def load_dataset(
     Parameters
     ----------
     source : str, path, array-like, DataFrame, callable or Dataset
-        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .npy or .npz file; numbers of shape (n, d)
-        or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of a ``numpy.random.Generator``
-        that draws n points; or a Dataset, which is returned as it is.
+        A name in :data:`POINT_SETS`; a .csv, .tsv, .parquet, .arrow, .npy or .npz file; points that were
+        packed; numbers of shape (n, d) or (n,), which counts as (n, 1); a function ``f(n, rng) -> (n, d)`` of
+        a ``numpy.random.Generator`` that draws n points; or a Dataset, which is returned as it is.
     size : int, optional
         Number of points, at least 2. Default: 10,000 for built-in sets and generators, all rows for one's
         own data, of which a smaller size takes a random subset in the original order.
@@ -125,6 +127,9 @@ def load_dataset(
     called = None
     if target is not None:
         source, labels, called = _apart(source, target, labels)
+    if (large := large_array(source)) is not None and not constant:
+        about = {"kind": "array", "shape": list(large.shape)}
+        return _large(large, None, "array", size, seed, "The array", about, labels, condition, called)
     x, columns = as_table(source, "The array", constant=constant)
     labelled = Labels() if labels is None else labels_of(labels, len(x), "The labels", condition, called)
     source = {"kind": "array", "shape": list(x.shape)}
@@ -165,9 +170,24 @@ def _load_file(
     # A bare word is a misspelt set; a suffix or a folder in it makes it a path.
     if isinstance(source, str) and not path.exists() and not path.suffix and path.name == source:
         raise unknown_name("data set", source, POINT_SETS)
+    if is_pack(path):
+        pack = read_pack(path)
+        if pack.kind == "points":
+            return _load_pack(path, pack, size, seed)
+        if pack.kind == "table":
+            path = path / MAIN["table"]
     archive = path.suffix.lower() == ".npz"
     labelled, where = Labels(), f"The labels in {path}"
     note: tuple[str, ...] = ()
+    if target is None and (values := mapped(path)) is not None:
+        about = {"kind": "file", "path": str(path)}
+        return _large(values, None, path.stem, size, seed, str(path), about, path=path)
+    if (whole := gathered(path, target)) is not None:
+        values, names_of_columns, given, called = whole
+        about = {"kind": "file", "path": str(path)}
+        return _large(
+            values, names_of_columns, path.stem, size, seed, str(path), about, given, condition, called, path
+        )
     if target is not None and not archive:
         frame, labels, called = _apart(read_rows(path), target)
         x, columns = as_table(frame, str(path))
@@ -180,6 +200,27 @@ def _load_file(
             labelled = labels_of(labels, len(x), where, "numbers" if names else condition, names)
     own = _own(path.stem, x, columns, size, seed, str(path), describe_file(path), labelled)
     return replace(own, notes=note) if note else own
+
+
+def _load_pack(path: Path, pack: Pack, size: int | None, seed: int) -> Dataset:
+    """Return packed points with their labels."""
+    file, labels = path / MAIN["points"], pack.labels(path)
+    about = {"kind": "file", "path": str(path), "sha256": pack.digest}
+    labelled = Labels()
+    if labels is not None and pack.classes:
+        named = np.array(pack.classes, dtype=object)[labels.astype(np.int64)]
+        labelled = labels_of(named, pack.n, f"The labels of {path}", "classes")
+    elif labels is not None:
+        labelled = labels_of(labels, pack.n, f"The labels of {path}", "numbers", pack.numbers)
+    name = path.resolve().name
+    if (values := mapped(file)) is not None:
+        if size is not None:
+            return _large(values, pack.columns, name, size, seed, str(path), about)
+        return load_large(values, pack.columns, name, str(path), seed, about, labelled)
+    x, _ = as_table(read_table(file)[0], str(path), pack.columns)
+    if len(x) != pack.n:
+        raise FormatError(f"{file} has {len(x):,} rows, not {pack.n:,}.", "Pack the data again.")
+    return _own(name, x, pack.columns, size, seed, str(path), about, labelled)
 
 
 def _labels_in(
@@ -272,6 +313,35 @@ def _own(
         source = {**source, "size": size, "seed": seed}
         labelled = labelled if labelled.labels is None else labelled._replace(labels=labelled.labels[rows])
     return Dataset(name, x, columns, None, source, **labelled._asdict())
+
+
+def _large(
+    values: npt.NDArray[Any],
+    columns: Columns,
+    name: str,
+    size: int | None,
+    seed: int,
+    where: str,
+    source: dict[str, Any],
+    labels: Any = None,
+    condition: Kind | None = None,
+    called: Sequence[str] | None = None,
+    path: Path | None = None,
+) -> Dataset:
+    """Return the user's large data, or a random subset of it."""
+    n = len(values)
+    labelled = Labels() if labels is None else labels_of(labels, n, "The labels", condition, called)
+    if size is None:
+        return load_large(values, columns, name, where, seed, source, labelled, path)
+    if size > n:
+        raise InputError(f"{where} has {n} rows, fewer than size = {size}.", f"Give a size up to {n}.")
+    rows = np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
+    if path is not None:
+        source = describe_file(path)
+    x = as_table(values[rows], f"The random subset of {size} rows of {where}", columns)[0]
+    if labelled.labels is not None:
+        labelled = labelled._replace(labels=labelled.labels[rows])
+    return Dataset(name, x, columns, None, {**source, "size": size, "seed": seed}, **labelled._asdict())
 
 
 def _check_size(size: int) -> int:

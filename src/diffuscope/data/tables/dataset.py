@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,13 +18,17 @@ from numpy.typing import NDArray
 
 from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar import ColumnSchema, FileOptions, RowsFile, open_rows, suffix_of
+from diffuscope.data.columnar.pieces import Pieces, open_pieces
 from diffuscope.data.columnar.reading import as_typed
+from diffuscope.data.packs import content_of, read_pack
+from diffuscope.data.stored import Scratch, Stored, held_of
 from diffuscope.data.tables.columns.base import Name
 from diffuscope.data.tables.columns.categories import Coding
 from diffuscope.data.tables.description import described
 from diffuscope.data.tables.frames import read_frame
 from diffuscope.data.tables.rows import RowCodec
 from diffuscope.errors import InputError
+from diffuscope.seeds import stream_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,10 +147,21 @@ def load_table(
     options = options or FileOptions()
     is_path = isinstance(source, str | os.PathLike)
     file: RowsFile | None = None
+    pieces: Pieces | None = None
     if is_path:
-        path = Path(source)
-        file, described_as = open_rows(path, options, known), describe_file(path)
-        table, name = file.modelled, path.name[: len(path.name) - len(suffix_of(path))]
+        named = Path(source)
+        path = content_of(named)
+        pieces = open_pieces(path)
+        if pieces is None:
+            file = open_rows(path, options, known)
+        else:
+            held = held_of(pieces.n, len(pieces.names or ()) or 1, seed)
+            file = as_typed(pieces.rows(held), options, known, str(path))
+        table, name = file.modelled, named.name[: len(named.name) - len(suffix_of(named))]
+        if path == named:
+            described_as = describe_file(path)
+        else:
+            described_as = {"kind": "file", "path": str(named), "sha256": read_pack(named).digest}
     else:
         frame = read_frame(source)
         if options.types or frame.container.kind == "pandas":
@@ -173,9 +192,54 @@ def load_table(
     note = few_rows_note(len(data.x))
     if rows is None and note is not None:
         warnings.warn(note, UserWarning, stacklevel=2)
+    if pieces is not None and file is not None:
+        encoded = partial(_encoded, pieces, data.rows, file.schema, options, str(source), target, seed)
+        about = [described_as["sha256"], data.rows.model_dump_json(), seed]
+        digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+        said = f"{pieces.n:,} rows, encoded once; what is fitted and measured looks at {len(held):,} of them."
+        data = replace(data, stored=Stored(encoded, pieces.n, digest, held), notes=(*data.notes, said))
     if file is None:
         return data
     return replace(data, schema=described(file.frame, file.columns, data.rows, options))
+
+
+def _encoded(
+    pieces: Pieces,
+    rows: RowCodec,
+    known: tuple[ColumnSchema, ...],
+    options: FileOptions,
+    where: str,
+    target: Name | None,
+    seed: int,
+) -> NDArray[np.float32]:
+    """Return the coordinates (n, D) of all rows of a large table, in a file that is mapped.
+
+    Categories that are not among the rows that are held count as missing.
+    """
+    scratch, new = Scratch(rows.width), Counter[str]()
+    plain = options.model_copy(update={"types": None}) if known else options
+    for i, frame in enumerate(pieces.frames()):
+        table, y = as_typed(frame, plain, known, where).modelled, None
+        if target is not None:
+            table, y, _ = RowCodec.split(table, target)
+        own = stream_seed(seed, "piece", i)
+        try:
+            x = rows.encode(table, y, dequantise=True, seed=own)
+        except InputError:  # as a rule for a new category
+            try:
+                x = rows.encode(table, y, dequantise=True, seed=own, new_as_missing=True)
+            except InputError as error:
+                raise InputError(f"{where} cannot be used for training: {error.what}", error.hint) from error
+            new.update(rows.new_categories(table, y))
+        scratch.append(x)
+    if new:
+        some = ", ".join(f"{name} ({count:,})" for name, count in new.most_common(5))
+        warnings.warn(
+            f"Values that are too rare to be among the rows that are looked at count as missing: {some}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return scratch.rows()
 
 
 def _said(options: FileOptions, table: Any, target: Name | None) -> dict[Name, str]:

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from diffuscope.data.base import Codec, Dataset, holds_images
 from diffuscope.data.conditions import Labels, labels_of
+from diffuscope.data.packs import is_pack, pack_kind
 from diffuscope.data.points import POINT_SETS, load_dataset
 from diffuscope.data.points.batches import LabelledPoints
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.data.points.section import PointsSection
 from diffuscope.data.spread import far_out, limits
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.diffusion.denoiser import DenoiserLike
 from diffuscope.diffusion.losses import Loss
 from diffuscope.diffusion.predictions import convert
@@ -69,6 +71,8 @@ class Points(Modality[Dataset, PointsSection]):
         """Whether a source is a built-in set, numbers, or a function that draws them."""
         if isinstance(source, str | Path):
             name = str(source)
+            if is_pack(name):
+                return pack_kind(name) == "points"
             is_array = Path(name).suffix.lower() == ".npy" and not holds_images(name)
             return name in POINT_SETS or is_array
         if isinstance(source, np.ndarray | Tensor):
@@ -77,7 +81,9 @@ class Points(Modality[Dataset, PointsSection]):
 
     def reads(self, source: Any) -> bool:
         """Whether points are read from a source where the recipe asks for them: from any but a folder."""
-        return not (isinstance(source, str | Path) and Path(source).is_dir())
+        return not (isinstance(source, str | Path) and Path(source).is_dir()) or (
+            is_pack(source) and pack_kind(source) != "images"
+        )
 
     def default_recipe(self, source: Any) -> str:
         """Return the recipe of a second of training."""
@@ -104,7 +110,7 @@ class Points(Modality[Dataset, PointsSection]):
 
         Of a law that is drawn from, values far out are brought in, as those of its fresh draws are.
         """
-        if data.source["kind"] == "builtin" or data.x.ndim != 2:
+        if data.source["kind"] == "builtin" or data.x.ndim != 2 or data.stored is not None:
             return data
         low, high = limits(data.x)
         draw = None if data.draw is None else partial(_drawn_within, data.draw, low, high)
@@ -140,13 +146,20 @@ class Points(Modality[Dataset, PointsSection]):
                 f"There are too few points to measure the quality of samples: {len(data.x):,}, "
                 f"and at least {FEWEST_MEASURED} are needed."
             )
-        return (f"{data.name}: {len(data.x):,} points of {data.x.shape[1]} columns", *said) if said else ()
+        return (f"{data.name}: {data.n:,} points of {data.x.shape[1]} columns", *said) if said else ()
 
     # --- training ------------------------------------------------------------------------------------------
 
     def batch_source(self, data: Dataset, codec: Codec, recipe: Recipe, device: torch.device) -> BatchSource:
         """Return points with the labels that are conditioned on."""
-        x, label_type = codec.encode(data.x).to(device), recipe.data.label_type
+        label_type = recipe.data.label_type
+        if data.stored is not None:
+            rows = data.stored, codec.encode, codec.shape, device
+            if label_type is None or data.stored.labels is None:
+                return StoredRows(*rows)
+            every = label_type.encode(data.stored.labels)
+            return StoredRows(*rows, every, label_type.none, recipe.training.drop_labels)
+        x = codec.encode(data.x).to(device)
         if label_type is None or data.labels is None:
             return Resident(x)
         labels = torch.from_numpy(label_type.encode(data.labels)).to(device)
@@ -257,13 +270,14 @@ class Points(Modality[Dataset, PointsSection]):
 
     def write(self, data: Dataset, path: Path) -> None:
         """Write points with their labels."""
-        labels: dict[str, Any] = {} if data.labels is None else {"y": data.labels}
+        own = data.labels if data.stored is None else data.stored.labels
+        labels: dict[str, Any] = {} if own is None else {"y": own}
         if data.classes:
             labels["classes"] = np.array(data.classes)
         if data.numbers is not None:
             labels["numbers"] = np.array(data.numbers.names)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, x=data.x, **labels)
+            np.savez(file, x=data.x if data.stored is None else data.stored.values, **labels)
 
     def restore(self, path: Path, about: Mapping[str, Any], recipe: Recipe) -> Dataset:
         """Read what :meth:`keep` wrote, or points alone in a .npy file."""

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.columnar.dates import looks_like_a_date
+from diffuscope.data.packs import content_of, is_pack, pack_kind
 from diffuscope.data.spread import far_out
+from diffuscope.data.stored_rows import StoredRows
 from diffuscope.data.tables import RowCodec, TableData, load_table, read_frame
 from diffuscope.data.tables.columns.categories import Category
 from diffuscope.data.tables.dataset import FEWEST_ROWS
@@ -67,12 +70,14 @@ class Table(Modality[TableData, TableSection]):
     def accepts(self, source: Any) -> bool:
         """Whether a source has columns: a table in a file, or in memory."""
         if isinstance(source, str | os.PathLike):
-            return suffix_of(Path(source)) in TABLES
+            return suffix_of(Path(source)) in TABLES or pack_kind(source) == "table"
         return hasattr(source, "columns")
 
     def reads(self, source: Any) -> bool:
         """Whether a table is read from a source where the recipe says so: not from a name, nor a function."""
         if isinstance(source, str | os.PathLike):
+            if is_pack(source):
+                return pack_kind(source) != "images"
             return bool(Path(source).suffix) and not Path(source).is_dir()
         return not callable(source)
 
@@ -98,7 +103,7 @@ class Table(Modality[TableData, TableSection]):
 
     def training_notes(self, data: TableData) -> tuple[str, ...]:
         """Return a line for each column: how it was taken; for each constraint; and for a panel."""
-        schema, n, frame = data.schema, len(data.x), data.frame
+        schema, n, frame = data.schema, data.n, data.frame
         kept = [
             f"{text}: kept by {share:.2%} of the rows"
             for text, share in (data.rows.shares_kept(frame) if data.rows.constraints else {}).items()
@@ -107,7 +112,7 @@ class Table(Modality[TableData, TableSection]):
         if data.source["kind"] != "file":  # whose texts were read
             kept += _dates_as_text(data.rows)
         note = panel_note(frame)
-        kept += [] if note is None else [note]
+        kept += [*data.notes, *([] if note is None else [note])]
         if not schema:
             return tuple(kept)
         width = min(max(len(str(column.name)) for column in schema), 30)
@@ -152,12 +157,12 @@ class Table(Modality[TableData, TableSection]):
         if isinstance(source, str | os.PathLike):
             section = model.recipe.data
             assert isinstance(section, TableSection)
-            return read_rows(Path(source), section, section.columns)
+            return read_rows(content_of(Path(source)), section, section.columns)
         return read_frame(source).data
 
     def tune(self, recipe: str, data: TableData) -> dict[str, Any]:
         """Return sizes that suit the table, for the recipe of tables."""
-        return sizes_for(len(data.x), data.rows) if recipe == self.recipe_hint else {}
+        return sizes_for(data.n, data.rows) if recipe == self.recipe_hint else {}
 
     def write(self, data: TableData, path: Path) -> None:
         """Write a table as Parquet."""
@@ -181,6 +186,8 @@ class Table(Modality[TableData, TableSection]):
         self, data: TableData, codec: Codec, recipe: Recipe, device: torch.device
     ) -> BatchSource:
         """Return the coordinates of the rows, with their weights."""
+        if data.stored is not None:
+            return StoredRows(data.stored, _as_tensor, codec.shape, device)
         weights = None if data.weights is None else torch.from_numpy(data.weights)
         return Resident(torch.from_numpy(data.x.astype(np.float32)).to(device), weights)
 
@@ -372,6 +379,10 @@ def _dates_as_text(rows: RowCodec) -> list[str]:
             isinstance(label, str) and looks_like_a_date(label) for label in one.labels.index[:_MANY_DATES]
         )
     ]
+
+
+def _as_tensor(rows: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.array(rows))
 
 
 def _target_always(rows: RowCodec, frame: pd.DataFrame) -> list[str]:

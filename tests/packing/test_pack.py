@@ -1,0 +1,181 @@
+"""Does data of any kind, packed, train as it does unpacked, and is nothing of it trusted?"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import diffuscope
+from diffuscope.data import bounds
+from diffuscope.data.columnar import text
+from diffuscope.data.images import load_images
+from diffuscope.data.packs import read_pack
+from diffuscope.data.tables import load_table
+from diffuscope.errors import FormatError, InputError
+from diffuscope.modalities.recognition import modality_for
+from diffuscope.packing import images
+
+
+def random():
+    return np.random.default_rng(0)
+
+
+def png(size=(8, 6), colour=0):
+    content = io.BytesIO()
+    Image.fromarray(np.full((*size, 3), colour, dtype=np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def add(archive, name, content, **about):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    for key, value in about.items():
+        setattr(entry, key, value)
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def frame(n=60):
+    values = random()
+    return pd.DataFrame(
+        {
+            "age": values.integers(18, 90, n),
+            "city": values.choice(["Oslo", "Lima, Peru", 'the "old"\ntown'], n),
+            "score": values.normal(size=n).round(3),
+        }
+    )
+
+
+def test_a_csv_in_pieces_gives_the_table_that_it_is(tmp_path, monkeypatch):
+    table = frame()
+    table.to_csv(tmp_path / "t.csv", index=False)
+    monkeypatch.setattr(text, "_PIECE", 700)
+    out = diffuscope.pack(tmp_path / "t.csv", tmp_path / "packed")
+    about = read_pack(out)
+    assert (about.kind, about.n, about.columns) == ("table", 60, ("age", "city", "score"))
+    assert modality_for(str(out)).name == "table"
+    assert np.array_equal(load_table(out).x, load_table(tmp_path / "t.csv").x)
+    pd.testing.assert_frame_equal(load_table(out).frame, table)
+
+
+def test_a_later_piece_of_other_types_is_refused_and_nothing_is_left(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * 200 + "word,2\n")
+    monkeypatch.setattr(text, "_PIECE", 400)
+    with pytest.raises(InputError):
+        diffuscope.pack(tmp_path / "t.csv", tmp_path / "packed")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_rows_pieces_and_data_sets_become_tables(tmp_path):
+    table = frame()
+    rows = diffuscope.pack(iter(table.to_dict("records")), tmp_path / "rows")
+    pieces = diffuscope.pack((table[i : i + 7] for i in range(0, 60, 7)), tmp_path / "pieces")
+    for out in (rows, pieces):
+        pd.testing.assert_frame_equal(load_table(out).frame, table)
+
+
+def test_points_with_classes_or_numbers(tmp_path):
+    x, names = random().normal(size=(50, 3)).astype(np.float32), random().choice(["b", "a"], 50)
+    out = diffuscope.pack(zip(x, names, strict=True), tmp_path / "classes")
+    found = diffuscope.load_dataset(out)
+    assert modality_for(out).name == "points"
+    assert np.array_equal(found.x, x.astype(np.float64))
+    assert [found.classes[i] for i in found.labels] == names.tolist()
+    doses = random().random(50)
+    found = diffuscope.load_dataset(diffuscope.pack(zip(x, doses, strict=True), tmp_path / "numbers"))
+    assert np.array_equal(found.labels[:, 0], doses)
+    np.save(tmp_path / "x.npy", x)
+    found = diffuscope.load_dataset(diffuscope.pack(tmp_path / "x.npy", tmp_path / "array"))
+    assert np.array_equal(found.x, x)
+
+
+def test_a_tar_of_images_is_read_and_never_unpacked(tmp_path):
+    with tarfile.open(tmp_path / "i.tar.gz", "w:gz") as archive:
+        for k in range(4):
+            add(archive, f"set/{'cat' if k % 2 else 'dog'}/{k}.png", png(colour=60 * k))
+        add(archive, "../../escaped.png", png(), type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add(archive, "set/cat/device.png", b"", type=tarfile.CHRTYPE)
+        add(archive, "set/notes.txt", b"words")
+        add(archive, "set/.hidden.png", b"no image")
+    said: list[str] = []
+    out = diffuscope.pack(tmp_path / "i.tar.gz", tmp_path / "packed", announce=said.extend)
+    data = load_images(out)
+    assert modality_for(out).name == "images"
+    assert data.x.shape == (4, 3, 8, 6)
+    assert [data.classes[i] for i in data.labels] == ["dog", "cat"] * 2
+    assert data.x[:, 0, 0, 0].tolist() == [0, 60, 120, 180]
+    assert not data.x.flags.writeable
+    assert any("links" in line for line in said)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i.tar.gz", "packed"]
+    assert sorted(path.name for path in out.iterdir()) == ["images.npy", "labels.npy", "pack.json"]
+
+
+def test_damaged_and_huge_archives_are_refused(tmp_path, monkeypatch):
+    with tarfile.open(tmp_path / "whole.tar", "w") as archive:
+        add(archive, "a/1.png", png())
+        add(archive, "b/2.png", b"no image")
+    with pytest.raises(FormatError, match=r"whole.tar: b/2.png"):
+        diffuscope.pack(tmp_path / "whole.tar", tmp_path / "packed")
+    content = (tmp_path / "whole.tar").read_bytes()
+    (tmp_path / "cut.tar").write_bytes(content[:700])
+    with pytest.raises(FormatError):
+        diffuscope.pack(tmp_path / "cut.tar", tmp_path / "packed")
+    with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as archive:
+        add(archive, "a/1.png", bytes(10**6))
+    monkeypatch.setattr(images, "_LARGEST", 10**5)
+    with pytest.raises(FormatError, match="more than an image may"):
+        diffuscope.pack(tmp_path / "bomb.tar.gz", tmp_path / "packed")
+    monkeypatch.setattr(bounds, "BOMB_BYTES", 10**5)
+    with pytest.raises(FormatError, match="unpack"):
+        diffuscope.pack(tmp_path / "bomb.tar.gz", tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_images_of_an_iterable_are_brought_to_the_first_one(tmp_path):
+    some = [np.full((8, 8), 9, dtype=np.uint8), Image.new("L", (16, 16), 200)]
+    data = load_images(diffuscope.pack(iter(some), tmp_path / "packed"))
+    assert data.x.shape == (2, 1, 8, 8)
+    assert data.x.mean(axis=(1, 2, 3)).tolist() == [9, 200]
+
+
+def test_a_data_set_of_hugging_face(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    table = frame()
+    found = load_table(diffuscope.pack(datasets.Dataset.from_pandas(table), tmp_path / "rows")).frame
+    pd.testing.assert_frame_equal(found, table)
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
+    rows = {"image": [Image.new("RGB", (8, 8), (k, 0, 0)) for k in range(6)], "label": [0, 1] * 3}
+    pictures = datasets.Dataset.from_dict(rows, features=features)
+    data = load_images(diffuscope.pack(pictures, tmp_path / "images"))
+    assert data.classes == ("x", "y")
+    assert data.x[:, 0, 0, 0].tolist() == list(range(6))
+    assert data.labels.tolist() == [0, 1] * 3
+
+
+def test_packs_are_not_trusted(tmp_path):
+    out = diffuscope.pack(random().normal(size=(30, 2)), tmp_path / "packed")
+    about = json.loads((out / "pack.json").read_text())
+    for change in ({"n": 31}, {"kind": "table"}, {"sha256": {"../../x.npy": "0" * 64}}, {"format": "other"}):
+        (out / "pack.json").write_text(json.dumps({**about, **change}))
+        with pytest.raises((FormatError, InputError)):
+            diffuscope.load_dataset(out)
+    with pytest.raises(InputError, match="exists"):
+        diffuscope.pack([[1.0], [2.0]], out)
+
+
+def test_packed_data_trains_as_it_does_unpacked(tmp_path):
+    table = frame(200)[["age", "score"]]
+    table.to_parquet(tmp_path / "t.parquet")
+    few = {"training.steps": 20, "network.width": 8}
+    options = {"pictures": False, "progress": False, "settings": few}
+    out = diffuscope.pack(tmp_path / "t.parquet", tmp_path / "packed")
+    packed = diffuscope.train(out, out=tmp_path / "a", **options)
+    plain = diffuscope.train(tmp_path / "t.parquet", out=tmp_path / "b", **options)
+    for one, other in zip(packed.model.denoiser.parameters(), plain.model.denoiser.parameters(), strict=True):
+        assert (one == other).all()
+    assert len(diffuscope.load(tmp_path / "a").data.x) == 200
