@@ -25,11 +25,10 @@ from diffuscope.errors import RunError
 __all__ = ["Beside", "can_fork"]
 
 Receive = Callable[[], Any]
-_GIVEN_UP = "no further values"
 
 
 class _GivenUp(BaseException):
-    """The caller has an error of its own, and sends no more."""
+    """The caller has an error of its own, and sends this in place of further values."""
 
 
 def can_fork() -> bool:
@@ -115,7 +114,7 @@ class Beside:
         if error is None:
             self.wait()
             return
-        self.send(_GIVEN_UP)
+        self.send(_GivenUp())
         (self._thread if self._process is None else self._process).join()
 
 
@@ -124,8 +123,8 @@ def _until_given_up(do: Callable[[Receive], None], inbox: queue.SimpleQueue[Any]
 
     def receive() -> Any:
         value = inbox.get()
-        if isinstance(value, str) and value == _GIVEN_UP:
-            raise _GivenUp
+        if isinstance(value, _GivenUp):
+            raise value
         return value
 
     with contextlib.suppress(_GivenUp):
