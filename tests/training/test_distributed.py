@@ -25,20 +25,11 @@ def test_alone_the_world_does_nothing(monkeypatch):
     assert world == World(0, 1)
     assert world.is_main
     x = torch.ones(2)
-    world.sum_(x)
     world.copy_first_(x)
     world.wait()
     assert x.tolist() == [1.0, 1.0]
-    assert world.any(True)
-    assert not world.any(False)
-
-
-def test_a_process_that_is_not_the_first_writes_and_says_nothing(tiny, monkeypatch, capfd, tmp_path):
-    monkeypatch.setattr("diffuscope.runs.train.join_world", lambda device: World(rank=1, size=1))
-    run = tiny({"training.checkpoint_every": 1}, progress=True, pictures=True)
-    assert run.sample(5).shape == (5, 2)
-    assert capfd.readouterr() == ("", "")
-    assert not list(tmp_path.iterdir())
+    assert world.agree(3, 0) == [3, 0]
+    assert world.text("runs/one") == "runs/one"
 
 
 def torchrun(count, words, folder, timeout=180):
