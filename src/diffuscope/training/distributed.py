@@ -87,7 +87,7 @@ class World:
         for (level, index), piece in zip(nodes, received.view(-1, width), strict=True):
             total.add(level, index, piece)
         with self._others():
-            dist.all_gather_into_tensor(whole, total.total.contiguous())
+            dist.all_gather(list(whole.view(self.size, width)), total.total)
         return whole[: len(like)]
 
     def copy_first_(self, x: Tensor) -> None:

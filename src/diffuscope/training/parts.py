@@ -27,7 +27,10 @@ def is_divisible(network: nn.Module) -> bool:
 
 
 def number_of_parts(network: nn.Module, batch_size: int, shape: Sequence[int], accumulate: int = 1) -> int:
-    """Return the number of parts of a batch of points of a shape: a power of two; 1 for small networks."""
+    """Return the number of parts of a batch of points of a shape: a power of two; 1 for small networks.
+
+    It is at most 8, unless ``accumulate`` asks for more, and does not depend on that below.
+    """
     if not is_divisible(network):
         return 1
     weights = sum(parameter.numel() for parameter in network.parameters())
@@ -35,8 +38,9 @@ def number_of_parts(network: nn.Module, batch_size: int, shape: Sequence[int], a
     worth = min(batch_size * weights * places // _WORK, _MOST, batch_size)
     if worth < 2:
         return 1
-    least = min(accumulate, batch_size)
-    return 1 << max(worth.bit_length() - 1, least.bit_length() - 1)
+    if accumulate > _MOST:
+        worth = max(worth, min(accumulate, batch_size))
+    return 1 << (worth.bit_length() - 1)
 
 
 def part_bounds(n: int, parts: int) -> list[slice]:
