@@ -285,9 +285,8 @@ def test_a_process_that_is_killed_ends_all_others_in_words(frame, tmp_path, sett
         if rank != killed:
             assert code == 1
             assert "Traceback" not in err
-    if killed:
-        assert f"Error: Process 0 of 3 lost process {killed}: it ended, or does not answer." in ends[0][1]
-        assert "--resume" in ends[0][1]
+            assert f"Error: Process {rank} of 3 lost process {killed}" in err
+            assert "--resume" in err
 
 
 @pytest.mark.slow
@@ -301,7 +300,7 @@ def test_a_process_that_stands_still_is_named_after_the_timeout(frame, tmp_path,
         begun = time.monotonic()
         _, err = group.processes[0].communicate(None, 60)
         assert time.monotonic() - begun < 4 + 5
-    assert "lost process 1: it has not answered for 4 seconds." in err
+    assert "lost process 1: no answer for 4 seconds." in err
     assert "--resume" in err
 
 

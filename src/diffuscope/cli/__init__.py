@@ -28,7 +28,7 @@ from diffuscope.cli.students import distill, reflow
 from diffuscope.cli.studio import studio
 from diffuscope.cli.train import train
 from diffuscope.cli.view import view
-from diffuscope.errors import foreseen
+from diffuscope.errors import LostError, foreseen
 from diffuscope.languages import language_of
 from diffuscope.progress import lines_without_terminal
 from diffuscope.signals import exit_code, stop_by_signals
@@ -69,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     # Threads that wait for one another should sleep, not spin: on a busy machine spinning takes many
     # times as long. The policy is read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a connection that breaks is said in words
     arguments = sys.argv[1:] if arguments is None else arguments
     usual, warnings.formatwarning = warnings.formatwarning, _as_a_line
     spoken = chosen()
@@ -97,7 +98,8 @@ def _run(words: list[str], debug: bool) -> int:
         known = foreseen(error)
         if known is not None:
             _give_up_output(error)
-            say("Error: " + "\n".join(map(one_line, filter(None, (known.what, known.hint)))))
+            text = "Error: " + "\n".join(map(one_line, filter(None, (known.what, known.hint))))
+            say(text, everywhere=isinstance(known, LostError))
             return known.exit_code
         if (usage := _misused(error)) is not None:
             say(usage)

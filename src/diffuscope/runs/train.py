@@ -289,7 +289,7 @@ def train(
 def _is_begun(out: str | Path | None, world: World) -> bool:
     """Return whether the first process finds a run to resume in ``out``."""
     if out is None:
-        raise InputError("A run that is resumed has a directory.", "Give it: --out.")
+        raise InputError("No run to resume was given.", "Give its directory with --out.")
     return bool(world.agree(world.is_main and (Path(out) / "recipe.toml").is_file())[0])
 
 

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from diffuscope.errors import InputError, RunError
+from diffuscope.errors import InputError, LostError
 from diffuscope.training.parts import PartSum, branches, own_parts
-from diffuscope.training.peers import Peers
+from diffuscope.training.peers import Peers, meet
 
 __all__ = ["TIMEOUT", "World", "join_world"]
 
@@ -120,6 +121,8 @@ class World:
     def wait(self) -> None:
         """Wait for all processes, for as long as they live."""
         self.agree(0)
+        if self.peers is not None:
+            self.peers.passed()
 
     def leave(self, error: BaseException) -> None:
         """Say to the others why this process ends, where they do not do so by themselves."""
@@ -146,13 +149,12 @@ class World:
         try:
             yield
         except (RuntimeError, TimeoutError) as error:
-            if isinstance(error, RunError):
+            if isinstance(error, LostError):
                 raise
             if self.peers is None:
-                raise RunError(f"Process {self.rank} of {self.size} lost another one.") from error
+                raise
             late = isinstance(error, TimeoutError) or "imed out" in str(error)
-            why = f"it has not answered for {self.peers.timeout:g} seconds" if late else None
-            raise (self.peers.error() if why is None else self.peers.error(why)) from error
+            raise self.peers.error(late) from error
 
 
 def join_world(device: torch.device) -> World:
@@ -182,6 +184,7 @@ def _join(device: torch.device, timeout: float) -> World:
     else:
         try:
             store, rank, size = next(iter(rendezvous("env://", timeout=limit)))
+            store = PrefixStore(meet(store, rank, size, timeout), store)
             dist.init_process_group(
                 "nccl" if cuda else "gloo",
                 store=PrefixStore("gradients", store),
@@ -190,19 +193,29 @@ def _join(device: torch.device, timeout: float) -> World:
                 timeout=limit,
                 device_id=device if cuda else None,
             )
-        except (RuntimeError, ValueError) as error:
-            raise RunError(
-                f"The other processes were not found within {timeout:g} seconds: {_first_line(error)}",
+        except (RuntimeError, ValueError, TimeoutError) as error:
+            raise LostError(
+                f"The other processes were not found within {timeout:g} seconds.",
                 "Start all of them with torchrun, with the same --rdzv-endpoint, or set RANK, WORLD_SIZE, "
                 "MASTER_ADDR and MASTER_PORT for each.",
             ) from error
     control = dist.new_group(backend="gloo", timeout=_FOR_EVER)
     peers = Peers(PrefixStore("diffuscope", store), rank, size, timeout)
     # A process that ends while the group's threads run may be aborted.
-    atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
-    atexit.register(peers.close)
+    atexit.register(_leave_all, peers)
     _worlds[:] = [World(rank, size, control, peers)]
     return _worlds[0]
+
+
+def _leave_all(peers: Peers) -> None:
+    """End the groups with the process; where another is lost at once, as gloo waits for what it sends."""
+    peers.close()
+    if peers.lost:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _timeout() -> float:
@@ -215,7 +228,3 @@ def _timeout() -> float:
     if not 2 <= seconds <= 10**6:
         raise InputError(f"{TIMEOUT}={said!r} is not a number of seconds from 2 up.", f"Set {TIMEOUT}=300.")
     return seconds
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

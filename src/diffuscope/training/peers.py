@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from diffuscope.errors import RunError
+from diffuscope.errors import LostError
 
-__all__ = ["Peers"]
+__all__ = ["Peers", "meet"]
 
 _EVERY = 0.5  # seconds between two counts
 _WATCHED = 1.6  # seconds within which a living process has counted on
+_PASSING = 5.0  # seconds
 _HINT = (
     "Start all again with --resume, or with --resume auto under torchrun --max-restarts: they go on from the "
     "last checkpoint."
@@ -42,6 +44,8 @@ class Peers:
 
     def __init__(self, store: Any, rank: int, size: int, timeout: float) -> None:
         self.rank, self.size, self.timeout = rank, size, timeout
+        self.lost = False  # whether one of them is
+        self._waits = 0
         self._store, self._ended = store, threading.Event()
         self._seen = {other: (-1, time.monotonic()) for other in range(size) if other != rank}
         store.set_timeout(timedelta(seconds=5))
@@ -62,6 +66,22 @@ class Peers:
     def close(self) -> None:
         """Count no more."""
         self._ended.set()
+
+    def passed(self) -> None:
+        """Have the first process wait, for seconds at most, until all others are past the same point.
+
+        It may end thereafter, and a connection that it closes disturbs nobody.
+        """
+        self._waits += 1
+        with contextlib.suppress(RuntimeError):
+            if self.rank:
+                self._store.add(f"passed/{self._waits}", 1)
+                return
+            begun = time.monotonic()
+            while time.monotonic() - begun < _PASSING:
+                if int(self._store.add(f"passed/{self._waits}", 0)) >= self.size - 1:
+                    return
+                time.sleep(0.01)
 
     def leave(self, why: str = "", lost: Sequence[int] = ()) -> None:
         """Say to the others that this process ends: for an error of its own, or as these are lost."""
@@ -84,29 +104,74 @@ class Peers:
         """Whether another process said that it ends."""
         return any(self._store.check([f"left/{other}"]) for other in self._seen)
 
-    def error(self, why: str = "it ended, or does not answer") -> RunError:
-        """Return what is said when another process is lost: which, and how to go on."""
-        own = f"Process {self.rank} of {self.size}"
+    def error(self, late: bool = False) -> LostError:
+        """Return what is said when another process is lost: which, and how to go on.
+
+        ``late``: it did not answer for the timeout.
+        """
+        self.lost = True
+        others = [other for other in range(self.size) if other != self.rank]
+        words: dict[int, str] = {}
         try:
-            others = [other for other in range(self.size) if other != self.rank]
             before = [self._count(other) for other in others]
             time.sleep(_WATCHED)
             after = [self._count(other) for other in others]
             left = {other: self._word(other) for other in others if self._store.check([f"left/{other}"])}
         except RuntimeError:  # the store is with process 0, or with torchrun on its machine
-            lost, words = [0], []
+            lost = [0]
         else:
             pairs = zip(others, before, after, strict=True)
             still = {other for other, one, two in pairs if one == two and other not in left}
             lost = sorted(still.union(*(word["lost"] for word in left.values())) - {self.rank})
-            words = [f"process {other}: {word['why']}" for other, word in left.items() if word["why"]]
+            words = {other: word["why"] for other, word in left.items() if word["why"]}
         self.leave(lost=lost)
+        self._linger(set(others) - set(lost))
+        rank, size, named = self.rank, self.size, " and ".join(map(str, lost))
         if words and not lost:
-            return RunError(f"{own} ends with {'; '.join(words)}", _HINT)
-        named = " and ".join(map(str, lost))
-        who = f"process{'es' * (len(lost) > 1)} {named}" if lost else "another one"
-        return RunError(f"{own} lost {who}: {why}.", _HINT)
+            other, why = next(iter(words.items()))
+            what = f"Process {rank} of {size} ends, as process {other} did: {why}"
+        elif not lost:
+            what = f"Process {rank} of {size} lost another one."
+        elif late:
+            what = f"Process {rank} of {size} lost process {named}: no answer for {self.timeout:g} seconds."
+        else:
+            what = f"Process {rank} of {size} lost process {named}: it ended, or does not answer."
+        return LostError(what, _HINT)
+
+    def _linger(self, others: set[int]) -> None:
+        """Have the first process, which may have the store, wait until the others have read in it."""
+        end = time.monotonic() + _WATCHED
+        with contextlib.suppress(RuntimeError):
+            while self.rank == 0 and time.monotonic() < end:
+                if all(self._store.check([f"left/{other}"]) for other in others):
+                    return
+                time.sleep(0.05)
 
     def _word(self, rank: int) -> dict[str, Any]:
         word: dict[str, Any] = json.loads(self._store.get(f"left/{rank}"))
         return word
+
+
+def meet(store: Any, rank: int, size: int, timeout: float) -> str:
+    """Return a word that the processes have in common, and no earlier start has, in whose store they may be.
+
+    Each says a word of its own, which the first one answers until all have heard it. TimeoutError where some
+    do not come.
+    """
+    own, end = secrets.token_hex(8), time.monotonic() + timeout
+    while time.monotonic() < end:
+        if rank:
+            store.set(f"meet/{rank}", own)
+            if store.check([f"answer/{rank}"]):
+                heard, word = store.get(f"answer/{rank}").decode().split()
+                if heard == own:
+                    store.set(f"{word}/{rank}", "1")
+                    return str(word)
+        else:
+            for other in range(1, size):
+                if store.check([f"meet/{other}"]):
+                    store.set(f"answer/{other}", f"{store.get(f'meet/{other}').decode()} {own}")
+            if all(store.check([f"{own}/{other}"]) for other in range(1, size)):
+                return own
+        time.sleep(0.02)
+    raise TimeoutError
