@@ -88,7 +88,7 @@ class Page:
         )
 
     def settle(self) -> None:
-        """Wait until what was pressed is drawn: a while, and two frames of the browser, however slow it is."""
+        """Wait until what was pressed is drawn: a while, and two frames of the browser, however slow."""
         self.page.wait_for_timeout(250)
         self.page.evaluate(
             "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
