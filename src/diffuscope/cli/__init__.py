@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit.
 
     The code is 0 when all is done, 1 when it failed, 2 for bad usage or input, 130 after Ctrl-C, 143 after
-    SIGTERM, 129 after SIGHUP.
+    SIGTERM, 129 after SIGHUP, 138 after SIGUSR1.
     """
     # Threads that wait for one another should sleep, not spin: on a busy machine spinning takes many
     # times as long. The policy is read when torch is first imported.
