@@ -18,7 +18,7 @@ __all__ = ["PartSum", "branches", "is_divisible", "number_of_parts", "own_parts"
 
 _MOST = 8
 _WORK = 2**27  # examples times weights that are worth a part
-_PIXELS = 8  # in a U-Net most weights are applied to about an eighth of the pixels
+_PIXELS = 16  # for each of these once: most weights of a U-Net are applied to few of the pixels
 
 
 def is_divisible(network: nn.Module) -> bool:
