@@ -144,9 +144,10 @@ def test_a_process_that_is_killed_ends_the_others_in_words(tmp_path, tiny_words)
 def test_all_processes_of_a_script_return_with_the_run_when_it_is_whole(tmp_path):
     settings = {"data.size": 300, "network.width": 8, "training.steps": 20, "sampling.steps": 4}
     script = f"""
+import sys
 import diffuscope
 run = diffuscope.train("s_curve", settings={settings}, out="run", device="cpu", pictures=False)
-print(f"quality {{float(run.quality):.9f}}", flush=True)
+sys.stdout.write(f"quality {{float(run.quality):.9f}}\\n")
 """
     (tmp_path / "script.py").write_text(script)
     done = torchrun(2, ["script.py"], tmp_path, timeout=120)

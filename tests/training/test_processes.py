@@ -202,7 +202,8 @@ for name, (data, recipe, settings) in json.load(open("cases.json")).items():
     run = diffuscope.train(
         data, recipe=recipe, settings=settings, out=f"{sys.argv[1]}/{name}", pictures=False, device="cpu"
     )
-    print("quality", name, float(run.quality), flush=True)
+    sys.stdout.write(f"quality {name} {float(run.quality)}\\n")  # in one piece: others write as well
+    sys.stdout.flush()
 """
 
 
