@@ -13,10 +13,11 @@ import pytest
 
 from diffuscope.signals import Stopped, exit_code, noted, stop_by_signals, stopped_by, words_of
 
-SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+SIGNALS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1]
 EITHER = [  # in a process of its own; both are noted and handled alike in this one, below
     pytest.param(signal.SIGTERM, id="SIGTERM"),
     pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.slow),
+    pytest.param(signal.SIGUSR1, id="SIGUSR1", marks=pytest.mark.slow),
 ]
 
 

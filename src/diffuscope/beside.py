@@ -136,9 +136,8 @@ def _child(do: Callable[[Receive], None], theirs: Connection, own: Connection) -
     import torch
 
     theirs.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent decides
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):  # which reach both; the parent decides
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(1)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 

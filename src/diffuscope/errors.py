@@ -13,6 +13,7 @@ __all__ = [
     "DiffuscopeError",
     "FormatError",
     "InputError",
+    "LostError",
     "RunError",
     "foreseen",
     "listed",
@@ -78,6 +79,10 @@ class RunError(DiffuscopeError, RuntimeError):
     """A run that failed: non-finite loss, no space left, no permission (exit code 1)."""
 
     exit_code = 1
+
+
+class LostError(RunError):
+    """Another process of the same training is lost; each of those that are left says so."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -81,7 +81,13 @@ def pick_device(name: str = "auto") -> torch.device:
     Of several processes under torchrun each has a GPU of its own. InputError where there is no such device.
     """
     if name in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        own, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if own >= count:
+            raise InputError(
+                f"This machine has {count} GPUs, and more processes that train.",
+                f"Start as many: torchrun --nproc-per-node {count}. On CPUs: --device cpu.",
+            )
+        return torch.device("cuda", own)
     if name == "auto":
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:

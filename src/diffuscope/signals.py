@@ -1,7 +1,8 @@
 """How does a process end when it gets a signal? At the next good moment, whoever says so.
 
-Ctrl-C sends SIGINT, a scheduler SIGTERM, a terminal that is closed SIGHUP. The exit code is 128 plus the
-number of the signal, as shells and schedulers expect. An ignored signal, as under nohup, stays ignored.
+Ctrl-C sends SIGINT, a scheduler SIGTERM or SIGUSR1, a terminal that is closed SIGHUP. The exit code is 128
+plus the number of the signal, as shells and schedulers expect. An ignored signal, as under nohup, stays
+ignored.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from types import FrameType
 
 __all__ = ["Stopped", "exit_code", "noted", "stop_by_signals", "stopped_by", "words_of"]
 
-_OTHERS = tuple(
-    number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
-)
+_NAMES = ("SIGTERM", "SIGHUP", "SIGUSR1")
+_OTHERS = tuple(number for name in _NAMES if (number := getattr(signal, name, None)) is not None)
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,7 +33,7 @@ def stopped_by(stop: BaseException) -> int:
 
 
 def exit_code(stop: BaseException) -> int:
-    """Return the exit code of a process that ends for a KeyboardInterrupt: 130, 143 or 129."""
+    """Return the exit code of a process that ends for a KeyboardInterrupt: 130, 143, 129 or 138."""
     return 128 + stopped_by(stop)
 
 
@@ -48,7 +48,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def stop_by_signals() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise :class:`Stopped` while the block runs, as Ctrl-C raises its like."""
+    """Have SIGTERM, SIGHUP and SIGUSR1 raise :class:`Stopped` while the block runs, as Ctrl-C does."""
     with contextlib.ExitStack() as held:
         if threading.current_thread() is threading.main_thread():
             for number in _OTHERS:
@@ -63,7 +63,7 @@ def stop_by_signals() -> Iterator[None]:
 def noted() -> Iterator[Callable[[], int]]:
     """Give what returns the number of the first signal that said to stop, 0 before one did.
 
-    Ctrl-C is noted always, SIGTERM and SIGHUP where the program has no handler of its own for them. The
+    Ctrl-C is noted always, the others where the program has no handler of its own for them. The
     second signal raises :class:`Stopped` at once.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -24,20 +24,24 @@ _own = threading.local()  # of a thread of a pool: what says that nobody waits f
 
 
 def side_by_side(
-    do: Callable[[_T], _S], pieces: Iterable[_T], device: torch.device | None = None
+    do: Callable[[_T], _S],
+    pieces: Iterable[_T],
+    device: torch.device | None = None,
+    workers: int | None = None,
 ) -> Iterator[_S]:
     """Yield ``do(piece)`` for all pieces in order, in parallel on a CPU, sequentially on an accelerator.
 
     Pieces are consumed lazily, so that memory does not grow with their number. An exception of ``do`` is
     raised in its turn; pieces that have not started by then are cancelled. ``do`` should release Python's
-    global interpreter lock, as array operations do.
+    global interpreter lock, as array operations do. ``workers`` of them run at a time, by default as many as
+    torch has threads; a single one runs in the thread that asks, with the number of threads that it has.
     """
     import torch
 
-    if device is not None and device.type != "cpu":
+    if workers == 1 or (device is not None and device.type != "cpu"):
         yield from map(do, pieces)
         return
-    workers, rest = torch.get_num_threads(), iter(pieces)
+    workers, rest = workers or torch.get_num_threads(), iter(pieces)
     ended = threading.Event()
 
     def begin() -> None:

@@ -30,7 +30,7 @@ from diffuscope.cli.studio import studio
 from diffuscope.cli.sweep import sweep
 from diffuscope.cli.train import train
 from diffuscope.cli.view import view
-from diffuscope.errors import foreseen
+from diffuscope.errors import LostError, foreseen
 from diffuscope.languages import language_of
 from diffuscope.progress import lines_without_terminal
 from diffuscope.signals import exit_code, stop_by_signals
@@ -71,11 +71,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit.
 
     The code is 0 when all is done, 1 when it failed, 2 for bad usage or input, 130 after Ctrl-C, 143 after
-    SIGTERM, 129 after SIGHUP.
+    SIGTERM, 129 after SIGHUP, 138 after SIGUSR1.
     """
     # Threads that wait for one another should sleep, not spin: on a busy machine spinning takes many
     # times as long. The policy is read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # a connection that breaks is said in words
     arguments = sys.argv[1:] if arguments is None else arguments
     usual, warnings.formatwarning = warnings.formatwarning, _as_a_line
     spoken = chosen()
@@ -104,7 +105,8 @@ def _run(words: list[str], debug: bool) -> int:
         known = foreseen(error)
         if known is not None:
             _give_up_output(error)
-            say("Error: " + "\n".join(map(one_line, filter(None, (known.what, known.hint)))))
+            text = "Error: " + "\n".join(map(one_line, filter(None, (known.what, known.hint))))
+            say(text, everywhere=isinstance(known, LostError))
             return known.exit_code
         if (usage := _misused(error)) is not None:
             say(usage)

@@ -53,9 +53,9 @@ def example(commands: str) -> str:
     return "\n".join(["\b", f"Example{'s' if len(lines) > 1 else ''}:", *(f"  {line}" for line in lines)])
 
 
-def say(text: str) -> None:
-    """Write to standard error; of several processes under torchrun, only the main one does."""
-    if is_main:
+def say(text: str, everywhere: bool = False) -> None:
+    """Write to standard error; of several processes only the main one does, unless ``everywhere``."""
+    if is_main or everywhere:
         echo(text, err=True)
 
 

@@ -31,6 +31,13 @@ class Command(TyperCommand):
         """Return the help."""
         return help_of(self, ctx)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line; ``--resume auto`` is one, as --resume may stand alone."""
+        for i in range(len(args) - 1):
+            if args[i : i + 2] == ["--resume", "auto"]:
+                args = [*args[:i], "--resume-auto", *args[i + 2 :]]
+        return super().parse_args(ctx, args)
+
 
 @cache
 def _spoken(usual: Any) -> Any:

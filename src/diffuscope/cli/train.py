@@ -76,8 +76,14 @@ def train(
         Option(metavar="RUN", help="Start from the weights of a trained run, with other data or settings."),
     ] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Resume the run in --out; with more --steps also a finished one.")
+        bool,
+        Option(
+            "--resume",
+            help="Resume the run in --out; with more --steps also a finished one. --resume auto: begin it "
+            "where there is none.",
+        ),
     ] = False,
+    resume_auto: Annotated[bool, Option("--resume-auto", hidden=True)] = False,
     overwrite: Annotated[
         bool, Option("--overwrite", help="Replace the run in --out, by default runs/NAME, if there is one.")
     ] = False,
@@ -120,7 +126,7 @@ def train(
         settings={**read, **read_settings(set_)},
         device=device,
         start=start,
-        resume=resume,
+        resume="auto" if resume_auto else resume,
         overwrite=overwrite,
         pictures=pictures,
         tensorboard=tensorboard,

@@ -6,6 +6,7 @@ All modules map (n, channels, height, width); resampling changes height and widt
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ class Dropout(nn.Dropout):
     whole batch are taken, so that they do not depend on the number of processes.
     """
 
-    generator: torch.Generator | None = None
+    generator: torch.Generator | Callable[[], torch.Generator] | None = None  # or that of this thread
     own: range | None = None
     whole: int = 0  # rows of the batch
 
@@ -66,7 +67,8 @@ class Dropout(nn.Dropout):
         """Draw the factors, the shape of x, that x (n, ...) is multiplied by in training."""
         shared = self.own is not None and len(x) == len(self.own)
         kept = x.new_empty(self.whole, *x.shape[1:]) if shared else torch.empty_like(x)
-        kept.bernoulli_(1 - self.p, generator=self.generator)
+        generator = self.generator() if callable(self.generator) else self.generator
+        kept.bernoulli_(1 - self.p, generator=generator)
         if shared and self.own is not None:
             kept = kept[self.own.start :: self.own.step][: len(x)]
         return kept.div(1 - self.p)

@@ -239,6 +239,9 @@ class TrainingSection(Section):
     """Steps between checkpoints."""
     accumulate: Annotated[int, Field(ge=1, le=2**20)] = 1
     """Number of parts into which a batch is split to save memory (gradient accumulation)."""
+    exact: bool | None = None
+    """Whether gradients are summed in an order that depends on neither processes nor threads, so that the
+    weights are the same, byte for byte; None: on a CPU."""
     precision: Precision = "float32"
     """Precision of the network's matrix products; weights stay in float32. ``auto``: 16 bits where the device
     supports them in hardware."""

@@ -21,10 +21,10 @@ from diffuscope.files import append_text, write_json, write_text
 from diffuscope.metrics import Measured, NatsLost
 from diffuscope.notebook import in_notebook
 from diffuscope.progress import Reporter
-from diffuscope.recipes.sections import TrainingSection
+from diffuscope.recipes.sections import CUSTOM, TrainingSection
 from diffuscope.runs.keep import summarise
 from diffuscope.runs.plan import START
-from diffuscope.runs.run import Run
+from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board
 from diffuscope.training import Checkpoints, Progress, Trainer, World
@@ -70,7 +70,15 @@ class Execution:
             train_seconds = self._train(trainer, run)
         if not self.world.is_main:
             self.world.wait()  # until everything is written
-            return run
+            network = setup.model.denoiser.network
+            return load(
+                self.folder,
+                device=str(setup.device),
+                data=setup.data,
+                network=network if recipe.network.name == CUSTOM else None,
+                schedule=setup.model.denoiser.schedule if recipe.schedule.name == CUSTOM else None,
+                sampler=setup.model.sampler,
+            )
         notes = run.modality.complete(run.model, setup.data, self.reporter)
         if self.announce is not None and notes:
             self.announce(notes)

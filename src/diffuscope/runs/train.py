@@ -6,7 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -38,7 +38,7 @@ from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import summary_writer
 from diffuscope.signals import stopped_by
-from diffuscope.training import Interrupted, LossLike, join_world
+from diffuscope.training import Interrupted, LossLike, World, join_world
 from diffuscope.translations import translate
 from diffuscope.words import in_python
 
@@ -75,7 +75,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     start: Run | str | Path | None = None,
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     exist_ok: bool = False,
     overwrite: bool = False,
     pictures: bool = True,
@@ -137,9 +137,9 @@ def train(
     start : Run or path, optional
         A trained run: training goes on from its weights, in its units and with its network, with other data
         or other settings. Its recipe and its data are the defaults.
-    resume : bool
+    resume : bool or "auto"
         Resume the run in ``out`` from its last checkpoint. With more ``steps`` or ``epochs`` than it has, a
-        finished run goes on as well.
+        finished run goes on as well. "auto": resume it if there is one, else begin it.
     exist_ok : bool
         Where ``out``, by default runs/NAME, is a run of the same data, settings and seed, return it, or
         resume it if it is not finished; it may have gone on to more steps. Cells of a notebook can so be run
@@ -169,7 +169,7 @@ def train(
     RunError
         When training fails: the loss is not finite, no space is left.
     Interrupted
-        On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
+        On Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP, after a checkpoint was written.
 
     Examples
     --------
@@ -210,6 +210,10 @@ def train(
                 raise InputError("The data set has labels, and y gives others.", "Omit y.")
             data = data.x
         data = Unpacked(data, y)
+    place = pick_device(device)
+    world = join_world(place)
+    if resume == "auto":
+        resume = _is_begun(out, world)
     if resume + exist_ok + overwrite > 1:
         raise InputError("resume, exist_ok and overwrite say different things.", "Set one of them at most.")
     origin = start if isinstance(start, Run) or start is None else load(start, device="cpu")
@@ -231,8 +235,6 @@ def train(
         planned = plan_existing(folder, planned)
         resume = True
     notes = (*modality(dataset.kind).training_notes(dataset), *target_notes(planned))
-    place = pick_device(device)
-    world = join_world(place)
     reporter = Reporter(progress if world.is_main else False)
     alone = announce is None  # nobody else says how it ended
     announce = announce or _shown_by(reporter)
@@ -261,7 +263,7 @@ def train(
             held.enter_context(sole_writer(folder))
             if replaced:
                 remove_run(folder)
-        world.wait()
+        folder = Path(world.text(str(folder)))
         try:
             return Execution(
                 setup,
@@ -276,8 +278,11 @@ def train(
                 origin=where,
                 alone=alone,
             ).run()
-        except RunError as error:
-            if world.is_main and (folder / "recipe.toml").is_file():  # for `diagnose`
+        except Exception as error:
+            world.leave(error)
+            if (
+                isinstance(error, RunError) and world.is_main and (folder / "recipe.toml").is_file()
+            ):  # for `diagnose`
                 with contextlib.suppress(OSError, RunError):
                     write_json(folder / "failure.json", {"what": error.what, "hint": error.hint})
             raise
@@ -287,6 +292,13 @@ def train(
                 command = f"diffuscope.train(..., out={str(folder)!r}, resume=True)"
             said = f"{str(stop) or 'Interrupted'}; resume with: {command}"
             raise Interrupted(said, stopped_by(stop)) from stop
+
+
+def _is_begun(out: str | Path | None, world: World) -> bool:
+    """Return whether the first process finds a run to resume in ``out``."""
+    if out is None:
+        raise InputError("No run to resume was given.", "Give its directory with --out.")
+    return bool(world.agree(world.is_main and (Path(out) / "recipe.toml").is_file())[0])
 
 
 def _shown_by(reporter: Reporter) -> Callable[[Sequence[str]], None]:

@@ -168,12 +168,12 @@ class Batches:
         return min(steps, self.steps_per_epoch) if self.order == "shuffled" else steps
 
     def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
-        """Yield the chunks from step ``start``, the first of a chunk, up to but without step ``stop``.
+        """Yield the chunks from that of step ``start``, whole, up to but without step ``stop``.
 
         Chunks of shuffled batches end with their epoch; all end at ``stop``.
         """
         period = self.steps_per_epoch if self.order == "shuffled" else self.chunk_steps
-        step = start
+        step = start - start % period % self.chunk_steps
         while step < stop:
             steps = min(self.chunk_steps, period - step % period, stop - step)
             generator = stream(self.seed, "chunk", step)

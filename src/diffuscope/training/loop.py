@@ -1,8 +1,9 @@
 """How is a network trained? Step by step, with as little overhead as possible.
 
 The data stays on the device, batches come in chunks (:mod:`~diffuscope.training.batches`), all weights
-are one vector (:mod:`~diffuscope.training.weights`). Interrupts, losses that are not finite and checkpoints
-are handled between chunks, so that a resumed run takes the same steps as an uninterrupted one.
+are one vector (:mod:`~diffuscope.training.weights`). The gradient of a batch is a sum over its parts
+(:mod:`~diffuscope.training.parts`), so that neither threads nor processes change a byte of it. Of several
+processes the first decides all else: when to stop, which weights are best, what is written.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples
@@ -32,8 +32,18 @@ from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
 from diffuscope.training.held_out import PARTS, HeldOut
+from diffuscope.training.overlap import Overlap
+from diffuscope.training.parts import PartSum, is_divisible, number_of_parts, own_parts, part_bounds
 from diffuscope.training.perceptrons import perceptron_of
-from diffuscope.training.randomness import LossLike, is_repeatable, noised, random_of, share
+from diffuscope.training.randomness import (
+    LossLike,
+    PartStreams,
+    draws_in_parts,
+    is_repeatable,
+    noised,
+    random_of,
+    share_dropout,
+)
 from diffuscope.training.weights import FlatParameters, WeightAverage
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
@@ -41,10 +51,11 @@ __all__ = ["Interrupted", "Progress", "Trainer"]
 _SMALL_STEP = 2**27  # examples times weights
 _FEWEST = 8  # examples that are worth a core
 _LONGEST_UNSAVED = 60.0  # seconds between two checkpoints
+_BETWEEN = 0.2  # seconds between two messages to those that wait for the first process
 
 
 class Interrupted(Stopped):
-    """Ctrl-C, SIGTERM or SIGHUP during a run. What is lost is at most what came after the last checkpoint."""
+    """Ctrl-C or another signal to stop. What is lost is at most what came after the last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +92,49 @@ class Trainer:
         self.flat = FlatParameters(self.denoiser.network)
         vector = self.flat.vector
         for tensor in (vector, *self.denoiser.network.buffers()):
-            self.world.copy_first_(tensor)  # initial weights may differ between processes
+            self.world.copy_first_(tensor)  # initial weights may differ between machines
         self.average = WeightAverage(vector, self.settings.ema_decay)
         self.optimizer: Any = Adam(vector, self.settings.learning_rate, self.settings.betas)
         self._half = half_type(self.settings.precision, vector.device)
         self._scaler = torch.amp.GradScaler(vector.device.type, enabled=self._half is torch.float16)
         network = self.denoiser.network
         self._network = torch.compile(network) if self.settings.compile else network
-        exact = not self.settings.compile and self._half is None
-        self._perceptron = perceptron_of(network, self.flat) if exact else None
+        plain = not self.settings.compile and self._half is None
+        self._perceptron = perceptron_of(network, self.flat) if plain else None
+        self._plan_parts()
+        self._signalled: Callable[[], int] = lambda: 0
         self.step = 0
         self._saved_step, self._saved_at = -1, time.monotonic()
+        self._agreed_at = 0.0
+
+    def _plan_parts(self) -> None:
+        """Decide into which parts batches are divided, and how many of them are computed at a time."""
+        settings, network, device = self.settings, self.denoiser.network, self.flat.vector.device
+        self.exact = device.type == "cpu" if settings.exact is None else settings.exact
+        divisible = is_divisible(network) and not settings.compile
+        self._one_thread = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
+        self.parts, self._at_once, self._accumulate = 1, 1, settings.accumulate
+        self._streams: PartStreams | None = None
+        drawn = draws_in_parts(network, self.loss)
+        self._stops_anywhere = not drawn  # within a chunk, too
+        if self.exact and divisible:
+            shape, size = self.batches.source.shape, self.batches.batch_size
+            self.parts = number_of_parts(network, size, shape, settings.accumulate)
+            self._one_thread, self._accumulate = True, 1
+            if self.parts > 1:
+                self._stops_anywhere = True
+                repeatable = is_repeatable(network, self.loss)
+                if drawn:
+                    seed = stream_seed(self.batches.seed, "network")
+                    self._streams = PartStreams(seed, device, own=repeatable)
+                if device.type == "cpu" and (repeatable or not drawn):
+                    self._at_once = min(torch.get_num_threads(), max(1, self.parts // settings.accumulate))
+        elif divisible and device.type == "cpu" and not drawn and getattr(network, "per_example", False):
+            self._at_once = torch.get_num_threads()  # small convolutions gain little from a second core
+        self._one_thread &= device.type == "cpu" and (self.exact or self._at_once == 1)
+        # Of a batch of one part there is nothing to share: the others wait for what the first makes of it.
+        self._by_the_first = self.exact and self.parts == 1 and self.world.size > 1
+        self._overlap = Overlap(self.flat, self.world) if self.world.size > 1 and not self.exact else None
 
     @property
     def total_steps(self) -> int:
@@ -107,39 +150,71 @@ class Trainer:
 
     def resume(self) -> int:
         """Load the last checkpoint, if there is one; return the step from which to resume."""
-        found = self.checkpoints.load_last() if self.checkpoints else None
-        if found:
-            self.step = self._saved_step = found[0]
-            self._load(found[1])
+        world, scaler = self.world, self._scaler.state_dict()
+        if world.is_main:
+            found = self.checkpoints.load_last() if self.checkpoints else None
+            if found:
+                self.step = found[0]
+                self._load(found[1])
+        if world.size > 1:
+            (self.step,) = world.agree(self.step)
+            for tensor in self._in_place().values():
+                world.copy_first_(tensor)
+            if scaler:
+                scale = torch.tensor([scaler["scale"], scaler["_growth_tracker"]], dtype=torch.float64)
+                scale = scale.to(self.flat.vector.device)
+                world.copy_first_(scale)
+                self._set_scale(scale)
+        self._saved_step = self.step or -1
         return self.step
 
     def run(self) -> None:
         """Train up to the last step.
 
-        A loss that is not finite is a RunError; Ctrl-C, SIGTERM and SIGHUP are ``Interrupted``, once the
-        checkpoint is written.
+        A loss that is not finite is a RunError; Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP are ``Interrupted``, once
+        the checkpoint is written.
         """
-        with noted() as signalled, self._training_mode():
+        with noted() as self._signalled, self._training_mode():
+            if self._by_the_first and not self.world.is_main:
+                while self.step < self.total_steps and not self._agree(False):
+                    pass
+                return
             for chunk in self.batches.chunks(self.step, self.total_steps):
-                first = chunk.first_step
+                first = self.step
                 losses = self._train_on(chunk)
-                self._check_finite(losses, first)
-                if self.on_progress:
-                    epochs = self.step / self.batches.steps_per_epoch
-                    loss, rate = losses.mean().item(), self.learning_rate(self.step - 1)
-                    self.on_progress(Progress(self.step, self.total_steps, epochs, loss, rate))
-                epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
-                if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
-                    self.on_epoch(epoch, self)
-                finished = self._validate()
-                stop = self.world.any(bool(signalled()))
-                if stop or self._due():
-                    self.save_checkpoint()
-                if stop:
-                    number = signalled() or signal.SIGINT
-                    raise Interrupted(f"{words_of(number)} at step {self.step}", number)
-                if finished:
+                if len(losses):
+                    self._check_finite(losses, first)
+                if self._agree(bool(len(losses)) and self.world.is_main and self._followed(losses)):
                     return
+
+    def _followed(self, losses: Tensor) -> bool:
+        """Show, draw and measure what came of the steps of a chunk; return whether that ends the training."""
+        if self.on_progress:
+            epochs = self.step / self.batches.steps_per_epoch
+            loss, rate = losses.mean().item(), self.learning_rate(self.step - 1)
+            self.on_progress(Progress(self.step, self.total_steps, epochs, loss, rate))
+        epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
+        if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
+            self.on_epoch(epoch, self)
+        return self._validate()
+
+    def _agree(self, finished: bool) -> bool:
+        """Save a checkpoint if one is due; return whether training ends, in all processes alike.
+
+        A signal that any of them got is ``Interrupted`` in all.
+        """
+        number, ends = self._signalled(), finished or self.step >= self.total_steps
+        # Those that only wait for the first process need to hear of it a few times a second.
+        waits = self._by_the_first and self.world.is_main and not (number or ends)
+        if not (waits and time.monotonic() - self._agreed_at < _BETWEEN):
+            number, ended, self.step = self.world.agree(number, int(ends), self.step)
+            ends, self._agreed_at = bool(ended), time.monotonic()
+        if number or self._due():
+            self.save_checkpoint()
+        if number:
+            self.world.wait()  # until it is written
+            raise Interrupted(f"{words_of(number)} at step {self.step}", number)
+        return ends
 
     def _due(self) -> bool:
         """Whether a checkpoint is due: by the steps since the last one, or by the time."""
@@ -154,38 +229,37 @@ class Trainer:
             return self.held_out.look(self.step, self.total_steps, self.flat.vector.detach())
 
     def _train_on(self, chunk: Chunk) -> Tensor:
-        """Take a step for each batch of the chunk; return their losses.
+        """Take a step for each batch of the chunk that is left; return their losses.
 
-        Masks and dropout are drawn alike by all processes, each of which uses its rows of them; those of a
-        network or a loss of one's own are drawn by each process for itself.
+        Masks are drawn for the chunk, dropout for each part of a batch, or for the chunk where it has one.
         """
         network = None if self.settings.compile else self.denoiser.network
-        apart = 0 if is_repeatable(network, self.loss) else self.world.rank
+        apart = 0 if self.exact or is_repeatable(network, self.loss) else self.world.rank
         seed = stream_seed(self.batches.seed, "network", chunk.first_step, apart)
-        with random_of(network, self.loss, seed, chunk.x_0.device) as generator:
+        with random_of(network, self.loss, seed, chunk.x_0.device, self._streams) as generator:
             examples = noised(
                 self.loss, self.denoiser, chunk.x_0, chunk.level, chunk.eps, generator, chunk.label
             )
             return self._steps(examples, chunk)
 
     def _steps(self, examples: Examples, chunk: Chunk) -> Tensor:
-        """Take the steps of :meth:`_train_on`."""
-        losses = torch.zeros(len(chunk.bounds) - 1, device=chunk.x_0.device)
+        """Take the steps of :meth:`_train_on`; a signal ends them early where a run can go on from there."""
+        losses: list[Tensor] = []
         flat, settings = self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
-            # Process r of n takes every n-th example from r on: together they see the whole batch. One that
-            # is left without any takes the first, which then counts nothing.
-            own = range(self.world.rank, stop - start, self.world.size)
-            n, own = len(own), own or range(1)
-            if self.world.size > 1:
-                share(self.denoiser.network, own, stop - start)
-            losses[i] = self._differentiate(examples.at(slice(start + own.start, start + own.stop, own.step)))
-            if self.world.size > 1:  # average gradient and loss over all processes' examples
-                both = torch.cat([flat.grad, losses[i : i + 1], torch.ones_like(losses[:1])]) * n
-                self.world.sum_(both)
-                both = both / both[-1]
-                flat.grad.copy_(both[:-2])
-                losses[i] = both[-2]
+            if chunk.first_step + i < self.step:  # taken already, before an interruption
+                continue
+            if self.parts > 1:
+                loss = self._sum_of_parts(examples.at(slice(start, stop)))
+            elif self._stops_anywhere and self.world.size == 1 and self._signalled():
+                loss = None
+            elif self._overlap is not None:
+                loss = self._share_of(examples, start, stop, self._overlap)
+            else:
+                loss = self._differentiate(examples.at(slice(start, stop)))
+            if loss is None:
+                break
+            losses.append(loss)
             self._scaler.unscale_(self.optimizer)
             if settings.clip_norm is not None:
                 flat.clip(settings.clip_norm)
@@ -195,42 +269,83 @@ class Trainer:
             self.step += 1
             if settings.ema_decay:
                 self.average.update(flat.vector, self.step)
-        return losses
+        return torch.stack(losses) if losses else torch.zeros(0)
 
-    def _differentiate(self, batch: Examples) -> Tensor:
-        """Write the gradient of a batch's mean loss, accumulated over parts if set; return the loss."""
-        n, at_once = len(batch.inputs), self._at_once()
-        size = max(math.ceil(n / (self.settings.accumulate * at_once)), min(n, _FEWEST) if at_once > 1 else 1)
+    def _sum_of_parts(self, batch: Examples) -> Tensor | None:
+        """Write the gradient of a batch's mean loss, a sum over its parts; return the loss.
+
+        Each process computes its own parts. After a signal to any of them the step is left out: None.
+        """
+        world, n, signalled = self.world, len(batch.inputs), self._signalled
+        bounds, own = part_bounds(n, self.parts), own_parts(world.rank, world.size, self.parts)
+        rest = self.flat.grad.new_zeros(2)  # loss, and whether to stop
+
+        def of(i: int) -> Tensor:
+            part = batch.at(bounds[i])
+            m = len(part.inputs)
+            if signalled() or not m:
+                return torch.cat([torch.zeros_like(self.flat.grad), rest + (1 if m else 0)])
+            if self._streams is not None:
+                self._streams.begin(self.step, i)
+            with autocast(self._half, part.inputs.device):
+                output = part.predict(self._network)
+            loss = self.loss.value(output.to(part.inputs.dtype), part) * (m / n)
+            gradients = self.flat.gradients(self._scaler.scale(loss))
+            return torch.cat([*(one.flatten() for one in gradients), loss.detach()[None], rest[:1]])
+
+        total = PartSum()
+        for i, vector in zip(own, side_by_side(of, own, workers=self._at_once), strict=True):
+            total.add(0, i, vector)
+        whole = world.sum_parts(total, self.parts, torch.cat([self.flat.grad, rest]))
+        if whole[-1] > 0:
+            return None
+        self.flat.grad.copy_(whole[:-2])
+        return whole[-2].clone()
+
+    def _share_of(self, examples: Examples, start: int, stop: int, overlap: Overlap) -> Tensor:
+        """Write the gradient of the mean loss of the batch from ``start`` to ``stop``; return the loss.
+
+        Process r of n takes every n-th example from r on: together they see the whole batch. One that is left
+        without any takes the first, which then counts nothing.
+        """
+        n = stop - start
+        own = range(self.world.rank, n, self.world.size)
+        share = len(own) / n
+        own = own or range(1)
+        share_dropout(self.denoiser.network, own, n)
+        batch = examples.at(slice(start + own.start, start + own.stop, own.step))
+        loss = self._differentiate(batch, overlap, share) * share
+        overlap.send(share)
+        self.world.begin_sum(loss)()
+        return loss
+
+    def _differentiate(self, batch: Examples, overlap: Overlap | None = None, share: float = 1.0) -> Tensor:
+        """Write the gradient of a batch's mean loss, accumulated over parts if set; return the loss.
+
+        What of the last part is done may be sent to others while the rest of it is computed.
+        """
+        n, at_once = len(batch.inputs), self._at_once
+        size = max(math.ceil(n / (self._accumulate * at_once)), min(n, _FEWEST) if at_once > 1 else 1)
         if self._perceptron is not None and size >= n:
             return self._perceptron.differentiate(self.loss, batch)
         total = torch.zeros((), device=batch.inputs.device)
 
-        def of(part: Examples) -> tuple[Tensor, tuple[Tensor, ...]]:
+        def of(start: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+            part = batch.at(slice(start, start + size))
             with autocast(self._half, part.inputs.device):
                 output = part.predict(self._network)
             loss = self.loss.value(output.to(part.inputs.dtype), part)
             if len(part.inputs) < n:
                 loss = loss * (len(part.inputs) / n)
-            return loss.detach(), self.flat.gradients(self._scaler.scale(loss))
+            last = overlap is not None and at_once == 1 and start + size >= n
+            with overlap.sending(share, add=start > 0) if overlap and last else contextlib.nullcontext():
+                return loss.detach(), self.flat.gradients(self._scaler.scale(loss))
 
-        parts = [batch.at(slice(start, start + size)) for start in range(0, n, size)]
-        for i, (loss, gradients) in enumerate(side_by_side(of, parts) if at_once > 1 else map(of, parts)):
-            self.flat.keep(gradients, add=i > 0)
+        for i, (loss, gradients) in enumerate(side_by_side(of, range(0, n, size), workers=at_once)):
+            if overlap is None or not overlap.begun:
+                self.flat.keep(gradients, add=i > 0)
             total += loss
         return total
-
-    def _at_once(self) -> int:
-        """Return how many parts of a batch are computed in parallel, one on each core.
-
-        Small convolutions gain little from a second core, independent parts of a batch gain all of it. The
-        network must allow this (``per_example``); with dropout, random numbers would depend on the timing.
-        """
-        network = self.denoiser.network
-        apart = getattr(network, "per_example", False) and not self.settings.compile
-        if not apart or self.flat.vector.device.type != "cpu":
-            return 1
-        drawn = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
-        return 1 if drawn else torch.get_num_threads()
 
     def _check_finite(self, losses: Tensor, first_step: int) -> None:
         good = torch.isfinite(losses)
@@ -254,10 +369,9 @@ class Trainer:
 
     @contextlib.contextmanager
     def _training_mode(self) -> Iterator[None]:
-        """Train small networks with one thread: several cost more than they save."""
+        """Train with one thread where several cost more than they save, or would change the bytes."""
         before = torch.get_num_threads()
-        small = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
-        if small and self.flat.vector.device.type == "cpu" and self._at_once() == 1:
+        if self._one_thread:
             torch.set_num_threads(1)
         self.denoiser.train()
         try:
@@ -333,8 +447,11 @@ class Trainer:
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
         if self._scaler.is_enabled():
-            scale, since = tensors["scale"].tolist()
-            state = {"scale": scale, "_growth_tracker": int(since)}
-            self._scaler.load_state_dict(self._scaler.state_dict() | state)
+            self._set_scale(tensors["scale"])
         if self.held_out:
             self.held_out.load(tensors)
+
+    def _set_scale(self, values: Tensor) -> None:
+        scale, since = values.tolist()
+        state = {"scale": scale, "_growth_tracker": int(since)}
+        self._scaler.load_state_dict(self._scaler.state_dict() | state)

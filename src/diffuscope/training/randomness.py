@@ -8,6 +8,7 @@ them. Those of others may use torch's, so they are trained a chunk at a time, by
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -22,9 +23,17 @@ from diffuscope.diffusion.mixture_loss import MixtureLoss
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.networks import NETWORKS
 from diffuscope.networks.blocks import Dropout
-from diffuscope.seeds import alone
+from diffuscope.seeds import alone, stream_seed
 
-__all__ = ["LossLike", "is_repeatable", "noised", "random_of", "share"]
+__all__ = [
+    "LossLike",
+    "PartStreams",
+    "draws_in_parts",
+    "is_repeatable",
+    "noised",
+    "random_of",
+    "share_dropout",
+]
 
 
 class LossLike(Protocol):
@@ -62,14 +71,48 @@ def is_repeatable(network: nn.Module | None, loss: LossLike) -> bool:
     return type(network) in NETWORKS.values() and type(loss) in (Loss, MaskedLoss, MixtureLoss)
 
 
+def draws_in_parts(network: nn.Module | None, loss: LossLike) -> bool:
+    """Whether a network or a loss may draw random numbers for each part of a batch."""
+    known = type(loss) in (Loss, MaskedLoss, MixtureLoss, DistillationLoss)
+    if network is None or type(network) not in NETWORKS.values() or not known:
+        return True
+    return any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
+
+
+class PartStreams:
+    """Random numbers of the parts of a batch: a stream for each seed, step and part."""
+
+    def __init__(self, seed: int, device: torch.device, own: bool) -> None:
+        self._seed, self._device, self._own = seed, device, own
+        self._of_thread = threading.local()
+
+    def begin(self, step: int, part: int) -> None:
+        """Have this thread draw for a part from here on; without a generator of one's own from torch's."""
+        seed = stream_seed(self._seed, "part", step, part)
+        if self._own:
+            self._of_thread.generator = torch.Generator(self._device).manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
+
+    def __call__(self) -> torch.Generator:
+        """Return the generator of this thread."""
+        generator: torch.Generator = self._of_thread.generator
+        return generator
+
+
 @contextlib.contextmanager
 def random_of(
-    network: nn.Module | None, loss: LossLike, seed: int, device: torch.device
+    network: nn.Module | None,
+    loss: LossLike,
+    seed: int,
+    device: torch.device,
+    streams: PartStreams | None = None,
 ) -> Iterator[torch.Generator | None]:
     """Have a network and a loss draw their random numbers from the seed within a block.
 
     Yields the generator; None where they may draw from torch's own, which then has the seed, and which no
-    other training uses meanwhile. ``network`` is None for one that cannot be handed a generator.
+    other training uses meanwhile. ``network`` is None for one that cannot be handed a generator. Dropout
+    draws from the ``streams`` of parts, if given.
     """
     if not is_repeatable(network, loss):
         with alone(seed):
@@ -79,7 +122,7 @@ def random_of(
     generator = torch.Generator(device).manual_seed(seed)
     dropouts = [module for module in network.modules() if isinstance(module, Dropout)]
     for dropout in dropouts:
-        dropout.generator = generator
+        dropout.generator = streams or generator
     try:
         yield generator
     finally:
@@ -87,7 +130,7 @@ def random_of(
             dropout.generator = dropout.own = None
 
 
-def share(network: nn.Module, own: range, whole: int) -> None:
+def share_dropout(network: nn.Module, own: range, whole: int) -> None:
     """Have a network take its own rows of what is dropped in a whole batch, which several processes share."""
     for module in network.modules():
         if isinstance(module, Dropout):
