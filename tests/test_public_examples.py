@@ -8,7 +8,7 @@ import pytest
 import diffuscope
 
 NAMES = [name for name in diffuscope.__all__ if not name.startswith("_")]
-LONG = {"Comparison", "Diagnosis", "Sweep", "sweep"}
+LONG = {"Comparison", "Diagnosis", "Sweep", "compare", "sweep"}
 
 
 @pytest.fixture(scope="module")
