@@ -28,6 +28,7 @@ from diffuscope.modalities.figures import SHOWN, Figures
 from diffuscope.modalities.flattened import Flattened
 from diffuscope.modalities.reference import draw_reference
 from diffuscope.plots import plot_forward_grid, plot_walk_rows, save_figure
+from diffuscope.plots.style import new_figure
 
 KIND = Kind("circle:CircleSection", "circle:CircleCodec", "circle:CIRCLE")
 SUFFIX = ".angles"  # a .npy file under a name of its own
@@ -179,9 +180,7 @@ class CircleFigures(Figures):
 
 def histogram(*angles):
     """Draw angles on circles side by side, to one radius."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3 * len(angles), 3), layout="constrained")
+    figure = new_figure(3 * len(angles), 3)
     first = None
     for i, some in enumerate(angles):
         first = figure.add_subplot(1, len(angles), i + 1, projection="polar", sharey=first)
