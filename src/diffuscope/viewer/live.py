@@ -106,7 +106,7 @@ class LiveView:
         """Take the view away."""
         self.widget.close()
         if self.place is not None:
-            self.place.update({"text/plain": ""}, raw=True)
+            self.place.update({"text/html": "", "text/plain": ""}, raw=True)  # html: no empty box
 
     def _send_loss(self, about: dict[str, Any]) -> None:
         self.widget.send({"loss": about})
