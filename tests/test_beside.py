@@ -100,3 +100,16 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path):
         ended.wait(0.05)
     else:
         raise AssertionError("It lives on.")
+
+
+def test_a_process_is_forked_while_a_folder_is_locked(tmp_path):
+    code = f"""
+    from diffuscope.beside import can_fork
+    from diffuscope.files import sole_writer
+    with sole_writer({str(tmp_path)!r}):
+        print(can_fork())
+    """
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert out.stdout.split() == [str(sys.platform == "linux" and (os.cpu_count() or 1) > 1)]

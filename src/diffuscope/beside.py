@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from diffuscope.errors import RunError
+from diffuscope.files import BEAT
 
 __all__ = ["Beside", "can_fork"]
 
@@ -32,12 +33,15 @@ class _GivenUp(BaseException):
 
 
 def can_fork() -> bool:
-    """Whether a process may be forked: on Linux, from one thread, with no accelerator or group in use."""
+    """Whether a process may be forked: on Linux, from one thread, with no accelerator or group in use.
+
+    The thread that shows that a folder is locked does not count.
+    """
     import torch
 
     return (
         sys.platform == "linux"
-        and threading.active_count() == 1
+        and all(one.name in (BEAT, "MainThread") for one in threading.enumerate())
         and not torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
         and not (torch.distributed.is_available() and torch.distributed.is_initialized())
         and (os.cpu_count() or 1) > 1

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 from diffuscope.errors import InputError, RunError
 
 __all__ = [
+    "BEAT",
     "append_text",
     "atomic_folder",
     "atomic_write",
@@ -50,6 +51,7 @@ _TEMPORARY = re.compile(r"^\.diffuscope-(?:h([0-9a-f]{8})-)?(\d+)-.+$")
 _LONGEST_NAME = 200  # of 255 bytes
 _DEEPEST = 4  # levels of folders in a run or a comparison
 _LOCK = ".diffuscope.lock"
+BEAT = "beat of a lock"  # the name of the thread that touches it, which holds nothing that others wait for
 _BEAT, _STALE = 10.0, 60.0  # seconds between two signs of life of a lock, and after which none is expected
 _OLD = 7 * 86_400.0  # seconds after which another host's temporary files are nobody's
 MOST_TEXT = 2**28
@@ -281,7 +283,7 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
         if before != own:
             with contextlib.suppress(OSError):
                 path.write_text(f"{own.pid} {own.host} {own.name}\n")
-        threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
+        threading.Thread(target=_beat, args=(path, ended), name=BEAT, daemon=True).start()
         yield
         failed = False
     finally:
