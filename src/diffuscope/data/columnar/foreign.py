@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from diffuscope.data.packs import is_pack, read_pack
 from diffuscope.errors import FormatError, InputError
 
 __all__ = ["check_magic", "check_suffix", "folder_kind", "foreign", "start_of", "suffix_of"]
@@ -54,6 +55,8 @@ def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
 
 def folder_kind(path: Path) -> str:
     """Return what a folder is that was given in place of a table."""
+    if is_pack(path):
+        return f"it is a pack of {read_pack(path).kind}"
     return "it is a run directory" if (path / "recipe.toml").is_file() else "it is a folder"
 
 
