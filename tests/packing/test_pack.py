@@ -258,8 +258,8 @@ def test_a_part_of_large_packed_points_keeps_its_labels(tmp_path, monkeypatch):
     packed = diffuscope.pack(pairs, tmp_path / "points")
     monkeypatch.setattr(large, "is_large", lambda n, d: True)
     part = diffuscope.load_dataset(packed, size=20)
+    np.save(packed / "labels.npy", np.full(40, 2))
     with pytest.raises(FormatError, match="2 classes"):
-        np.save(packed / "labels.npy", np.full(40, 2))
         diffuscope.load_dataset(packed)
     assert [part.classes[k] for k in part.labels] == ["ab"[int(x) % 2] for x in part.x[:, 0]]
 
