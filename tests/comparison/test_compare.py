@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -192,10 +193,13 @@ def test_what_a_launcher_prints_is_no_answer(tmp_path):
     )
     launcher.chmod(0o755)
     job = Job(recipe="", folder="", data=None, device="cpu")
-    Worker([str(launcher), "good"]).run_job(job)
-    for how, said in {"stop": "modules", "endless": "SIGKILL"}.items():
-        with pytest.raises(JobError, match=said):
-            Worker([str(launcher), how]).run_job(job)
+    for how, said in {"good": None, "stop": "modules", "endless": "SIGKILL"}.items():
+        worker = Worker([str(launcher), how])
+        with contextlib.nullcontext() if said is None else pytest.raises(JobError, match=said):
+            worker.run_job(job)
+        worker.dismiss()
+        worker.await_end()
+        worker.close()
 
 
 def test_what_launches_or_runs_nothing_is_refused(tmp_path, points):
