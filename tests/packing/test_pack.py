@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import tarfile
@@ -13,7 +14,7 @@ from PIL import Image
 
 import diffuscope
 from diffuscope.data import bounds
-from diffuscope.data.columnar import text
+from diffuscope.data.columnar import pieces, text
 from diffuscope.data.images import load_images
 from diffuscope.data.packs import read_pack
 from diffuscope.data.points import large
@@ -277,6 +278,22 @@ def test_labels_of_packs_and_archives_are_those_that_they_have(tmp_path):
     ):
         with pytest.raises(InputError, match=r"packed without labels|no folder|no array|pack of images"):
             wrong()
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_damaged_table_that_is_mapped_is_refused(tmp_path, monkeypatch, is_large):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(pieces, "is_large", lambda n, d: is_large)
+    packed = diffuscope.pack([{"a": float(k), "b": f"word {k}"} for k in range(50)], tmp_path / "packed")
+    file = packed / "rows.arrow"
+    content = file.read_bytes()
+    at = content.index(np.arange(0, 6 * 9, 6, dtype=np.int64).tobytes()) + 64  # the offsets of the words
+    file.write_bytes(content[:at] + (2**40).to_bytes(8, "little") + content[at + 8 :])
+    for read in (load_table, diffuscope.load_dataset, lambda path: diffuscope.pack(file, tmp_path / "again")):
+        with pytest.raises(FormatError, match=r"rows.arrow is not a (whole|readable)"):
+            read(packed)
+    gc.collect()
+    assert not list((tmp_path / "cache").rglob("*.rows"))
 
 
 def test_packed_data_trains_as_it_does_unpacked(tmp_path):

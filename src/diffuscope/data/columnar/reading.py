@@ -32,7 +32,14 @@ from diffuscope.data.columnar.arrays import (
     native,
     two_dimensional,
 )
-from diffuscope.data.columnar.foreign import check_magic, check_suffix, folder_kind, foreign, start_of
+from diffuscope.data.columnar.foreign import (
+    check_magic,
+    check_suffix,
+    folder_kind,
+    foreign,
+    start_of,
+    validated,
+)
 from diffuscope.data.columnar.recognition import ReadColumn, read_columns
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
@@ -300,7 +307,7 @@ def _read_arrow(path: Path) -> tuple[Any, Columns]:
         with pa.memory_map(str(path)) if is_utf8(path) else pa.BufferReader(path.read_bytes()) as source:
             file = pa.ipc.open_file(source)
             check_columns(path, file.schema.names)
-            return to_pandas(file.read_all()), None
+            return to_pandas(validated(path, file.read_all())), None
     except (DiffuscopeError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
