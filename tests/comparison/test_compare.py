@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import diffuscope
 from diffuscope.comparison.executor import Executor
 from diffuscope.comparison.grid import lay_out
 from diffuscope.comparison.jobs import Job, trained
-from diffuscope.comparison.pool import launched
+from diffuscope.comparison.pool import JobError, Worker, launched
 from diffuscope.data.base import Dataset
 from diffuscope.data.images import load_images
 from diffuscope.errors import InputError, RunError
@@ -179,6 +180,26 @@ def test_a_launcher_and_ray_give_the_same_cells(tmp_path, points, small, done, h
     own = {key: values for key, values in axes.items() if key not in small}
     made = diffuscope.compare(points, own, settings=small, seeds=2, out=tmp_path / "out", jobs=2, **how)
     pd.testing.assert_frame_equal(cells_of(made), cells_of(comparison))
+
+
+def test_what_a_launcher_prints_is_no_answer(tmp_path):
+    launcher = tmp_path / "launcher"
+    launcher.write_text(
+        "#!/bin/sh\n"
+        "echo 7; printf 'modules \\377 loaded\\n'\n"
+        """[ "$1" = good ] && echo '{"what": null}' && sleep 1\n"""
+        """[ "$1" = endless ] && exec yes\n"""
+        "exit 0\n"
+    )
+    launcher.chmod(0o755)
+    job = Job(recipe="", folder="", data=None, device="cpu")
+    for how, said in {"good": None, "stop": "modules", "endless": "SIGKILL"}.items():
+        worker = Worker([str(launcher), how])
+        with contextlib.nullcontext() if said is None else pytest.raises(JobError, match=said):
+            worker.run_job(job)
+        worker.dismiss()
+        worker.await_end()
+        worker.close()
 
 
 def test_what_launches_or_runs_nothing_is_refused(tmp_path, points):

@@ -107,3 +107,14 @@ def test_the_command_reads_ranges_and_says_which_is_best(
     code, out, _ = cli(*words, *small_words, "--all", "--jobs", "1")
     assert code == 0
     assert "best" in out
+
+
+def test_what_is_no_range_and_no_data_is_named(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in ("1e-3..1e-1:lin", "1e-3.."):
+        code, _, said = cli("sweep", "moons", "--set", f"training.learning_rate={text}", "--trials", "2")
+        assert code == 2
+        assert "is no range" in said
+    code, _, said = cli("sweep", "no-data", "--set", "network.depth=2,3")
+    assert code == 2
+    assert "network.depth" not in said

@@ -529,7 +529,10 @@ def test_an_unknown_suffix_is_answered_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "t").touch()
     with pytest.raises(InputError, match="the name has no suffix"):
         load_dataset(tmp_path / "t")
-    with pytest.raises(InputError, match=r"Cannot read data/s_curve: the name has no suffix"):
+    with pytest.raises(
+        InputError,
+        match=r"Cannot read data/s_curve: there is no such file or folder, and the name has no suffix",
+    ):
         load_dataset("data/s_curve")
 
 

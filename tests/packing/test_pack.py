@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import tarfile
@@ -13,9 +14,10 @@ from PIL import Image
 
 import diffuscope
 from diffuscope.data import bounds
-from diffuscope.data.columnar import text
+from diffuscope.data.columnar import pieces, text
 from diffuscope.data.images import load_images
 from diffuscope.data.packs import read_pack
+from diffuscope.data.points import large
 from diffuscope.data.tables import load_table
 from diffuscope.errors import FormatError, InputError
 from diffuscope.modalities.recognition import modality_for
@@ -98,7 +100,7 @@ def test_a_tar_of_images_is_read_and_never_unpacked(tmp_path):
     with tarfile.open(tmp_path / "i.tar.gz", "w:gz") as archive:
         for k in range(4):
             add(archive, f"set/{'cat' if k % 2 else 'dog'}/{k}.png", png(colour=60 * k))
-        add(archive, "../../escaped.png", png(), type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add(archive, "../../escaped.png", b"", type=tarfile.SYMTYPE, linkname="/etc/passwd")
         add(archive, "set/cat/device.png", b"", type=tarfile.CHRTYPE)
         add(archive, "set/notes.txt", b"words")
         add(archive, "set/.hidden.png", b"no image")
@@ -136,6 +138,90 @@ def test_damaged_and_huge_archives_are_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "packed").exists()
 
 
+def test_an_archive_has_the_classes_of_the_folder_that_it_was_made_of(tmp_path):
+    names = {
+        "parts": [f"{part}/{one}/{k}.png" for part in ("train", "test") for one in "ab" for k in range(2)],
+        "deep": [f"{one}/x{k}/{k}.png" for one in "ab" for k in range(2)],
+        "loose": ["a/1.png", "b/2.png", "3.png"],
+    }
+    for name, entries in names.items():
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            for k, entry in enumerate(entries):
+                add(archive, f"set/{entry}", png(colour=10 * k))
+                file = tmp_path / name / entry
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(png(colour=10 * k))
+        said: dict[str, list[str]] = {name: [], f"{name}.tar": []}
+        one, other = (
+            load_images(
+                diffuscope.pack(tmp_path / source, tmp_path / f"{source}-packed", announce=lines.extend)
+            )
+            for source, lines in said.items()
+        )
+        assert sorted(one.x[:, 0, 0, 0]) == sorted(other.x[:, 0, 0, 0])
+        assert one.classes == other.classes == (() if name == "loose" else ("a", "b"))
+        assert [line.replace(".tar", "") for line in said[f"{name}.tar"][1:]] == said[name][1:] != []
+    out = diffuscope.pack(tmp_path / "parts.tar", tmp_path / "chosen", split="test")
+    assert load_images(out).x[:, 0, 0, 0].tolist() == [40, 50, 60, 70]
+
+
+@pytest.mark.parametrize("end", [2 * 1024, 2 * 1024 + 100, 3 * 1024 + 8])
+def test_an_archive_that_was_cut_off_or_joined_is_refused(tmp_path, end):
+    with tarfile.open(tmp_path / "whole.tar", "w") as archive:
+        for k in range(6):
+            add(archive, f"a/{k}.png", png())
+    content = (tmp_path / "whole.tar").read_bytes()
+    for wrong in (content[:end], content[:2048] + b"x" * 512 + content[2560:], content + content):
+        (tmp_path / "wrong.tar").write_bytes(wrong)
+        with pytest.raises(FormatError, match=r"not a whole|goes on"):
+            diffuscope.pack(tmp_path / "wrong.tar", tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_rows_lose_nothing_silently(tmp_path):
+    rows = [{"a": 1.0, "b": "x"}, {"a": 2.0}, {"b": "y", "a": 3.0}]
+    found = pd.read_feather(diffuscope.pack(rows, tmp_path / "rows") / "rows.arrow")
+    assert found["a"].tolist() == [1.0, 2.0, 3.0]
+    assert found["b"].isna().tolist() == [False, True, False]
+    pieces = [pd.DataFrame({"a": [1.0], "b": [2.0]}), pd.DataFrame({"b": [4.0], "a": [3.0]})]
+    found = pd.read_feather(diffuscope.pack(iter(pieces), tmp_path / "pieces") / "rows.arrow")
+    assert found.to_numpy().tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    masked = np.ma.masked_array(np.ones((2, 2)), mask=[[0, 1], [0, 0]])
+    assert np.isnan(np.load(diffuscope.pack(masked, tmp_path / "masked") / "x.npy")).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([{"a": 1.0}, {"a": 1.0, "z": 2}], "z"),
+        ([{"a": 1.0}, {"a": "q"}], "row 0"),
+        ([{"a": object()}], "row 0"),
+        ([{"a": 1.0}, 5], "Row 1"),
+        ([pd.DataFrame({"a": [1.0]}), 5], "row 1"),
+        ([pd.DataFrame([[1.0, 2.0]], columns=["a", "a"])], "row 0"),
+        (pd.DataFrame({"a": []}), "no rows"),
+        ([np.zeros((0, 8, 3), dtype=np.uint8)], "An image of"),
+    ],
+)
+def test_items_that_are_no_rows_are_refused(tmp_path, items, said):
+    with pytest.raises(InputError, match=said):
+        diffuscope.pack(items, tmp_path / "packed")
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_arrays_and_open_quotes_are_refused(tmp_path):
+    np.save(tmp_path / "whole.npy", np.zeros((50, 2)))
+    np.save(tmp_path / "objects.npy", np.array([[None]]), allow_pickle=True)
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-100])
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "first.csv").write_text('a,b\n1,"x\n2,y\n')
+    (tmp_path / "later.csv").write_text('a,b\n0,z\n1,"x\n2,y\n')
+    words = {"objects.npy": "Python objects", "cut.npy": "whole", "empty.npy": "array"}
+    for name, said in (words | {"first.csv": "quote", "later.csv": "quote"}).items():
+        with pytest.raises(FormatError, match=said):
+            diffuscope.pack(tmp_path / name, tmp_path / "packed")
+
+
 def test_images_of_an_iterable_are_brought_to_the_first_one(tmp_path):
     some = [np.full((8, 8), 9, dtype=np.uint8), Image.new("L", (16, 16), 200)]
     data = load_images(diffuscope.pack(iter(some), tmp_path / "packed"))
@@ -166,6 +252,48 @@ def test_packs_are_not_trusted(tmp_path):
             diffuscope.load_dataset(out)
     with pytest.raises(InputError, match="exists"):
         diffuscope.pack([[1.0], [2.0]], out)
+
+
+def test_a_part_of_large_packed_points_keeps_its_labels(tmp_path, monkeypatch):
+    pairs = [(np.full(2, k + random().random()), "ab"[k % 2]) for k in range(40)]
+    packed = diffuscope.pack(pairs, tmp_path / "points")
+    monkeypatch.setattr(large, "is_large", lambda n, d: True)
+    part = diffuscope.load_dataset(packed, size=20)
+    np.save(packed / "labels.npy", np.full(40, 2))
+    with pytest.raises(FormatError, match="2 classes"):
+        diffuscope.load_dataset(packed)
+    assert [part.classes[k] for k in part.labels] == ["ab"[int(x) % 2] for x in part.x[:, 0]]
+
+
+def test_labels_of_packs_and_archives_are_those_that_they_have(tmp_path):
+    points = diffuscope.pack(random().normal(size=(9, 2)), tmp_path / "points")
+    some = diffuscope.pack([np.full((8, 8), k, dtype=np.uint8) for k in range(4)], tmp_path / "images")
+    np.savez(tmp_path / "x.npz", x=random().normal(size=(9, 2)), y=np.arange(9) % 2)
+    for wrong in (
+        lambda: diffuscope.load_dataset(points, target="y"),
+        lambda: load_images(some, target="y"),
+        lambda: load_images(some, split="train"),
+        lambda: diffuscope.load_dataset(tmp_path / "x.npz", target="z"),
+        lambda: diffuscope.load_dataset(some),
+    ):
+        with pytest.raises(InputError, match=r"packed without labels|no folder|no array|pack of images"):
+            wrong()
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_damaged_table_that_is_mapped_is_refused(tmp_path, monkeypatch, is_large):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(pieces, "is_large", lambda n, d: is_large)
+    packed = diffuscope.pack([{"a": float(k), "b": f"word {k}"} for k in range(50)], tmp_path / "packed")
+    file = packed / "rows.arrow"
+    content = file.read_bytes()
+    at = content.index(np.arange(0, 6 * 9, 6, dtype=np.int64).tobytes()) + 64  # the offsets of the words
+    file.write_bytes(content[:at] + (2**40).to_bytes(8, "little") + content[at + 8 :])
+    for read in (load_table, diffuscope.load_dataset, lambda path: diffuscope.pack(file, tmp_path / "again")):
+        with pytest.raises(FormatError, match=r"rows.arrow is not a (whole|readable)"):
+            read(packed)
+    gc.collect()
+    assert not list((tmp_path / "cache").rglob("*.rows"))
 
 
 def test_packed_data_trains_as_it_does_unpacked(tmp_path):

@@ -16,6 +16,7 @@ _SOURCE = (
     "compressed)."
 )
 _RANGE = "The values of images of more than 8 bits that are black and white."
+_SPLIT = "Of images in folders: the subfolder to pack. [default: train, where there are such parts]"
 _SIZE = "Height and width of images. [default: what suits them]"
 
 
@@ -28,6 +29,7 @@ def pack(
         int | None, Option(help="Channels of images. [default: 1 if all are grey, else 3]")
     ] = None,
     range_: Annotated[str | None, Option("--range", metavar="LOW,HIGH", help=_RANGE)] = None,
+    split: Annotated[str | None, Option(metavar="FOLDER", help=_SPLIT)] = None,
     read: Any = None,
 ) -> None:
     """Pack data that is larger than memory, or is read often.
@@ -46,6 +48,7 @@ def pack(
         image_size=image_size,
         channels=channels,
         value_range=limits,
+        split=split,
         options=options,
         announce=_said,
     )

@@ -32,6 +32,7 @@ _SET = (
 _TRIALS = "Random draws of the settings. [default: all combinations]"
 _OUT = "Output directory; an existing sweep is resumed. [default: sweeps/NAME]"
 _RANGE = re.compile(r"^\s*([^,\s]+?)\s*\.\.\s*([^,\s]+?)\s*(:log)?\s*$")
+_BEGUN = re.compile(r"^\s*[-+]?\d[\d.e+-]*?\s*\.\.(?!/)")
 
 
 @reads_files
@@ -102,11 +103,13 @@ def sweep(
 def _searched(flag: str, text: str) -> Any:
     """Return the values of a setting: a list, or a range."""
     match = _RANGE.match(text)
-    if match is None:
-        return values_of(flag, text)
-    low, high = read_value(match[1]), read_value(match[2])
-    if not all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high)):
+    ends = () if match is None else (read_value(match[1]), read_value(match[2]))
+    numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
+    if match is None or len(numbers) < 2:
+        if _BEGUN.match(text):
+            raise InputError(f"{text!r} is no range.", "Write LOW..HIGH, or LOW..HIGH:log.")
         return values_of(flag, text)  # a path, perhaps
+    low, high = numbers
     from diffuscope.comparison import Range
 
     return Range(low, high, log=match[3] is not None)

@@ -227,7 +227,7 @@ def lay_out_points(
             planned.append([source.plan(base, {**changes, "seed": seed}) for seed in seeds])
             points.append(point)
         except InputError as error:
-            refused = _explained(error, point, read)
+            refused = error if source.refuses(base, error) else _explained(error, point, read)
             if not skip_invalid:
                 raise refused from error
             left_out.append(refused.what)
@@ -264,6 +264,14 @@ class _Source:
         self._read: dict[str, Dataset] = {}
         self._seen: dict[str, Dataset] = {}
         self._made: set[str] = set()
+
+    def refuses(self, base: str | Path | Recipe, error: InputError) -> bool:
+        """Whether it is the data that is not valid, whatever the settings are."""
+        try:
+            load_data(self._data, load_recipe(base))
+        except InputError as same:
+            return same.what == error.what
+        return False
 
     def plan(self, base: str | Path | Recipe, changes: Mapping[str, Any]) -> tuple[Recipe, Dataset]:
         """Return a complete recipe and its data; make sure that the model can be made and sampled."""

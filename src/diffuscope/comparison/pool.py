@@ -31,6 +31,7 @@ from diffuscope.errors import InputError
 
 __all__ = ["JobError", "Pool", "Worker", "WorkerLike", "cores", "launched"]
 
+_MOST_LINES = 10_000  # that a launcher prints before an answer
 _GRACE = 60.0  # seconds that a worker has for its checkpoint
 
 T = TypeVar("T")
@@ -100,15 +101,23 @@ class Worker:
         with contextlib.suppress(OSError, ValueError):  # it is dead or dismissed, as its answer will show
             process.stdin.write(json.dumps(asdict(job)) + "\n")
             process.stdin.flush()
-        line = process.stdout.readline()
-        if not line.endswith("\n"):
+        answer, line, said, lines = None, "", "", 0
+        while answer is None and lines < _MOST_LINES:
+            said, line, lines = line, process.stdout.readline(), lines + 1
+            if not line.endswith("\n"):
+                break
+            answer = _answer_in(line)
+        if answer is None:
             self.process = None
+            if line.endswith("\n"):
+                process.kill()
             code = process.wait()
             _close_pipes(process)
             if self._prefix and code > 128:  # as shells and launchers tell of a signal
                 code = 128 - code
-            raise JobError("interrupted" if self._closed else _cause_of_death(code, self._last_error()))
-        answer = json.loads(line)
+            raise JobError(
+                "interrupted" if self._closed else _cause_of_death(code, self._last_error() or said.strip())
+            )
         if answer["what"] is not None:
             raise JobError(answer["what"])
 
@@ -128,6 +137,7 @@ class Worker:
             stderr=self._errors,
             text=True,
             encoding="utf-8",
+            errors="replace",  # in what a launcher prints
             env={**os.environ, **own_variables},
             # Ctrl-C at the terminal is for the comparison, which closes the workers' input in its turn.
             start_new_session=True,
@@ -161,6 +171,15 @@ class Worker:
         if self.process:
             _close_pipes(self.process)
         self._errors.close()
+
+
+def _answer_in(line: str) -> dict[str, str | None] | None:
+    """Return the answer of a worker; None for a line that its launcher prints, such as a greeting."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "what" in found else None
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:

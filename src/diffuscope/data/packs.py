@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from diffuscope.errors import FormatError
+from diffuscope.errors import FormatError, InputError
 from diffuscope.files import read_text
 
-__all__ = ["MAIN", "PACK", "Pack", "content_of", "is_pack", "pack_kind", "read_pack"]
+__all__ = ["MAIN", "PACK", "Pack", "check_no_target", "content_of", "is_pack", "pack_kind", "read_pack"]
 
 PACK = "pack.json"
 MAIN = {"table": "rows.arrow", "points": "x.npy", "images": "images.npy"}
@@ -69,6 +69,10 @@ class Pack(BaseModel):
             raise FormatError(f"{file} cannot be read: {error}.", "Pack the data again.") from error
         if len(found) != self.n or found.dtype.kind not in "if":
             raise FormatError(f"{file} has no labels for {self.n:,} examples.", "Pack the data again.")
+        if self.classes:
+            whole = found.ndim == 1 and found.dtype.kind == "i"
+            if not whole or found.min() < 0 or found.max() >= len(self.classes):
+                raise FormatError(f"{file} has no numbers of {len(self.classes)} classes.", "Pack it again.")
         return found
 
 
@@ -85,6 +89,16 @@ def read_pack(path: str | os.PathLike[str]) -> Pack:
     except (OSError, ValueError, ValidationError) as error:
         said = str(error).splitlines()[0]
         raise FormatError(f"{file} cannot be read: {said}.", "Pack the data again.") from error
+
+
+def check_no_target(path: Path, pack: Pack, target: Any) -> None:
+    """Raise an InputError where a target is named of points or images, which are packed with their labels."""
+    if target is not None:
+        there = "with labels" if pack.classes or pack.numbers else "without labels"
+        raise InputError(
+            f"{path} was packed {there}, and has no others.",
+            "Omit the target, or pack the data again with other labels.",
+        )
 
 
 def pack_kind(path: str | os.PathLike[str]) -> Kind | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +160,7 @@ class Scratch:
             folder = cache
         handle, self._path = tempfile.mkstemp(dir=folder, prefix=temporary_prefix(), suffix=".rows")
         self._file = os.fdopen(handle, "wb")
+        self._end = weakref.finalize(self, _discard, self._file, self._path)  # where no rows come of it
 
     def append(self, rows: NDArray[Any]) -> None:
         """Write rows (k, d) behind those that are there."""
@@ -175,9 +176,16 @@ class Scratch:
     def rows(self) -> NDArray[Any]:
         """Return all rows, mapped; nothing may be appended afterwards."""
         self._file.close()
+        self._end.detach()
         rows = np.memmap(self._path, self._dtype, "r", shape=(self._n, self._d))
         weakref.finalize(rows, _remove, self._path)
         return rows
+
+
+def _discard(file: IO[bytes], path: str) -> None:
+    with contextlib.suppress(OSError):  # the disk may be full
+        file.close()
+    _remove(path)
 
 
 def _remove(path: str) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from diffuscope.data.base import holds_images
 from diffuscope.data.columnar import FileOptions, suffix_of
+from diffuscope.data.columnar.reading import array_of
 from diffuscope.data.columnar.text import SEPARATORS
 from diffuscope.data.images import load_images
 from diffuscope.data.images.loading import checked_channels, checked_size
@@ -25,6 +27,8 @@ from diffuscope.files import atomic_folder
 from diffuscope.packing.images import (
     Named,
     as_named,
+    classes_in,
+    counted,
     images_in_tar,
     labels_or_none,
     shape_of,
@@ -48,6 +52,7 @@ def pack(
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     value_range: Any = None,
+    split: str | None = None,
     options: FileOptions | None = None,
     progress: bool | None = None,
     announce: Callable[[Sequence[str]], None] | None = None,
@@ -71,6 +76,8 @@ def pack(
         grey, 3 for colour.
     value_range : (float, float), optional
         The values of images of more than 8 bits that are black and white.
+    split : str, optional
+        Of images in folders: the subfolder to pack. By default ``train``, where there are such parts.
     options : FileOptions, optional
         How a text file is read.
     progress : bool, optional
@@ -105,7 +112,7 @@ def pack(
     notes: list[str] = []
     with atomic_folder(folder) as new, Reporter(progress).stage("packing"):
         if isinstance(source, str | os.PathLike):
-            _pack_path(Path(source), new, shape, options or FileOptions(), notes)
+            _pack_path(Path(source), new, shape, split, options or FileOptions(), notes)
         elif hasattr(source, "features") and hasattr(source, "with_format"):
             _pack_hugging_face(source, new, shape, notes)
         else:
@@ -120,7 +127,9 @@ def pack(
 Shape = tuple[tuple[int, int] | None, int | None, Any]
 
 
-def _pack_path(path: Path, new: Path, shape: Shape, options: FileOptions, notes: list[str]) -> None:
+def _pack_path(
+    path: Path, new: Path, shape: Shape, split: str | None, options: FileOptions, notes: list[str]
+) -> None:
     suffix, name = suffix_of(path), path.name
     if not path.exists():
         raise InputError(f"There is no file {path}.", "Check the path.")
@@ -129,18 +138,23 @@ def _pack_path(path: Path, new: Path, shape: Shape, options: FileOptions, notes:
     if suffix in _TABLES:
         _table(new, tables_in(path, options), str(path), name)
     elif _TAR.search(name):
-        whole = shape_of(images_in_tar(path, []), *shape[:2], notes)
-        _images(new, images_in_tar(path, notes), whole, shape[2], name)
+        folders = Counter[PurePosixPath]()
+        whole = shape_of(counted(images_in_tar(path, notes), folders), *shape[:2], notes)
+        classes = classes_in(path, folders, split, notes)
+        some = (
+            Named(one.image, classes[one.label]) for one in images_in_tar(path, []) if one.label in classes
+        )
+        _images(new, some, whole, shape[2], name)
     elif path.is_dir() or holds_images(path):
-        _loaded_images(path, new, shape, notes)
+        _loaded_images(path, new, shape, split, notes)
     elif suffix == ".npy":
-        _array(np.load(path, mmap_mode="r", allow_pickle=False), new, name)
+        _array(array_of(path, "r"), new, name)
     elif suffix == ".npz":
         from diffuscope.data.images import are_images
         from diffuscope.data.points import load_dataset
 
         if are_images(path):
-            _loaded_images(path, new, shape, notes)
+            _loaded_images(path, new, shape, split, notes)
             return
         data = load_dataset(path)
         labels = None if data.labels is None else data.labels
@@ -166,10 +180,12 @@ def _images(new: Path, images: Iterable[Named], shape: tuple[int, int, int], lim
     write_pack(new, "images", n, name, files, classes=classes)
 
 
-def _loaded_images(path: Path, new: Path, shape: Shape, notes: list[str]) -> None:
+def _loaded_images(path: Path, new: Path, shape: Shape, split: str | None, notes: list[str]) -> None:
     """Pack images that are read as training reads them, with their classes."""
-    data = load_images(path, size=shape[0], channels=shape[1], value_range=shape[2])
+    data = load_images(path, size=shape[0], channels=shape[1], value_range=shape[2], split=split)
     notes += data.notes
+    if data.held_out is not None:
+        notes.append(f"Held-out images are not packed: {len(data.held_out.x):,}.")
     with Growing(new / MAIN["images"]) as file:
         for start in range(0, len(data.x), _TOGETHER):
             file.append(data.x[start : start + _TOGETHER])
@@ -190,6 +206,8 @@ def _array(values: Any, new: Path, name: str) -> None:
         raise InputError(
             f"{name} has shape {values.shape} and type {values.dtype}.", "Give numbers of shape (n, d)."
         )
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     rows = values[:, None] if values.ndim == 1 else values
     with Growing(new / MAIN["points"]) as file:
         for _, block in Stored(rows, len(rows), "", np.empty(0, dtype=np.int64)).blocks():
@@ -310,8 +328,12 @@ def _pack_points(items: Iterator[Any], new: Path, paired: bool) -> None:
     labels: list[Any] = []
     with Growing(new / MAIN["points"]) as file:
         while some := list(itertools.islice(items, _TOGETHER)):
-            points = [np.asarray(one[0] if paired else one) for one in some]
-            labels += [_plain(one[1]) for one in some] if paired else []
+            try:
+                points = [np.asarray(one[0] if paired else one) for one in some]
+                labels += [_plain(one[1]) for one in some] if paired else []
+            except (TypeError, ValueError, RuntimeError, IndexError) as error:  # tensors with gradients
+                said = str(error).splitlines()[0].rstrip(".")
+                raise InputError(f"A point is not a row of numbers: {said}.", "Give arrays.") from error
             if any(one.dtype.kind not in "biuf" or one.ndim > 1 for one in points):
                 raise InputError("A point is not a row of numbers.", "Give numbers of shape (d,).")
             try:

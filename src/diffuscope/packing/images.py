@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import lzma
+import os
 import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,24 @@ from diffuscope.data.bounds import check_regular, check_unpacked
 from diffuscope.data.images.folders import SUFFIXES, usual_size
 from diffuscope.data.images.ranges import Range
 from diffuscope.data.images.reading import ImageBytes, image_facts, read_image
+from diffuscope.data.images.splits import class_of, parts_of
 from diffuscope.errors import FormatError, InputError
 from diffuscope.packing.writing import Growing
 
-__all__ = ["Named", "as_named", "images_in_tar", "labels_or_none", "shape_of", "write_images"]
+__all__ = [
+    "Named",
+    "as_named",
+    "classes_in",
+    "counted",
+    "images_in_tar",
+    "labels_or_none",
+    "shape_of",
+    "write_images",
+]
 
 _LARGEST = 2**28  # bytes of an image file
 _MOST = 100_000_000  # entries of an archive
+_PIECE = 2**20  # bytes of an archive
 
 
 @dataclass(frozen=True)
@@ -41,14 +53,15 @@ class Named:
 
 
 def images_in_tar(path: Path, notes: list[str]) -> Iterator[Named]:
-    """Yield the images of a .tar file, also a compressed one; the folder of each is its label.
+    """Yield the images of a .tar file, also a compressed one, each with its folder as the label.
 
     Raises a FormatError where the archive is damaged, or far larger than its bytes are believed to be.
     """
     check_regular(path)
     packed, unpacked, links, others = path.stat().st_size, 0, 0, 0
     try:
-        with tarfile.open(path, "r|*") as archive:  # read in order, from its beginning
+        # read in order, from its beginning
+        with tarfile.open(path, "r|*", tarinfo=_Entry) as archive:
             for count, entry in enumerate(archive):
                 unpacked += entry.size
                 check_unpacked(path, packed, unpacked)
@@ -70,14 +83,63 @@ def images_in_tar(path: Path, notes: list[str]) -> Iterator[Named]:
                 else:
                     file = archive.extractfile(entry)
                     assert file is not None
-                    yield Named(ImageBytes(file.read(), f"{path}: {entry.name}"), name.parent.name)
+                    folder = [part for part in name.parent.parts if part not in ("/", "..")]
+                    yield Named(ImageBytes(file.read(), f"{path}: {entry.name}"), PurePosixPath(*folder))
                 archive.members = []  # type: ignore[attr-defined]  # what was read is not kept
+            _check_end(archive.fileobj, path)
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise FormatError(f"{path} is not a whole .tar file: {error}.", "Write it again.") from error
     if links:
         notes.append(f"Entries that are links or devices, and not used: {links:,}.")
     if others:
         notes.append(f"Entries that are no images, and not used: {others:,}.")
+
+
+class _Entry(tarfile.TarInfo):
+    """An entry of an archive: one that is damaged or cut off is an error, where ``tarfile`` ends quietly."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+
+
+def _check_end(file: Any, path: Path) -> None:
+    """Raise a FormatError where more than zeros follow the end of an archive."""
+    while rest := file.read(_PIECE):
+        if rest.strip(b"\0"):
+            raise FormatError(
+                f"{path} goes on behind the end of the archive in it.",
+                "Archives are joined with tar --concatenate, not with cat: pack them so, or unpacked.",
+            )
+
+
+def counted(images: Iterable[Named], folders: Counter[PurePosixPath]) -> Iterator[Named]:
+    """Yield images, and count how many there are in each folder."""
+    for one in images:
+        folders[one.label] += 1
+        yield one
+
+
+def classes_in(
+    path: Path, folders: Counter[PurePosixPath], split: str | None, notes: list[str]
+) -> dict[PurePosixPath, str]:
+    """Return the folders of an archive whose images are packed, each with its class.
+
+    They are those of a folder of images (:mod:`diffuscope.data.images.splits`), the one that has all others.
+    """
+    top = os.path.commonpath([f"/{one}" for one in folders]) if folders else "/"
+    files = {one: path / PurePosixPath(f"/{one}").relative_to(top) / "image" for one in folders}
+    parts = parts_of(path, [files[one] for one, n in folders.items() for _ in range(n)], split)
+    notes += parts.notes
+    if parts.held:
+        notes.append(f"Held-out images are not packed: {len(parts.held):,}.")
+    chosen = set(parts.chosen)
+    return {one: class_of(path, file, parts.names) for one, file in files.items() if file in chosen}
 
 
 def as_named(item: Any) -> Named:
@@ -91,7 +153,7 @@ def as_named(item: Any) -> Named:
     values = np.asarray(item.convert("RGB") if getattr(item, "mode", "") in ("P", "CMYK") else item)
     if values.dtype == bool:
         values = values.astype(np.uint8) * 255
-    if values.dtype != np.uint8 or values.ndim not in (2, 3):
+    if values.dtype != np.uint8 or values.ndim not in (2, 3) or not values.size:
         raise InputError(
             f"An image of type {values.dtype} and shape {values.shape} cannot be packed.",
             "Give Pillow's images, or arrays of uint8 of shape (height, width[, channels]).",

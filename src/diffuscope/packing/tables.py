@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,59 @@ def frames_of(pieces: Iterable[Any]) -> Iterator[Any]:
     """Yield pieces of a table, pandas or polars frames or Arrow tables and batches, as Arrow tables."""
     import pyarrow as pa
 
+    n = 0
     for piece in pieces:
-        if hasattr(piece, "iloc"):
-            yield pa.Table.from_pandas(piece.rename(columns=str), preserve_index=False)
-        elif isinstance(piece, pa.RecordBatch):
-            yield pa.Table.from_batches([piece])
-        else:
-            yield pa.table(piece)
+        with _as_input_error(n):
+            if hasattr(piece, "iloc"):
+                table = pa.Table.from_pandas(piece.rename(columns=str), preserve_index=False)
+            elif isinstance(piece, pa.RecordBatch):
+                table = pa.Table.from_batches([piece])
+            else:  # of polars in types that Arrow casts
+                table = piece.to_arrow() if hasattr(piece, "to_arrow") else pa.table(piece)
+        n += len(table)
+        yield table
+
+
+@contextlib.contextmanager
+def _as_input_error(n: int) -> Iterator[None]:
+    """Raise what Arrow says of rows from ``n`` on as an InputError."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, TypeError, ValueError, AttributeError) as error:
+        said = str(error.args[0] if error.args else error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"Rows from row {n:,} (counted from 0) on cannot be packed: {said}.",
+            "Give mappings of names to values, or frames of pandas, polars or Arrow; in each column values "
+            "of one type.",
+        ) from error
 
 
 def rows_of(rows: Iterable[Any]) -> Iterator[Any]:
-    """Yield rows, each a mapping of names to values, as Arrow tables."""
+    """Yield rows, each a mapping of names to values, as Arrow tables.
+
+    The columns are those of the first row. What a later one lacks is missing; more is an InputError.
+    """
     import pyarrow as pa
 
-    rows = iter(rows)
+    rows, names, n = iter(rows), None, 0
     while some := list(itertools.islice(rows, _ROWS)):
-        yield pa.Table.from_pylist(some)
+        names = tuple(some[0]) if names is None else names
+        known = set(names)
+        for i, row in enumerate(some, start=n):
+            if not isinstance(row, Mapping):
+                raise InputError(f"Row {i:,} (counted from 0) is no mapping of names to values.")
+            if not known.issuperset(row):
+                more = ", ".join(str(name) for name in row if name not in known)
+                raise InputError(
+                    f"Row {i:,} (counted from 0) has columns that the first row has not: {more}.",
+                    "Give the first row all columns, None where it has no value.",
+                )
+        with _as_input_error(n):
+            table = pa.table({str(name): [row.get(name) for row in some] for name in names})
+        n += len(some)
+        yield table
 
 
 def write_table(path: Path, tables: Iterable[Any], where: str) -> tuple[int, tuple[str, ...]]:
@@ -60,26 +98,31 @@ def write_table(path: Path, tables: Iterable[Any], where: str) -> tuple[int, tup
     first = next(tables, None)
     if first is None or not first.num_columns:
         raise InputError(f"{where} has no rows.", "Give at least two.")
+    if len(set(first.column_names)) < first.num_columns:
+        raise InputError(f"{where} has several columns of one name.", "Rename or drop one of them.")
     schema = _plain(first.schema)
     n = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for table in itertools.chain([first], tables):
-            if table.column_names != schema.names:
+            if sorted(table.column_names) != sorted(schema.names):
                 raise InputError(
                     f"Row {n:,} (counted from 0) of {where} has other columns: "
                     f"{', '.join(table.column_names[:8])}.",
                     "Give every row the same columns.",
                 )
             try:
-                same = table.cast(schema)
+                same = table.select(schema.names).cast(schema)
             except (pa.ArrowException, ValueError) as error:
                 said = str(error).splitlines()[0].rstrip(".")
                 raise InputError(
                     f"From row {n:,} on {where} has values of another type: {said}.",
-                    "Say what the column is: --types NAME=KIND.",
+                    "Give values of one type, such as 2.0 beside 2.5; of a text file say what the column is: "
+                    "--types NAME=KIND.",
                 ) from error
             writer.write_table(same, max_chunksize=_ROWS)
             n += len(same)
+    if not n:
+        raise InputError(f"{where} has no rows.", "Give at least two.")
     return n, tuple(schema.names)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from diffuscope.data.packs import is_pack, read_pack
 from diffuscope.errors import FormatError, InputError
 
-__all__ = ["check_magic", "check_suffix", "folder_kind", "foreign", "start_of", "suffix_of"]
+__all__ = ["check_magic", "check_suffix", "folder_kind", "foreign", "start_of", "suffix_of", "validated"]
 
 # How well-known files begin, to say what a misnamed one is.
 _MAGIC = {
@@ -49,11 +51,24 @@ def check_suffix(path: Path, known: Sequence[str], verb: str) -> str:
     near = difflib.get_close_matches(suffix, known, n=1, cutoff=0.5)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     what = f"there is no table format named {suffix!r}" if suffix else "the name has no suffix"
+    if verb == "read" and not suffix and not path.exists():
+        what = f"there is no such file or folder, and {what}"
     raise InputError(f"Cannot {verb} {path}: {what}.", f"{guess}Known: {', '.join(known)}.")
+
+
+def validated(path: Path, table: Any) -> Any:
+    """Return an Arrow table or batch that was mapped; a FormatError where its bytes point out of it."""
+    try:
+        table.validate(full=True)
+    except ValueError as error:
+        raise foreign(path, "a whole Arrow table", "Write the file again.", error) from error
+    return table
 
 
 def folder_kind(path: Path) -> str:
     """Return what a folder is that was given in place of a table."""
+    if is_pack(path):
+        return f"it is a pack of {read_pack(path).kind}"
     return "it is a run directory" if (path / "recipe.toml").is_file() else "it is a folder"
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from diffuscope.data.bounds import check_npy, check_regular
 from diffuscope.data.columnar.arrays import native
-from diffuscope.data.columnar.foreign import foreign
+from diffuscope.data.columnar.foreign import foreign, validated
 from diffuscope.data.columnar.reading import check_columns, check_parquet, to_pandas
 from diffuscope.data.stored import is_large, let_go
 from diffuscope.errors import DiffuscopeError
@@ -128,7 +128,7 @@ def arrow_batches(path: Path) -> Iterator[Any]:
             with pa.memory_map(str(path)) as source:
                 opened = pa.ipc.open_file(source)
                 check_columns(path, opened.schema.names)
-                yield from (opened.get_batch(i) for i in range(opened.num_record_batches))
+                yield from (validated(path, opened.get_batch(i)) for i in range(opened.num_record_batches))
     except (DiffuscopeError, MemoryError, GeneratorExit):
         raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
@@ -177,7 +177,7 @@ def _arrow(path: Path) -> Pieces | None:
         with pa.memory_map(str(path)) as source:
             file = pa.ipc.open_file(source)
             for i in range(count):
-                batch = file.get_batch(i)
+                batch = validated(path, file.get_batch(i))
                 yield from (batch.slice(start, _ROWS) for start in range(0, len(batch), _ROWS))
 
     return _ArrowPieces(n, tuple(names), path, batches)

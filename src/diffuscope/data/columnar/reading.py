@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,14 @@ from diffuscope.data.columnar.arrays import (
     native,
     two_dimensional,
 )
-from diffuscope.data.columnar.foreign import check_magic, check_suffix, folder_kind, foreign, start_of
+from diffuscope.data.columnar.foreign import (
+    check_magic,
+    check_suffix,
+    folder_kind,
+    foreign,
+    start_of,
+    validated,
+)
 from diffuscope.data.columnar.recognition import ReadColumn, read_columns
 from diffuscope.data.columnar.schema import ColumnSchema, FileOptions, schema_of
 from diffuscope.data.columnar.spreadsheets import read_sheet
@@ -56,6 +63,7 @@ __all__ = [
     "READABLE",
     "TABLES",
     "RowsFile",
+    "array_of",
     "as_typed",
     "open_rows",
     "read_rows",
@@ -299,7 +307,7 @@ def _read_arrow(path: Path) -> tuple[Any, Columns]:
         with pa.memory_map(str(path)) if is_utf8(path) else pa.BufferReader(path.read_bytes()) as source:
             file = pa.ipc.open_file(source)
             check_columns(path, file.schema.names)
-            return to_pandas(file.read_all()), None
+            return to_pandas(validated(path, file.read_all())), None
     except (DiffuscopeError, MemoryError):
         raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
@@ -344,11 +352,16 @@ def to_pandas(table: Any) -> Any:
 
 
 def _read_npy(path: Path) -> tuple[Any, Columns]:
+    return array_of(path), None
+
+
+def array_of(path: Path, mmap_mode: Literal["r"] | None = None) -> Any:
+    """Return the array of a .npy file, read or mapped; a FormatError where it is damaged, or has objects."""
     check_magic(path, "a .npy array", b"\x93NUMPY")
     with path.open("rb") as handle:
         check_npy(handle, path.stat().st_size, str(path))
     try:
-        return np.load(path, allow_pickle=False), None
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except MemoryError:
         raise
     except Exception as error:  # damaged bytes make the parser raise nearly anything
@@ -393,7 +406,7 @@ def _read_npz(path: Path) -> tuple[Any, Columns]:
 
 
 def _unreadable_array(path: Path, which: str, error: Exception) -> FormatError:
-    if "Object arrays" in str(error):
+    if "Object arrays" in str(error) or "Python objects" in str(error):
         return FormatError(
             f"{which} contains Python objects; unpickling them could execute code.",
             "Save plain numbers: np.save(path, x.astype(float)).",

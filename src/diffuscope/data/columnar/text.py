@@ -166,10 +166,16 @@ def text_pieces(path: Path, suffix: str, options: FileOptions) -> Iterator[str]:
                 end = _end_of_rows(piece)
                 if end == 0:
                     if len(piece) > _LONGEST_ROW:
-                        raise FormatError(f"{path} has a row of more than {_LONGEST_ROW:,} characters.")
+                        raise FormatError(
+                            f"{path} has a row of more than {_LONGEST_ROW:,} characters.",
+                            "A quote may be missing that ends a cell: put cells with a quote in quotes.",
+                        )
                     continue
                 if header is None:
-                    header = _header(piece[:end], separator_of(suffix, options), options)
+                    first = _header(piece[:end], separator_of(suffix, options), options)
+                    if len(first) == end:
+                        continue  # no row is whole yet
+                    header = first
                     yield piece[:end]
                 else:
                     yield header + piece[:end]
@@ -187,10 +193,12 @@ def text_pieces(path: Path, suffix: str, options: FileOptions) -> Iterator[str]:
 
 def _end_of_rows(text: str) -> int:
     """Return where the last whole row of a text ends; 0 where there is none."""
-    end = len(text)
-    while (end := text.rfind("\n", 0, end)) >= 0:
-        if text.count('"', 0, end) % 2 == 0:  # else it is within a quoted cell
-            return end + 1
+    end, quotes = len(text), text.count('"')
+    while (start := text.rfind("\n", 0, end)) >= 0:
+        quotes -= text.count('"', start, end)
+        if quotes % 2 == 0:  # else it is within a quoted cell
+            return start + 1
+        end = start
     return 0
 
 
@@ -229,7 +237,7 @@ def _by_arrow(text: str, separator: str, width: int) -> list[Any] | None:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    if is_spaced(text, separator) or "\0" in text:
+    if is_spaced(text, separator) or "\0" in text or text.count('"') % 2:  # Arrow takes an open quote
         return None
     names = [str(j) for j in range(width)]
     try:
@@ -272,13 +280,18 @@ def _by_pandas(text: str, separator: str, path: Path, skipped: int) -> list[Any]
             na_filter=False,
         )
         return [pa.array(frame[j].fillna(""), pa.large_string()) for j in frame]
-    except pd.errors.EmptyDataError:
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        if text.count('"') % 2 and (not isinstance(error, pd.errors.ParserError) or "EOF" in str(error)):
+            raise FormatError(
+                f"{path} has a quote that begins a cell, and none that ends it.",
+                "Close the quote, or write a quote that is a part of the text twice, in quotes.",
+            ) from error
+        if isinstance(error, pd.errors.ParserError):
+            raise FormatError(
+                f"{path} is not a regular table: {_ragged(str(error), skipped)}.",
+                f"Give every row the same number of values, separated by {separator!r}.",
+            ) from error
         raise InputError(f"{path} has a header but no rows.", "Give at least two rows of numbers.") from None
-    except pd.errors.ParserError as error:
-        raise FormatError(
-            f"{path} is not a regular table: {_ragged(str(error), skipped)}.",
-            f"Give every row the same number of values, separated by {separator!r}.",
-        ) from error
     except (UnicodeError, pa.ArrowException) as error:
         raise FormatError(f"{path} is not a table in text: {error}.", "Save it as CSV in UTF-8.") from error
 

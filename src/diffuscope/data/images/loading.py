@@ -23,7 +23,7 @@ from diffuscope.data.images.dataset import ImageData
 from diffuscope.data.images.folders import load_folder
 from diffuscope.data.images.ranges import Range, checked_range, range_note, to_bytes, usual_range
 from diffuscope.data.images.reading import range_of
-from diffuscope.data.packs import MAIN, is_pack, pack_kind, read_pack
+from diffuscope.data.packs import MAIN, check_no_target, is_pack, pack_kind, read_pack
 from diffuscope.errors import FormatError, InputError, unknown_name
 from diffuscope.progress import Reporter
 
@@ -200,13 +200,13 @@ def _load_path(
     condition: Kind | None,
     target: str | Sequence[str] | None,
 ) -> ImageData:
-    if split is not None and not Path(source).is_dir():
+    if split is not None and (is_pack(source) or not Path(source).is_dir()):
         raise InputError("split names a subfolder, and this is no folder of images.", "Omit it.")
     if str(source) in IMAGE_SETS:
         return IMAGE_SETS[str(source)].load(reporter)
     path = Path(source)
     if is_pack(path):
-        return _load_pack(path)
+        return _load_pack(path, target)
     if path.is_dir():
         return load_folder(path, size, channels, skip_broken, reporter, limits, split, target, condition)
     if not path.is_file():
@@ -223,8 +223,9 @@ def _load_path(
     return _load_npz(path, limits, condition, target)
 
 
-def _load_pack(path: Path) -> ImageData:
+def _load_pack(path: Path, target: str | Sequence[str] | None) -> ImageData:
     pack, file = read_pack(path), path / MAIN["images"]
+    check_no_target(path, pack, target)
     if pack.kind != "images":
         raise InputError(f"{path} is packed data, but not of images.", "Use another recipe.")
     try:

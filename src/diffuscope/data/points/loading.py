@@ -25,10 +25,10 @@ from diffuscope.data.base import Dataset, describe_file
 from diffuscope.data.columnar.arrays import Columns, Table, as_table
 from diffuscope.data.columnar.reading import read_rows, read_table
 from diffuscope.data.conditions import Kind, Labels, labels_of, named_columns
-from diffuscope.data.packs import MAIN, Pack, is_pack, read_pack
+from diffuscope.data.packs import MAIN, Pack, check_no_target, is_pack, read_pack
 from diffuscope.data.points.large import gathered, large_array, load_large, mapped
 from diffuscope.data.points.toy import FRESH_DRAWS, POINT_SETS, draw_points
-from diffuscope.errors import FormatError, InputError, unknown_name
+from diffuscope.errors import DiffuscopeError, FormatError, InputError, unknown_name
 
 __all__ = ["load_dataset"]
 
@@ -173,6 +173,7 @@ def _load_file(
     if is_pack(path):
         pack = read_pack(path)
         if pack.kind == "points":
+            check_no_target(path, pack, target)
             return _load_pack(path, pack, size, seed)
         if pack.kind == "table":
             path = path / MAIN["table"]
@@ -205,17 +206,18 @@ def _load_file(
 def _load_pack(path: Path, pack: Pack, size: int | None, seed: int) -> Dataset:
     """Return packed points with their labels."""
     file, labels = path / MAIN["points"], pack.labels(path)
+    kind: Kind = "classes" if pack.classes else "numbers"
     about = {"kind": "file", "path": str(path), "sha256": pack.digest}
     labelled = Labels()
     if labels is not None and pack.classes:
-        named = np.array(pack.classes, dtype=object)[labels.astype(np.int64)]
-        labelled = labels_of(named, pack.n, f"The labels of {path}", "classes")
-    elif labels is not None:
-        labelled = labels_of(labels, pack.n, f"The labels of {path}", "numbers", pack.numbers)
+        labels = np.array(pack.classes, dtype=object)[labels.astype(np.int64)]
+    if labels is not None:
+        labelled = labels_of(labels, pack.n, f"The labels of {path}", kind, pack.numbers or None)
     name = path.resolve().name
     if (values := mapped(file)) is not None:
         if size is not None:
-            return _large(values, pack.columns, name, size, seed, str(path), about)
+            called = pack.numbers or None
+            return _large(values, pack.columns, name, size, seed, str(path), about, labels, kind, called)
         return load_large(values, pack.columns, name, str(path), seed, about, labelled)
     x, _ = as_table(read_table(file)[0], str(path), pack.columns)
     if len(x) != pack.n:
@@ -243,6 +245,8 @@ def _labels_in(
             labels = None if name is None else archive[name]
             known = "numbers" in names and target is None
             called = tuple(map(str, np.atleast_1d(archive["numbers"]))) if known else None
+    except DiffuscopeError:
+        raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FormatError(f"{path} cannot be read: {error}.", "Write it again.") from error
     rest = [one for one in names if one not in (*_ABOUT, name)]
