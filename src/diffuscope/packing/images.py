@@ -113,7 +113,7 @@ def _check_end(file: Any, path: Path) -> None:
     while rest := file.read(_PIECE):
         if rest.strip(b"\0"):
             raise FormatError(
-                f"{path} goes on behind the end of the archive in it.",
+                f"{path} continues after the end of its archive.",
                 "Archives are joined with tar --concatenate, not with cat: pack them so, or unpacked.",
             )
 
