@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -19,7 +20,7 @@ from diffuscope.translations import term, translate
 if TYPE_CHECKING:
     from diffuscope.comparison import Comparison
 
-_DATA = (
+_DATA = (  # compare and sweep share their options
     "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .arrow, .npy or "
     ".npz file, a folder of images, or one that was packed."
 )
@@ -27,9 +28,13 @@ _SET = "Any setting of the recipe, such as training.steps=300 or sampling.eta=0,
 _OUT = "Output directory; an existing comparison is resumed. [default: comparisons/NAME]"
 
 
+Data = Annotated[str, Argument(metavar="DATA", help=_DATA, show_default=False)]
+Jobs = Annotated[int | None, Option(help="Number of parallel processes. [default: one for each core]")]
 _LAUNCH = "What starts each process, such as 'srun -n1' or 'ssh node{worker}'. [default: this host]"
 Launch = Annotated[str | None, Option(metavar="COMMAND", help=_LAUNCH)]
 Engine = Annotated[str, Option(metavar="local|ray", help="Where processes run; ray: on a Ray cluster.")]
+SkipInvalid = Annotated[bool, Option("--skip-invalid", help="Skip combinations that are not valid.")]
+Json = Annotated[bool, Option("--json", help="Print only the result, as JSON.")]
 
 
 def _axis(text: str) -> Any:
@@ -38,7 +43,7 @@ def _axis(text: str) -> Any:
 
 @reads_files
 def compare(
-    data: Annotated[str, Argument(metavar="DATA", help=_DATA, show_default=False)],
+    data: Data,
     recipe: Annotated[str | None, _axis("Recipes: names or TOML files. [default: that of the data]")] = None,
     schedule: Annotated[str | None, _axis("Schedules.")] = None,
     network: Annotated[str | None, _axis("Networks.")] = None,
@@ -49,15 +54,11 @@ def compare(
     read: Any = None,
     seeds: Annotated[int, Option(help="Number of seeds (0, 1, ...).")] = 5,
     out: Annotated[Path | None, Option("--out", "-o", help=_OUT)] = None,
-    jobs: Annotated[
-        int | None, Option(help="Number of parallel processes. [default: one for each core]")
-    ] = None,
+    jobs: Jobs = None,
     launch: Launch = None,
     engine: Engine = "local",
-    skip_invalid: Annotated[
-        bool, Option("--skip-invalid", help="Skip combinations that are not valid.")
-    ] = False,
-    json_: Annotated[bool, Option("--json", help="Print only the result, as JSON.")] = False,
+    skip_invalid: SkipInvalid = False,
+    json_: Json = False,
     device: Device = "cpu",
 ) -> None:
     """Compare all combinations of settings, over several seeds.
@@ -95,11 +96,16 @@ def compare(
         device=device,
         announce=say,
     )
-    if json_:
-        echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False), as_is=True)
+    finish(comparison, _print, json_)
+
+
+def finish(made: Any, show: Callable[[Any], None], as_json: bool) -> None:
+    """Print a comparison or a sweep; exit with 1 where some of it failed."""
+    if as_json:
+        echo(json.dumps(made.to_json(), indent=2, allow_nan=False), as_is=True)
     else:
-        _print(comparison)
-    if comparison.failed:
+        show(made)
+    if made.failed:
         raise typer.Exit(1)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
-from typer import Argument, Option
+from typer import Option
 
 from diffuscope.cli.common_options import Device, reads_files, say
-from diffuscope.cli.compare import Engine, Launch, setting, values_of
+from diffuscope.cli.compare import Data, Engine, Jobs, Json, Launch, SkipInvalid, finish, setting, values_of
 from diffuscope.cli.outcome import line as say_line
 from diffuscope.errors import InputError
 from diffuscope.recipes.toml import read_value
@@ -21,10 +19,6 @@ from diffuscope.translations import term, translate
 if TYPE_CHECKING:
     from diffuscope.comparison import Sweep
 
-_DATA = (
-    "A built-in set (diffuscope list datasets), a .csv, .tsv (also .gz), .xlsx, .parquet, .arrow, .npy or "
-    ".npz file, a folder of images, or one that was packed."
-)
 _SET = (
     "A setting and its values, such as network.depth=2,3,4; or a range, such as training.learning_rate="
     "1e-4..1e-1:log, or network.width=64..256; one value holds for all."
@@ -37,7 +31,7 @@ _BEGUN = re.compile(r"^\s*[-+]?\d[\d.e+-]*?\s*\.\.(?!/)")
 
 @reads_files
 def sweep(
-    data: Annotated[str, Argument(metavar="DATA", help=_DATA, show_default=False)],
+    data: Data,
     set_: Annotated[list[str], Option("--set", metavar="KEY=VALUES", help=_SET, show_default=False)],
     recipe: Annotated[str | None, Option(help="A name or a TOML file. [default: that of the data]")] = None,
     trials: Annotated[int | None, Option(help=_TRIALS)] = None,
@@ -46,15 +40,11 @@ def sweep(
     all_: Annotated[bool, Option("--all", help="Train all in full, also what is clearly worse.")] = False,
     read: Any = None,
     out: Annotated[Path | None, Option("--out", "-o", help=_OUT)] = None,
-    jobs: Annotated[
-        int | None, Option(help="Number of parallel processes. [default: one for each core]")
-    ] = None,
+    jobs: Jobs = None,
     launch: Launch = None,
     engine: Engine = "local",
-    skip_invalid: Annotated[
-        bool, Option("--skip-invalid", help="Skip combinations that are not valid.")
-    ] = False,
-    json_: Annotated[bool, Option("--json", help="Print only the result, as JSON.")] = False,
+    skip_invalid: SkipInvalid = False,
+    json_: Json = False,
     device: Device = "cpu",
 ) -> None:
     """Search settings; what is clearly worse is stopped early.
@@ -92,12 +82,7 @@ def sweep(
         device=device,
         announce=say,
     )
-    if json_:
-        echo(json.dumps(made.to_json(), indent=2, allow_nan=False), as_is=True)
-    else:
-        _print(made)
-    if made.failed:
-        raise typer.Exit(1)
+    finish(made, _print, json_)
 
 
 def _searched(flag: str, text: str) -> Any:

@@ -7,6 +7,7 @@ says in which line a file is no table.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -156,32 +157,38 @@ def text_pieces(path: Path, suffix: str, options: FileOptions) -> Iterator[str]:
     """
     encoding, packed = options.encoding or "utf-8-sig", path.stat().st_size
     opener: Any = gzip.open if is_compressed(suffix) else open
+    with _as_text(path, encoding), opener(path, "rt", encoding=encoding, newline="") as file:
+        header, piece, seen = None, "", 0
+        while more := file.read(_PIECE):
+            piece, seen = piece + more, seen + len(more)
+            if is_compressed(suffix):
+                check_unpacked(path, packed, seen)
+            end = _end_of_rows(piece)
+            if end == 0:
+                if len(piece) > _LONGEST_ROW:
+                    raise FormatError(
+                        f"{path} has a row of more than {_LONGEST_ROW:,} characters.",
+                        "A quote may be missing that ends a cell: put cells with a quote in quotes.",
+                    )
+                continue
+            if header is None:
+                first = _header(piece[:end], separator_of(suffix, options), options)
+                if len(first) == end:
+                    continue  # no row is whole yet
+                header = first
+                yield piece[:end]
+            else:
+                yield header + piece[:end]
+            piece = piece[end:]
+        if piece.strip("\r\n"):
+            yield (header or "") + piece
+
+
+@contextlib.contextmanager
+def _as_text(path: Path, encoding: str) -> Iterator[None]:
+    """Say what is wrong with a file that is no text in its encoding, no whole archive, or cannot be read."""
     try:
-        with opener(path, "rt", encoding=encoding, newline="") as file:
-            header, piece, seen = None, "", 0
-            while more := file.read(_PIECE):
-                piece, seen = piece + more, seen + len(more)
-                if is_compressed(suffix):
-                    check_unpacked(path, packed, seen)
-                end = _end_of_rows(piece)
-                if end == 0:
-                    if len(piece) > _LONGEST_ROW:
-                        raise FormatError(
-                            f"{path} has a row of more than {_LONGEST_ROW:,} characters.",
-                            "A quote may be missing that ends a cell: put cells with a quote in quotes.",
-                        )
-                    continue
-                if header is None:
-                    first = _header(piece[:end], separator_of(suffix, options), options)
-                    if len(first) == end:
-                        continue  # no row is whole yet
-                    header = first
-                    yield piece[:end]
-                else:
-                    yield header + piece[:end]
-                piece = piece[end:]
-            if piece.strip("\r\n"):
-                yield (header or "") + piece
+        yield
     except UnicodeError as error:
         name = encoding.removesuffix("-sig").upper()
         raise foreign(
@@ -189,6 +196,10 @@ def text_pieces(path: Path, suffix: str, options: FileOptions) -> Iterator[str]:
         ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise foreign(path, "a whole gzip file", "Compress or copy it again.", error) from error
+    except OSError as error:
+        raise InputError(
+            f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
+        ) from error
 
 
 def _end_of_rows(text: str) -> int:
@@ -215,20 +226,9 @@ def _header(text: str, separator: str, options: FileOptions) -> str:
 def _text(path: Path, suffix: str, options: FileOptions) -> str:
     """Return the text of a file."""
     encoding = options.encoding or "utf-8-sig"
-    try:
+    with _as_text(path, encoding):
         content = unzipped(path) if is_compressed(suffix) else path.read_bytes()
         text = content.decode(encoding)
-    except UnicodeError as error:
-        name = encoding.removesuffix("-sig").upper()
-        raise foreign(
-            path, f"text in {name}", "Save it as CSV in UTF-8, or say its encoding (--encoding)."
-        ) from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise foreign(path, "a whole gzip file", "Compress or copy it again.", error) from error
-    except OSError as error:
-        raise InputError(
-            f"Cannot read {path}: {error.strerror}.", "Check the path and its permissions."
-        ) from error
     return text.removeprefix("\ufeff")
 
 
