@@ -7,6 +7,7 @@ import os
 os.environ["DIFFUSCOPE_LANG"] = "en"  # whatever the locale of this machine is
 os.environ["OMP_NUM_THREADS"] = "1"  # read once, by whatever first loads OpenMP; see _one_thread
 
+import gc
 import signal
 import subprocess
 import sys
@@ -34,6 +35,13 @@ TINY: dict[str, Any] = {
 def pytest_collection_modifyitems(items):
     """Begin with the browser: each takes two cores, so that two of them must not meet at the end."""
     items.sort(key=lambda item: "browser" not in getattr(item, "fixturenames", ()))
+
+
+def pytest_collection_finish():
+    """Keep what is there by now, a million objects that stay, out of all later collections of garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 @pytest.fixture(scope="session", autouse=True)

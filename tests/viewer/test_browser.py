@@ -19,6 +19,7 @@ from .conftest import WEB
 
 Opened = Callable[..., Any]
 PATIENCE = 20_000  # milliseconds
+_VIEWPORT = {"width": 840, "height": 640}  # pixels are drawn by the processor here
 
 
 class Page:
@@ -26,7 +27,7 @@ class Page:
 
     def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
         self.context = browser.new_context(
-            offline=True, viewport={"width": 1200, "height": 900}, reduced_motion="reduce", **options
+            offline=True, viewport=_VIEWPORT, reduced_motion="reduce", **options
         )
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
