@@ -37,6 +37,7 @@ from diffuscope.runs.plan import (
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import summary_writer
+from diffuscope.shares import among
 from diffuscope.signals import stopped_by
 from diffuscope.training import Interrupted, LossLike, World, join_world
 from diffuscope.translations import translate
@@ -252,6 +253,7 @@ def train(
             return run
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
+        held.enter_context(among(None))  # a training shares its work by itself
         if world.is_main:
             replaced = overwrite and folder.is_dir() and any(folder.iterdir())
             if out is None and not (resume or again):  # others may have started meanwhile
