@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,35 +140,36 @@ def test_a_single_process_starts_no_group(run_dir, monkeypatch):
 
 # --- two processes -----------------------------------------------------------------------------------------
 
-TWO = """
-import hashlib, json, os, sys
-import numpy as np, pandas as pd, torch
+MADE = """
+import hashlib, json
 import diffuscope
-from diffuscope.modalities import reference
-reference.DRAWN_POINTS, reference.MOST_HALVED = 300, 200
-rank = int(os.environ.get("RANK", "0"))
-points, table = (diffuscope.load(path) for path in sys.argv[1:3])
-if rank == 0:  # alone, outside of the block
-    points.sample(3000)
 
 
-def made():
-    holes = pd.concat([pd.read_csv("table.csv")] * 40, ignore_index=True)
+def made(points, table, holes):
     x = points.sample(3000, seed=2)
-    yield x
-    yield points.trajectory(3000, steps=2)
-    yield points.log_density(x[:1100])
+    yield x.tobytes()
+    yield points.trajectory(2500, steps=2).tobytes()
+    yield points.log_density(x[:1100], tolerance=0.01).tobytes()
     yield table.sample(2500).to_csv().encode()
     yield table.table.impute(holes)[0].to_csv().encode()
-    yield json.dumps(
-        diffuscope.evaluate(points, baselines=False, only=["sliced_wasserstein"]).to_json()
-    ).encode()
+    found = diffuscope.evaluate(points, baselines=False, only=["sliced_wasserstein"])
+    yield json.dumps(found.to_json()).encode()
     points.sample_to("x.npy", 5000)
 
 
-def said():
-    for one in made():
-        yield hashlib.sha256(one if isinstance(one, bytes) else one.tobytes()).hexdigest()
+def digests(*given):
+    return [hashlib.sha256(one).hexdigest() for one in made(*given)]
+"""
+TWO = f"""
+{MADE}
+import os, sys
+import numpy as np, pandas as pd
+from diffuscope.modalities import reference
+reference.DRAWN_POINTS, reference.MOST_HALVED = 300, 200
+rank = int(os.environ["RANK"])
+points, table = (diffuscope.load(path) for path in sys.argv[1:3])
+if rank == 0:  # alone, outside of the block
+    points.sample(3000)
 
 
 class Failing:
@@ -178,35 +180,32 @@ class Failing:
 
 
 with diffuscope.sharing() as own:
-    print(*said(), flush=True)
-    if own.size > 1:
-        try:
-            points.sample(5000, sampler=Failing())
-        except diffuscope.DiffuscopeError as error:
-            print(error.what)
-        print(np.array_equal(points.sample(3000), points.sample(3000)), flush=True)  # they go on together
-        points.sample(3000 if own.is_main else 4000)
+    print(*digests(points, table, pd.read_csv("holes.csv")), flush=True)
+    try:
+        points.sample(5000, sampler=Failing())
+    except diffuscope.DiffuscopeError as error:
+        print(error.what)
+    print(np.array_equal(points.sample(3000), points.sample(3000)), flush=True)  # they go on together
+    points.sample(3000 if own.is_main else 4000)
 """
 
 
-def test_two_processes_give_what_one_gives_and_say_what_goes_wrong(run_dir, frame, tmp_path):
-    frame.to_csv(tmp_path / "table.csv", index=False)
-    table = tmp_path / "table"
-    diffuscope.train(tmp_path / "table.csv", out=table, settings=TABLE, pictures=False, device="cpu")
+def test_two_processes_give_what_one_gives_and_say_what_goes_wrong(run_dir, frame, tmp_path, monkeypatch):
+    run = diffuscope.train(frame, out=tmp_path / "table", settings=TABLE, pictures=False, device="cpu")
+    holes = pd.concat([frame] * 6, ignore_index=True).assign(a=np.nan)
+    holes.to_csv(tmp_path / "holes.csv", index=False)
     (tmp_path / "two.py").write_text(TWO)
-    found = {}
-    for count in (1, 2):
-        with processes(tmp_path, count, "two.py", run_dir, table) as started:
-            found[count] = ends(started)
-        digest = hashlib.sha256((tmp_path / "x.npy").read_bytes()).hexdigest()
-        found[f"file of {count}"] = digest
-        (tmp_path / "x.npy").unlink()
-    ((code, alone, err),) = found[1]
-    assert code == 0, err
-    assert found["file of 1"] == found["file of 2"]
-    for rank, (code, out, err) in enumerate(found[2]):
+    with processes(tmp_path, 2, "two.py", run_dir, run.path) as started:
+        done = ends(started)
+    shared_file = (tmp_path / "x.npy").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    own: dict[str, Any] = {}
+    exec(MADE, own)
+    alone = own["digests"](diffuscope.load(run_dir), run, pd.read_csv("holes.csv"))
+    assert (tmp_path / "x.npy").read_bytes() == shared_file
+    for rank, (code, out, err) in enumerate(done):
         lines = out.splitlines()
-        assert lines[:1] == alone.splitlines(), err
+        assert lines[:1] == [" ".join(alone)], err
         what = "a step that fails"
         assert lines[1:] == [what if rank else f"Process 1 of 2 failed: {what}", "True"]
         assert code == 1
