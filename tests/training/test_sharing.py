@@ -237,7 +237,7 @@ RULES = {**TABLE, "data.refine": True, "data.constraints": ("a < 1.5",), "traini
 def test_commands_of_one_two_and_three_processes_write_the_same(frame, tmp_path):
     frame.to_csv(tmp_path / "table.csv", index=False)
     (tmp_path / "run.py").write_text(COMMANDS)
-    labelled = {**FEW, "training.hold_out": 0}
+    labelled = {name: value for name, value in FEW.items() if name != "data.size"}
     x = np.random.default_rng(0).normal(size=(300, 2))
     kinds = {
         "points": (x, {"y": np.arange(300) % 3, "settings": labelled}),
