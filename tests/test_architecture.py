@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("errors",),
     ("terminal", "languages"),
     ("files", "seeds", "progress", "threads", "precision", "signals"),
-    ("beside",),
+    ("beside", "shares"),
     ("tensors",),
     ("diffusion/schedules",),
     ("diffusion/process",),

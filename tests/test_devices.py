@@ -47,7 +47,7 @@ class Counting(TorchDispatchMode):
 @pytest.fixture
 def copies(monkeypatch):
     """Return what samples by a network and says how often something is copied to the device."""
-    monkeypatch.setattr(diffuscope.model, "side_by_side", lambda do, pieces, device: map(do, pieces))
+    monkeypatch.setattr(diffuscope.model, "shared", lambda do, pieces, device, what: map(do, pieces))
 
     def count(denoiser, sampler, shape, steps):
         schedule = denoiser.schedule

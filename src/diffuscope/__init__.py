@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from diffuscope.runs.evaluate import evaluate as evaluate
     from diffuscope.runs.run import Run as Run
     from diffuscope.runs.run import load as load
+    from diffuscope.runs.sharing import sharing as sharing
     from diffuscope.runs.students import distill as distill
     from diffuscope.runs.students import reflow as reflow
     from diffuscope.runs.train import train as train
@@ -65,6 +66,7 @@ _HOMES = {
     "pack": "diffuscope.packing",
     "reflow": "diffuscope.runs.students",
     "set_language": "diffuscope.languages",
+    "sharing": "diffuscope.runs.sharing",
     "sweep": "diffuscope.comparison",
     "train": "diffuscope.runs.train",
 }

@@ -36,8 +36,9 @@ from diffuscope.recipes.sections import MOST_STEPS
 from diffuscope.recipes.settings import check_settings
 from diffuscope.request import Request, as_numbers, check_count, read_request
 from diffuscope.seeds import RowStreams, stream
+from diffuscope.shares import shared
 from diffuscope.tensors import load_tensors, save_tensors
-from diffuscope.threads import going_on, side_by_side
+from diffuscope.threads import going_on
 
 __all__ = [
     "ORIGIN",
@@ -73,6 +74,10 @@ Keep = Callable[[Iterator[SamplingState]], Any]
 
 def _end(states: Iterator[SamplingState]) -> Tensor:
     return deque(states, maxlen=1)[0].x
+
+
+def _every(states: Iterator[SamplingState]) -> Tensor:
+    return torch.stack([state.x for state in states])
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -178,11 +183,10 @@ class Model:
 
         Each has x of shape (n, ...) in the units of the model.
         """
-        pieces = list(self._sampled(n, request or Request(), conditioned, list))
-        return [
-            SamplingState(states[0].step, torch.cat([state.x for state in states]), states[0].level)
-            for states in zip(*pieces, strict=True)
-        ]
+        request = request or Request()
+        levels = self.plan(request)[0].levels
+        x = torch.cat(list(self._sampled(n, request, conditioned, _every)), dim=1)
+        return [SamplingState(step, x[step], levels.at(step)) for step in range(len(x))]
 
     def _sampled(
         self, n: int, request: Request, conditioned: Conditioned | None, keep: Keep
@@ -227,8 +231,8 @@ class Model:
 
         ``conditioned(rows)`` gives the denoiser of points with these numbers (m,), by default the model's
         own, and ``begin(rows, noise)`` the points to start from, by default noise (m, ...) of the prior.
-        ``keep`` takes the states of a piece and returns what is yielded: by default its last points (m, ...),
-        in the units of the model.
+        ``keep`` takes the states of a piece and returns what is yielded, a tensor: by default its last points
+        (m, ...), in the units of the model.
         """
 
         def started(rows: Rows, noise: Tensor) -> Tensor:
@@ -394,7 +398,8 @@ def sample_pieces(
             states = going_on(trajectory(denoiser(rows), x, grid, sampler, generator, streams))
             return keep(state._replace(x=state.x[: stop - start]) for state in states)
 
-    return side_by_side(piece, range(0, n, size), device)
+    what = f"sampling {n:,} points of shape {shape} in {grid.n_steps} steps with seed {seed}"
+    return shared(piece, range(0, n, size), device, what=what)
 
 
 def rows_per_block(shape: tuple[int, ...]) -> int:

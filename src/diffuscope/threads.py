@@ -20,7 +20,7 @@ __all__ = ["going_on", "side_by_side"]
 
 _T = TypeVar("_T")
 _S = TypeVar("_S")
-_own = threading.local()  # of a thread of a pool: what says that nobody waits for it
+_own = threading.local()  # of a thread of a pool: events that say that nobody waits for it
 
 
 def side_by_side(
@@ -28,35 +28,40 @@ def side_by_side(
     pieces: Iterable[_T],
     device: torch.device | None = None,
     workers: int | None = None,
+    *,
+    ahead: bool = False,
 ) -> Iterator[_S]:
     """Yield ``do(piece)`` for all pieces in order, in parallel on a CPU, sequentially on an accelerator.
 
     Pieces are consumed lazily, so that memory does not grow with their number. An exception of ``do`` is
     raised in its turn; pieces that have not started by then are cancelled. ``do`` should release Python's
     global interpreter lock, as array operations do. ``workers`` of them run at a time, by default as many as
-    torch has threads; a single one runs in the thread that asks, with the number of threads that it has.
+    torch has threads; a single one runs in the thread that asks, with the number of threads that it has,
+    unless it is to work ``ahead`` of what is asked for, beside that thread.
     """
     import torch
 
-    if workers == 1 or (device is not None and device.type != "cpu"):
+    threads, single = torch.get_num_threads(), workers == 1 or (device is not None and device.type != "cpu")
+    if single and not ahead:
         yield from map(do, pieces)
         return
-    workers, rest = workers or torch.get_num_threads(), iter(pieces)
+    workers, rest = 1 if single else workers or threads, iter(pieces)
     ended = threading.Event()
+    all_ended = (*getattr(_own, "ended", ()), ended)  # of this piece, and of those that it is a part of
 
     def begin() -> None:
-        torch.set_num_threads(1)
-        _own.ended = ended
+        torch.set_num_threads(threads if single else 1)
+        _own.ended = all_ended
 
     with ThreadPoolExecutor(workers, initializer=begin) as pool:
-        ahead = deque(pool.submit(do, piece) for piece in itertools.islice(rest, 2 * workers))
+        waiting = deque(pool.submit(do, piece) for piece in itertools.islice(rest, 2 * workers))
         try:
-            while ahead:
-                yield ahead.popleft().result()
-                ahead.extend(pool.submit(do, piece) for piece in itertools.islice(rest, 1))
+            while waiting:
+                yield waiting.popleft().result()
+                waiting.extend(pool.submit(do, piece) for piece in itertools.islice(rest, 1))
         finally:
             ended.set()
-            for future in ahead:
+            for future in waiting:
                 future.cancel()
 
 
@@ -65,8 +70,8 @@ def going_on(parts: Iterable[_T]) -> Iterator[_T]:
 
     After an exception, such as Ctrl-C, the piece ends with the part that it is in: with CancelledError.
     """
-    ended: threading.Event | None = getattr(_own, "ended", None)
+    ended: tuple[threading.Event, ...] = getattr(_own, "ended", ())
     for part in parts:
-        if ended is not None and ended.is_set():
+        if any(one.is_set() for one in ended):
             raise CancelledError
         yield part

@@ -93,7 +93,7 @@ def test_quality_is_that_of_images_of_classes_as_they_come_in_the_data(run, feat
     assert 0.65 < (labels == 0).mean() < 0.85
     wanted = {"n": len(labels), "seed": reference.sampling_seed}
     conditional = run.sample(y=labels, **wanted)
-    made = np.concatenate(own.clouds(run.model, reference, measure))
+    made = np.concatenate(reference.clouds(measure(own.sampled(run.model, reference))))
     np.testing.assert_array_equal(made, conditional.reshape(len(labels), -1).astype(np.float32) / 255)
     assert (conditional != run.sample(**wanted)).any()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import os
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from diffuscope.errors import InputError, RunError
 from diffuscope.files import check_writable_folder
 from diffuscope.languages import set_language
 from diffuscope.recipes.toml import read_value
+from diffuscope.shares import is_first
 from diffuscope.signals import exit_code
 from diffuscope.terminal import echo, one_line
 from diffuscope.translations import LANGUAGES, term
@@ -261,9 +264,12 @@ def print_and_save(
     """Measure, print, then write into a folder; return what was written.
 
     Whether it can be written to is looked at first, and said. What was measured is printed in any case; then
-    the error is raised.
+    the error is raised. Of several processes the first prints and writes.
     """
     problem: RunError | None = None
+    if not is_first():
+        measure()
+        return []
     try:
         for place in (folder, folder / "figures"):
             if place.is_dir():
@@ -278,9 +284,29 @@ def print_and_save(
     return save(found)
 
 
+def among_processes(command: Callable[..., None]) -> Callable[..., None]:
+    """Have a command share its work among the processes of torchrun; the first alone prints and writes."""
+
+    @functools.wraps(command)
+    def call(**options: Any) -> None:
+        if os.environ.get("WORLD_SIZE", "1") == "1":
+            return command(**options)
+        from diffuscope.runs.sharing import sharing
+
+        with contextlib.ExitStack() as held:
+            if not is_main:
+                nowhere = held.enter_context(Path(os.devnull).open("w"))
+                held.enter_context(contextlib.redirect_stdout(nowhere))
+                held.enter_context(contextlib.redirect_stderr(nowhere))
+            held.enter_context(sharing(options["device"]))
+            return command(**options)
+
+    return call
+
+
 def free(path: Path, force: bool) -> None:
     """Refuse to overwrite an existing file without --force."""
-    if path.exists() and not force:
+    if is_first() and path.exists() and not force:
         raise InputError(f"{path} already exists.", "Choose another name, or overwrite it with --force.")
 
 

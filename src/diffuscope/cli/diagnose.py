@@ -7,11 +7,20 @@ from typing import Annotated
 
 from typer import Option
 
-from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, Steps, print_and_save
+from diffuscope.cli.common_options import (
+    Device,
+    HeldOut,
+    RunDir,
+    SeedOfRun,
+    Steps,
+    among_processes,
+    print_and_save,
+)
 from diffuscope.cli.outcome import line
 from diffuscope.terminal import echo
 
 
+@among_processes
 def diagnose(
     run: RunDir,
     sampler: Annotated[str | None, Option(help="Sampler to diagnose. [default: the run's]")] = None,

@@ -8,13 +8,14 @@ from typing import Annotated
 
 from typer import Option
 
-from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, print_and_save
+from diffuscope.cli.common_options import Device, HeldOut, RunDir, SeedOfRun, among_processes, print_and_save
 from diffuscope.cli.outcome import line
 from diffuscope.terminal import echo
 
 _INCEPTION = "For images: weights file of InceptionV3, to use its features (FID, KID)."
 
 
+@among_processes
 def evaluate(
     run: RunDir,
     held_out: HeldOut = None,

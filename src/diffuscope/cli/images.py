@@ -10,6 +10,7 @@ from typer import Argument, Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
+from diffuscope.shares import is_first
 from diffuscope.terminal import echo, one_line
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _Count = Annotated[int, Option("-n", min=1, metavar="<int>", help="Number of ima
 _Resize = Annotated[bool, Option("--resize", help="Resize images to the size of the model.")]
 
 
+@common.among_processes
 def inpaint(
     run: common.RunDir,
     image: _ImageFile,
@@ -68,6 +70,7 @@ def inpaint(
     _write(lambda: model.inpaint(pixels, holes, n=n, resample=resample, **options), out, beside=beside)
 
 
+@common.among_processes
 def vary(
     run: common.RunDir,
     image: _ImageFile,
@@ -93,6 +96,7 @@ def vary(
     _write(lambda: model.vary(pixels, strength, n=n, **options), out)
 
 
+@common.among_processes
 def interpolate(
     run: common.RunDir,
     out: Annotated[Path, Option("--out", "-o", help=_OUT_ROW, show_default=False)],
@@ -171,6 +175,8 @@ def _write(
 
     with Reporter().stage("drawing"):
         images = draw()
+    if not is_first():
+        return
     if out.suffix.lower() == ".png" and beside is not None:
         names = ("original", "given", *(str(i) for i in range(1, len(images) + 1)))
         save_grid(np.stack([*beside, *images]), out, columns, names, labels=np.arange(len(names)))

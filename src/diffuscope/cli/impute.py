@@ -7,8 +7,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from diffuscope.cli.common_options import Device, RunDir, SafeCsv, Seed, Steps, free, say
+from diffuscope.cli.common_options import Device, RunDir, SafeCsv, Seed, Steps, among_processes, free, say
 from diffuscope.errors import InputError
+from diffuscope.shares import is_first
 from diffuscope.terminal import echo, one_line
 
 _TABLE = "A table with missing values and the columns that RUN was trained on."
@@ -17,6 +18,7 @@ _DRAWS = "Number of imputed tables, FILE-1, FILE-2, ...; their variation shows t
 _AVERAGED = 16
 
 
+@among_processes
 def impute(
     run: RunDir,
     table: Annotated[Path, Argument(metavar="TABLE", help=_TABLE, show_default=False)],
@@ -70,6 +72,8 @@ def impute(
         seed=seed,
         reporter=Reporter(),
     )
+    if not is_first():
+        return
     for file, made in zip(files, filled, strict=True):
         formulas = Formulas(safe_csv)
         write_filled(file, read, made, section, formulas)

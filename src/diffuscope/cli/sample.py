@@ -9,6 +9,7 @@ from typer import Option
 
 import diffuscope.cli.common_options as common
 from diffuscope.errors import InputError
+from diffuscope.shares import is_first
 from diffuscope.terminal import echo, one_line
 
 _TARGET = (
@@ -17,6 +18,7 @@ _TARGET = (
 )
 
 
+@common.among_processes
 def sample(
     run: common.RunDir,
     out: Annotated[Path, Option("--out", "-o", help=_TARGET, show_default=False)],
@@ -69,7 +71,9 @@ def sample(
         from diffuscope.plots import save_figure
 
         with Reporter().stage("sampling"):
-            save_figure(opened.plot_samples(n, **options), out)
+            figure = opened.plot_samples(n, **options)
+            if is_first():
+                save_figure(figure, out)
     else:
         opened.sample_to(out, n, reporter=Reporter(), safe_csv=safe_csv, announce=_note, **options)
     unit = opened.modality.unit

@@ -23,7 +23,7 @@ from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.metrics import half_interval, relate
 from diffuscope.metrics.floor import in_floors
 from diffuscope.model import Rows, around_mean, sample_pieces
-from diffuscope.threads import side_by_side
+from diffuscope.shares import shared
 
 __all__ = ["Clouds", "Share"]
 
@@ -174,7 +174,8 @@ class Clouds:
     @cached_property
     def network(self) -> Points:
         """Distances of :attr:`made`; NaN where samples were not finite."""
-        return self._measured(lambda k: self.made[k], self.count)
+        made = self.made  # before they are measured side by side
+        return self._measured(lambda k: made[k], self.count)
 
     def first_distances(self, count: int) -> Points:
         """Return the first of :attr:`network`; where these are not there yet, no more are measured."""
@@ -263,7 +264,8 @@ class Clouds:
             x = cloud(k)
             return reference.distance(x, reference.real[k]) if np.isfinite(x).all() else math.nan
 
-        return np.array(list(side_by_side(distance, range(count), self.subject.device)))
+        what = f"distances of {count} clouds"
+        return np.array(list(shared(distance, range(count), self.subject.device, what=what)))
 
 
 def _below_median(values: Points) -> float:

@@ -55,6 +55,7 @@ from diffuscope.progress import Reporter
 from diffuscope.recipes import load_recipe
 from diffuscope.request import Request
 from diffuscope.runs.run import Run, load
+from diffuscope.shares import is_first
 from diffuscope.tensors import load_tensors
 
 __all__ = ["diagnose"]
@@ -153,7 +154,7 @@ def diagnose(
         if note.is_file() and not (folder / "model.safetensors").is_file():
             return _failed(note)
         subject = load(folder, device=device, data=data)
-    reporter = Reporter(progress)
+    reporter = Reporter(progress if is_first() else False)
     if isinstance(subject, Run):
         for name, value in (("schedule", schedule), ("prediction", prediction), ("scaling", scaling)):
             if value is not None:

@@ -43,7 +43,7 @@ from diffuscope.errors import InputError
 from diffuscope.likelihood.ode import Slope, follow, follow_nodes, follow_steps
 from diffuscope.oracle import Oracle
 from diffuscope.seeds import stream
-from diffuscope.threads import side_by_side
+from diffuscope.shares import shared
 
 __all__ = ["LogDensity", "ModelFlow", "log_density"]
 
@@ -145,7 +145,7 @@ def log_density(
         )
     d = math.prod(x.shape[1:])
     size = batch or max(1, min(_POINTS, _NUMBERS // d))
-    splits = enumerate(torch.split(x, size))
+    splits = list(enumerate(torch.split(x, size)))
 
     def piece(numbered: tuple[int, Tensor]) -> LogDensity:
         i, points = numbered
@@ -177,7 +177,8 @@ def log_density(
             standard_error = volumes.std(1) / math.sqrt(probes)
         return LogDensity(value, state.error.double().cpu(), standard_error, flow.evaluations, state.nodes)
 
-    pieces = list(side_by_side(piece, splits, x.device)) if len(x) else []
+    what = f"log-densities of {len(x):,} points"
+    pieces = list(shared(piece, splits, x.device, what=what)) if len(x) else []
     if not pieces:
         none = torch.zeros(0, dtype=torch.float64)
         return LogDensity(none, none, none, 0, ())

@@ -322,12 +322,6 @@ class Modality(ABC, Generic[D, S]):
         """Return the request for samples to compare with a reference: with its seed and classes."""
         return Request(seed=reference.sampling_seed)
 
-    def clouds(
-        self, model: Model, reference: Reference, measure: Measurable, reporter: Reporter | None = None
-    ) -> list[Points]:
-        """Sample a cloud for each real one of a reference, normalised; see :meth:`sampled`."""
-        return reference.clouds(measure(self.sampled(model, reference, reporter)))
-
     def sampled(self, model: Model, reference: Reference, reporter: Reporter | None = None) -> Tensor:
         """Sample points to compare with a reference, in the units of the model; RunError where not finite."""
         n, request = reference.samples, self.measured_request(model, reference)

@@ -10,6 +10,7 @@ from diffuscope.errors import InputError
 from diffuscope.modalities.base import Evaluation
 from diffuscope.progress import Reporter
 from diffuscope.runs.run import Run, load
+from diffuscope.shares import is_first
 
 __all__ = ["evaluate"]
 
@@ -74,7 +75,7 @@ def evaluate(
     True
     """
     run = run if isinstance(run, Run) else load(run, device=device, data=data)
-    reporter, own = Reporter(progress), run.modality
+    reporter, own = Reporter(progress if is_first() else False), run.modality
     options = {"only": only, "samples": samples, "extractor": extractor}
     options = {name: value for name, value in options.items() if value is not None}
     if not baselines:

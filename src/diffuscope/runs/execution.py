@@ -27,6 +27,7 @@ from diffuscope.runs.plan import START
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import Board
+from diffuscope.shares import among
 from diffuscope.training import Checkpoints, Progress, Trainer, World
 from diffuscope.translations import language
 
@@ -69,9 +70,9 @@ class Execution:
         with self._drawing_the_data(run):
             train_seconds = self._train(trainer, run)
         if not self.world.is_main:
-            self.world.wait()  # until everything is written
+            self.world.wait()  # until the model is written
             network = setup.model.denoiser.network
-            return load(
+            run = load(
                 self.folder,
                 device=str(setup.device),
                 data=setup.data,
@@ -79,11 +80,17 @@ class Execution:
                 schedule=setup.model.denoiser.schedule if recipe.schedule.name == CUSTOM else None,
                 sampler=setup.model.sampler,
             )
+            if run.modality.unmeasurable(setup.data) is None:
+                with among(self.world):
+                    run.sample_as_measured()
+            self.world.wait()  # until everything is written
+            return run
         notes = run.modality.complete(run.model, setup.data, self.reporter)
         if self.announce is not None and notes:
             self.announce(notes)
         run.model.save(self.folder / "model.safetensors")
         perfect = self._perfect_loss(run) if self.pictures else None
+        self.world.wait()  # all share the sampling that follows
         measured, lost = self._measure_and_draw(run, perfect)
         more: dict[str, Any] = {} if self.origin is None else {"start": self.origin}
         if perfect is not None:
@@ -122,7 +129,8 @@ class Execution:
         with Beside(draw) if self.pictures else contextlib.nullcontext() as drawing:
             with self.reporter.stage("measuring the samples"):
                 few = run.modality.unmeasurable(self.setup.data)
-                measured = run.measure(self.reporter) if few is None else {}
+                with among(self.world if self.world.size > 1 else None):
+                    measured = run.measure(self.reporter) if few is None else {}
             if drawing is not None:
                 drawing.send(measured.get("sliced_wasserstein"))
             with self.reporter.stage("comparing with the law"):

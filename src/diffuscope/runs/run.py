@@ -13,6 +13,7 @@ import functools
 import itertools
 import json
 import shlex
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,7 @@ from diffuscope.model import Model
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe
 from diffuscope.request import Request
+from diffuscope.shares import is_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -307,7 +309,7 @@ class Run:
         announce: Callable[[str], None] | None = None,
         **options: Any,
     ) -> Path:
-        """Write ``n`` samples to a file; memory stays flat for any ``n``.
+        """Write ``n`` samples to a file; memory stays flat for any ``n``. One of several processes writes.
 
         Points and rows go to .npy, .npz, .csv, .tsv or .parquet; images to .npy, .npz, into a folder (a name
         without suffix), or on one sheet (.png), with their labels where they have classes. ``safe_csv`` puts
@@ -320,8 +322,12 @@ class Run:
             When the format is not known, or an option is not valid.
         """
         path, generator = Path(path), self.generator
-        generator.check_path(path, n)
+        if is_first():
+            generator.check_path(path, n)
         request = generator.request(options, n)
+        if not is_first():  # of the processes that share the work
+            deque(generator.coordinates(n, request), maxlen=0)
+            return path
         batches = generator.batches(n, request)
         first = next(batches)  # errors of the request show before the file is opened
         done = 0
@@ -350,9 +356,15 @@ class Run:
     ) -> tuple[Reference, list[Points]]:
         """Return the real points that samples are compared with, and as many clouds of samples."""
         own, codec = self.modality, self.model.codec
-        measure = own.measurable(self.data, codec, reporter)
         reference = own.reference(self.data, codec, held_out, seed)
-        return reference, own.clouds(self.model, reference, measure, reporter=reporter)
+        samples = own.sampled(self.model, reference, reporter)  # first: processes share it, and wait for all
+        measure = own.measurable(self.data, codec, reporter)
+        return reference, reference.clouds(measure(samples))
+
+    def sample_as_measured(self) -> None:
+        """Sample as :meth:`measure` does, for the process that measures."""
+        own = self.modality
+        own.sampled(self.model, own.reference(self.data, self.model.codec, None, self.recipe.seed))
 
     def measure(self, reporter: Reporter | None = None) -> dict[str, Measured]:
         """Measure the distance of samples from data, as ``train`` prints it.

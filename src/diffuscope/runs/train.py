@@ -37,8 +37,9 @@ from diffuscope.runs.plan import (
 from diffuscope.runs.run import Run, load
 from diffuscope.runs.setup import Setup
 from diffuscope.runs.tensorboard import summary_writer
+from diffuscope.shares import among
 from diffuscope.signals import stopped_by
-from diffuscope.training import Interrupted, LossLike, World, join_world
+from diffuscope.training import Checkpoints, Interrupted, LossLike, World, join_world
 from diffuscope.translations import translate
 from diffuscope.words import in_python
 
@@ -250,8 +251,13 @@ def train(
             if alone:
                 reporter.finish(f"{folder}: trained already")
             return run
+    elif resume:
+        done = max(Checkpoints(folder / "checkpoints", "").paths(), default=0)
+        if done > setup.total_steps:
+            raise _trained_for(folder, done, setup)
     world.wait()  # all have chosen the same free directory
     with contextlib.ExitStack() as held:
+        held.enter_context(among(None))  # a training shares its work by itself
         if world.is_main:
             replaced = overwrite and folder.is_dir() and any(folder.iterdir())
             if out is None and not (resume or again):  # others may have started meanwhile
@@ -318,16 +324,21 @@ def _goes_on(run: Run, setup: Setup, before: TrainingSection) -> bool:
         return False
     done = int(run.summary["steps"])
     if setup.total_steps <= done:
-        raise InputError(
-            f"{run.path} has been trained for {done:,} steps, which is not less than {setup.total_steps:,}.",
-            "Give more --steps, or another --out.",
-        )
+        raise _trained_for(run.path, done, setup)
     if not any((run.path / "checkpoints").glob("step_*.safetensors")):
         raise InputError(
             f"{run.path} has no checkpoint from which it could go on.",
             "Start another run from its weights: --start.",
         )
     return True
+
+
+def _trained_for(folder: Path, done: int, setup: Setup) -> InputError:
+    """Return the error for a run that has been trained for as many steps, or more."""
+    return InputError(
+        f"{folder} has been trained for {done:,} steps, which is not less than {setup.total_steps:,}.",
+        "Give more --steps, or another --out.",
+    )
 
 
 def _without_none(options: Mapping[str, Any]) -> dict[str, Any]:

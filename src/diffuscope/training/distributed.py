@@ -1,7 +1,8 @@
 """How do several processes train one model? Each computes parts of every batch; the first decides all else.
 
 ``torchrun``, or a scheduler, sets rank and size in the environment; in a single process nothing here has an
-effect. Gradients go over NCCL between GPUs, all else over gloo between CPUs.
+effect. Gradients go over NCCL between GPUs, all else over gloo between CPUs. What is made in pieces, such as
+samples, is shared in a block (:mod:`diffuscope.shares`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from diffuscope.errors import InputError, LostError
+from diffuscope.errors import InputError, LostError, RunError
 from diffuscope.training.parts import PartSum, branches, own_parts
 from diffuscope.training.peers import Peers, meet
 
@@ -34,11 +35,12 @@ _TIMEOUT = 300.0
 _FOR_EVER = timedelta(days=30)
 _SHORTEST, _LONGEST = 1e-4, 0.02  # seconds between two looks whether the others have come
 _LOOK = 1.0  # seconds between two looks whether they live
+_HEARD = 4.0  # seconds within which they have heard why one ends
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together: index of this one, and their number. Only rank 0 writes files.
+    """The processes that work together: index of this one, and their number. Only rank 0 writes files.
 
     ``control`` is the group of flags and barriers, on which one may wait for as long as the others live.
     """
@@ -118,6 +120,49 @@ class World:
             self._wait_for(dist.broadcast(data, 0, group=self.control, async_op=True))
         return bytes(data.tolist()).decode()
 
+    def come(self, what: str) -> None:
+        """Wait until all have come to the same work; an error where one came to other work, or does not."""
+        if self.size == 1:
+            return
+        assert self.peers is not None
+        with self._others():
+            self.peers.come()
+        came = [said.decode() for said in self.gather(what.encode(), 0, limited=True)]
+        other = next((rank for rank, one in enumerate(came) if one != came[0]), None)
+        if other is not None:
+            raise RunError(
+                f"Process 0 came to {came[0]}, and process {other} to {came[other]}.",
+                "Call what is shared in all processes, in the same order and with the same arguments, or "
+                "outside of diffuscope.sharing().",
+            )
+
+    def gather(self, data: bytes, place: int, limited: bool = False) -> list[bytes]:
+        """Return what each process gives at the same place; one may wait for as long as the others live.
+
+        Where it is ``limited`` a process that is late counts as lost, unless it has come.
+        """
+        heads = self._gather(torch.tensor([place, len(data)]), limited)
+        if any(int(head[0]) != place for head in heads):
+            raise RunError(
+                "The processes no longer do the same.",
+                "Call what is shared in all processes, in the same order and with the same arguments, or "
+                "outside of diffuscope.sharing().",
+            )
+        lengths = [int(head[1]) for head in heads]
+        own = torch.zeros(max(lengths), dtype=torch.uint8)
+        if data:
+            own[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        parts = self._gather(own, limited)
+        return [part[:length].numpy().tobytes() for part, length in zip(parts, lengths, strict=True)]
+
+    def _gather(self, own: Tensor, limited: bool) -> list[Tensor]:
+        parts = [torch.empty_like(own) for _ in range(self.size)]
+        if len(own):
+            with self._others():
+                work = dist.all_gather(parts, own, group=self.control, async_op=True)
+                self._wait_for(work, limited)
+        return parts
+
     def wait(self) -> None:
         """Wait for all processes, for as long as they live."""
         self.agree(0)
@@ -126,12 +171,18 @@ class World:
 
     def leave(self, error: BaseException) -> None:
         """Say to the others why this process ends, where they do not do so by themselves."""
-        if self.peers is not None:
+        if self.peers is not None and not isinstance(error, LostError):
             self.peers.leave(str(getattr(error, "what", None) or error or type(error).__name__))
+            if not self.is_main:  # torchrun stops all with the first that ends
+                self.peers.linger(_HEARD)
 
-    def _wait_for(self, work: Any) -> None:
-        """Wait for an exchange of the control group; an error where a process has not lived for a while."""
-        pause, looked = _SHORTEST, time.monotonic()
+    def _wait_for(self, work: Any, limited: bool = False) -> None:
+        """Wait for an exchange of the control group; an error where a process has not lived for a while.
+
+        Where it is ``limited``, also where one that lives has not come for as long.
+        """
+        pause, begun = _SHORTEST, time.monotonic()
+        looked = begun
         while not work.is_completed():
             time.sleep(pause)
             pause = min(1.1 * pause, _LONGEST)
@@ -141,6 +192,8 @@ class World:
                     raise TimeoutError
                 if self.peers.departed():
                     raise self.peers.error()
+                if limited and looked - begun > self.peers.timeout:
+                    self.peers.check_all_came()
         work.wait()
 
     @contextlib.contextmanager
@@ -157,9 +210,16 @@ class World:
             raise self.peers.error(late) from error
 
 
-def join_world(device: torch.device) -> World:
-    """Join the processes that ``torchrun`` started, if it did; between GPUs each has one of its own."""
-    if not dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+def join_world(device: torch.device, any_group: bool = False) -> World:
+    """Join the processes that ``torchrun`` started, if it did; between GPUs each has one of its own.
+
+    ``any_group``: also those of a group that the calling program began by itself.
+    """
+    if not dist.is_available():
+        return World()
+    if any_group and dist.is_initialized():
+        return (_joined() or _join(device, _timeout())) if dist.get_world_size() > 1 else World()
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return World()
     return _joined() or _join(device, _timeout())
 
@@ -178,13 +238,15 @@ def _join(device: torch.device, timeout: float) -> World:
     limit, cuda = timedelta(seconds=timeout), device.type == "cuda"
     if cuda:
         torch.cuda.set_device(device)
-    if dist.is_initialized():  # by the program that calls
-        store = dist.distributed_c10d._get_default_store()
-        rank, size = dist.get_rank(), dist.get_world_size()
-    else:
-        try:
+    began = dist.is_initialized()  # by the program that calls
+    try:
+        if began:
+            store = dist.distributed_c10d._get_default_store()
+            rank, size = dist.get_rank(), dist.get_world_size()
+        else:
             store, rank, size = next(iter(rendezvous("env://", timeout=limit)))
-            store = PrefixStore(meet(store, rank, size, timeout), store)
+        store = PrefixStore(meet(store, rank, size, timeout), store)
+        if not began:
             dist.init_process_group(
                 "nccl" if cuda else "gloo",
                 store=PrefixStore("gradients", store),
@@ -193,12 +255,14 @@ def _join(device: torch.device, timeout: float) -> World:
                 timeout=limit,
                 device_id=device if cuda else None,
             )
-        except (RuntimeError, ValueError, TimeoutError) as error:
-            raise LostError(
-                f"The other processes were not found within {timeout:g} seconds.",
-                "Start all of them with torchrun, with the same --rdzv-endpoint, or set RANK, WORLD_SIZE, "
-                "MASTER_ADDR and MASTER_PORT for each.",
-            ) from error
+    except (RuntimeError, ValueError, TimeoutError) as error:
+        raise LostError(
+            f"The other processes were not found within {timeout:g} seconds.",
+            "Call this in all of them."
+            if began
+            else "Start all of them with torchrun, with the same --rdzv-endpoint, or set RANK, WORLD_SIZE, "
+            "MASTER_ADDR and MASTER_PORT for each.",
+        ) from error
     control = dist.new_group(backend="gloo", timeout=_FOR_EVER)
     peers = Peers(PrefixStore("diffuscope", store), rank, size, timeout)
     # A process that ends while the group's threads run may be aborted.

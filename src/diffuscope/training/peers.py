@@ -12,7 +12,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -30,7 +30,7 @@ _HINT = (
 
 
 class Peers:
-    """The processes that train together, as they are seen from one of them.
+    """The processes that work together, as they are seen from one of them.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ class Peers:
     def __init__(self, store: Any, rank: int, size: int, timeout: float) -> None:
         self.rank, self.size, self.timeout = rank, size, timeout
         self.lost = False  # whether one of them is
-        self._waits = 0
+        self._waits = self._came = 0
+        self._hint = _HINT
         self._store, self._ended = store, threading.Event()
         self._seen = {other: (-1, time.monotonic()) for other in range(size) if other != rank}
         store.set_timeout(timedelta(seconds=5))
@@ -66,6 +67,33 @@ class Peers:
     def close(self) -> None:
         """Count no more."""
         self._ended.set()
+
+    @contextlib.contextmanager
+    def hinting(self, hint: str) -> Iterator[None]:
+        """Say another hint than that of a training while the block runs."""
+        before, self._hint = self._hint, hint
+        try:
+            yield
+        finally:
+            self._hint = before
+
+    def come(self) -> None:
+        """Say to the others that this process has come to the next work that is shared."""
+        self._came += 1
+        self._store.add(f"came/{self.rank}", 1)
+
+    def check_all_came(self) -> None:
+        """Raise a LostError where others have not come to the same work."""
+        late = [other for other in self._seen if int(self._store.add(f"came/{other}", 0)) < self._came]
+        if late:
+            self.lost = True
+            self.leave(lost=late)
+            named = " and ".join(map(str, late))
+            raise LostError(
+                f"Process {named} of {self.size} did not come to what is shared within {self.timeout:g} "
+                f"seconds, and process {self.rank} did.",
+                "Call what is shared in all processes, or outside of diffuscope.sharing().",
+            )
 
     def passed(self) -> None:
         """Have the first process wait, for seconds at most, until all others are past the same point.
@@ -125,7 +153,8 @@ class Peers:
             lost = sorted(still.union(*(word["lost"] for word in left.values())) - {self.rank})
             words = {other: word["why"] for other, word in left.items() if word["why"]}
         self.leave(lost=lost)
-        self._linger(set(others) - set(lost))
+        if self.rank == 0:
+            self.linger(_WATCHED, lost)
         rank, size, named = self.rank, self.size, " and ".join(map(str, lost))
         if words and not lost:
             other, why = next(iter(words.items()))
@@ -136,14 +165,17 @@ class Peers:
             what = f"Process {rank} of {size} lost process {named}: no answer for {self.timeout:g} seconds."
         else:
             what = f"Process {rank} of {size} lost process {named}: it ended, or does not answer."
-        return LostError(what, _HINT)
+        return LostError(what, self._hint)
 
-    def _linger(self, others: set[int]) -> None:
-        """Have the first process, which may have the store, wait until the others have read in it."""
-        end = time.monotonic() + _WATCHED
+    def linger(self, seconds: float, lost: Sequence[int] = ()) -> None:
+        """Wait, for seconds at most, until the others have said that they end too, but those that are lost.
+
+        The first process may have the store in which they read.
+        """
+        end = time.monotonic() + seconds
         with contextlib.suppress(RuntimeError):
-            while self.rank == 0 and time.monotonic() < end:
-                if all(self._store.check([f"left/{other}"]) for other in others):
+            while time.monotonic() < end:
+                if all(self._store.check([f"left/{other}"]) for other in self._seen if other not in lost):
                     return
                 time.sleep(0.05)
 

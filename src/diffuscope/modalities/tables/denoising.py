@@ -25,7 +25,7 @@ from diffuscope.diffusion.masked import Mask, MaskedDenoiser
 from diffuscope.errors import InputError
 from diffuscope.model import Model
 from diffuscope.seeds import stream
-from diffuscope.threads import side_by_side
+from diffuscope.shares import shared
 
 __all__ = ["denoise_table"]
 
@@ -66,7 +66,8 @@ def denoise_table(model: Model, X: Any, noise_std: ArrayLike, seed: int = 0) -> 
         part = slice(start, start + _ROWS)
         return _denoise(model, rows[part], sigma[part], stream(seed, "denoise", start // _ROWS))
 
-    clean = torch.cat(list(side_by_side(piece, range(0, len(rows), _ROWS), model.device))).numpy()
+    what, starts = f"denoising {len(rows):,} rows", range(0, len(rows), _ROWS)
+    clean = torch.cat(list(shared(piece, starts, model.device, what=what))).numpy()
     columns = [frame.column(j).reset_index(drop=True) for j in range(len(codec.columns))]
     for j, column in numbers.items():
         x = column.line.backward(clean[:, codec.slices[column.name].start])

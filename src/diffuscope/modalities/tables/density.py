@@ -36,7 +36,7 @@ from diffuscope.errors import InputError
 from diffuscope.likelihood import LogDensity, log_density
 from diffuscope.model import Model
 from diffuscope.seeds import stream
-from diffuscope.threads import side_by_side
+from diffuscope.shares import shared
 
 __all__ = ["Density", "presence_mask"]
 
@@ -166,7 +166,8 @@ class Density:
             p = answers[:, of_column].exp()  # (noises n, k)
             return p.view(_NOISES, len(some), -1).mean(0).cpu()
 
-        return torch.cat(list(side_by_side(piece, torch.split(inputs, _PIECE), device)))[back]
+        what = f"probabilities of {len(inputs):,} rows"
+        return torch.cat(list(shared(piece, torch.split(inputs, _PIECE), device, what=what)))[back]
 
     def _numbers(self, rows: Tensor, present: Tensor, given: Tensor) -> Tensor:
         """Return log p(x | c), shape (n,)."""
@@ -182,10 +183,9 @@ class Density:
             return self._refined(rows[some], present[some], queried[some], nodes)
 
         exact = int((queried.sum(1)[order] <= _EXACT).sum())
-        pieces = [one for part in (order[:exact], order[exact:]) for one in torch.split(part, _PIECE)]
-        value[order] = torch.cat(
-            list(side_by_side(piece, [one for one in pieces if len(one)], self.model.device))
-        )
+        parts = [one for part in (order[:exact], order[exact:]) for one in torch.split(part, _PIECE)]
+        pieces, what = [one for one in parts if len(one)], f"log-densities of {len(order):,} rows"
+        value[order] = torch.cat(list(shared(piece, pieces, self.model.device, what=what)))
         return value
 
     def _refined(self, rows: Tensor, present: Tensor, queried: Tensor, nodes: Sequence[float]) -> Tensor:

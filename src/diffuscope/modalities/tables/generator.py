@@ -52,7 +52,7 @@ from diffuscope.model import Conditioned, Model, Rows
 from diffuscope.progress import Reporter
 from diffuscope.request import Request
 from diffuscope.seeds import stream_seed
-from diffuscope.threads import side_by_side
+from diffuscope.shares import shared
 from diffuscope.training import validation_rows
 
 __all__ = ["TableGenerator"]
@@ -250,9 +250,12 @@ class TableGenerator(Generator):
             return
         said, condition, starts = Counter[str](), request.condition, range(0, n, _APART)
         block = partial(self._block, n, request)
-        # What a constraint's error says is kept in one place, for one block at a time.
-        in_turn = bool(self.redrawn.rules) or len(starts) == 1
-        blocks = map(block, starts) if in_turn else side_by_side(block, starts, self.model.device)
+        if len(starts) == 1:
+            blocks: Iterator[Tensor] = map(block, starts)
+        else:  # what a constraint's error says is kept in one place, for one block at a time
+            workers = 1 if self.redrawn.rules else None
+            what = f"{n:,} rows with seed {request.seed}"
+            blocks = shared(block, starts, self.model.device, workers, what=what)
         for x, start in zip(blocks, starts, strict=True):
             if self.refinement is not None and condition is not None:
                 known = condition.known
