@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from diffuscope.transfers import upload
+
 __all__ = ["Choices"]
 
 
@@ -80,7 +82,7 @@ class Choices(nn.Module):
         log_share = share.log().expand(len(y), -1)
         if variance is None:
             return log_share
-        variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]
+        variance = upload(variance.to(y.dtype), y.device).expand(len(y))[:, None]
         return log_share + (scale * y.index_select(1, where) + scale.square() * share) / variance
 
     def log_softmax(self, logits: Tensor) -> Tensor:
