@@ -2,7 +2,7 @@
 
 A part that fails says so, and the others go on; after each of them ``--out`` is written anew. All of it is
 meant to take less than ten minutes on one large GPU. Where there is none the script says so and ends with 2.
-``--device cpu --quick`` goes through all parts at a tiny size, without aims, so that a test can see whether the
+``--device cpu --quick`` goes through all parts at a tiny size, without aims, so that a test can see if the
 script still works: its numbers mean nothing.
 
 Images are Fashion-MNIST; where it cannot be had, random ones of its size, of which only speeds are taken.
@@ -77,7 +77,7 @@ class Measured:
             if not self.quick:
                 return load_images("fashion_mnist")
         random = np.random.default_rng(0)
-        n = self.size(60_000, 80)
+        n = self.size(60_000, 400)
         pixels = random.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         return load_images(pixels, labels=np.arange(n) % 10)
 
