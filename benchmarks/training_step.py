@@ -44,23 +44,24 @@ class PlainNetwork(nn.Module):
 class PlainLoop:
     """The tutorial's loop: a DataLoader, noise and times drawn in every step, Adam over a list of tensors."""
 
-    def __init__(self, x: torch.Tensor) -> None:
-        self.network = PlainNetwork()
+    def __init__(self, x: torch.Tensor, device: torch.device | str = "cpu") -> None:
+        self.device = device
+        self.network = PlainNetwork().to(device)
         self.loader = torch.utils.data.DataLoader(x, batch_size=128, shuffle=True)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=5e-4)
         alpha_bar = torch.cumprod(1 - torch.linspace(1e-5, 0.5e-2, 100), 0)
-        self.signal, self.noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        self.signal, self.noise = alpha_bar.sqrt().to(device), (1 - alpha_bar).sqrt().to(device)
 
     def run(self, steps: int) -> None:
         """Take so many steps, over as many epochs as that takes."""
         while steps > 0:
             for x_0 in islice(self.loader, steps):
-                self.step(x_0)
+                self.step(x_0.to(self.device))
                 steps -= 1
 
     def step(self, x_0: torch.Tensor) -> None:
         """Take one step on a batch (n, 2)."""
-        half = torch.randint(0, 100, (len(x_0) // 2,))
+        half = torch.randint(0, 100, (len(x_0) // 2,), device=self.device)
         t = torch.cat([half, 99 - half]).unsqueeze(-1)
         eps = torch.randn_like(x_0)
         noisy = x_0 * self.signal[t] + eps * self.noise[t]

@@ -18,7 +18,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("words", "_version", "notebook", "translations"),
     ("errors",),
     ("terminal", "languages"),
-    ("files", "seeds", "progress", "threads", "precision", "signals"),
+    ("files", "seeds", "progress", "threads", "precision", "signals", "transfers"),
     ("beside", "shares"),
     ("tensors",),
     ("diffusion/schedules",),

@@ -29,7 +29,7 @@ from diffuscope.diffusion.samplers import SAMPLERS, Sampler, SamplingState, make
 from diffuscope.diffusion.schedules import Grid, Schedule
 from diffuscope.errors import DiffuscopeError, FormatError, InputError
 from diffuscope.likelihood import log_density
-from diffuscope.precision import autocast, half_type
+from diffuscope.precision import arranged, autocast, half_type
 from diffuscope.recipes import CUSTOM, Recipe
 from diffuscope.recipes.schema import parse_recipe
 from diffuscope.recipes.sections import MOST_STEPS
@@ -58,7 +58,7 @@ ORIGIN = "origin"
 
 _FORMAT = "diffuscope-model-2"
 _EXTRA = "extra."
-_POINTS_PER_PIECE = 2**11
+_POINTS_PER_PIECE, _POINTS_ON_GPU = 2**11, 2**17
 _NUMBERS_PER_PIECE = 2**20
 _PIXELS_PER_PIECE = 2**15
 _ROWS_PER_BLOCK, _IMAGES_PER_BLOCK = 2**8, 2**4
@@ -266,7 +266,8 @@ class Model:
         if len(self.shape) > 1 and self.device.type == "cpu":
             numbers = _PIXELS_PER_PIECE  # a network of images is large enough for few to fill a core
         block = rows_per_block(self.shape)
-        return block * max(1, min(_POINTS_PER_PIECE, numbers // self.dimension) // block)
+        points = _POINTS_ON_GPU if self.device.type == "cuda" else _POINTS_PER_PIECE
+        return block * max(1, min(points, numbers // self.dimension) // block)
 
     def sample(self, n: int, **options: Any) -> Any:
         """Sample n points, unconditionally, as the codec decodes them: an array (n, ...) or a table.
@@ -391,8 +392,8 @@ def sample_pieces(
         stop = min(start + size, n)
         count = block * math.ceil((stop - start) / block)
         rows = np.minimum(np.arange(start, start + count), n - 1)
-        streams = RowStreams(seed, start, count, block)
-        x = begin(rows, prior(grid, (count, *shape), streams).to(device))
+        streams = RowStreams(seed, start, count, block, device)
+        x = arranged(begin(rows, prior(grid, (count, *shape), streams)), half)
         generator = stream(seed, "step", start)  # for samplers of one's own that draw by themselves
         with autocast(half, device):  # of this thread
             states = going_on(trajectory(denoiser(rows), x, grid, sampler, generator, streams))

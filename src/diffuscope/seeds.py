@@ -20,9 +20,10 @@ from torch import Tensor
 
 from diffuscope.errors import InputError
 
-__all__ = ["RowStreams", "alone", "permuted", "stream", "stream_seed"]
+__all__ = ["RowStreams", "alone", "draws_itself", "permuted", "stream", "stream_seed"]
 
 _ALONE = threading.RLock()
+_CPU = torch.device("cpu")
 _ROUNDS = 4  # even, so that both halves have their size again
 _MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9], dtype=np.uint64)  # of splitmix64 (Steele 2014)
 
@@ -36,9 +37,12 @@ def stream_seed(seed: int, *place: str | int) -> int:
     return int(state[0] >> np.uint64(1))  # torch takes signed seeds
 
 
-def stream(seed: int, *place: str | int) -> torch.Generator:
-    """Return a fresh generator (on the CPU) for the stream at ``place``."""
-    return torch.Generator().manual_seed(stream_seed(seed, *place))
+def stream(seed: int, *place: str | int, device: torch.device | None = None) -> torch.Generator:
+    """Return a fresh generator for the stream at ``place``, on a device, by default on the CPU.
+
+    Devices of different kinds draw different numbers from equal seeds.
+    """
+    return torch.Generator(device or "cpu").manual_seed(stream_seed(seed, *place))
 
 
 def permuted(positions: npt.NDArray[np.int64], n: int, key: int) -> npt.NDArray[np.int64]:
@@ -82,11 +86,17 @@ def alone(seed: int) -> Iterator[None]:
         yield
 
 
+def draws_itself(device: torch.device) -> bool:
+    """Whether a device draws the noise of its rows by itself: a GPU of CUDA."""
+    return device.type == "cuda"
+
+
 class RowStreams:
     """Noise of rows that depends on the seed and on the number of the row alone.
 
     Rows come in blocks of a fixed size, each with a stream of its own, which is always drawn whole: row i has
-    the same noise among 8 rows and among 80,000, whatever the pieces are in which they are worked on.
+    the same noise among 8 rows and among 80,000, whatever the pieces are in which they are worked on. A GPU
+    draws its rows' noise by itself, other numbers than a CPU: nothing is copied to it in a step.
 
     Parameters
     ----------
@@ -95,15 +105,18 @@ class RowStreams:
         The first row, and how many there are; both whole multiples of ``block``.
     block : int
         Rows that share a stream.
+    device : torch.device
+        Where the noise is wanted.
     """
 
-    def __init__(self, seed: int, start: int, count: int, block: int) -> None:
-        self.block = block
-        first = start // block
-        self.generators = [stream(seed, "sample", first + i) for i in range(-(-count // block))]
+    def __init__(self, seed: int, start: int, count: int, block: int, device: torch.device = _CPU) -> None:
+        self.block, self.device = block, device
+        self._drawn_on = device if draws_itself(device) else _CPU
+        places = range(start // block, start // block - (-count // block))
+        self.generators = [stream(seed, "sample", place, device=self._drawn_on) for place in places]
 
     def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return the next standard normal numbers of all rows, of a shape (count, ...), on the CPU."""
-        rest = shape[1:]
-        parts = [torch.randn((self.block, *rest), generator=g, dtype=dtype) for g in self.generators]
-        return torch.cat(parts)[: shape[0]]
+        """Return the next standard normal numbers of all rows, of a shape (count, ...), on the device."""
+        own, place = (self.block, *shape[1:]), self._drawn_on
+        parts = [torch.randn(own, generator=one, dtype=dtype, device=place) for one in self.generators]
+        return torch.cat(parts)[: shape[0]].to(self.device)

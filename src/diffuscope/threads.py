@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["going_on", "side_by_side"]
+__all__ = ["ahead", "going_on", "side_by_side"]
 
 _T = TypeVar("_T")
 _S = TypeVar("_S")
@@ -63,6 +63,17 @@ def side_by_side(
             ended.set()
             for future in waiting:
                 future.cancel()
+
+
+def ahead(items: Iterable[_T]) -> Iterator[_T]:
+    """Yield items, each but the first made by a thread while the one before is worked on."""
+    rest = iter(items)
+    yield from itertools.islice(rest, 1)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(list, itertools.islice(rest, 1))
+        while found := coming.result():
+            coming = pool.submit(list, itertools.islice(rest, 1))
+            yield from found
 
 
 def going_on(parts: Iterable[_T]) -> Iterator[_T]:

@@ -77,8 +77,8 @@ def test_two_processes_end_with_the_weights_of_one(together, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
-def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, processes):
+@pytest.mark.parametrize(("processes", "noise"), [(2, "host"), (3, "host"), (2, "device")])
+def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, processes, noise):
     r = np.random.default_rng(0)
     table = pd.DataFrame(
         {"a": r.normal(size=301), "b": r.integers(0, 4, 301), "c": r.choice(["x", "y"], 301)}
@@ -86,6 +86,7 @@ def test_masks_and_dropout_do_not_depend_on_the_number_of_processes(tmp_path, pr
     table.loc[::7, "a"] = np.nan
     table.to_csv(tmp_path / "table.csv", index=False)
     settings = ["network.width=16", "network.dropout=0.2", "training.steps=40", "training.batch_size=299"]
+    settings.append(f"training.noise={noise}")
     words = ["train", "table.csv", "--no-pictures", "--device", "cpu", "--set", "data.refine=false"]
     words += [word for one in settings for word in ("--set", one)]
     weights = []

@@ -13,7 +13,7 @@ def test_the_average_is_the_recursion_with_a_decay_that_warms_up():
     average = WeightAverage(weights[0], 0.8)
     expected = weights[0].clone()
     for k in range(1, 60):
-        average.update(weights[k], k)
+        average.update(weights[k], average.share(k))
         decay = min(0.8, (1 + k) / (10 + k))
         expected = decay * expected + (1 - decay) * weights[k]
         torch.testing.assert_close(average.weights, expected)
@@ -21,13 +21,13 @@ def test_the_average_is_the_recursion_with_a_decay_that_warms_up():
 
 def test_the_decay_warms_up_from_two_elevenths():
     average = WeightAverage(torch.zeros(1), 0.999)
-    average.update(torch.ones(1), 1)
+    average.update(torch.ones(1), average.share(1))
     torch.testing.assert_close(average.weights, torch.tensor([9 / 11]))
 
 
 def test_decay_zero_follows_the_weights():
     average = WeightAverage(torch.zeros(2), 0.0)
-    average.update(torch.tensor([3.0, 4.0]), 1000)
+    average.update(torch.tensor([3.0, 4.0]), average.share(1000))
     assert average.weights.tolist() == [3.0, 4.0]
 
 

@@ -72,6 +72,7 @@ def stop_after(monkeypatch):
 
 VARIANTS = {
     "shuffled": SHUFFLED,
+    "noise of the device": {**SHUFFLED, "training.noise": "device"},
     "shuffled, plain": {
         **SHUFFLED,
         "training.ema_decay": 0.0,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diffuscope.data.conditions.dropping import dropped
 from diffuscope.data.stored import Stored, held_of
+from diffuscope.transfers import upload
 
 __all__ = ["StoredRows"]
 
@@ -63,6 +64,11 @@ class StoredRows:
         return len(self.stored)
 
     @property
+    def resident(self) -> bool:
+        """Whether rows are in memory where they are wanted; else they are read for each batch."""
+        return self._resident is not None
+
+    @property
     def labelled(self) -> bool:
         """Whether points have labels."""
         return self._labels is not None
@@ -81,10 +87,10 @@ class StoredRows:
     def at(self, at: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
         """Return points at rows (k,), counted among all, and their labels."""
         if self._resident is not None:
-            x = self._resident[torch.from_numpy(at).to(self.device)]
+            x = self._resident[upload(torch.from_numpy(at), self.device)]
         else:
-            x = self._encode(self.stored.at(at)).to(self.device)
-        label = None if self._labels is None else torch.from_numpy(self._labels[at]).to(self.device)
+            x = upload(self._encode(self.stored.at(at)), self.device)
+        label = None if self._labels is None else upload(torch.from_numpy(self._labels[at]), self.device)
         return x, label
 
     def only(self, index: Tensor) -> StoredRows:

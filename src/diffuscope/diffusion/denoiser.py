@@ -17,6 +17,7 @@ from diffuscope.diffusion.predictions import PREDICTIONS, Prediction, input_scal
 from diffuscope.diffusion.process import coefficient
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.errors import InputError, unknown_name
+from diffuscope.transfers import upload
 
 __all__ = [
     "ConditionedDenoiser",
@@ -93,7 +94,7 @@ class Denoiser(nn.Module):
         else:
             c = level.t.long() if self.schedule.discrete else level.t.to(x.dtype)
         if c.ndim or c.device == x.device:
-            return c.to(x.device)
+            return upload(c, x.device)
         return torch.full((), c.item(), dtype=c.dtype, device=x.device)  # filled there, not copied
 
     @property

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.transfers import upload
 
 __all__ = ["Transition", "coefficient", "q_posterior", "q_sample", "q_step", "transition"]
 
@@ -31,7 +32,7 @@ def coefficient(c: Tensor, x: Tensor) -> Tensor:
     A single one stays where it is: on any device operations take it as a number, and nothing is copied.
     """
     c = c.to(x.dtype)  # before it is moved: some devices have no float64
-    return c.to(x.device).reshape(c.shape + (1,) * (x.ndim - c.ndim)) if c.ndim else c
+    return upload(c, x.device).reshape(c.shape + (1,) * (x.ndim - c.ndim)) if c.ndim else c
 
 
 def q_sample(x_0: Tensor, level: NoiseLevel, eps: Tensor) -> Tensor:

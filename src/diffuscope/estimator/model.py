@@ -36,6 +36,7 @@ from diffuscope.model import Model, pick_device
 from diffuscope.progress import Reporter
 from diffuscope.recipes import Recipe, load_recipe
 from diffuscope.request import Request
+from diffuscope.runs.plan import decided
 from diffuscope.runs.setup import Setup
 from diffuscope.training import Progress
 
@@ -206,11 +207,13 @@ class DiffusionModel(DensityMixin, BaseEstimator):  # type: ignore[misc]
         most = round(training.steps * training.batch_size / (1 - training.hold_out))
         X, y, weights = at_most(most, X, y, weights, n, seed)
         data = TableData.of(X, y, rows=rows, seed=seed, weights=weights)
-        setup = Setup(recipe, data, pick_device(self.device), start=start)
+        device = pick_device(self.device)
+        recipe = decided(recipe, device)
+        setup = Setup(recipe, data, device, start=start)
         if self.max_seconds is not None:
             steps = setup.steps_within(self.max_seconds * (1 - _REFINING * self.refine))
             changed = recipe.changed({"training.steps": steps})
-            setup = Setup(changed, data, setup.device, start=start)
+            setup = Setup(changed, data, device, start=start)
         self._train(setup)
         seconds = None if self.max_seconds is None else self.max_seconds * _REFINING
         for line in TABLE.complete(self.model_, data, self._reporter, seconds):

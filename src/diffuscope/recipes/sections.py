@@ -251,6 +251,11 @@ class TrainingSection(Section):
     """Share of the images that are trained without their class, for classifier-free guidance."""
     compile: bool = False
     """Whether to use ``torch.compile``: faster steps after a minute or more of compilation."""
+    noise: Literal["host", "device"] | None = None
+    """Where the noise of training is drawn: host, the CPU; device, where the network is, in other numbers.
+    None: decided and recorded when a training begins, device on GPUs of CUDA."""
+    cuda_graph: bool | None = None
+    """Whether a step is recorded and replayed (CUDA graphs); None: on GPUs of CUDA, for small networks."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainingSection:

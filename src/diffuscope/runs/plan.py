@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffuscope.data.base import Dataset
 from diffuscope.data.conditions import Numbers
@@ -25,6 +25,7 @@ __all__ = [
     "check_start",
     "claim_default_directory",
     "create_run_directory",
+    "decided",
     "name_note",
     "plan_existing",
     "plan_new",
@@ -33,6 +34,9 @@ __all__ = [
     "remove_run",
     "target_notes",
 ]
+
+if TYPE_CHECKING:
+    import torch
 
 Plan = tuple[Recipe, Dataset, Path]
 
@@ -224,10 +228,21 @@ def plan_existing(folder: Path, planned: Recipe) -> Recipe:
     return there
 
 
+def decided(recipe: Recipe, device: torch.device) -> Recipe:
+    """Return the recipe of a training that begins on a device, with where its noise is drawn.
+
+    A run that says nothing of that draws it on the CPU, also where it is resumed on a GPU.
+    """
+    if device.type != "cuda" or recipe.training.noise is not None:
+        return recipe
+    return recipe.changed({"training.noise": "device"})
+
+
 def _as_long(recipe: Recipe, other: Recipe) -> TrainingSection:
-    """Return how a recipe trains, for as long as another."""
-    length = {"steps": other.training.steps, "epochs": other.training.epochs}
-    return recipe.training.model_copy(update=length)
+    """Return how a recipe trains, for as long as another, and with what was decided for that."""
+    same = {"steps": other.training.steps, "epochs": other.training.epochs}
+    noise = recipe.training.noise or other.training.noise
+    return recipe.training.model_copy(update={**same, "noise": noise})
 
 
 def remove_run(folder: Path) -> None:

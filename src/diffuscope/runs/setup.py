@@ -116,7 +116,16 @@ class Setup:
                 "Set loss.target = 'sample'.",
             )
         times, size, order = recipe.times.make(), recipe.training.batch_size, recipe.training.batches
-        self.batches = Batches(self.source, denoiser.schedule, times, size, order, seed, self.noise)
+        self.batches = Batches(
+            self.source,
+            denoiser.schedule,
+            times,
+            size,
+            order,
+            seed,
+            self.noise,
+            on_device=recipe.training.noise == "device",
+        )
 
     def _hold_out(self, share: float, seed: int) -> None:
         """Keep a share of the rows from training; of large data a share of the rows that are held."""

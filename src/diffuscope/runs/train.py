@@ -26,6 +26,7 @@ from diffuscope.runs.plan import (
     check_start,
     claim_default_directory,
     create_run_directory,
+    decided,
     name_note,
     plan_existing,
     plan_new,
@@ -235,6 +236,8 @@ def train(
     if exist_ok and (folder / "recipe.toml").is_file():
         planned = plan_existing(folder, planned)
         resume = True
+    elif not resume:
+        planned = decided(planned, place)
     notes = (*modality(dataset.kind).training_notes(dataset), *target_notes(planned))
     reporter = Reporter(progress if world.is_main else False)
     alone = announce is None  # nobody else says how it ended

@@ -25,13 +25,15 @@ _EPS = 1e-8
 class Adam:
     """Takes steps of a vector of all weights in place; ``learning_rate`` may be set between steps.
 
+    On CPUs and GPUs of CUDA it may be a tensor of shape (), too.
     ``exp_avg`` and ``exp_avg_sq`` are the averages m and v, ``steps`` the number of steps so far.
     """
 
     found_inf: Tensor | None = None  # GradScaler sets it for a step: 1 where a gradient is not finite
 
     def __init__(self, vector: nn.Parameter, learning_rate: float, betas: tuple[float, float]) -> None:
-        self.vector, self.learning_rate, self.betas = vector, learning_rate, betas
+        self.vector, self.betas = vector, betas
+        self.learning_rate: Any = learning_rate
         self.exp_avg, self.exp_avg_sq = torch.zeros_like(vector.data), torch.zeros_like(vector.data)
         self._fused = vector.device.type in ("cpu", "cuda")
         self.steps = torch.zeros((), device=vector.device if self._fused else "cpu")

@@ -21,10 +21,12 @@ from torch import Tensor
 from diffuscope.diffusion.losses import Times
 from diffuscope.diffusion.schedules import NoiseLevel, Schedule
 from diffuscope.seeds import permuted, stream, stream_seed
+from diffuscope.transfers import upload
 
 __all__ = ["BatchSource", "Batches", "Chunk", "Noise", "Origin", "Paired", "Resident"]
 
 _NUMBERS_PER_CHUNK = 2**14
+_NUMBERS_ON_DEVICE, _STEPS_ON_DEVICE = 2**20, 64  # of a chunk whose noise is drawn there
 _DRAWN = 1_000_000  # points whose order is drawn; of more it is computed
 _PIECE = 2**14  # places of an order that are computed together
 _EVEN = 4096  # points that stand for weighted ones
@@ -72,14 +74,14 @@ class Resident:
         if self.weights is not None:
             jitter = torch.rand(len(index), generator=generator, dtype=torch.float64)
             index = _under(self.weights, (index + jitter) / len(self))
-        return self.x[index.to(self.device)], None
+        return self.x[upload(index, self.device)], None
 
     def as_they_are(self, index: Tensor) -> tuple[Tensor, None]:
         """Return the points at ``index``; of points with weights at least 4096, as often as these say."""
         if self.weights is not None:
             count = max(len(index), _EVEN)
             index = index[_under(self.weights[index], (torch.arange(count) + 0.5) / count)]
-        return self.x[index.to(self.device)], None
+        return self.x[upload(index, self.device)], None
 
     def only(self, index: Tensor) -> Resident:
         """Return the points at ``index`` alone, copied."""
@@ -126,7 +128,7 @@ class Origin:
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """Draw with replacement."""
-        return self.z[torch.randint(len(self.z), (len(index),), generator=generator).to(self.z.device)]
+        return self.z[upload(torch.randint(len(self.z), (len(index),), generator=generator), self.z.device)]
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Paired:
 
     def __call__(self, index: Tensor, generator: torch.Generator) -> Tensor:
         """Take those at the same places; nothing is drawn."""
-        return self.z[index.to(self.z.device)]
+        return self.z[upload(index, self.z.device)]
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ class Batches:
     """The batches of a training run; both orders visit each point once an epoch.
 
     ``shuffled``: the last batch of an epoch may be smaller; ``stream``: every batch is full and may continue
-    into the next epoch. ``noise`` takes the place of Gaussian noise, if given.
+    into the next epoch. ``noise`` takes the place of Gaussian noise, if given. With ``on_device`` Gaussian
+    noise is drawn where the source is, in chunks of their own length; what says which rows are taken, and at
+    which times, is little, and always drawn on the CPU.
     """
 
     source: BatchSource
@@ -155,6 +159,7 @@ class Batches:
     order: Literal["shuffled", "stream"]
     seed: int
     noise: Noise | None = None
+    on_device: bool = False
 
     @property
     def steps_per_epoch(self) -> int:
@@ -162,9 +167,17 @@ class Batches:
         return math.ceil(len(self.source) / self.batch_size)
 
     @property
+    def read(self) -> bool:
+        """Whether points have to be read for each batch, where they lie."""
+        return not getattr(self.source, "resident", True)
+
+    @property
     def chunk_steps(self) -> int:
         """Batches in a full chunk: enough to make drawing cheap, few enough to stay small in memory."""
-        steps = max(1, _NUMBERS_PER_CHUNK // (self.batch_size * math.prod(self.source.shape)))
+        numbers = self.batch_size * math.prod(self.source.shape)
+        steps = max(1, _NUMBERS_PER_CHUNK // numbers)
+        if self.on_device:
+            steps = max(1, min(_NUMBERS_ON_DEVICE // numbers, _STEPS_ON_DEVICE))
         return min(steps, self.steps_per_epoch) if self.order == "shuffled" else steps
 
     def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
@@ -182,14 +195,20 @@ class Batches:
             full = sizes.count(self.batch_size)
             t = [self.times.draw(self.schedule, full, self.batch_size, generator).flatten()]
             t += [self.times.draw(self.schedule, 1, size, generator)[0] for size in sizes[full:]]
-            shape = (len(index), *self.source.shape)
-            eps = torch.randn(shape, generator=generator, dtype=torch.float32).to(self.source.device)
-            if self.noise is not None:
-                eps = self.noise(index, generator)
+            eps = self._noise(step, index, generator)
             x_0, label = self.source.take(index, generator)
             bounds = [0, *itertools.accumulate(sizes)]
             yield Chunk(step, x_0, eps, self.schedule(torch.cat(t)), bounds, label)
             step += steps
+
+    def _noise(self, step: int, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the noise of the points at ``index`` (n,), of the chunk that begins with a step."""
+        shape, device = (len(index), *self.source.shape), self.source.device
+        if self.on_device and self.noise is None:
+            own = stream(self.seed, "noise", step, device=device)
+            return torch.randn(shape, generator=own, device=device, dtype=torch.float32)
+        eps = torch.randn(shape, generator=generator, dtype=torch.float32)
+        return upload(eps, device) if self.noise is None else self.noise(index, generator)
 
     def _indices(self, step: int, steps: int) -> tuple[Tensor, list[int]]:
         """Return which points the batches take, one after the other, and their sizes."""

@@ -83,8 +83,8 @@ class HeldOut:
         output = torch.cat([piece.predict(self.denoiser.network) for piece in pieces])
         each = -(-n // PARTS)
         places = [slice(i * each, (i + 1) * each) for i in range(PARTS)]
-        losses = [self.loss.value(output[place], self._examples.at(place)).item() for place in places]
-        parts = torch.tensor(losses, dtype=torch.float64)
+        losses = [self.loss.value(output[place], self._examples.at(place)) for place in places]
+        parts = torch.stack(losses).cpu().double()  # read at once
         loss = parts.mean().item()
         self.history.append((step, loss))
         if len(self.history) == 1:

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,15 +23,16 @@ from torch import Tensor
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.diffusion.losses import Examples
 from diffuscope.errors import InputError, RunError
-from diffuscope.precision import autocast, half_type
+from diffuscope.precision import arranged, autocast, half_type
 from diffuscope.recipes.sections import TrainingSection
 from diffuscope.seeds import stream_seed
 from diffuscope.signals import Stopped, noted, words_of
-from diffuscope.threads import side_by_side
+from diffuscope.threads import ahead, side_by_side
 from diffuscope.training.adam import Adam
 from diffuscope.training.batches import Batches, Chunk
 from diffuscope.training.checkpoints import Checkpoints
 from diffuscope.training.distributed import World
+from diffuscope.training.graphs import RecordedStep
 from diffuscope.training.held_out import PARTS, HeldOut
 from diffuscope.training.overlap import Overlap
 from diffuscope.training.parts import PartSum, is_divisible, number_of_parts, own_parts, part_bounds
@@ -45,6 +47,7 @@ from diffuscope.training.randomness import (
     share_dropout,
 )
 from diffuscope.training.weights import FlatParameters, WeightAverage
+from diffuscope.transfers import Reading
 
 __all__ = ["Interrupted", "Progress", "Trainer"]
 
@@ -102,6 +105,9 @@ class Trainer:
         plain = not self.settings.compile and self._half is None
         self._perceptron = perceptron_of(network, self.flat) if plain else None
         self._plan_parts()
+        self._recorded = RecordedStep(self._take_step, vector.device) if self._is_recorded() else None
+        # Losses that were not looked at yet: the number of steps before them, and after.
+        self._unread: deque[tuple[int, int, Reading]] = deque()
         self._signalled: Callable[[], int] = lambda: 0
         self.step = 0
         self._saved_step, self._saved_at = -1, time.monotonic()
@@ -112,7 +118,7 @@ class Trainer:
         settings, network, device = self.settings, self.denoiser.network, self.flat.vector.device
         self.exact = device.type == "cpu" if settings.exact is None else settings.exact
         divisible = is_divisible(network) and not settings.compile
-        self._one_thread = self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
+        self._one_thread = self._is_small
         self.parts, self._at_once, self._accumulate = 1, 1, settings.accumulate
         self._streams: PartStreams | None = None
         drawn = draws_in_parts(network, self.loss)
@@ -135,6 +141,30 @@ class Trainer:
         # Of a batch of one part there is nothing to share: the others wait for what the first makes of it.
         self._by_the_first = self.exact and self.parts == 1 and self.world.size > 1
         self._overlap = Overlap(self.flat, self.world) if self.world.size > 1 and not self.exact else None
+
+    def _is_recorded(self) -> bool:
+        """Whether a step is recorded and replayed; InputError where it cannot be, and is to be."""
+        wanted, network = self.settings.cuda_graph, self.denoiser.network
+        obstacles = {
+            "it does not run on a GPU of CUDA": self.flat.vector.device.type != "cuda",
+            "several processes share it": self.world.size > 1,
+            "a network is compiled (training.compile)": self.settings.compile,
+            "its gradients are summed in parts (training.exact)": self.parts > 1,
+            "float16 needs a look at every step": self._scaler.is_enabled(),
+            "random numbers, such as those of dropout, are drawn in it": draws_in_parts(network, self.loss),
+        }
+        found = next((why for why, there in obstacles.items() if there), None)
+        if wanted and found:
+            raise InputError(
+                f"A step of this training cannot be recorded as a CUDA graph: {found}.",
+                "Leave out training.cuda_graph.",
+            )
+        return found is None and (self._is_small if wanted is None else wanted)
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether a step is little work."""
+        return self.batches.batch_size * self.flat.vector.numel() < _SMALL_STEP
 
     @property
     def total_steps(self) -> int:
@@ -179,22 +209,31 @@ class Trainer:
                 while self.step < self.total_steps and not self._agree(False):
                     pass
                 return
-            for chunk in self.batches.chunks(self.step, self.total_steps):
-                first = self.step
-                losses = self._train_on(chunk)
+            chunks, device = self.batches.chunks(self.step, self.total_steps), self.flat.vector.device
+            for chunk in ahead(chunks) if self.batches.read and device.type == "cuda" else chunks:
+                first, losses = self.step, self._train_on(chunk)
                 if len(losses):
-                    self._check_finite(losses, first)
-                if self._agree(bool(len(losses)) and self.world.is_main and self._followed(losses)):
+                    self._unread.append((first, self.step, Reading(losses)))
+                # An accelerator works on a chunk while the losses of the one before are looked at.
+                self._read(later=0 if device.type == "cpu" else 1)
+                if self._agree(bool(len(losses)) and self.world.is_main and self._measured()):
                     return
 
-    def _followed(self, losses: Tensor) -> bool:
-        """Show, draw and measure what came of the steps of a chunk; return whether that ends the training."""
-        if self.on_progress:
-            epochs = self.step / self.batches.steps_per_epoch
-            loss, rate = losses.mean().item(), self.learning_rate(self.step - 1)
-            self.on_progress(Progress(self.step, self.total_steps, epochs, loss, rate))
+    def _read(self, later: int = 0) -> None:
+        """Check and show the losses of chunks, but of the last few, which are looked at ``later``."""
+        while len(self._unread) > later:
+            first, stop, reading = self._unread.popleft()
+            losses = reading()
+            self._check_finite(losses, first)
+            if self.world.is_main and self.on_progress:
+                epochs, rate = stop / self.batches.steps_per_epoch, self.learning_rate(stop - 1)
+                self.on_progress(Progress(stop, self.total_steps, epochs, losses.mean().item(), rate))
+
+    def _measured(self) -> bool:
+        """Draw and measure what came of the steps so far, where it is time; return whether training ends."""
         epoch, rest = divmod(self.step, self.batches.steps_per_epoch)
         if self.on_epoch and self.batches.order == "shuffled" and rest == 0:
+            self._read()
             self.on_epoch(epoch, self)
         return self._validate()
 
@@ -209,6 +248,8 @@ class Trainer:
         if not (waits and time.monotonic() - self._agreed_at < _BETWEEN):
             number, ended, self.step = self.world.agree(number, int(ends), self.step)
             ends, self._agreed_at = bool(ended), time.monotonic()
+        if number or ends or self._due():
+            self._read()
         if number or self._due():
             self.save_checkpoint()
         if number:
@@ -225,6 +266,7 @@ class Trainer:
         """Return whether the loss on held-out rows ends the training; equal in all processes."""
         if self.held_out is None or not self.held_out.due(self.step, self.total_steps):
             return False
+        self._read()
         with self.averaged():
             return self.held_out.look(self.step, self.total_steps, self.flat.vector.detach())
 
@@ -240,36 +282,47 @@ class Trainer:
             examples = noised(
                 self.loss, self.denoiser, chunk.x_0, chunk.level, chunk.eps, generator, chunk.label
             )
-            return self._steps(examples, chunk)
+            return self._steps(examples._replace(inputs=arranged(examples.inputs, self._half)), chunk)
 
     def _steps(self, examples: Examples, chunk: Chunk) -> Tensor:
         """Take the steps of :meth:`_train_on`; a signal ends them early where a run can go on from there."""
         losses: list[Tensor] = []
-        flat, settings = self.flat, self.settings
         for i, (start, stop) in enumerate(itertools.pairwise(chunk.bounds)):
             if chunk.first_step + i < self.step:  # taken already, before an interruption
                 continue
-            if self.parts > 1:
-                loss = self._sum_of_parts(examples.at(slice(start, stop)))
-            elif self._stops_anywhere and self.world.size == 1 and self._signalled():
-                loss = None
-            elif self._overlap is not None:
-                loss = self._share_of(examples, start, stop, self._overlap)
-            else:
-                loss = self._differentiate(examples.at(slice(start, stop)))
-            if loss is None:
+            rate, share = self.learning_rate(self.step), self.average.share(self.step + 1)
+            if self.parts == 1 and self._stops_anywhere and self.world.size == 1 and self._signalled():
                 break
+            if self._recorded is not None and stop - start == self.batches.batch_size:
+                loss = self._recorded(examples.at(slice(start, stop)), rate, share)
+            elif self.parts > 1:
+                found = self._sum_of_parts(examples.at(slice(start, stop)))
+                if found is None:
+                    break
+                loss = self._update(found, rate, share)
+            elif self._overlap is not None:
+                loss = self._update(self._share_of(examples, start, stop, self._overlap), rate, share)
+            else:
+                loss = self._take_step(examples.at(slice(start, stop)), rate, share)
             losses.append(loss)
-            self._scaler.unscale_(self.optimizer)
-            if settings.clip_norm is not None:
-                flat.clip(settings.clip_norm)
-            self.optimizer.learning_rate = self.learning_rate(self.step)
-            self._scaler.step(self.optimizer)
-            self._scaler.update()
             self.step += 1
-            if settings.ema_decay:
-                self.average.update(flat.vector, self.step)
         return torch.stack(losses) if losses else torch.zeros(0)
+
+    def _take_step(self, batch: Examples, rate: float | Tensor, share: float | Tensor) -> Tensor:
+        """Take a step on a batch, with this learning rate and share in the average; return its mean loss."""
+        return self._update(self._differentiate(batch), rate, share)
+
+    def _update(self, loss: Tensor, rate: float | Tensor, share: float | Tensor) -> Tensor:
+        """Turn the gradient into a step, and return the loss that it is of."""
+        self._scaler.unscale_(self.optimizer)
+        if self.settings.clip_norm is not None:
+            self.flat.clip(self.settings.clip_norm)
+        self.optimizer.learning_rate = rate
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        if self.settings.ema_decay:
+            self.average.update(self.flat.vector, share)
+        return loss
 
     def _sum_of_parts(self, batch: Examples) -> Tensor | None:
         """Write the gradient of a batch's mean loss, a sum over its parts; return the loss.

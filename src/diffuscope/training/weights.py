@@ -87,7 +87,10 @@ class WeightAverage:
     def __init__(self, weights: Tensor, decay: float) -> None:
         self.weights, self.decay = weights.detach().clone(), decay
 
-    def update(self, weights: Tensor, step: int) -> None:
-        """Update the average with the weights after ``step`` steps (1, 2, ...)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        self.weights.lerp_(weights.detach(), 1 - decay)
+    def share(self, step: int) -> float:
+        """Return the share of the weights after ``step`` steps (1, 2, ...) in their average."""
+        return 1 - min(self.decay, (1 + step) / (10 + step))
+
+    def update(self, weights: Tensor, share: float | Tensor) -> None:
+        """Move the average towards the weights by a share of the way, a number or a tensor of shape ()."""
+        self.weights.lerp_(weights.detach(), share)

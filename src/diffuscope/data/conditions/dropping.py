@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diffuscope.transfers import upload
+
 __all__ = ["dropped"]
 
 
@@ -13,4 +15,4 @@ def dropped(label: Tensor, none: float, share: float, generator: torch.Generator
     if not share:
         return label
     silent = torch.rand(len(label), generator=generator) < share
-    return label.masked_fill(silent.to(label.device).reshape(-1, *[1] * (label.ndim - 1)), none)
+    return label.masked_fill(upload(silent, label.device).reshape(-1, *[1] * (label.ndim - 1)), none)

@@ -15,6 +15,7 @@ from torch import Tensor
 from diffuscope.data.conditions.dropping import dropped
 from diffuscope.data.images.codec import to_model
 from diffuscope.data.stored import let_go
+from diffuscope.transfers import upload
 
 __all__ = ["ImageRows"]
 
@@ -63,6 +64,11 @@ class ImageRows:
     def __len__(self) -> int:
         return len(self._pixels) if self._index is None else len(self._index)
 
+    @property
+    def resident(self) -> bool:
+        """Whether images are in memory where they are wanted; else they are read for each batch."""
+        return self._resident is not None
+
     def only(self, index: Tensor) -> ImageRows:
         """Return those at ``index`` alone; nothing is copied."""
         chosen = ImageRows.__new__(ImageRows)
@@ -75,7 +81,7 @@ class ImageRows:
         x, label = self.as_they_are(index)
         if self.flip:
             mirrored = torch.rand(len(index), generator=generator) < 0.5
-            x = torch.where(mirrored.to(self.device)[:, None, None, None], x.flip(3), x)
+            x = torch.where(upload(mirrored, self.device)[:, None, None, None], x.flip(3), x)
         if label is not None:
             label = dropped(label, self.none, self.drop_labels, generator)
         return x, label
@@ -84,10 +90,10 @@ class ImageRows:
         """Return images at ``index`` and their labels, nothing drawn."""
         at = index.cpu().numpy() if self._index is None else self._index[index.cpu().numpy()]
         if self._resident is not None:
-            pixels = self._resident[torch.from_numpy(at).to(self.device)]
+            pixels = self._resident[upload(torch.from_numpy(at), self.device)]
         else:
-            pixels = torch.from_numpy(self._read(at)).to(self.device)
-        label = None if self._labels is None else torch.from_numpy(self._labels[at]).to(self.device)
+            pixels = upload(torch.from_numpy(self._read(at)), self.device)
+        label = None if self._labels is None else upload(torch.from_numpy(self._labels[at]), self.device)
         return to_model(pixels), label
 
     def _read(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:

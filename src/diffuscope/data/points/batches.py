@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from diffuscope.data.conditions.dropping import dropped
+from diffuscope.transfers import upload
 
 __all__ = ["LabelledPoints"]
 
@@ -39,7 +40,7 @@ class LabelledPoints:
 
     def as_they_are(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return points at ``index`` and their labels, nothing drawn."""
-        at = index.to(self.device)
+        at = upload(index, self.device)
         return self.x[at], self.labels[at]
 
     def only(self, index: Tensor) -> LabelledPoints:

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from diffuscope.transfers import upload
+
 __all__ = ["Choices"]
 
 
@@ -34,6 +36,7 @@ class Choices(nn.Module):
         self.register_buffer("group", torch.full((dimension,), -1))
         self.register_buffer("share", torch.ones(dimension))
         self.register_buffer("scale", torch.ones(dimension))
+        self._known: tuple[Tensor, int, tuple[Tensor, Tensor, int]] | None = None
 
     def set(self, choices: Sequence[tuple[slice, tuple[float, ...], float]]) -> None:
         """Set the categorical columns: of each its coordinates, shares p and scale s."""
@@ -42,16 +45,30 @@ class Choices(nn.Module):
             self.share[place] = torch.tensor(shares, dtype=self.share.dtype)
             self.scale[place] = scale
 
+    def _columns(self) -> tuple[Tensor, Tensor, int]:
+        """Return indices of the categorical coordinates (c,), their columns (c,), and how many columns.
+
+        They are looked up once: a GPU would be waited for in every step.
+        """
+        known = self._known
+        if known is None or known[0] is not self.group or known[1] != self.group._version:
+            where = (self.group >= 0).nonzero()[:, 0]
+            group = self.group[where]
+            count = int(group.max()) + 1 if len(group) else 0
+            self._known = known = (self.group, self.group._version, (where, group, count))
+        return known[2]
+
     @property
     def where(self) -> Tensor:
         """Indices of the categorical coordinates, shape (c,)."""
-        return (self.group >= 0).nonzero()[:, 0]
+        return self._columns()[0]
 
     @property
     def entropy(self) -> Tensor:
         """The entropy of the shares of each coordinate's column, in nats, shape (c,)."""
-        share, group = self.share[self.where], self.group[self.where]
-        total = share.new_zeros(int(group.max()) + 1).index_add(0, group, -share * share.log())
+        where, group, count = self._columns()
+        share = self.share[where]
+        total = share.new_zeros(count).index_add(0, group, -share * share.log())
         return total[group]
 
     def prior(self, y: Tensor, variance: Tensor | None = None) -> Tensor:
@@ -65,13 +82,12 @@ class Choices(nn.Module):
         log_share = share.log().expand(len(y), -1)
         if variance is None:
             return log_share
-        variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]
+        variance = upload(variance.to(y.dtype), y.device).expand(len(y))[:, None]
         return log_share + (scale * y.index_select(1, where) + scale.square() * share) / variance
 
     def log_softmax(self, logits: Tensor) -> Tensor:
         """Return log-probabilities (n, c) of logits (n, c), column by column."""
-        group = self.group[self.where]
-        count = int(group.max()) + 1
+        _, group, count = self._columns()
         index = group.expand_as(logits)
         top = logits.new_full((len(logits), count), -torch.inf).scatter_reduce(1, index, logits, "amax")
         shifted = logits - top.detach().index_select(1, group)

@@ -118,7 +118,7 @@ class MaskedDenoiser(Denoiser):
     def choices(self) -> Choices | None:
         """The categorical coordinates, if there are any."""
         choices: Choices | None = getattr(self.network, "choices", None)
-        return choices if choices is not None and (choices.group >= 0).any() else None
+        return choices if choices is not None and len(choices.where) else None
 
     @property
     def factors(self) -> Factors | None:

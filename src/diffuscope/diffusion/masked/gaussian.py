@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.process import coefficient
+from diffuscope.transfers import upload
 
 __all__ = ["Factors"]
 
@@ -80,7 +81,7 @@ class Factors(nn.Module):
 
     def noise(self, y: Tensor, variance: Tensor, mask: Mask) -> Tensor:
         r"""Return :math:`(y - E[x | y]) / v`, shape (n, d), for noise of ``variance`` v, shape () or (n,)."""
-        variance = variance.to(y.dtype).to(y.device).expand(len(y))[:, None]
+        variance = upload(variance.to(y.dtype), y.device).expand(len(y))[:, None]
         value = torch.where(mask.known, mask.value, y) - self.mean
         spread = self.unique + variance.masked_fill(mask.known, 0.0)
         precision = (1 / spread).masked_fill(mask.absent, 0.0)

@@ -17,6 +17,7 @@ from diffuscope.diffusion.masked.mask import Mask
 from diffuscope.diffusion.predictions import training_target
 from diffuscope.diffusion.process import coefficient, q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
+from diffuscope.transfers import upload
 
 __all__ = ["MaskedLoss"]
 
@@ -73,11 +74,12 @@ class MaskedLoss(Loss):
         """
         assert isinstance(denoiser, MaskedDenoiser)
         mask = self._draw(x_0, generator)
-        complete, x_0 = not x_0.isnan().any(), x_0.nan_to_num(0.0)
+        posterior = self.target == "posterior" and not x_0.isnan().any()
+        x_0 = x_0.nan_to_num(0.0)
         x_t = q_sample(x_0, level, eps)
         noisy = ~(mask.known | mask.absent)
         target_x, target_eps = x_0, eps
-        if self.target == "posterior" and complete:
+        if posterior:
             whole = noisy.all(1, keepdim=True)
             mean_x, mean_eps = posterior_means(x_0, level, eps, self.group)
             target_x, target_eps = torch.where(whole, mean_x, x_0), torch.where(whole, mean_eps, eps)
@@ -116,8 +118,8 @@ class MaskedLoss(Loss):
     def _draw(self, x_0: Tensor, generator: torch.Generator | None) -> Mask:
         """Draw masks."""
         n, d = x_0.shape
-        groups = torch.tensor(self.groups or range(d), device=x_0.device)
-        columns = int(groups.max()) + 1
+        groups = upload(torch.tensor(self.groups or range(d)), x_0.device)
+        columns = max(self.groups or range(d)) + 1
         u = torch.rand(n, columns + 3, device=x_0.device, generator=generator)
         some = u[:, :1] < self.partial
         known = some & (u[:, 3:] < u[:, 1:2])
@@ -142,14 +144,15 @@ class MaskedLoss(Loss):
         n, c = known.shape
         asked, some, left_out = torch.rand(3, n, 1, device=known.device, generator=generator)
         ask = asked < _ASKED
-        own = torch.tensor([number for number, _ in self.presence], device=known.device)
+        own = upload(torch.tensor([number for number, _ in self.presence]), known.device)
         of_value = torch.ones(c, dtype=torch.bool, device=known.device).index_fill(0, own, False)
         # Rows that learn presence: values are known, half of the time, or absent.
         u = torch.rand(n, c, device=known.device, generator=generator)
         known = torch.where(ask & of_value, (u < 2 * some - 1) & ~lost, known)
         absent = torch.where(ask & of_value, ~known, absent)
         # There, presence is known if a value is; half of the time some of the rest is known, or absent.
-        here = torch.stack([(~absent[:, list(values)]).any(1) for _, values in self.presence], 1)
+        values = [upload(torch.tensor(values), known.device) for _, values in self.presence]
+        here = torch.stack([(~absent.index_select(1, one)).any(1) for one in values], 1)
         draw, part = torch.rand(2, n, len(own), device=known.device, generator=generator)
         told = here | (draw < 2 * left_out - 1)
         dropped = ~told & (part < 2 * left_out - 1)

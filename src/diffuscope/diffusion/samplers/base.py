@@ -71,7 +71,7 @@ class SamplingContext:
     def noise(self, x: Tensor) -> Tensor:
         """Return fresh standard normal noise of the shape of ``x``, drawn on the generator's device."""
         if self.streams is not None:
-            return self.streams.normal(tuple(x.shape), x.dtype).to(x.device)
+            return self.streams.normal(tuple(x.shape), x.dtype)
         z = torch.randn(x.shape, generator=self.generator, device=self.generator.device, dtype=x.dtype)
         return z.to(x.device)
 

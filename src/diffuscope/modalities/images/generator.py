@@ -154,7 +154,8 @@ class ImageGenerator(LabelGenerator):
         of_images = self._denoisers(request, n)
         if images is None:
             block = rows_per_block(self.model.shape)
-            ends = prior(grid, (2, *self.model.shape), RowStreams(request.seed, 0, 2, block))
+            streams = RowStreams(request.seed, 0, 2, block, self.model.device)
+            ends = prior(grid, (2, *self.model.shape), streams)
         else:
             pixels = self._checked(images)
             if len(pixels) != 2:
