@@ -79,21 +79,19 @@ def build(language: str, folder: Path) -> str:
     )
 
 
-def draw_gallery(folder: Path) -> Path:
-    """Run the scripts of the gallery that changed; return where their pictures are."""
+def draw(folder: Path) -> Path:
+    """Write what changed of the studio, and of the gallery; return where the pictures of the latter are."""
     kept = folder / ".cells" / "gallery"
-    words = [sys.executable, str(DOCS / "tools" / "draw_gallery.py"), str(kept)]
-    subprocess.run(words, env=os.environ | QUIET, check=True)
+    for tool, to in (("draw_gallery.py", kept), ("draw_studio.py", folder / "studio")):
+        subprocess.run(
+            [sys.executable, str(DOCS / "tools" / tool), str(to)], env=os.environ | QUIET, check=True
+        )
     return kept
 
 
 def pages_of(folder: Path) -> list[Path]:
     """Return the pages of a folder that are to be read; those of live figures have no links."""
-    return [
-        path
-        for path in sorted(folder.rglob("*.html"))
-        if "_views" not in path.parts and "mathjax" not in path.parts
-    ]
+    return [path for path in sorted(folder.rglob("*.html")) if not {"_views", "mathjax", "studio"} & set(path.parts)]
 
 
 class _Anchors(HTMLParser):
@@ -138,7 +136,7 @@ def main(folder: Path) -> None:
     links = {"runs": str(DOCS / "runs"), "examples": str(DOCS.parent / "examples")}
     startup.write_text(STARTUP.format(**links), "utf-8")
     with ThreadPoolExecutor() as pool:
-        drawing = pool.submit(draw_gallery, folder)
+        drawing = pool.submit(draw, folder)
         for said in pool.map(lambda language: build(language, folder), LANGUAGES):
             print(said)
         for language in LANGUAGES:
