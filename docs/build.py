@@ -51,23 +51,16 @@ get_ipython().events.register("pre_run_cell", _fonts)
 """
 
 
+def words_for(language: str, to: Path, kept: Path, *more: str) -> list[str]:
+    """Return the command that builds one language to a folder; what was read is kept in another one."""
+    words = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-t", language, *more]
+    return [*words, "-c", str(DOCS), "-d", str(kept), str(DOCS / language), str(to)]
+
+
 def build(language: str, folder: Path) -> str:
     """Build one language; return what is to be said of it. SystemExit where a page is wrong."""
     start = time.monotonic()
-    words = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-E",
-        "-W",
-        "--keep-going",
-        "-t",
-        language,
-        "-c",
-        str(DOCS),
-    ]
-    words += ["-d", str(folder / ".doctrees" / language), str(DOCS / language), str(folder / language)]
+    words = words_for(language, folder / language, folder / ".doctrees" / language)
     own = {"IPYTHONDIR": str(folder / ".ipython")}
     done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -91,7 +84,11 @@ def draw(folder: Path) -> Path:
 
 def pages_of(folder: Path) -> list[Path]:
     """Return the pages of a folder that are to be read; those of live figures have no links."""
-    return [path for path in sorted(folder.rglob("*.html")) if not {"_views", "mathjax", "studio"} & set(path.parts)]
+    return [
+        path
+        for path in sorted(folder.rglob("*.html"))
+        if not {"_views", "mathjax", "studio"} & set(path.parts)
+    ]
 
 
 class _Anchors(HTMLParser):

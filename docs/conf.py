@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import mathjax
 
@@ -21,6 +22,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "tools"))
 
 chinese = tags.has("zh")  # type: ignore[name-defined]  # noqa: F821  (Sphinx hands it over)
+dry = tags.has("dry")  # type: ignore[name-defined]  # noqa: F821  (no cell is run: are the pages themselves right?)
 os.environ["DIFFUSCOPE_LANG"] = "zh" if chinese else "en"
 
 project = "扩散镜 Diffuscope" if chinese else "Diffuscope"
@@ -54,7 +56,7 @@ def _surroundings() -> str:
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
-nb_execution_mode = "cache"
+nb_execution_mode = "off" if dry else "cache"
 nb_execution_cache_path = str(
     ROOT / "build" / "book" / ".cells" / ("zh" if chinese else "en") / _surroundings()
 )
@@ -123,6 +125,16 @@ def _named(_app: object, _page: str, text: list[str]) -> None:
     )
 
 
+def _with_a_language(_app: object, _page: str, text: list[str]) -> None:
+    """Say what the cells of a page are written in, which is else known of the kernel that ran them."""
+    text[0] = text[0].replace("kernelspec:\n", "kernelspec:\n  language: python\n", 1)
+
+
+def _made_by_a_cell(_app: object, _domain: object, node: Any) -> bool | None:
+    """Let references to figures pass that only a cell that runs would make."""
+    return True if str(node.get("reftarget", "")).startswith("fig-") else None
+
+
 def _reachable(_app: object, _page: str, _template: str, context: dict[str, str], _tree: object) -> None:
     """Let code that is wider than the page be scrolled by keys, and solutions be called what they show."""
     if "body" in context:
@@ -135,6 +147,9 @@ def _reachable(_app: object, _page: str, _template: str, context: dict[str, str]
 
 def setup(app: object) -> None:
     """Let pages be changed as they are read, and as they are written."""
+    if dry:
+        app.connect("source-read", _with_a_language)  # type: ignore[attr-defined]
+        app.connect("warn-missing-reference", _made_by_a_cell)  # type: ignore[attr-defined]
     app.connect("html-page-context", _reachable)  # type: ignore[attr-defined]
     app.connect("source-read", _named)  # type: ignore[attr-defined]
     app.connect("include-read", lambda app, _path, parent, text: _named(app, parent, text))  # type: ignore[attr-defined]
