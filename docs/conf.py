@@ -145,11 +145,46 @@ def _reachable(_app: object, _page: str, _template: str, context: dict[str, str]
         )
 
 
+# Words of the theme, which has no Chinese.
+_THEME = {
+    "Next": "下一页",
+    "Previous": "上一页",
+    "On this page": "本页内容",
+    "Back to top": "回到顶部",
+    "Skip to content": "跳到正文",
+    "Menu": "菜单",
+    "Expand": "展开",
+    "Light mode": "浅色",
+    "Dark mode": "深色",
+    "Auto light/dark, in light mode": "自动，此刻为浅色",
+    "Auto light/dark, in dark mode": "自动，此刻为深色",
+    "Made with": "主题：",
+    "Languages": "语言",
+    "Toggle navigation of": "展开或收起",
+    "Toggle table of contents sidebar": "显示或隐藏本页目录",
+    "Toggle site navigation sidebar": "显示或隐藏全书目录",
+    "Toggle Light / Dark / Auto color theme": "浅色、深色或自动",
+}
+_SAID = re.compile(
+    rf"""(>\s*|(?:aria-label|title)=")({"|".join(map(re.escape, _THEME))})(?=\s*<|"| [^\x00-\x7f\d]|  | \d)"""
+)
+
+
+def _in_chinese(app: Any, trouble: Exception | None) -> None:
+    """Say the words of the theme in Chinese."""
+    if chinese and trouble is None and app.builder.format == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            if "_views" not in page.parts and "_static" not in page.parts:
+                text = page.read_text("utf-8")
+                page.write_text(_SAID.sub(lambda found: found[1] + _THEME[found[2]], text), "utf-8")
+
+
 def setup(app: object) -> None:
     """Let pages be changed as they are read, and as they are written."""
     if dry:
         app.connect("source-read", _with_a_language)  # type: ignore[attr-defined]
         app.connect("warn-missing-reference", _made_by_a_cell)  # type: ignore[attr-defined]
     app.connect("html-page-context", _reachable)  # type: ignore[attr-defined]
+    app.connect("build-finished", _in_chinese)  # type: ignore[attr-defined]
     app.connect("source-read", _named)  # type: ignore[attr-defined]
     app.connect("include-read", lambda app, _path, parent, text: _named(app, parent, text))  # type: ignore[attr-defined]

@@ -93,10 +93,13 @@ class Studio(SphinxDirective):
         seen = parse_qsl(self.options.get("see", ""), strict_parsing=bool(self.options.get("see")))
         address = f"{'../' * (self.env.docname.count('/') + 1)}studio/{self.arguments[0]}.html"
         address += "#" + urlencode({"lang": language, **dict(seen)})
-        address = html.escape(address)
+        address, gap = html.escape(address), "" if language == "zh" else " "
         lines = [
             *(f":::{{admonition}} {title}", ":class: seealso", ""),
-            *(f'<a class="studio" href="{address}" target="_blank">{link}</a>{how}', *self.content, ""),
+            f'<a class="studio" href="{address}" target="_blank">{link}</a>{how}'
+            + gap
+            + "\n".join(self.content),
+            "",
             *(python, "", "```bash", self.options["command"], "```", ":::"),
         ]
         return self.parse_text_to_nodes("\n".join(lines))
