@@ -100,7 +100,7 @@ class Studio(SphinxDirective):
             + gap
             + "\n".join(self.content),
             "",
-            *(python, "", "```bash", self.options["command"], "```", ":::"),
+            *(python, "", "```bash", self.options["command"].replace(" && ", "\n"), "```", ":::"),
         ]
         return self.parse_text_to_nodes("\n".join(lines))
 
