@@ -51,23 +51,16 @@ get_ipython().events.register("pre_run_cell", _fonts)
 """
 
 
+def words_for(language: str, to: Path, kept: Path, *more: str) -> list[str]:
+    """Return the command that builds one language to a folder; what was read is kept in another one."""
+    words = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-t", language, *more]
+    return [*words, "-c", str(DOCS), "-d", str(kept), str(DOCS / language), str(to)]
+
+
 def build(language: str, folder: Path) -> str:
     """Build one language; return what is to be said of it. SystemExit where a page is wrong."""
     start = time.monotonic()
-    words = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-E",
-        "-W",
-        "--keep-going",
-        "-t",
-        language,
-        "-c",
-        str(DOCS),
-    ]
-    words += ["-d", str(folder / ".doctrees" / language), str(DOCS / language), str(folder / language)]
+    words = words_for(language, folder / language, folder / ".doctrees" / language)
     own = {"IPYTHONDIR": str(folder / ".ipython")}
     done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)
     if done.returncode:
@@ -79,11 +72,13 @@ def build(language: str, folder: Path) -> str:
     )
 
 
-def draw_gallery(folder: Path) -> Path:
-    """Run the scripts of the gallery that changed; return where their pictures are."""
+def draw(folder: Path) -> Path:
+    """Write what changed of the studio, and of the gallery; return where the pictures of the latter are."""
     kept = folder / ".cells" / "gallery"
-    words = [sys.executable, str(DOCS / "tools" / "draw_gallery.py"), str(kept)]
-    subprocess.run(words, env=os.environ | QUIET, check=True)
+    for tool, to in (("draw_gallery.py", kept), ("draw_studio.py", folder / "studio")):
+        subprocess.run(
+            [sys.executable, str(DOCS / "tools" / tool), str(to)], env=os.environ | QUIET, check=True
+        )
     return kept
 
 
@@ -92,7 +87,7 @@ def pages_of(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*.html"))
-        if "_views" not in path.parts and "mathjax" not in path.parts
+        if not {"_views", "mathjax", "studio"} & set(path.parts)
     ]
 
 
@@ -138,7 +133,7 @@ def main(folder: Path) -> None:
     links = {"runs": str(DOCS / "runs"), "examples": str(DOCS.parent / "examples")}
     startup.write_text(STARTUP.format(**links), "utf-8")
     with ThreadPoolExecutor() as pool:
-        drawing = pool.submit(draw_gallery, folder)
+        drawing = pool.submit(draw, folder)
         for said in pool.map(lambda language: build(language, folder), LANGUAGES):
             print(said)
         for language in LANGUAGES:

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import mathjax
 
@@ -21,6 +22,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS / "tools"))
 
 chinese = tags.has("zh")  # type: ignore[name-defined]  # noqa: F821  (Sphinx hands it over)
+dry = tags.has("dry")  # type: ignore[name-defined]  # noqa: F821  (no cell is run: are the pages themselves right?)
 os.environ["DIFFUSCOPE_LANG"] = "zh" if chinese else "en"
 
 project = "扩散镜 Diffuscope" if chinese else "Diffuscope"
@@ -54,7 +56,7 @@ def _surroundings() -> str:
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = True
-nb_execution_mode = "cache"
+nb_execution_mode = "off" if dry else "cache"
 nb_execution_cache_path = str(
     ROOT / "build" / "book" / ".cells" / ("zh" if chinese else "en") / _surroundings()
 )
@@ -123,6 +125,16 @@ def _named(_app: object, _page: str, text: list[str]) -> None:
     )
 
 
+def _with_a_language(_app: object, _page: str, text: list[str]) -> None:
+    """Say what the cells of a page are written in, which is else known of the kernel that ran them."""
+    text[0] = text[0].replace("kernelspec:\n", "kernelspec:\n  language: python\n", 1)
+
+
+def _made_by_a_cell(_app: object, _domain: object, node: Any) -> bool | None:
+    """Let references to figures pass that only a cell that runs would make."""
+    return True if str(node.get("reftarget", "")).startswith("fig-") else None
+
+
 def _reachable(_app: object, _page: str, _template: str, context: dict[str, str], _tree: object) -> None:
     """Let code that is wider than the page be scrolled by keys, and solutions be called what they show."""
     if "body" in context:
@@ -133,8 +145,46 @@ def _reachable(_app: object, _page: str, _template: str, context: dict[str, str]
         )
 
 
+# Words of the theme, which has no Chinese.
+_THEME = {
+    "Next": "下一页",
+    "Previous": "上一页",
+    "On this page": "本页内容",
+    "Back to top": "回到顶部",
+    "Skip to content": "跳到正文",
+    "Menu": "菜单",
+    "Expand": "展开",
+    "Light mode": "浅色",
+    "Dark mode": "深色",
+    "Auto light/dark, in light mode": "自动，此刻为浅色",
+    "Auto light/dark, in dark mode": "自动，此刻为深色",
+    "Made with": "主题：",
+    "Languages": "语言",
+    "Toggle navigation of": "展开或收起",
+    "Toggle table of contents sidebar": "显示或隐藏本页目录",
+    "Toggle site navigation sidebar": "显示或隐藏全书目录",
+    "Toggle Light / Dark / Auto color theme": "浅色、深色或自动",
+}
+_SAID = re.compile(
+    rf"""(>\s*|(?:aria-label|title)=")({"|".join(map(re.escape, _THEME))})(?=\s*<|"| [^\x00-\x7f\d]|  | \d)"""
+)
+
+
+def _in_chinese(app: Any, trouble: Exception | None) -> None:
+    """Say the words of the theme in Chinese."""
+    if chinese and trouble is None and app.builder.format == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            if "_views" not in page.parts and "_static" not in page.parts:
+                text = page.read_text("utf-8")
+                page.write_text(_SAID.sub(lambda found: found[1] + _THEME[found[2]], text), "utf-8")
+
+
 def setup(app: object) -> None:
     """Let pages be changed as they are read, and as they are written."""
+    if dry:
+        app.connect("source-read", _with_a_language)  # type: ignore[attr-defined]
+        app.connect("warn-missing-reference", _made_by_a_cell)  # type: ignore[attr-defined]
     app.connect("html-page-context", _reachable)  # type: ignore[attr-defined]
+    app.connect("build-finished", _in_chinese)  # type: ignore[attr-defined]
     app.connect("source-read", _named)  # type: ignore[attr-defined]
     app.connect("include-read", lambda app, _path, parent, text: _named(app, parent, text))  # type: ignore[attr-defined]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import runpy
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import matplotlib.pyplot as plt
 import pytest
@@ -168,6 +172,18 @@ def in_a_folder_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(plt, "show", lambda: None)
 
 
+# What an address of the studio may say: web/src/view/choices.ts.
+LINKED = {"mode", "field", "side", "exact", "level", "point", "law", "schedule", "distance", "decay"} | {
+    "sampler",
+    "samplerSteps",
+    "seed",
+    "size",
+    "steps",
+    "width",
+    "rate",
+    "batch",
+    "ema",
+}
 WITH_CELLS = [page for page in PAGES if "{code-cell}" in text_of("en", page)]
 
 
@@ -180,6 +196,47 @@ def test_the_cells_of_a_page_run(page, tmp_path, monkeypatch):
     for _, code in cells(text_of("en", page)):
         exec(compile(code, page, "exec"), names)
     plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_pages_are_built_without_a_warning(language, tmp_path, monkeypatch):
+    """As ``make book`` does, but that no cell is run: that takes minutes."""
+    for needed in ("myst_nb", "furo", "mathjax"):
+        pytest.importorskip(needed, reason="the book's extra is not installed: pip install '.[book]'")
+    build = runpy.run_path(str(DOCS / "build.py"))
+    words = build["words_for"](language, tmp_path / "html", tmp_path / "kept", "-t", "dry", "-b", "dummy")
+    done = subprocess.run(words, env=os.environ | build["QUIET"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+STUDIO = re.compile(r"^```\{studio\} (\w+)\n(?::see: (.*)\n)?:command: (.*)\n", re.MULTILINE)
+# Pages of a chapter that have nothing to be looked at.
+WITHOUT = {"tutorial/preface.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_open_the_same_studio(page):
+    english, chinese = (STUDIO.findall(text_of(language, page)) for language in ("en", "zh"))
+    assert english == chinese
+    assert len(english) == text_of("en", page).count("```{studio}")
+    if page.split("/")[0] in ("tutorial", "beyond") and page not in WITHOUT:
+        assert len(english) == 1
+    for run, see, command in english:
+        assert (DOCS / "runs" / run / "recipe.toml").exists()
+        assert all(line.split()[0] == "diffuscope" for line in command.split(" && "))
+        assert all(line.split()[1] in COMMANDS for line in command.split(" && "))
+        for name, value in parse_qsl(see, strict_parsing=bool(see)):
+            assert name in LINKED, name
+            if name in ("law", "schedule"):
+                assert json.loads(value)
+
+
+@pytest.mark.parametrize("chapter", ["tutorial/", "beyond/", "own/", "mathematics", "develop/"])
+def test_every_chapter_opens_the_studio_and_has_a_live_figure(chapter):
+    text = "".join(text_of("en", page) for page in PAGES if page.startswith(chapter))
+    assert "{studio}" in text
+    assert ".view()\n```" in text
 
 
 SCRIPTS = sorted((DOCS.parent / "examples" / "gallery").glob("*.py"))

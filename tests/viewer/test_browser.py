@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -467,6 +468,26 @@ def test_a_link_has_all_settings(opened):
     assert '"training.batch_size": 32,' in again.text("#python")
 
 
+def test_a_link_says_what_is_looked_at_and_trains_only_for_other_settings(opened):
+    link = "#lang=zh&field=score&side=exact&level=0.5&point=0.2,0.1&exact=start&sampler=euler&samplerSteps=7"
+    page = opened(link)
+    pressed = "[aria-pressed=true][data-value={}]"
+    for value in ("score", "exact"):
+        assert page.page.locator(f".frame {pressed.format(value)}, .bar {pressed.format(value)}").count() == 1
+    assert page.page.locator(f"#budget {pressed.format('exact')}").count() == 1
+    assert page.page.input_value("#sampler") == "euler"
+    assert "7 级" in (page.page.get_attribute("#time", "aria-valuetext") or "")
+    page.until(lambda: "E[x₀|x_t]" in page.text("main"))
+    assert not page.page.locator("#history").is_visible()  # nothing was trained
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.page.click("#copy-link")
+    page.until(lambda: "已复制" in page.text("#saved"))
+    copied = unquote(page.page.evaluate("() => navigator.clipboard.readText()"))
+    said = dict(part.split("=") for part in copied.split("#")[1].split("&"))
+    assert abs(float(said.pop("level")) - 0.5) < 0.4
+    assert said == dict(part.split("=") for part in link[1:].split("&") if not part.startswith("level"))
+
+
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -474,6 +495,7 @@ def test_a_link_has_all_settings(opened):
         "law=%7B%22kind%22%3A%22builtin%22%2C%22name%22%3A%22constructor%22%7D",
         "schedule=%7B%22name%22%3A%22linear%22%2C%22T%22%3A1e12%7D",
         "steps=x&width=&sampler=evil&distance=__proto__",
+        "field=constructor&side=evil&mode=&level=-1&point=1,x&exact=evil",
     ],
 )
 def test_a_link_that_says_nonsense_changes_nothing(opened, fragment):

@@ -10,7 +10,7 @@ import { ratioOf, type ScheduleSettings } from "../engine/schedules.js";
 import type { Hello } from "../engine/remote.js";
 import { BudgetCard } from "./budget.js";
 import { CLASS_COLOURS, ClassCard } from "./classes.js";
-import { callOf, linkOf, readLink, type Chosen } from "./choices.js";
+import { callOf, linkOf, readLink, readSeen, type Chosen, type Seen } from "./choices.js";
 import { Latest, Segments } from "./controls.js";
 import { digits, h, messageOf, named, on, put, whole } from "./dom.js";
 import { ErrorsCard } from "./errors.js";
@@ -104,6 +104,8 @@ export class App {
   private readonly paths = new Latest(() => this.loadPath());
   private readonly measures = new Latest(() => this.measure());
   private told = 0;
+  /** What the link looks at, until that is shown. */
+  private toSee: Seen | null = null;
 
   // what is on the page
   private readonly history: History;
@@ -210,13 +212,15 @@ export class App {
 
   private async start(running: boolean, link: URLSearchParams): Promise<void> {
     const wanted = readLink(link, this.own);
-    if (wanted) return this.apply(wanted);
+    this.toSee = readSeen(link);
+    if (wanted && (await this.apply(wanted))) return;
     if (running) {
       await this.follow(this.recipe.training.steps, () => this.engine.ask("attach", null));
       return;
     }
     await this.walks.ask();
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.ruler.play(true);
+    if (this.toSee) await this.turn();
+    else if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.ruler.play(true);
     else this.ruler.moveTo(this.ruler.steps);
     await this.guard(async () => {
       if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: this.payload.counts.batches });
@@ -224,6 +228,31 @@ export class App {
       await this.loadErrors();
     });
     await this.measures.ask();
+  }
+
+  /** Look, once, at what the link looks at. */
+  private async turn(): Promise<void> {
+    const seen = this.toSee;
+    this.toSee = null;
+    if (!seen) return;
+    const { mode, field, side, level, point, exact } = seen;
+    this.switches.reset(exact);
+    const parts = this.switches.exact;
+    this.which = this.switches.which;
+    this.sampling = { ...this.sampling, start: parts.has("start"), fine: parts.has("steps") };
+    this.mode = this.modes.value = mode;
+    await this.walks.ask();
+    this.ruler.moveTo(level === null ? this.ruler.steps : this.ruler.positionAt(level));
+    this.kinds.value = field;
+    this.sides.value = side;
+    if (point) this.ask(point);
+    this.change({ field, side });
+  }
+
+  /** What is looked at now. */
+  private seen(): Seen {
+    const { mode, field, side, probe, ruler } = this;
+    return { mode, field, side, exact: [...this.switches.exact], level: ruler.ends ? null : ratioOf(ruler.level), point: probe };
   }
 
   /** Do something that may fail, and say so where it does. */
@@ -532,6 +561,7 @@ export class App {
     this.lossCard.showPython();
     await this.walks.ask();
     this.ruler.moveTo(this.ruler.steps);
+    await this.turn();
     await this.guard(async () => {
       if (this.ready.known) this.floor = await this.engine.ask("irreducible", { batches: this.payload.counts.batches });
       await this.loadErrors();
@@ -646,11 +676,13 @@ export class App {
     };
   }
 
-  /** Choose what a link says, and train with it where that is something else. */
-  private async apply(wanted: Chosen): Promise<void> {
+  /** Choose what a link says, and train where that is another training; whether it is. */
+  private async apply(wanted: Chosen): Promise<boolean> {
     this.lossCard.set(wanted.numbers);
     this.lossCard.distance = wanted.distance;
-    this.sampling = { ...this.sampling, name: wanted.sampler as SamplerName, steps: wanted.samplerSteps };
+    this.choose({ name: wanted.sampler as SamplerName, steps: wanted.samplerSteps, points: this.n });
+    const { sampler, samplerSteps } = this.own;
+    if (JSON.stringify({ ...wanted, sampler, samplerSteps }) === JSON.stringify(this.own)) return false;
     const { law, schedule, decay } = wanted;
     this.recipe = { ...this.recipe, schedule, training: { ...this.recipe.training, decay: decay as "none" | "linear" } };
     if (wanted.standard) {
@@ -659,6 +691,7 @@ export class App {
     }
     if (law && law !== this.law) await this.take(law, law.kind === "builtin" ? law.name : this.speaker.say("drawnName"));
     else await this.train();
+    return true;
   }
 
   /** The call that gives this training in Python, where there is one. */
@@ -773,7 +806,7 @@ export class App {
     const remote = this.engine.name === "remote";
     const saving = savingCard(speaker, {
       file: () => this.file(),
-      link: () => linkOf(this.own, this.chosen(), speaker.language),
+      link: () => linkOf(this.own, this.chosen(), this.seen(), speaker.language),
       python: () => this.call(),
       keep: remote ? () => this.engine.ask("keep", null) : null,
       title: () => this.payload.title,
@@ -791,14 +824,20 @@ export class App {
     speaker.whenever(() => this.again());
   }
 
-  private drawBy({ name, steps, points }: Drawing): void {
-    const settings = name === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
-    this.sampling = { ...this.sampling, ...settings, name, steps };
+  private drawBy(wanted: Drawing): void {
+    this.choose(wanted);
     this.budget = null;
-    this.n = points;
+    this.n = wanted.points;
     void this.walks.ask();
     if (this.probe) void this.paths.ask();
     void this.measures.ask();
+  }
+
+  /** Take a sampler and its steps. */
+  private choose({ name, steps, points }: Drawing): void {
+    const settings = name === this.recipe.sampling.name ? this.recipe.sampling : { eta: 0 };
+    this.sampling = { ...this.sampling, ...settings, name, steps };
+    this.sampler.set({ name, steps, points });
   }
 
   private drawAnew(): void {

@@ -74,10 +74,13 @@ export class BudgetCard {
     return this.exact.has("set") || this.rows.get("set")!.classList.contains("hidden") ? "exact" : "set";
   }
 
-  /** Have every part as it is again. */
-  reset(): void {
+  /** Have every part as it is again, but for those that are to be exact. */
+  reset(exact: readonly Part[] = []): void {
     this.exact.clear();
-    for (const choice of this.switches.values()) choice.value = "yours";
+    for (const [part, choice] of this.switches) {
+      choice.value = exact.includes(part) ? "exact" : "yours";
+      if (exact.includes(part)) this.exact.add(part);
+    }
   }
 
   /** Show what was measured: the parts, and the samples with the parts that are chosen now. */

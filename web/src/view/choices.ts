@@ -3,6 +3,7 @@
 import { BUILT_IN, type LawSpec, type Point } from "../engine/laws.js";
 import { SAMPLERS } from "../engine/samplers.js";
 import { makeSchedule, type ScheduleSettings } from "../engine/schedules.js";
+import type { Part } from "../engine/protocol.js";
 import type { Payload } from "./payload.js";
 
 /** Everything that a training in the page depends on, and the sampler. */
@@ -19,10 +20,29 @@ export interface Chosen {
   samplerSteps: number;
 }
 
+/** What is looked at, and where between noise and data; `level` is noise over signal, null the data. */
+export interface Seen {
+  mode: "walk" | "forward";
+  field: "none" | "score" | "velocity" | "density";
+  side: "learned" | "exact" | "difference";
+  exact: Part[];
+  level: number | null;
+  /** In the picture, of which the middle is 0. */
+  point: Point | null;
+}
+
+const NOTHING: Seen = { mode: "walk", field: "none", side: "learned", exact: [], level: null, point: null };
+const SEEN = {
+  mode: ["forward"],
+  field: ["score", "velocity", "density"],
+  side: ["exact", "difference"],
+} as const;
+const PARTS: readonly Part[] = ["steps", "start", "set", "network"];
+
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /** The address of this page, with what differs from its own settings. */
-export function linkOf(own: Chosen, now: Chosen, language: string): string {
+export function linkOf(own: Chosen, now: Chosen, seen: Seen, language: string): string {
   const link = new URLSearchParams({ lang: language });
   const put = (name: string, value: unknown, before: unknown): void => {
     if (!same(value, before)) link.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
@@ -35,6 +55,13 @@ export function linkOf(own: Chosen, now: Chosen, language: string): string {
   put("sampler", now.sampler, own.sampler);
   put("samplerSteps", now.samplerSteps, own.samplerSteps);
   for (const [name, value] of Object.entries(now.numbers)) put(name, value, own.numbers[name as keyof Chosen["numbers"]]);
+  const { level, point } = seen;
+  put("mode", seen.mode, NOTHING.mode);
+  put("field", seen.field, NOTHING.field);
+  if (seen.field !== "none") put("side", seen.side, NOTHING.side);
+  if (seen.exact.length) link.set("exact", seen.exact.join());
+  if (level !== null) link.set("level", String(Number(Math.min(level, 1e6).toPrecision(3))));
+  if (point) link.set("point", rounded([point]).join());
   return `${location.href.split("#")[0]}#${link.toString()}`;
 }
 
@@ -66,6 +93,22 @@ export function readLink(link: URLSearchParams, own: Chosen): Chosen | null {
     if (Number.isFinite(value)) wanted.numbers[name] = value; // its field keeps it within bounds
   }
   return same(wanted, own) ? null : wanted;
+}
+
+/** What a link looks at, each thing only where it can be; null where it looks at nothing. */
+export function readSeen(link: URLSearchParams): Seen | null {
+  const seen: Seen = { ...NOTHING };
+  for (const name of Object.keys(SEEN) as (keyof typeof SEEN)[]) {
+    const value = SEEN[name].find((one) => one === link.get(name));
+    if (value) Object.assign(seen, { [name]: value });
+  }
+  const exact = (link.get("exact") ?? "").split(",");
+  seen.exact = PARTS.filter((part) => exact.includes(part));
+  const level = Number(link.get("level"));
+  if (level > 0 && level <= 1e6) seen.level = level;
+  const point = (link.get("point") ?? "").split(",").map(Number);
+  if (finite(point, 2, 2) && point.every((v) => Math.abs(v) < 10)) seen.point = point as Point;
+  return same(seen, NOTHING) ? null : seen;
 }
 
 const finite = (values: unknown, least: number, most: number): values is number[] =>

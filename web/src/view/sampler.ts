@@ -16,6 +16,8 @@ export interface Drawing {
 export class SamplerCard {
   readonly card: HTMLElement;
   private readonly note = h("p");
+  /** Show what is chosen elsewhere. */
+  readonly set: (drawing: Drawing) => void;
 
   constructor(
     private readonly speaker: Speaker,
@@ -28,6 +30,11 @@ export class SamplerCard {
     select.value = begin.name;
     const steps = numberField(speaker, "samplerSteps", begin.steps, { min: 1, max: most, step: 1 });
     const points = numberField(speaker, "points", begin.points, { min: 100, max: 20_000, step: 100 });
+    this.set = (drawing) => {
+      select.value = drawing.name;
+      steps.set(drawing.steps);
+      points.set(drawing.points);
+    };
     for (const control of [select, steps.label, points.label]) {
       control.addEventListener("change", () =>
         onChange({ name: select.value as SamplerName, steps: steps.value(), points: points.value() }),
