@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -217,7 +218,7 @@ def test_two_processes_give_what_one_gives_and_say_what_goes_wrong(run_dir, fram
 # --- all commands, and all kinds ---------------------------------------------------------------------------
 
 COMMANDS = """
-import sys
+import contextlib, io, json, os, sys
 sys.path.insert(0, sys.argv[1])
 import pytest
 from conftest import diagnose_quickly, measure_little
@@ -228,7 +229,11 @@ patch = pytest.MonkeyPatch()
 diagnose_quickly(patch), measure_little(patch)
 from diffuscope.modalities import reference
 reference.DRAWN_POINTS, reference.MOST_HALVED = 300, 200
-main(sys.argv[2:])
+for name, words in json.load(open("commands.json")).items():
+    target = [f"{sys.argv[2]}/{name}"] if words[-1] == "-o" else []
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main([*words, *target])
+    print(json.dumps([name, said.getvalue()]), flush=True)
 """
 RULES = {**TABLE, "data.refine": True, "data.constraints": ("a < 1.5",), "training.steps": 60}
 
@@ -250,7 +255,7 @@ def test_commands_of_one_two_and_three_processes_write_the_same(frame, tmp_path)
     commands = {
         "points.csv": ["sample", "points", "-n", "9000", "--label", "each", "-o"],
         "points.png": ["sample", "moons", "-n", "3000", "-o"],
-        "table.npz": ["sample", "table", "-n", "4000", "-o"],
+        "rows.csv": ["sample", "table", "-n", "4000", "-o"],
         "given.csv": ["sample", "table", "-n", "3000", "--given", "b=2", "-o"],
         "holes.csv": ["impute", "table", "table.csv", "-o"],
         "mean.csv": ["impute", "table", "table.csv", "--average", "-o"],
@@ -263,26 +268,29 @@ def test_commands_of_one_two_and_three_processes_write_the_same(frame, tmp_path)
         "whytable.json": ["diagnose", "table", "--json"],
     }
     diffuscope.load(tmp_path / "digits").sample_to(tmp_path / "digit.png", 1)
+    (tmp_path / "commands.json").write_text(json.dumps(commands))
     before = {path.name for path in tmp_path.iterdir()}
-    for name, words in commands.items():
-        found = set()
-        for count in (1, 2, 3):
-            folder = tmp_path / f"of{count}"
-            folder.mkdir(exist_ok=True)
-            target = [folder / name] if words[-1] == "-o" else []
-            with processes(tmp_path, count, "run.py", Path(__file__).parents[1], *words, *target) as started:
-                done = ends(started)
-            for rank, (code, out, err) in enumerate(done):
-                assert code == 0, (name, count, rank, err)
-                assert bool(out) == (rank == 0), (name, count, rank)
-            files = [folder / name] if target else []
-            if files and files[0].is_dir():
-                files = sorted(files[0].iterdir())
-            said = b"".join(file.read_bytes() for file in files) if files else done[0][1].encode()
-            found.add(hashlib.sha256(said).hexdigest())
-            assert not list(tmp_path.rglob(".diffuscope-*"))
-        assert len(found) == 1, name
+    found: dict[str, set[str]] = {name: set() for name in commands}
+    for count in (1, 2, 3):
+        folder = tmp_path / f"of{count}"
+        with processes(tmp_path, count, "run.py", Path(__file__).parents[1], folder.name) as started:
+            done = ends(started, 600)
+        for rank, (code, out, err) in enumerate(done):
+            assert code == 0, (count, rank, err)
+            said = dict(map(json.loads, out.splitlines()))
+            assert list(said) == list(commands)
+            assert {name for name in said if said[name]} == (set() if rank else set(said)), err
+            for name, words in commands.items():
+                files = [folder / name] if words[-1] == "-o" else []
+                if (folder / name).is_dir():
+                    files = sorted((folder / name).iterdir())
+                data = b"".join(file.read_bytes() for file in files) if files else said[name].encode()
+                if files or not rank:
+                    found[name].add(hashlib.sha256(data).hexdigest())
+        assert len(list(folder.iterdir())) == sum(words[-1] == "-o" for words in commands.values())
+    assert {name: len(digests) for name, digests in found.items()} == dict.fromkeys(commands, 1)
     assert {path.name for path in tmp_path.iterdir()} == before | {"of1", "of2", "of3"}
+    assert not list(tmp_path.rglob(".diffuscope-*"))
 
 
 # --- lost, late and stopped --------------------------------------------------------------------------------
