@@ -130,9 +130,9 @@ def _with_a_language(_app: object, _page: str, text: list[str]) -> None:
     text[0] = text[0].replace("kernelspec:\n", "kernelspec:\n  language: python\n", 1)
 
 
-def _made_by_a_cell(_app: object, _domain: object, node: Any) -> bool | None:
-    """Let references to figures pass that only a cell that runs would make."""
-    return True if str(node.get("reftarget", "")).startswith("fig-") else None
+def _made_by_a_cell(_app: object, _env: object, node: Any, text: Any) -> Any:
+    """Let references to figures be their text, as only a cell that runs makes the figures."""
+    return text if str(node.get("reftarget", "")).startswith("fig-") else None
 
 
 def _reachable(_app: object, _page: str, _template: str, context: dict[str, str], _tree: object) -> None:
@@ -183,7 +183,7 @@ def setup(app: object) -> None:
     """Let pages be changed as they are read, and as they are written."""
     if dry:
         app.connect("source-read", _with_a_language)  # type: ignore[attr-defined]
-        app.connect("warn-missing-reference", _made_by_a_cell)  # type: ignore[attr-defined]
+        app.connect("missing-reference", _made_by_a_cell)  # type: ignore[attr-defined]
     app.connect("html-page-context", _reachable)  # type: ignore[attr-defined]
     app.connect("build-finished", _in_chinese)  # type: ignore[attr-defined]
     app.connect("source-read", _named)  # type: ignore[attr-defined]

@@ -156,6 +156,15 @@ def test_links_of_pages_lead_somewhere(language, page):
         assert (folder / target).exists(), target
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_references_name_figures_that_there_are(language):
+    text = "\n".join(text_of(language, page) for page in PAGES)
+    named = {name for found in labels(text) for name in found}
+    asked = set(re.findall(r"\{ref\}`[^`<]*<(fig-[^`>]+)>`", text))
+    assert asked
+    assert asked <= named
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_figure_has_an_alternative_text(page):
     for language in ("en", "zh"):
