@@ -468,6 +468,14 @@ def test_a_link_has_all_settings(opened):
     assert '"training.batch_size": 32,' in again.text("#python")
 
 
+def test_the_number_is_that_of_the_chosen_sampler(opened):
+    page = opened("#sampler=euler&samplerSteps=4")
+    assert page.text("#here").split(": ")[1].startswith(page.text("#ratio"))
+    assert "measured in Python" not in page.text("body")
+    page.page.select_option("#sampler", "dpmpp_2m")  # the run's own
+    page.until(lambda: "measured in Python" in page.text("body"))
+
+
 def test_a_link_says_what_is_looked_at_and_trains_only_for_other_settings(opened):
     link = "#lang=zh&field=score&side=exact&level=0.5&point=0.2,0.1&exact=start&sampler=euler&samplerSteps=7"
     page = opened(link)

@@ -652,7 +652,9 @@ export class App {
     this.classes.card.classList.toggle("hidden", training !== null || this.ready.classes < 2);
     for (const card of [switches.card, this.mending.card]) card.classList.toggle("hidden", training !== null);
     const exchanged = switches.exact.size > 0;
-    const own = this.trained || exchanged ? null : payload.quality;
+    const { name, steps } = this.sampling;
+    const other = name !== this.own.sampler || steps !== this.own.samplerSteps;
+    const own = this.trained || exchanged || other ? null : payload.quality;
     const recorded = payload.recorded ? speaker.say("recorded", whole(this.recipe.training.steps)) : speaker.say("fromPython");
     this.quality.show({
       training, own, here, measuring, exact: budget?.exact ?? null, heart: this.heart, twoClouds: this.twoClouds,
