@@ -345,6 +345,12 @@ def test_resume_auto_begins_and_goes_on(cli, tmp_path, monkeypatch):
     code, out, _ = cli(*words)
     assert code == 0
     assert "run" in out
+    (tmp_path / "run" / "summary.json").unlink()  # as if it had been stopped at its end
+    code, _, err = cli(*words, "--steps", "10")
+    assert code == 2
+    assert "run has been trained for 20 steps, which is not less than 10." in err
+    assert "--steps" in err
+    assert cli(*words)[0] == 0  # measures again
     code, _, err = cli("train", "s_curve", "--resume", "auto")
     assert code == 2
     assert "--out" in err
