@@ -220,7 +220,7 @@ def of_a_step(case: dict[str, Any], denoiser: Denoiser, schedule: Schedule) -> d
     if case["clip_norm"] is not None:
         flat.clip(case["clip_norm"])
     Adam(flat.vector, 0.01, tuple(case["betas"])).step()
-    average.update(flat.vector, 1)
+    average.update(flat.vector, average.share(1))
     return {
         "x_0": numbers(x_0),
         "eps": numbers(eps),
