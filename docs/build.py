@@ -22,6 +22,8 @@ LANGUAGES = ("en", "zh")
 _NO_PICTURES = shutil.ignore_patterns("work", "*.txt")
 # Threads of two kernels on two cores would wait for each other, and kernels need no debugger.
 QUIET = {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONWARNINGS": "ignore"}
+# Kernels that start at the same moment may choose one port, and one of them never answers. What ran is kept.
+_NO_KERNEL, _TRIES = "Kernel didn't respond", 3
 # Each page starts in a folder with examples/, and with runs/ of docs/runs, which take minutes to train.
 # Figures of pyplot get a font that has Chinese, as those of the package do, and a missing glyph is an error.
 STARTUP = """
@@ -62,9 +64,13 @@ def build(language: str, folder: Path) -> str:
     start = time.monotonic()
     words = words_for(language, folder / language, folder / ".doctrees" / language)
     own = {"IPYTHONDIR": str(folder / ".ipython")}
-    done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)
+    for _ in range(_TRIES):
+        done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)
+        output = f"{done.stdout}{done.stderr}"
+        if not done.returncode or _NO_KERNEL not in output:
+            break
     if done.returncode:
-        said = [line for line in f"{done.stdout}{done.stderr}".splitlines() if "[IPKernelApp]" not in line]
+        said = [line for line in output.splitlines() if "[IPKernelApp]" not in line]
         raise SystemExit("\n".join([*said, f"{language}: the book was not built."]))
     pages = sum(1 for _ in pages_of(folder / language))
     return (
