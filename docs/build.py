@@ -65,7 +65,9 @@ def build(language: str, folder: Path) -> str:
     words = words_for(language, folder / language, folder / ".doctrees" / language)
     own = {"IPYTHONDIR": str(folder / ".ipython")}
     for _ in range(_TRIES):
-        done = subprocess.run(words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            words, env=os.environ | QUIET | own, check=False, capture_output=True, text=True
+        )
         output = f"{done.stdout}{done.stderr}"
         if not done.returncode or _NO_KERNEL not in output:
             break
