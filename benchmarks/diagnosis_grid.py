@@ -7,7 +7,8 @@ right if the code, the title or the fix of its first finding has one of the word
 Faults are in two halves by a hash of their names: one for tuning, which runs by default, one held back. Every
 cell becomes a line of JSON in ``--results`` as it is finished; what stands there already is not run again,
 unless ``--again`` says so. Cells run in rounds, one of every fault in each; ``--rounds`` says how many.
-``--quick`` is one round with points and the small table. ``--only-summary`` runs nothing.
+``--quick`` is one round with points and the small table, in the order of a hash, and begins no cell after
+ten minutes. ``--only-summary`` runs nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from on_diagnosis.pipelines import WAYS
 from on_diagnosis.summary import judged, summarise
 from report import parser, publish
 
+QUICK_SECONDS = 600
 RESULTS = Path(__file__).with_name("results") / "diagnosis_grid.jsonl"
 
 Record = dict[str, Any]
@@ -53,7 +55,7 @@ def run(wanted: list[Cell], results: Path, jobs: int, seconds: float | None) -> 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--quick", action="store_true", help="one round, with points and the small table")
+    arguments.add_argument("--quick", action="store_true", help="ten minutes of points and the small table")
     arguments.add_argument("--half", choices=["tuning", "held-back", "both"], default="tuning")
     arguments.add_argument(
         "--faults", nargs="+", choices=[*FAULTS, *SOUND], metavar="NAME", help="in any half"
@@ -88,7 +90,8 @@ def main() -> None:
     found = {} if options.again else read(options.results)
     done = {key for key, one in found.items() if one["error"] is None or one["error"].startswith("no answer")}
     if not options.only_summary:
-        run([cell for cell in wanted if cell.key not in done], options.results, options.jobs, options.seconds)
+        seconds = options.seconds or (QUICK_SECONDS if options.quick else None)
+        run([cell for cell in wanted if cell.key not in done], options.results, options.jobs, seconds)
     records = read(options.results)
     text = summarise([records[cell.key] for cell in wanted if cell.key in records], not options.no_texts)
     publish(options.section, text, options.write)

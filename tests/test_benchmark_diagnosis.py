@@ -342,6 +342,32 @@ def test_a_fault_that_is_mended_by_its_text_counts_as_mended(tiny):
 
 
 @pytest.mark.slow
+def test_a_mended_pipeline_is_measured_by_sound_ones_on_the_same_data():
+    def record(case, total, way="samples", mended=None):
+        finding = {"code": "noise_missing", "title": "", "fix": "", "gain": 1.0}
+        return {
+            "case": case,
+            "kind": (FAULTS | SOUND)[case].kind,
+            "data": "digits",
+            "way": way,
+            "findings": [finding],
+            "total": total,
+            "error": None,
+            "mended": mended,
+        }
+
+    sound = [
+        record("sound: predicts noise", total, way) for total, way in ((5.0, "samples"), (1.0, "folder"))
+    ]
+    usual = summary.usual_totals(sound)
+    assert usual == {"digits": 5.0}
+    for total, mends in ((6.2, True), (6.3, False)):
+        made = record("no noise", 40.0, mended=sound[0] | {"total": total})
+        assert summary.judged(made, usual)["mends"] == mends
+        assert not summary.judged(made)["mends"]
+        assert not summary.judged(made | {"way": "folder"}, usual)["mends"]
+
+
 def test_a_tiny_cell_runs_and_its_answer_is_judged(tiny):
     cell = cells.Cell("not finite at one time", "middle", "blobs", "module", 0)
     record = cells.measure(cell)

@@ -2,12 +2,15 @@
 
 A fault whose samples are as near to real ones as those of sound pipelines (within 1.5 × floor) does no harm.
 It is counted by itself; that nothing is said of it is no mistake.
+
+A mended pipeline is sound where it is as good as sound ones on the same data, which small networks do not
+bring to the floor: within 1.5 × floor or 1.25 times their median, or without an alarm.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from report import table as markdown
@@ -17,12 +20,23 @@ from .faults import FAULTS, SOUND
 __all__ = ["judged", "summarise"]
 
 ALARM, HARMLESS = 0.2, 1.5
+ALIKE = 1.25  # times the median of sound pipelines
+OTHER_NETWORKS = ("folder", "run")  # ways in whose networks are not those of the other ways
 
 Record = dict[str, Any]
 
 
-def judged(record: Record) -> Record:
-    """Return a record with what it amounts to: right, mendable, harmless, alarm."""
+def usual_totals(records: Sequence[Record]) -> dict[str, float]:
+    """Return the median distance of sound pipelines by their data, in floors."""
+    totals: dict[str, list[float]] = {}
+    for record in records:
+        if record["kind"] == "sound" and record["way"] not in OTHER_NETWORKS and record["total"] is not None:
+            totals.setdefault(record["data"], []).append(record["total"])
+    return {data: statistics.median(values) for data, values in totals.items()}
+
+
+def judged(record: Record, usual: Mapping[str, float] | None = None) -> Record:
+    """Return a record with what it amounts to: right, mendable, harmless; ``usual`` are the sound totals."""
     case = (FAULTS | SOUND)[record["case"]]
     first = record["findings"][0] if record["findings"] else None
     answered = record["error"] is None
@@ -30,7 +44,7 @@ def judged(record: Record) -> Record:
     return record | {
         "right": answered and (not alarms if case.sound else case.is_right(first)),
         "anywhere": answered and any(case.is_right(one) for one in record["findings"]),
-        "mends": _is_sound(record.get("mended")),
+        "mends": _is_sound(record.get("mended"), _limit(record, usual or {})),
         "harmless": answered and not case.sound and total is not None and total < HARMLESS and not alarms,
     }
 
@@ -39,11 +53,18 @@ def _alarms(record: Record) -> list[Record]:
     return [one for one in record["findings"] if one["gain"] is None or one["gain"] > ALARM]
 
 
-def _is_sound(mended: Record | None) -> bool:
+def _limit(record: Record, usual: Mapping[str, float]) -> float:
+    """Return the floors within which a mended pipeline is as good as sound ones of its kind."""
+    if record["way"] in OTHER_NETWORKS:
+        return HARMLESS
+    return max(HARMLESS, ALIKE * usual.get(record["data"], 0.0))
+
+
+def _is_sound(mended: Record | None, limit: float) -> bool:
     """Return whether a pipeline is sound after its owner did what the first finding says."""
     if mended is None or mended["error"] is not None or mended["total"] is None:
         return False
-    return bool(mended["total"] <= HARMLESS or not _alarms(mended))
+    return bool(mended["total"] <= limit or not _alarms(mended))
 
 
 def _share(records: Sequence[Record], what: str = "right") -> str:
@@ -102,7 +123,8 @@ def summarise(records: Sequence[Record], wrong: bool = True) -> str:
     """Return the summary of records as Markdown."""
     if not records:
         return "No cell has been run."
-    records = [judged(record) for record in records]
+    usual = usual_totals(records)
+    records = [judged(record, usual) for record in records]
     faults = {record["case"] for record in records if record["kind"] != "sound"}
     sound = [record for record in records if record["kind"] == "sound"]
     seconds, cpu = ([record[name] for record in records] for name in ("seconds", "cpu"))

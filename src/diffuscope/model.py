@@ -375,13 +375,14 @@ def sample_pieces(
     half: torch.dtype | None,
     keep: Keep = _end,
     block: int | None = None,
+    first: int = 0,
 ) -> Iterator[Any]:
     """Sample with any denoisers in pieces of about so many points (``size``); see :meth:`Model.ends`.
 
     Each point has noise of its own, and is worked on among whole blocks of points: on a CPU its bytes do not
     depend on how many there are, on the pieces, or on the number of cores. ``shape`` is that of a point;
     networks multiply in ``half`` where it is not None. ``block`` points share a stream, by default
-    :func:`rows_per_block`.
+    :func:`rows_per_block`. Points before ``first``, a multiple of ``block``, are left out.
     """
     check_count(n)
 
@@ -400,7 +401,7 @@ def sample_pieces(
             return keep(state._replace(x=state.x[: stop - start]) for state in states)
 
     what = f"sampling {n:,} points of shape {shape} in {grid.n_steps} steps with seed {seed}"
-    return shared(piece, range(0, n, size), device, what=what)
+    return shared(piece, range(first, n, size), device, what=what)
 
 
 def rows_per_block(shape: tuple[int, ...]) -> int:

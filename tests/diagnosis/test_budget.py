@@ -116,7 +116,48 @@ def test_slow_networks_are_compared_by_brief_walks_and_a_gain_is_of_the_own_one(
     assert confirmed.share.ratio == pytest.approx(expected.ratio)
     assert confirmed.share.ratio != gain.share.ratio
     other = clouds.changed(start_std=2.0)  # another walk: nothing is compared by a brief one
-    assert Distance(clouds).gain(other).in_full is None
+    gain = Distance(clouds).gain(other)
+    n = 3 if gain.is_settled else 6
+    assert gain.share.ratio == pytest.approx(clouds.gain(clouds.network[:n], other.network[:n]).ratio)
+
+
+def test_more_clouds_of_a_change_are_drawn_only_where_few_leave_it_open(perfect):
+    asked = []
+
+    def shrunk(by):
+        def denoise(x_t, level):
+            asked.append(len(x_t))
+            return by * perfect.oracle(x_t, level)
+
+        return denoise
+
+    clouds = Clouds(subject_of(perfect, shrunk(0.8)))
+    one_cloud = clouds.subject.reference.n * clouds.subject.grid.n_steps
+    assert len(clouds.network) == clouds.count
+    asked.clear()
+    much = Distance(clouds).gain(clouds.changed(denoiser=shrunk(1.0)))
+    assert much.matters
+    assert much.is_settled
+    assert 3 * one_cloud <= sum(asked) < 5 * one_cloud  # whole blocks of points
+    assert much.confirmed() is much
+    beside = much.confirmed(beside_others=True)
+    assert beside.share.ratio == pytest.approx(
+        clouds.gain(clouds.network[:6], much.changed.network[:6]).ratio, abs=1e-6
+    )
+    asked.clear()
+    none = Distance(clouds).gain(clouds.changed(denoiser=shrunk(0.8)))
+    assert not none.matters
+    assert none.share.ratio == 0
+    assert 3 * one_cloud <= sum(asked) < 5 * one_cloud
+
+
+def test_clouds_that_are_drawn_later_are_those_of_one_draw(perfect):
+    whole, grown = (Clouds(subject_of(perfect, perfect.denoiser)) for _ in range(2))
+    grown.first(3)
+    for one, other in zip(whole.made, grown.made, strict=True):
+        np.testing.assert_array_equal(one, other)
+    later = whole.distances(perfect.denoiser, 5, first=3)
+    np.testing.assert_array_equal(later, whole.network[3:5])
 
 
 def test_the_interval_of_a_share_holds_the_truth_in_95_of_100_cases(perfect):

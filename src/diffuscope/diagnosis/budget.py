@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from diffuscope.diagnosis.distances import Clouds, Share
+from diffuscope.diagnosis.distances import FIRST_CLOUDS, Clouds, Share, decided
 from diffuscope.diffusion.samplers import sampler_name
 
 __all__ = ["Budget", "Row", "measure_budget", "network_share"]
@@ -66,13 +66,23 @@ class Budget:
         return part in {row.part for row in self.rows}
 
 
-def network_share(clouds: Clouds, budget: Budget, mended: Clouds) -> Share:
-    """Return the share of the network, told classes but not guided, once what surrounds it is ``mended``."""
+def network_share(clouds: Clouds, budget: Budget, mended: Clouds, worth: float) -> Share:
+    """Return the share of the network, told classes but not guided, once what surrounds it is ``mended``.
+
+    More than few clouds are drawn only where these do not say whether it is more than ``worth``.
+    """
     if mended is clouds and "classes" not in budget:
         return budget["network"]
     mended = mended.brief
-    remembered = 0.0 if not clouds.subject.is_exact else clouds.memory - clouds.baseline
-    return mended.share(mended.unguided.network - remembered, mended.own_start)
+    subject, of_network = mended.subject, mended.unguided
+    remembered = clouds.memory - clouds.baseline if clouds.subject.is_exact else np.zeros(clouds.count)
+
+    def of_first(count: int) -> Share:
+        exact = mended.distances(subject.perfect, count) if count < mended.count else mended.own_start
+        return mended.share(of_network.first_distances(count) - remembered[:count], exact)
+
+    share = of_first(FIRST_CLOUDS)
+    return share if decided(share, worth) else of_first(mended.count)
 
 
 def measure_budget(clouds: Clouds) -> Budget:

@@ -22,11 +22,12 @@ from diffuscope.diffusion.process import q_sample
 from diffuscope.diffusion.schedules import NoiseLevel
 from diffuscope.metrics import half_interval, relate
 from diffuscope.metrics.floor import in_floors
-from diffuscope.model import Rows, around_mean, sample_pieces
+from diffuscope.model import Rows, around_mean, rows_per_block, sample_pieces
 from diffuscope.shares import shared
 
-__all__ = ["Clouds", "Share"]
+__all__ = ["FIRST_CLOUDS", "Clouds", "Share", "decided"]
 
+FIRST_CLOUDS = 3  # of a change, before it is known whether more are needed
 _EXPLODED = 3.0  # floors
 _FEWEST = 6  # clouds of which the least is below the median with certainty
 
@@ -161,40 +162,69 @@ class Clouds:
         brief = self.subject.brief
         return self if brief is self.subject else Clouds(brief)
 
-    @cached_property
+    @property
     def made(self) -> list[Points]:
         """The clouds of the pipeline as it is, as ``shown``."""
-        return self.generate(self.subject.denoiser, self.count)
-
-    def first(self, count: int) -> list[Points]:
-        """Return the first of :attr:`made`; where these are not there yet, no more are drawn."""
-        few = "made" not in self.__dict__ and count < self.count
-        return self.generate(self.subject.denoiser, count) if few else self.made[:count]
+        return self.first(self.count)
 
     @cached_property
+    def _drawn(self) -> list[Points]:
+        """Those of :attr:`made` that are there already."""
+        return []
+
+    @cached_property
+    def _met(self) -> list[float]:
+        """Distances of the first of :attr:`made`, as far as they are measured."""
+        return []
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the samples that are measured already are finite."""
+        return bool(np.isfinite(self._met).all())
+
+    def first(self, count: int) -> list[Points]:
+        """Return the first of :attr:`made`; what is there already is not drawn again."""
+        drawn, count = self._drawn, min(count, self.count)
+        if len(drawn) < count:
+            drawn += self.generate(self.subject.denoiser, count, first=len(drawn))
+        return drawn[:count]
+
+    @property
     def network(self) -> Points:
         """Distances of :attr:`made`; NaN where samples were not finite."""
-        made = self.made  # before they are measured side by side
-        return self._measured(lambda k: made[k], self.count)
+        return self.first_distances(self.count)
 
     def first_distances(self, count: int) -> Points:
-        """Return the first of :attr:`network`; where these are not there yet, no more are measured."""
-        if "network" in self.__dict__ or count >= self.count:
-            return self.network[:count]
-        clouds = self.first(count)
-        return self._measured(lambda k: clouds[k], count)
+        """Return the first of :attr:`network`; no more are drawn and measured than these."""
+        met, clouds = self._met, self.first(count)  # before they are measured side by side
+        met += self._measured(lambda k: clouds[k], len(clouds), len(met)).tolist()
+        return np.array(met[: len(clouds)])
 
     def distances(
-        self, denoiser: DenoiserLike, count: int | None = None, *, true_start: bool = False
+        self, denoiser: DenoiserLike, count: int | None = None, *, true_start: bool = False, first: int = 0
     ) -> Points:
-        """Return the distances of the first clouds of a denoiser; NaN where it blew up."""
-        clouds = self.generate(denoiser, min(count or self.count, self.count), true_start=true_start)
-        return self._measured(lambda k: clouds[k], len(clouds))
+        """Return the distances of clouds ``first``, ... of a denoiser; NaN where it blew up."""
+        count = min(count or self.count, self.count)
+        clouds = self.generate(denoiser, count, true_start=true_start, first=first)
+        return self._measured(lambda k: clouds[k - first], count, first)
 
-    def generate(self, denoiser: DenoiserLike, count: int, *, true_start: bool = False) -> list[Points]:
-        """Return the first clouds of a denoiser as ``shown``, from the noise that the run starts with.
+    def distances_until(self, denoiser: DenoiserLike, most: int, below: Points, worth: float) -> Points:
+        """Return the distances of few clouds of a denoiser, of ``most`` where these do not decide.
 
-        With ``true_start`` walks start from q(x_T): real data noised to the first level.
+        The question is whether they are farther than ``below`` by more than ``worth``, in floors.
+        """
+        values = self.distances(denoiser, FIRST_CLOUDS)
+        if len(values) == min(most, self.count) or decided(self.share(values, below[: len(values)]), worth):
+            return values
+        return np.concatenate([values, self.distances(denoiser, most, first=len(values))])
+
+    def generate(
+        self, denoiser: DenoiserLike, count: int, *, true_start: bool = False, first: int = 0
+    ) -> list[Points]:
+        """Return clouds ``first``, ..., ``count`` - 1 of a denoiser as ``shown``.
+
+        They start from the noise that the run starts with; with ``true_start`` from q(x_T): real data noised
+        to the first level.
         """
         subject, grid, reference = self.subject, self.subject.grid, self.subject.reference
         n = reference.n
@@ -216,6 +246,8 @@ class Clouds:
             x_0 = subject.scaling.encode(real).to(noise.device)
             return q_sample(x_0, grid.levels.at(0), eps)
 
+        block = subject.block or rows_per_block((subject.d,))
+        begun = block * (first * n // block)
         pieces = sample_pieces(
             count * n,
             (subject.d,),
@@ -227,9 +259,10 @@ class Clouds:
             subject.device,
             subject.piece,
             subject.half if own else None,
-            block=subject.block,
+            block=block,
+            first=begun,
         )
-        x = torch.cat([piece.cpu() for piece in pieces])
+        x = torch.cat([piece.cpu() for piece in pieces])[first * n - begun :]
         if x.isfinite().all() and subject.scaling is subject.codec:
             return reference.clouds(subject.measure(x))
         return [subject.shown(part) for part in torch.split(x, n)]
@@ -256,16 +289,22 @@ class Clouds:
         measured = relate(values, self.floors)
         return Share(measured.value, measured.ratio, measured.low, measured.high)
 
-    def _measured(self, cloud: Callable[[int], Points], count: int) -> Points:
-        """Measure the distances of clouds 0, 1, ..., as ``shown``, from the real ones."""
+    def _measured(self, cloud: Callable[[int], Points], count: int, first: int = 0) -> Points:
+        """Measure the distances of clouds ``first``, ..., ``count`` - 1, as ``shown``, from the real ones."""
         reference = self.subject.reference
 
         def distance(k: int) -> float:
             x = cloud(k)
             return reference.distance(x, reference.real[k]) if np.isfinite(x).all() else math.nan
 
-        what = f"distances of {count} clouds"
-        return np.array(list(shared(distance, range(count), self.subject.device, what=what)))
+        what = f"distances of clouds {first} to {count}"
+        numbers = range(first, count)
+        return np.array(list(shared(distance, numbers, self.subject.device, what=what)), dtype=float)
+
+
+def decided(share: Share, worth: float) -> bool:
+    """Whether a gain is certainly more, or certainly less, than ``worth``: no more clouds are needed."""
+    return share.high < worth or share.low > worth
 
 
 def _below_median(values: Points) -> float:

@@ -418,7 +418,7 @@ def _examine(subject: Subject, reporter: Reporter, lost: Finding | None = None) 
             own = None if codes & _MISREAD else own_code(clouds, budget)
             findings += [None if own is None else own.finding(own.share), training_mode(clouds)]
             if not codes & _EXPLAINED:
-                share = network_share(clouds, budget, mended.clouds)
+                share = network_share(clouds, budget, mended.clouds, WORTH_NETWORK)
                 if matters(share, WORTH_NETWORK):
                     fault = training_fault(mended, bands, reported, share)
                     findings.append(fault and _by_level(fault, mended.clouds, clouds, errors, bands))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from diffuscope.diagnosis.distances import Clouds, Share
+from diffuscope.diagnosis.distances import FIRST_CLOUDS, Clouds, Share, decided
 from diffuscope.diagnosis.pictures import Picture
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.errors import InputError
@@ -163,7 +163,10 @@ class Suspect:
         """Return what it brings to replace it."""
         if self.share is not None:
             return Gain(self.share, matters(self.share), "")
-        gain = measure.gain(measure.clouds.changed(**self.parts))
+        return self._judged(measure.gain(measure.clouds.changed(**self.parts)))
+
+    def _judged(self, gain: Gain) -> Gain:
+        """Return a measured gain as far as it speaks for this suspect."""
         enough = gain.part is None or gain.part >= self.least
         if (
             gain.matters
@@ -172,7 +175,11 @@ class Suspect:
         ):
             words = f"With it, samples of a perfect denoiser are {self.most} × floor nearer to real data."
             return Gain(self.most, matters(self.most), words)
-        return gain._replace(matters=gain.matters and enough)
+        full = gain.in_full
+        return gain._replace(
+            matters=gain.matters and enough,
+            in_full=None if full is None else lambda: self._judged(full()),
+        )
 
     def finding(self, gain: Share | None, note: str = "") -> Finding:
         """Return the finding that it is."""
@@ -199,11 +206,14 @@ class Gain(NamedTuple):
     words: str  # a sentence about the samples after the change
     part: float | None = None  # of the distance beyond the floor that vanishes; None where that is not known
     changed: Clouds | None = None  # of the pipeline after the change, where they were drawn
-    in_full: Callable[[], Gain] | None = None  # by the pipeline's own walk, where a brief one was measured
+    in_full: Callable[[], Gain] | None = None  # of all clouds by the pipeline's own walk
+    is_settled: bool = False  # all clouds would not change whether it matters
 
-    def confirmed(self) -> Gain:
-        """Return the gain by the pipeline's own walk, where it is worth that."""
-        return self.in_full() if self.matters and self.in_full is not None else self
+    def confirmed(self, beside_others: bool = False) -> Gain:
+        """Return the gain of all clouds, where it may not be what few clouds say, or not the greatest."""
+        if not self.matters or self.in_full is None or (self.is_settled and not beside_others):
+            return self
+        return self.in_full()
 
 
 class Measure(Protocol):
@@ -229,21 +239,30 @@ class Distance:
     def gain(self, changed: Clouds) -> Gain:
         """Return how many floors nearer to real data the samples of a changed pipeline are.
 
-        Where the walk stays as it is, and takes long, both are drawn by a brief one first.
+        Few clouds are drawn first, and more only where these leave open whether that matters. Where the walk
+        stays as it is, and takes long, both are drawn by a brief one first.
         """
-        if _walks_alike(changed.subject, self.clouds.subject) and changed.brief is not changed:
-            gain = self._between(self.clouds.brief, changed.brief)
-            return gain._replace(in_full=lambda: self._between(self.clouds, changed))
-        return self._between(self.clouds, changed)
+        before, after = self.clouds, changed
+        is_brief = _walks_alike(changed.subject, self.clouds.subject) and changed.brief is not changed
+        if is_brief:
+            before, after = before.brief, changed.brief
+        gain = self._between(before, after, FIRST_CLOUDS)
+        settled = gain.share is not None and decided(gain.share, WORTH)
+        if gain.share is not None and not settled:
+            gain = self._between(before, after, _FEW_CLOUDS)
+        return gain._replace(
+            in_full=lambda: self._between(self.clouds, changed, _FEW_CLOUDS),
+            is_settled=settled and not is_brief,
+        )
 
-    def _between(self, before: Clouds, after: Clouds) -> Gain:
-        values, own = after.first_distances(_FEW_CLOUDS), before.network
+    def _between(self, before: Clouds, after: Clouds, count: int) -> Gain:
+        values, own = after.first_distances(count), before.first_distances(count)
         if not np.isfinite(values).all():
             return Gain(None, False, "Samples would not be finite.")
-        if not np.isfinite(own).all():
+        if not before.is_finite:
             return Gain(None, True, "With it, samples are finite.", changed=after)
         share = before.gain(own, values)
-        beyond = float(own[: len(values)].mean()) - before.floor
+        beyond = float(own.mean()) - before.floor
         part = share.value / beyond if beyond > 0 else None
         words = f"With it, samples are {share} × floor nearer to real data."
         return Gain(share, matters(share), words, part, after)
@@ -251,6 +270,13 @@ class Distance:
     def mended(self, changed: Clouds) -> Distance:
         """Return the measure of further changes."""
         return Distance(changed)
+
+
+def _worth(gain: Gain) -> float:
+    """Return the floors that a change brings: infinitely many where there were no finite samples before."""
+    if not gain.matters:
+        return -np.inf
+    return np.inf if gain.share is None else gain.share.ratio
 
 
 def _walks_alike(one: Subject, other: Subject) -> bool:
@@ -264,14 +290,18 @@ def judge(measure: Measure, suspects: Sequence[Suspect]) -> tuple[list[Finding],
     left = list(suspects)
     while left:
         gains = [suspect.gain(measure) for suspect in left]
-        worth = [
-            -np.inf if not gain.matters else np.inf if gain.share is None else gain.share.ratio
-            for gain in gains
-        ]
+        worth = [_worth(gain) for gain in gains]
         at = int(np.argmax(worth))
         if worth[at] == -np.inf:
             break
-        suspect, gain = left.pop(at), gains[at].confirmed()
+        least = -np.inf if (best := gains[at].share) is None else best.low
+        close = [
+            i for i, one in enumerate(gains) if one.matters and (not one.share or one.share.high > least)
+        ]
+        for i in {at, *close}:  # of several that are close, few clouds do not say which is the greatest
+            gains[i] = gains[i].confirmed(beside_others=len(close) > 1)
+        at = int(np.argmax([_worth(gain) for gain in gains]))
+        suspect, gain = left.pop(at), gains[at]
         if not gain.matters:
             continue
         found.append(suspect.finding(gain.share, f" {gain.words}" if suspect.share is None else ""))

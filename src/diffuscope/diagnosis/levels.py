@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffuscope.diagnosis.distances import Clouds, Share
+from diffuscope.diagnosis.distances import FIRST_CLOUDS, Clouds, Share
 from diffuscope.diagnosis.subject import PerCloud, Points, Subject, for_cloud
 from diffuscope.diffusion.denoiser import Denoiser, DenoiserLike
 from diffuscope.diffusion.predictions import convert
@@ -48,7 +48,6 @@ _LEVELS = 16
 _POINTS = 4_096
 _DROWNED = 20.0
 _BANDS = 4
-_BAND_CLOUDS = 4
 _LOSS_BATCHES = 8
 _LOSS_BATCH, _LOSS_NUMBERS = 2_048, 2**19
 
@@ -149,7 +148,7 @@ def measure_bands(clouds: Clouds) -> list[Band]:
     bands = []
     for part in np.array_split(ratio, min(_BANDS, len(ratio))):
         high, low = float(part[0]), float(part[-1])
-        values = clouds.distances(mixed(high, low), _BAND_CLOUDS)
+        values = clouds.distances(mixed(high, low), FIRST_CLOUDS)
         bands.append(Band(high, low, clouds.share(values, clouds.own_start[: len(values)])))
     return bands
 

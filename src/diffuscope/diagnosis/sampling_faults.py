@@ -16,7 +16,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.spread import centre_and_scale
 from diffuscope.diagnosis.budget import Budget
 from diffuscope.diagnosis.data_faults import mostly_one_value
-from diffuscope.diagnosis.distances import Clouds, Share
+from diffuscope.diagnosis.distances import FIRST_CLOUDS, Clouds, Share, decided
 from diffuscope.diagnosis.findings import WORTH, Suspect, matters
 from diffuscope.diagnosis.pictures import Steps, Values
 from diffuscope.diagnosis.probes import probe_standardised
@@ -82,7 +82,9 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     x = subject.data.x
     middle, scale = centre_and_scale(x)
     standard = clouds.changed(scaling=Scaling(middle, np.where(scale > 0, scale, 1.0) / unit))
-    gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, _FEW_CLOUDS))
+    gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, FIRST_CLOUDS))
+    if not decided(gain, WORTH):
+        gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, _FEW_CLOUDS))
     network = budget.get("network")
     rest = ""
     if network is not None and network.is_certain and (subject.spread > unit or unlike):
@@ -170,7 +172,7 @@ def _fix_of_start(clouds: Clouds, cost: float) -> str:
         if schedule.beta[-1] < end < 1:
             end = float(f"{end:.1g}")
             better = linear(schedule.T, first, end)
-            values = _exact(clouds, better, subject.sampler, subject.grid.n_steps)
+            values = _exact(clouds, better, subject.sampler, subject.grid.n_steps, FIRST_CLOUDS)
             if values is not None:
                 after = _cost(clouds, values)
                 tried.append((after, end))
@@ -191,14 +193,16 @@ def _fix_of_start(clouds: Clouds, cost: float) -> str:
     )
 
 
-def _exact(clouds: Clouds, schedule: Schedule, sampler: Sampler, n_steps: int) -> Points | None:
+def _exact(
+    clouds: Clouds, schedule: Schedule, sampler: Sampler, n_steps: int, most: int = _FEW_CLOUDS
+) -> Points | None:
     """Return the distances of a perfect denoiser under another schedule, sampler or number of steps."""
     try:
         grid = schedule.grid(n_steps, "uniform" if schedule.discrete else "karras")
     except DiffuscopeError:
         return None
     other = clouds.changed(schedule=schedule, grid=grid, sampler=sampler, start_std=grid.prior_std)
-    return other.distances(clouds.subject.perfect, _FEW_CLOUDS)
+    return other.distances_until(clouds.subject.perfect, most, clouds.baseline, WORTH)
 
 
 def _cost(clouds: Clouds, values: Points) -> float:
