@@ -228,7 +228,6 @@ def measure_little(patch: pytest.MonkeyPatch) -> None:
         (trees, "_FITS", 2),
         (claim, "_MOST", 300),
         (findings, "_FEW_CLOUDS", 3),
-        (levels, "_BAND_CLOUDS", 2),
         (levels, "_POINTS", 256),
         (sampling_faults, "_FEW_CLOUDS", 3),
         (network_faults, "_FEW_CLOUDS", 3),
@@ -247,7 +246,7 @@ def little(monkeypatch):
 
 def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
     """Diagnose with a few small clouds, still large enough for findings, and train briefly on images."""
-    from diffuscope.diagnosis import dictionary, findings, levels, probes, sampling_faults
+    from diffuscope.diagnosis import dictionary, findings, probes, sampling_faults
     from diffuscope.modalities import reference
 
     for module, name, value in (
@@ -257,7 +256,6 @@ def diagnose_quickly(patch: pytest.MonkeyPatch) -> None:
         (reference, "PAIRS", 12),
         (dictionary, "_POINTS", 256),
         (findings, "_FEW_CLOUDS", 4),
-        (levels, "_BAND_CLOUDS", 3),
         (probes, "_STEPS", 150),
         (probes, "_IMAGE_STEPS", 10),
         (sampling_faults, "_FEW_CLOUDS", 4),
