@@ -43,7 +43,7 @@ def is_written_out(network: nn.Module, kind: type[nn.Module], x: Tensor, layers:
         return False
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
-    if network.training and getattr(getattr(network, "dropout", None), "p", 0):
+    if network.training and getattr(getattr(network, "dropout", None), "p", False):
         return False
     return all(
         type(layer) is nn.Linear
