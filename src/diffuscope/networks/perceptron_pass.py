@@ -39,7 +39,10 @@ def is_written_out(network: nn.Module, kind: type[nn.Module], x: Tensor, layers:
 
     Those record what gradients, dropout, autocast, tracing and hooks need.
     """
-    if torch.is_grad_enabled() or type(network) is not kind or torch.is_autocast_enabled(x.device.type):
+    if torch.is_grad_enabled() or type(network) is not kind:
+        return False
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return False
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return False
