@@ -16,7 +16,7 @@ import diffuscope
 from diffuscope.data.columnar import read_rows
 from diffuscope.data.tables import load_table
 from diffuscope.errors import InputError
-from diffuscope.modalities import modality
+from diffuscope.modalities.recognition import modality
 
 N = 240
 ZIPS = ["02116", "02139", "00501", "10001", "94105"]
