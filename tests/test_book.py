@@ -285,3 +285,14 @@ def test_chinese_is_found_by_pairs_of_characters(monkeypatch):
 
     assert chinese_search.pieces("噪声调度 schedule") == ["噪声", "声调", "调度", "schedule"]
     sys.modules.pop("chinese_search")
+
+
+def test_lines_of_chinese_are_joined_without_a_space(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS / "tools"))
+    import chinese_lines
+
+    assert chinese_lines.joined("树模型\n为 0.59") == "树模型为 0.59"
+    assert chinese_lines.joined("以底线为单位，\nDDIM 与\nDDPM") == "以底线为单位，DDIM 与\nDDPM"
+    assert chinese_lines.joined("two\nwords") == "two\nwords"
+    sys.modules.pop("chinese_lines")

@@ -14,7 +14,9 @@ import pytest
 
 import diffuscope
 from diffuscope.data.columnar import read_rows
+from diffuscope.data.tables import load_table
 from diffuscope.errors import InputError
+from diffuscope.modalities.recognition import modality
 
 N = 240
 ZIPS = ["02116", "02139", "00501", "10001", "94105"]
@@ -336,3 +338,12 @@ def test_made_up_identifiers_are_distinct_over_pieces_of_a_large_sample(train, c
     made = pd.read_parquet(tmp_path / "new.parquet")["id"]
     assert made.is_unique
     assert not set(made) & set(frame["id"])
+
+
+@pytest.mark.parametrize(("names", "said"), [("0.5,b", True), ("x,kind", False), ("0.5,kind", False)])
+def test_a_file_without_a_line_of_names_is_said_to_be_one(tmp_path, names, said):
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join([names, *(f"{i / 7:.3f},{'abc'[i % 3]}" for i in range(30))]))
+    tables = modality("table")
+    notes = tables.training_notes(load_table(path))
+    assert any("no line of names" in note for note in notes) == said

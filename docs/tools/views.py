@@ -72,7 +72,7 @@ class Views(SphinxPostTransform):
         name = hashlib.sha256(whole.encode()).hexdigest()[:16] + ".html"
         write_shared(whole, Path(self.app.outdir) / _FOLDER, name)
         up = "../" * self.env.docname.count("/")
-        title = "活动的插图" if self.config.language == "zh_CN" else "A live figure"
+        title = "可交互的图" if self.config.language == "zh_CN" else "A live figure"
         return f'<iframe class="live" loading="lazy" title="{title}" src="{up}{_FOLDER}/{name}"></iframe>'
 
 

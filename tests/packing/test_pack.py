@@ -307,3 +307,19 @@ def test_packed_data_trains_as_it_does_unpacked(tmp_path):
     for one, other in zip(packed.model.denoiser.parameters(), plain.model.denoiser.parameters(), strict=True):
         assert (one == other).all()
     assert len(diffuscope.load(tmp_path / "a").data.x) == 200
+
+
+def test_an_iterable_that_fails_is_no_disk_that_does(tmp_path):
+    def rows():
+        yield {"x": 1.0}
+        raise OSError("the connection was closed")
+
+    with pytest.raises(InputError, match=r"The iterable failed: the connection was closed\."):
+        diffuscope.pack(rows(), tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_rows_that_are_no_mappings_are_told_what_rows_of_a_table_are(tmp_path):
+    with pytest.raises(InputError) as error:
+        diffuscope.pack([("a", 1.0, 2.0)] * 3, tmp_path / "packed")
+    assert "mappings of names to values" in error.value.hint

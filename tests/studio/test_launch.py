@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
+
+import diffuscope
 
 pytest.importorskip("uvicorn", reason="the studio is not installed: pip install 'diffuscope[studio]'")
 
 from diffuscope.cli import main
 from diffuscope.errors import InputError, RunError
+from diffuscope.studio.first import first_payload, payload_of_session
 from diffuscope.studio.launch import run_studio
 from diffuscope.viewer.shell import live_page
 
@@ -39,6 +43,22 @@ def test_a_port_that_is_taken_is_said(capsys):
 
 def test_the_live_page_has_no_data_and_asks_its_own_server_only():
     page, policy = live_page("zh")
-    assert '{"live":true,"language":"zh"}' in page
+    assert '{"live":true,"language":"zh","first":null}' in page
     assert "connect-src 'self'" in policy
     assert "<img" not in page
+
+
+def test_the_page_begins_with_what_the_studio_will_train():
+    first = first_payload("s_curve", None)
+    assert first.pop("version") == diffuscope.__version__
+    now = json.loads(json.dumps(payload_of_session()))  # python -m diffuscope.studio.first writes it
+    for part, values in now.pop("scaling").items():
+        assert first["scaling"][part] == pytest.approx(values)
+    del first["scaling"]
+    assert first.pop("counts").keys() == now.pop("counts").keys()
+    assert first == now
+    assert first_payload("s_curve", "fast") is not None
+    assert first_payload("moons", None) is None  # Python alone knows what follows
+    assert first_payload("s_curve", "article") is None
+    page, _ = live_page("", first_payload("s_curve", None))
+    assert '"first":{"version"' in page

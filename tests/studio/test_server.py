@@ -44,7 +44,7 @@ def studio() -> Quiet:
 
 @pytest.fixture
 def client(studio):
-    app = make_app(studio, TOKEN, "<p>page</p>", "default-src 'none'", "127.0.0.1", lambda: PORT)
+    app = make_app(studio, TOKEN, lambda: "<p>page</p>", "default-src 'none'", "127.0.0.1", lambda: PORT)
     with TestClient(app, base_url=HERE) as client:
         yield client
 

@@ -22,7 +22,7 @@ from diffuscope.errors import InputError
 from diffuscope.model import pick_device
 from diffuscope.training import World, join_world
 from diffuscope.training.parts import PartSum
-from diffuscope.training.peers import meet
+from diffuscope.training.peers import Peers, meet
 
 
 def test_alone_the_world_does_nothing(monkeypatch):
@@ -232,6 +232,19 @@ def test_the_words_of_an_earlier_start_are_not_heard():
         assert len(set(heard)) == 1
         words += heard[:1]
     assert words[0] != words[1]
+
+
+@pytest.mark.parametrize(("rank", "lost"), [(0, "lost torchrun"), (1, "lost process 0: it ended")])
+def test_a_store_that_ended_is_torchruns_or_the_first_processs(rank, lost):
+    class Ended:
+        def __getattr__(self, name):
+            raise RuntimeError("connection reset")
+
+    peers = object.__new__(Peers)
+    peers.rank, peers.size, peers.timeout, peers.lost = rank, 2, 10.0, False
+    peers._store, peers._hint = Ended(), "Start all again."
+    peers._seen = {}
+    assert f"Process {rank} of 2 {lost}" in str(peers.error())
 
 
 def test_only_one_process_writes_and_speaks(together):

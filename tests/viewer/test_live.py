@@ -52,17 +52,30 @@ def page(browser, address) -> Iterator[Any]:
     page.goto(address)
     page.wait_for_selector(".stage", timeout=PATIENCE * 1000)
     assert "token" not in page.url
+    page.set_default_timeout(PATIENCE * 1000)
     yield page
     assert trouble == []
     context.close()
 
 
+def steps(page: Any) -> Any:
+    return until(page, lambda: re.search(r"(\d+) (of|steps)", page.locator("#train-note").text_content()))
+
+
+def in_python(page: Any) -> Any:
+    return until(page, lambda: "in Python" in page.locator("footer").text_content())
+
+
 def test_the_studio_trains_and_loses_nothing(browser, address, page):
-    until(page, lambda: re.search(r"\d+ (of|steps)", page.locator("#train-note").text_content()))
+    assert "by itself" in page.locator(".notice").text_content()  # until Python is there
+    assert "by this page itself" in page.locator("footer").text_content()
+    assert steps(page)
+    in_python(page)
+    page.wait_for_selector(".notice", state="hidden")
     page.reload()
     page.wait_for_selector(".stage", timeout=PATIENCE * 1000)
-    until(page, lambda: re.search(r"\d+ (of|steps)", page.locator("#train-note").text_content()))
     assert "in Python" in page.locator("footer").text_content()
+    assert steps(page)
     other = page.context.new_page()  # a second tab needs no token
     other.goto(address.partition("#")[0])
     other.wait_for_selector(".stage", timeout=PATIENCE * 1000)
@@ -72,8 +85,18 @@ def test_the_studio_trains_and_loses_nothing(browser, address, page):
     stranger.context.close()
 
 
+def test_a_page_that_is_used_waits_before_python_takes_over(page):
+    page.locator("#language").click()
+    page.locator("#act").click()  # it says so when Python has come as far
+    until(page, lambda: "Python" in page.locator("footer").text_content())
+    page.wait_for_selector(".notice", state="hidden")
+    assert page.locator("html").get_attribute("lang") == "zh-CN"  # the language stays
+    until(page, lambda: re.search(r"\d", page.locator("#train-note").text_content()))
+
+
 @pytest.mark.slow  # trains to the end, and swaps each part for an exact one
 def test_the_studio_measures_keeps_and_mends(page, tmp_path):
+    in_python(page)
     until(page, lambda: "950 steps" in page.locator("#train-note").text_content())
     until(page, lambda: re.search(r"\d", page.locator("#here").text_content()))
     assert float(page.locator("#ratio").text_content()) < 3

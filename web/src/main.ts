@@ -7,15 +7,15 @@ import type { RunPayload } from "./engine/watched.js";
 import { App } from "./view/app.js";
 import { Gallery, unpackWalk } from "./view/gallery.js";
 import { chosenLanguage, setupOf, type Payload } from "./view/payload.js";
-import { join } from "./view/studio.js";
+import { join, type Live } from "./view/studio.js";
 
 const binary = bytesOf(kernels);
 
 async function open(script: string): Promise<void> {
-  const payload = JSON.parse(document.getElementById("run")!.textContent!) as Payload | RunPayload | { live: true; language: string };
+  const payload = JSON.parse(document.getElementById("run")!.textContent!) as Payload | RunPayload | Live;
   const chosen = new URLSearchParams(location.hash.slice(1));
   const language = chosenLanguage(chosen, payload.language);
-  if ("live" in payload) return join(language, chosen);
+  if ("live" in payload) return join(payload, language, chosen, script, binary);
   if ("look" in payload) {
     new Gallery(payload, payload.walk ? await unpackWalk(payload.walk) : null, null, language);
     return;

@@ -14,7 +14,7 @@ The output layer is zero at the start, so that the untrained denoiser is c_skip 
 from __future__ import annotations
 
 import math
-from typing import Annotated, cast
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from torch.nn.functional import silu
 
 from diffuscope.networks.blocks import Dropout, zeroed
 from diffuscope.networks.embeddings import FourierFeatures, label_embedding, shared
+from diffuscope.networks.perceptron_pass import is_written_out, residual_output, residual_trace
 
 __all__ = ["ResMLP"]
 
@@ -87,55 +88,26 @@ class ResMLP(nn.Module):
 
         ``label`` are their classes (n,), int64, or numbers (n, k), by default none.
         """
-        scale, shift = self._condition(log_snr, label)
+        condition = self._condition(log_snr, label)
+        if is_written_out(self, ResMLP, x, (self.input, *self.layers, self.output)):
+            return residual_output(self, x, condition)
+        scale, shift = condition.chunk(2, dim=1)
         waves = self.directions(x[:, : self.dimension])
         h = torch.addcmul(shift, self.input(torch.cat([x, waves], dim=1)), 1 + scale)
-        # Without gradients in place: half the memory to go through.
-        plus = torch.add if torch.is_grad_enabled() else Tensor.add_
         for layer in self.layers:
-            h = plus(h, self.dropout(layer(silu(h))))
+            h = h + self.dropout(layer(silu(h)))
         return self.output(self.dropout(silu(h)))  # type: ignore[no-any-return]
 
-    def _condition(self, log_snr: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return scale and shift of the first layer, (n or 1, width) each."""
+    def _condition(self, log_snr: Tensor, label: Tensor | None) -> Tensor:
+        """Return scale and shift of the first layer side by side, (n or 1, 2 width)."""
         c = shared(log_snr)[:, None] / -8  # log(σ/α) = -log_snr / 2
-        condition = self.condition(self.frequencies(c))
-        if self.label is not None:
-            condition = condition + self.label(label)
-        scale, shift = condition.chunk(2, dim=1)
-        return scale, shift
+        condition: Tensor = self.condition(self.frequencies(c))
+        return condition if self.label is None else condition + self.label(label)
 
     @torch.no_grad()
     def with_trace(self, x: Tensor, log_snr: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        r"""Return the output (n, d), and the trace of its Jacobian by the points (n,), without dropout.
-
-        Of each output j the gradient is followed back to the input, of which only coordinate j counts,
-
-        .. math::
-            \delta_{i} = \delta_{i+1} + (W_i^T \delta_{i+1}) \odot \mathrm{silu}'(h_i), \qquad
-            \frac{\partial F_j}{\partial x_j} = \delta_0 \odot (1 + a) \cdot
-                W_{in} \frac{\partial}{\partial x_j} [x, \cos(Bx), \sin(Bx)] .
+        """Return the output (n, d), and the trace of its Jacobian by the points (n,), without dropout.
 
         For points without flags.
         """
-        slope = torch.ops.aten.silu_backward
-        scale, shift = self._condition(log_snr, label)
-        waves = self.directions(x)
-        h = torch.addcmul(shift, self.input(torch.cat([x, waves], dim=1)), 1 + scale)
-        layers, output = cast("list[nn.Linear]", list(self.layers)), cast("nn.Linear", self.output)
-        hidden = []
-        for layer in layers:
-            hidden.append(h)
-            h = torch.addmm(h, silu(h), layer.weight.t()).add_(layer.bias)
-        last = slope(torch.ones_like(h), h)
-        cos, sin = waves.chunk(2, dim=1)
-        turned = torch.cat([-sin, cos], dim=1)  # the waves' derivative by their phase
-        rates = (2 * math.pi * self.directions.frequencies).repeat(1, 2)  # and of that by x, (d, 2m)
-        trace = torch.zeros_like(h[:, 0])
-        for j in range(self.dimension):
-            delta = last * output.weight[j]
-            for layer, before in zip(reversed(layers), reversed(hidden), strict=True):
-                delta = delta + slope(delta @ layer.weight, before)
-            back = (delta * (1 + scale)) @ self.input.weight
-            trace += back[:, j] + (turned * back[:, self.dimension :]) @ rates[j]
-        return output(silu(h)), trace
+        return residual_trace(self, x, self._condition(log_snr, label))

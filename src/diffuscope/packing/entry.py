@@ -291,7 +291,7 @@ def _pack_items(source: Any, new: Path, shape: Shape, notes: list[str]) -> None:
         _array(source, new, "array")
         return
     try:
-        items = iter(source)
+        items = _own_failures(iter(source))
     except TypeError as error:
         raise InputError(
             f"{type(source).__name__} cannot be packed.", "Give a path, or an iterable of rows or images."
@@ -311,6 +311,14 @@ def _pack_items(source: Any, new: Path, shape: Shape, notes: list[str]) -> None:
             _pack_images(map(_labelled_image if paired else as_named, items), new, shape, notes, "iterable")
         else:
             _pack_points(items, new, paired)
+
+
+def _own_failures(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield items; that they cannot be read is another failure than that the pack cannot be written."""
+    try:
+        yield from items
+    except OSError as error:
+        raise InputError(f"The iterable failed: {error}.", "Nothing was packed.") from error
 
 
 def _labelled_image(pair: tuple[Any, Any]) -> Named:
@@ -335,7 +343,10 @@ def _pack_points(items: Iterator[Any], new: Path, paired: bool) -> None:
                 said = str(error).splitlines()[0].rstrip(".")
                 raise InputError(f"A point is not a row of numbers: {said}.", "Give arrays.") from error
             if any(one.dtype.kind not in "biuf" or one.ndim > 1 for one in points):
-                raise InputError("A point is not a row of numbers.", "Give numbers of shape (d,).")
+                raise InputError(
+                    "A point is not a row of numbers.",
+                    "Give numbers of shape (d,), or for a table mappings of names to values.",
+                )
             try:
                 rows = np.stack(points)
             except ValueError as error:

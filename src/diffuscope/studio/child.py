@@ -6,6 +6,7 @@ The first line says what to open. Each answer is preceded by its length, four by
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import queue
@@ -22,8 +23,6 @@ def main() -> None:
     out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what anybody prints must not mix with answers
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(5)  # the page and the rest of the machine come first
     commands: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -34,6 +33,7 @@ def main() -> None:
 
     threading.Thread(target=read, daemon=True).start()
 
+    gc.disable()  # what modules make while they are loaded stays
     from diffuscope.errors import DiffuscopeError
     from diffuscope.studio.frames import encode
     from diffuscope.studio.opening import open_session
@@ -65,6 +65,10 @@ def main() -> None:
     except DiffuscopeError as error:
         send({"failed": error.what, "hint": error.hint})
         return
+    gc.freeze()
+    gc.enable()
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(5)  # the page and the rest of the machine come first
     send({"opened": True})
     session.serve()
 

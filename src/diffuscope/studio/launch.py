@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from diffuscope.errors import InputError, RunError
 from diffuscope.studio.engine import Studio
+from diffuscope.studio.first import first_payload
 from diffuscope.translations import LANGUAGES
 from diffuscope.viewer.shell import live_page
 
@@ -48,6 +49,7 @@ def run_studio(
     found = place.getsockname()[1]
     token = secrets.token_urlsafe(32)
     page, policy = live_page(language)
+    first = live_page(language, first_payload(source, recipe))[0]
     address = f"http://{host}:{found}/#token={token}"
 
     async def serve() -> None:
@@ -61,8 +63,11 @@ def run_studio(
 
             from diffuscope.studio.server import MOST_BYTES, make_app
 
+            def current() -> str:
+                return first if studio.state == "starting" else page
+
             config = uvicorn.Config(
-                make_app(studio, token, page, policy, host, lambda: found),
+                make_app(studio, token, current, policy, host, lambda: found),
                 log_level="warning",
                 ws="websockets-sansio",
                 ws_max_size=MOST_BYTES,

@@ -148,11 +148,11 @@ class _Guard:
 
 
 def make_app(
-    studio: Studio, token: str, page: str, policy: str, host: str, port: Callable[[], int]
+    studio: Studio, token: str, page: Callable[[], str], policy: str, host: str, port: Callable[[], int]
 ) -> ASGIApp:
-    """Return the application that serves ``page`` to whoever has the token, and ends a ``studio`` that runs.
+    """Return the application that serves a page to whoever has the token, and ends a ``studio`` that runs.
 
-    ``port`` gives the port once it is known.
+    ``page`` gives the page as it is to be now, ``port`` the port once it is known.
     """
     session = secrets.token_urlsafe(32)
     left = [token]  # it is good for one exchange
@@ -176,7 +176,7 @@ def make_app(
         return response
 
     async def index(request: Request) -> Response:
-        return headers(HTMLResponse(page))
+        return headers(HTMLResponse(page()))
 
     async def enter(request: Request) -> Response:
         body = b""

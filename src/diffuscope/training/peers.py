@@ -140,13 +140,14 @@ class Peers:
         self.lost = True
         others = [other for other in range(self.size) if other != self.rank]
         words: dict[int, str] = {}
+        alone = False  # this process holds the first place, and the store is with torchrun, which ended
         try:
             before = [self._count(other) for other in others]
             time.sleep(_WATCHED)
             after = [self._count(other) for other in others]
             left = {other: self._word(other) for other in others if self._store.check([f"left/{other}"])}
         except RuntimeError:  # the store is with process 0, or with torchrun on its machine
-            lost = [0]
+            lost, alone = [0], self.rank == 0
         else:
             pairs = zip(others, before, after, strict=True)
             still = {other for other, one, two in pairs if one == two and other not in left}
@@ -156,7 +157,9 @@ class Peers:
         if self.rank == 0:
             self.linger(_WATCHED, lost)
         rank, size, named = self.rank, self.size, " and ".join(map(str, lost))
-        if words and not lost:
+        if alone:
+            what = f"Process {rank} of {size} lost torchrun, or what else started it."
+        elif words and not lost:
             other, why = next(iter(words.items()))
             what = f"Process {rank} of {size} ends, as process {other} did: {why}"
         elif not lost:

@@ -25,7 +25,7 @@ __all__ = ["SHOWN", "Reports"]
 
 SHOWN = 600
 """Samples of a report."""
-_SHARE = 0.035  # of the time that samples may take; those at the end come beside it
+_SHARE = 0.025  # of the time that samples may take; those at the end come beside it
 _EVERY = 0.05  # seconds between reports, at least
 _FEW = 12  # steps of these: 1.13 × floor where 40 reach 1.06
 

@@ -32,11 +32,14 @@ def render(data: Any, policy: str, **values: Any) -> str:
     return page
 
 
-@cache
-def live_page(language: str = "") -> tuple[str, str]:
-    """Return a page that asks a studio for all it shows, and its policy; "" is the browser's language."""
+def live_page(language: str = "", first: dict[str, Any] | None = None) -> tuple[str, str]:
+    """Return a page that asks a studio for all it shows, and its policy; "" is the browser's language.
+
+    ``first`` is what the page trains by itself until the studio answers.
+    """
     own = policy("connect-src 'self'")
-    page = render({"live": True, "language": language}, own, language=language, title="Studio", picture="")
+    data = {"live": True, "language": language, "first": first}
+    page = render(data, own, language=language, title="Studio", picture="")
     return page, own
 
 

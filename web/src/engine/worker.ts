@@ -38,8 +38,13 @@ export function serve(binary: Uint8Array): void {
   };
 }
 
+/** An engine of the page itself, which can be ended. */
+export interface LocalPageEngine extends Engine {
+  close(): void;
+}
+
 /** An engine in a worker, made of the page's own script. */
-class InWorker implements Engine {
+class InWorker implements LocalPageEngine {
   readonly name = "local";
   onProgress: (progress: Progress) => void = () => undefined;
   private readonly open = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
@@ -63,10 +68,14 @@ class InWorker implements Engine {
       this.worker.postMessage({ id, question, ask } satisfies Asked);
     });
   }
+
+  close(): void {
+    this.worker.terminate();
+  }
 }
 
 /** The engine on the page's own thread, where workers are not allowed. */
-class InPage implements Engine {
+class InPage implements LocalPageEngine {
   readonly name = "local";
   private readonly engine: LocalEngine;
 
@@ -82,10 +91,14 @@ class InPage implements Engine {
     await new Promise((go) => setTimeout(go, 0));
     return this.engine.ask(question, ask);
   }
+
+  close(): void {
+    void this.engine.ask("stop", null);
+  }
 }
 
 /** Start the local engine: in a worker if the browser lets a page from a file have one. */
-export async function startLocal(script: string, binary: Uint8Array): Promise<Engine> {
+export async function startLocal(script: string, binary: Uint8Array): Promise<LocalPageEngine> {
   try {
     const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
     const worker = new Worker(url);

@@ -30,7 +30,7 @@ import { ScheduleCard } from "./schedule.js";
 import { CLEAN, shown, Stage, unshown, type Scene } from "./stage.js";
 import { onKeys, Top } from "./top.js";
 import { TrainingCard } from "./training.js";
-import { Speaker, type Language } from "./words.js";
+import { Speaker, type Language, type Word } from "./words.js";
 
 const NUDGE = 0.08;
 
@@ -47,6 +47,8 @@ export interface Options {
   chosen: URLSearchParams;
   /** Whether a training runs already, and what it has come to. */
   running: boolean;
+  /** Whether the network is to be trained at once. */
+  untrained?: boolean;
   trained: Trained | null;
   losses: { x: number[]; y: number[] };
 }
@@ -86,6 +88,7 @@ export class App {
   private standard = false;
   /** Points of one's own that were pasted. */
   private points: Float32Array | null = null;
+  private readonly closing = new AbortController();
   private readonly top: Top;
   private readonly ruler: Ruler;
   private readonly quality: QualityCard;
@@ -136,7 +139,7 @@ export class App {
     this.stage = new Stage(ready.display, options.chosen.get("webgl") !== "0");
     this.stage.setReal(ready.real, ready.labels);
     const { speaker } = this;
-    this.top = new Top(speaker, () => this.again());
+    this.top = new Top(speaker, () => this.again(), this.closing.signal);
     this.ruler = new Ruler(speaker, (other) => this.moved(other), () => {
       this.showErrors();
       if (this.probe) void this.paths.ask();
@@ -207,7 +210,28 @@ export class App {
     engine.onProgress = (progress) => this.onProgress(progress);
     this.build();
     this.listen();
-    void this.start(options.running, options.chosen);
+    void (options.untrained ? this.train() : this.start(options.running, options.chosen));
+  }
+
+  get language(): Language {
+    return this.speaker.language;
+  }
+
+  /** How far a training is. */
+  get step(): number {
+    return this.training?.step ?? this.trained?.step ?? 0;
+  }
+
+  /** See `Top.announce`. */
+  announce(word: Word, act?: () => void): void {
+    this.top.announce(word, act);
+  }
+
+  /** Listen to nothing more: another page comes in the place of this one. */
+  close(): void {
+    this.closing.abort();
+    this.ruler.play(false);
+    this.engine.onProgress = () => undefined;
   }
 
   private async start(running: boolean, link: URLSearchParams): Promise<void> {
@@ -881,7 +905,7 @@ export class App {
       const [x, y] = this.probe ?? [0, 0];
       this.ask([x + NUDGE * move[0], y + NUDGE * move[1]]);
     });
-    onKeys(this.ruler.range, (event) => this.key(event));
+    onKeys(this.ruler.range, (event) => this.key(event), this.closing.signal);
   }
 
   private key(event: KeyboardEvent): boolean {

@@ -37,8 +37,9 @@ export function on<K extends keyof HTMLElementEventMap>(
   target: EventTarget,
   event: K,
   work: (event: HTMLElementEventMap[K]) => void,
+  options?: AddEventListenerOptions,
 ): void {
-  target.addEventListener(event, work as EventListener);
+  target.addEventListener(event, work as EventListener, options);
 }
 
 /** A number in three digits, without an exponent where that can be. */

@@ -37,7 +37,8 @@ export interface Payload {
   scaling: { shift: Point; scale: Point };
   recipe: Recipe;
   data: Packed | null;
-  tensors: Packed & { names: { name: string; shape: number[] }[] };
+  /** Weights; null where nothing is trained yet. */
+  tensors: (Packed & { names: { name: string; shape: number[] }[] }) | null;
 }
 
 /** Read packed numbers of so many bytes each. */
@@ -66,17 +67,23 @@ export async function pack(values: Float32Array): Promise<Packed> {
   return { shape: [values.length], packed: btoa(text) };
 }
 
-/** What the engine is set up with. */
-export async function setupOf(payload: Payload): Promise<Setup> {
-  const data = payload.data ? await unpack(payload.data) : null;
-  const values = await unpack(payload.tensors);
+/** Read weights. */
+async function weightsOf(packed: NonNullable<Payload["tensors"]>): Promise<Tensors> {
+  const values = await unpack(packed);
   const tensors: Tensors = {};
   let at = 0;
-  for (const { name, shape } of payload.tensors.names) {
+  for (const { name, shape } of packed.names) {
     const size = shape.reduce((a, b) => a * b, 1);
     tensors[name] = { shape, values: values.slice(at, at + size) };
     at += size;
   }
+  return tensors;
+}
+
+/** What the engine is set up with. */
+export async function setupOf(payload: Payload): Promise<Setup> {
+  const data = payload.data ? await unpack(payload.data) : null;
+  const tensors = payload.tensors && (await weightsOf(payload.tensors));
   const law: LawSpec = payload.law.kind === "points" ? { kind: "points", points: data! } : (payload.law as LawSpec);
   const { size, scaling, recipe, seed } = payload;
   return { law, data, size, scaling, recipe, tensors, seed };

@@ -82,6 +82,11 @@ export const WORDS = {
   fromPythonNow: ["in Python, now: {0} × floor ({1} to {2})", "Python 现测：{0} × 底线（{1} 至 {2}）"],
   measuring: ["measuring …", "正在测量……"],
   starting: ["The studio starts …", "Studio 正在启动……"],
+  loadingPython: [
+    "This page trains by itself while Python is being loaded; then Python takes over.",
+    "Python 载入期间，由本页自行训练；随后由 Python 接手。",
+  ],
+  pythonIsThere: ["Python is there: go on with it", "Python 已就绪：转到 Python 继续"],
   noEntry: [
     "The studio did not let this page in. The address that it printed opens one browser; for another one start it again.",
     "Studio 没有让本页进入。它打印出的地址只供一个浏览器打开一次；要在别处打开，请重新启动它。",

@@ -16,6 +16,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.base import Codec, Dataset
 from diffuscope.data.columnar import TABLES, read_rows, suffix_of, write_rows
 from diffuscope.data.columnar.dates import looks_like_a_date
+from diffuscope.data.columnar.text import is_number
 from diffuscope.data.packs import content_of, is_pack, pack_kind
 from diffuscope.data.spread import far_out
 from diffuscope.data.stored_rows import StoredRows
@@ -111,6 +112,11 @@ class Table(Modality[TableData, TableSection]):
         kept += [*_far_out(data.rows, frame), *_target_always(data.rows, frame)]
         if data.source["kind"] != "file":  # whose texts were read
             kept += _dates_as_text(data.rows)
+        elif _names_are_values(frame):
+            kept.append(
+                "The names of all columns look like values of theirs: if the file has no line of names, put "
+                "one above its first row, which is lost else."
+            )
         note = panel_note(frame)
         kept += [*data.notes, *([] if note is None else [note])]
         if not schema:
@@ -383,6 +389,18 @@ def _dates_as_text(rows: RowCodec) -> list[str]:
 
 def _as_tensor(rows: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.array(rows))
+
+
+def _names_are_values(frame: pd.DataFrame) -> bool:
+    """Return whether each column could have its own name as a value, and not all are numbers as they are."""
+    names = [str(name) for name in frame.columns]
+    numbers = [frame[name].dtype.kind in "iuf" for name in frame.columns]
+    if all(name.isdecimal() for name in names):  # columns that were numbered
+        return False
+    return all(
+        is_number(name) if number else (frame[key].astype(str) == name).any()
+        for key, name, number in zip(frame.columns, names, numbers, strict=True)
+    )
 
 
 def _target_always(rows: RowCodec, frame: pd.DataFrame) -> list[str]:
