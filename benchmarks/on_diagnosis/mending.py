@@ -108,8 +108,10 @@ def _time_map(owner: Owner, words: str) -> Callable[[Tensor], Tensor] | None:
         "σ": looked_up((1 - bars).sqrt().float()),
         "σ/α": looked_up(ratio.float()),
         "log σ": looked_up((1 - bars).sqrt().log().float()),
+        "log(σ/α)": looked_up(ratio.log().float()),
         "log(σ/α)/4": looked_up((ratio.log() / 4).float()),
         "log SNR": looked_up((-2 * ratio.log()).clamp(-20, 20).float()),
+        "log SNR / 4": looked_up((-ratio.log() / 2).clamp(-5, 5).float()),
         "ᾱ": looked_up(bars.float()),
     }
     if words in maps:

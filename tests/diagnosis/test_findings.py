@@ -20,6 +20,8 @@ from diffuscope.data.points import load_dataset
 from diffuscope.data.points.codec import PointsCodec
 from diffuscope.diagnosis import findings
 from diffuscope.diagnosis.findings import Finding, in_order
+from diffuscope.diagnosis.probes import Probe
+from diffuscope.diagnosis.training_faults import _by_promise
 from diffuscope.diffusion.schedules import cosine, linear
 from diffuscope.modalities import reference
 from diffuscope.oracle import EmpiricalOracle
@@ -266,6 +268,18 @@ def test_a_network_that_has_not_learned_yet_is_told_why(perfect, told, code):
     found = perfect.diagnose(Small(), trained_steps=3, **told)
     assert codes(found)[:1] == [code]
     assert found.budget["network"].ratio > 2
+
+
+def test_of_rates_above_ones_own_the_lowest_that_is_nearly_as_good_is_advised():
+    def probe(rate, error):
+        return Probe("anew", rate, 400, None, error)
+
+    high, middle, low = probe(1e-2, 0.5), probe(1e-3, 1.0), probe(1e-4, 20.0)
+    assert _by_promise([low, middle, high], 30.0, 1e-5)[:2] == [middle, high]
+    assert _by_promise([low, middle, high], 3.0, 1e-5)[:2] == [high, middle]  # half a unit is much there
+    assert _by_promise([low, middle, high], 30.0, 1e-1)[:2] == [high, middle]
+    assert _by_promise([low, middle, high], 30.0, None)[:2] == [high, middle]
+    assert _by_promise([high], math.nan, 1e-5) == [high]
 
 
 # --- their order

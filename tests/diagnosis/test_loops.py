@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from diffuscope.diagnosis.imitations import _Imitation, _with_more
 from diffuscope.diagnosis.loops import LOOPS, SOUND
 from diffuscope.diagnosis.sampling_faults import _is_off
 from diffuscope.diagnosis.steps import mistake_of, probe_steps, reuses_noise
@@ -79,3 +82,29 @@ def test_a_loop_starts_where_it_says():
 def test_names_of_loops_are_distinct_and_all_say_how_they_are_mended():
     assert len({loop.name for loop in (*SOUND, *LOOPS)}) == len(SOUND) + len(LOOPS)
     assert all(loop.words and loop.fix and loop.code for loop in LOOPS)
+
+
+def test_loops_that_are_as_near_are_looked_at_again_with_the_rest_of_the_samples():
+    def loop(code, first, rest):
+        return _Imitation(code, "", "", np.full((4, 1), first), lambda: np.full((4, 1), rest))
+
+    def distance(a, b):
+        return abs(float(a.mean() - b.mean()))
+
+    samples = np.zeros((8, 1))
+    subject = SimpleNamespace(
+        samples=samples, shown=lambda x: x, reference=SimpleNamespace(distance=distance)
+    )
+    near = [
+        (0.1, loop("lucky", 0.1, 0.9)),
+        (0.2, loop("right", 0.2, 0.2)),
+        (0.3, loop("broken", 0.3, np.nan)),
+    ]
+    given, found = _with_more(subject, samples[:4], near)
+    assert given.shape == (8, 1)
+    assert [one.code for _, one in found] == ["right", "lucky"]
+    assert [far for far, _ in found] == pytest.approx([0.2, 0.5])
+    assert all(len(one.made) == 8 for _, one in found)
+    few = SimpleNamespace(**{**vars(subject), "samples": samples[:6]})
+    given, found = _with_more(few, samples[:4], near)
+    assert (len(given), found) == (4, near)

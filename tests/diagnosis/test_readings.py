@@ -284,6 +284,31 @@ def table_of_five():
     return x, modalities.load(x, section_of("points")(), 0)
 
 
+LOGARITHMS = {  # σ/α of what the network was told in training
+    "log σ": lambda v: v.exp() / (1 - (2 * v).exp()).clamp_min(1e-12).sqrt(),
+    "log(σ/α)": lambda v: v.exp(),
+    "log(σ/α)/4": lambda v: (4 * v).exp(),
+    "log SNR": lambda v: (-v / 2).exp(),
+    "log SNR / 4": lambda v: (-2 * v).exp(),
+}
+
+
+@pytest.mark.parametrize("time", LOGARITHMS)
+def test_logarithms_of_the_level_are_known_of_a_table(pipeline, table_of_five, time):
+    """A network that was trained with a logarithm of the level is handed t."""
+    x, data = table_of_five
+    scaling = Scaling(x.mean(0), x.std(0))
+    wide = pipeline(data)
+    schedule = wide.schedule
+    network = Exact(
+        EmpiricalOracle(scaling.encode(x).double()),
+        schedule,
+        told=lambda v: schedule.time_at_ratio(LOGARITHMS[time](v.clamp(-10, 20))),
+    )
+    entry = found(subject_of(wide, network, scaling=None))
+    assert (entry.quantity, entry.time) == ("noise", time)
+
+
 def test_a_network_that_ignores_the_time_is_known(perfect):
     exact = Exact(perfect.oracle, perfect.schedule, told=lambda t: 0 * t + 20)
     assert ignores_time(subject_of(perfect, exact))
@@ -296,13 +321,13 @@ class Learned(nn.Module):
     def __init__(self, x_0, schedule, steps, told=lambda t: t):
         super().__init__()
         torch.manual_seed(0)
-        self.told = told
+        self.told, d = told, x_0.shape[1]
         self.layers = nn.Sequential(
-            nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2)
+            nn.Linear(d + 1, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, d)
         )
         optimizer = torch.optim.Adam(self.parameters(), 5e-3)
         for _ in range(steps):
-            t, eps = torch.randint(schedule.T, (256,)), torch.randn(256, 2)
+            t, eps = torch.randint(schedule.T, (256,)), torch.randn(256, d)
             level = schedule(t)
             rows = x_0[torch.randint(len(x_0), (256,))]
             x_t = level.alpha[:, None].float() * rows + level.sigma[:, None].float() * eps
@@ -324,11 +349,25 @@ def test_times_that_do_not_reach_the_network_are_told_from_a_short_training(perf
     learned = Learned(x_0, schedule, 500)
     assert strange_levels(subject_of(perfect, learned)) is None
     learned.told = lambda t: schedule(t.long()).sigma.log().float()
-    ratio, errors = strange_levels(subject_of(perfect, learned))
-    assert min(ratio) > 1
-    assert min(errors) > 4
+    strange = strange_levels(subject_of(perfect, learned))
+    assert min(strange.ratio) > 1
+    assert min(strange.errors) > 4 > strange.known
     for steps in (20, 80):
         assert strange_levels(subject_of(perfect, Learned(x_0, schedule, steps))) is None
+
+
+@pytest.mark.slow
+def test_times_that_do_not_reach_the_network_are_known_of_a_nearly_normal_table(pipeline, table_of_five):
+    """There a linear estimate is all that can be known, and at little noise that is hardly anything."""
+    wide = pipeline(table_of_five[1])
+    schedule = wide.schedule
+    x_0 = subject_of(wide, nn.Identity()).x
+    learned = Learned(x_0, schedule, 2_000)
+    assert strange_levels(subject_of(wide, learned)) is None
+    learned.told = lambda t: schedule(t.long()).sigma.log().float()
+    assert strange_levels(subject_of(wide, learned)) is not None
+    for steps in (5, 20, 80):
+        assert strange_levels(subject_of(wide, Learned(x_0, schedule, steps))) is None
 
 
 def test_a_larger_network_is_of_the_same_kind(perfect):

@@ -390,8 +390,10 @@ def _times(subject: Subject) -> Iterator[_Time]:
     yield _Time("σ", lambda level: level.sigma)
     yield _Time("σ/α", lambda level: level.ratio)
     yield _Time("log σ", lambda level: level.sigma.log())
+    yield _Time("log(σ/α)", lambda level: level.ratio.log())
     yield _Time("log(σ/α)/4", lambda level: level.ratio.log() / 4)
     yield _Time("log SNR", lambda level: level.snr.log().clamp(-20, 20))
+    yield _Time("log SNR / 4", lambda level: level.snr.log().clamp(-20, 20) / 4)
     yield _Time("ᾱ", lambda level: level.alpha.square())
     if schedule.discrete:
         count = int(last) + 1

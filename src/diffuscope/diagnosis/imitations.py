@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -59,6 +59,14 @@ class _Imitation(NamedTuple):
     words: str
     fix: str
     made: Points
+    more: Callable[[], Points]  # as many again
+
+
+class _Made(NamedTuple):
+    """Samples, and how as many again are made."""
+
+    made: Points
+    more: Callable[[], Points]
 
 
 def own_code(clouds: Clouds, budget: Budget) -> Suspect | None:
@@ -105,8 +113,10 @@ def own_code(clouds: Clouds, budget: Budget) -> Suspect | None:
             share=share,
         )
     near = [pair for pair in tried if pair[0] < distance + _NEARLY * floor][:_FINALISTS]
-    if len({one.code for _, one in near}) > 1:  # trees see more than a distance
-        told = {id(one): _accuracy(given, one.made, subject.seed) for _, one in near}
+    if len({one.code for _, one in near}) > 1:
+        given, near = _with_more(subject, given, near)
+        # Trees see more than a distance; below one half they see nothing.
+        told = {id(one): max(0.5, _accuracy(given, one.made, subject.seed)) for _, one in near}
         least = min(told.values())
         near.sort(key=lambda pair: (told[id(pair[1])] > least + _CHANCE, pair[0]))
     distance, best = near[0]
@@ -125,6 +135,25 @@ def own_code(clouds: Clouds, budget: Budget) -> Suspect | None:
         "" if sure else _STEP,
         share=share,
     )
+
+
+def _with_more(
+    subject: Subject, given: Points, near: Sequence[tuple[float, _Imitation]]
+) -> tuple[Points, list[tuple[float, _Imitation]]]:
+    """Return twice as many of the given samples and of those of loops, where there are so many given."""
+    assert subject.samples is not None
+    rest = subject.samples[len(given) : 2 * len(given)]
+    if len(rest) < len(given):
+        return given, list(near)
+    rest, found = subject.shown(rest), []
+    for far, one in near:
+        more = one.more()
+        if np.isfinite(more).all():
+            far = (far + subject.reference.distance(rest, more)) / 2
+            found.append((far, one._replace(made=np.concatenate([one.made, more]))))
+    if not found:
+        return given, list(near)
+    return np.concatenate([given, rest]), sorted(found, key=lambda pair: pair[0])
 
 
 def _one_point(clouds: Clouds, evidence: str, share: Share) -> Suspect:
@@ -196,12 +225,14 @@ def _imitations(clouds: Clouds) -> Iterator[_Imitation]:
         yield from make(clouds)
 
 
-def _made(clouds: Clouds, denoiser: DenoiserLike | None = None) -> Points | None:
+def _made(clouds: Clouds, denoiser: DenoiserLike | None = None) -> _Made | None:
     """Return samples; None where the user's network fails."""
+    own = denoiser or clouds.subject.denoiser
     try:
-        return clouds.generate(denoiser or clouds.subject.denoiser, 1)[0]
+        made = clouds.generate(own, 1)[0]
     except Exception:  # whatever a network does with a time or class that is not its own
         return None
+    return _Made(made, lambda: clouds.generate(own, 2, first=1)[0])
 
 
 def _of_loops(clouds: Clouds) -> Iterator[_Imitation]:
@@ -209,7 +240,7 @@ def _of_loops(clouds: Clouds) -> Iterator[_Imitation]:
     for loop in LOOPS:
         made = _made(clouds.changed(sampler=dataclasses.replace(loop, schedule=schedule)))
         if made is not None:
-            yield _Imitation(loop.code, loop.words, loop.fix, made)
+            yield _Imitation(loop.code, loop.words, loop.fix, *made)
 
 
 def _loop(name: str) -> Loop:
@@ -228,12 +259,12 @@ def _of_grids(clouds: Clouds) -> Iterator[_Imitation]:
         for loop in (last, dataclasses.replace(single, schedule=schedule)):
             made = _made(clouds.changed(sampler=loop, grid=some))
             if made is not None:
-                yield _Imitation(loop.code, loop.words, loop.fix, made)
+                yield _Imitation(loop.code, loop.words, loop.fix, *made)
         for loop in SOUND:
             made = _made(clouds.changed(sampler=loop, grid=some))
             if made is not None and every > _HARDLY:
                 words = f"only about {some.n_steps} of {n} steps are taken"
-                yield _Imitation("few_steps", words, f"Take more of the {n} steps.", made)
+                yield _Imitation("few_steps", words, f"Take more of the {n} steps.", *made)
     for left in sorted({1, n // 20, n // 5} - {0}):
         if n - left < 2:
             continue
@@ -242,7 +273,7 @@ def _of_grids(clouds: Clouds) -> Iterator[_Imitation]:
             made = _made(clouds.changed(sampler=loop, grid=short))
             if made is not None:
                 words = f"the last {left} of {n} steps are left out"
-                yield _Imitation("steps_left_out", words, "Run the loop down to and including t = 0.", made)
+                yield _Imitation("steps_left_out", words, "Run the loop down to and including t = 0.", *made)
 
 
 def _of_strided_loops(clouds: Clouds) -> Iterator[_Imitation]:
@@ -257,7 +288,7 @@ def _of_strided_loops(clouds: Clouds) -> Iterator[_Imitation]:
             made = _made(clouds.changed(sampler=loop, grid=_every(grid, every)))
             if made is not None:
                 words = f"{loop.words} (and about {math.ceil(grid.n_steps / every)} times are visited)"
-                yield _Imitation(loop.code, words, loop.fix, made)
+                yield _Imitation(loop.code, words, loop.fix, *made)
 
 
 def _every(grid: Grid, k: int) -> Grid:
@@ -285,7 +316,7 @@ def _of_times(clouds: Clouds) -> Iterator[_Imitation]:
         made = _made(clouds, _at_times(subject, other))
         if made is not None:
             words = f"the network is handed {name} as its time, not t"
-            yield _Imitation("schedule_mismatch", words, "Hand the network its times of training: t.", made)
+            yield _Imitation("schedule_mismatch", words, "Hand the network its times of training: t.", *made)
 
 
 def _at_times(subject: Subject, other: Callable[[Tensor], Tensor]) -> DenoiserLike:
@@ -306,7 +337,7 @@ def _of_networks(clouds: Clouds) -> Iterator[_Imitation]:
         made = _made(clouds, training)
         if made is not None:
             words = "the network is in training mode: dropout or batch norm change its output"
-            yield _Imitation("training_mode", words, EVALUATE, made)
+            yield _Imitation("training_mode", words, EVALUATE, *made)
     if raw is not None:
         made = _made(clouds, with_network(denoiser, raw).eval())
         if made is not None:
@@ -314,7 +345,7 @@ def _of_networks(clouds: Clouds) -> Iterator[_Imitation]:
                 "raw_weights",
                 "the last weights sample, not their average",
                 "Load the averaged weights before sampling.",
-                made,
+                *made,
             )
 
 
@@ -350,7 +381,7 @@ def _of_guidance(clouds: Clouds) -> Iterator[_Imitation]:
         if made is not None:
             words = f"guidance of about {weight:g} is applied"
             fix = "Lower the guidance towards 1, or guide in the middle of the noise levels only."
-            yield _Imitation("guidance", words, fix, made)
+            yield _Imitation("guidance", words, fix, *made)
 
 
 class _OfClasses(nn.Module):
@@ -383,7 +414,7 @@ def _of_units(clouds: Clouds) -> Iterator[_Imitation]:
         made = _made(clouds.changed(sampler=SOUND[0], scaling=other))
         if made is not None:
             fix = "Return samples · scale + shift, with shift and scale of training."
-            yield _Imitation("units", words, fix, made)
+            yield _Imitation("units", words, fix, *made)
 
 
 def _of_orders(clouds: Clouds) -> Iterator[_Imitation]:
@@ -395,9 +426,18 @@ def _of_orders(clouds: Clouds) -> Iterator[_Imitation]:
     made = _made(clouds.changed(sampler=SOUND[0]))
     if made is None:
         return
-    natural = made * reference.unit + reference.middle
+
+    def ordered(points: Points, order: list[int]) -> Points:
+        return reference.normalised((points * reference.unit + reference.middle)[:, order])
+
     for order in orders_of(d):
         listed = ", ".join(str(1 + j) for j in order)
         words = f"columns are returned in the order {listed}"
         fix = "Return the columns in the order of the data."
-        yield _Imitation("column_order", words, fix, reference.normalised(natural[:, order]))
+        yield _Imitation(
+            "column_order",
+            words,
+            fix,
+            ordered(made.made, order),
+            lambda order=order: ordered(made.more(), order),  # type: ignore[misc]
+        )

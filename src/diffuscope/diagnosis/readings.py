@@ -40,6 +40,7 @@ from diffuscope.errors import DiffuscopeError
 
 __all__ = [
     "Readings",
+    "Strange",
     "Units",
     "copies_input",
     "ignores_time",
@@ -60,6 +61,7 @@ _A_SAY, _FAR_SAY = 0.5, 0.15  # of the error that can be avoided where the netwo
 _NOISY, _NOISY_LEVELS = 0.5, 2  # deviations of the data: levels that are noisy; so many at least
 _KNOWN, _STRANGE = 1.06, 4.0  # of the best linear estimate's error: what is learned, and what is strange
 _TELLS = 0.9  # of the error of an answer of 0, that of the linear estimate where there is something to learn
+_SOME, _TIMES_MORE = 0.3, 1.4  # of what a linear estimate knows: a little, and how much more than elsewhere
 _AS_IF_SILENT, _STRANGE_LEVELS = 0.5, 2  # of the error of an answer of 0; so many levels at least
 _COPY = 0.02  # of the input's square, the most by which a copy of it differs
 
@@ -164,13 +166,21 @@ def _is_better(best: Reading, own: Reading, linear: np.ndarray, least: float) ->
     return bool(fair and much and says and difference.mean() > _CERTAIN * chance)
 
 
-def strange_levels(subject: Subject) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Return σ/α where a network that is good at less noise answers as if it knew nothing, and its errors.
+class Strange(NamedTuple):
+    """Levels where a network is handed times that it was not trained with."""
 
-    The noisy levels are the easy ones: a training that ended early, or went astray, is never as good as the
-    best linear estimate at some levels and many times worse at noisier ones. A network that is so gets times
-    there that it was not trained with. The errors are over those of the best linear estimate. None where
-    there are no such levels, or none of which it knows anything.
+    ratio: tuple[float, ...]  # σ/α of the levels
+    errors: tuple[float, ...]  # over those of the best linear estimate
+    known: float  # the same at less noise, where it is least
+
+
+def strange_levels(subject: Subject) -> Strange | None:
+    """Return the levels where a network that is good at less noise answers as if it knew nothing.
+
+    The noisy levels are the easy ones: a training that ended early, or went astray, never knows much of what
+    a linear estimate knows at some levels and little of it at noisier ones. A network that is so gets times
+    there that it was not trained with. None where there are no such levels, or none of which it knows
+    anything.
     """
     places = places_of(subject)
     linear = np.array([linear_error(subject, place) for place in places])
@@ -179,12 +189,18 @@ def strange_levels(subject: Subject) -> tuple[tuple[float, ...], tuple[float, ..
     for reading in own_readings(subject, places):
         errors, silences = reading.errors.mean(axis=1), reading.silences
         assert silences is not None
-        known = ratio[(errors < _KNOWN * linear) & (linear < _TELLS * silences)]
+        tells = linear < _TELLS * silences
+        # of what a linear estimate knows, where that is something
+        share = np.where(tells, silences - errors, 0.0) / np.where(tells, silences - linear, 1.0)
         strange = (errors > _STRANGE * linear) & (errors > _AS_IF_SILENT * silences)
-        strange &= ratio > known.max(initial=0.0)
-        if not len(known) or strange.sum() < _STRANGE_LEVELS:
+        there = share[strange].mean() if strange.any() else 0.0
+        more = (share > _SOME) & (share > _TIMES_MORE * there)
+        known = tells & ((errors < _KNOWN * linear) | (more & ~strange))
+        strange &= ratio > ratio[known].max(initial=0.0)
+        if not known.any() or strange.sum() < _STRANGE_LEVELS:
             return None
-        found.append((tuple(ratio[strange].tolist()), tuple((errors / linear)[strange].tolist())))
+        beside = errors / linear
+        found.append(Strange(tuple(ratio[strange]), tuple(beside[strange]), float(beside[known].min())))
     return found[0] if found else None
 
 

@@ -21,7 +21,7 @@ from diffuscope.diagnosis.levels import Band, mean_error, measured_loss, perfect
 from diffuscope.diagnosis.network_faults import PASS_THE_TIME, TIME_IS_UNUSED, WORTH_NETWORK
 from diffuscope.diagnosis.pictures import Values
 from diffuscope.diagnosis.probes import Probe, probe_larger, probe_rates, with_fresh_weights
-from diffuscope.diagnosis.readings import copies_input, ignores_time, strange_levels
+from diffuscope.diagnosis.readings import Strange, copies_input, ignores_time, strange_levels
 from diffuscope.diagnosis.subject import Subject
 from diffuscope.diffusion.denoiser import Denoiser
 from diffuscope.metrics.floor import in_floors
@@ -31,6 +31,7 @@ __all__ = ["reported_loss", "training_fault"]
 _WORTH_A_LINE = 1.0  # floors: a network that costs less is named only with what makes it better
 _MUCH = 0.5
 _NOWHERE = 0.85  # of an error that can be avoided: what a rate that leads nowhere leaves of it
+_NEARLY = 0.1  # of what the best trial gained: another that gained so much less is nearly as good
 _LOW_RATE = 1e-4  # at which a network only settles where it is
 _NEAR, _FEW = 1.5, 0.25  # an error that is nearly that of a fair network, and what settling leaves of it
 _LARGER = 0.9  # of an error: what makes the samples of a larger network worth a look
@@ -121,14 +122,14 @@ def training_fault(
         )
     strange = strange_levels(subject) if network is not None else None
     if network is not None and strange is not None:
-        return _of_other_times(subject, network, *strange)
+        return _of_other_times(subject, network, strange)
     absent = left_out(measure.clouds) if network is not None else None
     if absent is not None:
         return absent
     recipe, flag = subject.training.recipe, subject.training.flag
     falls = recipe is not None and recipe.training.decay != "none"  # the learning rate is known to decay
     probes = probe_rates(subject, subject.denoiser) if isinstance(subject.denoiser, Denoiser) else []
-    probes.sort(key=lambda probe: probe.error)
+    probes = _by_promise(probes, now, subject.training.learning_rate)
     for best in probes[:2]:
         if not _is_much_better(subject, best.error, now):
             break
@@ -169,16 +170,16 @@ def training_fault(
     )
 
 
-def _of_other_times(
-    subject: Subject, network: Share, ratio: tuple[float, ...], errors: tuple[float, ...]
-) -> Finding:
+def _of_other_times(subject: Subject, network: Share, strange: Strange) -> Finding:
     """Return that a network is handed points and times that it was not trained with."""
+    ratio, errors = strange.ratio, strange.errors
     return Finding(
         "schedule_mismatch",
         "The network is handed times or noise levels that it was not trained with",
         f"At σ/α from {min(ratio):.2g} to {max(ratio):.2g} its errors are {min(errors):.2g} to "
         f"{max(errors):.2g} times those of the best linear estimate, while at less noise, which is harder, "
-        f"it is as good as that. No rule for the times mends it. It costs {network} × floor.",
+        f"they are {strange.known:.2g} times those. No rule for the times mends it. It costs {network} × "
+        "floor.",
         network.ratio,
         f"Hand it the times of its training in their own units (0 to {subject.schedule.t_max:g} here; not "
         "t / T, log σ or σ), with the betas of its training.",
@@ -219,6 +220,20 @@ def _spread_alike(own: Tensor, fresh: Tensor) -> bool:
     """Whether weights have the deviation of fresh ones."""
     ratio = (own.square().mean() / fresh.square().mean()).sqrt().item()
     return abs(ratio - 1) < _SCATTER / math.sqrt(own.numel())
+
+
+def _by_promise(probes: Sequence[Probe], now: float, own: float | None) -> list[Probe]:
+    """Return probes, the best first; of rates above the training's own, the lowest that is nearly as good.
+
+    A trial is short and decays to 0: it flatters high rates, at which a whole training ends far off.
+    """
+    probes = sorted(probes, key=lambda probe: probe.error)
+    if own is None or not probes or probes[0].learning_rate <= 2 * own:
+        return probes
+    enough = probes[0].error + _NEARLY * (now - probes[0].error)
+    near = [probe for probe in probes if probe.learning_rate > 2 * own and probe.error <= enough]
+    first = min(near, key=lambda probe: probe.learning_rate, default=probes[0])
+    return [first, *(probe for probe in probes if probe is not first)]
 
 
 def _is_much_better(subject: Subject, error: float, now: float) -> bool:
@@ -265,9 +280,9 @@ def _verdict(
     if own is not None and (on is None or best.error - floor < _MUCH * (on - floor)):
         reach = "" if on is None else f"; at its own rate of {own:.3g}, to {on:.3g}"
         to = f"{rate:.1g}{flag(f'--set training.learning_rate={rate:.1g}')}"
+        fall = "" if falls else f", and let it decay to 0{flag(_DECAY)}"
         if rate < own / 2:
             title = f"A learning rate of {own:.3g} is too high"
-            fall = "" if falls else f", and let it decay to 0{flag(_DECAY)}"
             fix = f"Lower it to {to}{fall}."
             return Finding(
                 "learning_rate_high", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
@@ -276,9 +291,8 @@ def _verdict(
         part = _MUCH if steps is None or steps > 3 * best.steps else _NOWHERE
         if rate > 2 * own and (on is None or on - floor > part * (now - floor)):
             title = f"A learning rate of {own:.3g} is too low"
-            fix = f"Raise it to {to}."
-            if steps and steps < best.steps:
-                fix = f"Raise it to {to}, and train for {best.steps:,} steps at least."
+            longer = f", and train for {best.steps:,} steps at least" if steps and steps < best.steps else ""
+            fix = f"Raise it to {to}{fall}{longer}."
             return Finding(
                 "learning_rate_low", title, f"{text}{reach}.{after}", nearer, fix, interval=interval
             )
