@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from report import parser, publish, table, timed
-
 import torch
+from report import parser, publish, table, timed
 
 import diffuscope
 from diffuscope.runs.setup import Setup
@@ -111,8 +110,8 @@ def cost_of_watching(rounds: int) -> list[float]:
     session.open("s_curve", None)
     command, session.later = session.later, None
     found = []
+    setup = session.plane.setup
     for _ in range(rounds):
-        setup = session.plane.setup
         alone = cpu(lambda: Setup(setup.recipe, setup.data, torch.device("cpu")).trainer().run())
         session.later = command
         watched = cpu(session.serve)
