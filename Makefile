@@ -14,7 +14,7 @@ INSTALL := $(PIP) install -q -c constraints.txt
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo studio test test-all lint format book web web-test bench clean
+.PHONY: demo studio test test-all lint format book book-check web web-test bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/diffuscope train s_curve
@@ -43,6 +43,10 @@ format: $(VENV)/.installed-for-tests
 book: $(VENV)/.installed
 	$(INSTALL) -e '.[book]'
 	$(BIN)/python docs/build.py
+
+# Whether the book that was made can be read by everybody; needs chromium and npm.
+book-check: $(VENV)/.installed-for-tests web/node_modules/.installed
+	$(BIN)/python docs/tools/accessible.py build/book
 
 # The page of the viewer, from its TypeScript; only who changes it needs node.
 web: web/node_modules/.installed

@@ -15,14 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from report import parser, publish, table, timed
 
 import diffuscope
+from diffuscope.runs.setup import Setup
 from diffuscope.studio.plane_session import PlaneSession
 
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run")
@@ -76,8 +78,8 @@ def of_a_file(path: Path, seeds: int) -> dict[str, Any]:
     return {"first": first, "drawn": drawn, "seconds": seconds, "ratios": ratios}
 
 
-def of_the_studio() -> float:
-    """Return the seconds from the command to a page that shows a network in training."""
+def of_the_studio() -> tuple[float, float]:
+    """Return the seconds from the command to a page that shows a network in training, and to Python's."""
     with browser() as opened:
         page = opened.new_page(reduced_motion="reduce")
         began = time.perf_counter()
@@ -88,9 +90,11 @@ def of_the_studio() -> float:
         page.goto(process.stdout.readline().strip())
         until(page, lambda: any(letter.isdigit() for letter in text(page, "#ratio")))
         seconds = time.perf_counter() - began
+        until(page, lambda: "in Python" in text(page, "footer"))
+        python = time.perf_counter() - began
         process.send_signal(signal.SIGINT)
         process.wait()
-    return seconds
+    return seconds, python
 
 
 def cpu(work: Callable[[], object]) -> float:
@@ -106,8 +110,9 @@ def cost_of_watching(rounds: int) -> list[float]:
     session.open("s_curve", None)
     command, session.later = session.later, None
     found = []
+    setup = session.plane.setup
     for _ in range(rounds):
-        alone = cpu(session.plane.setup.trainer().run)
+        alone = cpu(lambda: Setup(setup.recipe, setup.data, torch.device("cpu")).trainer().run())
         session.later = command
         watched = cpu(session.serve)
         found.append(watched / alone)
@@ -128,7 +133,7 @@ def main() -> None:
             path = run.view().save(Path(folder) / f"{recipe}.html")
             sizes[recipe] = path.stat().st_size
         page = of_a_file(Path(folder) / "fast.html", options.seeds)
-    studio = [of_the_studio() for _ in range(3)]
+    studio, python = zip(*(of_the_studio() for _ in range(5)), strict=True)
     cost = cost_of_watching(options.rounds)
     ratios, seconds = page["ratios"], page["seconds"]
     rows = [
@@ -139,17 +144,18 @@ def main() -> None:
         ["its samples, × floor", f"{statistics.mean(ratios):.2f}", spread(ratios, 2)],
         ["sampling in the page", str(page["drawn"]), ""],
         [
-            "from the command to a network in training",
+            "from the command to a network in training, in the page",
             f"{statistics.median(studio):.1f} s",
             spread(studio, 1),
         ],
+        ["the same until Python has taken over", f"{statistics.median(python):.1f} s", spread(python, 1)],
         ["watched ÷ not watched", f"{statistics.median(cost):.2f}", spread(cost, 2)],
     ]
     note = f"{options.seeds} seeds, clouds of 2,000 points; {options.rounds} rounds of watching, in turns."
     publish("viewer", f"{table(['', '', 'range'], rows)}\n\n{note}", options.write)
 
 
-def spread(values: list[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
     return f"{min(values):.{digits}f}–{max(values):.{digits}f}"
 
 

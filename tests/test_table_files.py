@@ -346,4 +346,4 @@ def test_a_file_without_a_line_of_names_is_said_to_be_one(tmp_path, names, said)
     path.write_text("\n".join([names, *(f"{i / 7:.3f},{'abc'[i % 3]}" for i in range(30))]))
     tables = modality("table")
     notes = tables.training_notes(load_table(path))
-    assert any("no line of names" in note for note in notes) == said
+    assert any("Add a line of names" in note for note in notes) == said

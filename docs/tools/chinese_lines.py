@@ -25,10 +25,15 @@ class ChineseLines(SphinxTransform):
 
     def apply(self, **_: Any) -> None:
         """Look at every text of a page."""
-        for node in list(self.document.findall(nodes.Text)):
-            literal = isinstance(node.parent, nodes.FixedTextElement | nodes.literal | nodes.raw | nodes.math)
-            if "\n" in node and not literal:
-                node.parent.replace(node, nodes.Text(joined(str(node))))
+        for parent in {id(text.parent): text.parent for text in self.document.findall(nodes.Text)}.values():
+            if isinstance(parent, nodes.FixedTextElement | nodes.literal | nodes.raw | nodes.math):
+                continue
+            whole: list[nodes.Node] = []  # the end of a line is a text of its own
+            for child in parent.children:
+                if isinstance(child, nodes.Text) and whole and isinstance(whole[-1], nodes.Text):
+                    child = nodes.Text(whole.pop() + child)
+                whole.append(child)
+            parent[:] = [nodes.Text(joined(one)) if isinstance(one, nodes.Text) else one for one in whole]
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -85,6 +85,7 @@ def test_the_studio_trains_and_loses_nothing(browser, address, page):
     stranger.context.close()
 
 
+@pytest.mark.slow  # loads Python once more
 def test_a_page_that_is_used_waits_before_python_takes_over(page):
     page.locator("#language").click()
     page.locator("#act").click()  # it says so when Python has come as far

@@ -206,7 +206,7 @@ class Study:
             kept = len(self.cells) - len(self.missing()[1])
             raise Interrupted(
                 f"{words_of(stopped_by(stop))}; {kept} of {len(self.cells)} cells and the trained models are "
-                f"kept in {self.path}. Start the same comparison again to resume it.",
+                f"kept in {self.path}. Start it again with the same settings to resume it.",
                 stopped_by(stop),
             ) from stop
         outcomes = []

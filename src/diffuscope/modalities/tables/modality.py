@@ -114,8 +114,8 @@ class Table(Modality[TableData, TableSection]):
             kept += _dates_as_text(data.rows)
         elif _names_are_values(frame):
             kept.append(
-                "The names of all columns look like values of theirs: if the file has no line of names, put "
-                "one above its first row, which is lost else."
+                "All column names look like values: a file without a line of names loses its first row to "
+                "them. Add a line of names if there is none."
             )
         note = panel_note(frame)
         kept += [*data.notes, *([] if note is None else [note])]
