@@ -255,6 +255,14 @@ def test_who_is_told_of_another_fault_changes_nothing(tiny):
             ("prediction_type", "Multiply its output by 2, and use it as the noise ε."),
         ),
         (
+            "log sigma for the time",
+            "log sigma",
+            (
+                "schedule_mismatch",
+                "Hand it the times of its training in their own units, with the betas of its training.",
+            ),
+        ),
+        (
             "times reversed",
             "T - 1 - t",
             (

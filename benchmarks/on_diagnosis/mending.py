@@ -136,6 +136,8 @@ def _times(owner: Owner, fix: str) -> Owner | None:
     if fix.startswith(("Pass the time", "Hand the network")):
         blind = isinstance(pipeline.base, Trained) and pipeline.base.recipe.mistake == "no time"
         return owner.retrained(mistake="") if blind else owner.unwrapped("times")
+    if fix.startswith("Hand it the times") and pipeline.wraps == "times":
+        return owner.unwrapped("times")
     own = pipeline.base.betas if isinstance(pipeline.base, Trained) else pipeline.betas
     if "betas" in fix and (len(own) != len(pipeline.betas) or not torch.equal(own, pipeline.betas)):
         return owner.changed(betas=own)
