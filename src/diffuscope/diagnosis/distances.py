@@ -208,13 +208,15 @@ class Clouds:
         clouds = self.generate(denoiser, count, true_start=true_start, first=first)
         return self._measured(lambda k: clouds[k - first], count, first)
 
-    def distances_until(self, denoiser: DenoiserLike, most: int, below: Points, worth: float) -> Points:
+    def distances_until(
+        self, denoiser: DenoiserLike, most: int, share: Callable[[Points], Share], worth: float
+    ) -> Points:
         """Return the distances of few clouds of a denoiser, of ``most`` where these do not decide.
 
-        The question is whether they are farther than ``below`` by more than ``worth``, in floors.
+        The question is whether their ``share``, or gain, is more than ``worth``, in floors.
         """
         values = self.distances(denoiser, FIRST_CLOUDS)
-        if len(values) == min(most, self.count) or decided(self.share(values, below[: len(values)]), worth):
+        if len(values) == min(most, self.count) or decided(share(values), worth):
             return values
         return np.concatenate([values, self.distances(denoiser, most, first=len(values))])
 

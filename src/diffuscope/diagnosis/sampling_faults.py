@@ -16,7 +16,7 @@ from diffuscope.data.affine import Scaling
 from diffuscope.data.spread import centre_and_scale
 from diffuscope.diagnosis.budget import Budget
 from diffuscope.diagnosis.data_faults import mostly_one_value
-from diffuscope.diagnosis.distances import FIRST_CLOUDS, Clouds, Share, decided
+from diffuscope.diagnosis.distances import FIRST_CLOUDS, Clouds, Share
 from diffuscope.diagnosis.findings import WORTH, Suspect, matters
 from diffuscope.diagnosis.pictures import Steps, Values
 from diffuscope.diagnosis.probes import probe_standardised
@@ -82,9 +82,11 @@ def _data_scale(clouds: Clouds, budget: Budget) -> Suspect | None:
     x = subject.data.x
     middle, scale = centre_and_scale(x)
     standard = clouds.changed(scaling=Scaling(middle, np.where(scale > 0, scale, 1.0) / unit))
-    gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, FIRST_CLOUDS))
-    if not decided(gain, WORTH):
-        gain = clouds.gain(clouds.own_start, standard.distances(standard.subject.perfect, _FEW_CLOUDS))
+
+    def gained(values: Points) -> Share:
+        return clouds.gain(clouds.own_start, values)
+
+    gain = gained(standard.distances_until(standard.subject.perfect, _FEW_CLOUDS, gained, WORTH))
     network = budget.get("network")
     rest = ""
     if network is not None and network.is_certain and (subject.spread > unit or unlike):
@@ -202,7 +204,12 @@ def _exact(
     except DiffuscopeError:
         return None
     other = clouds.changed(schedule=schedule, grid=grid, sampler=sampler, start_std=grid.prior_std)
-    return other.distances_until(clouds.subject.perfect, most, clouds.baseline, WORTH)
+    return other.distances_until(
+        clouds.subject.perfect,
+        most,
+        lambda values: other.share(values, clouds.baseline[: len(values)]),
+        WORTH,
+    )
 
 
 def _cost(clouds: Clouds, values: Points) -> float:

@@ -49,7 +49,8 @@ def run_studio(
     found = place.getsockname()[1]
     token = secrets.token_urlsafe(32)
     page, policy = live_page(language)
-    first = live_page(language, first_payload(source, recipe))[0]
+    payload = first_payload(source, recipe)
+    first = page if payload is None else live_page(language, payload)[0]
     address = f"http://{host}:{found}/#token={token}"
 
     async def serve() -> None:
